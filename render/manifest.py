@@ -1,0 +1,195 @@
+"""The record of what was rendered: the one contract between the renderer and the dataset builders.
+
+A rendered folder holds
+
+    manifest.json      the header: version, recipe, seed, parameters, number of pairs
+    manifest.jsonl     one record a pair, in index order (written when the rendering is complete)
+    images/ textures/ frontals/    the files that the records name
+
+Standard library only, so that `datasets` can read it without a renderer. A folder comes from outside: names are
+checked to stay inside it.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+VERSION = 1
+HEADER_FILE = "manifest.json"
+RECORDS_FILE = "manifest.jsonl"
+RECIPES = ("pit", "pit_reid")
+SPLITS = ("train", "query", "gallery")
+
+
+class ManifestError(ValueError):
+    """A rendered folder that is incomplete, of another version, or malformed. The message names the file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What holds for the whole folder.
+
+    Attributes:
+        recipe: "pit" or "pit_reid".
+        seed: The recipe's seed; with `parameters` and a record's index it determines a pair.
+        num_pairs: Number of records.
+        parameters: Every parameter of the recipe, JSON values only.
+        version: Version of this file format.
+    """
+
+    recipe: str
+    seed: int
+    num_pairs: int
+    parameters: dict[str, Any]
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One rendered pair.
+
+    Attributes:
+        index: 0-based position in the recipe.
+        name: Unique name of the pair, also its path stem.
+        image: Person image, path relative to the folder, 256x128 RGB.
+        texture: UV texture, path relative to the folder, 256x256 RGB.
+        frontal: The same person in the fixed frontal pose, path relative to the folder; None in `pit_reid`.
+        texture_id: 0-based number of the texture.
+        split: "train", "query" or "gallery".
+        person_id: Identity; -1 in `pit`, which has none.
+        camera_id: 0-based camera; -1 in `pit`.
+        choices: Every random choice that made the pair, JSON values only.
+    """
+
+    index: int
+    name: str
+    image: str
+    texture: str
+    frontal: str | None
+    texture_id: int
+    split: str
+    person_id: int
+    camera_id: int
+    choices: dict[str, Any]
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file so that it is there whole or not at all, whenever the process dies."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def dump_json(value: Any) -> str:
+    """JSON with sorted keys on one line: equal values give equal bytes. NaN is refused."""
+    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+def record_to_json(record: Record) -> str:
+    """One line of `manifest.jsonl`, without the newline."""
+    return dump_json(dataclasses.asdict(record))
+
+
+def write_header(folder: str | os.PathLike[str], header: Header) -> None:
+    """Writes `manifest.json` atomically."""
+    text = json.dumps(dataclasses.asdict(header), sort_keys=True, indent=1, allow_nan=False) + "\n"
+    write_atomic(pathlib.Path(folder) / HEADER_FILE, text.encode())
+
+
+def write_records(folder: str | os.PathLike[str], records: Iterable[Record]) -> None:
+    """Writes `manifest.jsonl` atomically, records in the order given."""
+    text = "".join(record_to_json(record) + "\n" for record in records)
+    write_atomic(pathlib.Path(folder) / RECORDS_FILE, text.encode())
+
+
+def read_header(folder: str | os.PathLike[str]) -> Header:
+    """Reads `manifest.json`.
+
+    Raises:
+        ManifestError: The file is missing, not JSON, of another version or lacks a field.
+    """
+    path = pathlib.Path(folder) / HEADER_FILE
+    fields = _parse(path, _read(path), 1)
+    header = _construct(Header, fields, path, 1)
+    if header.version != VERSION:
+        raise ManifestError(f"{path}: format version {header.version}; this program reads version {VERSION}.")
+    if header.recipe not in RECIPES:
+        raise ManifestError(f"{path}: unknown recipe {header.recipe!r}; expected one of {', '.join(RECIPES)}.")
+    return header
+
+
+def record_from_json(text: str, path: str | os.PathLike[str], line: int = 1) -> Record:
+    """Parses one record; `path` and `line` are for the message.
+
+    Raises:
+        ManifestError: The text is no record, or a path in it leaves the folder.
+    """
+    record = _construct(Record, _parse(path, text, line), path, line)
+    for name in (record.image, record.texture, record.frontal):
+        if name is not None and (
+            pathlib.PurePosixPath(name).is_absolute() or ".." in pathlib.PurePosixPath(name).parts
+        ):
+            raise ManifestError(f"{path}, line {line}: the path {name!r} leaves the rendered folder.")
+    if record.split not in SPLITS:
+        raise ManifestError(
+            f"{path}, line {line}: unknown split {record.split!r}; expected one of {', '.join(SPLITS)}."
+        )
+    return record
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> tuple[Header, list[Record]]:
+    """Reads header and records of a completely rendered folder.
+
+    Raises:
+        ManifestError: A file is missing or malformed, or the number or order of records is not the header's.
+    """
+    header = read_header(folder)
+    path = pathlib.Path(folder) / RECORDS_FILE
+    lines = _read(path).splitlines()
+    records = [record_from_json(line, path, number) for number, line in enumerate(lines, start=1)]
+    if len(records) != header.num_pairs:
+        raise ManifestError(f"{path}: {len(records)} records, the header says {header.num_pairs}; render again.")
+    for position, record in enumerate(records):
+        if record.index != position:
+            raise ManifestError(f"{path}, line {position + 1}: index {record.index}, expected {position}.")
+    return header, records
+
+
+def _read(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{path} does not exist. It is written when a rendering is complete: "
+            "run `python -m experiments.pit_render` on this folder again; it draws only what is missing."
+        ) from None
+
+
+def _parse(path: str | os.PathLike[str], text: str, line: int) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{path}, line {line}: not JSON ({error}).") from None
+    if not isinstance(fields, dict):
+        raise ManifestError(f"{path}, line {line}: expected a JSON object, found {type(fields).__name__}.")
+    return fields
+
+
+def _construct(cls: type, fields: dict[str, Any], path: str | os.PathLike[str], line: int) -> Any:
+    expected = {field.name for field in dataclasses.fields(cls)}
+    if set(fields) != expected:
+        missing, unknown = sorted(expected - set(fields)), sorted(set(fields) - expected)
+        raise ManifestError(f"{path}, line {line}: missing fields {missing}, unknown fields {unknown}.")
+    return cls(**fields)
