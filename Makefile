@@ -1,0 +1,24 @@
+# Each target sets up what it needs first. PYTHON=/path/to/python3 chooses the interpreter of the environment.
+.PHONY: setup demo test lint bench
+RUN := .venv/bin/python
+
+setup: .venv/setup.stamp
+
+.venv/setup.stamp: requirements.lock pyproject.toml tools/setup.sh
+	@PYTHON="$(PYTHON)" bash tools/setup.sh
+	@touch $@
+
+demo: setup
+	$(RUN) -m experiments.demo --output=demo
+
+test: setup
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+lint: setup
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m basedpyright
+
+bench: setup
+	$(RUN) -m experiments.benchmark --small
+	$(RUN) -m experiments.benchmark_render
