@@ -1,0 +1,271 @@
+"""Configs of the programs: `--config=san.py`, `--config=san.py:smoke,num_steps=20`, `--config.seed=3`.
+
+A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` in which every
+key stands. A bare name is looked up in `experiments/configs`. What follows the colon is a comma list of `smoke` and
+`key=value` (dotted keys, types as in the config). An unknown name or key is answered with the nearest one.
+
+In a program:
+
+    _CONFIG = config_path.define_flag()
+    def main(argv): run(_CONFIG.value)
+    if __name__ == "__main__":
+        app.run(main, flags_parser=config_path.parse_flags)
+
+In a config file:
+
+    def get_config(argument=""):
+        config = ConfigDict({...})
+        return config_path.apply(config, argument, smoke={"num_steps": 4, "model.width": 8})
+
+From Python: `config = config_path.load("san.py:smoke")`.
+"""
+
+import ast
+import difflib
+import json
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from absl import app, flags
+from ml_collections import ConfigDict
+
+CONFIG_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
+
+
+class ConfigError(ValueError):
+    """A config name, key or value that does not exist or does not fit. The message says what was expected."""
+
+
+class _ConfigParser(flags.ArgumentParser):
+    """absl's parser of the flag: a config's name, path and argument become the config."""
+
+    def parse(self, argument: str) -> ConfigDict:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return load(argument)
+
+
+def define_flag(name: str = "config") -> flags.FlagHolder[Any]:
+    """Defines the required flag `--config`, whose value is the config. Use with `parse_flags`."""
+    help_text = "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas"
+    holder = flags.DEFINE(_ConfigParser(), name, None, help_text)
+    flags.mark_flag_as_required(name)
+    return holder
+
+
+def parse_flags(argv: list[str], name: str = "config") -> list[str]:
+    """The `flags_parser` of `absl.app.run`: as absl's own, and `--config.key=value` overrides a key of the config."""
+    overrides, rest = _take_overrides(argv, name)
+    remaining = app.parse_flags_with_usage(rest)
+    config: Any = flags.FLAGS[name].value
+    for key, text in overrides:
+        try:
+            override(config, key, text)
+        except ConfigError as error:
+            sys.exit(f"FATAL Flags parsing error:\n  --{name}.{key}={text}: {error}")
+    return remaining
+
+
+def load(value: str) -> ConfigDict:
+    """Loads a config as the flag does.
+
+    Args:
+        value: `name`, `name.py`, `path/to/file.py`, each optionally with `:argument`.
+
+    Raises:
+        ConfigError: The file, a key or a value does not exist or does not fit.
+    """
+    name, _, argument = value.partition(":")
+    path = resolve(name)
+    module = runpy.run_path(str(path))
+    if "get_config" not in module:
+        raise ConfigError(f"{path} has no function get_config(argument), which every config file needs.")
+    return module["get_config"](argument)
+
+
+def resolve(name: str) -> pathlib.Path:
+    """The path of a config file: a bare name (with or without .py) is looked up in `experiments/configs`.
+
+    Raises:
+        ConfigError: There is no such file; names the nearest one.
+    """
+    path = pathlib.Path(name)
+    if path.name != name:
+        if not path.is_file():
+            raise ConfigError(f"the config file {name} does not exist.")
+        return path.resolve()
+    for candidate in (CONFIG_FOLDER / name, CONFIG_FOLDER / f"{name}.py", path):
+        if candidate.is_file() and candidate.suffix == ".py":
+            return candidate.resolve()
+    known = sorted(file.name for file in CONFIG_FOLDER.glob("[!_]*.py"))
+    raise ConfigError(f"there is no config {name!r} in {CONFIG_FOLDER}.{_nearest(name, known)}")
+
+
+def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> ConfigDict:
+    """Applies a config's argument and locks the config.
+
+    Args:
+        config: The config with every key; changed in place.
+        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it stands.
+        smoke: Dotted keys and values of the variant that runs in seconds on an empty machine.
+
+    Returns:
+        The config, locked.
+
+    Raises:
+        ConfigError: An unknown word or key, or a value that is not of the key's type.
+    """
+    items = _split(argument)
+    if "smoke" in items:
+        for key, value in smoke.items():
+            _set(config, key, value)
+    for item in items:
+        if item == "smoke":
+            continue
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"unknown variant {item!r}: expected `smoke` or key=value.{_nearest(item, ['smoke', *keys(config)])}"
+            )
+        override(config, key, text)
+    return config.lock()
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+    """Sets a dotted key to a value given as text, read as the type that the key has.
+
+    Raises:
+        ConfigError: An unknown key, or a value that is not of the key's type.
+    """
+    check_key(config, key)
+    _set(config, key, _parse(key, text, _get(config, key)))
+
+
+def keys(config: ConfigDict, prefix: str = "") -> list[str]:
+    """Every key of a config, groups included, dotted: ["model", "model.width", ...]."""
+    result = []
+    for key, value in config.items():
+        result.append(prefix + key)
+        if isinstance(value, ConfigDict):
+            result.extend(keys(value, f"{prefix}{key}."))
+    return result
+
+
+def check_key(config: ConfigDict, key: str) -> None:
+    """Raises ConfigError where the dotted key is not in the config; the message names the nearest one."""
+    known = keys(config)
+    if key not in known:
+        raise ConfigError(f"there is no key {key!r} in this config.{_nearest(key, known)}")
+
+
+def to_json(config: ConfigDict) -> str:
+    """The resolved config as JSON, keys sorted, one key a line. Ends with a newline."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> ConfigDict:
+    """The config that `to_json` wrote, locked. JSON lists become tuples: configs hold no lists."""
+
+    def tuples(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: tuples(item) for key, item in value.items()}
+        return tuple(tuples(item) for item in value) if isinstance(value, list) else value
+
+    return ConfigDict(tuples(json.loads(text))).lock()
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys whose values differ, with (old, new); a key that one of them lacks has "absent" there."""
+    old_values, new_values = dict(_leaves(old)), dict(_leaves(new))
+    return {
+        key: (old_values.get(key, "absent"), new_values.get(key, "absent"))
+        for key in sorted(old_values.keys() | new_values.keys())
+        if key not in old_values or key not in new_values or old_values[key] != new_values[key]
+    }
+
+
+def _take_overrides(argv: list[str], name: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Splits a command line into the (key, text) of its `--config.key=text` or `--config.key text`, and the rest."""
+    overrides, rest, arguments = [], argv[:1], iter(argv[1:])
+    for argument in arguments:
+        if argument == "--":
+            rest.append(argument)
+            break
+        match = re.fullmatch(rf"--?{name}\.([^=]*)(?:=(.*))?", argument, re.DOTALL)
+        if match is None:
+            rest.append(argument)
+            continue
+        text = match[2] if match[2] is not None else next(arguments, None)
+        if text is None:
+            sys.exit(f"FATAL Flags parsing error:\n  {argument} lacks a value: write {argument}=VALUE.")
+        overrides.append((match[1], text))
+    return overrides, [*rest, *arguments]
+
+
+def _split(argument: str) -> list[str]:
+    """Splits at the commas outside of brackets, so that values can be tuples."""
+    items, depth = [""], 0
+    for character in argument:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def _parse(key: str, text: str, current: Any) -> Any:
+    """A command-line value as the type of the key's current value."""
+    if isinstance(current, ConfigDict):
+        raise ConfigError(f"{key!r} is a group: set one of its keys: {', '.join(f'{key}.{name}' for name in current)}.")
+    if isinstance(current, str):
+        return text
+    try:
+        value = ast.literal_eval(text.capitalize() if isinstance(current, bool) else text)
+    except (SyntaxError, ValueError):
+        value = text
+    if isinstance(current, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(current):
+        raise ConfigError(f"{key}={text}: expected {_describe(current)} like {current!r}.")
+    return value
+
+
+def _describe(value: Any) -> str:
+    names = {bool: "true or false", int: "an integer", float: "a number", tuple: "a tuple"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _get(config: ConfigDict, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _set(config: ConfigDict, key: str, value: Any) -> None:
+    """Sets a dotted key. A wrong key or type in a config's `smoke` is an error as well."""
+    check_key(config, key)
+    group, _, leaf = key.rpartition(".")
+    holder = _get(config, group) if group else config
+    if type(value) is not type(holder[leaf]):
+        raise ConfigError(f"{key}={value!r}: expected {_describe(holder[leaf])} like {holder[leaf]!r}.")
+    holder[leaf] = value
+
+
+def _leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
+    for key in keys(config):
+        value = _get(config, key)
+        if not isinstance(value, ConfigDict):
+            yield key, value
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known word, or all of them where none is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not near:  # `width` for `model.width`
+        near = [key for key in known if key.rpartition(".")[2] == word.rpartition(".")[2]][:1]
+    return f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}."

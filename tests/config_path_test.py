@@ -1,0 +1,182 @@
+"""experiments/config_path.py: names, arguments, overrides, and what is answered to a wrong one."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import config_path
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+CONFIG_FILE = """
+from ml_collections import ConfigDict
+from experiments import config_path
+
+def get_config(argument=""):
+    config = ConfigDict({
+        "seed": 1, "rate": 0.5, "flip": True, "name": "market1501", "size": (256, 128),
+        "model": {"width": 64, "dtype": "float32"},
+    })
+    return config_path.apply(config, argument, smoke={"seed": 7, "model.width": 8})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A config folder with `toy.py` and `other.py`, in place of experiments/configs."""
+    (tmp_path / "toy.py").write_text(CONFIG_FILE)
+    (tmp_path / "other.py").write_text(CONFIG_FILE)
+    monkeypatch.setattr(config_path, "CONFIG_FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["toy", "toy.py"])
+def test_bare_name_is_looked_up_in_the_config_folder(folder, name):
+    assert config_path.resolve(name) == (folder / "toy.py").resolve()
+    assert config_path.load(name).model.width == 64
+
+
+def test_path_is_allowed(folder, tmp_path):
+    path = tmp_path / "elsewhere" / "mine.py"
+    path.parent.mkdir()
+    path.write_text(CONFIG_FILE)
+    assert config_path.load(f"{path}:seed=3").seed == 3
+    with pytest.raises(config_path.ConfigError, match=r"none\.py does not exist"):
+        config_path.load(str(tmp_path / "none.py"))
+
+
+def test_unknown_name_is_answered_with_the_nearest(folder):
+    with pytest.raises(config_path.ConfigError, match=r"no config 'tou.py'.*Did you mean 'toy.py'\?"):
+        config_path.load("tou.py")
+
+
+def test_smoke_comes_first_wherever_it_stands(folder):
+    for argument in ("smoke,seed=3", "seed=3,smoke"):
+        config = config_path.load(f"toy:{argument}")
+        assert (config.seed, config.model.width) == (3, 8)
+
+
+def test_values_take_the_type_of_the_key(folder):
+    config = config_path.load("toy:rate=2,flip=false,name=a/b,size=(64, 32),model.dtype=bfloat16")
+    assert config.rate == 2.0
+    assert isinstance(config.rate, float)
+    assert config.flip is False
+    assert config.name == "a/b"
+    assert config.size == (64, 32)
+    assert config.model.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("sed=3", r"no key 'sed'.*Did you mean 'seed'\?"),
+        ("model.witdh=3", r"no key 'model.witdh'.*Did you mean 'model.width'\?"),
+        ("width=3", r"no key 'width'.*Did you mean 'model.width'\?"),
+        ("smok", r"unknown variant 'smok'.*Did you mean 'smoke'\?"),
+        ("seed=1.5", r"seed=1.5: expected an integer like 1"),
+        ("seed=many", r"expected an integer"),
+        ("flip=2", r"expected true or false"),
+        ("rate=fast", r"expected a number like 0.5"),
+        ("size=3", r"expected a tuple like \(256, 128\)"),
+        ("model=3", r"'model' is a group: set one of its keys: model.dtype, model.width"),
+    ],
+)
+def test_wrong_argument_says_what_was_expected(folder, argument, message):
+    with pytest.raises(config_path.ConfigError, match=message):
+        config_path.load(f"toy:{argument}")
+
+
+def test_wrong_smoke_is_an_error_of_the_config():
+    config = ConfigDict({"seed": 1})
+    with pytest.raises(config_path.ConfigError, match="no key 'sed'"):
+        config_path.apply(config, "smoke", smoke={"sed": 1})
+    with pytest.raises(config_path.ConfigError, match="expected an integer"):
+        config_path.apply(config, "smoke", smoke={"seed": 1.0})
+
+
+def test_config_is_locked(folder):
+    with pytest.raises(AttributeError):
+        config_path.load("toy").undefined = 1
+
+
+PROGRAM = """
+import pathlib, sys
+from absl import app, flags
+from experiments import config_path
+config_path.CONFIG_FOLDER = pathlib.Path(sys.argv.pop(1))
+_CONFIG = config_path.define_flag()
+_OTHER = flags.DEFINE_string("other", "", "another flag")
+if __name__ == "__main__":
+    app.run(lambda argv: print(_OTHER.value, config_path.to_json(_CONFIG.value)), flags_parser=config_path.parse_flags)
+"""
+
+
+@pytest.fixture
+def program(folder):
+    """Runs a program with the flags, in a process of its own (absl's flags are global)."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", PROGRAM, str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+
+    return run
+
+
+def test_command_line(program):
+    result = program(
+        *("--config.rate=0.25", "--config=toy.py:smoke", "--other=x", "--config.flip=false"),
+        *("--config.model.dtype", "bfloat16", "--config.name=a,b=c", "--config.size=(8, 4)"),
+    )
+    assert result.returncode == 0, result.stderr
+    word, _, text = result.stdout.partition(" ")
+    assert word == "x"
+    assert json.loads(text) == {
+        "seed": 7, "rate": 0.25, "flip": False, "name": "a,b=c", "size": [8, 4],
+        "model": {"width": 8, "dtype": "bfloat16"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config=tou"], "--config=tou: there is no config 'tou'"),
+        (["--config=toy", "--config.model.witdh=3"], "Did you mean 'model.width'?"),
+        (["--config=toy", "--config.seed=1.5"], "expected an integer like 1"),
+        (["--config=toy", "--config.seed"], "--config.seed lacks a value"),
+        ([], "--config must have a value"),
+    ],
+)
+def test_wrong_command_line_ends_with_a_message(program, arguments, message):
+    result = program(*arguments)
+    assert result.returncode == 1
+    assert message in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_json_round_trip(folder):
+    config = config_path.load("toy:seed=5")
+    restored = config_path.from_json(config_path.to_json(config))
+    assert restored.to_dict() == config.to_dict()
+    assert restored.size == (256, 128)
+    assert config_path.differences(config, restored) == {}
+
+
+def test_differences_name_dotted_keys(folder):
+    old, new = config_path.load("toy"), config_path.load("toy:smoke")
+    assert config_path.differences(old, new) == {"seed": (1, 7), "model.width": (64, 8)}
+    assert config_path.differences(ConfigDict({"a": 1}), ConfigDict({"b": 2})) == {
+        "a": (1, "absent"),
+        "b": ("absent", 2),
+    }
+
+
+def test_every_config_of_the_project_loads_with_smoke():
+    files = sorted(pathlib.Path(config_path.CONFIG_FOLDER).glob("[!_]*.py"))
+    for file in files:
+        full, smoke = config_path.load(file.name), config_path.load(f"{file.name}:smoke")
+        assert config_path.keys(full) == config_path.keys(smoke)
+        assert config_path.differences(full, smoke)
