@@ -1,5 +1,7 @@
 """Ranking scores against a slow loop over sorted Python lists, closed forms and every documented error."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,29 @@ def test_pairwise_distances():
     np.testing.assert_allclose(
         ranking.pairwise_distances(queries, gallery[1:], metric="cosine"), [[0, 1], [0.4, 1.8]], atol=1e-6
     )
+
+
+def test_chance_is_the_mean_over_every_permutation():
+    """5 gallery images, 120 orders: the mean of the real scores over all of them, to rounding."""
+    labels = (np.array([1, 2, 9]), np.array([1, 2, 1, 1, 2]), np.array([0, 0, 0]), np.array([0, 1, 1, 2, 2]))
+    ranks = (1, 2, 3, 5)
+    orders = [
+        ranking.evaluate_distances(np.tile(np.float32(order), (3, 1)), *labels, ranks=ranks)
+        for order in itertools.permutations(range(5))
+    ]
+    chance = ranking.chance_scores(*labels, ranks=ranks)
+    assert chance.num_valid_queries == 2
+    assert chance.cmc == pytest.approx({k: np.mean([order.cmc[k] for order in orders]) for k in ranks})
+    assert chance.mean_ap == pytest.approx(np.mean([order.mean_ap for order in orders]))
+    assert chance.mean_inp == pytest.approx(np.mean([order.mean_inp for order in orders]))
+
+
+def test_chance_of_a_single_gallery_image():
+    one = np.array([1])
+    chance = ranking.chance_scores(one, one, one, one + 1, ranks=(1,))
+    assert chance == ranking.RankingResult(cmc={1: 1.0}, mean_ap=1.0, mean_inp=1.0, num_valid_queries=1)
+    with pytest.raises(ValueError, match="None of the 1 queries"):
+        ranking.chance_scores(one, one, one, one, ranks=(1,))
 
 
 def ones(*shape):
