@@ -1,0 +1,51 @@
+"""PIT: paired person images and UV textures without identities (paper, section 3.2), from a rendered folder."""
+
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from datasets import reid, rendered
+
+
+class Builder(reid.ArchiveBuilder, skip_registration=True):
+    """`pit`, one split `train` in manifest order."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit")
+
+    def features(self) -> dict[str, Any]:
+        return {
+            "image": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), doc="A posed person before a background."),
+            "texture": reid.texture_feature(),
+            "frontal": tfds.features.Image(
+                shape=(*reid.PERSON_SIZE, 3), doc="The same person in the fixed frontal pose."
+            ),
+            "texture_id": tfds.features.Scalar(np.int64, doc="0-based number of the texture."),
+            "name": tfds.features.Text(doc="Path of the image inside the rendered folder."),
+        }
+
+    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+        root, header, records, digest = rendered.read_rendered(manual_dir, "pit")
+        examples: list[reid.Example] = []
+        problems: list[str] = []
+        for record in records:
+            if record.split != "train" or record.frontal is None:
+                problems.append(
+                    f"{record.name}: expected the split 'train' and a frontal image, found {record.split!r} and "
+                    f"{record.frontal}"
+                )
+                continue
+            examples.append(
+                {
+                    "image": str(root / record.image),
+                    "texture": str(root / record.texture),
+                    "frontal": str(root / record.frontal),
+                    "texture_id": record.texture_id,
+                    "name": record.image,
+                }
+            )
+        if not records:
+            problems.append("no records")
+        reid.raise_problems(f"{root}: not a manifest of pit", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        return reid.Archive(root, {"train": examples}, digest, rendered.header_metadata(header))

@@ -1,0 +1,57 @@
+"""A rendered reID benchmark with known textures, from the same generator as PIT.
+
+Not in the paper: it lets pseudo textures be compared with the truth and the method be tried without real people.
+"""
+
+import os
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from datasets import reid, rendered
+from render import manifest
+
+
+class Builder(reid.ArchiveBuilder, skip_registration=True):
+    """`pit_reid`, splits `train`, `query`, `gallery`, each in manifest order."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit_reid")
+
+    def features(self) -> dict[str, Any]:
+        return {
+            **reid.reid_features(),
+            "image": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), doc="One person seen by one camera."),
+            # The true texture: for measuring and for the oracle row of the ablation only.
+            "texture": reid.texture_feature(),
+        }
+
+    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+        root, header, records, digest = rendered.read_rendered(manual_dir, "pit_reid")
+        splits: dict[str, list[reid.Example]] = {split: [] for split in manifest.SPLITS}
+        problems: list[str] = []
+        for record in records:
+            if record.person_id < 0 or record.camera_id < 0:
+                problems.append(
+                    f"{record.name}: expected a person id and a camera id of 0 or more, found {record.person_id} and "
+                    f"{record.camera_id}"
+                )
+            splits[record.split].append(
+                {
+                    "image": str(root / record.image),
+                    "person_id": record.person_id,
+                    "label": -1,
+                    "camera_id": record.camera_id,
+                    "name": record.image,
+                    "texture": str(root / record.texture),
+                }
+            )
+        problems += [f"no records of the split {split!r}" for split, examples in splits.items() if not examples]
+        people = {split: {e["person_id"] for e in examples} for split, examples in splits.items()}
+        shared = sorted(people["train"] & (people["query"] | people["gallery"]))
+        if shared:
+            problems.append(f"persons in train and in query or gallery: {shared[: reid.MAX_REPORTED]}")
+        reid.raise_problems(f"{root}: not a manifest of pit_reid", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        train = splits["train"]
+        for example, label in zip(train, reid.train_labels([e["person_id"] for e in train]), strict=True):
+            example["label"] = label
+        return reid.Archive(root, splits, digest, rendered.header_metadata(header))

@@ -1,0 +1,42 @@
+"""What `pit` and `pit_reid` share: reading a rendered folder through its manifest."""
+
+import hashlib
+import os
+import pathlib
+
+from datasets import reid
+from render import manifest
+
+ADVICE = (
+    "Render it with `python -m experiments.pit_render --config={recipe}.py` and give its output folder as manual_dir; "
+    "run on the same folder again, it draws only what is missing."
+)
+
+
+def read_rendered(
+    manual_dir: str | os.PathLike[str], recipe: str
+) -> tuple[pathlib.Path, manifest.Header, list[manifest.Record], str]:
+    """Header, records and digest of a completely rendered folder.
+
+    The digest is over the two manifest files: recipe, seed, parameters and every choice determine the images.
+
+    Raises:
+        DatasetError: The folder is incomplete, malformed, or of another recipe.
+    """
+    root = pathlib.Path(manual_dir).expanduser()
+    advice = ADVICE.format(recipe=recipe)
+    try:
+        header, records = manifest.read_manifest(root)
+    except manifest.ManifestError as error:
+        raise reid.DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
+    if header.recipe != recipe:
+        raise reid.DatasetError(f"{root} was rendered by the recipe {header.recipe!r}, expected {recipe!r}.\n{advice}")
+    digest = hashlib.sha256()
+    for name in (manifest.HEADER_FILE, manifest.RECORDS_FILE):
+        digest.update((root / name).read_bytes())
+    return root, header, records, digest.hexdigest()
+
+
+def header_metadata(header: manifest.Header) -> dict[str, object]:
+    """What of the manifest's header is stored with the dataset."""
+    return {"recipe": header.recipe, "seed": header.seed, "parameters": header.parameters}
