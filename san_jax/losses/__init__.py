@@ -1,0 +1,14 @@
+"""The four losses of the paper (section 3.2); their weighted sum is taken by the train step."""
+
+from san_jax.losses.identification import identification_loss
+from san_jax.losses.reconstruction import reconstruction_loss
+from san_jax.losses.triplet import batch_hard_triplet_loss
+from san_jax.losses.triplet_reid import sample_triplets, triplet_reid_loss
+
+__all__ = [
+    "batch_hard_triplet_loss",
+    "identification_loss",
+    "reconstruction_loss",
+    "sample_triplets",
+    "triplet_reid_loss",
+]

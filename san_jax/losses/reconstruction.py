@@ -1,0 +1,19 @@
+"""L_Rec: L1 distance between the regressed and the target texture (section 3.2, "SA-Dec")."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def reconstruction_loss(
+    textures: Float[Array, "batch height width channels"], targets: Float[Array, "batch height width channels"]
+) -> Float[Array, ""]:
+    """Mean |texture - target| over images, positions and channels.
+
+    Args:
+      textures: what the decoder gave, any floating dtype; computed in float32.
+      targets: in [-1, 1] (`san_jax.data.augment.normalize_textures`).
+
+    Returns:
+      float32 scalar; its gradient is 0 where both are equal.
+    """
+    return jnp.mean(jnp.abs(textures.astype(jnp.float32) - targets.astype(jnp.float32)))

@@ -1,0 +1,149 @@
+"""SA-Dec: regresses the aligned texture from the encoder's last feature map (section 3.2, "SA-Dec").
+
+Four residual up-sampling blocks with about a third of the encoder's parameters. The paper gives no more than that; the
+blocks are those of the authors' released code without its U-Net skips from the encoder, which the paper does not have:
+1x1 convolution 2048 -> 512, blocks 512 -> 256 -> 64 -> 32 -> 16, a 7x7 convolution to RGB, resizing to the texture's
+size. No output non-linearity; targets live in [-1, 1]. It is dropped at inference.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from san_jax.models.layers import BatchNorm, conv, xavier_normal
+
+NUM_BLOCKS = 4
+MIN_FEATURES = 8  # a narrow model's last blocks keep at least this many channels
+
+
+def reflection_pad(
+    x: Float[Array, "batch height width channels"], amount: int
+) -> Float[Array, "batch padded_height padded_width channels"]:
+    """Mirrors `amount` rows and columns at each border, the border itself not repeated (PyTorch's ReflectionPad2d)."""
+    return jnp.pad(x, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode="reflect")
+
+
+def upsample_bilinear(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch doubled_height doubled_width channels"]:
+    """Doubles height and width, bilinear with half-pixel centres (PyTorch's align_corners=False).
+
+    Each output lies a quarter pixel from one input and three quarters from the next; beyond the border the border's
+    value counts.
+    """
+    for axis in (1, 2):
+        length = x.shape[axis]
+        before = jnp.concatenate(
+            [lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, 0, length - 1, axis=axis)], axis=axis
+        )
+        after = jnp.concatenate(
+            [lax.slice_in_dim(x, 1, length, axis=axis), lax.slice_in_dim(x, length - 1, length, axis=axis)], axis=axis
+        )
+        pair = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis=axis + 1)
+        x = pair.reshape(*x.shape[:axis], 2 * length, *x.shape[axis + 1 :])
+    return x
+
+
+def resize_bilinear_corners(
+    x: Float[Array, "batch height width channels"], height: int, width: int
+) -> Float[Array, "batch {height} {width} channels"]:
+    """Resizes with the corner pixels of input and output on top of each other (PyTorch's align_corners=True)."""
+    if x.shape[1] != height:
+        weights = jnp.asarray(_corner_aligned_weights(x.shape[1], height), dtype=x.dtype)
+        x = jnp.einsum("oh,bhwc->bowc", weights, x, precision=lax.Precision.HIGHEST)
+    if x.shape[2] != width:
+        weights = jnp.asarray(_corner_aligned_weights(x.shape[2], width), dtype=x.dtype)
+        x = jnp.einsum("ow,bhwc->bhoc", weights, x, precision=lax.Precision.HIGHEST)
+    return x
+
+
+def _corner_aligned_weights(in_size: int, out_size: int) -> np.ndarray:
+    """Row o of the [out_size in_size] matrix interpolates at o * (in_size - 1) / (out_size - 1)."""
+    positions = np.linspace(0.0, in_size - 1, out_size)
+    return np.maximum(0.0, 1.0 - np.abs(positions[:, None] - np.arange(in_size)[None, :]))
+
+
+class UpsamplingBlock(nnx.Module):
+    """Residual pair of 3x3 convolutions, ReLU, bilinear x2, then a 3x3 convolution on a reflected border."""
+
+    def __init__(self, in_features: int, out_features: int, *, compute_dtype: DTypeLike, rngs: nnx.Rngs):
+        self.conv1 = conv(in_features, in_features, 3, padding=1, compute_dtype=compute_dtype, rngs=rngs)
+        self.bn1 = BatchNorm(in_features, compute_dtype=compute_dtype, rngs=rngs)
+        self.conv2 = conv(in_features, in_features, 3, padding=1, compute_dtype=compute_dtype, rngs=rngs)
+        self.bn2 = BatchNorm(in_features, compute_dtype=compute_dtype, rngs=rngs)
+        self.up_conv = conv(
+            in_features,
+            out_features,
+            3,
+            use_bias=True,
+            kernel_init=xavier_normal,
+            compute_dtype=compute_dtype,
+            rngs=rngs,
+        )
+
+    def __call__(
+        self, x: Float[Array, "batch height width in_features"], *, train: bool
+    ) -> Float[Array, "batch doubled_height doubled_width out_features"]:
+        """Doubles the resolution."""
+        y = nnx.relu(self.bn1(self.conv1(x), train=train))
+        y = self.bn2(self.conv2(y), train=train)
+        return self.up_conv(reflection_pad(upsample_bilinear(nnx.relu(y + x)), 1))
+
+
+class TextureDecoder(nnx.Module):
+    """The texture of a person from the feature map f_e4.
+
+    The 1x1 convolution has no bias (the released code's is undone by the batch normalisation that follows it).
+
+    Args:
+      in_features: channels of the feature map (2048 for ResNet-50).
+      width: base width of the encoder, which scales the blocks alike: with 64, channels 512, 256, 64, 32, 16 (never
+        fewer than 8).
+      texture_size: height and width of the texture.
+      compute_dtype: float32 or bfloat16 for convolutions and activations; the texture is float32.
+      rngs: the stream `params` draws the weights.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        width: int = 64,
+        texture_size: int = 256,
+        compute_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        features = [max(MIN_FEATURES, f) for f in (8 * width, 4 * width, width, width // 2, width // 4)]
+        self.texture_size = texture_size
+        self.reduce_conv = conv(in_features, features[0], 1, compute_dtype=compute_dtype, rngs=rngs)
+        self.reduce_bn = BatchNorm(features[0], compute_dtype=compute_dtype, rngs=rngs)
+        for index in range(NUM_BLOCKS):
+            block = UpsamplingBlock(features[index], features[index + 1], compute_dtype=compute_dtype, rngs=rngs)
+            setattr(self, f"block{index + 1}", block)
+        self.out_conv = conv(
+            features[-1], 3, 7, use_bias=True, kernel_init=xavier_normal, compute_dtype=compute_dtype, rngs=rngs
+        )
+
+    def __call__(
+        self, feature_map: Float[Array, "batch height width in_features"], *, train: bool = False
+    ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
+        """Decodes a feature map.
+
+        Args:
+          feature_map: the encoder's stage4, [B h w C].
+          train: batch normalisation by the batch's statistics, the running ones are updated.
+
+        Returns:
+          The texture, float32 [B texture_size texture_size 3], about [-1, 1] but not clipped; and the outputs
+          d_1..d_4 of the four blocks in the compute dtype, d_l of size [B 2^l h, 2^l w, .].
+        """
+        x = nnx.relu(self.reduce_bn(self.reduce_conv(feature_map), train=train))
+        maps = []
+        for index in range(NUM_BLOCKS):
+            x = getattr(self, f"block{index + 1}")(x, train=train)
+            maps.append(x)
+        texture = self.out_conv(reflection_pad(x, 3)).astype(jnp.float32)
+        return resize_bilinear_corners(texture, self.texture_size, self.texture_size), tuple(maps)

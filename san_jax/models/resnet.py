@@ -1,0 +1,147 @@
+"""SA-Enc: ResNet with bottleneck blocks, the last down-sampling removed (section 3.2, "SA-Enc").
+
+torchvision's variant (stride on the 3x3 convolution), He et al., "Deep Residual Learning for Image Recognition",
+CVPR 2016. With stage 4 at stride 1 a 256x128 image gives a 16x8x2048 feature map.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from san_jax.models.layers import BatchNorm, conv
+
+EXPANSION = 4  # output channels of a bottleneck per inner channel
+
+
+class StageOutputs(NamedTuple):
+    """What each stage gives, for an image of H x W and base width C (64 in ResNet-50), NHWC.
+
+    stem: [B H/4 W/4 C], after max-pooling; stage1: [B H/4 W/4 4C]; stage2: [B H/8 W/8 8C];
+    stage3: [B H/16 W/16 16C]; stage4: [B H/16 W/16 32C], the paper's f_e4.
+    """
+
+    stem: Array
+    stage1: Array
+    stage2: Array
+    stage3: Array
+    stage4: Array
+
+
+class Bottleneck(nnx.Module):
+    """1x1, 3x3 (strided), 1x1 convolutions with batch normalisation, and a shortcut."""
+
+    def __init__(self, in_features: int, features: int, *, strides: int, compute_dtype: DTypeLike, rngs: nnx.Rngs):
+        out_features = EXPANSION * features
+        self.conv1 = conv(in_features, features, 1, compute_dtype=compute_dtype, rngs=rngs)
+        self.bn1 = BatchNorm(features, compute_dtype=compute_dtype, rngs=rngs)
+        self.conv2 = conv(features, features, 3, strides=strides, padding=1, compute_dtype=compute_dtype, rngs=rngs)
+        self.bn2 = BatchNorm(features, compute_dtype=compute_dtype, rngs=rngs)
+        self.conv3 = conv(features, out_features, 1, compute_dtype=compute_dtype, rngs=rngs)
+        self.bn3 = BatchNorm(out_features, compute_dtype=compute_dtype, rngs=rngs)
+        self.has_projection = strides != 1 or in_features != out_features
+        if self.has_projection:
+            self.downsample_conv = conv(
+                in_features, out_features, 1, strides=strides, compute_dtype=compute_dtype, rngs=rngs
+            )
+            self.downsample_bn = BatchNorm(out_features, compute_dtype=compute_dtype, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "batch height width in_features"], *, train: bool
+    ) -> Float[Array, "batch out_height out_width out_features"]:
+        """Maps to 4 x features channels."""
+        y = nnx.relu(self.bn1(self.conv1(x), train=train))
+        y = nnx.relu(self.bn2(self.conv2(y), train=train))
+        y = self.bn3(self.conv3(y), train=train)
+        shortcut = self.downsample_bn(self.downsample_conv(x), train=train) if self.has_projection else x
+        return nnx.relu(y + shortcut.astype(y.dtype))
+
+
+class Stage(nnx.Module):
+    """`num_blocks` bottlenecks (attributes block1, block2, ...), the first of them strided."""
+
+    def __init__(
+        self,
+        in_features: int,
+        features: int,
+        num_blocks: int,
+        *,
+        strides: int,
+        compute_dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        self.num_blocks = num_blocks
+        # Attributes instead of nnx.List: the keys of the parameter tree stay strings, as checkpoints store them.
+        for index in range(num_blocks):
+            block = Bottleneck(
+                in_features if index == 0 else EXPANSION * features,
+                features,
+                strides=strides if index == 0 else 1,
+                compute_dtype=compute_dtype,
+                rngs=rngs,
+            )
+            setattr(self, f"block{index + 1}", block)
+
+    def __call__(
+        self, x: Float[Array, "batch height width in_features"], *, train: bool
+    ) -> Float[Array, "batch out_height out_width out_features"]:
+        """Applies the blocks in turn."""
+        for index in range(self.num_blocks):
+            x = getattr(self, f"block{index + 1}")(x, train=train)
+        return x
+
+
+class ResNet(nnx.Module):
+    """ResNet-50 by default (23.5 M parameters without classifier), float32 parameters, NHWC.
+
+    Args:
+      width: channels of the stem; 64 is the real ResNet, smaller ones are for demos and tests.
+      stage_sizes: bottlenecks per stage: (3, 4, 6, 3) for ResNet-50, (3, 4, 23, 3) for ResNet-101.
+      compute_dtype: float32 or bfloat16 for convolutions and activations; batch statistics stay float32.
+      rngs: the stream `params` draws the weights.
+
+    Raises:
+      ValueError: stage_sizes has not four positive entries, or width is not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 64,
+        stage_sizes: Sequence[int] = (3, 4, 6, 3),
+        compute_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        if len(stage_sizes) != 4 or min(stage_sizes) < 1:
+            raise ValueError(
+                f"stage_sizes must hold 4 positive block counts such as (3, 4, 6, 3), found {stage_sizes}."
+            )
+        if width < 1:
+            raise ValueError(f"width must be a positive channel count (64 is ResNet-50), found {width}.")
+        self.compute_dtype = compute_dtype
+        self.conv1 = conv(3, width, 7, strides=2, padding=3, compute_dtype=compute_dtype, rngs=rngs)
+        self.bn1 = BatchNorm(width, compute_dtype=compute_dtype, rngs=rngs)
+
+        def stage(number: int, in_features: int, strides: int) -> Stage:
+            features = width * 2 ** (number - 1)
+            size = stage_sizes[number - 1]
+            return Stage(in_features, features, size, strides=strides, compute_dtype=compute_dtype, rngs=rngs)
+
+        self.stage1 = stage(1, width, 1)
+        self.stage2 = stage(2, 4 * width, 2)
+        self.stage3 = stage(3, 8 * width, 2)
+        self.stage4 = stage(4, 16 * width, 1)  # stride 2 in the ImageNet network; 1 keeps f_e4 at 16x8
+        self.out_features = 32 * width
+
+    def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> StageOutputs:
+        """Encodes ImageNet-normalised images; returns the output of every stage (unused ones cost nothing in jit)."""
+        x = nnx.relu(self.bn1(self.conv1(images), train=train))
+        stem = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        stage1 = self.stage1(stem, train=train)
+        stage2 = self.stage2(stage1, train=train)
+        stage3 = self.stage3(stage2, train=train)
+        stage4 = self.stage4(stage3, train=train)
+        return StageOutputs(stem, stage1, stage2, stage3, stage4)
