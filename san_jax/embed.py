@@ -1,0 +1,137 @@
+"""What a trained model says about images: embeddings by the encoder alone, and regressed textures.
+
+At inference the decoder is dropped (paper, "SAN"): `embed_images` computes nothing of it, so a SAN costs what its
+baseline costs. `regress_textures` runs the decoder too; it makes the pseudo ground truth of the paper's first stage.
+
+Everything runs in batches of one shape, so a model is compiled once. With a `mesh` (axis `data`) each batch is
+split over its devices.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, Float32, UInt8
+
+from san_jax.data.augment import normalize_images
+from san_jax.models import SAN
+from san_jax.models.functional import Tree, merge_model, split_model
+from san_jax.typing import Array
+
+Images = UInt8[Array, "count height width 3"]
+
+
+def embed_images(
+    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
+) -> Float32[np.ndarray, "count dim"]:
+    """Embeddings of images, by the encoder alone with its running BatchNorm statistics.
+
+    Args:
+        model: A `SAN`, with or without a decoder.
+        images: uint8 RGB [N H W 3], at the size that the model was trained on.
+        batch_size: Images computed at a time; the last batch is padded to it. A multiple of the mesh's devices.
+        mesh: Devices to split a batch over; None for the default device.
+
+    Returns:
+        float32 [N D] on the host.
+
+    Raises:
+        ValueError: No images, or a batch that the mesh cannot split evenly.
+    """
+    return embed_batches(model, _padded_batches(images, batch_size), mesh=mesh)
+
+
+def embed_batches(
+    model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None
+) -> Float32[np.ndarray, "count dim"]:
+    """Embeddings of a query or gallery split, in its order.
+
+    Args:
+        model: A `SAN`, with or without a decoder.
+        batches: `EvalBatch`es, all of one shape; rows where `valid` is False are dropped.
+        mesh: Devices to split a batch over; None for the default device.
+
+    Returns:
+        float32 [number of valid rows, D] on the host.
+
+    Raises:
+        ValueError: No batches, or a batch that the mesh cannot split evenly.
+    """
+    return np.concatenate(list(_run(_embed, model, batches, mesh)))
+
+
+def regress_textures(
+    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
+) -> UInt8[np.ndarray, "count size size 3"]:
+    """Textures that the decoder regresses from images.
+
+    Args:
+        model: A `SAN` with its decoder.
+        images: uint8 RGB [N H W 3], at the size that the model was trained on.
+        batch_size: Images computed at a time; the last batch is padded to it.
+        mesh: Devices to split a batch over; None for the default device.
+
+    Returns:
+        uint8 [N S S 3] with S the model's texture size: [-1, 1] clipped and mapped to 0..255.
+
+    Raises:
+        ValueError: No images, or a batch that the mesh cannot split evenly.
+    """
+    return np.concatenate(list(_run(_regress, model, _padded_batches(images, batch_size), mesh)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed(
+    graphdef: Any, state: list[Tree], images: UInt8[jax.Array, "batch height width 3"]
+) -> Float[jax.Array, "batch dim"]:
+    _, embedding = merge_model(graphdef, *state).encode(normalize_images(images))
+    return embedding.astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _regress(
+    graphdef: Any, state: list[Tree], images: UInt8[jax.Array, "batch height width 3"]
+) -> UInt8[jax.Array, "batch size size 3"]:
+    textures = merge_model(graphdef, *state)(normalize_images(images)).texture.astype(jnp.float32)
+    return jnp.round((jnp.clip(textures, -1.0, 1.0) + 1.0) * 127.5).astype(jnp.uint8)
+
+
+def _padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    images = np.asarray(images)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        padding = batch_size - len(batch)
+        yield {
+            "image": np.pad(batch, ((0, padding), (0, 0), (0, 0), (0, 0))),
+            "valid": np.arange(batch_size) < len(batch),
+        }
+
+
+def _run(
+    function: Callable[..., jax.Array], model: SAN, batches: Iterable[Mapping[str, Any]], mesh: Mesh | None
+) -> Iterator[np.ndarray]:
+    """Yields the function's valid rows, batch by batch; the next batch is read while the device computes."""
+    graphdef, *state = split_model(model)
+    if mesh is not None:
+        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    pending: tuple[jax.Array, np.ndarray] | None = None
+    for batch in batches:
+        images = np.asarray(batch["image"])
+        if mesh is not None:
+            if len(images) % mesh.size:
+                raise ValueError(
+                    f"A batch of {len(images)} images cannot be split over {mesh.size} devices: "
+                    "choose a batch size that is a multiple of it."
+                )
+            images = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
+        result = function(graphdef, state, images)
+        if pending is not None:
+            yield np.asarray(pending[0])[pending[1]]
+        pending = result, np.asarray(batch["valid"])
+    if pending is None:
+        raise ValueError("There are no images: expected at least one.")
+    yield np.asarray(pending[0])[pending[1]]
