@@ -1,0 +1,223 @@
+"""Poses of pedestrians: walking, standing, carrying, looking at a phone; and the fixed frontal pose of PIT pairs.
+
+A pose is a handful of joint angles in degrees, free of the body; `joint_rotations` turns it into rotations for one
+body's skeleton. The gait curves are hip, knee and ankle flexion over one cycle of normal level walking, read off the
+textbook curves (J. Perry, Gait Analysis, 1992) and starting at heel strike.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from render.surface import smoothstep
+
+KINDS = ("walk", "stand", "carry", "phone", "pocket", "frontal")
+Pair = tuple[float, float]  # left, right
+
+_CYCLE = np.linspace(0.0, 1.0, 11)
+_HIP = (28.0, 24.0, 14.0, 3.0, -7.0, -11.0, -2.0, 15.0, 28.0, 32.0, 28.0)
+_KNEE = (5.0, 16.0, 15.0, 9.0, 7.0, 15.0, 38.0, 60.0, 46.0, 15.0, 5.0)
+_ANKLE = (0.0, -5.0, 2.0, 7.0, 10.0, 2.0, -16.0, -8.0, 0.0, 2.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+    """Joint angles in degrees; pairs are (left, right).
+
+    Attributes:
+        kind: One of `KINDS`.
+        hip: Flexion, forwards positive.
+        hip_abduction: Outwards positive; the rest pose (0) has the feet a shoulder's width apart.
+        toe_out: Turn of the leg outwards.
+        knee: Flexion.
+        ankle: Toes up positive.
+        shoulder: Upper arm from hanging straight down, forwards positive.
+        arm_abduction: Upper arm from hanging straight down, outwards positive.
+        elbow: Flexion.
+        forearm_in: Turn of the forearm across the body.
+        curl: Flexion of the fingers.
+        twist: Turn of the chest against the pelvis, to the left positive.
+        lean: Trunk forwards.
+        sway: Trunk to the left.
+        head_pitch: Looking down positive.
+        head_yaw: Looking to the left positive.
+        head_tilt: Head towards the left shoulder positive.
+    """
+
+    kind: str
+    hip: Pair
+    hip_abduction: Pair
+    toe_out: Pair
+    knee: Pair
+    ankle: Pair
+    shoulder: Pair
+    arm_abduction: Pair
+    elbow: Pair
+    forearm_in: Pair
+    curl: Pair
+    twist: float
+    lean: float
+    sway: float
+    head_pitch: float
+    head_yaw: float
+    head_tilt: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only: tuples become lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Pose":
+        """The inverse of `to_json`."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def frontal_pose() -> Pose:
+    """The fixed pose of the frontal rendering: upright, facing the camera, arms a little away from the body."""
+    return Pose(
+        kind="frontal",
+        hip=(0.0, 0.0),
+        hip_abduction=(-1.0, -1.0),
+        toe_out=(5.0, 5.0),
+        knee=(0.0, 0.0),
+        ankle=(0.0, 0.0),
+        shoulder=(0.0, 0.0),
+        arm_abduction=(24.0, 24.0),
+        elbow=(8.0, 8.0),
+        forearm_in=(0.0, 0.0),
+        curl=(18.0, 18.0),
+        twist=0.0,
+        lean=0.0,
+        sway=0.0,
+        head_pitch=2.0,
+        head_yaw=0.0,
+        head_tilt=0.0,
+    )
+
+
+def sample_pose(rng: np.random.Generator) -> Pose:
+    """Draws a pedestrian's pose; half of them walk."""
+    kind = str(rng.choice(["walk", "stand", "carry", "phone", "pocket"], p=[0.56, 0.16, 0.1, 0.1, 0.08]))
+    moving = kind != "stand" and (kind == "walk" or rng.uniform() < 0.6)
+    phase = float(rng.uniform())
+    amplitude = float(rng.uniform(0.65, 1.1) if moving else rng.uniform(0.0, 0.1))
+    phases = np.array([phase, phase + 0.5]) % 1.0
+    hip = np.interp(phases, _CYCLE, _HIP) * amplitude + rng.normal(0.0, 1.5, 2)
+    knee = np.maximum(np.interp(phases, _CYCLE, _KNEE) * amplitude + rng.normal(0.0, 1.0, 2), 0.0)
+    ankle = np.interp(phases, _CYCLE, _ANKLE) * amplitude
+    hip_abduction = rng.uniform(-4.5, -2.0, 2) if moving else rng.uniform(-4.0, 1.0, 2)
+    shoulder = -26.0 * np.cos(2 * np.pi * phases) * amplitude + rng.normal(-2.0, 3.5, 2)
+    abduction = rng.uniform(6.0, 13.0, 2)
+    elbow = rng.uniform(8.0, 26.0, 2) + 0.6 * np.maximum(shoulder, 0.0)
+    forearm_in = rng.uniform(2.0, 14.0, 2)
+    curl = rng.uniform(18.0, 42.0, 2)
+    head_pitch, head_yaw = rng.normal(2.0, 5.0), rng.normal(0.0, 14.0)
+    busy = int(rng.integers(2))
+    if kind == "phone":
+        shoulder[busy], abduction[busy] = rng.uniform(12.0, 28.0), rng.uniform(7.0, 14.0)
+        elbow[busy], forearm_in[busy], curl[busy] = rng.uniform(80.0, 108.0), rng.uniform(22.0, 36.0), 45.0
+        head_pitch, head_yaw = rng.uniform(12.0, 26.0), rng.normal(0.0, 6.0) + (4.0 if busy == 0 else -4.0)
+    elif kind == "carry":
+        shoulder[busy], abduction[busy] = rng.uniform(-4.0, 12.0), rng.uniform(11.0, 18.0)
+        elbow[busy], forearm_in[busy], curl[busy] = rng.uniform(50.0, 92.0), rng.uniform(10.0, 26.0), 55.0
+    elif kind == "pocket":
+        shoulder[:], abduction[:] = rng.uniform(-14.0, -6.0, 2), rng.uniform(13.0, 18.0, 2)
+        elbow[:], forearm_in[:] = rng.uniform(38.0, 52.0, 2), rng.uniform(10.0, 16.0, 2)
+    return Pose(
+        kind=kind,
+        hip=_pair(hip),
+        hip_abduction=_pair(hip_abduction),
+        toe_out=_pair(rng.uniform(0.0, 9.0, 2)),
+        knee=_pair(knee),
+        ankle=_pair(ankle),
+        shoulder=_pair(shoulder),
+        arm_abduction=_pair(abduction),
+        elbow=_pair(elbow),
+        forearm_in=_pair(forearm_in),
+        curl=_pair(curl),
+        twist=round(float(6.0 * np.cos(2 * np.pi * phase) * amplitude), 3),
+        lean=round(float(rng.normal(2.0, 1.5)), 3),
+        sway=round(float(rng.normal(0.0, 1.5)), 3),
+        head_pitch=round(float(head_pitch), 3),
+        head_yaw=round(float(np.clip(head_yaw, -32.0, 32.0)), 3),
+        head_tilt=round(float(rng.normal(0.0, 3.0)), 3),
+    )
+
+
+def _pair(values: np.ndarray) -> Pair:
+    return round(float(values[0]), 3), round(float(values[1]), 3)
+
+
+def _x(degrees: float) -> Rotation:
+    return Rotation.from_euler("x", degrees, degrees=True)
+
+
+def _y(degrees: float) -> Rotation:
+    return Rotation.from_euler("y", degrees, degrees=True)
+
+
+def _z(degrees: float) -> Rotation:
+    return Rotation.from_euler("z", degrees, degrees=True)
+
+
+def _between(source: np.ndarray, target: np.ndarray) -> Rotation:
+    """The smallest rotation that turns the direction [3] `source` into `target`."""
+    source, target = source / np.linalg.norm(source), target / np.linalg.norm(target)
+    axis = np.cross(source, target)
+    sine = float(np.linalg.norm(axis))
+    return Rotation.from_rotvec(axis / max(sine, 1e-9) * np.arctan2(sine, float(source @ target)))
+
+
+def joint_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float = 0.0) -> dict[str, np.ndarray]:
+    """Rotations [3 3] of the joints that a pose moves, in the axes of the rest pose (X left, -Y forwards, Z up).
+
+    Args:
+        pose: The pose.
+        joints: Joint name -> rest position [3] of this body.
+        clearance: Distance in metres that a hanging wrist keeps from the mid-plane: half the width of the hips, cloth
+            included, plus that of a hand.
+
+    Returns:
+        Joint name -> rotation relative to its parent; absent joints stay at rest.
+    """
+    rotations: dict[str, Rotation] = {}
+    for index, (side, outward) in enumerate((("L", 1.0), ("R", -1.0))):
+        rotations[f"upperleg01.{side}"] = (
+            _x(-pose.hip[index]) * _y(-outward * pose.hip_abduction[index]) * _z(outward * pose.toe_out[index])
+        )
+        rotations[f"lowerleg01.{side}"] = _x(pose.knee[index])
+        # The foot keeps to the ground when the legs spread: what the hip turned sideways the ankle turns back.
+        rotations[f"foot.{side}"] = _y(outward * pose.hip_abduction[index]) * _x(-pose.ankle[index])
+
+        shoulder, elbow = joints[f"upperarm01.{side}"], joints[f"lowerarm01.{side}"]
+        wrist, knuckle = joints[f"wrist.{side}"], joints[f"finger3-1.{side}"]
+        length = float(np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow))
+        swing, flexion = pose.shoulder[index], pose.elbow[index]
+        # A hand that hangs beside the hip must stay outside it; swung away in front or behind it need not.
+        beside = float(1.0 - smoothstep(np.asarray(abs(swing + flexion / 2)), 8.0, 40.0))
+        least = np.rad2deg(np.arcsin(np.clip((clearance - abs(shoulder[0])) / length, 0.0, 0.6)))
+        abduction = max(pose.arm_abduction[index], least * (0.35 + 0.65 * beside))
+        down = np.array([0.0, 0.0, -1.0])
+        upper = (_y(-outward * abduction) * _x(-swing)).apply(down)
+        inward = _z(-outward * pose.forearm_in[index] * min(1.0, flexion / 30.0))
+        lower = (_y(-outward * abduction * 0.7) * inward * _x(-swing - flexion)).apply(down)
+        whole = _between(elbow - shoulder, upper)
+        rotations[f"shoulder01.{side}"] = Rotation.from_rotvec(whole.as_rotvec() * 0.3)
+        rotations[f"upperarm01.{side}"] = Rotation.from_rotvec(whole.as_rotvec() * 0.7)
+        forearm = _between(wrist - elbow, whole.inv().apply(lower))
+        rotations[f"lowerarm01.{side}"] = forearm
+        hand = _between(knuckle - wrist, (whole * forearm).inv().apply(lower))
+        rotations[f"wrist.{side}"] = Rotation.from_rotvec(hand.as_rotvec() * 0.8)
+        for finger in (2, 3, 4, 5):
+            for phalanx in (1, 2, 3):
+                bend = pose.curl[index] * (0.5 if phalanx == 1 else 0.8)
+                rotations[f"finger{finger}-{phalanx}.{side}"] = _y(outward * bend)
+    rotations["spine05"] = _z(pose.twist * 0.3) * _x(pose.lean * 0.4)
+    rotations["spine03"] = _z(pose.twist * 0.4) * _x(pose.lean * 0.6) * _y(pose.sway)
+    rotations["spine01"] = _z(pose.twist * 0.3)
+    rotations["neck01"] = _z(pose.head_yaw * 0.25 - pose.twist * 0.5) * _x(pose.head_pitch * 0.3)
+    rotations["neck02"] = _z(pose.head_yaw * 0.25)
+    rotations["head"] = _z(pose.head_yaw * 0.5 - pose.twist * 0.5) * _x(pose.head_pitch * 0.7) * _y(pose.head_tilt)
+    return {name: rotation.as_matrix() for name, rotation in rotations.items()}
