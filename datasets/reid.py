@@ -98,8 +98,9 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
         archive = self.scan(dl_manager.manual_dir)
-        check_images(archive, self.info.features)
-        self.info.metadata.update({"source_digest": archive.digest, **archive.metadata})
+        info: Any = self.info
+        check_images(archive, info.features)
+        info.metadata.update({"source_digest": archive.digest, **archive.metadata})
         return {split: _shards(split, examples) for split, examples in archive.splits.items()}
 
 
@@ -117,6 +118,14 @@ def reid_features() -> dict[str, Any]:
 def texture_feature() -> Any:
     """A UV texture, (256, 256, 3) uint8 RGB."""
     return tfds.features.Image(shape=(*TEXTURE_SIZE, 3), encoding_format="png")
+
+
+def newest_version(folder: pathlib.Path) -> pathlib.Path | None:
+    """The folder of a dataset's newest complete version in `data_dir/name`, or None where there is none."""
+    complete = [
+        info.parent for info in folder.glob("*/dataset_info.json") if tfds.core.Version.is_valid(info.parent.name)
+    ]
+    return max(complete, key=lambda path: tfds.core.Version(path.name), default=None)
 
 
 def train_labels(person_ids: Sequence[int]) -> list[int]:
@@ -192,9 +201,9 @@ def check_images(archive: Archive, features: Mapping[str, Any]) -> None:
     for examples in archive.splits.values():
         for example in examples:
             for key, value in example.items():
-                feature = features[key]
-                if isinstance(feature, tfds.features.Image) and isinstance(value, str):
-                    sizes[value] = (feature.shape[0], feature.shape[1])
+                if isinstance(features[key], tfds.features.Image) and isinstance(value, str):
+                    height, width, _ = features[key].shape
+                    sizes[value] = (height, width)
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(_image_problem, sizes.keys(), sizes.values())
         progress = tqdm.tqdm(results, total=len(sizes), desc="Checking images", unit="file", disable=None, leave=False)

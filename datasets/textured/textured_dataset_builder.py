@@ -72,12 +72,10 @@ def builder_class(benchmark: str) -> type[TexturedBuilder]:
 def _open_train(benchmark: str, data_dir: os.PathLike[str]) -> tuple[Any, str | None]:
     """The benchmark's train split with images left encoded, and the digest of what the benchmark was built from."""
     folder = pathlib.Path(data_dir) / benchmark
-    versions = sorted(
-        path.parent for path in folder.glob("*/dataset_info.json") if tfds.core.Version.is_valid(path.parent.name)
-    )
-    if not versions:
+    version = reid.newest_version(folder)
+    if version is None:
         raise reid.DatasetError(f"{folder}: no dataset {benchmark!r} there; build it before its textured copy.")
-    builder = tfds.builder_from_directory(max(versions, key=lambda path: tfds.core.Version(path.name)))
+    builder: Any = tfds.builder_from_directory(version)
     missing = sorted(set(reid.reid_features()) - set(builder.info.features))
     if missing or "train" not in builder.info.splits:
         raise reid.DatasetError(

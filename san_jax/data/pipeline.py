@@ -1,0 +1,435 @@
+"""Batches for training and evaluation: examples -> decoded, resized uint8 arrays, in Grain workers.
+
+An element of the Grain dataset is the whole batch of one step, and which examples it holds is a pure function of
+(seed, step) (see `sampler`). The state of an iterator is therefore the number of the next step and nothing else: exact
+at any moment, and the same for any number of workers or processes. All prefetching happens inside Grain; images stay
+uint8, augmentation and normalisation run on the device (`augment`).
+"""
+
+import copy
+import dataclasses
+import functools
+import io
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import grain
+import numpy as np
+from jaxtyping import Int, Int64, UInt8
+from PIL import Image
+
+from san_jax.data import sampler
+from san_jax.typing import EvalBatch, PitBatch, ReidBatch
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to examples, such as `tfds.data_source` returns.
+
+    An example is a dict; images in it are uint8 [H W 3] RGB arrays or encoded bytes (JPEG, PNG). A TFDS source is read
+    without TFDS's own decoding.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
+class BatchIterator(grain.DatasetIterator):
+    """Iterates over the batches of steps `0 ... num_steps - 1`, from any of them.
+
+    A Grain iterator, so Orbax saves and restores it; `get_state()` is `{"next_step": int}`, the step whose batch comes
+    next, whatever has been prefetched. Close it (or let it go) to end its workers.
+    """
+
+    def __init__(self, read_batch: Callable[[int], Any], *, num_steps: int, num_workers: int):
+        super().__init__()
+        if num_workers < 0:
+            raise ValueError(f"Expected num_workers of 0 (decode in this process) or more, found {num_workers}.")
+        self._read_batch = read_batch
+        self._num_steps = num_steps
+        self._num_workers = num_workers
+        self._next_step = 0
+        self._iterator: grain.DatasetIterator | None = None
+
+    def __next__(self) -> Any:
+        """The batch of the next step.
+
+        Raises:
+            StopIteration: All `num_steps` batches were given.
+            ValueError: An image cannot be decoded (its name is in the message), or the iterator is closed.
+        """
+        self._assert_not_closed()
+        if self._next_step >= self._num_steps:
+            raise StopIteration
+        if self._iterator is None:
+            self._iterator = self._start(self._next_step)
+        batch = next(self._iterator)
+        self._next_step += 1
+        return batch
+
+    def get_state(self) -> dict[str, Any]:
+        """`{"next_step": int}`."""
+        return {"next_step": self._next_step}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to the step of a state that `get_state` gave.
+
+        Raises:
+            ValueError: The state is of another kind, or lies beyond `num_steps`.
+        """
+        step = state.get("next_step")
+        if set(state) != {"next_step"} or not isinstance(step, int) or not 0 <= step <= self._num_steps:
+            raise ValueError(f"Expected {{'next_step': 0 to {self._num_steps}}}, found {state!r}.")
+        self._stop()
+        self._next_step = step
+
+    def close(self) -> None:
+        """Ends the workers. Further `next` raises."""
+        super().close()
+        self._stop()
+
+    def _start(self, first_step: int) -> grain.DatasetIterator:
+        # The defaults of ReadOptions would hold 500 batches; one in the making is enough to overlap with the device.
+        dataset = (
+            grain.MapDataset.range(first_step, self._num_steps)
+            .map(self._read_batch)
+            .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+        )
+        if self._num_workers:
+            _allow_unparsed_flags()
+            dataset = dataset.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=self._num_workers), worker_init_fn=_start_worker
+            )
+            # Batches go through pipes (measured: 25 batches of 19 MB a second into one process on 2 busy cores). Shared
+            # memory is twice as fast, but a worker dies by SIGBUS where a container gives /dev/shm 64 MiB, and a killed
+            # run leaves its blocks there.
+            options = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
+            dataset = grain.experimental.WithOptionsIterDataset(dataset, options)
+        return iter(dataset)
+
+    def _stop(self) -> None:
+        iterator, self._iterator = getattr(self, "_iterator", None), None
+        if iterator is not None:
+            iterator.close()
+
+
+def reid_batches(
+    source: Source,
+    labels: Int[np.ndarray, " examples"],
+    *,
+    image_size: tuple[int, int],
+    texture_size: int | None,
+    num_identities: int,
+    images_per_identity: int,
+    seed: int,
+    num_steps: int,
+    num_workers: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> BatchIterator:
+    """P x K batches of a reID benchmark's train split, as `ReidBatch`.
+
+    Args:
+        source: Examples with `image`, and `texture` unless `texture_size` is None.
+        labels: Label of each example, see `read_labels`.
+        image_size: (height, width) that images are resized to.
+        texture_size: Height and width that textures are resized to; None for batches without textures.
+        num_identities: P of the global batch.
+        images_per_identity: K.
+        seed: Seed of the order.
+        num_steps: Number of batches.
+        num_workers: Processes that decode; 0 decodes in a thread of this one.
+        process_index: This process among those that train together (`jax.process_index()`).
+        process_count: Their number; each loads its contiguous rows of the global batch.
+
+    Returns:
+        An iterator over batches of P * K / process_count rows.
+
+    Raises:
+        ValueError: `labels` and `source` differ in length, examples lack a feature, or see `sampler`.
+    """
+    if len(labels) != len(source):
+        raise ValueError(f"Expected a label for each of the {len(source)} examples, found {len(labels)}.")
+    source = _undecoded(source)
+    _check_features(source, ("image",) if texture_size is None else ("image", "texture"))
+    batches = sampler.IdentitySampler.from_labels(
+        labels, seed=seed, num_identities=num_identities, images_per_identity=images_per_identity
+    )
+    part = functools.partial(sampler.process_slice, process_index=process_index, process_count=process_count)
+    part(batches.batch(0))  # raises here, not in a worker, where the batch does not divide
+    reader = _ReidReader(source, labels.astype(np.int32), batches, part, image_size, texture_size)
+    return BatchIterator(reader, num_steps=num_steps, num_workers=num_workers)
+
+
+def pit_batches(
+    source: Source,
+    *,
+    image_size: tuple[int, int],
+    texture_size: int,
+    batch_size: int,
+    seed: int,
+    num_steps: int,
+    num_workers: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> BatchIterator:
+    """Batches of PIT pairs, as `PitBatch`.
+
+    Args:
+        source: Examples with `image` and `texture`.
+        image_size: (height, width) that images are resized to.
+        texture_size: Height and width that textures are resized to.
+        batch_size: B of the global batch.
+        seed: Seed of the order.
+        num_steps: Number of batches.
+        num_workers: Processes that decode; 0 decodes in a thread of this one.
+        process_index: This process among those that train together.
+        process_count: Their number; each loads its contiguous rows of the global batch.
+
+    Returns:
+        An iterator over batches of B / process_count rows.
+
+    Raises:
+        ValueError: No examples, examples lack a feature, or the batch does not divide among the processes.
+    """
+    source = _undecoded(source)
+    _check_features(source, ("image", "texture"))
+    draw = functools.partial(sampler.shuffled_batch, len(source), seed=seed, batch_size=batch_size)
+    part = functools.partial(sampler.process_slice, process_index=process_index, process_count=process_count)
+    part(draw(step=0))
+    reader = _PitReader(source, draw, part, image_size, texture_size)
+    return BatchIterator(reader, num_steps=num_steps, num_workers=num_workers)
+
+
+class EvalBatches:
+    """Batches of a whole split in its order, as `EvalBatch`; iterates any number of times.
+
+    The last batch is padded with black images, ids -1 and `valid` False, so that all batches have one shape.
+
+    Attributes:
+        batch_size: Rows of a batch.
+    """
+
+    def __init__(self, source: Source, *, batch_size: int, image_size: tuple[int, int], num_workers: int = 0):
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch size of 1 or more, found {batch_size}.")
+        self._source = _undecoded(source)
+        _check_features(self._source, ("image", "person_id", "camera_id"))
+        self.batch_size = batch_size
+        self._image_size = image_size
+        self._num_workers = num_workers
+
+    @property
+    def num_examples(self) -> int:
+        """Examples without padding."""
+        return len(self._source)
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """Names of the examples in order."""
+        return read_names(self._source)
+
+    def __len__(self) -> int:
+        return -(-len(self._source) // self.batch_size)
+
+    def __iter__(self) -> Iterator[EvalBatch]:
+        reader = _EvalReader(self._source, self.batch_size, self._image_size)
+        iterator = BatchIterator(reader, num_steps=len(self), num_workers=self._num_workers)
+        try:
+            yield from iterator
+        finally:
+            iterator.close()
+
+
+def eval_batches(source: Source, *, batch_size: int, image_size: tuple[int, int], num_workers: int = 0) -> EvalBatches:
+    """Batches of a query, gallery or train split in its order; see `EvalBatches`.
+
+    Args:
+        source: Examples with `image`, `person_id`, `camera_id` (and `name` for `.names`).
+        batch_size: Rows of a batch, the last one padded.
+        image_size: (height, width) that images are resized to.
+        num_workers: Processes that decode; 0 decodes in a thread of this one.
+
+    Raises:
+        ValueError: No examples, or they lack a feature.
+    """
+    return EvalBatches(source, batch_size=batch_size, image_size=image_size, num_workers=num_workers)
+
+
+def read_labels(source: Source) -> Int64[np.ndarray, " examples"]:
+    """The `label` of each example, without decoding images."""
+    source = _undecoded(source)
+    _check_features(source, ("label",))
+    return np.asarray([source[index]["label"] for index in range(len(source))], dtype=np.int64)
+
+
+def read_names(source: Source) -> list[str]:
+    """The `name` of each example, without decoding images."""
+    source = _undecoded(source)
+    _check_features(source, ("name",))
+    return [_text(source[index]["name"]) for index in range(len(source))]
+
+
+def resize_image(image: Image.Image, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
+    """An RGB uint8 array of (height, width) `size`; Pillow's bilinear filter, which antialiases when it shrinks."""
+    height, width = size
+    image = image.convert("RGB")
+    if (image.height, image.width) != (height, width):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(image)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _ReidReader:
+    source: Source
+    labels: np.ndarray
+    batches: sampler.IdentitySampler
+    part: Callable[[np.ndarray], np.ndarray]
+    image_size: tuple[int, int]
+    texture_size: int | None
+
+    def __call__(self, step: int) -> ReidBatch:
+        indices = self.part(self.batches.batch(step))
+        sizes = {"image": self.image_size}
+        if self.texture_size is not None:
+            sizes["texture"] = (self.texture_size, self.texture_size)
+        batch: Any = _read_images(self.source, indices, sizes)
+        batch["label"] = self.labels[indices]
+        return batch
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PitReader:
+    source: Source
+    draw: Callable[..., np.ndarray]
+    part: Callable[[np.ndarray], np.ndarray]
+    image_size: tuple[int, int]
+    texture_size: int
+
+    def __call__(self, step: int) -> PitBatch:
+        sizes = {"image": self.image_size, "texture": (self.texture_size, self.texture_size)}
+        batch: Any = _read_images(self.source, self.part(self.draw(step=step)), sizes)
+        return batch
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _EvalReader:
+    source: Source
+    batch_size: int
+    image_size: tuple[int, int]
+
+    def __call__(self, step: int) -> EvalBatch:
+        first = step * self.batch_size
+        count = min(self.batch_size, len(self.source) - first)
+        image = np.zeros((self.batch_size, *self.image_size, 3), np.uint8)
+        person_id = np.full(self.batch_size, -1, np.int32)
+        camera_id = np.full(self.batch_size, -1, np.int32)
+        for row in range(count):
+            example = _read_example(self.source, first + row)
+            image[row] = _decode(example, "image", self.image_size, first + row)
+            person_id[row] = example["person_id"]
+            camera_id[row] = example["camera_id"]
+        return EvalBatch(
+            image=image, person_id=person_id, camera_id=camera_id, valid=np.arange(self.batch_size) < count
+        )
+
+
+def _read_images(
+    source: Source, indices: np.ndarray, sizes: dict[str, tuple[int, int]]
+) -> dict[str, UInt8[np.ndarray, "batch height width 3"]]:
+    arrays = {key: np.empty((len(indices), *size, 3), np.uint8) for key, size in sizes.items()}
+    for row, index in enumerate(indices):
+        example = _read_example(source, int(index))
+        for key, size in sizes.items():
+            arrays[key][row] = _decode(example, key, size, int(index))
+    return arrays
+
+
+def _read_example(source: Source, index: int) -> Any:
+    try:
+        return source[index]
+    # Whatever a storage raises, say which example it was.
+    except Exception as error:
+        raise ValueError(f"Example {index} of {source!r} cannot be read: {error}") from error
+
+
+def _decode(example: Any, key: str, size: tuple[int, int], index: int) -> np.ndarray:
+    value = example[key]
+    try:
+        if isinstance(value, bytes):
+            with Image.open(io.BytesIO(value), formats=("JPEG", "PNG")) as image:
+                return resize_image(image, size)
+        return resize_image(Image.fromarray(value), size)
+    # Pillow reports damaged files by several exception types.
+    except Exception as error:
+        name = _text(example["name"]) if "name" in example else "without a name"
+        raise ValueError(f"The {key} of example {index} ({name}) cannot be decoded: {error}") from error
+
+
+def _undecoded(source: Source) -> Source:
+    """The same TFDS source with its images left encoded; any other source as it is.
+
+    `_decode` then knows the example's name when an image is damaged, and labels are read without decoding.
+    """
+    if not (hasattr(source, "dataset_info") and hasattr(source, "decoders")):
+        return source
+    import tensorflow_datasets as tfds  # loaded already: the source is its
+
+    tfds_source: Any = copy.copy(source)
+    features = tfds_source.dataset_info.features
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    tfds_source.decoders = {key: tfds.decode.SkipDecoding() for key in images}
+    return tfds_source
+
+
+def _check_features(source: Source, keys: tuple[str, ...]) -> None:
+    if not len(source):
+        raise ValueError(f"{source!r} has no examples.")
+    example = source[0]
+    missing = [key for key in keys if key not in example]
+    if missing:
+        hint = ""
+        if "texture" in missing:
+            hint = " Textures are in `pit` and in `<benchmark>_textured`, which experiments.pseudo_texture writes."
+        raise ValueError(
+            f"Expected examples with {', '.join(keys)}; {source!r} has {', '.join(sorted(example))} and lacks "
+            f"{', '.join(missing)}.{hint}"
+        )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _allow_unparsed_flags() -> None:
+    """Lets Grain start workers in a program that does not parse absl flags.
+
+    Grain 0.2.18 reads a flag of its own there without falling back on the flag's default. This is no use of flags by
+    this library: the flag is only marked as readable.
+    """
+    from absl import flags
+
+    name = "grain_enable_multiprocess_worker_profiling"
+    if not flags.FLAGS.is_parsed() and name in flags.FLAGS:
+        flags.FLAGS[name].present = 1
+
+
+def _start_worker(index: int, count: int) -> None:
+    """Runs first in a worker: leaves Ctrl-C to the main process, and ends with it, even when that one is killed."""
+    del index, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

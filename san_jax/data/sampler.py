@@ -1,0 +1,174 @@
+"""Which examples make up the batch of a step: pure functions of (seed, step).
+
+The paper trains with P identities x K images a batch (section 4.2; batch-hard mining of Hermans et al., "In Defense of
+the Triplet Loss", 2017, needs them). Nothing here keeps a state: a run that is resumed, moved to another number of
+workers or split over other processes sees the same global batches.
+
+An epoch is a permutation, cut into batches; its last batch is filled up from the beginning of the same permutation, so
+that an epoch shows everything at least once and a batch never shows anything twice unless there is too little of it.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+# Purposes of random streams: no two of them share a seed sequence.
+_IDENTITY_ORDER, _IMAGE_ORDER, _EXTRA_IMAGE_ORDER, _EXAMPLE_ORDER = range(4)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IdentitySampler:
+    """P x K batches over labelled images; `identity_batch` with the grouping done once.
+
+    Attributes:
+        groups: For each label in increasing order, the indices of its images.
+        seed: Any integer from 0.
+        num_identities: P, distinct identities in a batch.
+        images_per_identity: K, images of each.
+    """
+
+    groups: list[np.ndarray]
+    seed: int
+    num_identities: int
+    images_per_identity: int
+
+    @classmethod
+    def from_labels(
+        cls, labels: Int[np.ndarray, " examples"], *, seed: int, num_identities: int, images_per_identity: int
+    ) -> "IdentitySampler":
+        """Groups images by label.
+
+        Args:
+            labels: Label of each example, from 0; labels need not be contiguous.
+            seed: Seed of the order.
+            num_identities: P.
+            images_per_identity: K.
+
+        Raises:
+            ValueError: A negative label, P or K below 1, or fewer than P identities.
+        """
+        if num_identities < 1 or images_per_identity < 1:
+            raise ValueError(
+                f"Expected at least 1 identity a batch and 1 image of each, found num_identities={num_identities} and "
+                f"images_per_identity={images_per_identity}."
+            )
+        if labels.size and labels.min() < 0:
+            raise ValueError(
+                f"Expected labels from 0, found {labels.min()}: query and gallery splits have no labels (-1); "
+                "train on the split 'train'."
+            )
+        order = np.argsort(labels, kind="stable").astype(np.int64)
+        found, starts = np.unique(labels[order], return_index=True)
+        if len(found) < num_identities:
+            raise ValueError(
+                f"A batch needs {num_identities} different identities, the split has {len(found)}. "
+                f"Set batch.num_identities to {len(found)} or less, or train on more identities."
+            )
+        return cls(np.split(order, starts[1:]), seed, num_identities, images_per_identity)
+
+    def batch(self, step: int) -> Int64[np.ndarray, " batch"]:
+        """Example indices of the global batch of a step, [P * K]; K consecutive ones share an identity."""
+        epoch, position, identities = _visit(len(self.groups), self.num_identities, step)
+        order = _rng(self.seed, _IDENTITY_ORDER, epoch).permutation(len(self.groups))
+        rows = []
+        for offset, identity in enumerate(order[identities]):
+            extra = position + offset >= len(self.groups)
+            rows.append(self._images(int(identity), epoch, extra))
+        return np.concatenate(rows)
+
+    def _images(self, identity: int, epoch: int, extra: bool) -> np.ndarray:
+        """K images of an identity. Its visits, one an epoch, walk through permutations of its images; the second visit
+        of an identity that fills up an epoch's last batch is drawn on its own, so that it leaves no gap in the walk.
+        """
+        images = self.groups[identity]
+        if extra:
+            chosen = np.arange(self.images_per_identity) % len(images)
+            return images[_rng(self.seed, _EXTRA_IMAGE_ORDER, identity, epoch).permutation(len(images))[chosen]]
+        walk, _, chosen = _visit(len(images), self.images_per_identity, epoch)
+        return images[_rng(self.seed, _IMAGE_ORDER, identity, walk).permutation(len(images))[chosen]]
+
+
+def identity_batch(
+    labels: Int[np.ndarray, " examples"], *, step: int, seed: int, num_identities: int, images_per_identity: int
+) -> Int64[np.ndarray, " batch"]:
+    """The global P x K batch of a step.
+
+    Each epoch shows every identity at least once, in an order of its own; P identities of a batch are distinct. An
+    identity shows all of its images, K a visit, before it shows one again; one with fewer than K images shows each
+    floor(K / n) times or once more.
+
+    Args:
+        labels: Label of each example, from 0.
+        step: Step from 0.
+        seed: Seed of the order.
+        num_identities: P.
+        images_per_identity: K.
+
+    Returns:
+        Example indices [P * K], K consecutive ones of one identity.
+
+    Raises:
+        ValueError: See `IdentitySampler.from_labels`.
+    """
+    sampler = IdentitySampler.from_labels(
+        labels, seed=seed, num_identities=num_identities, images_per_identity=images_per_identity
+    )
+    return sampler.batch(step)
+
+
+def shuffled_batch(num_examples: int, *, step: int, seed: int, batch_size: int) -> Int64[np.ndarray, " batch"]:
+    """The global batch of a step without identities (PIT).
+
+    Each epoch is a permutation of all examples; a batch repeats none unless there are fewer than `batch_size`.
+
+    Args:
+        num_examples: Number of examples, at least 1.
+        step: Step from 0.
+        seed: Seed of the order.
+        batch_size: B.
+
+    Returns:
+        Example indices [B].
+
+    Raises:
+        ValueError: No examples, or a batch size below 1.
+    """
+    if num_examples < 1 or batch_size < 1:
+        raise ValueError(f"Expected at least 1 example and batch size 1, found {num_examples} and {batch_size}.")
+    epoch, _, chosen = _visit(num_examples, batch_size, step)
+    return _rng(seed, _EXAMPLE_ORDER, epoch).permutation(num_examples)[chosen]
+
+
+def process_slice(
+    indices: Int[np.ndarray, " batch"], process_index: int, process_count: int
+) -> Int[np.ndarray, " local_batch"]:
+    """The rows of a global batch that one process loads: the `process_index`-th of `process_count` equal runs.
+
+    Raises:
+        ValueError: The batch does not divide by the number of processes, or there is no such process.
+    """
+    if not 0 <= process_index < process_count:
+        raise ValueError(f"Expected a process index from 0 to {process_count - 1}, found {process_index}.")
+    if len(indices) % process_count:
+        raise ValueError(
+            f"A global batch of {len(indices)} does not divide among {process_count} processes; "
+            "choose a batch size that is a multiple of their number."
+        )
+    size = len(indices) // process_count
+    return indices[process_index * size : (process_index + 1) * size]
+
+
+def _visit(length: int, size: int, number: int) -> tuple[int, int, np.ndarray]:
+    """Cuts permutations of `length` into pieces of `size`, the last filled up from the permutation's beginning.
+
+    Returns:
+        Which permutation piece `number` is cut from, where in it the piece begins, and the positions [size].
+    """
+    pieces = -(-length // size)
+    position = number % pieces * size
+    return number // pieces, position, np.arange(position, position + size) % length
+
+
+def _rng(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key))
