@@ -1,0 +1,511 @@
+"""Procedural backgrounds: a walkway that the person stands on, what is beside it and behind it, and the cast shadow.
+
+A `Scene` is a small world in the camera's frame (the camera stands over (0, 0), the walkway runs along +y): a ground
+with a border and painted lines, walls, a ceiling indoors, and cut-out objects. Nothing stands on the walkway, which is
+convex and holds camera and person, so nothing can come between the two. A camera's scene is fixed; each crop shows the
+part of it that lies behind the person.
+
+The ground is lit like the person (`render.light`): where the person stands in the sun's way the sun's part is missing,
+and around the feet part of the sky's.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+
+from render import scenery
+from render.camera import Camera, CameraSite
+from render.light import GAMMA, Light
+
+KINDS = ("street", "plaza", "park", "campus", "station")
+
+Color = tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class GroundCover:
+    """A painted ground: kind and variant of `scenery.ground`, scale, turn in radians, tint."""
+
+    kind: str
+    variant: int
+    scale: float
+    turn: float
+    tint: Color
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A painted line on the ground along `axis` ("x" or "y"), metres; `dash` 0 is unbroken, else half is painted."""
+
+    axis: str
+    offset: float
+    width: float
+    dash: float
+    color: Color
+    strength: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Wall:
+    """An upright plane across `axis` ("x": x = offset, "y": y = offset), of a kind of `scenery.wall`."""
+
+    axis: str
+    offset: float
+    height: float
+    kind: str
+    variant: int
+    shift: float
+    tint: Color
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """A cut-out that stands at (x, y) and faces the camera."""
+
+    kind: str
+    variant: int
+    x: float
+    y: float
+    size: float
+    tint: Color
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A small world in the camera's frame; lengths in metres, colours are display values."""
+
+    kind: str
+    half_width: float
+    walkway: GroundCover
+    border: GroundCover
+    curb: Color | None
+    lines: tuple[Line, ...]
+    walls: tuple[Wall, ...]
+    things: tuple[Thing, ...]
+    ceiling: float | None
+    sky: tuple[Color, Color]
+    softness: float
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def sample_scene(rng: np.random.Generator, site: CameraSite, *, kind: str | None = None) -> Scene:
+    """Draws a scene around a camera; `kind` is one of KINDS."""
+    if kind is None:
+        # Indoors the ceiling limits the camera's height.
+        choices = KINDS if site.height < 3.0 else KINDS[:-1]
+        kind = str(rng.choice(choices))
+    if kind not in KINDS:
+        raise ValueError(f"Unknown kind of scene {kind!r}; expected one of {', '.join(KINDS)}.")
+    grounds, borders, side_walls, end_walls, things = {
+        "street": (
+            ("asphalt", "asphalt", "concrete", "slabs", "pavers"),
+            ("slabs", "concrete", "asphalt", "pavers"),
+            ("facade", "facade", "masonry"),
+            ("facade", "facade", "masonry"),
+            ("car", "car", "post", "pedestrian", "bin", "tree", "bicycle"),
+        ),
+        "plaza": (
+            ("slabs", "slabs", "pavers", "cobbles", "concrete"),
+            ("slabs", "pavers", "grass"),
+            ("facade", "masonry", "hedge"),
+            ("facade", "facade", "hedge"),
+            ("tree", "bench", "pedestrian", "pedestrian", "bin", "bush"),
+        ),
+        "park": (
+            ("gravel", "asphalt", "grass", "rubber", "concrete"),
+            ("grass",),
+            ("hedge", "hedge", "masonry"),
+            ("hedge", "facade"),
+            ("tree", "tree", "tree", "bush", "bush", "bench", "pedestrian"),
+        ),
+        "campus": (
+            ("slabs", "pavers", "asphalt", "concrete", "rubber"),
+            ("pavers", "slabs", "grass"),
+            ("facade", "hedge", "masonry"),
+            ("facade", "hedge"),
+            ("bicycle", "bicycle", "bicycle", "tree", "pedestrian", "bush"),
+        ),
+        "station": (
+            ("tiles", "tiles", "slabs"),
+            ("tiles",),
+            ("paneling", "paneling", "masonry"),
+            ("paneling",),
+            ("pedestrian", "pedestrian", "bin", "bench"),
+        ),
+    }[kind]
+    indoors = kind == "station"
+    half_width = site.half_width
+    margin = float(rng.uniform(0.3, 1.5) if indoors else rng.uniform(0.8, 6.0))
+    end = site.farthest + float(rng.choice([rng.uniform(1.2, 3.0), rng.uniform(3.0, 14.0)]))
+    walls = [_sample_wall(rng, "y", end, end_walls, indoors)]
+    for side in (-1, 1):
+        if indoors or rng.uniform() < 0.8:
+            walls.append(_sample_wall(rng, "x", side * (half_width + margin), side_walls, indoors))
+    walkway = _sample_cover(rng, grounds)
+    horizon = rng.uniform(0.8, 0.98) * np.array([1.0, 1.0, 1.0])
+    zenith = horizon * (1.0 - rng.uniform(0.0, 0.45) * np.array([1.0, 0.6, 0.12]))
+    return Scene(
+        kind=kind,
+        half_width=half_width,
+        walkway=walkway,
+        border=dataclasses.replace(walkway, variant=walkway.variant) if indoors else _sample_cover(rng, borders),
+        curb=_color(rng.uniform(0.5, 0.8) * np.ones(3)) if not indoors and rng.uniform() < 0.6 else None,
+        lines=_sample_lines(rng, kind, half_width, end),
+        walls=tuple(walls),
+        things=_sample_things(rng, things, site, end, margin),
+        ceiling=float(rng.uniform(3.3, 4.2)) if indoors else None,
+        sky=(_color(horizon), _color(zenith)),
+        softness=float(rng.uniform(0.3, 0.9)),
+    )
+
+
+def _color(values: np.ndarray) -> Color:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _tint(rng: np.random.Generator, low: float, high: float, spread: float) -> Color:
+    return _color(rng.uniform(low, high) * (1.0 + spread * rng.standard_normal(3)))
+
+
+def _sample_cover(rng: np.random.Generator, kinds: tuple[str, ...]) -> GroundCover:
+    return GroundCover(
+        kind=str(rng.choice(kinds)),
+        variant=int(rng.integers(scenery.VARIANTS)),
+        scale=float(rng.uniform(0.85, 1.25)),
+        turn=float(rng.choice([0.0, 0.0, 0.5 * math.pi, rng.uniform(0.0, math.pi)])),
+        tint=_tint(rng, 0.72, 1.12, 0.02),
+    )
+
+
+def _sample_wall(rng: np.random.Generator, axis: str, offset: float, kinds: tuple[str, ...], indoors: bool) -> Wall:
+    kind = str(rng.choice(kinds))
+    height = {"hedge": rng.uniform(1.1, 3.0), "masonry": rng.uniform(1.4, 5.0)}.get(kind, rng.uniform(6.5, 12.0))
+    return Wall(
+        axis=axis,
+        offset=float(offset),
+        height=6.0 if indoors else float(height),
+        kind=kind,
+        variant=int(rng.integers(scenery.VARIANTS)),
+        shift=float(rng.uniform(0.0, 8.0)),
+        tint=_tint(rng, 0.7, 1.1, 0.04),
+    )
+
+
+def _sample_lines(rng: np.random.Generator, kind: str, half_width: float, end: float) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    white, yellow = (0.88, 0.88, 0.86), (0.84, 0.68, 0.22)
+    paint = white if rng.uniform() < 0.75 else yellow
+    strength = float(rng.uniform(0.45, 0.9))
+    if kind in ("street", "campus", "park") and rng.uniform() < 0.6:
+        for _ in range(int(rng.integers(1, 4))):
+            offset = float(rng.uniform(-half_width, half_width))
+            lines.append(Line("y", offset, 0.12, float(rng.choice([0.0, 3.0])), paint, strength))
+    if kind == "street" and rng.uniform() < 0.3:  # a crossing
+        start = float(rng.uniform(0.3, 0.8) * end)
+        for k in range(6):
+            lines.append(Line("x", start + 0.95 * k, 0.48, 0.0, white, strength))
+    if kind in ("station", "plaza") and rng.uniform() < 0.45:  # a tactile strip, or a band of darker stone
+        offset = float(rng.uniform(-0.8, 0.8) * half_width)
+        band = (0.78, 0.66, 0.25) if rng.uniform() < 0.4 else _tint(rng, 0.25, 0.5, 0.03)
+        lines.append(Line(str(rng.choice(["x", "y"])), offset if offset > 0 else 0.5 * end, 0.45, 0.0, band, 0.8))
+    return tuple(lines)
+
+
+def _sample_things(
+    rng: np.random.Generator, kinds: tuple[str, ...], site: CameraSite, end: float, margin: float
+) -> tuple[Thing, ...]:
+    """Objects beside the walkway and behind the farthest person; at times a row of one kind."""
+    things: list[Thing] = []
+
+    def place(kind: str, x: float, y: float) -> None:
+        tint = _tint(rng, 0.8, 1.12, 0.04)
+        things.append(
+            Thing(kind, int(rng.integers(scenery.VARIANTS)), float(x), float(y), float(rng.uniform(0.9, 1.1)), tint)
+        )
+
+    for _ in range(int(rng.integers(4, 11))):
+        kind = str(rng.choice(kinds))
+        clear = 0.55 * scenery.cutout(kind, 0).width + 0.2
+        side = float(rng.choice([-1.0, 1.0]))
+        if rng.uniform() < 0.55 and margin > clear:
+            place(kind, side * (site.half_width + rng.uniform(clear, margin)), rng.uniform(0.4 * site.nearest, end))
+        else:
+            low = site.farthest + 0.8
+            if low < end - 0.4:
+                place(kind, rng.uniform(-1.3, 1.3) * site.half_width, rng.uniform(low, end - 0.3))
+    if rng.uniform() < 0.5:
+        kind = str(rng.choice(kinds))
+        width = scenery.cutout(kind, 0).width
+        spacing = float({"bicycle": 0.5}.get(kind, 1.25) * width)
+        if end - site.farthest > 1.6:  # a row across the far end
+            y = float(rng.uniform(site.farthest + 1.0, end - 0.4))
+            for x in np.arange(-1.4 * site.half_width, 1.4 * site.half_width, spacing):
+                place(kind, x + rng.normal(0.0, 0.08), y)
+    return tuple(things)
+
+
+# ---------------------------------------------------------------------------------------------------------- drawing
+
+_SKY, _CEILING, _GROUND, _FIRST_WALL = 0, 1, 2, 3
+
+
+def draw_background(
+    scene: Scene, camera: Camera, light: Light, person: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """Draws what is behind a person.
+
+    Args:
+        scene: The world, in the camera site's frame.
+        camera: In the same frame, with pixels of this picture size.
+        light: In the same frame.
+        person: [M 3] points that fill the person's surface, in the same frame; they cast the shadow.
+        height, width: Size of the picture.
+
+    Returns:
+        Display values float32 [height width 3] in [0, 1].
+    """
+    origin = camera.position.astype(np.float32)
+    rays = camera.rays(height, width).reshape(-1, 3)
+    distance, hit = _trace(scene, origin, rays)
+    color = np.empty((height * width, 3), np.float32)
+
+    index = np.flatnonzero(hit == _SKY)
+    if len(index):
+        rise = np.clip(rays[index, 2] / np.linalg.norm(rays[index], axis=1) * 2.0, 0.0, 1.0)[:, None]
+        horizon, zenith = (np.array(one, np.float32) for one in scene.sky)
+        color[index] = horizon * (1.0 - rise) + zenith * rise
+
+    index = np.flatnonzero(hit == _CEILING)
+    if len(index):
+        points = origin + distance[index, None] * rays[index]
+        lamps = (np.abs(points[:, 0] % 2.4 - 1.2) < 0.15) & (points[:, 1] % 3.0 < 1.5)
+        color[index] = np.where(lamps[:, None], 1.0, 0.55)
+
+    index = np.flatnonzero(hit == _GROUND)
+    if len(index):
+        shade = cast_shadow(camera, light, person, height, width)
+        color[index] = _ground_color(scene, camera, light, origin, rays, distance, index, shade)
+
+    for number, wall in enumerate(scene.walls):
+        index = np.flatnonzero(hit == _FIRST_WALL + number)
+        if len(index):
+            color[index] = _wall_color(wall, camera, light, origin, rays, distance, index)
+
+    picture = color.reshape(height, width, 3)
+    depth = distance.reshape(height, width)
+    for thing in sorted(scene.things, key=lambda one: -math.hypot(one.x, one.y)):
+        _draw_thing(thing, picture, depth, camera, light, origin, rays.reshape(height, width, 3))
+    picture = scipy.ndimage.gaussian_filter(picture, (scene.softness, scene.softness, 0.0), truncate=3.0)
+    return np.clip(picture, 0.0, 1.0)
+
+
+def _trace(scene: Scene, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest surface along every ray: distance [N] along the optical axis and number of the surface [N]."""
+    down = np.minimum(rays[:, 2], -1e-6)
+    distance = np.where(rays[:, 2] < -1e-5, -origin[2] / down, np.float32(1e6)).astype(np.float32)
+    hit = np.where(distance < 1e6, _GROUND, _SKY)
+    if scene.ceiling is not None:
+        up = (scene.ceiling - origin[2]) / np.maximum(rays[:, 2], 1e-6)
+        nearer = (rays[:, 2] > 1e-5) & (up < distance)
+        distance, hit = np.where(nearer, up, distance), np.where(nearer, _CEILING, hit)
+    for number, wall in enumerate(scene.walls):
+        axis = 0 if wall.axis == "x" else 1
+        gap = wall.offset - origin[axis]
+        along = rays[:, axis] * np.sign(gap)
+        depth = np.abs(gap) / np.maximum(along, 1e-6)
+        nearer = (along > 1e-5) & (depth < distance) & (origin[2] + depth * rays[:, 2] < wall.height)
+        distance, hit = np.where(nearer, depth, distance), np.where(nearer, _FIRST_WALL + number, hit)
+    return distance.astype(np.float32), hit
+
+
+def _cover_color(cover: GroundCover, x: np.ndarray, y: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+    cosine, sine = math.cos(cover.turn) / cover.scale, math.sin(cover.turn) / cover.scale
+    surface = scenery.ground(cover.kind, cover.variant)
+    color = surface.sample(x * cosine - y * sine, x * sine + y * cosine, footprint / cover.scale)
+    return color * np.array(cover.tint, np.float32)
+
+
+def _band(value: np.ndarray, middle: float, width: float, footprint: np.ndarray) -> np.ndarray:
+    """Coverage [N] of a band by pixels of the given size."""
+    return np.clip((0.5 * width - np.abs(value - middle)) / np.maximum(footprint, 1e-4) + 0.5, 0.0, 1.0)
+
+
+def _ground_color(
+    scene: Scene,
+    camera: Camera,
+    light: Light,
+    origin: np.ndarray,
+    rays: np.ndarray,
+    distance: np.ndarray,
+    index: np.ndarray,
+    shade: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    rays, distance = rays[index], distance[index]
+    x = origin[0] + distance * rays[:, 0]
+    y = origin[1] + distance * rays[:, 1]
+    across = distance / np.float32(camera.focal)
+    along = across * np.linalg.norm(rays, axis=1) / np.maximum(-rays[:, 2], 1e-3)
+    footprint = np.sqrt(across * along)
+    color = np.empty((len(index), 3), np.float32)
+    outside = np.abs(x) > scene.half_width
+    for cover, part in ((scene.walkway, ~outside), (scene.border, outside)):
+        chosen = np.flatnonzero(part)
+        if len(chosen):
+            color[chosen] = _cover_color(cover, x[chosen], y[chosen], footprint[chosen])
+    if scene.curb is not None:
+        edge = np.abs(x) - scene.half_width
+        stone = _band(edge, 0.09, 0.18, across)[:, None]
+        gap = 0.45 * _band(edge, -0.01, 0.025, across)[:, None]
+        color = (color * (1 - stone) + np.array(scene.curb, np.float32) * stone) * (1 - gap)
+    for line in scene.lines:
+        value, other, size = (x, y, across) if line.axis == "y" else (y, x, along)
+        cover = line.strength * _band(value, line.offset, line.width, size)
+        if line.dash > 0.0:
+            cover = cover * (other % (2.0 * line.dash) < line.dash)
+        if line.axis == "x":
+            cover = cover * (np.abs(x) < scene.half_width)
+        color += cover[:, None] * (np.array(line.color, np.float32) - color)
+    open_sky = np.ones(len(index), np.float32)
+    for thing in scene.things:  # objects darken the ground that they stand on
+        reach = 0.5 * scenery.cutout(thing.kind, thing.variant).width * thing.size
+        offset = ((x - thing.x) / reach) ** 2 + ((y - thing.y) / min(reach, 0.5)) ** 2
+        near = offset < 6.0
+        open_sky[near] *= 1.0 - 0.5 * np.exp(-offset[near])
+    for wall in scene.walls:
+        gap = np.abs((x if wall.axis == "x" else y) - wall.offset)
+        open_sky *= 1.0 - 0.35 * np.exp(-gap / 0.5)
+    sun, sky = (one.reshape(-1)[index] for one in shade)
+    normal = np.broadcast_to(np.array([0.0, 0.0, 1.0], np.float32), (len(index), 3))
+    irradiance = light.irradiance(normal, sun_visibility=sun, openness=sky * open_sky)
+    return color * irradiance ** np.float32(1.0 / GAMMA)
+
+
+def _wall_color(
+    wall: Wall,
+    camera: Camera,
+    light: Light,
+    origin: np.ndarray,
+    rays: np.ndarray,
+    distance: np.ndarray,
+    index: np.ndarray,
+) -> np.ndarray:
+    rays, distance = rays[index], distance[index]
+    axis = 0 if wall.axis == "x" else 1
+    along = origin[1 - axis] + distance * rays[:, 1 - axis] + wall.shift
+    rise = origin[2] + distance * rays[:, 2]
+    slant = np.linalg.norm(rays, axis=1) / np.maximum(np.abs(rays[:, axis]), 1e-3)
+    footprint = distance / np.float32(camera.focal) * np.sqrt(slant)
+    color = scenery.wall(wall.kind, wall.variant).sample(along, rise, footprint)
+    normal = np.zeros(3, np.float32)
+    normal[axis] = -np.sign(wall.offset - origin[axis])
+    irradiance = light.irradiance(normal[None], openness=np.ones(1, np.float32))
+    openness = 0.7 + 0.3 * np.clip(rise / 0.7, 0.0, 1.0)
+    shine = (irradiance * openness[:, None]) ** np.float32(1.0 / GAMMA)
+    return color * np.array(wall.tint, np.float32) * shine
+
+
+def _draw_thing(
+    thing: Thing,
+    picture: np.ndarray,
+    depth: np.ndarray,
+    camera: Camera,
+    light: Light,
+    origin: np.ndarray,
+    rays: np.ndarray,
+) -> None:
+    """Lays an object over the picture, in place, where nothing nearer is drawn."""
+    cutout = scenery.cutout(thing.kind, thing.variant)
+    width, height = cutout.width * thing.size, cutout.height * thing.size
+    foot = np.array([thing.x, thing.y, 0.0])
+    gap = math.hypot(thing.x - origin[0], thing.y - origin[1])
+    facing = np.array([origin[0] - thing.x, origin[1] - thing.y, 0.0]) / max(gap, 1e-6)
+    right = np.array([-facing[1], facing[0], 0.0])
+    corners = np.array([foot + 0.5 * side * width * right + [0, 0, top] for side in (-1, 1) for top in (0.0, height)])
+    pixels, in_front = camera.project(corners)
+    if in_front.min() < 0.3:
+        return
+    left, top = np.floor(pixels.min(axis=0)).astype(int)
+    end, bottom = np.ceil(pixels.max(axis=0)).astype(int)
+    rows, columns = slice(max(top, 0), min(bottom, picture.shape[0])), slice(max(left, 0), min(end, picture.shape[1]))
+    if rows.stop <= rows.start or columns.stop <= columns.start:
+        return
+    window = rays[rows, columns].reshape(-1, 3)
+    facing, right = facing.astype(np.float32), right.astype(np.float32)
+    distance = (foot.astype(np.float32) - origin) @ facing / (window @ facing)
+    points = origin + distance[:, None] * window - foot.astype(np.float32)
+    u, v = points @ right / np.float32(width) + np.float32(0.5), points[:, 2] / np.float32(height)
+    seen = (u > 0) & (u < 1) & (v > 0) & (v < 1) & (distance < depth[rows, columns].reshape(-1)) & (distance > 0)
+    index = np.flatnonzero(seen)
+    if not len(index):
+        return
+    drawn = cutout.sample(u[index], v[index], distance[index] / np.float32(camera.focal))
+    normal = (0.6 * facing + [0.0, 0.0, 0.7]).astype(np.float32)
+    irradiance = light.irradiance(normal[None] / np.linalg.norm(normal), openness=np.ones(1, np.float32))
+    shine = np.array(thing.tint, np.float32) * irradiance[0] ** np.float32(1.0 / GAMMA)
+    area = picture[rows, columns].reshape(-1, 3)
+    area[index] = area[index] * (1.0 - drawn[:, 3:]) + drawn[:, :3] * shine
+    picture[rows, columns] = area.reshape(picture[rows, columns].shape)
+
+
+def cast_shadow(
+    camera: Camera, light: Light, person: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the person takes away from the ground.
+
+    Args:
+        camera, light: In the world.
+        person: [M 3] points that fill the person's surface, in the world.
+        height, width: Size of the picture (even).
+
+    Returns:
+        Part of the sun and part of the sky that reaches the ground behind every pixel, float32 [height width] each.
+    """
+    pixels_per_metre = camera.focal / np.linalg.norm(person.mean(axis=0) - camera.position)
+    sun_direction = light.sun_direction()
+    slope = sun_direction[:2] / sun_direction[2]
+    blocked = np.zeros((height // 2, width // 2), np.float32)
+    # Three layers: the shadow of what is higher is softer.
+    for low, high in ((-0.1, 0.35), (0.35, 1.0), (1.0, 3.0)):
+        part = person[(person[:, 2] >= low) & (person[:, 2] < high)]
+        on_ground = np.concatenate([part[:, :2] - part[:, 2:] * slope, np.zeros((len(part), 1))], axis=1)
+        middle = max(0.0, 0.5 * (low + high))
+        softness = light.sun_size * middle / sun_direction[2] * pixels_per_metre
+        blocked = np.maximum(blocked, _splat(camera, on_ground, blocked.shape, softness))
+    feet = person[person[:, 2] < 0.12] * [1.0, 1.0, 0.0]
+    legs = person[person[:, 2] < 1.1] * [1.0, 1.0, 0.0]
+    contact = _splat(camera, feet, blocked.shape, 0.035 * pixels_per_metre)
+    around = _splat(camera, legs, blocked.shape, 0.22 * pixels_per_metre)
+    sky = (1.0 - 0.6 * contact) * (1.0 - 0.3 * around)
+    return 1.0 - _enlarge(blocked), _enlarge(sky)
+
+
+def _splat(camera: Camera, points: np.ndarray, shape: tuple[int, int], softness: float) -> np.ndarray:
+    """Coverage [0, 1] of a half-size picture by a cloud of ground points, softened by `softness` full-size pixels."""
+    rows, columns = shape
+    if not len(points):
+        return np.zeros(shape, np.float32)
+    pixels, depth = camera.project(points)
+    column, row = np.floor(0.5 * pixels[depth > 0.1]).astype(int).T
+    inside = (column >= -8) & (column < columns + 8) & (row >= -8) & (row < rows + 8)
+    number = (row[inside] + 8) * (columns + 16) + column[inside] + 8
+    count = np.bincount(number, minlength=(rows + 16) * (columns + 16)).reshape(rows + 16, columns + 16)
+    filled = np.minimum(5.0 * scipy.ndimage.gaussian_filter(np.minimum(count, 1.0), 1.1, truncate=3.0), 1.0)
+    softness = min(0.5 * softness, 12.0)
+    if softness > 0.4:
+        filled = scipy.ndimage.gaussian_filter(filled, softness, truncate=2.5)
+    return filled[8:-8, 8:-8].astype(np.float32)
+
+
+def _enlarge(picture: np.ndarray) -> np.ndarray:
+    """Doubles a picture's size with bilinear interpolation."""
+    padded = np.pad(picture, 1, mode="edge")
+    near, far = padded[1:-1], (padded[:-2], padded[2:])
+    rows = np.stack([0.75 * near + 0.25 * far[0], 0.75 * near + 0.25 * far[1]], axis=1).reshape(-1, padded.shape[1])
+    near, far = rows[:, 1:-1], (rows[:, :-2], rows[:, 2:])
+    return np.stack([0.75 * near + 0.25 * far[0], 0.75 * near + 0.25 * far[1]], axis=2).reshape(rows.shape[0], -1)

@@ -1,0 +1,209 @@
+"""Perspective cameras from street to surveillance height, and the crop that a person detector would cut.
+
+World frame: metres, z up, the ground is z = 0. A `CameraSite` is a camera as it hangs on a wall: height, heading,
+tilt, field of view, sensor rows. `crop_around` turns it into the `Camera` of the 256x128 crop that holds one person:
+the same centre of projection and orientation (so a person at the border of a wide view leans as it does in a real
+one), with the focal length and principal point of the crop.
+
+Pixels: column x grows to the right, row y grows downwards, pixel (0, 0) covers [0, 1) x [0, 1).
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+IMAGE_HEIGHT = 256
+IMAGE_WIDTH = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """A pinhole camera with square pixels.
+
+    Attributes:
+        rotation: [3 3] world from camera; the columns are the camera's right, up and backward axes (OpenGL).
+        position: [3] centre of projection, metres.
+        focal: Focal length in pixels.
+        center: Principal point (x, y) in pixels; it may lie outside of the picture.
+    """
+
+    rotation: np.ndarray
+    position: np.ndarray
+    focal: float
+    center: tuple[float, float]
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Projects points [N 3] to pixels [N 2] and depths [N] along the optical axis (positive: in front)."""
+        local = (points - self.position) @ self.rotation
+        depth = -local[:, 2]
+        pixels = local[:, :2] * [[self.focal, -self.focal]] / depth[:, None] + [self.center]
+        return pixels, depth
+
+    def rays(self, height: int, width: int) -> np.ndarray:
+        """World directions [height width 3] through the pixel centres; 1 along the optical axis, so that
+        position + depth * ray is the point at that depth."""
+        x = (np.arange(width, dtype=np.float32) + 0.5 - self.center[0]) / self.focal
+        y = -(np.arange(height, dtype=np.float32) + 0.5 - self.center[1]) / self.focal
+        rotation = self.rotation.astype(np.float32)
+        return y[:, None, None] * rotation[:, 1] + (x[None, :, None] * rotation[:, 0] - rotation[:, 2])
+
+    def pose(self) -> np.ndarray:
+        """World from camera as a matrix [4 4]."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.rotation
+        matrix[:3, 3] = self.position
+        return matrix
+
+    def seen_from(self, position: np.ndarray, yaw: float) -> "Camera":
+        """The same camera in the frame of something that stands at `position` [3], turned by `yaw` radians about z."""
+        turn = rotation_about_z(yaw)
+        return dataclasses.replace(
+            self, rotation=turn.T @ self.rotation, position=turn.T @ (self.position - np.asarray(position))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraSite:
+    """A mounted camera. It stands over (0, 0) of its scene and looks along +y when `heading` is 0.
+
+    Attributes:
+        height: Metres over the ground.
+        heading: Radians about z, counter-clockwise.
+        tilt: Radians below the horizon.
+        roll: Radians about the optical axis.
+        field_of_view: Vertical, radians.
+        rows: Pixel rows of the sensor; with the distance they give the native resolution of a person.
+        nearest, farthest: Range of distances over the ground, metres, at which persons are taken.
+        half_width: Half the width of the walkway, metres: persons keep inside |x| <= half_width.
+    """
+
+    height: float
+    heading: float
+    tilt: float
+    roll: float
+    field_of_view: float
+    rows: int
+    nearest: float
+    farthest: float
+    half_width: float
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def camera(self) -> Camera:
+        """The sensor's whole view; its principal point is (0, 0), its focal length in sensor rows."""
+        horizontal = np.array([-math.sin(self.heading), math.cos(self.heading), 0.0])
+        forward = math.cos(self.tilt) * horizontal - math.sin(self.tilt) * np.array([0.0, 0.0, 1.0])
+        right = np.cross(horizontal, [0.0, 0.0, 1.0])
+        up = np.cross(right, forward)
+        cosine, sine = math.cos(self.roll), math.sin(self.roll)
+        rotation = np.stack([cosine * right + sine * up, cosine * up - sine * right, -forward], axis=1)
+        focal = 0.5 * self.rows / math.tan(0.5 * self.field_of_view)
+        return Camera(rotation, np.array([0.0, 0.0, self.height]), focal, (0.0, 0.0))
+
+
+def sample_site(rng: np.random.Generator, *, height: float | None = None) -> CameraSite:
+    """Draws a camera between eye level and surveillance height (1.2 to 8 m); `height` in metres fixes the height."""
+    if height is None:
+        # Half of the cameras near eye level, half above the heads.
+        height = float(rng.uniform(1.2, 2.2) if rng.uniform() < 0.45 else rng.uniform(2.2, 8.0))
+    half_width = float(rng.uniform(2.4, 5.0))
+    field_of_view = float(np.radians(rng.uniform(26.0, 62.0)))
+    # No steeper than about 40 degrees down at the nearest person, and the whole person inside the view.
+    nearest = max(3.2, 1.25 * (height - 0.9), 1.1 / math.tan(0.5 * field_of_view))
+    farthest = nearest + float(rng.uniform(4.0, 11.0))
+    middle = 0.5 * (nearest + farthest)
+    return CameraSite(
+        height=height,
+        heading=float(rng.uniform(-0.35, 0.35)),
+        tilt=math.atan2(height - 0.9, middle),
+        roll=float(np.radians(rng.normal(0.0, 1.2))),
+        field_of_view=field_of_view,
+        rows=int(rng.choice([540, 720, 1080])),
+        nearest=float(nearest),
+        farthest=float(farthest),
+        half_width=half_width,
+    )
+
+
+def sample_position(rng: np.random.Generator, site: CameraSite) -> tuple[float, float]:
+    """Draws where a person stands: (x, y) on the ground, metres, inside the walkway and the camera's view."""
+    distance = float(rng.uniform(site.nearest, site.farthest))
+    aspect = 16.0 / 9.0
+    widest = 0.8 * math.atan(aspect * math.tan(0.5 * site.field_of_view))
+    bearings = site.heading + widest * np.array([-1.0, 1.0])
+    limit = math.asin(min(1.0, (site.half_width - 0.6) / distance))
+    bearing = float(rng.uniform(max(bearings[0], -limit), min(bearings[1], limit)))
+    return -distance * math.sin(bearing), distance * math.cos(bearing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Framing:
+    """How a detector's box sits around the person.
+
+    Attributes:
+        fill: Part of the crop's height (or width, where that is tighter) that the person takes.
+        shift: Offset (x, y) of the person from the centre, as a part of the crop's height.
+    """
+
+    fill: float
+    shift: tuple[float, float]
+
+
+def sample_framing(rng: np.random.Generator) -> Framing:
+    """Draws a slightly jittered box; the person always stays inside."""
+    fill = float(rng.uniform(0.84, 0.95))
+    slack = 0.5 * (0.985 - fill)
+    return Framing(fill, (float(rng.uniform(-0.5, 0.5) * slack), float(rng.uniform(-1.0, 1.0) * slack)))
+
+
+def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[Camera, float]:
+    """Cuts the 256x128 picture around a person.
+
+    Args:
+        sensor: The whole view, as `CameraSite.camera` gives it.
+        points: [N 3] the person's vertices in the world.
+        framing: The box.
+
+    Returns:
+        The crop's camera, and the crop's native height in sensor rows (below 256 the real picture is coarser).
+
+    Raises:
+        ValueError: A point lies behind the camera.
+    """
+    pixels, depth = sensor.project(points)
+    if depth.min() <= 0.0:
+        raise ValueError(f"The person reaches {-depth.min():.2f} m behind the camera: move it farther away.")
+    lowest, highest = pixels.min(axis=0), pixels.max(axis=0)
+    size = highest - lowest
+    height = max(size[1] / framing.fill, size[0] / framing.fill * IMAGE_HEIGHT / IMAGE_WIDTH)
+    middle = 0.5 * (lowest + highest) - height * np.asarray(framing.shift)
+    scale = IMAGE_HEIGHT / height
+    center = (
+        float(0.5 * IMAGE_WIDTH + scale * (sensor.center[0] - middle[0])),
+        float(0.5 * IMAGE_HEIGHT + scale * (sensor.center[1] - middle[1])),
+    )
+    return dataclasses.replace(sensor, focal=float(sensor.focal * scale), center=center), float(height)
+
+
+def frontal_camera() -> Camera:
+    """The one camera of every frontal view: level, 6 m in front of the origin, 2.12 m of height in the picture.
+
+    It never follows the person, so a tall body is tall in the picture too.
+    """
+    distance, visible, middle = 6.0, 2.12, 0.94
+    rotation = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)
+    return Camera(
+        rotation,
+        np.array([0.0, -distance, middle]),
+        IMAGE_HEIGHT * distance / visible,
+        (0.5 * IMAGE_WIDTH, 0.5 * IMAGE_HEIGHT),
+    )
+
+
+def rotation_about_z(yaw: float) -> np.ndarray:
+    """Rotation matrix [3 3] by `yaw` radians, counter-clockwise seen from above."""
+    cosine, sine = math.cos(yaw), math.sin(yaw)
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
