@@ -1,0 +1,270 @@
+"""Pseudo ground-truth textures: a trained SAN-PG over real images (section 3.2 of the paper, Figure 4).
+
+    python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
+    python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures
+
+The first form writes the TFDS dataset `<dataset>_textured` beside the benchmark, for the joint training. The second
+one writes a texture PNG for every JPEG and PNG file under a folder. Textures are 256x256 RGB, the decoder's [-1, 1]
+clipped and mapped to 0..255. Either form can be interrupted: started again it computes only what is missing.
+"""
+
+import argparse
+import hashlib
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from PIL import Image, ImageOps
+
+import datasets
+from experiments import data_sources, restore
+from render.manifest import write_atomic
+from san_jax import embed
+from san_jax.data.pipeline import read_names, resize_image
+from san_jax.models import SAN, split_model
+
+TEXTURE_SIZE = 256
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class TextureError(ValueError):
+    """Input that gives no textures. The message names what is wrong and what to do."""
+
+
+def run_dataset(
+    workdir: str | os.PathLike[str],
+    dataset: str,
+    data_dir: str | os.PathLike[str],
+    *,
+    texture_dir: str | os.PathLike[str] | None = None,
+    batch_size: int = 32,
+) -> pathlib.Path:
+    """Writes `<dataset>_textured`: the benchmark's train split with the texture that the run regresses from each image.
+
+    Args:
+        workdir: Folder of a SAN-PG run (any run with a decoder).
+        dataset: A reID dataset under `data_dir`.
+        data_dir: Where TFDS keeps datasets.
+        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`, named by the dataset and a digest of
+            the parameters, so that textures of two states of a model never mix.
+        batch_size: Images computed at a time.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        TextureError: The run has no decoder, or the benchmark's names are not fit for files.
+        datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
+    """
+    model, config = _load_decoder(workdir)
+    digest = _parameter_digest(model)
+    folder = pathlib.Path(workdir) / "pseudo_textures" / f"{dataset}-{digest[:12]}"
+    if texture_dir is not None:
+        folder = pathlib.Path(texture_dir)
+    source = data_sources.open_source(dataset, "train", data_dir)
+    targets = [_texture_path(folder, name) for name in read_names(source)]
+    if len(set(targets)) != len(targets):
+        raise TextureError(f"{dataset}: two training images have one name but for the suffix; textures would collide.")
+    missing = [index for index, target in enumerate(targets) if not target.is_file()]
+    print(f"pseudo textures of {dataset}: {len(targets)} training images, {len(missing)} to compute, in {folder}")
+    failed = write_textures(
+        model,
+        config,
+        [(lambda i=index: Image.fromarray(source[i]["image"]), targets[index]) for index in missing],
+        batch_size=batch_size,
+    )
+    if failed:
+        target, error = failed[0]
+        raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
+    metadata = {"model": config.model.to_dict(), "image_size": list(config.image_size), "parameters_sha256": digest}
+    return datasets.build_textured(dataset, data_dir=data_dir, texture_dir=folder, metadata=metadata)
+
+
+def run_folder(
+    workdir: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    batch_size: int = 32,
+) -> list[pathlib.Path]:
+    """Writes a texture PNG for every JPEG and PNG file under `images`, at the same relative path under `output`.
+
+    Nothing that exists is overwritten: a texture that is already there is kept. Unreadable images are named and
+    skipped.
+
+    Args:
+        workdir: Folder of a SAN-PG run (any run with a decoder).
+        images: Folder, searched recursively.
+        output: Folder for the textures; not inside `images`.
+        batch_size: Images computed at a time.
+
+    Returns:
+        The files that could not be read.
+
+    Raises:
+        TextureError: No image under `images`, two images with one texture's name, output inside the input, or a run
+            without decoder.
+    """
+    images, output = pathlib.Path(images), pathlib.Path(output)
+    if not images.is_dir():
+        raise TextureError(f"--images: {images} is not a folder.")
+    if output.resolve().is_relative_to(images.resolve()):
+        raise TextureError(
+            f"--output {output} lies inside --images {images}: a second run would read its own textures."
+        )
+    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not files:
+        raise TextureError(f"{images} holds no image: expected files {', '.join('*' + s for s in IMAGE_SUFFIXES)}.")
+    sources: dict[pathlib.Path, pathlib.Path] = {}
+    for file in files:
+        target = output / file.relative_to(images).with_suffix(".png")
+        if target in sources:
+            raise TextureError(f"{sources[target]} and {file} would both become {target}: rename one of them.")
+        if target.resolve().is_relative_to(images.resolve()):
+            raise TextureError(f"{target} would be written into --images {images}: choose another --output.")
+        sources[target] = file
+    missing = {target: file for target, file in sources.items() if not target.is_file()}
+    print(f"textures of {images}: {len(sources)} images, {len(sources) - len(missing)} already in {output} and kept")
+    model, config = _load_decoder(workdir)
+    failed = write_textures(
+        model,
+        config,
+        [(lambda path=file: _read_image(path), target) for target, file in missing.items()],
+        batch_size=batch_size,
+    )
+    for target, error in failed:
+        print(f"skipped {missing[target]}: {error}", file=sys.stderr)
+    return [missing[target] for target, _ in failed]
+
+
+def write_textures(
+    model: SAN,
+    config: Any,
+    work: Sequence[tuple[Callable[[], Image.Image], pathlib.Path]],
+    *,
+    batch_size: int = 32,
+) -> list[tuple[pathlib.Path, Exception]]:
+    """Regresses a texture for each image and writes it as a PNG, each file whole or not at all.
+
+    Args:
+        model: A SAN with decoder.
+        config: The config that it was trained with; its `image_size` is what images are resized to.
+        work: (function that gives the image, path of the PNG).
+        batch_size: Images computed at a time.
+
+    Returns:
+        (path of the PNG, what the function raised) for each image that could not be read.
+    """
+    failed: list[tuple[pathlib.Path, Exception]] = []
+    progress = tqdm.tqdm(total=len(work), desc="textures", unit="image", disable=None)
+
+    def readable() -> Iterator[tuple[np.ndarray, pathlib.Path]]:
+        for read, target in work:
+            try:
+                image = resize_image(read(), config.image_size)
+            except Exception as error:  # Pillow reports damaged files by several types
+                failed.append((target, error))
+                progress.update()
+                continue
+            yield image, target
+
+    def write(batch: list[tuple[np.ndarray, pathlib.Path]]) -> None:
+        textures = embed.regress_textures(model, np.stack([image for image, _ in batch]), batch_size=batch_size)
+        for texture, (_, target) in zip(textures, batch, strict=True):
+            write_atomic(target, _encode(texture))
+        progress.update(len(batch))
+
+    batch: list[tuple[np.ndarray, pathlib.Path]] = []
+    for item in readable():
+        batch.append(item)
+        if len(batch) == batch_size:
+            write(batch)
+            batch = []
+    if batch:
+        write(batch)
+    progress.close()
+    return failed
+
+
+def _load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:
+    model, config = restore.load_run(workdir)
+    if model.decoder is None:
+        raise TextureError(
+            f"{workdir} is a run without decoder (stage {config.stage!r}), which regresses no textures: "
+            "give the folder of a SAN-PG run (python -m experiments.train --config=san_pg.py)."
+        )
+    return model, config
+
+
+def _parameter_digest(model: SAN) -> str:
+    """SHA-256 over every parameter and running statistic: two states of a model have two digests."""
+    _, params, batch_stats = split_model(model)
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path((params, batch_stats)):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _texture_path(folder: pathlib.Path, name: str) -> pathlib.Path:
+    path = pathlib.PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise TextureError(f"the example name {name!r} is no relative path; its texture would lie outside {folder}.")
+    return folder / path.with_suffix(".png")
+
+
+def _read_image(path: pathlib.Path) -> Image.Image:
+    with Image.open(path, formats=("JPEG", "PNG")) as image:
+        return ImageOps.exif_transpose(image)
+
+
+def _encode(texture: np.ndarray) -> bytes:
+    image = Image.fromarray(texture)
+    if image.size != (TEXTURE_SIZE, TEXTURE_SIZE):
+        image = image.resize((TEXTURE_SIZE, TEXTURE_SIZE), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.pseudo_texture",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workdir", required=True, help="folder of a SAN-PG run")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--dataset", help="benchmark to write the textured copy of")
+    what.add_argument("--images", help="a folder of JPEG and PNG files")
+    parser.add_argument("--data_dir", help="with --dataset: where TFDS keeps datasets (data)")
+    parser.add_argument("--output", help="with --images: folder for the texture PNGs")
+    parser.add_argument("--batch_size", type=int, default=32, help="images computed at a time (32)")
+    arguments = parser.parse_args(argv)
+    if bool(arguments.images) != bool(arguments.output) or (arguments.images and arguments.data_dir):
+        parser.error("give either --dataset with --data_dir, or --images with --output")
+    if arguments.batch_size < 1:
+        parser.error(f"--batch_size must be at least 1, found {arguments.batch_size}")
+    try:
+        if arguments.dataset:
+            print(
+                run_dataset(
+                    arguments.workdir, arguments.dataset, arguments.data_dir or "data", batch_size=arguments.batch_size
+                )
+            )
+            return
+        failed = run_folder(arguments.workdir, arguments.images, arguments.output, batch_size=arguments.batch_size)
+    except (TextureError, datasets.DatasetError) as error:
+        sys.exit(f"pseudo_texture: {error}")
+    if failed:
+        sys.exit(f"pseudo_texture: {len(failed)} images could not be read, see above; the others are done.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Pseudo textures: the textured dataset, what is resumed, plain folders with damaged files, nothing overwritten."""
+
+import io
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from flax import nnx
+from ml_collections import ConfigDict
+from PIL import Image
+
+import datasets
+from experiments import pseudo_texture
+from san_jax import embed
+from san_jax.models import SAN
+from tests import tiny_data
+
+SHAPE = {"width": 4, "stage_sizes": (1, 1, 1, 1), "texture_size": 32}
+
+
+def make_model(seed):
+    return SAN(0, **SHAPE, rngs=nnx.Rngs(seed))
+
+
+@pytest.fixture(scope="module")
+def models():
+    return make_model(0), make_model(1)
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch, models):
+    """A run's folder that loads `models[0]`."""
+    load_model(monkeypatch, models[0])
+    return tmp_path / "run"
+
+
+def load_model(monkeypatch, model):
+    config = ConfigDict({"stage": "pg", "model": SHAPE, "image_size": (48, 32)})
+    monkeypatch.setattr(pseudo_texture.restore, "load_run", lambda path: (model, config))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pseudo_texture")
+    tiny_data.write_pit_reid(folder / "rendered")
+    datasets.build_dataset("pit_reid", data_dir=folder / "data", manual_dir=folder / "rendered")
+    return folder / "data"
+
+
+@pytest.fixture
+def data_dir(tmp_path, built):
+    """The benchmark alone, so that each test makes its own textured copy."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pit_reid").symlink_to(built / "pit_reid")
+    return tmp_path / "data"
+
+
+def expected_texture(model, image):
+    small = np.asarray(Image.fromarray(image).resize((32, 48), Image.Resampling.BILINEAR))
+    texture = embed.regress_textures(model, small[None], batch_size=4)[0]
+    return np.asarray(Image.fromarray(texture).resize((256, 256), Image.Resampling.BILINEAR))
+
+
+def pngs(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+
+
+def test_textured_dataset(workdir, data_dir, models):
+    pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    textured = tfds.data_source("pit_reid_textured", split="train", data_dir=data_dir)
+    plain = tfds.data_source("pit_reid", split="train", data_dir=data_dir)
+    assert len(textured) == len(plain) == 9
+    for example, original in zip(textured, plain, strict=True):
+        np.testing.assert_array_equal(example["image"], original["image"])
+        assert (example["name"], example["label"]) == (original["name"], original["label"])
+        assert example["texture"].shape == (256, 256, 3)
+        assert np.abs(example["texture"].astype(int) - original["texture"]).mean() > 5  # not the true one
+        # A level of rounding, before and after resizing: batches of another size round differently.
+        np.testing.assert_allclose(example["texture"], expected_texture(models[0], original["image"]), atol=1)
+
+
+def test_only_missing_textures_are_computed(workdir, data_dir, models, monkeypatch):
+    pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    before = pngs(workdir)
+    assert len(before) == 9
+    removed = sorted(before)[3]
+    content = removed.read_bytes()
+    removed.unlink()
+    pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)  # the dataset is kept: equal bytes
+    after = pngs(workdir)
+    assert removed.read_bytes() == content
+    assert {path for path in before if after[path] == before[path]} == before.keys() - {removed}
+
+
+def test_another_model_never_mixes(workdir, data_dir, models, monkeypatch):
+    first = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+    before = pngs(workdir)
+    load_model(monkeypatch, models[1])
+    with pytest.raises(datasets.DatasetError, match="built from another source"):
+        pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+    assert len(pngs(workdir)) == 2 * len(before)  # in a folder of their own
+    assert pngs(workdir).items() >= before.items()
+    assert first.is_dir()
+
+
+def test_run_without_decoder(workdir, data_dir, monkeypatch):
+    load_model(monkeypatch, SAN(0, **SHAPE, decoder=False, rngs=nnx.Rngs(0)))
+    with pytest.raises(pseudo_texture.TextureError, match="run without decoder"):
+        pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+
+
+def test_names_stay_inside(tmp_path):
+    for name in ("../a.jpg", "/a.jpg", ""):
+        with pytest.raises(pseudo_texture.TextureError, match="no relative path"):
+            pseudo_texture._texture_path(tmp_path, name)
+    assert pseudo_texture._texture_path(tmp_path, "a/b.c.jpg") == tmp_path / "a" / "b.c.png"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photos of several kinds, one of them damaged, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.jpg")
+    Image.fromarray(pixels).convert("L").save(folder / "sub" / "grey.PNG", "PNG")
+    Image.fromarray(pixels).convert("RGBA").save(folder / "sub" / "alpha.png")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    (folder / "broken.jpeg").write_bytes(buffer.getvalue()[:200])
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_folder(workdir, photos, tmp_path, models, capsys):
+    content = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    failed = pseudo_texture.run_folder(workdir, photos, tmp_path / "out", batch_size=2)
+    assert failed == [photos / "broken.jpeg"]
+    assert f"skipped {photos / 'broken.jpeg'}: " in capsys.readouterr().err
+    names = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert names == ["a.png", "sub/alpha.png", "sub/grey.png"]
+    with Image.open(photos / "a.jpg") as image, Image.open(tmp_path / "out" / "a.png") as texture:
+        assert texture.mode == "RGB"
+        expected = expected_texture(models[0], np.asarray(image))
+        np.testing.assert_allclose(np.asarray(texture, np.int16), expected, atol=1)
+    assert content == {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+
+
+def test_folder_keeps_what_is_there(workdir, photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"mine")
+    pseudo_texture.run_folder(workdir, photos, out)
+    assert (out / "a.png").read_bytes() == b"mine"
+    assert (out / "sub" / "grey.png").is_file()
+
+
+@pytest.mark.parametrize("output", ["photos", "photos/textures", "photos/../photos"])
+def test_output_inside_input_is_refused(workdir, photos, output):
+    with pytest.raises(pseudo_texture.TextureError, match="inside --images"):
+        pseudo_texture.run_folder(workdir, photos, photos.parent / output)
+
+
+def test_texture_that_would_land_in_the_input_is_refused(workdir, tmp_path):
+    images = tmp_path / "out" / "in"
+    (images / "in").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(images / "in" / "x.jpg")  # -> out/in/x.png
+    with pytest.raises(pseudo_texture.TextureError, match="would be written into --images"):
+        pseudo_texture.run_folder(workdir, images, tmp_path / "out")
+
+
+def test_folder_errors(workdir, photos, tmp_path):
+    with pytest.raises(pseudo_texture.TextureError, match="is not a folder"):
+        pseudo_texture.run_folder(workdir, tmp_path / "absent", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(pseudo_texture.TextureError, match="holds no image: expected files"):
+        pseudo_texture.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
+    Image.new("RGB", (8, 8)).save(photos / "a.png")
+    with pytest.raises(pseudo_texture.TextureError, match=r"a\.jpg and .*a\.png would both become"):
+        pseudo_texture.run_folder(workdir, photos, tmp_path / "out")
+
+
+def test_main(workdir, photos, tmp_path, capsys):
+    flags = [f"--workdir={workdir}", f"--images={photos}"]
+    with pytest.raises(SystemExit, match="1 images could not be read"):
+        pseudo_texture.main([*flags, f"--output={tmp_path / 'out'}"])
+    assert (tmp_path / "out" / "a.png").is_file()
+    for arguments in (flags, [*flags, "--output=o", "--data_dir=d"], ["--workdir=w", "--dataset=d", "--output=o"]):
+        with pytest.raises(SystemExit) as raised:
+            pseudo_texture.main(arguments)
+        assert raised.value.code == 2
+        assert "either --dataset" in capsys.readouterr().err
+    assert pathlib.Path("o").exists() is False
