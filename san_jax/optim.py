@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int32
 
 
@@ -49,7 +50,7 @@ def released_schedule(
         ]
     ).astype(np.float32)
 
-    def schedule(step: Int32[Array, ""] | int) -> Float[Array, ""]:
+    def schedule(step: ArrayLike) -> Float[Array, ""]:
         epoch = jnp.minimum(jnp.asarray(step, jnp.int32) // steps_per_epoch, len(epochs) - 1)
         return jnp.asarray(epochs)[epoch]
 
@@ -65,7 +66,7 @@ def cosine_schedule(peak_learning_rate: float, num_steps: int, *, warmup_steps: 
     if not 0 <= warmup_steps < num_steps:
         raise ValueError(f"warmup_steps must lie in 0..num_steps-1 = {num_steps - 1}, found {warmup_steps}.")
 
-    def schedule(step: Int32[Array, ""] | int) -> Float[Array, ""]:
+    def schedule(step: ArrayLike) -> Float[Array, ""]:
         done = jnp.asarray(step, jnp.float32)
         progress = jnp.clip((done - warmup_steps) / (num_steps - warmup_steps), 0.0, 1.0)
         warmup = jnp.minimum((done + 1.0) / max(warmup_steps, 1), 1.0)
@@ -77,7 +78,7 @@ def cosine_schedule(peak_learning_rate: float, num_steps: int, *, warmup_steps: 
 class AdamState(NamedTuple):
     """Updates done, and the moments of the gradient; `max_second_moment` is () for plain Adam."""
 
-    count: Int32[Array, ""]
+    num_updates: Int32[Array, ""]
     first_moment: Any
     second_moment: Any
     max_second_moment: Any
@@ -146,25 +147,25 @@ def _adam(
     def init(params: Any) -> AdamState:
         # Each its own arrays: a donated buffer must not be passed twice.
         return AdamState(
-            count=jnp.zeros((), jnp.int32),
+            num_updates=jnp.zeros((), jnp.int32),
             first_moment=jax.tree.map(jnp.zeros_like, params),
             second_moment=jax.tree.map(jnp.zeros_like, params),
             max_second_moment=jax.tree.map(jnp.zeros_like, params) if keep_maximum else (),
         )
 
-    def update(grads: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, AdamState]:
         if params is None:
             raise ValueError("The L2 term needs the parameters: call update(grads, state, params).")
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        warm = state.count >= warmup_steps
+        rate = learning_rate(state.num_updates) if callable(learning_rate) else learning_rate
+        warm = state.num_updates >= warmup_steps
         # At the end of the warm-up the moments start anew; before it, and after, this is 1.
-        keep = jnp.where(state.count == warmup_steps, 0.0, 1.0)
-        since_start = (jnp.where(warm, state.count - warmup_steps, state.count) + 1).astype(jnp.float32)
+        keep = jnp.where(state.num_updates == warmup_steps, 0.0, 1.0)
+        since_start = (jnp.where(warm, state.num_updates - warmup_steps, state.num_updates) + 1).astype(jnp.float32)
         # 1 - b^t by expm1: in float32 the plain difference loses half its digits at small t.
         correction1 = -jnp.expm1(since_start * math.log(b1))
         correction2 = jnp.sqrt(-jnp.expm1(since_start * math.log(b2)))
 
-        grads = jax.tree.map(lambda g, p: g + weight_decay * p, grads, params)
+        grads = jax.tree.map(lambda g, p: g + weight_decay * p, updates, params)
         first = jax.tree.map(lambda m, g: b1 * keep * m + (1.0 - b1) * g, state.first_moment, grads)
         second = jax.tree.map(lambda v, g: b2 * keep * v + (1.0 - b2) * g * g, state.second_moment, grads)
         if keep_maximum:
@@ -175,9 +176,9 @@ def _adam(
             divisor = maximum
         else:
             maximum, divisor = (), second
-        updates = jax.tree.map(
+        changes = jax.tree.map(
             lambda m, v: -(rate / correction1) * m / (jnp.sqrt(v) / correction2 + eps), first, divisor
         )
-        return updates, AdamState(state.count + 1, first, second, maximum)
+        return changes, AdamState(state.num_updates + 1, first, second, maximum)
 
     return optax.GradientTransformation(init, update)

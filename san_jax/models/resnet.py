@@ -139,7 +139,8 @@ class ResNet(nnx.Module):
     def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> StageOutputs:
         """Encodes ImageNet-normalised images; returns the output of every stage (unused ones cost nothing in jit)."""
         x = nnx.relu(self.bn1(self.conv1(images), train=train))
-        stem = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        # flax annotates its padding too narrowly: pairs of numbers are documented and work.
+        stem = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         stage1 = self.stage1(stem, train=train)
         stage2 = self.stage2(stage1, train=train)
         stage3 = self.stage3(stage2, train=train)
