@@ -4,6 +4,7 @@ import json
 import pathlib
 import types
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -11,7 +12,7 @@ from flax import nnx
 import datasets
 from experiments import evaluate
 from san_jax import embed, ranking
-from san_jax.models import SAN
+from san_jax.models import SAN, merge_model, split_model
 from tests import tiny_data
 
 CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0)
@@ -96,12 +97,12 @@ def test_output_and_metric(workdir, data_dir, tmp_path):
     assert not (workdir / "report").exists()
 
 
-def test_main_names_what_is_missing(workdir, data_dir, monkeypatch):
+def test_main_names_what_is_missing(workdir, data_dir, model, monkeypatch):
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}"]
     with pytest.raises(SystemExit, match=r"evaluate: .*'pit_ried'.*pit_reid"):
         evaluate.main([*arguments, "--dataset=pit_ried"])
-    broken = SAN(0, width=4, stage_sizes=(1, 1, 1, 1), decoder=False, rngs=nnx.Rngs(0))
-    broken.encoder.conv1.kernel[...] = np.nan
+    graphdef, params, batch_stats = split_model(model)
+    broken = merge_model(graphdef, jax.tree.map(lambda x: x * np.nan, params), batch_stats)
     monkeypatch.setattr(evaluate.restore, "load_run", lambda path, encoder_only: (broken, CONFIG))
     with pytest.raises(SystemExit, match="5 of 5 query embeddings hold NaN"):
         evaluate.main([*arguments, "--dataset=pit_reid"])
