@@ -9,13 +9,15 @@ uint8, augmentation and normalisation run on the device (`augment`).
 import copy
 import dataclasses
 import functools
+import gc
 import io
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +28,9 @@ from PIL import Image
 
 from san_jax.data import sampler
 from san_jax.typing import EvalBatch, PitBatch, ReidBatch
+
+# A batch of 64 images and textures has 19 MB; two pipelines with four workers each hold some 25 of them.
+_SHARED_MEMORY_NEEDED = 2**29
 
 
 @runtime_checkable
@@ -56,7 +61,9 @@ class BatchIterator(grain.DatasetIterator):
         self._num_steps = num_steps
         self._num_workers = num_workers
         self._next_step = 0
-        self._iterator: grain.DatasetIterator | None = None
+        self._iterator: list[grain.DatasetIterator] = []  # one at most, none before the first batch
+        # Ends the workers when this object goes, at the latest before the interpreter does.
+        weakref.finalize(self, _close, self._iterator)
 
     def __next__(self) -> Any:
         """The batch of the next step.
@@ -68,11 +75,17 @@ class BatchIterator(grain.DatasetIterator):
         self._assert_not_closed()
         if self._next_step >= self._num_steps:
             raise StopIteration
-        if self._iterator is None:
-            self._iterator = self._start(self._next_step)
-        batch = next(self._iterator)
+        if not self._iterator:
+            self._iterator.append(self._start(self._next_step))
+        try:
+            batch = next(self._iterator[0])
+        except BaseException:
+            # Grain's iterator ends after an error; asked again, this one fails again and skips nothing.
+            _close(self._iterator)
+            raise
         self._next_step += 1
-        return batch
+        # What comes from a worker lies in shared memory, which must not outlive the iterator: JAX on CPU would alias it.
+        return {key: np.array(value) if type(value) is not np.ndarray else value for key, value in batch.items()}
 
     def get_state(self) -> dict[str, Any]:
         """`{"next_step": int}`."""
@@ -85,39 +98,36 @@ class BatchIterator(grain.DatasetIterator):
             ValueError: The state is of another kind, or lies beyond `num_steps`.
         """
         step = state.get("next_step")
-        if set(state) != {"next_step"} or not isinstance(step, int) or not 0 <= step <= self._num_steps:
+        known = set(state) == {"next_step"} and isinstance(step, int | np.integer)
+        if not known or not 0 <= step <= self._num_steps:
             raise ValueError(f"Expected {{'next_step': 0 to {self._num_steps}}}, found {state!r}.")
-        self._stop()
-        self._next_step = step
+        _close(self._iterator)
+        self._next_step = int(step)
 
     def close(self) -> None:
         """Ends the workers. Further `next` raises."""
         super().close()
-        self._stop()
+        _close(self._iterator)
+
+    def __del__(self) -> None:
+        # Grain's closes here, which is too late where the interpreter is going; the finalizer of __init__ has done it.
+        pass
 
     def _start(self, first_step: int) -> grain.DatasetIterator:
+        processes, threads = self._num_workers, 1
+        if processes and not _shared_memory_is_ample():
+            processes, threads = 0, self._num_workers
         # The defaults of ReadOptions would hold 500 batches; one in the making is enough to overlap with the device.
         dataset = (
             grain.MapDataset.range(first_step, self._num_steps)
             .map(self._read_batch)
-            .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+            .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
         )
-        if self._num_workers:
+        if processes:
             _allow_unparsed_flags()
-            dataset = dataset.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=self._num_workers), worker_init_fn=_start_worker
-            )
-            # Batches go through pipes (measured: 25 batches of 19 MB a second into one process on 2 busy cores). Shared
-            # memory is twice as fast, but a worker dies by SIGBUS where a container gives /dev/shm 64 MiB, and a killed
-            # run leaves its blocks there.
-            options = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
-            dataset = grain.experimental.WithOptionsIterDataset(dataset, options)
+            options = grain.MultiprocessingOptions(num_workers=processes)
+            dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
         return iter(dataset)
-
-    def _stop(self) -> None:
-        iterator, self._iterator = getattr(self, "_iterator", None), None
-        if iterator is not None:
-            iterator.close()
 
 
 def reid_batches(
@@ -406,6 +416,35 @@ def _check_features(source: Source, keys: tuple[str, ...]) -> None:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _close(iterators: list[grain.DatasetIterator]) -> None:
+    """Closes and drops the iterator in the list, if any."""
+    if iterators:
+        iterators.pop().close()
+        # Batches that wait in Grain's buffers hold shared memory; they are part of reference cycles.
+        gc.collect()
+
+
+def _shared_memory_is_ample() -> bool:
+    """Whether workers can hand over batches in /dev/shm, where Grain puts them.
+
+    Containers often give it 64 MiB, and a worker that writes beyond the end dies by SIGBUS without a message. Threads
+    decode then: slower, for Pillow holds the interpreter part of the time.
+    """
+    try:
+        status = os.statvfs("/dev/shm")
+        free = status.f_bavail * status.f_frsize
+    except OSError:
+        free = 0
+    if free >= _SHARED_MEMORY_NEEDED:
+        return True
+    logging.getLogger(__name__).warning(
+        "/dev/shm has %d MiB free, decoding workers need %d: decoding in threads. In Docker, start with --shm-size=2g.",
+        free >> 20,
+        _SHARED_MEMORY_NEEDED >> 20,
+    )
+    return False
 
 
 def _allow_unparsed_flags() -> None:
