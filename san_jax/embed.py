@@ -40,7 +40,7 @@ def embed_images(
         float32 [N D] on the host.
 
     Raises:
-        ValueError: No images, or a batch that the mesh cannot split evenly.
+        ValueError: No images, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
     return embed_batches(model, _padded_batches(images, batch_size), mesh=mesh)
 
@@ -59,7 +59,7 @@ def embed_batches(
         float32 [number of valid rows, D] on the host.
 
     Raises:
-        ValueError: No batches, or a batch that the mesh cannot split evenly.
+        ValueError: No batches, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
     return np.concatenate(list(_run(_embed, model, batches, mesh)))
 
@@ -79,7 +79,7 @@ def regress_textures(
         uint8 [N S S 3] with S the model's texture size: [-1, 1] clipped and mapped to 0..255.
 
     Raises:
-        ValueError: No images, or a batch that the mesh cannot split evenly.
+        ValueError: No images, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
     return np.concatenate(list(_run(_regress, model, _padded_batches(images, batch_size), mesh)))
 
@@ -111,11 +111,22 @@ def _padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.nd
         }
 
 
+def _check_finite(state: list[Tree]) -> None:
+    """Raises ValueError for weights that are not finite: XLA's fast maximum on CPUs turns NaN into 0 in a ReLU, so the
+    result would not show them.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if not np.isfinite(np.asarray(leaf)).all():
+            name = "/".join(str(key.key) for key in path[1:])
+            raise ValueError(f"The model's {name} holds NaN or infinity: it comes from a run that diverged.")
+
+
 def _run(
     function: Callable[..., jax.Array], model: SAN, batches: Iterable[Mapping[str, Any]], mesh: Mesh | None
 ) -> Iterator[np.ndarray]:
     """Yields the function's valid rows, batch by batch; the next batch is read while the device computes."""
     graphdef, *state = split_model(model)
+    _check_finite(state)
     if mesh is not None:
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     pending: tuple[jax.Array, np.ndarray] | None = None

@@ -1,6 +1,7 @@
 """Embeddings and textures in batches: order, padding, devices, one compilation, and no decoder in the embedding."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -89,3 +90,10 @@ def test_textures_are_clipped(model, images):
 def test_no_images(model, images):
     with pytest.raises(ValueError, match="no images"):
         embed.embed_images(model, images[:0])
+
+
+def test_weights_that_are_not_finite(model, images):
+    graphdef, params, batch_stats = split_model(model)
+    batch_stats["encoder"]["bn1"]["norm"]["var"] = jnp.full((4,), np.nan)
+    with pytest.raises(ValueError, match="encoder/bn1/norm/var holds NaN or infinity: it comes from a run that div"):
+        embed.embed_images(merge_model(graphdef, params, batch_stats), images)

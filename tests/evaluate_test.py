@@ -104,5 +104,5 @@ def test_main_names_what_is_missing(workdir, data_dir, model, monkeypatch):
     graphdef, params, batch_stats = split_model(model)
     broken = merge_model(graphdef, jax.tree.map(lambda x: x * np.nan, params), batch_stats)
     monkeypatch.setattr(evaluate.restore, "load_run", lambda path, encoder_only: (broken, CONFIG))
-    with pytest.raises(SystemExit, match="5 of 5 query embeddings hold NaN"):
+    with pytest.raises(SystemExit, match="holds NaN or infinity"):
         evaluate.main([*arguments, "--dataset=pit_reid"])
