@@ -8,9 +8,11 @@ import dataclasses
 
 import numpy as np
 
+from render import drape
 from render.appearance import Appearance
-from render.body import Body, RestBody
-from render.surface import BODY, EYE, HAIR, LEG_JOINTS, SKIRT, Surface, limb_coordinates, smoothstep
+from render.attachments import SKIRT_BOTTOM, SKIRT_COLUMNS, SKIRT_ROWS, SKIRT_TOP, skirt_angles, skirt_weights
+from render.body import AXIS_Y, Body, RestBody
+from render.surface import BODY, HAIR, LEG_JOINTS, SKIRT, Surface, limb_coordinates, smoothstep
 
 # Landmarks of the reference body, metres (Z up, the crotch at 0, soles at -0.818).
 WAIST = 0.165
@@ -60,10 +62,11 @@ def neck_rim(appearance: Appearance, surface: Surface) -> np.ndarray:
     if appearance.top in _COLLARED or appearance.top == "hoodie":
         rim = rim + 0.022
     depth = appearance.neckline
+    rim = rim + 1.1 * np.maximum(np.abs(x) - 0.052 - 0.5 * depth, 0.0)  # the shoulders are covered
     if appearance.v_neck:
         rim = rim - front * (0.06 + depth) * np.clip(1.0 - np.abs(x) / 0.06, 0.0, 1.0)
     else:
-        rim = rim - depth * (0.25 + 0.75 * front) * smoothstep(0.13 - np.abs(x), 0.0, 0.05)
+        rim = rim - depth * (0.25 + 0.75 * front)
     return z - rim
 
 
@@ -100,11 +103,7 @@ def coverage(appearance: Appearance, surface: Surface, softness: float) -> Cover
         shoe = shoe * (1.0 - bottom)
     else:
         bottom = bottom * (1.0 - shoe)
-    sock_start = 1.0 if a.tights else 1.72
-    if a.tights:
-        sock = (1.0 - below_waist * 0.0) * leg_point
-    else:
-        sock = smoothstep(s.leg - sock_start, -leg_soft, leg_soft) * leg_point
+    sock = leg_point if a.tights else smoothstep(s.leg - 1.72, -leg_soft, leg_soft) * leg_point
     if a.tucked:
         top = top * (1.0 - smoothstep(WAIST - 0.005 - z, -soft, soft) * (~arm_side))
 
@@ -136,69 +135,115 @@ def _hair(appearance: Appearance, surface: Surface, softness: float) -> np.ndarr
     return np.where(surface.part == HAIR, 1.0, scalp * (1.0 - ear))
 
 
-def dress(body: Body, appearance: Appearance, rest: RestBody) -> np.ndarray:
-    """Rest vertices float32 [V 3] of the dressed figure: cloth, hair and soles put on a body shape."""
-    a, s = appearance, body.vertex_surface
+@dataclasses.dataclass(frozen=True)
+class Dressed:
+    """A dressed figure in the rest pose.
+
+    Attributes:
+        vertices: Body vertices float32 [V 3], displaced by cloth, scalp hair and shoes.
+        hidden: bool [V], body vertices that nobody sees because a skirt hangs around them.
+        worn: Attachment name -> vertices float32 [N 3].
+        skirt_weights: Skinning weights of the skirt float32 [N K]; None without one.
+    """
+
+    vertices: np.ndarray
+    hidden: np.ndarray
+    worn: dict[str, np.ndarray]
+    skirt_weights: np.ndarray | None
+
+
+def skirt_span(appearance: Appearance) -> tuple[float, float]:
+    """Upper and lower edge of the skirt on the reference body, metres."""
+    if appearance.top == "coat":
+        top = appearance.hem + 0.03
+        return top, top - 0.8 * appearance.skirt_length
+    return SKIRT_TOP, SKIRT_TOP - (SKIRT_TOP - SKIRT_BOTTOM) * appearance.skirt_length
+
+
+def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
+    """Puts cloth, hair and shoes on a body shape in its rest pose."""
+    a, s = appearance, body.surface
     cover = coverage(a, s, softness=0.010)
-    joints = {name: rest.joints[index, :3, 3] for name, index in body.joint_index.items()}
-    vertices = rest.vertices.copy()
-    normals = s.normal
-    z = s.position[:, 2]
+    x, y, z = s.position.T
     on_body = s.part == BODY
     on_trunk = on_body & (s.is_arm < 0.5)
+    vertices = rest.vertices.astype(np.float64)
+    thickness = _TOP_THICKNESS[a.top] * a.fit
 
     # Legs: cloth hangs as a tube around the leg's axis, never tighter than the leg.
-    along, axis = limb_coordinates(vertices, joints, LEG_JOINTS)
+    along, axis = limb_coordinates(vertices, rest.joints, LEG_JOINTS)
     offset = vertices - axis
     radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
     ease = {"trousers": 0.008, "jeans": 0.006, "shorts": 0.010, "leggings": 0.001, "skirt": 0.0}[a.bottom] * a.leg_width
     tube = radius + ease
     if a.bottom in ("trousers", "jeans"):
         profile = np.interp(along, [0.5, 1.0, 2.0], [0.085, 0.060 + 0.014 * a.leg_width, 0.036 + 0.036 * a.leg_width])
-        share = smoothstep(along, 0.45, 0.95)
-        tube = tube + share * np.maximum(profile - tube, 0.0)
+        tube = tube + smoothstep(along, 0.45, 0.95) * np.maximum(profile - tube, 0.0)
     elif a.bottom == "shorts":
-        share = smoothstep(along, 0.15, 0.55)
-        tube = tube + share * np.maximum(0.082 + 0.018 * a.leg_width - tube, 0.012 * a.leg_width)
+        least = np.maximum(0.082 + 0.018 * a.leg_width - tube, 0.012 * a.leg_width)
+        tube = tube + smoothstep(along, 0.15, 0.55) * least
     leg_share = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.8) * cover.bottom
     vertices += (leg_share * (tube - radius) / radius)[:, None] * offset
 
-    # Trunk: cloth bridges the hollows of the body, then stands off by its thickness.
-    thickness = _TOP_THICKNESS[a.top] * a.fit
-    stand_off = cover.top * thickness * (1.0 + 0.5 * smoothstep(0.35 - z, 0.0, 0.35) * on_trunk)
-    sleeve_end = smoothstep(s.arm - a.sleeve, -0.5, 0.0) * (s.is_arm > 0.5)
-    stand_off += cover.top * sleeve_end * (0.010 if a.sleeve < 1.5 else 0.004) * a.fit
-    waist_share = (1.0 - leg_share) * cover.bottom * on_trunk
-    stand_off = np.maximum(stand_off, waist_share * max(ease, 0.004))
-    hair_depth = {"cropped": 0.003, "short": 0.012, "medium": 0.014, "long": 0.010, "bun": 0.008, "ponytail": 0.008}
-    crown = smoothstep(z, EYE_LEVEL - 0.02, EYE_LEVEL + 0.09)
-    stand_off += cover.hair * on_body * hair_depth.get(a.hair_style, 0.0) * (0.35 + 0.65 * crown)
-    stand_off += cover.shoe * 0.006
-    stand_off = stand_off * on_body
-    drape = np.maximum(
-        cover.top * on_trunk * {"tee": 0.75, "tank": 0.5, "dress": 0.5}.get(a.top, 0.95), waist_share * 0.6
-    )
-    vertices += normals * stand_off[:, None]
-    vertices = _smooth(body, vertices, drape.astype(np.float32), iterations=22)
-    vertices += normals * (0.004 * drape * on_trunk)[:, None]
+    # Trunk: the top falls from chest and belly, the bottom lies on the hips.
+    hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
+    slope = {"tank": 0.5, "dress": 0.75, "tee": 0.5, "polo": 0.45, "shirt": 0.45}.get(a.top, 0.3) * (1.6 - a.fit)
+    cloth = drape.let_down(hull, 0.44, max(slope, 0.05)) + thickness
+    across = vertices[:, :2] - [0.0, AXIS_Y]
+    reach = np.maximum(np.linalg.norm(across, axis=1), 1e-6)
+    angle = np.arctan2(across[:, 0], -across[:, 1])
+    hull_here = drape.sample(hull, angle, z)
+    target = drape.sample(cloth, angle, z)
+    if a.top in ("sweater", "hoodie", "jacket"):
+        gathered = 0.75 * smoothstep(a.hem + 0.055 - z, 0.0, 0.05)
+        target = target - gathered * np.maximum(target - hull_here - 0.006, 0.0)
+    fall = cover.top * on_trunk * smoothstep(0.50 - z, 0.0, 0.09) * smoothstep(reach / hull_here, 0.55, 0.75)
+    vertices[:, :2] += (fall * np.maximum(target / reach - 1.0, 0.0))[:, None] * across
 
-    # Shoes: no toes, a flat sole.
-    toes = (cover.shoe * smoothstep(-s.position[:, 1], 0.08, 0.12)).astype(np.float32)
-    vertices = _smooth(body, vertices, toes, iterations=12)
-    sole = rest.vertices[on_body, 2].min() - 0.012
-    low = cover.shoe * smoothstep(-z, 0.795, 0.81)
-    vertices[:, 2] += low * (sole - vertices[:, 2])
-    return _skirt(body, a, vertices).astype(np.float32)
+    # Everything else stands off along the normal.
+    stand_off = cover.top * (1.0 - fall) * thickness
+    sleeve_end = smoothstep(s.arm - a.sleeve, -0.5, 0.0) * (s.is_arm > 0.5)
+    stand_off += cover.top * sleeve_end * (0.012 if a.sleeve < 1.5 else 0.003) * a.fit
+    if a.top == "hoodie":
+        bunch = np.exp(-(((z - 0.60) / 0.035) ** 2)) * smoothstep(y, -0.05, 0.03) * (np.abs(x) < 0.14)
+        stand_off += 0.035 * bunch * on_trunk
+    elif a.top in _COLLARED:
+        stand_off += 0.005 * cover.top * smoothstep(cover.neck_rim, -0.045, -0.03) * on_trunk
+    waist_share = (1.0 - leg_share) * cover.bottom * on_trunk
+    stand_off = np.maximum(stand_off, waist_share * (1.0 - fall) * max(ease, 0.004))
+    hair_depth = {"cropped": 0.003, "short": 0.012, "medium": 0.012, "long": 0.010, "bun": 0.008, "ponytail": 0.008}
+    crown = smoothstep(z, EYE_LEVEL - 0.02, EYE_LEVEL + 0.09)
+    stand_off += cover.hair * hair_depth.get(a.hair_style, 0.0) * (0.35 + 0.65 * crown)
+    stand_off += cover.shoe * 0.006
+    vertices += s.normal * (stand_off * on_body)[:, None]
+    drape_share = np.maximum(cover.top * on_trunk, waist_share * 0.5).astype(np.float32)
+    vertices = _smooth(body, vertices, drape_share, iterations=5)
+    _shoes(body, cover.shoe, rest, vertices)
+
+    hidden = np.zeros(len(vertices), bool)
+    worn: dict[str, np.ndarray] = {}
+    weights = None
+    if a.has_skirt:
+        top, bottom = skirt_span(a)
+        hidden = on_trunk & (z < top - 0.06) & (z > bottom + 0.11)
+        skirt = _skirt(a, rest, body.reference, hull, thickness)
+        heights = np.linspace(top, bottom, SKIRT_ROWS).repeat(SKIRT_COLUMNS)
+        weights = skirt_weights(np.stack([skirt[:, 0], skirt[:, 1], heights], axis=1))
+        worn["skirt"] = skirt.astype(np.float32)
+    hair = {"long": "hair_long", "medium": "hair_medium", "bun": "bun", "ponytail": "ponytail"}.get(a.hair_style)
+    if hair:
+        worn[hair] = body.attachments[hair].follow(rest.vertices - body.reference.vertices)
+        below_neck = smoothstep(0.68 - body.attachments[hair].vertices[:, 2], 0.0, 0.06)
+        worn[hair][:, 1] += below_neck * (thickness + (0.03 if a.top == "hoodie" else 0.0))
+    return Dressed(vertices.astype(np.float32), hidden, worn, weights)
 
 
 def _smooth(body: Body, vertices: np.ndarray, share: np.ndarray, iterations: int) -> np.ndarray:
     """Laplacian smoothing of the vertices whose share [V] in [0, 1] is not 0."""
     chosen = np.flatnonzero(share > 0.01)
-    if not len(chosen):
-        return vertices
     rows = body.neighbours[chosen]
-    inner, outer = rows[:, chosen], rows @ vertices
-    outer = outer - inner @ vertices[chosen]
+    inner = rows[:, chosen]
+    outer = rows @ vertices - inner @ vertices[chosen]
     weight = 0.7 * share[chosen, None]
     points = vertices[chosen]
     for _ in range(iterations):
@@ -208,5 +253,52 @@ def _smooth(body: Body, vertices: np.ndarray, share: np.ndarray, iterations: int
     return result
 
 
-def _skirt(body: Body, appearance: Appearance, vertices: np.ndarray) -> np.ndarray:
-    return vertices
+def _shoes(body: Body, shoe: np.ndarray, rest: RestBody, vertices: np.ndarray) -> None:
+    """Gives covered feet a toe cap instead of toes, and a flat sole (in place)."""
+    sole = rest.vertices[body.surface.group("foot") > 0.5, 2].min() - 0.014
+    for side, sign in (("L", 1.0), ("R", -1.0)):
+        foot = np.flatnonzero((shoe > 0.3) & (sign * body.surface.position[:, 0] > 0))
+        ankle, ball = rest.joints[f"foot.{side}"], rest.joints[f"toe3-1.{side}"]
+        forward = (ball - ankle)[:2] / np.linalg.norm((ball - ankle)[:2])
+        sideways = np.array([-forward[1], forward[0]])
+        points = vertices[foot]
+        u = (points[:, :2] - ankle[:2]) @ forward
+        v = (points[:, :2] - ankle[:2]) @ sideways
+        start = float((ball - ankle)[:2] @ forward) - 0.035
+        at_ball = np.abs(u - start) < 0.025
+        middle = (v[at_ball].max() + v[at_ball].min()) / 2
+        length = u.max() + 0.012 - start
+        width = (v[at_ball].max() - v[at_ball].min()) / 2 + 0.004
+        height = points[at_ball, 2].max() - sole + 0.002
+        # A superellipsoid around the ball of the foot; every point in front of its centre is put on it.
+        a, b, c = (u - start) / length, (v - middle) / width, np.maximum(points[:, 2] - sole, 0.0) / height
+        scale = (np.abs(a) ** 2.5 + np.abs(b) ** 2.5 + np.abs(c) ** 2.5) ** (-1 / 2.5)
+        share = smoothstep(a, 0.0, 0.35)
+        u = u + share * (start + a * length * scale - u)
+        v = v + share * (middle + b * width * scale - v)
+        up = points[:, 2] + share * (sole + c * height * scale - points[:, 2])
+        rest_height = body.surface.position[foot, 2]
+        up = up + smoothstep(SOLE + 0.022 - rest_height, 0.0, 0.010) * (sole - up)
+        vertices[foot, :2] = ankle[:2] + u[:, None] * forward + v[:, None] * sideways
+        vertices[foot, 2] = up
+
+
+# Joints by whose heights a height on the reference body is carried over to another body.
+_HEIGHT_JOINTS = ("foot.L", "lowerleg01.L", "upperleg01.L", "spine03", "spine01")
+
+
+def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray, thickness: float) -> np.ndarray:
+    """Vertices [N 3] of the skirt on a body shape: it hangs from the widest place above."""
+    top, bottom = skirt_span(a)
+    outside = a.tucked or a.top == "dress"
+    ease = thickness + 0.006 if outside else thickness - 0.004 if a.top == "coat" else 0.003
+    cloth = drape.let_down(hull, top, 0.0 if a.skirt_flare > 0.3 else 0.12)
+    angle, height = np.meshgrid(skirt_angles(), np.linspace(top, bottom, SKIRT_ROWS))
+    fraction = (top - height) / (top - bottom)
+    pleats = 0.006 * a.skirt_flare * np.sin(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
+    flare = (0.02 + 0.13 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
+    radius = drape.sample(cloth, angle, height) + ease + flare + pleats
+    source = [reference.joints[name][2] for name in _HEIGHT_JOINTS]
+    target = [rest.joints[name][2] for name in _HEIGHT_JOINTS]
+    z = np.interp(height, source, target) + np.minimum(height - source[0], 0.0)
+    return np.stack([radius * np.sin(angle), AXIS_Y - radius * np.cos(angle), z], axis=-1).reshape(-1, 3)

@@ -10,8 +10,7 @@ import numpy as np
 from render import garments
 from render.appearance import Appearance
 from render.body import SUPERSAMPLING, TEXTURE_SIZE, Body
-from render.garments import EYE_LEVEL, WAIST
-from render.surface import BODY, EYE, HAIR, SKIRT, smoothstep
+from render.surface import EYE
 from render.uv_bake import NOISE_BANDS
 
 

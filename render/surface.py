@@ -5,6 +5,7 @@ thickness, so cloth and colour end at the same place and nothing breaks at a UV 
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def limb_coordinates(
     best = np.full(len(position), np.inf)
     along = np.zeros(len(position))
     nearest = np.zeros((len(position), 3))
-    for segment, (start, end) in enumerate(zip(points[:-1], points[1:], strict=True)):
+    for segment, (start, end) in enumerate(itertools.pairwise(points)):
         direction = end - start
         t = ((position - start) * direction).sum(axis=1) / (direction * direction).sum(axis=1)
         t = t.clip(-1.0 if segment == 0 else 0.0, 2.0 if segment == len(chain) - 2 else 1.0)
