@@ -97,7 +97,7 @@ class BatchIterator(grain.DatasetIterator):
         Raises:
             ValueError: The state is of another kind, or lies beyond `num_steps`.
         """
-        step = state.get("next_step")
+        step: Any = state.get("next_step")
         known = set(state) == {"next_step"} and isinstance(step, int | np.integer)
         if not known or not 0 <= step <= self._num_steps:
             raise ValueError(f"Expected {{'next_step': 0 to {self._num_steps}}}, found {state!r}.")
@@ -367,7 +367,7 @@ def _read_example(source: Source, index: int) -> Any:
         return source[index]
     # Whatever a storage raises, say which example it was.
     except Exception as error:
-        raise ValueError(f"Example {index} of {source!r} cannot be read: {error}") from error
+        raise ValueError(f"Example {index} of {_describe(source)} cannot be read: {error}") from error
 
 
 def _decode(example: Any, key: str, size: tuple[int, int], index: int) -> np.ndarray:
@@ -401,7 +401,7 @@ def _undecoded(source: Source) -> Source:
 
 def _check_features(source: Source, keys: tuple[str, ...]) -> None:
     if not len(source):
-        raise ValueError(f"{source!r} has no examples.")
+        raise ValueError(f"{_describe(source)} has no examples.")
     example = source[0]
     missing = [key for key in keys if key not in example]
     if missing:
@@ -409,9 +409,17 @@ def _check_features(source: Source, keys: tuple[str, ...]) -> None:
         if "texture" in missing:
             hint = " Textures are in `pit` and in `<benchmark>_textured`, which experiments.pseudo_texture writes."
         raise ValueError(
-            f"Expected examples with {', '.join(keys)}; {source!r} has {', '.join(sorted(example))} and lacks "
+            f"Expected examples with {', '.join(keys)}; {_describe(source)} has {', '.join(sorted(example))} and lacks "
             f"{', '.join(missing)}.{hint}"
         )
+
+
+def _describe(source: Source) -> str:
+    """A source in messages: a TFDS source by its dataset and split."""
+    info: Any = getattr(source, "dataset_info", None)
+    if info is None:
+        return f"a {type(source).__name__} of {len(source)} examples"
+    return f"{info.full_name}, split {getattr(source, 'split', None)!r}"
 
 
 def _text(value: str | bytes) -> str:
