@@ -28,12 +28,16 @@ import re
 import runpy
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from absl import app, flags
 from ml_collections import ConfigDict
 
 CONFIG_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
+
+
+Config: TypeAlias = Any
+"""An `ml_collections.ConfigDict`; to a type checker anything, for its values are only known to the config file."""
 
 
 class ConfigError(ValueError):
@@ -68,7 +72,7 @@ def parse_flags(argv: list[str], name: str = "config") -> list[str]:
     return remaining
 
 
-def load(value: str) -> ConfigDict:
+def load(value: str) -> Config:
     """Loads a config as the flag does.
 
     Args:
@@ -165,7 +169,7 @@ def to_json(config: ConfigDict) -> str:
     return json.dumps(config.to_dict(), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def from_json(text: str) -> ConfigDict:
+def from_json(text: str) -> Config:
     """The config that `to_json` wrote, locked. JSON lists become tuples: configs hold no lists."""
 
     def tuples(value: Any) -> Any:

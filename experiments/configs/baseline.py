@@ -1,0 +1,85 @@
+"""The baseline of Table 1: SA-Enc with L_ID and L_Triplet, no decoder.
+
+Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 4.2 (Table 1 on
+Market-1501: rank-1 94.1, mAP 83.2, from ImageNet weights).
+
+    python -m experiments.train --config=baseline.py --workdir=runs/baseline
+
+Weights, batches and schedule are `san.py`'s, so that the two differ in the method alone. With `init_from=runs/san_pg` the
+encoder starts where SAN's does; without, from random weights (the paper's starts from ImageNet's).
+
+Cost: 15,040 steps of batch 64, without decoder; `python -m experiments.benchmark` measures images/s on your device.
+`baseline.py:smoke` renders its own data and takes a minute on two cores.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import config_path
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """The config; `argument` is a comma list of `smoke` and key=value."""
+    config = ConfigDict()
+    config.stage = "baseline"
+    config.seed = 0
+    config.dataset = "market1501"
+    config.data_dir = "data"
+    config.prepare = ""  # "smoke": make small data first, where it is missing
+    config.init_from = ""  # workdir of another run to take the encoder from
+    config.image_size = (256, 128)
+    config.num_workers = 4
+
+    config.num_steps = 320 * 47
+    config.log_every = 50
+    config.checkpoint_every = 500
+    config.keep_checkpoints = 2
+
+    config.model = ConfigDict()
+    config.model.width = 64  # 64 is the real ResNet-50
+    config.model.stage_sizes = (3, 4, 6, 3)
+    config.model.compute_dtype = "float32"  # or "bfloat16"
+
+    config.batch = ConfigDict()
+    config.batch.num_identities = 16
+    config.batch.images_per_identity = 4
+
+    config.loss = ConfigDict()
+    config.loss.identification = 0.5
+    config.loss.triplet = 1.5
+    config.loss.label_smoothing = 0.1
+    config.loss.triplet_margin = 0.3
+
+    config.augment = ConfigDict()
+    config.augment.translate_probability = 0.5
+    config.augment.enlargement = 1.125
+    config.augment.flip_probability = 0.5
+    config.augment.erase_probability = 0.5
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "amsgrad"
+    config.optimizer.schedule = "released"
+    config.optimizer.learning_rate = 8e-4
+    config.optimizer.steps_per_epoch = 47
+    config.optimizer.warmup_epochs = 20
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+
+    smoke = {
+        "prepare": "smoke",
+        "dataset": "pit_reid",
+        "data_dir": "data/smoke",
+        "image_size": (64, 32),
+        "num_workers": 0,
+        "num_steps": 8,
+        "log_every": 2,
+        "checkpoint_every": 4,
+        "model.width": 8,
+        "model.stage_sizes": (1, 1, 1, 1),
+        "batch.num_identities": 4,
+        "batch.images_per_identity": 2,
+        "optimizer.steps_per_epoch": 4,
+        "optimizer.warmup_epochs": 1,
+    }
+    return config_path.apply(config, argument, smoke=smoke)

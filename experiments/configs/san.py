@@ -1,0 +1,108 @@
+"""SAN, the joint stage: the four losses on a reID benchmark with pseudo textures, and L_Rec on PIT, in turn.
+
+Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 3.2; the paper's
+setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, from ImageNet weights).
+
+    python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
+    python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
+
+`san.py:dataset=pit_reid` takes another benchmark; it is read as `<dataset>_textured`. What the paper leaves open follows
+the released code: batch 16 x 4, AMSGrad with L2, 20 epochs of warm-up and 300 with the rate halved every 40, label
+smoothing 0.1, shift, flip and erasing. An epoch of Market-1501 is 47 reID steps (751 identities / 16) and as many PIT
+steps; scale `optimizer.steps_per_epoch` and `num_steps` with the benchmark.
+
+The paper's ablation: SAN-basic is `turns=('reid',)` with `loss.triplet_reid=0.0`, SAN w/ L_TR is `turns=('reid',)`,
+SAN w/ syn. data is `loss.triplet_reid=0.0`. `loss.triplet_reid_channels=mean` has L_TR at the released code's scale.
+
+Cost: 30,080 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
+`san.py:smoke` renders its own data, trains its own SAN-PG and takes a few minutes on two cores.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import config_path
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """The config; `argument` is a comma list of `smoke` and key=value."""
+    config = ConfigDict()
+    config.stage = "san"
+    config.seed = 0
+    config.dataset = "market1501"
+    config.pit_dataset = "pit"
+    config.data_dir = "data"
+    config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
+    config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
+    config.turns = ("reid", "pit")  # which batch each step takes, over and over
+    config.image_size = (256, 128)
+    config.num_workers = 4
+
+    config.num_steps = 320 * 94
+    config.log_every = 50
+    config.checkpoint_every = 500
+    config.keep_checkpoints = 2
+
+    config.model = ConfigDict()
+    config.model.width = 64  # 64 is the real ResNet-50
+    config.model.stage_sizes = (3, 4, 6, 3)
+    config.model.texture_size = 256
+    config.model.compute_dtype = "float32"  # or "bfloat16"
+
+    config.batch = ConfigDict()
+    config.batch.num_identities = 16
+    config.batch.images_per_identity = 4
+    config.batch.pit_size = 64
+
+    config.loss = ConfigDict()
+    config.loss.identification = 0.5
+    config.loss.triplet = 1.5
+    config.loss.reconstruction = 1.0
+    config.loss.triplet_reid = 1.0
+    config.loss.label_smoothing = 0.1
+    config.loss.triplet_margin = 0.3
+    config.loss.triplet_reid_margin = 0.3
+    config.loss.triplet_reid_channels = "sum"  # the paper's equation 1; or "mean"
+
+    config.augment = ConfigDict()  # of reID images; the texture stays as it is, as in the released code
+    config.augment.translate_probability = 0.5
+    config.augment.enlargement = 1.125
+    config.augment.flip_probability = 0.5
+    config.augment.erase_probability = 0.5
+
+    config.pit_augment = ConfigDict()
+    config.pit_augment.translate_probability = 0.5
+    config.pit_augment.enlargement = 1.125
+    config.pit_augment.flip_probability = 0.0
+    config.pit_augment.erase_probability = 0.0
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "amsgrad"
+    config.optimizer.schedule = "released"
+    config.optimizer.learning_rate = 8e-4
+    config.optimizer.steps_per_epoch = 94
+    config.optimizer.warmup_epochs = 20
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+
+    smoke = {
+        "prepare": "smoke",
+        "dataset": "pit_reid",
+        "data_dir": "data/smoke",
+        "init_from": "data/smoke/san_pg",
+        "image_size": (64, 32),
+        "num_workers": 0,
+        "num_steps": 8,
+        "log_every": 2,
+        "checkpoint_every": 4,
+        "model.width": 8,
+        "model.stage_sizes": (1, 1, 1, 1),
+        "model.texture_size": 32,
+        "batch.num_identities": 4,
+        "batch.images_per_identity": 2,
+        "batch.pit_size": 8,
+        "optimizer.steps_per_epoch": 4,
+        "optimizer.warmup_epochs": 1,
+    }
+    return config_path.apply(config, argument, smoke=smoke)

@@ -1,0 +1,82 @@
+"""Models by config, and trained models by the folder of their run."""
+
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from experiments import config_path
+from experiments.config_path import Config
+from san_jax import checkpoint
+from san_jax.models import SAN, merge_model, split_model
+
+CONFIG_FILE = "config.json"
+CHECKPOINT_FOLDER = "checkpoints"
+COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> tuple[SAN, Config]:
+    """The model of a run with the weights of its newest checkpoint, on the first local device.
+
+    Args:
+        workdir: The run's folder, see `experiments.train`.
+        encoder_only: Leave decoder and classifier out, as at inference.
+
+    Returns:
+        The model, and the config that it was trained with.
+
+    Raises:
+        FileNotFoundError: The folder is no run's.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+    """
+    config = read_config(workdir)
+    _, params, batch_stats = checkpoint.load_weights(pathlib.Path(workdir) / CHECKPOINT_FOLDER)
+    if encoder_only:
+        params, batch_stats = ({"encoder": tree["encoder"]} for tree in (params, batch_stats))
+    num_classes = params["classifier"]["bias"].size if "classifier" in params else 0
+    skeleton = nnx.eval_shape(lambda: build_model(config, num_classes, decoder="decoder" in params, seed=0))
+    graphdef, _, _ = split_model(skeleton)
+    return merge_model(graphdef, params, batch_stats), config
+
+
+def read_config(workdir: str | os.PathLike[str]) -> Config:
+    """The config of a run.
+
+    Raises:
+        FileNotFoundError: The folder holds no config.json.
+    """
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist: expected the folder of a run, as --workdir of `python -m experiments.train`."
+        )
+    return config_path.from_json(path.read_text(encoding="utf-8"))
+
+
+def build_model(config: Config, num_classes: int, *, decoder: bool, seed: Any) -> SAN:
+    """A fresh model of a config's `model` group.
+
+    Args:
+        config: A training config.
+        num_classes: Identities of the classifier, 0 for none.
+        decoder: Whether to build SA-Dec.
+        seed: Of the initial weights: an integer or a JAX key.
+
+    Raises:
+        ValueError: `model.compute_dtype` is not known, or see `SAN`.
+    """
+    name = config.model.compute_dtype
+    if name not in COMPUTE_DTYPES:
+        raise ValueError(f"model.compute_dtype must be one of {', '.join(COMPUTE_DTYPES)}, found {name!r}.")
+    return SAN(
+        num_classes,
+        width=config.model.width,
+        stage_sizes=config.model.stage_sizes,
+        **({"texture_size": config.model.texture_size} if decoder else {}),
+        decoder=decoder,
+        compute_dtype=COMPUTE_DTYPES[name],
+        rngs=nnx.Rngs(params=seed if not isinstance(seed, int) else jax.random.key(seed)),
+    )

@@ -1,0 +1,348 @@
+"""Trains SAN-PG, SAN or the baseline (sections 3.2 and 3.3 of the paper).
+
+    python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
+    python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
+
+The folder of a run holds `config.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events. The same command goes on
+from the last checkpoint, however the run ended, and comes to the same parameters as a run that never stopped. Ctrl-C
+and SIGTERM save first.
+
+Several processes that train together (one a host) run the same command with `--coordinator=HOST:PORT`,
+`--num_processes` and `--process_id`, or `--coordinator=auto` where the cluster tells; they share `--workdir`.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from absl import app, flags, logging
+
+from experiments import config_path, data_sources, restore
+from experiments.config_path import Config
+from render.manifest import write_atomic
+from san_jax import checkpoint, metric_logger, optim, sharding, train_state, train_step
+from san_jax.data import pipeline
+from san_jax.data.augment import AugmentSettings
+from san_jax.models import parameter_count
+from san_jax.train_state import TrainState
+
+# Keys that may differ from the run that a workdir holds: they do not change what is computed.
+FREE_KEYS = frozenset({"log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare"})
+MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device: more would only hold more batches
+
+
+class RunError(ValueError):
+    """A config, folder or dataset that no run can be made of. The message says what to change."""
+
+
+def run(config: Config, workdir: str | os.PathLike[str]) -> None:
+    """Trains to `config.num_steps`, going on from the newest checkpoint in `workdir`.
+
+    Args:
+        config: A config with the keys of `experiments/configs/san_pg.py`, `san.py` or `baseline.py`.
+        workdir: The run's folder, made if absent.
+
+    Raises:
+        RunError: The workdir holds a run with another config, or config, data and `init_from` do not fit.
+        san_jax.metric_logger.NonFiniteLossError: The loss or its gradient became infinite or NaN.
+        SystemExit: SIGINT or SIGTERM came, after a checkpoint was saved; its message says how to go on.
+    """
+    workdir = pathlib.Path(workdir)
+    turns = _turns(config)
+    _claim_workdir(config, workdir)
+    if config.prepare == "smoke":
+        from experiments import stages  # it runs this program
+
+        stages.prepare_smoke(config)
+
+    mesh = sharding.make_mesh()
+    streams, num_classes = _open_data(config, turns, mesh)
+
+    schedule, optimizer = build_optimizer(config)
+    model_args: dict[str, Any] = {"decoder": config.stage != "baseline"}
+    skeleton = jax.eval_shape(lambda: restore.build_model(config, num_classes, seed=config.seed, **model_args))
+    graphdef, _ = train_state.create(skeleton, optax.identity())
+
+    def init() -> TrainState:
+        model = restore.build_model(config, num_classes, seed=config.seed, **model_args)
+        return train_state.create(model, optimizer)[1]
+
+    state = jax.jit(init, out_shardings=sharding.replicated(mesh))()
+    steps = {
+        kind: train_step.make_step(
+            kind,
+            graphdef,
+            optimizer,
+            settings=train_step.LossSettings(**config.loss),
+            augment=AugmentSettings(**(config.augment if kind == "reid" else config.pit_augment)),
+            seed=config.seed,
+        )
+        for kind in streams
+    }
+
+    checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=config.keep_checkpoints)
+    restored = checkpoints.restore(state)
+    if restored is not None:
+        state, iterator_states = restored
+        for kind, stream in streams.items():
+            stream.set_state(iterator_states[kind])
+    first_step = int(state.step)
+
+    logger = metric_logger.MetricLogger(workdir, num_steps=config.num_steps, start_step=first_step)
+    logger.print(_describe(skeleton, mesh, turns))
+    if restored is not None:
+        logger.print(f"goes on from step {first_step} of {workdir}")
+    elif config.init_from:
+        state = _init_from(config.init_from, state, mesh, logger)
+
+    pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
+    last_time = time.monotonic()
+    with _stop_signals() as stop, contextlib.ExitStack() as stack:
+        stack.callback(logger.close)
+        stack.callback(checkpoints.close)
+        for stream in streams.values():
+            stack.callback(stream.close)
+        for done in range(first_step + 1, config.num_steps + 1):
+            kind = turns[(done - 1) % len(turns)]
+            batch = sharding.shard_batch(next(streams[kind]), mesh)
+            with jax.transfer_guard("disallow"):
+                state, metrics = steps[kind](state, batch)
+            pending.append((done, kind, metrics))
+            if len(pending) > MAX_STEPS_IN_FLIGHT:
+                jax.block_until_ready(pending[-1 - MAX_STEPS_IN_FLIGHT][2])
+
+            report = done % config.log_every == 0 or done == config.num_steps
+            save = done % config.checkpoint_every == 0 or done == config.num_steps
+            # Processes that train together must agree to stop, which costs a wait: they ask when they report.
+            stopping = bool(stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(stop))
+            if report or save or stopping:
+                means = _collect(pending, checkpoints)
+                now = time.monotonic()
+                num_images = sum(_batch_size(config, kind) for _, kind, _ in pending)
+                means["learning_rate"] = float(np.asarray(schedule(done - 1)))
+                logger.write(done, means, seconds=now - last_time, num_images=num_images)
+                pending, last_time = [], now
+            if save or stopping:
+                # Before the next batch is taken: the iterators stand at what the next step needs.
+                checkpoints.save(done, state, {kind: stream.get_state() for kind, stream in streams.items()})
+            if stopping and done < config.num_steps:
+                checkpoints.close()
+                raise SystemExit(
+                    f"{stop[0] if stop else 'Another process'}: stopped at step {done} of {config.num_steps}, saved in "
+                    f"{checkpoints.directory}. Run the same command again to go on."
+                )
+        logger.print(f"finished {config.num_steps} steps: {workdir}")
+
+
+def build_optimizer(config: Config) -> tuple[optax.Schedule, optax.GradientTransformation]:
+    """The learning rate as a function of the updates done, and the optimizer, of a config's `optimizer` group.
+
+    Raises:
+        RunError: `optimizer.name` or `optimizer.schedule` is not known.
+    """
+    settings = config.optimizer
+    warmup_steps = settings.warmup_epochs * settings.steps_per_epoch
+    if settings.schedule == "released":
+        schedule = optim.released_schedule(
+            settings.steps_per_epoch,
+            base_learning_rate=settings.learning_rate,
+            warmup_epochs=settings.warmup_epochs,
+            warmup_learning_rate=settings.learning_rate / 100,  # the released code's 8e-6 for 8e-4
+        )
+    elif settings.schedule == "cosine":
+        schedule = optim.cosine_schedule(settings.learning_rate, config.num_steps, warmup_steps=warmup_steps)
+    else:
+        raise RunError(f"optimizer.schedule must be 'released' or 'cosine', found {settings.schedule!r}.")
+    shared: dict[str, Any] = {"weight_decay": settings.weight_decay, "b1": settings.b1, "b2": settings.b2}
+    if settings.name == "amsgrad":
+        return schedule, optim.amsgrad(schedule, warmup_steps=warmup_steps, eps=settings.eps, **shared)
+    if settings.name == "adam":
+        return schedule, optim.adam(schedule, eps=settings.eps, **shared)
+    raise RunError(f"optimizer.name must be 'amsgrad' or 'adam', found {settings.name!r}.")
+
+
+def _turns(config: Config) -> tuple[str, ...]:
+    """Which kind of batch each step takes, over and over."""
+    if config.stage == "pg":
+        return ("pit",)
+    if config.stage == "baseline":
+        return ("reid",)
+    if config.stage != "san":
+        raise RunError(f"stage must be 'pg', 'baseline' or 'san', found {config.stage!r}.")
+    if "reid" not in config.turns or not set(config.turns) <= {"reid", "pit"}:
+        raise RunError(f"turns must be made of 'reid' and 'pit', with 'reid' among them, found {config.turns}.")
+    return tuple(config.turns)
+
+
+def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
+    """Writes `config.json`, or checks that the run that the folder holds has the same config."""
+    if (workdir / restore.CONFIG_FILE).is_file():
+        differences = config_path.differences(restore.read_config(workdir), config)
+        lines = [
+            f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in differences.items() if key not in FREE_KEYS
+        ]
+        if lines:
+            raise RunError(
+                f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
+                "Choose another --workdir, or give the config of that run to go on with it."
+            )
+    sharding.wait_for_all("config compared")
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_atomic(workdir / restore.CONFIG_FILE, config_path.to_json(config).encode())
+    sharding.wait_for_all("config written")
+
+
+def _open_data(
+    config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh
+) -> tuple[dict[str, pipeline.BatchIterator], int]:
+    """An iterator of batches for each kind among the turns, and the number of training identities (0 for SAN-PG)."""
+    streams, num_classes = {}, 0
+    shared: dict[str, Any] = {
+        "image_size": config.image_size,
+        "seed": config.seed,
+        "num_steps": config.num_steps,
+        "num_workers": config.num_workers,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    if "reid" in turns:
+        _check_batch("batch.num_identities x batch.images_per_identity", _batch_size(config, "reid"), mesh)
+        name = config.dataset if config.stage == "baseline" else f"{config.dataset}_textured"
+        source = data_sources.open_source(name, "train", config.data_dir)
+        labels = pipeline.read_labels(source)
+        num_classes = int(labels.max()) + 1
+        streams["reid"] = pipeline.reid_batches(
+            source,
+            labels,
+            texture_size=None if config.stage == "baseline" else config.model.texture_size,
+            num_identities=config.batch.num_identities,
+            images_per_identity=config.batch.images_per_identity,
+            **shared,
+        )
+    if "pit" in turns:
+        _check_batch("batch.pit_size", config.batch.pit_size, mesh)
+        streams["pit"] = pipeline.pit_batches(
+            data_sources.open_source(config.pit_dataset, "train", config.data_dir),
+            texture_size=config.model.texture_size,
+            batch_size=config.batch.pit_size,
+            **shared,
+        )
+    return streams, num_classes
+
+
+def _check_batch(name: str, size: int, mesh: jax.sharding.Mesh) -> None:
+    try:
+        sharding.check_batch_size(name, size, mesh)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+
+
+def _batch_size(config: Config, kind: str) -> int:
+    """Images of a global batch."""
+    return config.batch.pit_size if kind == "pit" else config.batch.num_identities * config.batch.images_per_identity
+
+
+def _init_from(
+    init_from: str, state: TrainState, mesh: jax.sharding.Mesh, logger: metric_logger.MetricLogger
+) -> TrainState:
+    """Takes encoder and decoder from a SAN-PG run (or any other), as far as this model has them, and says so."""
+    folder = pathlib.Path(init_from) / restore.CHECKPOINT_FOLDER
+    try:
+        step, params, batch_stats = checkpoint.load_weights(folder, sharding=sharding.replicated(mesh))
+        state, transfer = train_state.take_weights(state, params, batch_stats)
+    except (ValueError, checkpoint.CheckpointError) as error:
+        raise RunError(f"init_from={init_from}: {error}") from error
+    words = {name: ", ".join(modules) or "nothing" for name, modules in dataclasses.asdict(transfer).items()}
+    logger.print(
+        f"init_from {init_from}, step {step}: taken {words['taken']} (parameters and running statistics); "
+        f"fresh {words['fresh']}; not used {words['unused']}"
+    )
+    return state
+
+
+def _describe(model: Any, mesh: jax.sharding.Mesh, turns: tuple[str, ...]) -> str:
+    """One line on what is trained, and on what."""
+    encoder = parameter_count(model.encoder)
+    text = f"encoder {encoder:,} parameters"
+    if model.decoder is not None:
+        decoder = parameter_count(model.decoder)
+        text += f", decoder {decoder:,} ({decoder / encoder:.2f} of the encoder)"
+    if model.classifier is not None:
+        text += f", classifier {parameter_count(model.classifier):,}"
+    device = mesh.devices.flat[0]
+    return (
+        f"{text}; {' and '.join(turns)} steps on {mesh.size} x {device.device_kind}, {jax.process_count()} process(es)"
+    )
+
+
+def _collect(
+    pending: list[tuple[int, str, train_step.Metrics]], checkpoints: checkpoint.Checkpoints
+) -> dict[str, float]:
+    """Fetches the metrics since the last line, checks each step's, and gives their means as `kind/name`."""
+    values: dict[str, list[float]] = {}
+    fetched = jax.device_get([metrics for _, _, metrics in pending])
+    for (step, kind, _), metrics in zip(pending, fetched, strict=True):
+        metrics = {f"{kind}/{name}": float(value) for name, value in metrics.items()}
+        if not np.all(np.isfinite(list(metrics.values()))):
+            metric_logger.check_finite(step, metrics, checkpoints.latest())
+        for name, value in metrics.items():
+            values.setdefault(name, []).append(value)
+    return {name: float(np.mean(items)) for name, items in values.items()}
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[str]]:
+    """Gives a list that holds the name of the first SIGINT or SIGTERM; a second one ends the process at once."""
+    received: list[str] = []
+
+    def remember(number: int, frame: Any) -> None:
+        del frame
+        received.append(signal.Signals(number).name)
+        logging.warning("%s: stopping after this step; once more to stop at once.", received[0])
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+    previous: dict[signal.Signals, Any] = {}
+    try:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            previous[name] = signal.signal(name, remember)
+    except ValueError:  # not the main thread: its owner deals with signals
+        pass
+    try:
+        yield received
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(arguments[1:])}")
+    sharding.initialize_distributed(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    try:
+        run(_CONFIG.value, _WORKDIR.value)
+    except (
+        RunError,
+        data_sources.reid.DatasetError,
+        checkpoint.CheckpointError,
+        metric_logger.NonFiniteLossError,
+    ) as e:
+        raise SystemExit(f"{e}") from None
+
+
+if __name__ == "__main__":
+    _CONFIG = config_path.define_flag()
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, or auto; empty for one process.")
+    _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "Processes that train together.")
+    _PROCESS_ID = flags.DEFINE_integer("process_id", 0, "0-based number of this process.")
+    app.run(main, flags_parser=config_path.parse_flags)

@@ -1,0 +1,120 @@
+"""Where a run's numbers go: `metrics.jsonl`, TensorBoard events and one console line, from process 0 only."""
+
+import json
+import math
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import TextIO
+
+import jax
+from tensorboardX import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss or gradient became infinite or NaN. The message names step, loss parts and the last good checkpoint."""
+
+
+def check_finite(step: int, metrics: Mapping[str, float], last_checkpoint: str | os.PathLike[str] | None) -> None:
+    """Raises NonFiniteLossError where one of a step's metrics is infinite or NaN.
+
+    Args:
+        step: The step, counted from 1, that gave the metrics.
+        metrics: The loss, its parts and the gradient's norm.
+        last_checkpoint: The newest checkpoint, which was checked before it was saved; None if there is none yet.
+    """
+    if all(math.isfinite(value) for value in metrics.values()):
+        return
+    parts = ", ".join(f"{name} {value:g}" for name, value in metrics.items())
+    raise NonFiniteLossError(
+        f"the loss or its gradient is not finite at step {step}: {parts}.\n"
+        f"Last good checkpoint: {last_checkpoint or 'none was saved yet'}.\n"
+        "The same command goes on from it, to the same end; lower the learning rate (in a new workdir) to get further."
+    )
+
+
+class MetricLogger:
+    """Writes metrics of a run. A run that goes on keeps what was written up to its checkpoint and drops the rest.
+
+    Args:
+        workdir: The run's folder.
+        num_steps: Length of the run, for the console's progress.
+        start_step: The step of the checkpoint that the run goes on from, 0 for a new one.
+    """
+
+    def __init__(self, workdir: str | os.PathLike[str], *, num_steps: int, start_step: int):
+        self._num_steps = num_steps
+        self._file: TextIO | None = None
+        if jax.process_index() != 0:
+            return
+        path = pathlib.Path(workdir) / METRICS_FILE
+        _truncate(path, start_step)
+        self._file = path.open("a", encoding="utf-8")
+        # purge_step: TensorBoard hides what an interrupted run wrote after the checkpoint.
+        self._tensorboard = SummaryWriter(str(workdir), purge_step=start_step + 1 if start_step else None)
+
+    def write(self, step: int, metrics: Mapping[str, float], *, seconds: float, num_images: int) -> None:
+        """Writes one line of everything.
+
+        Args:
+            step: Train steps done.
+            metrics: Names like `reid/loss`; finite.
+            seconds: Time since the last line.
+            num_images: Images trained on in that time, over all processes.
+        """
+        if self._file is None:
+            return
+        images_per_second = num_images / seconds
+        self._file.write(json.dumps({"step": step, **metrics, "images_per_second": images_per_second}) + "\n")
+        self._file.flush()
+        for name, value in {**metrics, "images_per_second": images_per_second}.items():
+            self._tensorboard.add_scalar(name, value, step)
+        self.print(f"step {step}/{self._num_steps}  {_console(metrics)}  {images_per_second:.1f} images/s")
+
+    def print(self, text: str) -> None:
+        """Prints on process 0 only."""
+        if self._file is not None:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        if self._file is not None:
+            self._file.close()
+            self._tensorboard.close()
+
+
+def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """The lines of a run's `metrics.jsonl`, in order; a last line that was cut off is left out."""
+    path = pathlib.Path(workdir) / METRICS_FILE
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:  # the process died while writing it
+            break
+    return records
+
+
+def _truncate(path: pathlib.Path, step: int) -> None:
+    """Keeps the lines up to a step, atomically: the steps after it are about to be done again."""
+    if not path.exists():
+        return
+    kept = [json.dumps(record) + "\n" for record in read_metrics(path.parent) if record["step"] <= step]
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
+        file.writelines(kept)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def _console(metrics: Mapping[str, float]) -> str:
+    """{"reid/loss": 2, "reid/triplet": 1} as "reid: loss 2.000 triplet 1.000"."""
+    groups: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        group, _, leaf = name.rpartition("/")
+        groups.setdefault(group, []).append(f"{leaf} {value:.3g}")
+    return "  ".join(f"{group}: {' '.join(items)}" if group else " ".join(items) for group, items in groups.items())

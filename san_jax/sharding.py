@@ -1,0 +1,88 @@
+"""Devices: one mesh axis `data`; batches are split over it, the train state is on every device.
+
+Train steps are one global-view `jax.jit`: batch normalisation, batch-hard mining and the sampling of triplets see the
+global batch, and no collective is written by hand.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+AXIS = "data"
+
+
+def initialize_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Joins the processes of a multi-process run. Call it before anything else touches JAX's devices.
+
+    Args:
+        coordinator: host:port of process 0; "auto" where the cluster tells (TPU pods, Slurm); "" for a single process.
+        num_processes: Number of processes; not used with "auto".
+        process_id: 0-based number of this one; not used with "auto".
+
+    Raises:
+        ValueError: process_id does not lie in 0..num_processes-1.
+    """
+    if not coordinator:
+        return
+    if coordinator == "auto":
+        jax.distributed.initialize()
+        return
+    if not 0 <= process_id < num_processes:
+        raise ValueError(f"process_id must lie in 0..{num_processes - 1} for {num_processes} processes: {process_id}.")
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh of all devices of all processes, or of those given."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis is split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
+    """Raises ValueError where a global batch cannot be split evenly; `name` says which batch."""
+    if batch_size % mesh.size:
+        raise ValueError(
+            f"{name}: {batch_size} images cannot be split evenly over {mesh.size} devices. "
+            "Choose a batch size that is a multiple of it, or fewer devices."
+        )
+
+
+def shard_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
+    """Places this process's rows of a batch; the result is the global batch.
+
+    Args:
+        batch: NumPy arrays with this process's share of the rows.
+        mesh: From `make_mesh`.
+
+    Returns:
+        Global arrays, split over the devices by their first axis.
+    """
+    sharding = batch_sharding(mesh)
+    return {name: jax.make_array_from_process_local_data(sharding, np.asarray(array)) for name, array in batch.items()}
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come here; the name is the same on all and used once in a run."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def on_any_process(flag: bool) -> bool:
+    """Whether the flag is set on any process. Every process must call it at the same place."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
