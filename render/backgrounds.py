@@ -11,7 +11,6 @@ and around the feet part of the sky's.
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 import scipy.ndimage
@@ -89,16 +88,15 @@ class Scene:
     sky: tuple[Color, Color]
     softness: float
 
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+
+def sample_kind(rng: np.random.Generator, site: CameraSite) -> str:
+    """Draws the kind of scene around a camera; indoors the ceiling limits the camera's height."""
+    return str(rng.choice(KINDS if site.height < 3.0 else KINDS[:-1]))
 
 
-def sample_scene(rng: np.random.Generator, site: CameraSite, *, kind: str | None = None) -> Scene:
-    """Draws a scene around a camera; `kind` is one of KINDS."""
-    if kind is None:
-        # Indoors the ceiling limits the camera's height.
-        choices = KINDS if site.height < 3.0 else KINDS[:-1]
-        kind = str(rng.choice(choices))
+def make_scene(kind: str, seed: int, site: CameraSite) -> Scene:
+    """The scene of a kind (one of KINDS) around a camera: a pure function of its arguments."""
+    rng = np.random.default_rng(seed)
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of scene {kind!r}; expected one of {', '.join(KINDS)}.")
     grounds, borders, side_walls, end_walls, things = {
@@ -466,7 +464,7 @@ def cast_shadow(
     Returns:
         Part of the sun and part of the sky that reaches the ground behind every pixel, float32 [height width] each.
     """
-    pixels_per_metre = camera.focal / np.linalg.norm(person.mean(axis=0) - camera.position)
+    pixels_per_metre = camera.focal / float(np.linalg.norm(person.mean(axis=0) - camera.position))
     sun_direction = light.sun_direction()
     slope = sun_direction[:2] / sun_direction[2]
     blocked = np.zeros((height // 2, width // 2), np.float32)
@@ -475,7 +473,7 @@ def cast_shadow(
         part = person[(person[:, 2] >= low) & (person[:, 2] < high)]
         on_ground = np.concatenate([part[:, :2] - part[:, 2:] * slope, np.zeros((len(part), 1))], axis=1)
         middle = max(0.0, 0.5 * (low + high))
-        softness = light.sun_size * middle / sun_direction[2] * pixels_per_metre
+        softness = light.sun_size * middle / float(sun_direction[2]) * pixels_per_metre
         blocked = np.maximum(blocked, _splat(camera, on_ground, blocked.shape, softness))
     feet = person[person[:, 2] < 0.12] * [1.0, 1.0, 0.0]
     legs = person[person[:, 2] < 1.1] * [1.0, 1.0, 0.0]

@@ -90,6 +90,7 @@ class CameraSite:
     half_width: float
 
     def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
         return dataclasses.asdict(self)
 
     def camera(self) -> Camera:
@@ -150,6 +151,15 @@ class Framing:
 
     fill: float
     shift: tuple[float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only: tuples become lists."""
+        return {"fill": self.fill, "shift": list(self.shift)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Framing":
+        """The inverse of `to_json`."""
+        return cls(fields["fill"], (fields["shift"][0], fields["shift"][1]))
 
 
 def sample_framing(rng: np.random.Generator) -> Framing:

@@ -41,11 +41,13 @@ class Light:
     sun_size: float
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """JSON values only: tuples become lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Light":
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        """The inverse of `to_json`."""
+        return cls(**{**fields, **{name: tuple(fields[name]) for name in ("sun", "sky", "ground")}})
 
     def sun_direction(self) -> np.ndarray:
         """Unit vector [3] towards the sun."""
@@ -94,16 +96,16 @@ def sample_light(rng: np.random.Generator, *, kind: str | None = None, azimuth: 
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of light {kind!r}; expected one of {', '.join(KINDS)}.")
     sun_level, sky_level, size, warmth, blueness = {
-        "sunny": (rng.uniform(0.75, 1.05), rng.uniform(0.36, 0.52), 0.02, 0.06, 0.07),
-        "hazy": (rng.uniform(0.4, 0.65), rng.uniform(0.55, 0.75), 0.08, 0.04, 0.03),
+        "sunny": (rng.uniform(0.95, 1.3), rng.uniform(0.38, 0.52), 0.02, 0.06, 0.07),
+        "hazy": (rng.uniform(0.55, 0.8), rng.uniform(0.55, 0.75), 0.06, 0.04, 0.03),
         "overcast": (rng.uniform(0.08, 0.2), rng.uniform(0.85, 1.1), 0.35, 0.0, 0.01),
-        "shade": (rng.uniform(0.05, 0.12), rng.uniform(0.75, 0.95), 0.4, 0.0, 0.05),
-        "lamp": (rng.uniform(0.4, 0.7), rng.uniform(0.35, 0.55), 0.06, 0.12, -0.05),
+        "shade": (rng.uniform(0.05, 0.12), rng.uniform(0.8, 1.05), 0.4, 0.0, 0.05),
+        "lamp": (rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75), 0.06, 0.12, -0.05),
     }[kind]
     if azimuth is None:
         azimuth = float(rng.uniform(0.0, 2.0 * math.pi))
     elevation = math.radians(float(rng.uniform(60.0, 80.0) if kind == "lamp" else rng.uniform(28.0, 70.0)))
-    ground_level = sky_level * 0.3 + sun_level * math.sin(elevation) * 0.22
+    ground_level = sky_level * 0.35 + sun_level * math.sin(elevation) * 0.28
     return Light(
         sun_azimuth=float(azimuth),
         sun_elevation=elevation,
@@ -214,5 +216,6 @@ def surface_samples(meshes: Sequence[trimesh.Trimesh]) -> np.ndarray:
     parts = []
     for mesh in meshes:
         vertices = np.asarray(mesh.vertices, np.float32)
-        parts += [vertices, vertices[mesh.faces].mean(axis=1)]
+        first, second, third = mesh.faces.T
+        parts += [vertices, (vertices[first] + vertices[second] + vertices[third]) / np.float32(3.0)]
     return np.concatenate(parts)

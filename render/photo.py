@@ -17,7 +17,7 @@ class CameraLook:
     """How a camera renders colours.
 
     Attributes:
-        exposure: Stops (powers of two of the light).
+        exposure: Stops (powers of two of the light) on top of the automatic exposure.
         cast: (r, g, b) gains of the display values.
         contrast: Gain around middle grey.
         saturation: 0 grey, 1 as it is.
@@ -35,7 +35,13 @@ class CameraLook:
     quality: int
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """JSON values only: tuples become lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "CameraLook":
+        """The inverse of `to_json`."""
+        return cls(**{**fields, "cast": tuple(fields["cast"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Shot:
     noise_seed: int
 
     def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
         return dataclasses.asdict(self)
 
 
@@ -92,7 +99,9 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
     picture = scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0.0), truncate=3.0)
     if shot.motion > 0.0:
         picture = _smear(picture, shot.motion)
-    picture = picture * np.float32(2.0 ** ((look.exposure + shot.exposure) / 2.2))
+    # Automatic exposure goes part of the way to a middle brightness.
+    automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 1.6))
+    picture = picture * np.float32(automatic * 2.0 ** ((look.exposure + shot.exposure) / 2.2))
     picture = _shoulder(picture) * np.array(look.cast, np.float32)
     grey = picture.mean(axis=-1, keepdims=True)
     picture = grey + np.float32(look.saturation) * (picture - grey)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.ndimage
-import scipy.spatial
 from PIL import Image, ImageDraw, ImageFilter
+from scipy.spatial import KDTree
 
 VARIANTS = 4  # paintings of each kind; scenes tint and scale them further
 _SEED = 20200207
@@ -64,9 +64,10 @@ class Surface:
         left, right = column & mask, (column + 1) & mask
         top = self._start[level] + (row & mask) * size
         bottom = self._start[level] + ((row + 1) & mask) * size
-        pixels = self._pixels
-        upper = pixels[top + left] * (1 - x) + pixels[top + right] * x
-        lower = pixels[bottom + left] * (1 - x) + pixels[bottom + right] * x
+        upper = self._pixels.take(top + left, axis=0) * (1 - x)
+        upper += self._pixels.take(top + right, axis=0) * x
+        lower = self._pixels.take(bottom + left, axis=0) * (1 - x)
+        lower += self._pixels.take(bottom + right, axis=0) * x
         return upper * (1 - y) + lower * y
 
 
@@ -151,9 +152,10 @@ def _stones(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarra
     step = _SIZE / count
     grid = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), -1).reshape(-1, 2)
     centers = (grid + rng.uniform(0.15, 0.85, grid.shape)) * step
-    tree = scipy.spatial.cKDTree(centers % _SIZE, boxsize=_SIZE)
+    tree = KDTree(centers % _SIZE, boxsize=_SIZE)
     half = np.mgrid[0:_SIZE:2, 0:_SIZE:2].reshape(2, -1).T + 0.5
-    distance, index = tree.query(half, k=2)
+    found = tree.query(half, k=2)
+    distance, index = np.asarray(found[0]), np.asarray(found[1])
     side = _SIZE // 2
     edge = np.kron((distance[:, 1] - distance[:, 0]).reshape(side, side), np.ones((2, 2)))
     number = np.kron(index[:, 0].reshape(side, side), np.ones((2, 2), int))
