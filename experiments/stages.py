@@ -1,0 +1,103 @@
+"""The stages of the method as functions that do only what is missing: for the demo and for `:smoke` configs.
+
+Each runs a real program; called again after an interruption, it goes on; called when everything is there, it does
+nothing. Nothing is trusted for its name alone: other parameters than those asked for are an error of the program's.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from experiments import config_path, pit_render, pseudo_texture, restore, train
+from san_jax import checkpoint
+
+# Enough identities for a batch of a :smoke config and enough gallery images for rank-10.
+SMOKE_SIZES = {"pit": "smoke", "pit_reid": "smoke,num_train_identities=4,num_test_identities=4"}
+
+
+class StageError(ValueError):
+    """Data that cannot be made here. The message says what to do instead."""
+
+
+def ensure_rendered(config: Any, data_dir: str | os.PathLike[str], *, num_workers: int = 0) -> pathlib.Path:
+    """Renders a recipe into `data_dir`/rendered/<recipe> and builds its TFDS dataset in `data_dir`.
+
+    Args:
+        config: A config of `experiments.pit_render`.
+        data_dir: Where TFDS keeps datasets.
+        num_workers: Processes that render; 0 is one a core.
+
+    Returns:
+        The rendered folder.
+
+    Raises:
+        pit_render.RenderError: The folder holds another rendering, or a worker failed.
+        datasets.DatasetError: The dataset was built from another rendering.
+    """
+    folder = pathlib.Path(data_dir) / "rendered" / config.recipe
+    pit_render.run(config, output_dir=folder, data_dir=data_dir, num_workers=num_workers)
+    return folder
+
+
+def ensure_run(config: Any, workdir: str | os.PathLike[str]) -> None:
+    """Trains to the end of `config`, unless `workdir` holds that run complete.
+
+    Raises:
+        train.RunError: The workdir holds a run with another config, or see `experiments.train.run`.
+    """
+    done = checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER)
+    if done == config.num_steps:
+        differing = config_path.differences(restore.read_config(workdir), config).keys() - train.FREE_KEYS
+        if not differing:
+            print(f"{workdir}: complete, {done} steps")
+            return
+    train.run(config, workdir)
+
+
+def ensure_textured(workdir: str | os.PathLike[str], dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes `<dataset>_textured` from a SAN-PG run; see `pseudo_texture.run_dataset`."""
+    return pseudo_texture.run_dataset(workdir, dataset, data_dir)
+
+
+def prepare_smoke(config: Any) -> None:
+    """Makes the small data that a training config with `prepare="smoke"` needs, where it is missing.
+
+    SAN-PG needs `pit`, the baseline `pit_reid`; SAN needs both, a small SAN-PG run (at `init_from`) and the pseudo
+    textures that it gives. All of it goes into the config's `data_dir`.
+
+    Args:
+        config: A config of `experiments.train`.
+
+    Raises:
+        StageError: The config names datasets that cannot be rendered, or SAN's has no `init_from`.
+    """
+    if jax.process_count() > 1:
+        logging.warning("Several processes train: the smoke data is not made here, run the config once in one process.")
+        return
+    wanted = {"pit": config.get("pit_dataset", "pit"), "pit_reid": config.get("dataset", "pit_reid")}
+    for recipe, name in wanted.items():
+        if name != recipe:
+            raise StageError(
+                f"prepare=smoke renders {recipe}, but the config asks for {name!r}: leave the dataset of :smoke as it "
+                "is, or set prepare= (empty) and build the dataset yourself."
+            )
+    recipes = {"pg": ("pit",), "baseline": ("pit_reid",), "san": ("pit", "pit_reid")}[config.stage]
+    for recipe in recipes:
+        ensure_rendered(config_path.load(f"{recipe}.py:{SMOKE_SIZES[recipe]}"), config.data_dir)
+    if config.stage != "san":
+        return
+    if not config.init_from:
+        raise StageError("prepare=smoke of a SAN config needs init_from: the folder for a small SAN-PG run.")
+    ensure_run(smoke_generator(config), config.init_from)
+    ensure_textured(config.init_from, config.dataset, config.data_dir)
+
+
+def smoke_generator(config: Any) -> ConfigDict:
+    """The config of the small SAN-PG run that belongs to a SAN config: same networks, images and data."""
+    generator = config_path.load("san_pg.py:smoke")
+    generator.update({"model": config.model.to_dict(), "image_size": config.image_size, "data_dir": config.data_dir})
+    return generator
