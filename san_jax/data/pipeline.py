@@ -63,7 +63,7 @@ class BatchIterator(grain.DatasetIterator):
         self._next_step = 0
         self._iterator: list[grain.DatasetIterator] = []  # one at most, none before the first batch
         # Ends the workers when this object goes, at the latest before the interpreter does.
-        weakref.finalize(self, _close, self._iterator)
+        weakref.finalize(self, _close, self._iterator, num_workers > 0)
 
     def __next__(self) -> Any:
         """The batch of the next step.
@@ -81,7 +81,7 @@ class BatchIterator(grain.DatasetIterator):
             batch = next(self._iterator[0])
         except BaseException:
             # Grain's iterator ends after an error; asked again, this one fails again and skips nothing.
-            _close(self._iterator)
+            _close(self._iterator, self._num_workers > 0)
             raise
         self._next_step += 1
         # What comes from a worker lies in shared memory, which must not outlive the iterator: JAX on CPU would alias it.
@@ -101,13 +101,13 @@ class BatchIterator(grain.DatasetIterator):
         known = set(state) == {"next_step"} and isinstance(step, int | np.integer)
         if not known or not 0 <= step <= self._num_steps:
             raise ValueError(f"Expected {{'next_step': 0 to {self._num_steps}}}, found {state!r}.")
-        _close(self._iterator)
+        _close(self._iterator, self._num_workers > 0)
         self._next_step = int(step)
 
     def close(self) -> None:
         """Ends the workers. Further `next` raises."""
         super().close()
-        _close(self._iterator)
+        _close(self._iterator, self._num_workers > 0)
 
     def __del__(self) -> None:
         # Grain's closes here, which is too late where the interpreter is going; the finalizer of __init__ has done it.
@@ -426,12 +426,13 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _close(iterators: list[grain.DatasetIterator]) -> None:
-    """Closes and drops the iterator in the list, if any."""
+def _close(iterators: list[grain.DatasetIterator], collect: bool) -> None:
+    """Closes and drops the iterator in the list, if any. `collect` frees what it holds at once."""
     if iterators:
         iterators.pop().close()
-        # Batches that wait in Grain's buffers hold shared memory; they are part of reference cycles.
-        gc.collect()
+        if collect:
+            # Batches that wait in Grain's buffers hold shared memory, and are part of reference cycles.
+            gc.collect()
 
 
 def _shared_memory_is_ample() -> bool:
