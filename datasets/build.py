@@ -99,12 +99,14 @@ def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Pa
             _check_same_source(builder, archive, target)
             logging.info("%s is there already, built from the same source.", target)
             return target
-        builder.download_and_prepare(
-            # Nothing is downloaded; TFDS wants a place for its bookkeeping all the same.
-            download_dir=target.parent / "incomplete.downloads",
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False),
-        )
-        _remove_incomplete(target)
+        try:
+            builder.download_and_prepare(
+                # Nothing is downloaded; TFDS makes a folder for it all the same.
+                download_dir=target.parent / "incomplete.downloads",
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False),
+            )
+        finally:
+            _remove_incomplete(target)
     return target
 
 
@@ -119,8 +121,10 @@ def _check_same_source(builder: reid.ArchiveBuilder, archive: reid.Archive, targ
 
 def _remove_incomplete(target: pathlib.Path) -> None:
     for leftover in target.parent.glob("incomplete.*"):
-        logging.info("Removing %s, left by a build that was interrupted.", leftover)
+        logging.info("Removing %s, left by a build that did not end.", leftover)
         shutil.rmtree(leftover)
+    with contextlib.suppress(OSError):
+        target.parent.rmdir()  # only where nothing is left in it
 
 
 @contextlib.contextmanager

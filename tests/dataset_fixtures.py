@@ -1,0 +1,146 @@
+"""Small archives in their real layouts, for the tests of builders and of what reads their datasets."""
+
+import io
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from render import manifest
+
+MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
+
+
+def encoded(seed: int, height: int, width: int, image_format: str) -> bytes:
+    """A random image."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format=image_format)
+    return buffer.getvalue()
+
+
+SMALL_MARKET = {
+    # Person 2 has two cameras, person 700 a single image; ids are not contiguous.
+    "bounding_box_train": [
+        "0700_c6s3_000001_00.jpg",
+        "0002_c1s1_000451_03.jpg",
+        "0002_c2s1_000301_01.jpg",
+        "0010_c3s2_012345_01.jpg",
+    ],
+    "bounding_box_test": [
+        "-1_c1s1_000401_03.jpg",
+        "-1_c2s1_000401_03.jpg",
+        "0000_c1s1_000151_01.jpg",
+        "0001_c2s1_000351_02.jpg",
+        "0003_c5s1_000351_02.jpg",
+    ],
+    "query": ["0001_c1s1_001051_00.jpg", "0003_c1s1_001051_00.jpg"],
+}
+SMALL_MARKET_COUNTS = {
+    "train images": 4,
+    "train identities": 3,
+    "query images": 2,
+    "query identities": 2,
+    "gallery images": 3,
+    "gallery identities": 2,
+    "gallery distractors": 1,
+    "junk images in bounding_box_test (dropped)": 2,
+}
+
+
+def write_small_market(parent: pathlib.Path) -> pathlib.Path:
+    """A Market-1501 of a few random 128x64 JPEGs, with the Thumbs.db that the real archive holds; returns its folder."""
+    root = parent / "Market-1501-v15.09.15"
+    seed = 0
+    for folder, names in SMALL_MARKET.items():
+        (root / folder).mkdir(parents=True)
+        (root / folder / "Thumbs.db").write_bytes(b"not an image")
+        for name in names:
+            (root / folder / name).write_bytes(encoded(seed, 128, 64, "JPEG"))
+            seed += 1
+    return root
+
+
+def full_market_names() -> Iterator[tuple[str, str]]:
+    """Folder and file name of each image of an archive with the published counts of Market-1501 (names made up)."""
+    yield from _names("bounding_box_train", range(2, 753), 12_936)
+    yield from _names("query", range(753, 1503), 3_368)
+    yield from _names("bounding_box_test", range(753, 1503), 13_115)
+    yield from _names("bounding_box_test", [0], 2_798)
+    yield from _names("bounding_box_test", [-1], 3_819)
+
+
+def _names(folder: str, people: range | list[int], number: int) -> Iterator[tuple[str, str]]:
+    for index in range(number):
+        person = people[index % len(people)]
+        prefix = "-1" if person < 0 else f"{person:04d}"
+        yield folder, f"{prefix}_c{index % 6 + 1}s1_{index:06d}_00.jpg"
+
+
+def write_full_market(parent: pathlib.Path) -> pathlib.Path:
+    """An archive of the published size whose images are hard links to one tiny JPEG; returns its folder."""
+    root = parent / "Market-1501-v15.09.15"
+    for folder in MARKET_FOLDERS:
+        (root / folder).mkdir(parents=True)
+    image = parent / "image.jpg"
+    image.write_bytes(encoded(0, 16, 8, "JPEG"))
+    for folder, name in full_market_names():
+        os.link(image, root / folder / name)
+    return root
+
+
+def write_rendered(folder: pathlib.Path, recipe: str, seed: int = 0) -> list[manifest.Record]:
+    """A rendered folder with random pixels: 2 textures x 3 pairs (`pit`), or 3 + 2 persons and a distractor."""
+    records = list(_pit_records() if recipe == "pit" else _pit_reid_records())
+    for record in records:
+        _write(folder / record.image, encoded(seed + record.index, 256, 128, "JPEG"))
+        _write(folder / record.texture, encoded(seed + 1000 + record.texture_id, 256, 256, "PNG"))
+        if record.frontal is not None:
+            _write(folder / record.frontal, encoded(seed + 2000 + record.index, 256, 128, "JPEG"))
+    parameters = {"num_textures": len({record.texture_id for record in records})}
+    manifest.write_header(folder, manifest.Header(recipe, seed, len(records), parameters))
+    manifest.write_records(folder, records)
+    return records
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _pit_records() -> Iterator[manifest.Record]:
+    for index in range(6):
+        # Names out of alphabetical order: the manifest's order counts.
+        name = f"pair_{5 - index}"
+        yield manifest.Record(
+            index=index,
+            name=name,
+            image=f"images/{name}.jpg",
+            texture=f"textures/{index // 3}.png",
+            frontal=f"frontals/{name}.jpg",
+            texture_id=index // 3,
+            split="train",
+            person_id=-1,
+            camera_id=-1,
+            choices={"pose": index},
+        )
+
+
+def _pit_reid_records() -> Iterator[manifest.Record]:
+    rows = [("train", person, camera) for person in range(3) for camera in (0, 4)]
+    rows += [("query", 3, 0), ("query", 4, 5), ("gallery", 3, 1), ("gallery", 4, 2), ("gallery", 5, 3)]
+    for index, (split, person, camera) in enumerate(rows):
+        yield manifest.Record(
+            index=index,
+            name=f"{person:04d}_c{camera}_{index}",
+            image=f"images/{split}/{person:04d}_c{camera}_{index}.jpg",
+            texture=f"textures/{person}.png",
+            frontal=None,
+            texture_id=person,
+            split=split,
+            person_id=person,
+            camera_id=camera,
+            choices={},
+        )

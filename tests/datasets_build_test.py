@@ -1,0 +1,302 @@
+"""Building: whole or not at all, once, from one source; textured copies; reading without this repository."""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+import sysconfig
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+import datasets
+from datasets import reid
+from san_jax.data import pipeline
+from tests import dataset_fixtures
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def archive(tmp_path: pathlib.Path) -> pathlib.Path:
+    return dataset_fixtures.write_small_market(tmp_path / "archive")
+
+
+def _build(archive: pathlib.Path, data_dir: pathlib.Path) -> pathlib.Path:
+    return datasets.build_dataset(
+        "market1501", data_dir=data_dir, manual_dir=archive, counts=dataset_fixtures.SMALL_MARKET_COUNTS
+    )
+
+
+def _content(folder: pathlib.Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def _write_textures(folder: pathlib.Path, seed: int = 0, size: int = 256) -> None:
+    for number, name in enumerate(sorted(dataset_fixtures.SMALL_MARKET["bounding_box_train"])):
+        path = folder / "bounding_box_train" / name.replace(".jpg", ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dataset_fixtures.encoded(seed + number, size, size, "PNG"))
+
+
+def test_an_unknown_name_lists_the_known(tmp_path: pathlib.Path):
+    with pytest.raises(datasets.DatasetError, match=r"Unknown dataset 'market'; .*pit, pit_reid, market1501"):
+        datasets.build_dataset("market", data_dir=tmp_path, manual_dir=tmp_path)
+
+
+def test_builds_are_deterministic(archive: pathlib.Path, tmp_path: pathlib.Path):
+    first, second = _build(archive, tmp_path / "a"), _build(archive, tmp_path / "b")
+    records = {name: data for name, (data, _) in _content(first).items() if "array_record" in name}
+    assert len(records) == 3
+    assert records == {name: data for name, (data, _) in _content(second).items() if "array_record" in name}
+
+
+def test_a_dataset_from_the_same_source_is_kept(archive: pathlib.Path, tmp_path: pathlib.Path):
+    folder = _build(archive, tmp_path)
+    before = _content(folder)
+    assert _build(archive, tmp_path) == folder
+    assert _content(folder) == before
+
+
+def test_a_dataset_from_another_source_is_refused_and_kept(archive: pathlib.Path, tmp_path: pathlib.Path):
+    folder = _build(archive, tmp_path)
+    before = _content(folder)
+    image = archive / "query" / "0001_c1s1_001051_00.jpg"
+    image.write_bytes(dataset_fixtures.encoded(99, 128, 65, "JPEG"))
+    with pytest.raises(datasets.DatasetError, match=f"{folder} was built from another source .*Remove that folder"):
+        _build(archive, tmp_path)
+    assert _content(folder) == before
+
+
+def test_a_failure_while_writing_leaves_nothing(
+    archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(self):
+        yield from enumerate(self.examples[:1])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reid._Shard, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _build(archive, tmp_path)
+    assert not (tmp_path / "market1501").exists()
+    assert len(tfds.data_source("market1501", split="train", data_dir=_build(archive, tmp_path).parents[1])) == 4
+
+
+def _build_and_die(archive: pathlib.Path, data_dir: pathlib.Path) -> None:
+    def killed(self):
+        yield from enumerate(self.examples[:1])
+        os._exit(1)  # nothing is cleaned up
+
+    reid._Shard.__call__ = killed
+    _build(archive, data_dir)
+
+
+def test_what_a_killed_build_left_is_removed(archive: pathlib.Path, tmp_path: pathlib.Path):
+    process = multiprocessing.get_context("spawn").Process(target=_build_and_die, args=(archive, tmp_path))
+    process.start()
+    process.join()
+    left = [path.name for path in (tmp_path / "market1501").iterdir()]
+    assert left
+    assert all(name.startswith("incomplete.") for name in left)
+    folder = _build(archive, tmp_path)
+    assert list((tmp_path / "market1501").iterdir()) == [folder]
+
+
+def test_many_shards_keep_the_order(archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    whole = _build(archive, tmp_path / "a")
+    monkeypatch.setattr(reid, "EXAMPLES_PER_SHARD", 3)
+    parts = _build(archive, tmp_path / "b")
+    assert len(list(parts.glob("*train.array_record*"))) == 2
+    for split in ("train", "query", "gallery"):
+        names = [
+            [example["name"] for example in tfds.builder_from_directory(folder).as_data_source(split=split)]
+            for folder in (whole, parts)
+        ]
+        assert names[0] == names[1]
+
+
+def test_textured_copies_keep_the_image_bytes(archive: pathlib.Path, tmp_path: pathlib.Path):
+    _build(archive, tmp_path / "data")
+    _write_textures(tmp_path / "textures")
+    folder = datasets.build_textured(
+        "market1501", data_dir=tmp_path / "data", texture_dir=tmp_path / "textures", metadata={"step": 30}
+    )
+    assert folder == tmp_path / "data" / "market1501_textured" / "1.0.0"
+    builder = tfds.builder_from_directory(folder)
+    assert set(builder.info.splits) == {"train"}
+    metadata = dict(builder.info.metadata)
+    assert (metadata["benchmark"], metadata["textures"]) == ("market1501", {"step": 30})
+    skip = {"image": tfds.decode.SkipDecoding()}
+    examples = list(builder.as_data_source(split="train", decoders=skip))
+    assert [(int(e["person_id"]), int(e["label"]), int(e["camera_id"])) for e in examples] == [
+        (2, 0, 0),
+        (2, 0, 1),
+        (10, 1, 2),
+        (700, 2, 5),
+    ]
+    for example in examples:
+        name = example["name"].decode()
+        assert example["image"] == (archive / name).read_bytes()
+        texture = Image.open(tmp_path / "textures" / name.replace(".jpg", ".png"))
+        np.testing.assert_array_equal(example["texture"], np.asarray(texture))
+
+
+def test_textured_copies_of_pit_reid_replace_the_true_texture(tmp_path: pathlib.Path):
+    records = dataset_fixtures.write_rendered(tmp_path / "rendered", "pit_reid")
+    datasets.build_dataset("pit_reid", data_dir=tmp_path, manual_dir=tmp_path / "rendered")
+    for record in records[:6]:
+        path = (tmp_path / "textures" / record.image).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dataset_fixtures.encoded(500 + record.index, 256, 256, "PNG"))
+    datasets.build_textured("pit_reid", data_dir=tmp_path, texture_dir=tmp_path / "textures", metadata={})
+    source = tfds.data_source("pit_reid_textured", split="train", data_dir=tmp_path)
+    assert len(source) == 6
+    path = (tmp_path / "textures" / records[4].image).with_suffix(".png")
+    np.testing.assert_array_equal(source[4]["texture"], np.asarray(Image.open(path)))
+
+
+def test_other_textures_or_another_model_make_another_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
+    _build(archive, tmp_path)
+    arguments = {"data_dir": tmp_path, "texture_dir": tmp_path / "textures"}
+    _write_textures(tmp_path / "textures")
+    folder = datasets.build_textured("market1501", metadata={"step": 30}, **arguments)
+    before = _content(folder)
+    assert datasets.build_textured("market1501", metadata={"step": 30}, **arguments) == folder
+    assert _content(folder) == before
+    with pytest.raises(datasets.DatasetError, match="another source"):
+        datasets.build_textured("market1501", metadata={"step": 31}, **arguments)
+    _write_textures(tmp_path / "textures", seed=7)
+    with pytest.raises(datasets.DatasetError, match="another source"):
+        datasets.build_textured("market1501", metadata={"step": 30}, **arguments)
+    assert _content(folder) == before
+
+
+def test_missing_and_misshapen_textures_are_named(archive: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(datasets.DatasetError, match="no dataset 'market1501' there"):
+        datasets.build_textured("market1501", data_dir=tmp_path, texture_dir=tmp_path, metadata={})
+    _build(archive, tmp_path)
+    _write_textures(tmp_path / "textures", size=128)
+    missing = tmp_path / "textures" / "bounding_box_train" / "0010_c3s2_012345_01.png"
+    content = missing.read_bytes()
+    missing.unlink()
+    arguments = {"data_dir": tmp_path, "texture_dir": tmp_path / "textures", "metadata": {}}
+    with pytest.raises(datasets.DatasetError) as error:
+        datasets.build_textured("market1501", **arguments)
+    assert "1 of the 4 training images of market1501" in str(error.value)
+    assert f"{missing}: No such file" in str(error.value)
+    missing.write_bytes(content)
+    with pytest.raises(datasets.DatasetError) as error:
+        datasets.build_textured("market1501", **arguments)
+    assert f"{missing}: expected 256x256 (height x width), found 128x128" in str(error.value)
+    assert "4 of 4 image files cannot be used" in str(error.value)
+
+
+def test_pit_is_no_benchmark_to_texture(tmp_path: pathlib.Path):
+    dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
+    datasets.build_dataset("pit", data_dir=tmp_path, manual_dir=tmp_path / "rendered")
+    with pytest.raises(datasets.DatasetError, match=r"lacks the features \['camera_id', 'label', 'person_id'\]"):
+        datasets.build_textured("pit", data_dir=tmp_path, texture_dir=tmp_path, metadata={})
+
+
+_READER = """
+    import importlib.util, json, sys
+    import tensorflow_datasets as tfds
+
+    assert importlib.util.find_spec("datasets") is None, importlib.util.find_spec("datasets")
+    result = {}
+    for name, split in json.loads(sys.argv[2]):
+        source = tfds.data_source(name, split=split, data_dir=sys.argv[1])
+        result[name + "/" + split] = [
+            {key: getattr(value, "shape", None) or str(value) for key, value in example.items()} for example in source
+        ]
+    assert "tensorflow" not in sys.modules
+    print(json.dumps(result))
+"""
+
+
+def test_datasets_are_read_by_a_program_without_this_repository(archive: pathlib.Path, tmp_path: pathlib.Path):
+    data_dir = tmp_path / "data"
+    _build(archive, data_dir)
+    dataset_fixtures.write_rendered(tmp_path / "pit", "pit")
+    dataset_fixtures.write_rendered(tmp_path / "pit_reid", "pit_reid")
+    datasets.build_dataset("pit", data_dir=data_dir, manual_dir=tmp_path / "pit")
+    datasets.build_dataset("pit_reid", data_dir=data_dir, manual_dir=tmp_path / "pit_reid")
+    _write_textures(tmp_path / "textures")
+    datasets.build_textured("market1501", data_dir=data_dir, texture_dir=tmp_path / "textures", metadata={})
+
+    program = tmp_path / "elsewhere" / "program.py"
+    program.parent.mkdir()
+    # -S: no .pth files, by which an editable install of this repository comes onto the path.
+    packages = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]]
+    program.write_text(f"import sys\nsys.path += {packages!r}\n" + textwrap.dedent(_READER))
+    wanted = [
+        ("market1501", "query"),
+        ("pit", "train"),
+        ("pit_reid", "gallery"),
+        ("market1501_textured", "train"),
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-S", str(program), str(data_dir), json.dumps(wanted)],
+        cwd=program.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["market1501/query"][0] == {
+        "image": [128, 64, 3],
+        "person_id": "1",
+        "label": "-1",
+        "camera_id": "0",
+        "name": "b'query/0001_c1s1_001051_00.jpg'",
+    }
+    assert {name: len(examples) for name, examples in found.items()} == {
+        "market1501/query": 2,
+        "pit/train": 6,
+        "pit_reid/gallery": 3,
+        "market1501_textured/train": 4,
+    }
+    assert found["pit/train"][0]["frontal"] == [256, 128, 3]
+    assert found["pit_reid/gallery"][0]["texture"] == [256, 256, 3]
+    assert found["market1501_textured/train"][3]["texture"] == [256, 256, 3]
+
+
+def test_nothing_of_tensorflow_is_imported():
+    code = "import sys, datasets, tensorflow_datasets as tfds; tfds.data_source; print('tensorflow' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_the_pipeline_reads_a_built_dataset_in_workers(archive: pathlib.Path, tmp_path: pathlib.Path):
+    _build(archive, tmp_path)
+    _write_textures(tmp_path / "textures")
+    datasets.build_textured("market1501", data_dir=tmp_path, texture_dir=tmp_path / "textures", metadata={})
+    source = tfds.data_source("market1501_textured", split="train", data_dir=tmp_path)
+    labels = pipeline.read_labels(source)
+    np.testing.assert_array_equal(labels, [0, 0, 1, 2])
+    arguments = {
+        "image_size": (128, 64),
+        "texture_size": 256,
+        "num_identities": 3,
+        "images_per_identity": 2,
+        "seed": 0,
+        "num_steps": 4,
+    }
+    here = list(pipeline.reid_batches(source, labels, num_workers=0, **arguments))
+    workers = pipeline.reid_batches(source, labels, num_workers=1, **arguments)
+    for expected, batch in zip(here, workers, strict=True):
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+    # Decoded as TFDS does it.
+    row = int(np.flatnonzero(here[0]["label"] == 2)[0])
+    np.testing.assert_array_equal(here[0]["image"][row], source[3]["image"])
+    np.testing.assert_array_equal(here[0]["texture"][row], source[3]["texture"])
