@@ -1,0 +1,175 @@
+"""The rasterizer: colours come back exactly, geometry is where the camera says, a missing OpenGL is explained."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import trimesh
+
+from render import appearance, body, camera, light, person, poses
+from render.rasterizer import Rasterizer, describe
+
+# The promise of the recipe: a flat-lit view gives a texture's colours back to within this.
+FIDELITY = 2.0 / 255.0
+
+
+@pytest.fixture(scope="module")
+def rasterizer() -> Rasterizer:
+    return Rasterizer()
+
+
+def _board(y: float = 0.0, *, double_sided: bool = False, flipped: bool = False) -> trimesh.Trimesh:
+    """A square of 1 m, 0.44 to 1.44 m high, that faces the frontal camera; the texture fills it."""
+    corners = np.array([[-0.5, y, 0.44], [0.5, y, 0.44], [0.5, y, 1.44], [-0.5, y, 1.44]])
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    mesh = trimesh.Trimesh(
+        vertices=corners,
+        faces=faces[:, ::-1] if flipped else faces,
+        vertex_normals=np.tile([[0.0, -1.0, 0.0]], (4, 1)),
+        visual=trimesh.visual.TextureVisuals(uv=np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)),
+        process=False,
+    )
+    mesh.metadata["double_sided"] = double_sided
+    return mesh
+
+
+def _solid(*color: int) -> np.ndarray:
+    return np.full((256, 256, 3), color, np.uint8)
+
+
+@pytest.mark.parametrize("color", [(0, 0, 0), (20, 128, 240), (255, 254, 1), (7, 77, 177)])
+def test_flat_colors_are_exact(rasterizer: Rasterizer, color: tuple[int, int, int]):
+    rgb, alpha = rasterizer.draw([_board()], _solid(*color), camera.frontal_camera())
+    assert rgb.shape == (256, 128, 3)
+    assert alpha.shape == (256, 128)
+    inside = alpha == 1.0
+    # A square metre at 256 pixels for 2.12 m.
+    np.testing.assert_allclose(inside.sum(), (256 / 2.12) ** 2, rtol=0.04)
+    np.testing.assert_allclose(rgb[inside] * 255, np.broadcast_to(color, (inside.sum(), 3)), atol=0.51)
+    assert (alpha[:40] == 0).all()
+    assert (rgb[:40] == 0).all()
+
+
+def test_borders_are_premultiplied(rasterizer: Rasterizer):
+    rgb, alpha = rasterizer.draw([_board()], _solid(200, 100, 50), camera.frontal_camera())
+    border = (alpha > 0) & (alpha < 1)
+    assert border.any()
+    expected = alpha[border][:, None] * np.array([200, 100, 50]) / 255
+    np.testing.assert_allclose(rgb[border], expected, atol=FIDELITY)
+
+
+def test_texture_stands_upright(rasterizer: Rasterizer):
+    texture = _solid(0, 0, 0)
+    texture[:128, :128] = [255, 0, 0]  # upper left
+    texture[128:, 128:] = [0, 255, 0]  # lower right
+    rgb, _ = rasterizer.draw([_board()], texture, camera.frontal_camera())
+    view = camera.frontal_camera()
+    (left, top), (right, bottom) = view.project(np.array([[-0.25, 0.0, 1.19], [0.25, 0.0, 0.69]]))[0].astype(int)
+    np.testing.assert_allclose(rgb[top, left], [1, 0, 0], atol=FIDELITY)
+    np.testing.assert_allclose(rgb[bottom, right], [0, 1, 0], atol=FIDELITY)
+    np.testing.assert_allclose(rgb[top, right], [0, 0, 0], atol=FIDELITY)
+
+
+def test_nearer_surface_hides_the_farther(rasterizer: Rasterizer):
+    texture = _solid(255, 0, 0)
+    texture[:, 128:] = [0, 0, 255]
+    near, far = _board(-0.5), _board(0.5)
+    near.visual.uv[:, 0] = 0.25
+    far.visual.uv[:, 0] = 0.75
+    for meshes in ([near, far], [far, near]):
+        rgb, _ = rasterizer.draw(meshes, texture, camera.frontal_camera())
+        np.testing.assert_allclose(rgb[128, 64], [1, 0, 0], atol=FIDELITY)
+
+
+def test_back_faces_show_only_when_double_sided(rasterizer: Rasterizer):
+    view = camera.frontal_camera()
+    assert rasterizer.draw([_board(flipped=True)], _solid(9, 9, 9), view)[1].max() == 0.0
+    assert rasterizer.draw([_board(flipped=True, double_sided=True)], _solid(9, 9, 9), view)[1].max() == 1.0
+
+
+def test_light_multiplies_the_display_value(rasterizer: Rasterizer):
+    even = light.Light(0.0, 1.0, (0.0, 0.0, 0.0), (0.5, 0.5, 0.25), (0.5, 0.5, 0.25), 0.02)
+    rgb, _ = rasterizer.draw([_board(double_sided=True)], _solid(200, 100, 100), camera.frontal_camera(), even)
+    expected = np.array([200, 100, 100]) * np.array([0.5, 0.5, 0.25]) ** (1 / 2.2) / 255
+    np.testing.assert_allclose(rgb[128, 64], expected, atol=FIDELITY)
+
+
+def test_two_sizes_share_one_renderer(rasterizer: Rasterizer):
+    small = Rasterizer(height=64, width=32, supersampling=1)
+    view = camera.frontal_camera()
+    quarter = camera.Camera(view.rotation, view.position, view.focal / 4, (16.0, 32.0))
+    rgb, alpha = small.draw([_board()], _solid(10, 200, 30), quarter)
+    assert alpha.shape == (64, 32)
+    np.testing.assert_allclose(rgb[32, 16], np.array([10, 200, 30]) / 255, atol=FIDELITY)
+    assert rasterizer.draw([_board()], _solid(10, 200, 30), view)[1].shape == (256, 128)
+
+
+def test_frontal_view_gives_the_textures_colors_back(rasterizer: Rasterizer):
+    """At every vertex that the frontal camera sees, the picture holds the texture's colour at the vertex's UV."""
+    rng = np.random.default_rng(5)
+    open_body = body.load_body()
+    clothes = appearance.sample_appearance(rng)
+    meshes = person.build_person(open_body, clothes, body.sample_shape(rng, clothes), poses.frontal_pose())
+    # A known texture: slopes so gentle that half a pixel's offset stays within half a level.
+    row, column = np.mgrid[0:256, 0:256] / 255.0
+    texture = np.rint(np.stack([60 + 60 * column, 120 + 60 * row, 200 - 60 * column], axis=-1)).astype(np.uint8)
+    view = camera.frontal_camera()
+    rgb, alpha = rasterizer.draw(meshes, texture, view)
+
+    points = np.concatenate([mesh.vertices for mesh in meshes])
+    normals = np.concatenate([mesh.vertex_normals for mesh in meshes])
+    uv = np.concatenate([mesh.visual.uv for mesh in meshes])
+    pixels, depth = view.project(points)
+    columns, rows = np.floor(pixels).astype(int).T
+    nearest = np.full((256, 128), np.inf)
+    np.minimum.at(nearest, (rows, columns), depth)
+    # Seen: faces the camera, nothing else within 2 pixels is nearer by 2 cm, and the pixels around are all covered.
+    around = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
+    in_front = np.min([nearest[rows + dy, columns + dx] for dy, dx in around], axis=0)
+    behind = np.max([np.where(np.isfinite(nearest), nearest, 0)[rows + dy, columns + dx] for dy, dx in around], axis=0)
+    covered = np.min([alpha[rows + dy, columns + dx] for dy, dx in around], axis=0) == 1.0
+    seen = (normals[:, 1] < -0.7) & (depth < in_front + 0.02) & (behind < depth + 0.02) & covered
+    # Where islands of the atlas meet in one pixel, its colour is a mixture.
+    low, high = np.full((256, 128, 2), np.inf), np.full((256, 128, 2), -np.inf)
+    front = np.flatnonzero(depth < in_front + 0.02)
+    np.minimum.at(low, (rows[front], columns[front]), uv[front])
+    np.maximum.at(high, (rows[front], columns[front]), uv[front])
+    spread = np.max([(high - low)[rows + dy, columns + dx] for dy, dx in around[6:19]], axis=0).max(axis=-1)
+    seen &= spread < 0.05
+    assert seen.sum() > 300
+    assert np.ptp(rows[seen]) > 150  # from the head to the legs
+    expected = np.stack([60 + 60 * uv[:, 0], 120 + 60 * (1 - uv[:, 1]), 200 - 60 * uv[:, 0]], axis=-1) / 255
+    found = rgb[rows, columns]
+    np.testing.assert_array_less(np.abs(found - expected)[seen], FIDELITY)
+
+
+def test_solid_person_is_one_color(rasterizer: Rasterizer):
+    rng = np.random.default_rng(6)
+    clothes = appearance.sample_appearance(rng)
+    meshes = person.build_person(body.load_body(), clothes, body.sample_shape(rng, clothes), poses.frontal_pose())
+    rgb, alpha = rasterizer.draw(meshes, _solid(33, 144, 222), camera.frontal_camera())
+    inside = alpha == 1.0
+    assert inside.sum() > 4000
+    np.testing.assert_allclose(
+        rgb[inside], np.broadcast_to(np.array([33, 144, 222]) / 255, (inside.sum(), 3)), atol=1e-2
+    )
+
+
+def _check(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "render.rasterizer"]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+def test_check_names_the_opengl(rasterizer: Rasterizer):
+    found = _check()
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == f"offscreen OpenGL: {describe()}"
+
+
+def test_missing_opengl_gives_the_command():
+    found = _check(PYOPENGL_PLATFORM="none-such")
+    assert found.returncode == 1
+    assert "none-such" in found.stderr
+    assert "apt-get install --yes --no-install-recommends libegl1 libgl1-mesa-dri" in found.stderr
