@@ -228,8 +228,8 @@ def sample_appearance(rng: np.random.Generator) -> Appearance:
         "tank": -0.05,
         "dress": float(rng.choice([-0.05, 0.45, 0.8, 1.4, 1.95])),
     }.get(top, long_sleeve)
-    hem = {"tee": 0.0, "polo": 0.0, "shirt": -0.03, "tank": 0.02, "sweater": 0.01, "hoodie": 0.0, "jacket": -0.02}
-    hem_height = float(hem.get(top, -0.06) + rng.normal(0.0, 0.02))
+    hem = {"tee": 0.035, "polo": 0.035, "shirt": 0.02, "tank": 0.04, "sweater": 0.045, "hoodie": 0.04, "jacket": 0.035}
+    hem_height = float(hem.get(top, -0.02) + rng.normal(0.0, 0.015))
     v_neck = top in ("tee", "sweater", "dress", "tank") and bool(rng.uniform() < (0.4 if female else 0.2))
     neckline = {"tank": 0.05, "dress": 0.04, "tee": 0.02, "sweater": 0.008}.get(top, 0.0)
     neckline = float(neckline * rng.uniform(0.5, 1.5))

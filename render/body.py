@@ -26,16 +26,19 @@ from render.surface import Surface
 TEXTURE_SIZE = 256
 SUPERSAMPLING = 2
 
-# Islands of the MakeHuman layout that nobody sees (inside of the mouth, eye sockets): (left, bottom, right, top) in UV.
-_HIDDEN_ISLANDS = ((0.74, 0.0, 0.94, 0.15), (0.0, 0.53, 0.158, 0.65))
+# Islands of the MakeHuman layout that are moved: the eye sockets, to make room for the skirt. (left, bottom, right,
+# top) in UV of the boxes that hold them.
+_SOCKETS = {"left_socket": (0.0, 0.53, 0.08, 0.65), "right_socket": (0.08, 0.53, 0.158, 0.65)}
 # Where eyes and attachments go in the room that is left.
 _RECTANGLES: dict[str, attachments.Rectangle] = {
     "skirt_front": (0.006, 0.215, 0.096, 0.302),
     "skirt_back": (0.006, 0.525, 0.096, 0.300),
     "hair": (0.606, 0.006, 0.266, 0.092),
     "tail": (0.882, 0.006, 0.110, 0.092),
-    "helper-l-eye": (0.810, 0.110, 0.060, 0.060),
-    "helper-r-eye": (0.890, 0.110, 0.060, 0.060),
+    "helper-l-eye": (0.010, 0.010, 0.085, 0.085),
+    "helper-r-eye": (0.105, 0.010, 0.085, 0.085),
+    "left_socket": (0.810, 0.110, 0.050, 0.060),
+    "right_socket": (0.880, 0.110, 0.050, 0.060),
 }
 _EYES = ("helper-l-eye", "helper-r-eye")
 _MODEL_GROUPS = ("body", *_EYES, "helper-tongue")  # body-models keeps their vertices, in increasing order
@@ -235,22 +238,23 @@ def _body_part(mesh: makehuman.BaseMesh, model: ANNY) -> tuple[Part, np.ndarray]
         )
     quads, uv = mesh.quads["body"], mesh.uv[mesh.quads_uv["body"]]
     island = uv_bake.uv_islands(mesh.quads_uv["body"], len(mesh.uv))
-    keep = np.ones(len(quads), bool)
     for number in np.unique(island):
-        corners = uv[island == number].reshape(-1, 2)
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        for left, bottom, right, top in _HIDDEN_ISLANDS:
-            if low[0] >= left and low[1] >= bottom and high[0] <= right and high[1] <= top:
-                keep[island == number] = False
-    kept_quads, kept_uv = [quads[keep]], [uv[keep]]
+        corners = uv[island == number]
+        for name, (left, bottom, right, top) in _SOCKETS.items():
+            if (corners >= [left, bottom]).all() and (corners <= [right, top]).all():
+                uv[island == number] = attachments.into(_RECTANGLES[name], _normalise(corners))
+    all_quads, all_uv = [quads], [uv]
     vertex_part = np.full(len(model.rest_vertices), surface.BODY)
     for eye in _EYES:
-        corners = mesh.uv[mesh.quads_uv[eye]]
-        low, high = corners.reshape(-1, 2).min(axis=0), corners.reshape(-1, 2).max(axis=0)
-        kept_quads.append(mesh.quads[eye])
-        kept_uv.append(attachments.into(_RECTANGLES[eye], (corners - low) / (high - low)))
+        all_quads.append(mesh.quads[eye])
+        all_uv.append(attachments.into(_RECTANGLES[eye], _normalise(mesh.uv[mesh.quads_uv[eye]])))
         vertex_part[index[mesh.quads[eye]]] = surface.EYE
-    return attachments.weld(index[np.concatenate(kept_quads)], np.concatenate(kept_uv)), vertex_part
+    return attachments.weld(index[np.concatenate(all_quads)], np.concatenate(all_uv)), vertex_part
+
+
+def _normalise(points: np.ndarray) -> np.ndarray:
+    low, high = points.reshape(-1, 2).min(axis=0), points.reshape(-1, 2).max(axis=0)
+    return (points - low) / (high - low)
 
 
 def _load_or_bake(

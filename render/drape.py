@@ -49,6 +49,7 @@ def body_hull(index: HullIndex, vertices: np.ndarray, centre_y: float) -> np.nda
     points = vertices[index.vertices, :2] - [0.0, centre_y]
     directions = np.stack([np.sin(_ANGLES), -np.cos(_ANGLES)])  # angle 0 looks to -Y
     support = np.maximum.reduceat(points[:, :1] * directions[0] + points[:, 1:] * directions[1], index.starts, axis=0)
+    support = np.maximum(support, 0.03)  # the axis stands inside the body
     # A ray meets the hull where it first leaves one of the half planes that the support function describes.
     cosine = np.cos(_ANGLES[:, None] - _ANGLES[None, :])
     distance = np.where(cosine > 0.05, 1.0 / np.maximum(cosine, 0.05), np.inf)

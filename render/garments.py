@@ -62,9 +62,9 @@ def neck_rim(appearance: Appearance, surface: Surface) -> np.ndarray:
     if appearance.top in _COLLARED or appearance.top == "hoodie":
         rim = rim + 0.022
     depth = appearance.neckline
-    rim = rim + 1.1 * np.maximum(np.abs(x) - 0.052 - 0.5 * depth, 0.0)  # the shoulders are covered
+    rim = rim + 9.0 / (1.0 + 25.0 * depth) * x**2  # round; the shoulders are covered
     if appearance.v_neck:
-        rim = rim - front * (0.06 + depth) * np.clip(1.0 - np.abs(x) / 0.06, 0.0, 1.0)
+        rim = rim - front * (0.055 + depth) * np.clip(1.0 - np.abs(x) / 0.075, 0.0, 1.0)
     else:
         rim = rim - depth * (0.25 + 0.75 * front)
     return z - rim
@@ -82,6 +82,7 @@ def coverage(appearance: Appearance, surface: Surface, softness: float) -> Cover
 
     rim = neck_rim(a, s)
     trunk = smoothstep(-rim, -soft, soft) * smoothstep(z - a.hem, -soft, soft)
+    trunk = trunk * (1.0 - (leg_weight > 0.3) * (np.abs(x) < 0.06) * (z < 0.03))  # not between the legs
     if a.top in ("tank", "dress") and a.sleeve < 0:
         # Armholes: only straps go over the shoulders.
         armhole = 0.105 + 0.05 * smoothstep(0.5 - z, 0.0, 0.12)
@@ -189,16 +190,19 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
     slope = {"tank": 0.5, "dress": 0.75, "tee": 0.5, "polo": 0.45, "shirt": 0.45}.get(a.top, 0.3) * (1.6 - a.fit)
     cloth = drape.let_down(hull, 0.44, max(slope, 0.05)) + thickness
-    across = vertices[:, :2] - [0.0, AXIS_Y]
-    reach = np.maximum(np.linalg.norm(across, axis=1), 1e-6)
-    angle = np.arctan2(across[:, 0], -across[:, 1])
+    reference = s.position[:, :2] - [0.0, AXIS_Y]
+    angle = np.arctan2(reference[:, 0], -reference[:, 1])
     hull_here = drape.sample(hull, angle, z)
     target = drape.sample(cloth, angle, z)
     if a.top in ("sweater", "hoodie", "jacket"):
         gathered = 0.75 * smoothstep(a.hem + 0.055 - z, 0.0, 0.05)
         target = target - gathered * np.maximum(target - hull_here - 0.006, 0.0)
-    fall = cover.top * on_trunk * smoothstep(0.50 - z, 0.0, 0.09) * smoothstep(reach / hull_here, 0.55, 0.75)
-    vertices[:, :2] += (fall * np.maximum(target / reach - 1.0, 0.0))[:, None] * across
+    hanging = np.stack(
+        [target * np.sin(angle), AXIS_Y - target * np.cos(angle), _height(z, rest, body.reference)], axis=1
+    )
+    between_legs = smoothstep(-s.normal[:, 0] * np.sign(x), 0.3, 0.7) * (z < 0.03)
+    fall = cover.top * on_trunk * smoothstep(0.50 - z, 0.0, 0.10) * (1.0 - between_legs)
+    vertices += fall[:, None] * (hanging - vertices)
 
     # Everything else stands off along the normal.
     stand_off = cover.top * (1.0 - fall) * thickness
@@ -216,8 +220,8 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     stand_off += cover.hair * hair_depth.get(a.hair_style, 0.0) * (0.35 + 0.65 * crown)
     stand_off += cover.shoe * 0.006
     vertices += s.normal * (stand_off * on_body)[:, None]
-    drape_share = np.maximum(cover.top * on_trunk, waist_share * 0.5).astype(np.float32)
-    vertices = _smooth(body, vertices, drape_share, iterations=5)
+    drape_share = (np.maximum(cover.top * on_trunk, waist_share * 0.5) * (1.0 - fall)).astype(np.float32)
+    vertices = _smooth(body, vertices, drape_share, iterations=4)
     _shoes(body, cover.shoe, rest, vertices)
 
     hidden = np.zeros(len(vertices), bool)
@@ -284,7 +288,14 @@ def _shoes(body: Body, shoe: np.ndarray, rest: RestBody, vertices: np.ndarray) -
 
 
 # Joints by whose heights a height on the reference body is carried over to another body.
-_HEIGHT_JOINTS = ("foot.L", "lowerleg01.L", "upperleg01.L", "spine03", "spine01")
+_HEIGHT_JOINTS = ("foot.L", "lowerleg01.L", "upperleg01.L", "spine03", "spine01", "clavicle.L")
+
+
+def _height(height: np.ndarray, rest: RestBody, reference: RestBody) -> np.ndarray:
+    """Heights on a body shape that correspond to heights on the reference body."""
+    source = [reference.joints[name][2] for name in _HEIGHT_JOINTS]
+    target = [rest.joints[name][2] for name in _HEIGHT_JOINTS]
+    return np.interp(height, source, target) + np.minimum(height - source[0], 0.0)
 
 
 def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray, thickness: float) -> np.ndarray:
@@ -292,13 +303,11 @@ def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray,
     top, bottom = skirt_span(a)
     outside = a.tucked or a.top == "dress"
     ease = thickness + 0.006 if outside else thickness - 0.004 if a.top == "coat" else 0.003
-    cloth = drape.let_down(hull, top, 0.0 if a.skirt_flare > 0.3 else 0.12)
+    cloth = drape.let_down(hull, top if outside else 0.0, 0.0 if a.skirt_flare > 0.3 else 0.12)
     angle, height = np.meshgrid(skirt_angles(), np.linspace(top, bottom, SKIRT_ROWS))
     fraction = (top - height) / (top - bottom)
     pleats = 0.006 * a.skirt_flare * np.sin(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
     flare = (0.02 + 0.13 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
     radius = drape.sample(cloth, angle, height) + ease + flare + pleats
-    source = [reference.joints[name][2] for name in _HEIGHT_JOINTS]
-    target = [rest.joints[name][2] for name in _HEIGHT_JOINTS]
-    z = np.interp(height, source, target) + np.minimum(height - source[0], 0.0)
+    z = _height(height, rest, reference)
     return np.stack([radius * np.sin(angle), AXIS_Y - radius * np.cos(angle), z], axis=-1).reshape(-1, 3)

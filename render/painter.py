@@ -113,7 +113,9 @@ class _Painter:
         flush = 0.5 * joint + 0.7 * smoothstep(s.arm, 2.15, 2.5) * s.group("hand")
         self.color[index] *= 1.0 - 0.07 * flush[:, None] * np.array([0.3, 1.0, 1.0], np.float32)
         # Between the fingers, under the chin, in the armpits.
-        self._darken(index, 0.25 * s.group("hand") * smoothstep(-s.normal[:, 2] * 0.0 + self._noise("fine", index), 1.2, 2.5))
+        self._darken(
+            index, 0.25 * s.group("hand") * smoothstep(-s.normal[:, 2] * 0.0 + self._noise("fine", index), 1.2, 2.5)
+        )
 
     def _face(self, index: np.ndarray, s: Surface) -> None:
         a = self.a
@@ -134,7 +136,9 @@ class _Painter:
         self._darken(index, 0.26 * front * bump(across - 0.030, 0.021) * bump(z - EYE_LEVEL - 0.006, 0.0085))
         self._darken(index, 0.12 * front * bump(across - 0.030, 0.018) * bump(z - EYE_LEVEL + 0.012, 0.006))
         self._darken(index, 0.16 * front * bump(x, 0.018) * bump(z - 0.708, 0.005))
-        self._darken(index, 0.30 * smoothstep(0.690 - z, -0.004, 0.012) * smoothstep(z, 0.63, 0.67) * smoothstep(-y, -0.02, 0.06))
+        self._darken(
+            index, 0.30 * smoothstep(0.690 - z, -0.004, 0.012) * smoothstep(z, 0.63, 0.67) * smoothstep(-y, -0.02, 0.06)
+        )
         self._darken(index, 0.55 * front * bump(np.hypot((across - 0.0085) / 1.25, z - 0.7495), 0.0036))  # nostrils
         self._darken(index, 0.14 * front * bump(x, 0.016) * bump(z - 0.7455, 0.0035))  # under the nose
         if a.age > 0.8:
@@ -144,8 +148,14 @@ class _Painter:
 
         # Beard: jaw, chin and upper lip, not the lips and the cheeks.
         if a.beard > 0:
-            jaw = edge(0.748 - 0.35 * (0.055 - across) * (across < 0.055) - z + 0.012, 0.012) * smoothstep(z, 0.665, 0.69)
-            area = jaw * (y < HEAD_CENTRE_Y + 0.012) * (1.0 - 0.9 * band(x, 0.024, 0.006) * band(z - _MOUTH, 0.009, 0.005))
+            jaw = edge(0.748 - 0.35 * (0.055 - across) * (across < 0.055) - z + 0.012, 0.012) * smoothstep(
+                z, 0.665, 0.69
+            )
+            area = (
+                jaw
+                * smoothstep(HEAD_CENTRE_Y + 0.022 - y, 0.0, 0.02)
+                * (1.0 - 0.9 * band(x, 0.024, 0.006) * band(z - _MOUTH, 0.009, 0.005))
+            )
             area = np.maximum(area, front * band(x, 0.027, 0.008) * band(z - 0.742, 0.005, 0.005))
             area *= 0.82 + 0.18 * self._noise("fine", index)
             self._blend(index, np.asarray(a.hair_color) * 0.85, np.clip(area * (0.25 + 0.65 * a.beard), 0.0, 0.92))
@@ -176,9 +186,9 @@ class _Painter:
     def _eyes(self) -> None:
         index = np.flatnonzero(self.surface.part == EYE)
         x, y, z = self.surface.position[index].T
-        self.color[index] = (0.60, 0.57, 0.54)
+        self.color[index] = np.array([0.60, 0.57, 0.54], np.float32) * (0.72 + 0.28 * min(1.0, max(self.a.skin) / 0.6))
         off = np.hypot(np.abs(x) - 0.0305, z - EYE_LEVEL + 0.0005)
-        self._blend(index, self.a.eye_color, edge(0.0062 - off, 0.0015) * (y < -0.12))
+        self._blend(index, self.a.eye_color, edge(0.0068 - off, 0.0015) * (y < -0.12))
         self._blend(index, (0.03, 0.03, 0.03), edge(0.0030 - off, 0.0015) * (y < -0.12))
         self._darken(index, 0.55 * smoothstep(z - EYE_LEVEL, 0.001, 0.006))
 
@@ -195,9 +205,13 @@ class _Painter:
         return (0.6 * soft + 0.4 * np.minimum(ridged, 0.6)).astype(np.float32)
 
     def _fold_strength(self, s: Surface) -> np.ndarray:
-        arm = (s.is_arm > 0.5) * (0.5 * bump(s.arm - 1.02, 0.22) + 0.55 * bump(s.arm - 1.9, 0.25) + 0.35 * bump(s.arm, 0.25))
+        arm = (s.is_arm > 0.5) * (
+            0.5 * bump(s.arm - 1.02, 0.22) + 0.55 * bump(s.arm - 1.9, 0.25) + 0.35 * bump(s.arm, 0.25)
+        )
         leg_weight = s.group("upper_leg", "lower_leg")
-        leg = leg_weight * (0.7 * bump(s.leg - 1.02, 0.18) + 0.8 * bump(s.leg - 1.92, 0.18) + 0.5 * bump(s.leg - 0.1, 0.2))
+        leg = leg_weight * (
+            0.7 * bump(s.leg - 1.02, 0.18) + 0.8 * bump(s.leg - 1.92, 0.18) + 0.5 * bump(s.leg - 0.1, 0.2)
+        )
         waist = (s.is_arm < 0.5) * bump(s.position[:, 2] - 0.10, 0.12) * 0.55
         return 0.35 + arm + leg + waist
 
@@ -230,17 +244,23 @@ class _Painter:
             front = smoothstep(-s.normal[:, 1], -0.1, 0.7)
             worn = 0.75 * bump(s.leg - 0.45, 0.33) * front + 0.45 * bump(s.leg - 1.0, 0.13) * front
             worn += 0.35 * bump(s.leg - 0.25, 0.25) * smoothstep(s.normal[:, 1], 0.2, 0.8)
-            color += (0.13 * worn + 0.022 * fine)[:, None]
+            color += (0.13 * worn)[:, None] * np.sqrt(color.max(axis=1, keepdims=True))
+            color *= (1.0 + 0.045 * fine)[:, None]
             seam = band(np.abs(s.around) - 0.118, 0.003) * (s.leg > 0.0) + band(x, 0.002) * (height < 0.13) * (y < 0)
             color *= (1.0 - 0.22 * np.clip(seam, 0.0, 1.0))[:, None]
-            color += (0.16 * band(np.abs(s.around) - 0.126, 0.0012) * (s.leg > 0.0))[:, None] * np.array([0.8, 0.55, 0.2], np.float32)
+            color += (0.16 * band(np.abs(s.around) - 0.126, 0.0012) * (s.leg > 0.0))[:, None] * np.array(
+                [0.8, 0.55, 0.2], np.float32
+            )
         if a.bottom_pattern == "side":
-            stripe = band(np.abs(s.around) - 0.112, 0.011) * (s.leg > -0.2) * (s.part == BODY)
+            on_leg = s.group("upper_leg", "lower_leg") > 0.5
+            stripe = np.where(on_leg, band(s.around - 0.112, 0.011), band(np.abs(s.around) - 0.206, 0.011)) * (s.part == BODY)
             other = np.asarray(a.colors[1] if a.top != "dress" else (0.85, 0.85, 0.85), np.float32)
             color += stripe[:, None] * (other - color)
         if a.bottom in ("trousers", "jeans", "shorts") and a.bottom_pattern == "plain":
             # Pockets: slanted in front, patches behind.
-            pocket = band(height - 0.085 - 0.8 * (0.10 - np.abs(x)), 0.0022) * (np.abs(np.abs(x) - 0.11) < 0.028) * (y < 0)
+            pocket = (
+                band(height - 0.085 - 0.8 * (0.10 - np.abs(x)), 0.0022) * (np.abs(np.abs(x) - 0.11) < 0.028) * (y < 0)
+            )
             patch = np.maximum(np.abs(np.abs(x) - 0.072) / 0.042, np.abs(height - 0.055) / 0.047)
             pocket = np.maximum(pocket, 0.7 * band(patch - 1.0, 0.06, 0.06) * (y > 0.0))
             color *= (1.0 - 0.28 * pocket * (s.part == BODY))[:, None]
@@ -249,13 +269,15 @@ class _Painter:
         hem = band(s.leg - a.leg + 0.03, 0.012, 0.008) * (s.part == BODY)
         color *= (1.0 - 0.18 * hem)[:, None]
         amount = (0.035 if a.bottom == "leggings" else 0.085) * self._fold_strength(s)
-        shade = 1.0 + np.where(on_skirt, 0.09 * folds[index] + self._pleats(s), amount * folds[index]) + 0.012 * fine
+        shade = 1.0 + np.where(on_skirt, self._pleats(s), amount * folds[index]) + 0.012 * fine
         shade *= 1.0 - 0.35 * bump(s.position[:, 2] + 0.03, 0.06) * bump(x, 0.03) * (s.part == BODY)  # crotch
         if not a.tucked and a.top != "dress":
             shade *= 1.0 - 0.30 * smoothstep(a.hem - height, 0.035, 0.0) * (height < a.hem) * ~on_skirt  # under the hem
         self._blend(index, color * shade[:, None], share[index])
         # Socks and skin just below the cloth lie in its shade.
-        below = np.flatnonzero((self.surface.part == BODY) & (self.surface.leg > a.leg) & (self.surface.leg < a.leg + 0.15))
+        below = np.flatnonzero(
+            (self.surface.part == BODY) & (self.surface.leg > a.leg) & (self.surface.leg < a.leg + 0.15)
+        )
         leg = self.surface.leg[below]
         self._darken(below, 0.28 * smoothstep(a.leg + 0.12 - leg, 0.0, 0.12) * (1.0 - cover.bottom[below]))
 
@@ -340,7 +362,9 @@ class _Painter:
         elif kind == 2:
             shape = edge(radius * (1.0 - np.maximum(np.abs(u) * 1.6 + v * 0.8, -v * 1.2)))
         elif kind == 3:
-            shape = stripes(height, 0.034 * size, 0.5, 0.0) * edge(radius * (1.0 - np.maximum(np.abs(u) / 1.3, np.abs(v))))
+            shape = stripes(height, 0.034 * size, 0.5, 0.0) * edge(
+                radius * (1.0 - np.maximum(np.abs(u) / 1.3, np.abs(v)))
+            )
         elif kind == 4:
             angle = np.arctan2(u, v)
             shape = edge(radius * (0.72 + 0.3 * np.cos(5.0 * angle) - np.hypot(u, v)))
@@ -420,7 +444,9 @@ class _Painter:
             lapel = band(np.abs(x) - 0.02 - 0.35 * (height - 0.40), 0.0025) * (height > 0.40) * front * ~on_arm
             dark += 0.5 * lapel
         if a.top == "hoodie":
-            pocket = np.maximum(np.abs(x) / (0.095 - 0.25 * np.maximum(height - 0.10, 0.0)), np.abs(height - 0.115) / 0.055)
+            pocket = np.maximum(
+                np.abs(x) / (0.095 - 0.25 * np.maximum(height - 0.10, 0.0)), np.abs(height - 0.115) / 0.055
+            )
             dark += 0.3 * band(pocket - 1.0, 0.03, 0.04) * front * ~on_arm
             cord = band(np.abs(x) - 0.022, 0.0028) * (height > 0.46) * (height < 0.585) * front * ~on_arm
             color += (0.75 * cord)[:, None] * (np.float32(0.85 if main.mean() < 0.6 else 0.25) - color)
@@ -433,12 +459,16 @@ class _Painter:
         armpit = bump(np.hypot(np.abs(x) - 0.185, z - 0.46), 0.05) * smoothstep(-s.normal[:, 2], -0.2, 0.6)
         dark += 0.30 * armpit
         stiffness = {"tank": 0.05, "tee": 0.07, "sweater": 0.06, "jacket": 0.09, "coat": 0.08}.get(a.top, 0.08)
-        shade = (1.0 + stiffness * self._fold_strength(s) * folds[index] + 0.012 * fine) * (1.0 - np.clip(dark, 0.0, 0.8))
+        shade = (1.0 + stiffness * self._fold_strength(s) * folds[index] + 0.012 * fine) * (
+            1.0 - np.clip(dark, 0.0, 0.8)
+        )
         if a.top == "sweater":
             shade *= 1.0 + 0.02 * np.cos(s.around * 420.0)
         self._blend(index, color * shade[:, None], cover.top[index])
         # The arm just below a sleeve and the neck just above a collar lie in shade.
-        arm = np.flatnonzero((self.surface.is_arm > 0.5) & (self.surface.arm > a.sleeve) & (self.surface.arm < a.sleeve + 0.2))
+        arm = np.flatnonzero(
+            (self.surface.is_arm > 0.5) & (self.surface.arm > a.sleeve) & (self.surface.arm < a.sleeve + 0.2)
+        )
         shade = 0.30 * smoothstep(a.sleeve + 0.16 - self.surface.arm[arm], 0.0, 0.16) * (1.0 - cover.top[arm])
         self._darken(arm, shade)
         rim = cover.neck_rim
@@ -462,7 +492,11 @@ class _Painter:
             color += (0.8 * laces)[:, None] * (lace - color)
             color += (0.7 * edge(-0.145 - forward, 0.008) * (z < -0.775))[:, None] * (sole - color)  # toe cap
             if a.pattern_phase > 0.35:
-                swoosh = band(z + 0.775 + 0.25 * (forward + 0.07), 0.006) * (np.abs(s.normal[:, 0]) > 0.5) * (forward < -0.02)
+                swoosh = (
+                    band(z + 0.775 + 0.25 * (forward + 0.07), 0.006)
+                    * (np.abs(s.normal[:, 0]) > 0.5)
+                    * (forward < -0.02)
+                )
                 color += (swoosh * (forward > -0.12))[:, None] * (lace - color)
         elif a.shoe == "shoe":
             color *= (1.0 - 0.3 * band(forward + 0.125, 0.004))[:, None]
