@@ -1,0 +1,95 @@
+"""Opening datasets by name, building them by command, and telling the wrong `datasets` package."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import datasets
+from experiments import data_sources
+from tests import dataset_fixtures
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """`pit_reid`, built."""
+    folder = tmp_path_factory.mktemp("sources")
+    dataset_fixtures.write_rendered(folder / "rendered", "pit_reid")
+    datasets.build_dataset("pit_reid", data_dir=folder / "data", manual_dir=folder / "rendered")
+    return folder / "data"
+
+
+def test_opens_a_split(data_dir: pathlib.Path):
+    source = data_sources.open_source("pit_reid", "query", data_dir)
+    assert [int(example["person_id"]) for example in source] == [3, 4]
+    path = data_dir.parent / "rendered" / source[1]["name"].decode()
+    np.testing.assert_array_equal(source[1]["image"], np.asarray(Image.open(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pit", "python -m experiments.pit_render --config=pit.py --data_dir={data_dir}"),
+        ("market1501", "python -m experiments.prepare --dataset=market1501 --manual_dir=FOLDER --data_dir={data_dir}"),
+        ("pit_reid_textured", "python -m experiments.pseudo_texture"),
+        ("pit_ried", "Did you mean 'pit_reid'?"),
+        ("market1051", "Did you mean 'market1501'?"),
+    ],
+)
+def test_a_missing_dataset_names_what_builds_it(data_dir: pathlib.Path, name: str, message: str):
+    with pytest.raises(datasets.DatasetError) as error:
+        data_sources.open_source(name, "train", data_dir)
+    assert f"No dataset {name!r} in {data_dir}. Built there: pit_reid." in str(error.value)
+    assert message.format(data_dir=data_dir) in str(error.value)
+
+
+def test_an_empty_or_missing_data_dir(tmp_path: pathlib.Path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(datasets.DatasetError, match="Nothing is built there"):
+            data_sources.open_source("pit", "train", folder)
+    # What an interrupted build leaves is no dataset.
+    (tmp_path / "pit" / "incomplete.ABC123_1.0.0").mkdir(parents=True)
+    (tmp_path / "pit" / "incomplete.ABC123_1.0.0" / "dataset_info.json").write_text("{}")
+    with pytest.raises(datasets.DatasetError, match="Nothing is built there"):
+        data_sources.open_source("pit", "train", tmp_path)
+
+
+def test_a_missing_split_names_the_nearest(data_dir: pathlib.Path):
+    with pytest.raises(
+        datasets.DatasetError, match=r"splits gallery, query, train, no 'galery'\. Did you mean 'gallery'\?"
+    ):
+        data_sources.open_source("pit_reid", "galery", data_dir)
+
+
+def _prepare(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.prepare", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+
+
+def test_prepare_builds_or_says_what_is_wrong(tmp_path: pathlib.Path):
+    dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
+    arguments = [f"--manual_dir={tmp_path / 'rendered'}", f"--data_dir={tmp_path / 'data'}"]
+    result = _prepare("--dataset=pit", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "data" / "pit" / "1.0.0")
+    assert len(data_sources.open_source("pit", "train", tmp_path / "data")) == 6
+
+    result = _prepare("--dataset=market1501", *arguments)
+    assert result.returncode == 1
+    assert "bounding_box_train: no such folder" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_wrong_datasets_package_is_told(tmp_path: pathlib.Path):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "__init__.py").write_text("def load_dataset(): ...\n")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(REPOSITORY)!r}]; import experiments"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert result.returncode == 1
+    assert f"`import datasets` finds {tmp_path / 'datasets' / '__init__.py'}" in result.stderr
+    assert f"run from the checkout ({REPOSITORY})" in result.stderr

@@ -1,0 +1,140 @@
+"""Who may import whom (design: data flows one way, and what is heavy or foreign is touched in one file).
+
+Read off the source with `ast`, imports inside functions and `importlib.import_module("...")` included.
+"""
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+PACKAGES = ("san_jax", "datasets", "render", "experiments")
+
+# Folder -> what nothing in it imports.
+FORBIDDEN = {
+    "san_jax": ("datasets", "render", "experiments", "ml_collections", "absl.flags", "absl.app"),
+    "datasets": ("jax", "jaxlib", "flax", "san_jax", "render", "experiments"),
+    "render": ("jax", "jaxlib", "flax", "san_jax", "datasets", "experiments"),
+    "tests": ("tensorflow", "torch", "torchvision"),
+    "tools": ("tensorflow", "torch", "torchvision"),
+}
+# File -> what it may import although its folder does not.
+ALLOWED = {
+    "datasets/rendered.py": ("render.manifest",),
+    "datasets/pit_reid/pit_reid_dataset_builder.py": ("render.manifest",),
+    # Grain reads an absl flag of its own in programs that parse no flags; the file says so.
+    "san_jax/data/pipeline.py": ("absl.flags",),
+}
+# Module -> the only file of the packages that imports it.
+ONLY = {
+    "pyrender": "render/rasterizer.py",
+    "orbax": "san_jax/checkpoint.py",
+    "tensorboardX": "san_jax/metric_logger.py",
+}
+# Scripts that make golden files with PyTorch; not run by the tests.
+EXEMPT = "tests/golden/"
+
+
+def imported(source: str) -> Iterator[str]:
+    """Dotted names that a module imports; `from a import b` gives `a.b`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import; write the package's name"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+            name = node.args[0]
+            if isinstance(name, ast.Constant):
+                yield str(name.value)
+
+
+def _is_in(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What a file imports against the rules. `path` is relative to the repository, with forward slashes."""
+    folder = path.split("/")[0]
+    forbidden = FORBIDDEN.get(folder, ())
+    if folder in PACKAGES:
+        forbidden = (*forbidden, *FORBIDDEN["tests"])
+    found = []
+    for name in imported(source):
+        if any(_is_in(name, allowed) for allowed in ALLOWED.get(path, ())):
+            continue
+        if any(_is_in(name, module) for module in forbidden):
+            found.append(f"{path} imports {name}")
+        for module, only in ONLY.items():
+            if folder in PACKAGES and _is_in(name, module) and path != only:
+                found.append(f"{path} imports {name}; only {only} may")
+    return found
+
+
+def _files() -> dict[str, str]:
+    folders = (*PACKAGES, "tests", "tools")
+    paths = [path for folder in folders for path in sorted((REPOSITORY / folder).rglob("*.py"))]
+    names = {path.relative_to(REPOSITORY).as_posix(): path.read_text() for path in paths}
+    return {name: source for name, source in names.items() if not name.startswith(EXEMPT)}
+
+
+def test_every_module_keeps_the_rules():
+    files = _files()
+    assert {name.split("/")[0] for name in files} >= {*PACKAGES, "tests"}
+    assert [line for name, source in files.items() for line in violations(name, source)] == []
+
+
+def test_the_files_with_a_licence_exist_and_use_it():
+    files = _files()
+    for name, modules in ALLOWED.items():
+        for module in modules:
+            assert any(_is_in(imported_name, module) for imported_name in imported(files[name])), (name, module)
+    for module, name in ONLY.items():
+        assert any(_is_in(imported_name, module) for imported_name in imported(files[name])), (name, module)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("san_jax/embed.py", "import datasets"),
+        ("san_jax/embed.py", "from render import manifest"),
+        ("san_jax/embed.py", "def f():\n    from experiments.restore import load_run"),
+        ("san_jax/embed.py", "import ml_collections"),
+        ("san_jax/embed.py", "from absl import flags"),
+        ("san_jax/data/pipeline.py", "from absl import app"),
+        ("san_jax/train_step.py", "from orbax.checkpoint import v1"),
+        ("experiments/train.py", "import orbax.checkpoint as ocp"),
+        ("experiments/demo.py", "import pyrender"),
+        ("experiments/demo.py", "import importlib\nimportlib.import_module('torch.nn')"),
+        ("datasets/reid.py", "import jax.numpy as jnp"),
+        ("datasets/reid.py", "from san_jax.typing import Array"),
+        ("datasets/reid.py", "from render import manifest"),
+        ("datasets/rendered.py", "from render import body"),
+        ("datasets/rendered.py", "import render"),
+        ("render/body.py", "import jax"),
+        ("render/body.py", "from datasets import reid"),
+        ("render/pit.py", "import pyrender"),
+        ("tests/models_test.py", "import torch"),
+        ("tools/check.py", "import tensorflow as tf"),
+    ],
+)
+def test_a_planted_violation_is_found(path: str, line: str):
+    assert len(violations(path, line)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("san_jax/checkpoint.py", "from orbax.checkpoint import v1 as ocp"),
+        ("datasets/rendered.py", "from render import manifest"),
+        ("experiments/demo.py", "import jax, datasets, san_jax.models\nfrom render import pit"),
+        ("san_jax/data/pipeline.py", "import tensorflow_datasets as tfds"),
+        ("tests/checkpoint_test.py", "import orbax.checkpoint"),
+    ],
+)
+def test_what_is_allowed_passes(path: str, line: str):
+    assert violations(path, line) == []
