@@ -479,7 +479,7 @@ def cast_shadow(
     legs = person[person[:, 2] < 1.1] * [1.0, 1.0, 0.0]
     contact = _splat(camera, feet, blocked.shape, 0.035 * pixels_per_metre)
     around = _splat(camera, legs, blocked.shape, 0.22 * pixels_per_metre)
-    sky = (1.0 - 0.6 * contact) * (1.0 - 0.3 * around)
+    sky = (1.0 - 0.75 * contact) * (1.0 - 0.35 * around)
     return 1.0 - _enlarge(blocked), _enlarge(sky)
 
 

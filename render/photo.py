@@ -64,7 +64,7 @@ def sample_look(rng: np.random.Generator) -> CameraLook:
     return CameraLook(
         exposure=float(np.clip(rng.normal(0.0, 0.28), -0.6, 0.6)),
         cast=(float(1.0 + warmth), float(1.0 + green), float(1.0 - warmth)),
-        contrast=float(rng.uniform(0.9, 1.15)),
+        contrast=float(rng.uniform(0.88, 1.06)),
         saturation=float(rng.uniform(0.75, 1.15)),
         blur=float(rng.uniform(0.2, 0.8)),
         noise=float(rng.uniform(0.004, 0.018)),
@@ -76,7 +76,7 @@ def sample_shot(rng: np.random.Generator) -> Shot:
     """Draws what belongs to one picture."""
     return Shot(
         exposure=float(rng.normal(0.0, 0.1)),
-        motion=float(rng.uniform(1.5, 4.0)) if rng.uniform() < 0.15 else 0.0,
+        motion=float(rng.uniform(1.5, 4.0)) if rng.uniform() < 0.1 else 0.0,
         noise_seed=int(rng.integers(1 << 32)),
     )
 

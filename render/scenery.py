@@ -245,8 +245,8 @@ def _grass(rng: np.random.Generator) -> np.ndarray:
 
 
 def _rubber(rng: np.random.Generator) -> np.ndarray:
-    value = 1 + 0.06 * _noise(rng, 2, 5) + 0.03 * _noise(rng, 60, 500)
-    color = np.array([[0.60, 0.32, 0.27], [0.33, 0.45, 0.40], [0.36, 0.42, 0.52]])[rng.choice(3, p=[0.6, 0.2, 0.2])]
+    value = 1 + 0.13 * _noise(rng, 2, 5) + 0.05 * _noise(rng, 60, 500)
+    color = np.array([[0.53, 0.34, 0.30], [0.35, 0.43, 0.39], [0.38, 0.42, 0.48]])[rng.choice(3, p=[0.5, 0.25, 0.25])]
     return _colored(color, value)
 
 
@@ -358,9 +358,8 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
             _glaze(rng, area)
             for _ in range(8):  # goods behind the glass
                 x, low = rng.uniform(left, right - 0.3), rng.uniform(0.45, 1.4)
-                _fill(
-                    pixels, x, x + rng.uniform(0.08, 0.3), low, low + rng.uniform(0.1, 0.5), rng.uniform(0.15, 0.7, 3)
-                )
+                color = rng.uniform(0.15, 0.6) + rng.uniform(-0.12, 0.12, 3)
+                _fill(pixels, x, x + rng.uniform(0.08, 0.3), low, low + rng.uniform(0.1, 0.5), color)
         elif use == "door":
             middle = 0.5 * (left + right)
             _fill(pixels, middle - 0.6, middle + 0.6, 0.0, 2.35, frame)
@@ -410,7 +409,7 @@ def _paneling(rng: np.random.Generator) -> np.ndarray:
             _glaze(rng, _fill(pixels, 1.333 * k + 0.06, 1.333 * k + 1.27, 0.3, 2.6, np.zeros(3)))
     for _ in range(int(rng.integers(1, 4))):
         left, low = rng.uniform(0, 6.5), rng.uniform(0.8, 1.3)
-        color = rng.uniform(0.15, 0.85, 3)
+        color = rng.uniform(0.25, 0.7) + rng.uniform(-0.2, 0.2, 3)
         wide = rng.uniform(0.6, 1.3)
         _fill(pixels, left - 0.05, left + wide + 0.05, low - 0.05, low + 1.45, _grey(rng, 0.2, 0.8))
         area = _fill(pixels, left, left + wide, low, low + 1.4, color)
@@ -439,7 +438,7 @@ def _canvas(size: int = 256) -> tuple[Image.Image, ImageDraw.ImageDraw]:
 def _paint_color(rng: np.random.Generator, low: int = 25, high: int = 215) -> tuple[int, int, int]:
     """A colour as cars and clothes have it: often grey, at times strong."""
     level = rng.uniform(low, high)
-    spread = 0.06 if rng.uniform() < 0.55 else 0.45
+    spread = 0.05 if rng.uniform() < 0.6 else 0.3
     red, green, blue = np.clip(level * (1 + spread * rng.standard_normal(3)), 8, 240).astype(int)
     return int(red), int(green), int(blue)
 
