@@ -96,7 +96,7 @@ def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Pa
         _remove_incomplete(target)
         archive = builder.scan(manual_dir)
         if target.is_dir():
-            _check_same_source(builder, archive, target)
+            _check_same_source(archive, target)
             logging.info("%s is there already, built from the same source.", target)
             return target
         try:
@@ -110,12 +110,16 @@ def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Pa
     return target
 
 
-def _check_same_source(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pathlib.Path) -> None:
-    stored = dict(builder.info.metadata or {}).get("source_digest")
+def _check_same_source(archive: reid.Archive, target: pathlib.Path) -> None:
+    advice = "Remove that folder to build it again, or choose another data_dir."
+    if not (target / "dataset_info.json").is_file():
+        raise reid.DatasetError(f"{target} is there but holds no TFDS dataset (no dataset_info.json). {advice}")
+    # Read now: the builder was made before the lock was taken.
+    stored = dict(tfds.builder_from_directory(target).info.metadata or {}).get("source_digest")
     if stored != archive.digest:
         raise reid.DatasetError(
             f"{target} was built from another source (digest {stored}) than {archive.root} (digest {archive.digest}). "
-            "Remove that folder to build it again, or choose another data_dir."
+            f"{advice}"
         )
 
 

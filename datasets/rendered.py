@@ -8,8 +8,8 @@ from datasets import reid
 from render import manifest
 
 ADVICE = (
-    "Render it with `python -m experiments.pit_render --config={recipe}.py` and give its output folder as manual_dir; "
-    "run on the same folder again, it draws only what is missing."
+    "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder as "
+    "manual_dir; started again on the same folder, it draws only what is missing."
 )
 
 

@@ -9,10 +9,10 @@ import tensorflow_datasets as tfds
 
 from datasets import reid
 
-# What builds a dataset; DATA_DIR and NAME are filled in.
+# What builds a dataset; the user fills in FOLDER.
 _COMMANDS = {
-    "pit": "python -m experiments.pit_render --config=pit.py --data_dir={data_dir}",
-    "pit_reid": "python -m experiments.pit_render --config=pit_reid.py --data_dir={data_dir}",
+    "pit": "python -m experiments.pit_render --config=pit.py --output_dir=FOLDER --data_dir={data_dir}",
+    "pit_reid": "python -m experiments.pit_render --config=pit_reid.py --output_dir=FOLDER --data_dir={data_dir}",
     "market1501": "python -m experiments.prepare --dataset=market1501 --manual_dir=FOLDER --data_dir={data_dir}",
 }
 
@@ -48,8 +48,10 @@ def _missing(name: str, data_dir: pathlib.Path, built: list[str]) -> str:
     if name in _COMMANDS:
         command = f"Build it with: {_COMMANDS[name].format(data_dir=data_dir)}"
     elif name.endswith("_textured"):
-        benchmark = name.removesuffix("_textured")
-        command = f"Build it with: python -m experiments.pseudo_texture (dataset {benchmark}, data_dir {data_dir})"
+        command = (
+            "Build it from a trained SAN-PG with: python -m experiments.pseudo_texture --workdir=RUN "
+            f"--dataset={name.removesuffix('_textured')} --data_dir={data_dir}"
+        )
     else:
         command = _nearest(name, [*built, *_COMMANDS, *(f"{known}_textured" for known in _COMMANDS)]).strip()
     return f"No dataset {name!r} in {data_dir}. {there} {command}".strip()

@@ -1,5 +1,6 @@
 """Building: whole or not at all, once, from one source; textured copies; reading without this repository."""
 
+import concurrent.futures
 import json
 import multiprocessing
 import os
@@ -73,6 +74,12 @@ def test_a_dataset_from_another_source_is_refused_and_kept(archive: pathlib.Path
     assert _content(folder) == before
 
 
+def test_a_foreign_folder_is_refused(archive: pathlib.Path, tmp_path: pathlib.Path):
+    (tmp_path / "market1501" / "1.0.0").mkdir(parents=True)
+    with pytest.raises(datasets.DatasetError, match="holds no TFDS dataset"):
+        _build(archive, tmp_path)
+
+
 def test_a_failure_while_writing_leaves_nothing(
     archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -106,6 +113,22 @@ def test_what_a_killed_build_left_is_removed(archive: pathlib.Path, tmp_path: pa
     assert all(name.startswith("incomplete.") for name in left)
     folder = _build(archive, tmp_path)
     assert list((tmp_path / "market1501").iterdir()) == [folder]
+
+
+def test_simultaneous_builds_make_one_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        folders = [pool.submit(_build, archive, tmp_path) for _ in range(4)]
+        assert {future.result() for future in folders} == {tmp_path / "market1501" / "1.0.0"}
+    assert len(tfds.data_source("market1501", split="train", data_dir=tmp_path)) == 4
+
+
+def test_descriptions_and_citations_are_stored(archive: pathlib.Path, tmp_path: pathlib.Path):
+    info = tfds.builder_from_directory(_build(archive, tmp_path)).info
+    assert "six cameras" in info.description
+    assert "zheng2015scalable" in info.citation
+    for name in ("pit", "pit_reid", "textured"):
+        folder = REPOSITORY / "datasets" / name
+        assert {"README.md", "CITATIONS.bib", "TAGS.txt", "__init__.py"} <= {path.name for path in folder.iterdir()}
 
 
 def test_many_shards_keep_the_order(archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

@@ -34,9 +34,9 @@ def test_opens_a_split(data_dir: pathlib.Path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pit", "python -m experiments.pit_render --config=pit.py --data_dir={data_dir}"),
+        ("pit", "python -m experiments.pit_render --config=pit.py --output_dir=FOLDER --data_dir={data_dir}"),
         ("market1501", "python -m experiments.prepare --dataset=market1501 --manual_dir=FOLDER --data_dir={data_dir}"),
-        ("pit_reid_textured", "python -m experiments.pseudo_texture"),
+        ("pit_reid_textured", "experiments.pseudo_texture --workdir=RUN --dataset=pit_reid --data_dir={data_dir}"),
         ("pit_ried", "Did you mean 'pit_reid'?"),
         ("market1051", "Did you mean 'market1501'?"),
     ],
