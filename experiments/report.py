@@ -224,7 +224,10 @@ def _section(section: Section) -> str:
             f'<div class="strip"><div class="caption">{html.escape(strip.caption)}</div>'
             f'<div class="row">{pictures}</div></div>'
         )
-    return f"<h2>{html.escape(section.title)}</h2><p>{html.escape(section.text)}</p>" + "\n".join(strips)
+    return (
+        f"<h2>{html.escape(section.title)}</h2><p>{html.escape(section.text)}</p>"
+        f'<div class="strips">{"".join(strips)}</div>'
+    )
 
 
 def _picture(picture: Picture, height: int) -> str:
@@ -255,7 +258,7 @@ h1{font-size:26px;margin:8px 0 16px}h2{font-size:19px;margin:34px 0 8px;border-b
 table{border-collapse:collapse;margin:8px 0}th{text-align:left;font-weight:600;padding:5px 14px 5px 0;vertical-align:top}
 td{text-align:right;padding:5px 14px;font-variant-numeric:tabular-nums}td.text,.facts td{text-align:left}
 tr+tr{border-top:1px solid #eceef1}.scores{font-size:17px}.dim{color:#7a828c}.note{color:#57606a;font-size:14px}
-.strip{margin:10px 0}.caption{font-size:13px;color:#57606a;margin-bottom:3px}.row{display:flex;flex-wrap:wrap;gap:6px}
+.strips{display:flex;flex-wrap:wrap;gap:12px 28px}.caption{font-size:13px;color:#57606a;margin-bottom:3px}.row{display:flex;flex-wrap:wrap;gap:6px}
 .picture{font-size:12px;text-align:center;color:#57606a}.picture img{display:block;border:4px solid transparent;border-radius:3px}
 .right img{border-color:#2b8a3e}.wrong img{border-color:#e03131}.right span{color:#2b8a3e}.wrong span{color:#c92a2a}
 .charts{display:flex;flex-wrap:wrap;gap:16px}figure{margin:0}figcaption{font-size:13px}
