@@ -8,6 +8,7 @@ fork (workers are spawned). All `Rasterizer` objects of a process share it. The 
 exactly, so light is multiplied in as vertex colours (`render.light`).
 """
 
+import ctypes
 import functools
 import importlib
 import os
@@ -50,6 +51,8 @@ def _open() -> tuple[types.ModuleType, Any, str]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecations inside pyrender and PyOpenGL
+                if platform == "osmesa":
+                    _complete_osmesa()
                 pyrender = importlib.import_module("pyrender")
                 renderer = pyrender.OffscreenRenderer(2 * IMAGE_WIDTH, 2 * IMAGE_HEIGHT)
                 gl = importlib.import_module("OpenGL.GL")
@@ -64,6 +67,28 @@ def _open() -> tuple[types.ModuleType, Any, str]:
         + "\n".join(failures)
         + f"\nOn Debian or Ubuntu install one with\n  {install_command()}\n"
         "and check it with\n  python -m render.rasterizer"
+    )
+
+
+def _complete_osmesa() -> None:
+    """Adds what pyrender needs of OSMesa and PyOpenGL 3.1.0, which pyrender pins, lacks (values from GL/osmesa.h)."""
+    osmesa = importlib.import_module("OpenGL.osmesa")
+    if hasattr(osmesa, "OSMesaCreateContextAttribs"):
+        return
+    platform = importlib.import_module("OpenGL.platform").PLATFORM
+    platform.GetCurrentContext.restype = ctypes.c_void_p  # PyOpenGL uses contexts as dictionary keys
+    create = platform.OSMesa.OSMesaCreateContextAttribs
+    create.argtypes, create.restype = [ctypes.POINTER(ctypes.c_int), ctypes.c_void_p], ctypes.c_void_p
+    vars(osmesa).update(
+        OSMesaCreateContextAttribs=lambda attributes, share: create(
+            (ctypes.c_int * len(attributes))(*attributes), share
+        ),
+        OSMESA_FORMAT=0x22,
+        OSMESA_DEPTH_BITS=0x30,
+        OSMESA_PROFILE=0x33,
+        OSMESA_CORE_PROFILE=0x34,
+        OSMESA_CONTEXT_MAJOR_VERSION=0x36,
+        OSMESA_CONTEXT_MINOR_VERSION=0x37,
     )
 
 
