@@ -1,0 +1,221 @@
+"""The demo without its programs: fair configs, the clock over interruptions, an honest verdict, the exit status."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import config_path, demo, demo_report, evaluate, train
+from render.manifest import write_atomic
+from san_jax import ranking
+
+
+@pytest.fixture
+def configs(tmp_path):
+    return demo.train_configs(demo.Sizes(), tmp_path / "data", tmp_path / "runs" / "san_pg")
+
+
+def test_baseline_and_san_differ_in_the_method_alone(configs):
+    differing = config_path.differences(configs["baseline"], configs["san"])
+    assert set(differing) == {
+        "stage",
+        "num_steps",
+        "pit_dataset",
+        "turns",
+        "model.texture_size",
+        "batch.pit_size",
+        "loss.reconstruction",
+        "loss.triplet_reid",
+        "loss.triplet_reid_channels",
+        "loss.triplet_reid_margin",
+        "pit_augment.translate_probability",
+        "pit_augment.enlargement",
+        "pit_augment.flip_probability",
+        "pit_augment.erase_probability",
+        "optimizer.steps_per_epoch",  # of warm-up and the released schedule, which the demo does not use
+    }
+    san, baseline = configs["san"], configs["baseline"]
+    assert san.turns == ("reid", "pit")
+    assert san.num_steps == 2 * baseline.num_steps
+    # The learning rate at the n-th reID batch is the same to the half step that a PIT batch is.
+    schedules = [train.build_optimizer(config)[0] for config in (baseline, san)]
+    for batch in range(0, baseline.num_steps, 50):
+        assert float(schedules[0](batch)) == pytest.approx(float(schedules[1](2 * batch)), rel=1e-5)
+
+
+def test_networks_and_images_fit_together(configs):
+    generator = configs["san_pg"]
+    assert generator.model == configs["san"].model
+    assert generator.image_size == configs["san"].image_size == configs["baseline"].image_size
+    assert generator.batch.pit_size == configs["san"].batch.pit_size
+    assert configs["san"].init_from == configs["baseline"].init_from != ""
+
+
+def test_configs_are_the_real_ones(configs):
+    """Only sizes, optimizer and the scale of L_TR are the demo's: weights and augmentation are the paper's."""
+    for name, config in configs.items():
+        kept = config_path.differences(config_path.load(f"{name}.py"), config)
+        assert not [key for key in kept if key.startswith(("augment", "pit_augment"))]
+        assert [key for key in kept if key.startswith("loss")] == (
+            ["loss.triplet_reid_channels"] if name == "san" else []
+        )
+
+
+def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(demo.time, "monotonic", lambda: now[0])
+    path = tmp_path / "times.json"
+
+    def interrupted():
+        with demo.Clock(path).stage("train", "4 steps"):
+            now[0] += 30
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert json.loads(path.read_text())["train"] == {"seconds": 30.0, "what": "4 steps", "complete": False}
+    clock = demo.Clock(path)
+    with clock.stage("train", "4 steps"):
+        now[0] += 12
+    again = demo.Clock(path)
+    with again.stage("train", "4 steps"):  # finds everything there
+        now[0] += 3
+    with again.stage("score", "two models"):
+        now[0] += 5
+    assert again.rows() == [("train", 42.0, "4 steps"), ("score", 5.0, "two models")]
+    assert "train: 4 steps (complete already)" in capsys.readouterr().out
+
+
+def summary(mean_ap, rank1=0.4, chance=0.01):
+    return {"mAP": mean_ap, "rank1": rank1, "chance": {"rank1": chance}}
+
+
+def make_verdict(baseline, san, *, gains=(0.1, 0.1, 0.1, 0.1), **changes):
+    precisions = {"baseline": np.zeros(len(gains)), "san": np.array(gains)}
+    return demo_report.verdict(
+        {"baseline": summary(baseline, **changes), "san": summary(san, **changes)},
+        precisions,
+        np.arange(len(gains)) // 2,
+        times_chance=10,
+    )
+
+
+def test_verdict_names_the_winner():
+    assert make_verdict(0.2, 0.3)[0].startswith("SAN won: mAP 30.0 (SAN) against 20.0 (baseline), +10.0 points")
+    assert make_verdict(0.3, 0.2)[0].startswith("The baseline won; SAN did not help here: mAP 20.0 (SAN) against 30.0")
+    assert make_verdict(0.3, 0.3)[0].startswith("Neither won")
+
+
+def test_verdict_says_how_sure_it_is():
+    assert "0 lies outside" in make_verdict(0.2, 0.3)[1]
+    assert "0 lies inside" in make_verdict(0.2, 0.3, gains=(0.3, 0.3, -0.2, -0.2))[1]
+
+
+def test_verdict_names_the_multiple_of_chance():
+    assert "Rank-1 is 40 (baseline) and 40 (SAN) times" in make_verdict(0.2, 0.3)[2]
+    assert "as the demo asks" in make_verdict(0.2, 0.3)[2]
+    assert "DID NOT GET" in make_verdict(0.2, 0.3, rank1=0.09)[2]
+
+
+def test_bootstrap_draws_identities_not_queries():
+    # Two identities, many queries of each: their differences are +1 and -1. Drawing queries would give about 0 +- 0.1.
+    differences = np.repeat([1.0, -1.0], 200)
+    assert demo_report.bootstrap_interval(differences, np.repeat([4, 9], 200)) == (-1.0, 1.0)
+    # Queries without a match count nowhere; all alike: no spread.
+    assert demo_report.bootstrap_interval(np.array([0.5, np.nan, 0.5]), np.array([1, 1, 2])) == (0.5, 0.5)
+
+
+def test_average_precisions_are_those_of_the_score():
+    rng = np.random.default_rng(2)
+    query, gallery = (
+        evaluate.EmbeddedSplit(rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n))
+        for n in (20, 30)
+    )
+    query.person_ids[0] = 77  # without a match
+    precisions = demo_report.average_precisions(query, gallery)
+    result = ranking.evaluate_ranking(
+        query.embeddings,
+        gallery.embeddings,
+        query.person_ids,
+        gallery.person_ids,
+        query.camera_ids,
+        gallery.camera_ids,
+    )
+    assert np.isnan(precisions[0])
+    assert np.nanmean(precisions) == pytest.approx(result.mean_ap, abs=1e-12)
+    assert np.isfinite(precisions).sum() == result.num_valid_queries
+
+
+def test_ranked_lists_are_marked_and_leave_out_what_the_rule_drops():
+    def image(level):
+        return {"image": np.full((16, 8, 3), level, np.uint8), "camera_id": 0, "person_id": 5}
+
+    query = evaluate.EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
+    # By distance: dropped (its own camera), right, wrong, right.
+    gallery = evaluate.EmbeddedSplit(
+        np.array([[3, 0], [1, 0], [4, 0], [2, 0]], np.float32), np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2])
+    )
+    splits = dict.fromkeys(demo_report.MODELS, (query, gallery))
+    section = demo_report.ranking_section([image(7)], [image(10), image(11), image(12), image(13)], splits)
+    assert [strip.caption for strip in section.strips] == [
+        f"{label}, test identity 5: 2 right ones in the gallery" for label in ("baseline", "SAN")
+    ]
+    for strip in section.strips:
+        assert [picture.image[0, 0, 0] for picture in strip.pictures] == [7, 13, 10, 12]
+        assert [picture.mark for picture in strip.pictures] == [None, True, False, True]
+
+
+def test_curves_stand_over_reid_batches(tmp_path, configs):
+    for name, lines in {
+        "san_pg": [{"step": 10, "pit/reconstruction": 0.5}],
+        "baseline": [{"step": 10, "reid/identification": 5.0, "reid/triplet": 1.0}],
+        "san": [
+            {
+                "step": 20,
+                "reid/identification": 4.0,
+                "reid/triplet": 0.5,
+                "reid/reconstruction": 0.2,
+                "reid/triplet_reid": 0.7,
+                "pit/reconstruction": 0.3,
+            }
+        ],
+    }.items():
+        write_atomic(tmp_path / name / "metrics.jsonl", "".join(json.dumps(x) + "\n" for x in lines).encode())
+        write_atomic(tmp_path / name / "config.json", config_path.to_json(configs[name]).encode())
+    charts = {chart.title: chart for chart in demo_report.charts(tmp_path)}
+    first, second = charts["L_ID"].series
+    assert (first.label, list(first.steps), list(first.values)) == ("baseline", [10], [5.0])
+    assert (second.label, list(second.steps), list(second.values)) == ("SAN", [10], [4.0])
+    assert [list(series.values) for series in charts["SAN: L_Rec"].series] == [[0.2], [0.3]]
+
+
+def test_spread():
+    assert demo_report.spread(10, 2) == [2, 7]
+    assert demo_report.spread(3, 5) == [0, 1, 2]
+    assert demo_report.spread(1000, 3) == [166, 500, 833]
+
+
+@pytest.mark.parametrize(("result", "code"), [(True, None), (False, "rank-1 is below 10 times chance")])
+def test_exit_status(monkeypatch, tmp_path, result, code):
+    monkeypatch.setattr(demo, "run", lambda output: result)
+    if code is None:
+        demo.main([f"--output={tmp_path}"])
+    else:
+        with pytest.raises(SystemExit, match=code):
+            demo.main([f"--output={tmp_path}"])
+
+
+def test_failure_says_how_to_go_on(monkeypatch, tmp_path):
+    def fail(output):
+        raise train.RunError("config differs")
+
+    monkeypatch.setattr(demo, "run", fail)
+    with pytest.raises(SystemExit, match="config differs\nThe same command goes on from there; remove"):
+        demo.main([f"--output={tmp_path}"])
+
+
+def test_facts_name_machine_commit_and_seed():
+    facts = dict(demo.facts(demo.Sizes()))
+    assert "cores" in facts["processor"]
+    assert facts["seed"].startswith("0 ")
+    assert len(facts["commit"].split()[0]) == 40 or facts["commit"] == "not a git checkout"

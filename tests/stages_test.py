@@ -1,0 +1,125 @@
+"""Stages do only what is missing, and `:smoke` gets the data it needs: what is called, with what."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import config_path, stages, train
+from render.manifest import write_atomic
+from san_jax.data import sampler
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Replaces the programs by notes of their calls."""
+    notes = []
+
+    def render(config, *, output_dir, data_dir, num_workers):
+        notes.append(("render", config.recipe, pathlib.Path(output_dir), data_dir))
+
+    monkeypatch.setattr(stages.pit_render, "run", render)
+    monkeypatch.setattr(stages.train, "run", lambda config, workdir: notes.append(("train", config, workdir)))
+    monkeypatch.setattr(
+        stages.pseudo_texture,
+        "run_dataset",
+        lambda workdir, dataset, data_dir: notes.append(("textures", workdir, dataset, data_dir)),
+    )
+    return notes
+
+
+def complete_run(config, workdir):
+    """A run's folder as training leaves it: config and an (empty) last checkpoint."""
+    write_atomic(workdir / "config.json", config_path.to_json(config).encode())
+    (workdir / "checkpoints" / str(config.num_steps)).mkdir(parents=True)
+
+
+def test_a_complete_run_is_left_alone(calls, tmp_path):
+    config = config_path.load("baseline.py:smoke")
+    complete_run(config, tmp_path)
+    stages.ensure_run(config, tmp_path)
+    free = config_path.load("baseline.py:smoke,log_every=3")  # changes nothing that is computed
+    stages.ensure_run(free, tmp_path)
+    assert calls == []
+
+
+@pytest.mark.parametrize("variant", ["baseline.py:smoke,seed=5", "baseline.py:smoke,num_steps=9"])
+def test_another_run_goes_to_the_program(calls, tmp_path, variant):
+    """Which refuses it, or goes on; a complete run is never taken for another one."""
+    complete_run(config_path.load("baseline.py:smoke"), tmp_path)
+    config = config_path.load(variant)
+    stages.ensure_run(config, tmp_path)
+    assert calls == [("train", config, tmp_path)]
+
+
+def test_another_config_is_refused_by_training(tmp_path):
+    complete_run(config_path.load("baseline.py:smoke"), tmp_path)
+    with pytest.raises(train.RunError, match="seed: 0 there, 5 here"):
+        stages.ensure_run(config_path.load("baseline.py:smoke,seed=5"), tmp_path)
+
+
+def test_an_interrupted_run_goes_on(calls, tmp_path):
+    config = config_path.load("baseline.py:smoke")
+    write_atomic(tmp_path / "config.json", config_path.to_json(config).encode())
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    stages.ensure_run(config, tmp_path)
+    assert calls == [("train", config, tmp_path)]
+
+
+def test_smoke_of_generator_and_baseline(calls):
+    stages.prepare_smoke(config_path.load("san_pg.py:smoke,data_dir=d"))
+    stages.prepare_smoke(config_path.load("baseline.py:smoke,data_dir=d"))
+    assert calls == [
+        ("render", "pit", pathlib.Path("d/rendered/pit"), "d"),
+        ("render", "pit_reid", pathlib.Path("d/rendered/pit_reid"), "d"),
+    ]
+
+
+def test_smoke_of_san_makes_its_own_generator(calls):
+    config = config_path.load("san.py:smoke,data_dir=d,init_from=pg,model.width=4,image_size=(96,48)")
+    stages.prepare_smoke(config)
+    assert [call[0] for call in calls] == ["render", "render", "train", "textures"]
+    _, generator, workdir = calls[2]
+    assert workdir == "pg"
+    assert generator.stage == "pg"
+    assert generator.prepare == "smoke"
+    assert generator.data_dir == "d"
+    assert generator.image_size == (96, 48)
+    assert generator.model == config.model  # so that every weight of encoder and decoder fits
+    assert calls[3] == ("textures", "pg", "pit_reid", "d")
+
+
+def test_smoke_sizes_suffice():
+    """Every :smoke config finds enough identities for its batch, and rank-10 enough gallery images."""
+    rendered = config_path.load(f"pit_reid.py:{stages.SMOKE_SIZES['pit_reid']}")
+    for name in ("baseline", "san"):
+        batch = config_path.load(f"{name}.py:smoke").batch
+        labels = [i for i in range(rendered.num_train_identities) for _ in range(rendered.images_per_identity)]
+        sampler.IdentitySampler.from_labels(
+            np.array(labels),
+            seed=0,
+            num_identities=batch.num_identities,
+            images_per_identity=batch.images_per_identity,
+        )
+    per_identity = rendered.images_per_identity - rendered.queries_per_identity
+    assert rendered.num_test_identities * per_identity + rendered.num_distractors >= 10
+
+
+def test_smoke_data_only_for_what_can_be_rendered(calls):
+    with pytest.raises(stages.StageError, match="renders pit_reid, but the config asks for 'market1501'"):
+        stages.prepare_smoke(config_path.load("baseline.py:smoke,dataset=market1501"))
+    with pytest.raises(stages.StageError, match="needs init_from"):
+        stages.prepare_smoke(config_path.load("san.py:smoke,init_from="))
+    assert [call for call in calls if call[0] == "train"] == []
+
+
+def test_several_processes_make_no_data(calls, monkeypatch):
+    monkeypatch.setattr(stages.jax, "process_count", lambda: 2)
+    stages.prepare_smoke(config_path.load("baseline.py:smoke"))
+    assert calls == []
+
+
+def test_render_folder(calls):
+    folder = stages.ensure_rendered(ConfigDict({"recipe": "pit"}), "d")
+    assert folder == pathlib.Path("d/rendered/pit")
