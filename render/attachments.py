@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from render import drape
 from render.surface import BODY, Surface, smoothstep
@@ -123,7 +123,7 @@ def build(
         centre_y: The axis of that hull.
         rectangles: Where they lie in the texture: "skirt_front", "skirt_back", "hair", "tail".
     """
-    tree = cKDTree(reference[surface.part == BODY])
+    tree = KDTree(reference[surface.part == BODY])
 
     def attach(points: np.ndarray, part: Part, joints: tuple[str, ...], weights: np.ndarray) -> Attachment:
         points = points.reshape(-1, 3)

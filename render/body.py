@@ -103,17 +103,23 @@ class Atlas:
 
     Attributes:
         size: Height and width in samples: `TEXTURE_SIZE * SUPERSAMPLING`.
-        covered: Flat indices int64 [N] of the samples inside an island.
-        fill: Index into the N covered samples, int64 [size * size]: the nearest island sample.
+        covered: Flat indices int64 [N] of the samples inside an island, region by region (`surface.REGIONS`).
+        fill: Index into the N covered samples, int32 [size * size]: the nearest island sample.
         surface: Attributes of the N covered samples.
-        noise: Smooth random fields float16 [bands fields N], about unit variance.
+        starts: First sample of every region and the end of the last, int64 [R + 1].
+        noise: Smooth random fields float32 [bands fields N], about unit variance.
     """
 
     size: int
     covered: np.ndarray
     fill: np.ndarray
     surface: Surface
+    starts: np.ndarray
     noise: np.ndarray
+
+    def span(self, first: str, last: str) -> slice:
+        """The samples of a run of regions, both ends included."""
+        return slice(int(self.starts[surface.REGIONS.index(first)]), int(self.starts[surface.REGIONS.index(last) + 1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,24 +144,24 @@ class Body:
     """Everything about the figure that does not depend on a person. Made by `load_body`.
 
     Attributes:
-        model: The body-models body.
+        model: The body-models body, an `ANNY`.
         joint_index: Joint name -> index.
         part: Faces and UV of body and eyes.
         attachments: Meshes worn on it by name: "skirt", "hair_long", "hair_medium", "bun", "ponytail".
         reference: The reference body.
         surface: Attributes of the body's vertices.
-        neighbours: Row-normalised adjacency of the vertices [V V].
+        neighbours: Row-normalised adjacency of the vertices, sparse [V V].
         hull_index: For `drape.body_hull`.
         atlas: The texture's texels.
     """
 
-    model: ANNY
+    model: Any
     joint_index: dict[str, int]
     part: Part
     attachments: dict[str, Attachment]
     reference: RestBody
     surface: Surface
-    neighbours: sparse.csr_matrix
+    neighbours: Any
     hull_index: HullIndex
     atlas: Atlas
 
@@ -164,7 +170,7 @@ class Body:
         return _rest(self.model, shape)
 
 
-def _rest(model: ANNY, shape: BodyShape) -> RestBody:
+def _rest(model: Any, shape: BodyShape) -> RestBody:
     identity: Any = model.prepare_identity(np.asarray([list(vars(shape).values())], np.float32))
     frames = identity["rest_skeleton_transforms"][0]
     return RestBody(
@@ -199,12 +205,7 @@ def load_body() -> Body:
     hull = drape.body_hull(hull_index, reference.vertices, AXIS_Y)
     worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, _RECTANGLES)
 
-    num_vertices = len(reference.vertices)
     edges = np.concatenate([part.triangles[:, [0, 1]], part.triangles[:, [1, 2]], part.triangles[:, [2, 0]]])
-    edges = np.concatenate([edges, edges[:, ::-1]])
-    graph = sparse.csr_matrix((np.ones(len(edges), np.float32), edges.T), (num_vertices, num_vertices))
-    graph.data[:] = 1.0
-    degree = np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1.0)
     return Body(
         model=model,
         joint_index={name: index for index, name in enumerate(model.joint_names)},
@@ -212,10 +213,17 @@ def load_body() -> Body:
         attachments=worn,
         reference=reference,
         surface=on_vertices,
-        neighbours=(sparse.diags(1.0 / degree).astype(np.float32) @ graph).tocsr(),
+        neighbours=_adjacency(edges, len(reference.vertices)),
         hull_index=hull_index,
         atlas=_load_or_bake(anny, part, on_vertices, worn, reference.joints),
     )
+
+
+def _adjacency(edges: np.ndarray, num_vertices: int) -> sparse.csr_array:
+    """Row-normalised adjacency float32 [V V] of undirected edges int [E 2]."""
+    both = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
+    degree = np.bincount(both[:, 0], minlength=num_vertices)
+    return sparse.csr_array((1.0 / degree[both[:, 0]].astype(np.float32), both.T), (num_vertices, num_vertices))
 
 
 def _groups(skin_weights: np.ndarray, joint_names: list[str]) -> np.ndarray:
@@ -226,7 +234,7 @@ def _groups(skin_weights: np.ndarray, joint_names: list[str]) -> np.ndarray:
     return np.stack([1.0 - sum(columns), *columns], axis=1).clip(0.0, 1.0)
 
 
-def _body_part(mesh: makehuman.BaseMesh, model: ANNY) -> tuple[Part, np.ndarray]:
+def _body_part(mesh: makehuman.BaseMesh, model: Any) -> tuple[Part, np.ndarray]:
     """Faces of body and eyes in body-models' vertices, and the part int [V] that each vertex belongs to."""
     model_quads = np.concatenate([mesh.quads[group] for group in _MODEL_GROUPS])
     index = np.full(len(mesh.vertices), -1)
@@ -279,13 +287,14 @@ def _load_or_bake(
         np.savez(buffer, **store)  # pyright: ignore[reportArgumentType]
         write_atomic(path, buffer.getvalue())
     size = TEXTURE_SIZE * SUPERSAMPLING
-    number = np.full(size * size, -1)
+    number = np.full(size * size, -1, np.int32)
     number[store["covered"]] = np.arange(len(store["covered"]))
     return Atlas(
         size=size,
         covered=store["covered"],
         fill=number[store["nearest"]],
         surface=Surface(**{field.name: store[field.name] for field in dataclasses.fields(Surface)}),
+        starts=store["starts"],
         noise=store["noise"],
     )
 
@@ -316,8 +325,12 @@ def _bake(
     texels = image[covered]
     normals = texels[:, 3:6] / np.maximum(np.linalg.norm(texels[:, 3:6], axis=1, keepdims=True), 1e-9)
     on_texels = surface.describe(texels[:, :3], normals, texels[:, 6:-1], np.rint(texels[:, -1]), joints)
+    region = surface.region_of(on_texels)
+    order = np.argsort(region, kind="stable")
+    on_texels = on_texels.take(order)
     store = {field.name: getattr(on_texels, field.name) for field in dataclasses.fields(Surface)}
-    store["covered"] = np.flatnonzero(covered)
+    store["covered"] = np.flatnonzero(covered)[order]
+    store["starts"] = np.searchsorted(region[order], np.arange(len(surface.REGIONS) + 1))
     store["nearest"] = uv_bake.nearest_covered(covered).ravel()
     store["noise"] = uv_bake.noise_fields(on_texels.position)
     return store

@@ -1,6 +1,6 @@
 """Where garments lie on the body, and how thick they are.
 
-`coverage` runs on texels (paint) and on vertices (thickness) alike, on the surface attributes of the reference body.
+The `cover_*` functions run on texels (paint) and on vertices (thickness) alike, on the attributes of the reference body.
 `dress` displaces a body's rest vertices, so that clothes move with the skinning.
 """
 
@@ -12,7 +12,7 @@ from render import drape
 from render.appearance import Appearance
 from render.attachments import SKIRT_BOTTOM, SKIRT_COLUMNS, SKIRT_ROWS, SKIRT_TOP, skirt_angles, skirt_weights
 from render.body import AXIS_Y, Body, RestBody
-from render.surface import BODY, HAIR, LEG_JOINTS, SKIRT, Surface, limb_coordinates, smoothstep
+from render.surface import BODY, HAIR, LEG_JOINTS, Surface, limb_coordinates, smoothstep
 
 # Landmarks of the reference body, metres (Z up, the crotch at 0, soles at -0.818).
 WAIST = 0.165
@@ -35,25 +35,6 @@ _TOP_THICKNESS = {
 _COLLARED = ("polo", "shirt", "jacket", "coat")
 
 
-@dataclasses.dataclass(frozen=True)
-class Coverage:
-    """How far each garment covers each point, float32 [N] in [0, 1].
-
-    Attributes:
-        top, bottom, shoe, sock, hair: The garments on the body, and the hair on the scalp.
-        skirt: 1 on the skirt mesh.
-        neck_rim: Signed height in metres of the point over the top's neckline (negative: under the garment).
-    """
-
-    top: np.ndarray
-    bottom: np.ndarray
-    shoe: np.ndarray
-    sock: np.ndarray
-    hair: np.ndarray
-    skirt: np.ndarray
-    neck_rim: np.ndarray
-
-
 def neck_rim(appearance: Appearance, surface: Surface) -> np.ndarray:
     """Height float32 [N] of the points over the neckline of the top, in metres."""
     x, y, z = surface.position.T
@@ -70,70 +51,72 @@ def neck_rim(appearance: Appearance, surface: Surface) -> np.ndarray:
     return z - rim
 
 
-def coverage(appearance: Appearance, surface: Surface, softness: float) -> Coverage:
-    """Coverage by every garment; edges are `softness` metres wide."""
-    a, s = appearance, surface
-    x, y, z = s.position.T
-    on_body = (s.part == BODY).astype(np.float32)
-    soft = softness
-    limb_soft = softness / 0.28  # limb coordinates: one unit is about 0.28 m (arm) to 0.42 m (leg)
-    leg_weight = s.group("upper_leg", "lower_leg", "foot")
-    arm_side = s.is_arm > 0.5
+# Each of the following returns how far a garment covers every point, float32 [N] in [0, 1]; edges are `soft` metres wide
+# to either side. Limb coordinates have units of about 0.28 m (arms) and 0.42 m (legs).
 
-    rim = neck_rim(a, s)
+
+def cover_top(appearance: Appearance, surface: Surface, soft: float, rim: np.ndarray | None = None) -> np.ndarray:
+    """Shirt, jacket, dress...; `rim` is `neck_rim`, where the caller has it."""
+    a, s = appearance, surface
+    x, _, z = s.position.T
+    rim = neck_rim(a, s) if rim is None else rim
     trunk = smoothstep(-rim, -soft, soft) * smoothstep(z - a.hem, -soft, soft)
-    trunk = trunk * (1.0 - (leg_weight > 0.3) * (np.abs(x) < 0.06) * (z < 0.03))  # not between the legs
+    trunk *= 1.0 - (s.group("upper_leg") > 0.3) * (np.abs(x) < 0.06) * (z < 0.03)  # not between the legs
     if a.top in ("tank", "dress") and a.sleeve < 0:
         # Armholes: only straps go over the shoulders.
         armhole = 0.105 + 0.05 * smoothstep(0.5 - z, 0.0, 0.12)
-        trunk = trunk * (1.0 - smoothstep(np.abs(x), armhole - soft, armhole + soft) * smoothstep(z, 0.40, 0.44))
-    sleeve = smoothstep(a.sleeve - s.arm, -limb_soft, limb_soft)
-    top = np.where(arm_side, sleeve * (a.sleeve > 0), trunk) * on_body * (s.group("head") < 0.6)
-
-    leg_soft = softness / 0.42
-    below_waist = smoothstep(WAIST - z, -soft, soft)
-    bottom = below_waist * smoothstep(a.leg - s.leg, -leg_soft, leg_soft) * (~arm_side)
-    bottom = bottom * (s.group("hand", "lower_arm") < 0.3) * on_body
-    if a.bottom == "skirt":
-        bottom = below_waist * smoothstep(0.25 - s.leg, -leg_soft, leg_soft) * (~arm_side) * on_body
-
-    leg_point = (leg_weight > 0.5) * on_body
-    shoe_top = {"sneaker": -0.722, "shoe": -0.735, "boot": -0.60}[a.shoe]
-    shoe = smoothstep(shoe_top + 0.25 * (y + 0.01) * (a.shoe != "boot") - z, -soft, soft) * leg_point
-    if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
-        shoe = shoe * (1.0 - bottom)
-    else:
-        bottom = bottom * (1.0 - shoe)
-    sock = leg_point if a.tights else smoothstep(s.leg - 1.72, -leg_soft, leg_soft) * leg_point
+        trunk *= 1.0 - smoothstep(np.abs(x), armhole - soft, armhole + soft) * smoothstep(z, 0.40, 0.44)
     if a.tucked:
-        top = top * (1.0 - smoothstep(WAIST - 0.005 - z, -soft, soft) * (~arm_side))
-
-    return Coverage(
-        top=top.astype(np.float32),
-        bottom=bottom.astype(np.float32),
-        shoe=shoe.astype(np.float32),
-        sock=sock.astype(np.float32),
-        hair=_hair(a, s, soft).astype(np.float32),
-        skirt=(s.part == SKIRT).astype(np.float32),
-        neck_rim=rim.astype(np.float32),
-    )
+        trunk *= 1.0 - smoothstep(WAIST - 0.005 - z, -soft, soft)
+    sleeve = smoothstep(a.sleeve - s.arm, -soft / 0.28, soft / 0.28) * (a.sleeve > 0)
+    on_body = (s.part == BODY) & (s.group("head") < 0.6)
+    return (np.where(s.is_arm > 0.5, sleeve, trunk) * on_body).astype(np.float32)
 
 
-def _hair(appearance: Appearance, surface: Surface, softness: float) -> np.ndarray:
-    x, y, z = surface.position.T
+def cover_bottom(appearance: Appearance, surface: Surface, soft: float) -> np.ndarray:
+    """Trousers, shorts...; under a skirt its waistband. Trousers hang over shoes."""
+    a, s = appearance, surface
+    end = 0.25 if a.bottom == "skirt" else a.leg
+    share = smoothstep(WAIST - s.position[:, 2], -soft, soft) * smoothstep(end - s.leg, -soft / 0.42, soft / 0.42)
+    return (share * (s.is_arm < 0.5) * (s.group("hand", "lower_arm") < 0.3) * (s.part == BODY)).astype(np.float32)
+
+
+def cover_shoe(appearance: Appearance, surface: Surface, soft: float) -> np.ndarray:
+    """Shoes; a trouser leg may still hang over them."""
+    a, s = appearance, surface
+    _, y, z = s.position.T
+    top = {"sneaker": -0.722, "shoe": -0.735, "boot": -0.60}[a.shoe]
+    slant = 0.0 if a.shoe == "boot" else 0.25 * (y + 0.01)
+    return (smoothstep(top + slant - z, -soft, soft) * _on_leg(s)).astype(np.float32)
+
+
+def cover_sock(appearance: Appearance, surface: Surface, soft: float) -> np.ndarray:
+    """Socks, or tights."""
+    start = -1.0 if appearance.tights else 1.72
+    return (smoothstep(surface.leg - start, -soft / 0.42, soft / 0.42) * _on_leg(surface)).astype(np.float32)
+
+
+def _on_leg(surface: Surface) -> np.ndarray:
+    return (surface.group("upper_leg", "lower_leg", "foot") > 0.5) & (surface.part == BODY)
+
+
+def cover_hair(appearance: Appearance, surface: Surface, soft: float) -> np.ndarray:
+    """Hair on the scalp, and all of a hair mesh."""
+    s = surface
+    x, y, z = s.position.T
     if appearance.hair_style == "bald":
-        return (surface.part == HAIR).astype(np.float32)
-    angle = np.abs(np.arctan2(x, -(y - HEAD_CENTRE_Y)))  # 0 at the face, pi at the nape
+        return (s.part == HAIR).astype(np.float32)
+    angle = np.abs(np.arctan2(x, HEAD_CENTRE_Y - y))  # 0 at the face, pi at the nape
     turns = np.array([0.0, 0.45, 0.8, 1.05, 1.35, 1.6, 1.95, 2.4, np.pi])
     if appearance.hair_style in ("cropped", "short"):
         line = np.array([0.068, 0.066, 0.055, 0.03, 0.0, -0.01, -0.035, -0.075, -0.085])
     else:
         line = np.array([0.064, 0.06, 0.045, 0.015, -0.02, -0.045, -0.075, -0.095, -0.10])
     line[:4] += appearance.hairline
-    height = z - EYE_LEVEL - np.interp(angle, turns, line)
-    scalp = smoothstep(height, -softness, softness) * (surface.group("head", "neck") > 0.5) * (surface.part == BODY)
+    height = z - EYE_LEVEL - np.interp(angle, turns, line).astype(np.float32)
+    scalp = smoothstep(height, -soft, soft) * (s.group("head", "neck") > 0.5) * (s.part == BODY)
     ear = (np.abs(x) > 0.078) & (np.abs(y - HEAD_CENTRE_Y + 0.005) < 0.042) & (z < EYE_LEVEL + 0.03)
-    return np.where(surface.part == HAIR, 1.0, scalp * (1.0 - ear))
+    return np.where(s.part == HAIR, 1.0, scalp * ~ear).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,13 +141,21 @@ def skirt_span(appearance: Appearance) -> tuple[float, float]:
     if appearance.top == "coat":
         top = appearance.hem + 0.03
         return top, top - 0.8 * appearance.skirt_length
-    return SKIRT_TOP, SKIRT_TOP - (SKIRT_TOP - SKIRT_BOTTOM) * appearance.skirt_length
+    bottom = SKIRT_TOP - (SKIRT_TOP - SKIRT_BOTTOM) * appearance.skirt_length
+    if appearance.tucked or appearance.top == "dress":
+        return SKIRT_TOP, bottom
+    return min(SKIRT_TOP, appearance.hem + 0.04), bottom
 
 
 def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     """Puts cloth, hair and shoes on a body shape in its rest pose."""
     a, s = appearance, body.surface
-    cover = coverage(a, s, softness=0.010)
+    rim = neck_rim(a, s)
+    top = cover_top(a, s, 0.010, rim)
+    bottom = cover_bottom(a, s, 0.010)
+    shoe = cover_shoe(a, s, 0.010)
+    if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
+        shoe = shoe * (1.0 - bottom)
     x, y, z = s.position.T
     on_body = s.part == BODY
     on_trunk = on_body & (s.is_arm < 0.5)
@@ -183,11 +174,15 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     elif a.bottom == "shorts":
         least = np.maximum(0.082 + 0.018 * a.leg_width - tube, 0.012 * a.leg_width)
         tube = tube + smoothstep(along, 0.15, 0.55) * least
-    leg_share = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.8) * cover.bottom
+    leg_group = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.8)
+    leg_share = leg_group * bottom
     vertices += (leg_share * (tube - radius) / radius)[:, None] * offset
+    hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
+    if a.has_skirt:
+        # Legs swing freely inside a skirt: from the hem upwards they are made thinner than they are.
+        vertices -= (0.16 * leg_group * smoothstep(z - skirt_span(a)[1], -0.04, 0.05))[:, None] * offset
 
     # Trunk: the top falls from chest and belly, the bottom lies on the hips.
-    hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
     slope = {"tank": 0.5, "dress": 0.75, "tee": 0.5, "polo": 0.45, "shirt": 0.45}.get(a.top, 0.3) * (1.6 - a.fit)
     cloth = drape.let_down(hull, 0.44, max(slope, 0.05)) + thickness
     reference = s.position[:, :2] - [0.0, AXIS_Y]
@@ -201,37 +196,37 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
         [target * np.sin(angle), AXIS_Y - target * np.cos(angle), _height(z, rest, body.reference)], axis=1
     )
     between_legs = smoothstep(-s.normal[:, 0] * np.sign(x), 0.3, 0.7) * (z < 0.03)
-    fall = cover.top * on_trunk * smoothstep(0.50 - z, 0.0, 0.10) * (1.0 - between_legs)
+    fall = top * on_trunk * smoothstep(0.50 - z, 0.0, 0.10) * (1.0 - between_legs)
     vertices += fall[:, None] * (hanging - vertices)
 
     # Everything else stands off along the normal.
-    stand_off = cover.top * (1.0 - fall) * thickness
+    stand_off = top * (1.0 - fall) * thickness
     sleeve_end = smoothstep(s.arm - a.sleeve, -0.5, 0.0) * (s.is_arm > 0.5)
-    stand_off += cover.top * sleeve_end * (0.012 if a.sleeve < 1.5 else 0.003) * a.fit
+    stand_off += top * sleeve_end * (0.012 if a.sleeve < 1.5 else 0.003) * a.fit
     if a.top == "hoodie":
         bunch = np.exp(-(((z - 0.60) / 0.035) ** 2)) * smoothstep(y, -0.05, 0.03) * (np.abs(x) < 0.14)
         stand_off += 0.035 * bunch * on_trunk
     elif a.top in _COLLARED:
-        stand_off += 0.005 * cover.top * smoothstep(cover.neck_rim, -0.045, -0.03) * on_trunk
-    waist_share = (1.0 - leg_share) * cover.bottom * on_trunk
+        stand_off += 0.005 * top * smoothstep(rim, -0.045, -0.03) * on_trunk
+    waist_share = (1.0 - leg_share) * bottom * on_trunk
     stand_off = np.maximum(stand_off, waist_share * (1.0 - fall) * max(ease, 0.004))
     hair_depth = {"cropped": 0.003, "short": 0.012, "medium": 0.012, "long": 0.010, "bun": 0.008, "ponytail": 0.008}
     crown = smoothstep(z, EYE_LEVEL - 0.02, EYE_LEVEL + 0.09)
-    stand_off += cover.hair * hair_depth.get(a.hair_style, 0.0) * (0.35 + 0.65 * crown)
-    stand_off += cover.shoe * 0.006
+    stand_off += cover_hair(a, s, 0.010) * hair_depth.get(a.hair_style, 0.0) * (0.35 + 0.65 * crown)
+    stand_off += shoe * 0.006
     vertices += s.normal * (stand_off * on_body)[:, None]
-    drape_share = (np.maximum(cover.top * on_trunk, waist_share * 0.5) * (1.0 - fall)).astype(np.float32)
+    drape_share = (np.maximum(top * on_trunk, waist_share * 0.5) * (1.0 - fall)).astype(np.float32)
     vertices = _smooth(body, vertices, drape_share, iterations=4)
-    _shoes(body, cover.shoe, rest, vertices)
+    _shoes(body, shoe, rest, vertices)
 
     hidden = np.zeros(len(vertices), bool)
     worn: dict[str, np.ndarray] = {}
     weights = None
     if a.has_skirt:
-        top, bottom = skirt_span(a)
-        hidden = on_trunk & (z < top - 0.06) & (z > bottom + 0.11)
+        upper, lower = skirt_span(a)
+        hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
         skirt = _skirt(a, rest, body.reference, hull, thickness)
-        heights = np.linspace(top, bottom, SKIRT_ROWS).repeat(SKIRT_COLUMNS)
+        heights = np.linspace(upper, lower, SKIRT_ROWS).repeat(SKIRT_COLUMNS)
         weights = skirt_weights(np.stack([skirt[:, 0], skirt[:, 1], heights], axis=1))
         worn["skirt"] = skirt.astype(np.float32)
     hair = {"long": "hair_long", "medium": "hair_medium", "bun": "bun", "ponytail": "ponytail"}.get(a.hair_style)
@@ -303,11 +298,11 @@ def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray,
     top, bottom = skirt_span(a)
     outside = a.tucked or a.top == "dress"
     ease = thickness + 0.006 if outside else thickness - 0.004 if a.top == "coat" else 0.003
-    cloth = drape.let_down(hull, top if outside else 0.0, 0.0 if a.skirt_flare > 0.3 else 0.12)
+    cloth = drape.let_down(hull, min(top, 0.12), 0.0 if a.skirt_flare > 0.3 else 0.12)
     angle, height = np.meshgrid(skirt_angles(), np.linspace(top, bottom, SKIRT_ROWS))
     fraction = (top - height) / (top - bottom)
     pleats = 0.006 * a.skirt_flare * np.sin(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
-    flare = (0.02 + 0.13 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
+    flare = (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
     radius = drape.sample(cloth, angle, height) + ease + flare + pleats
     z = _height(height, rest, reference)
     return np.stack([radius * np.sin(angle), AXIS_Y - radius * np.cos(angle), z], axis=-1).reshape(-1, 3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import trimesh
+from trimesh.visual import TextureVisuals
 
 from render import garments, poses
 from render.appearance import Appearance
@@ -35,7 +36,7 @@ def build_person(body: Body, appearance: Appearance, shape: BodyShape, pose: Pos
     hips = (rest.joints["upperleg01.L"] + rest.joints["upperleg01.R"]) / 2
     ground = vertices[body.surface.group("foot") > 0.5, 2].min()
     origin = np.array([0.0, hips[1], ground], np.float32)
-    visible = ~dressed.hidden[body.part.triangles].all(axis=1)
+    visible = np.flatnonzero(~dressed.hidden[body.part.triangles].all(axis=1))
     meshes = [_mesh("body", vertices - origin, body.part, visible)]
     for name, points in worn.items():
         meshes.append(_mesh(name, points - origin, body.attachments[name].part, slice(None)))
@@ -48,7 +49,7 @@ def _mesh(name: str, vertices: np.ndarray, part: Part, visible: np.ndarray | sli
         vertices=vertices[part.vertex_map],
         faces=part.faces[visible],
         vertex_normals=normals[part.vertex_map],
-        visual=trimesh.visual.TextureVisuals(uv=part.uv),
+        visual=TextureVisuals(uv=part.uv),
         process=False,
     )
     mesh.metadata["part"] = name
@@ -76,7 +77,7 @@ def _pose(body: Body, rest: RestBody, dressed: Dressed, pose: Pose) -> tuple[np.
     worn = {}
     for name, points in dressed.worn.items():
         attachment = body.attachments[name]
-        weights = dressed.skirt_weights if name == "skirt" else attachment.weights
+        weights = attachment.weights if dressed.skirt_weights is None or name != "skirt" else dressed.skirt_weights
         moves = transforms[[body.joint_index[joint] for joint in attachment.joints], :3]
         blended = np.einsum("nk,krc->nrc", weights, moves)
         worn[name] = np.einsum("nrc,nc->nr", blended[:, :, :3], points) + blended[:, :, 3]

@@ -71,7 +71,10 @@ class Pose:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Pose":
         """The inverse of `to_json`."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        converted: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**converted)
 
 
 def frontal_pose() -> Pose:

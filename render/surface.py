@@ -26,6 +26,9 @@ GROUP_NAMES = ("head", *GROUPS)
 # Meshes that share the texture.
 BODY, EYE, SKIRT, HAIR = range(4)
 
+# Regions of the figure, in the order in which the atlas keeps its texels: what one garment covers is one run of them.
+REGIONS = ("foot", "leg", "hip", "trunk", "arm", "neck", "face", "scalp", "hair", "skirt", "eye")
+
 ARM_JOINTS = ("upperarm01", "lowerarm01", "wrist")
 LEG_JOINTS = ("upperleg01", "lowerleg01", "foot")
 
@@ -61,7 +64,7 @@ class Surface:
         """Summed membership float32 [N] in the named groups."""
         return sum(self.groups[:, GROUP_NAMES.index(name)] for name in names)  # pyright: ignore[reportReturnType]
 
-    def take(self, index: np.ndarray) -> "Surface":
+    def take(self, index: np.ndarray | slice) -> "Surface":
         """The attributes of some points only."""
         return Surface(**{field.name: getattr(self, field.name)[index] for field in dataclasses.fields(self)})
 
@@ -139,6 +142,26 @@ def describe(
         around=around.astype(np.float32),
         is_arm=is_arm.astype(np.float32),
     )
+
+
+def region_of(surface: Surface) -> np.ndarray:
+    """Index int64 [N] into `REGIONS`."""
+    _, y, z = surface.position.T
+    head = surface.group("head", "neck") > 0.5
+    conditions = {
+        "hair": surface.part == HAIR,
+        "skirt": surface.part == SKIRT,
+        "eye": surface.part == EYE,
+        "face": head & (y < -0.055) & (z > 0.655) & (z < 0.875),
+        "scalp": head & (z > 0.69),
+        "neck": head,
+        "arm": surface.is_arm > 0.5,
+        "trunk": (surface.group("trunk", "shoulder") > 0.3) & (z > 0.2),
+        "hip": z > -0.12,
+        "foot": surface.leg > 1.3,
+        "leg": np.ones(len(z), bool),
+    }
+    return np.select(list(conditions.values()), [REGIONS.index(name) for name in conditions])
 
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def rasterize_uv(uv: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndar
 
 def nearest_covered(covered: np.ndarray) -> np.ndarray:
     """For every texel the flat index [size size] of the nearest covered one (itself where covered)."""
-    rows, columns = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    _, (rows, columns) = ndimage.distance_transform_edt(~covered, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     return rows * covered.shape[1] + columns
 
 
@@ -64,16 +64,16 @@ NOISE_BANDS: dict[str, tuple[float, float, float]] = {
     "down": (62.0, 62.0, 11.0),
     "across": (16.0, 16.0, 70.0),
 }
-NOISE_FIELDS = 10
+NOISE_FIELDS = 6
 
 
 def noise_fields(position: np.ndarray) -> np.ndarray:
-    """Fixed smooth random fields over space float16 [bands `NOISE_FIELDS` N], about unit variance, from points [N 3].
+    """Fixed smooth random fields over space float32 [bands `NOISE_FIELDS` N], about unit variance, from points [N 3].
 
     Being functions of the position they have no UV seams. The painter mixes the fields of a band with random weights:
     a new sample of the same noise for a few multiplications.
     """
-    fields = np.zeros((len(NOISE_BANDS), NOISE_FIELDS, len(position)), np.float16)
+    fields = np.zeros((len(NOISE_BANDS), NOISE_FIELDS, len(position)), np.float32)
     rng = np.random.default_rng(20)
     for band, frequency in enumerate(NOISE_BANDS.values()):
         for field in range(NOISE_FIELDS):
