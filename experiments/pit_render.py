@@ -13,7 +13,7 @@ what is missing and ends with the same bytes: `records/` marks the pairs that ar
 With `--shard=i/n` only the i-th of n parts is drawn (i from 0), for several machines on one file system; the one that
 completes the folder also writes `manifest.jsonl`. With `--data_dir` a complete folder becomes a TFDS dataset there.
 
-About 7 pairs a second and core with software OpenGL: `pit` takes about 12 minutes on 2 cores.
+About 12 pictures a second and core with software OpenGL: `pit`, two pictures a pair, takes about 13 minutes on 2 cores.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 
     python -m experiments.pit_render --config=pit_reid.py --output_dir=DIR --data_dir=DIR
 
-About 25 minutes on 2 cores, 400 MB. Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100`.
+About 15 minutes on 2 cores, 350 MB. Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100`.
 """
 
 from ml_collections import ConfigDict
