@@ -75,7 +75,9 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         model = restore.build_model(config, num_classes, seed=config.seed, **model_args)
         return train_state.create(model, optimizer)[1]
 
-    state = jax.jit(init, out_shardings=sharding.replicated(mesh))()
+    # Runs once: on a CPU, optimizing the code of some hundred random arrays takes longer than anything before step 1.
+    quick = {"xla_backend_optimization_level": 0}
+    state = jax.jit(init, out_shardings=sharding.replicated(mesh), compiler_options=quick)()
     steps = {
         kind: train_step.make_step(
             kind,
@@ -327,6 +329,8 @@ def _stop_signals() -> Iterator[list[str]]:
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(arguments[1:])}")
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells its every move
     sharding.initialize_distributed(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     try:
         run(_CONFIG.value, _WORKDIR.value)

@@ -1,5 +1,6 @@
 """Where a run's numbers go: `metrics.jsonl`, TensorBoard events and one console line, from process 0 only."""
 
+import datetime
 import json
 import math
 import os
@@ -47,6 +48,7 @@ class MetricLogger:
 
     def __init__(self, workdir: str | os.PathLike[str], *, num_steps: int, start_step: int):
         self._num_steps = num_steps
+        self._last_step: int | None = None
         self._file: TextIO | None = None
         if jax.process_index() != 0:
             return
@@ -72,7 +74,12 @@ class MetricLogger:
         self._file.flush()
         for name, value in {**metrics, "images_per_second": images_per_second}.items():
             self._tensorboard.add_scalar(name, value, step)
-        self.print(f"step {step}/{self._num_steps}  {_console(metrics)}  {images_per_second:.1f} images/s")
+        line = f"step {step}/{self._num_steps}  {_console(metrics)}  {images_per_second:.1f} images/s"
+        if self._last_step is not None and step < self._num_steps:  # the first interval held the compilation
+            left = seconds / (step - self._last_step) * (self._num_steps - step)
+            line += f"  {datetime.timedelta(seconds=round(left))} left"
+        self.print(line)
+        self._last_step = step
 
     def print(self, text: str) -> None:
         """Prints on process 0 only."""
@@ -86,7 +93,7 @@ class MetricLogger:
             self._tensorboard.close()
 
 
-def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, float]]:
+def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, int | float]]:
     """The lines of a run's `metrics.jsonl`, in order; a last line that was cut off is left out."""
     path = pathlib.Path(workdir) / METRICS_FILE
     if not path.exists():

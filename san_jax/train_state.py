@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Int32
 
 from san_jax.models import split_model
-from san_jax.typing import Array
 
 Tree = dict[str, Any]
 """Nested dict of arrays, keyed by module and parameter names."""
@@ -25,13 +23,14 @@ class TrainState:
     """The state that a train step takes and gives.
 
     Attributes:
-        step: Number of train steps done, reID and PIT steps alike. The step's random numbers come from it.
+        step: Number of train steps done, reID and PIT steps alike, an int32 scalar. The step's random numbers come from
+            it. (Not annotated as such: transformations put placeholders in an array's place.)
         params: float32 parameters.
         batch_stats: Running mean and variance of every batch normalisation, float32.
         opt_state: The optimizer's.
     """
 
-    step: Int32[Array, ""]
+    step: Any
     params: Tree
     batch_stats: Tree
     opt_state: Any

@@ -160,7 +160,7 @@ def make_step(
             batch_stats=batch_stats,
             opt_state=opt_state,
         )
-        return new_state, {"loss": loss, **parts, "gradient_norm": optax.global_norm(gradients)}
+        return new_state, {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradients)}
 
     step.__name__ = f"{kind}_step"  # the name in profiles and compilation logs
     return jax.jit(step, donate_argnums=0)

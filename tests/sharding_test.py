@@ -1,0 +1,44 @@
+"""san_jax/sharding.py on 8 CPU devices."""
+
+import jax
+import numpy as np
+import pytest
+
+from san_jax import sharding
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_batches_are_split_and_states_are_not(num_devices):
+    mesh = sharding.make_mesh(jax.devices()[:num_devices])
+    assert mesh.axis_names == ("data",)
+    batch = {"image": np.arange(16 * 3, dtype=np.uint8).reshape(16, 3), "label": np.arange(16, dtype=np.int32)}
+    placed = sharding.shard_batch(batch, mesh)
+    for name, array in batch.items():
+        np.testing.assert_array_equal(placed[name], array)
+        assert placed[name].dtype == array.dtype
+        assert len(placed[name].addressable_shards) == num_devices
+        assert placed[name].addressable_shards[0].data.shape[0] == 16 // num_devices
+    state = jax.device_put(np.ones(3), sharding.replicated(mesh))
+    assert {shard.data.shape for shard in state.addressable_shards} == {(3,)}
+
+
+def test_mesh_takes_all_devices():
+    assert sharding.make_mesh().size == 8
+
+
+def test_batch_that_cannot_be_split():
+    mesh = sharding.make_mesh()
+    sharding.check_batch_size("batch.pit_size", 64, mesh)
+    with pytest.raises(ValueError, match=r"batch.pit_size: 12 images cannot be split evenly over 8 devices"):
+        sharding.check_batch_size("batch.pit_size", 12, mesh)
+
+
+def test_process_id_out_of_range():
+    sharding.initialize_distributed("", 1, 0)  # a single process: nothing to join
+    with pytest.raises(ValueError, match=r"process_id must lie in 0..1"):
+        sharding.initialize_distributed("localhost:1", 2, 2)
+
+
+def test_flags_of_one_process():
+    assert sharding.on_any_process(True) is True
+    assert sharding.on_any_process(False) is False

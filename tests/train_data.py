@@ -1,0 +1,59 @@
+"""Small data for the tests of training: noise images in the real datasets' formats."""
+
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+import datasets
+from render import manifest
+
+
+def _write_noise(path: pathlib.Path, size: tuple[int, int], seed: int) -> None:
+    """A file of coarse colour noise: every image differs from every other."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[0] // 32, size[1] // 32, 3), np.uint8)
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    image.save(buffer, "PNG" if path.suffix == ".png" else "JPEG")
+    manifest.write_atomic(path, buffer.getvalue())
+
+
+def build_all(folder: pathlib.Path, *, num_pairs: int = 20, num_ids: int = 6, per_id: int = 3) -> pathlib.Path:
+    """Builds `pit`, `pit_reid` and `pit_reid_textured`, whose textures are noise as well.
+
+    Returns:
+        The data_dir.
+    """
+    data_dir = folder / "data"
+    for recipe in ("pit", "pit_reid"):
+        source = folder / recipe
+        records = []
+        for index in range(num_pairs if recipe == "pit" else (num_ids + 1) * per_id):
+            person = index // per_id if recipe == "pit_reid" else -1
+            split = "train" if recipe == "pit" or person < num_ids else "query" if index % per_id == 0 else "gallery"
+            record = manifest.Record(
+                index=index,
+                name=f"{index:04d}",
+                image=f"images/{index:04d}.jpg",
+                texture=f"textures/{index:04d}.png",
+                frontal=f"frontals/{index:04d}.jpg" if recipe == "pit" else None,
+                texture_id=index,
+                split=split,
+                person_id=person,
+                camera_id=index % per_id if recipe == "pit_reid" else -1,
+                choices={},
+            )
+            records.append(record)
+            _write_noise(source / record.image, (256, 128), seed=index)
+            _write_noise(source / record.texture, (256, 256), seed=1000 + index)
+            if record.frontal is not None:
+                _write_noise(source / record.frontal, (256, 128), seed=2000 + index)
+        manifest.write_header(source, manifest.Header(recipe, 0, len(records), {}))
+        manifest.write_records(source, records)
+        datasets.build_dataset(recipe, data_dir=data_dir, manual_dir=source)
+    textures = folder / "regressed"  # named by the examples: images/0000.jpg -> images/0000.png
+    for index in range(num_ids * per_id):
+        _write_noise(textures / f"images/{index:04d}.png", (256, 256), seed=1000 + index)
+    datasets.build_textured("pit_reid", data_dir=data_dir, texture_dir=textures, metadata={"model": "noise"})
+    return data_dir
