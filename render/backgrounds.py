@@ -151,7 +151,7 @@ def make_scene(kind: str, seed: int, site: CameraSite) -> Scene:
         kind=kind,
         half_width=half_width,
         walkway=walkway,
-        border=dataclasses.replace(walkway, variant=walkway.variant) if indoors else _sample_cover(rng, borders),
+        border=walkway if indoors else _sample_cover(rng, borders),
         curb=_color(rng.uniform(0.5, 0.8) * np.ones(3)) if not indoors and rng.uniform() < 0.6 else None,
         lines=_sample_lines(rng, kind, half_width, end),
         walls=tuple(walls),

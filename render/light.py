@@ -92,7 +92,7 @@ def sample_light(rng: np.random.Generator, *, kind: str | None = None, azimuth: 
     The levels are set so that a surface in the open gets about 1 on its bright side: a photographer's exposure.
     """
     if kind is None:
-        kind = str(rng.choice(KINDS, p=[0.34, 0.24, 0.24, 0.12, 0.06]))
+        kind = str(rng.choice(KINDS, p=[0.44, 0.22, 0.2, 0.08, 0.06]))
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of light {kind!r}; expected one of {', '.join(KINDS)}.")
     sun_level, sky_level, size, warmth, blueness = {
