@@ -1,6 +1,7 @@
 """L_Rec: L1 distance between the regressed and the target texture (section 3.2, "SA-Dec")."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 
@@ -16,4 +17,6 @@ def reconstruction_loss(
     Returns:
       float32 scalar; its gradient is 0 where both are equal.
     """
-    return jnp.mean(jnp.abs(textures.astype(jnp.float32) - targets.astype(jnp.float32)))
+    difference = textures.astype(jnp.float32) - targets.astype(jnp.float32)
+    # |x| = x sign(x): unlike jnp.abs this has gradient 0 at 0, as PyTorch's L1 loss.
+    return jnp.mean(difference * lax.stop_gradient(jnp.sign(difference)))

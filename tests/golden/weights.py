@@ -1,0 +1,32 @@
+"""Random weights by name, the same in the PyTorch scripts and in the JAX tests, so that no file has to hold them.
+
+NumPy guarantees the stream of the legacy RandomState for ever (NEP 19), of its newer generators it does not.
+"""
+
+import zlib
+
+import numpy as np
+
+
+def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 array for a parameter or running statistic with a dotted name as in the JAX model.
+
+    "kernel" (height, width, in, out): normal, scaled for ReLU; "scale" and "var": uniform in 0.5..1.5; "bias" and
+    "mean": normal with deviation 0.1. None of them what a fresh model has.
+    """
+    stream = np.random.RandomState(zlib.crc32(name.encode()))
+    kind = name.rsplit(".", 1)[-1]
+    if kind == "kernel":
+        values = stream.normal(size=shape) * np.sqrt(2.0 / np.prod(shape[:-1]))
+    elif kind in ("scale", "var"):
+        values = stream.uniform(0.5, 1.5, size=shape)
+    elif kind in ("bias", "mean"):
+        values = 0.1 * stream.normal(size=shape)
+    else:
+        raise ValueError(f"No rule for the name {name!r}: it must end in kernel, scale, bias, mean or var.")
+    return values.astype(np.float32)
+
+
+def inputs(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 normal numbers for an input with a name."""
+    return np.random.RandomState(zlib.crc32(name.encode())).normal(size=shape).astype(np.float32)
