@@ -103,9 +103,10 @@ def _augment_image(
 
 
 def _normalize(pixels: Float[Array, "*batch height width 3"]) -> Float[Array, "*batch height width 3"]:
-    mean = jnp.broadcast_to(255.0 * jnp.asarray(IMAGENET_MEAN, jnp.float32), pixels.shape)
-    std = jnp.broadcast_to(255.0 * jnp.asarray(IMAGENET_STD, jnp.float32), pixels.shape)
-    return (pixels - mean) / std
+    # Times the reciprocal: XLA turns a division into that when it compiles, which would make jit differ by a rounding.
+    mean = 255.0 * jnp.asarray(IMAGENET_MEAN, jnp.float32)
+    scale = 1.0 / (255.0 * jnp.asarray(IMAGENET_STD, jnp.float32))
+    return (pixels - jnp.broadcast_to(mean, pixels.shape)) * jnp.broadcast_to(scale, pixels.shape)
 
 
 def _crop_matrix(

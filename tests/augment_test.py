@@ -1,0 +1,218 @@
+"""Augmentation: exact where it is deterministic, against Pillow's resampling, and by its statistics."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from san_jax.data.augment import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AugmentSettings,
+    augment_reid,
+    normalize_images,
+    normalize_textures,
+)
+
+NOTHING = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
+HEIGHT, WIDTH = 64, 32
+
+
+def random_images(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.RandomState(count).randint(0, 256, (count, height, width, 3)).astype(np.uint8)
+
+
+@functools.cache
+def compiled(settings: AugmentSettings):
+    return jax.jit(lambda key, images: augment_reid(key, images, settings=settings))
+
+
+def augment(images: np.ndarray, settings: AugmentSettings, seed: int = 0) -> np.ndarray:
+    return np.asarray(compiled(settings)(jax.random.key(seed), jnp.asarray(images)))
+
+
+def to_pixels(normalised: np.ndarray) -> np.ndarray:
+    """Back to 0..255."""
+    return (normalised * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN)) * 255.0
+
+
+def expected_normalised(images: np.ndarray) -> np.ndarray:
+    return (images / 255.0 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+
+
+def test_images_are_normalised_by_imagenet():
+    images = random_images(2)
+    found = normalize_images(jnp.asarray(images))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected_normalised(images), atol=1e-6)
+
+
+def test_textures_fill_minus_one_to_one():
+    found = normalize_textures(jnp.asarray(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3)))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found[0, 0, 0], [-1.0, -0.6, 1.0], atol=1e-6)
+
+
+def test_nothing_but_normalisation_at_probability_zero():
+    images = random_images(3)
+    np.testing.assert_array_equal(augment(images, NOTHING), normalize_images(jnp.asarray(images)))
+
+
+def test_flip_mirrors_left_and_right():
+    images = random_images(3)
+    flipped = augment(images, dataclasses.replace(NOTHING, flip_probability=1.0))
+    np.testing.assert_array_equal(flipped, normalize_images(jnp.asarray(images[:, :, ::-1])))
+
+
+def test_each_image_is_flipped_by_its_own_coin():
+    images = random_images(200, 8, 6)
+    normalised = np.asarray(normalize_images(jnp.asarray(images)))
+    found = augment(images, dataclasses.replace(NOTHING, flip_probability=0.3))
+    flipped = np.all(found == normalised[:, :, ::-1], axis=(1, 2, 3))
+    kept = np.all(found == normalised, axis=(1, 2, 3))
+    np.testing.assert_array_equal(flipped, ~kept)
+    assert abs(flipped.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 200)
+
+
+def test_translation_is_a_crop_of_the_enlarged_image():
+    """Pillow enlarges with the same bilinear filter, rounding to whole levels after each of its two passes."""
+    images = random_images(24)
+    found = to_pixels(augment(images, dataclasses.replace(NOTHING, translate_probability=1.0)))
+    tall, wide = round(1.125 * HEIGHT), round(1.125 * WIDTH)
+    offsets = set()
+    for image, crop in zip(images, found, strict=True):
+        enlarged = np.asarray(Image.fromarray(image).resize((wide, tall), Image.Resampling.BILINEAR), np.float64)
+        matches = [
+            (top, left)
+            for top in range(tall - HEIGHT + 1)
+            for left in range(wide - WIDTH + 1)
+            if np.abs(enlarged[top : top + HEIGHT, left : left + WIDTH] - crop).max() < 1.6
+        ]
+        assert len(matches) == 1
+        offsets.add(matches[0])
+    assert len({top for top, _ in offsets}) > 3  # of 9
+    assert len({left for _, left in offsets}) > 2  # of 5
+
+
+def test_all_offsets_are_equally_frequent():
+    """A horizontal ramp in one channel and a vertical one in another show where the window lies."""
+    rows, columns = np.meshgrid(np.arange(32), np.arange(16), indexing="ij")
+    image = np.stack([7 * rows, 14 * columns, 0 * rows], axis=-1).astype(np.uint8)
+    count = 900
+    settings = dataclasses.replace(NOTHING, translate_probability=1.0)
+    found = to_pixels(augment(np.broadcast_to(image, (count, 32, 16, 3)), settings))
+    # Away from the border pixel i shows (i + offset + 1/2) / 1.125 - 1/2.
+    top = (found[:, 16, 8, 0] / 7 + 0.5) * 1.125 - 0.5 - 16
+    left = (found[:, 16, 8, 1] / 14 + 0.5) * 1.125 - 0.5 - 8
+    for offsets, largest in ((top, 4), (left, 2)):
+        np.testing.assert_allclose(offsets, np.round(offsets), atol=1e-3)
+        counts = np.bincount(np.round(offsets).astype(int), minlength=largest + 1)
+        assert len(counts) == largest + 1
+        expected = count / (largest + 1)
+        assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+    assert abs(np.corrcoef(top, left)[0, 1]) < 5 / np.sqrt(count)
+
+
+def erased_rectangles(count: int, **changes) -> tuple[np.ndarray, np.ndarray]:
+    """Heights and widths of what was erased from `count` images of 256 x 128; checks that it is a filled rectangle."""
+    settings = dataclasses.replace(NOTHING, erase_probability=1.0, erase_fill=(5.0, 6.0, 7.0), **changes)
+    images = np.full((count, 256, 128, 3), 128, np.uint8)
+    found = augment(images, settings)
+    erased = np.all(found == np.array([5.0, 6.0, 7.0], np.float32), axis=-1)
+    np.testing.assert_allclose(to_pixels(found[~erased]), 128.0, atol=1e-3)
+    heights = np.any(erased, axis=2).sum(axis=1)
+    widths = np.any(erased, axis=1).sum(axis=1)
+    np.testing.assert_array_equal(erased.sum(axis=(1, 2)), heights * widths)
+    return heights, widths
+
+
+def test_erased_rectangles_have_the_recipe_s_sizes():
+    heights, widths = erased_rectangles(300)
+    area, aspect = heights * widths / (256 * 128), heights / widths
+    # Sides are rounded to whole pixels: half a pixel of the smallest side, about 14.
+    assert area.min() > 0.02 * 0.9
+    assert area.max() < 0.4 * 1.05
+    assert aspect.min() > 0.3 * 0.95
+    assert aspect.max() < 1.05 / 0.3
+    # What fits is kept, so the two are not exactly uniform; compare with a slow loop of the same definition.
+    stream = np.random.RandomState(0)
+    slow_area, slow_aspect = [], []
+    while len(slow_area) < 20000:
+        a, r = stream.uniform(0.02, 0.4) * 256 * 128, stream.uniform(0.3, 1 / 0.3)
+        height, width = round(np.sqrt(a * r)), round(np.sqrt(a / r))
+        if height < 256 and width < 128:
+            slow_area.append(height * width / (256 * 128))
+            slow_aspect.append(height / width)
+    for found, slow in ((area, slow_area), (aspect, slow_aspect)):
+        assert abs(found.mean() - np.mean(slow)) < 5 * np.std(slow) / np.sqrt(len(found))
+        assert abs(np.median(found) - np.median(slow)) < 7 * np.std(slow) / np.sqrt(len(found))
+
+
+def test_erasing_covers_the_image_evenly_in_position():
+    """Tops and lefts are uniform over all places where the rectangle fits: both borders are reached."""
+    settings = dataclasses.replace(
+        NOTHING, erase_probability=1.0, erase_area=(0.25, 0.25), erase_aspect=(1.0, 1.0), erase_fill=(9.0, 9.0, 9.0)
+    )
+    found = augment(np.zeros((600, 8, 8, 3), np.uint8), settings)  # 4 x 4 in 8 x 8: 5 places each way
+    erased = np.all(found == 9.0, axis=-1)
+    for axis in (1, 2):
+        first = np.argmax(np.any(erased, axis=3 - axis), axis=1)
+        counts = np.bincount(first, minlength=5)
+        assert len(counts) == 5
+        assert np.abs(counts - 120).max() < 5 * np.sqrt(120)
+
+
+def test_erased_pixels_are_the_imagenet_mean_by_default():
+    images = random_images(4)
+    found = augment(images, dataclasses.replace(NOTHING, erase_probability=1.0))
+    erased = np.all(found == 0.0, axis=-1)
+    assert np.all(erased.sum(axis=(1, 2)) >= 0.9 * 0.02 * HEIGHT * WIDTH)
+    kept = np.asarray(normalize_images(jnp.asarray(images)))
+    np.testing.assert_array_equal(found[~erased], kept[~erased])
+
+
+def test_rectangles_that_never_fit_erase_nothing():
+    settings = dataclasses.replace(NOTHING, erase_probability=1.0, erase_area=(1.0, 1.0), erase_aspect=(2.0, 2.0))
+    images = random_images(3)
+    np.testing.assert_array_equal(augment(images, settings), normalize_images(jnp.asarray(images)))
+
+
+def test_augmentation_depends_on_key_and_position_only():
+    """Image i's augmentation is that of key i, whatever the other images are; another key gives another."""
+    images = random_images(6)
+    settings = AugmentSettings()
+    first = augment(images, settings, seed=1)
+    np.testing.assert_array_equal(first, augment(images, settings, seed=1))
+    changed = images.copy()
+    changed[3:] = 0
+    np.testing.assert_array_equal(first[:3], augment(changed, settings, seed=1)[:3])
+    assert not np.array_equal(first, augment(images, settings, seed=2))
+    assert first.dtype == np.float32
+    assert np.isfinite(first).all()
+
+
+def test_one_in_two_of_everything_by_default():
+    """The released recipe: about an eighth of the images stays as it is."""
+    images = random_images(400, 16, 8)
+    kept = np.all(
+        augment(images, AugmentSettings()) == np.asarray(normalize_images(jnp.asarray(images))), axis=(1, 2, 3)
+    )
+    assert abs(kept.mean() - 1 / 8) < 5 * np.sqrt(1 / 8 * 7 / 8 / 400)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flip_probability": 1.5}, "flip_probability must lie in 0..1, found 1.5"),
+        ({"enlargement": 0.9}, "enlargement must be at least 1"),
+        ({"erase_area": (0.5, 0.4)}, "erase_area must be"),
+        ({"erase_aspect": (0.0, 1.0)}, "erase_aspect must be"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        AugmentSettings(**changes)
