@@ -31,8 +31,8 @@ SUPERSAMPLING = 2
 _SOCKETS = {"left_socket": (0.0, 0.53, 0.08, 0.65), "right_socket": (0.08, 0.53, 0.158, 0.65)}
 # Where eyes and attachments go in the room that is left.
 _RECTANGLES: dict[str, attachments.Rectangle] = {
-    "skirt_front": (0.006, 0.215, 0.096, 0.302),
-    "skirt_back": (0.006, 0.525, 0.096, 0.300),
+    "skirt_front": (0.006, 0.252, 0.096, 0.278),
+    "skirt_back": (0.006, 0.540, 0.096, 0.278),
     "hair": (0.606, 0.006, 0.266, 0.092),
     "tail": (0.882, 0.006, 0.110, 0.092),
     "helper-l-eye": (0.010, 0.010, 0.085, 0.085),

@@ -57,23 +57,42 @@ def _mesh(name: str, vertices: np.ndarray, part: Part, visible: np.ndarray | sli
     return mesh
 
 
+def pose_transforms(body: Body, rest: RestBody, pose: Pose, clearance: float) -> np.ndarray:
+    """Skinning transforms float32 [J 4 4] of a pose: rest position to posed position, for every joint.
+
+    Args:
+        body: From `load_body`.
+        rest: The body shape.
+        pose: The pose.
+        clearance: As in `poses.joint_rotations`.
+    """
+    packed = _pack(body, rest, pose, clearance)
+    return body.model.prepare_pose(*packed, identity=rest.identity)["skinning_transforms"][0]
+
+
+def _pack(body: Body, rest: RestBody, pose: Pose, clearance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """body_pose, head_pose and hand_pose of body-models: rotation matrices [1 N 3 3]."""
+    rotations = np.tile(np.eye(3, dtype=np.float32), (len(body.joint_index), 1, 1))
+    for name, rotation in poses.joint_rotations(pose, rest.joints, clearance).items():
+        # From the axes of the rest pose to those of the bone.
+        axes = rest.joint_frames[body.joint_index[name], :3, :3]
+        rotations[body.joint_index[name]] = axes.T @ rotation @ axes
+    # The joints' order: root, then body and hand in turns, then the head.
+    body_pose = np.concatenate([rotations[1:55], rotations[74:81], rotations[100:103]])
+    hand_pose = np.concatenate([rotations[55:74], rotations[81:100]])
+    return body_pose[None], rotations[None, 103:], hand_pose[None]
+
+
 def _pose(body: Body, rest: RestBody, dressed: Dressed, pose: Pose) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Linear blend skinning of body [V 3] and attachments."""
     s = body.surface
     hips = (s.group("trunk", "upper_leg") > 0.5) & (np.abs(s.position[:, 2]) < 0.14)
-    half_width = float(np.abs(dressed.vertices[hips, 0]).max())
-    rotations = np.tile(np.eye(3, dtype=np.float32), (len(body.joint_index), 1, 1))
-    for name, rotation in poses.joint_rotations(pose, rest.joints, half_width + 0.045).items():
-        # From the axes of the rest pose to those of the bone.
-        axes = rest.joint_frames[body.joint_index[name], :3, :3]
-        rotations[body.joint_index[name]] = axes.T @ rotation @ axes
-    # The order of body-models: root, then body and hand joints in turns, then the head.
-    body_pose = np.concatenate([rotations[1:55], rotations[74:81], rotations[100:103]])[None]
-    hand_pose = np.concatenate([rotations[55:74], rotations[81:100]])[None]
-    head_pose = rotations[103:][None]
+    widest = np.abs(dressed.vertices[hips, 0]).max()
+    clearance = float(widest) + 0.072  # half a hand with curled fingers
+    packed = _pack(body, rest, pose, clearance)
     identity = {**rest.identity, "rest_vertices": dressed.vertices[None]}
-    vertices = body.model.forward_vertices(body_pose, head_pose, hand_pose, identity=identity)[0]
-    transforms = body.model.prepare_pose(body_pose, head_pose, hand_pose, identity=identity)["skinning_transforms"][0]
+    vertices = body.model.forward_vertices(*packed, identity=identity)[0]
+    transforms = body.model.prepare_pose(*packed, identity=identity)["skinning_transforms"][0]
     worn = {}
     for name, points in dressed.worn.items():
         attachment = body.attachments[name]

@@ -123,9 +123,10 @@ def describe(
     speed = np.hypot(_TRUNK_HALF_WIDTH * np.cos(table), _TRUNK_HALF_DEPTH * np.sin(table))
     arc = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(table))])
     trunk_around = np.sign(angle) * np.interp(np.abs(angle), table, arc)
-    # Over the shoulders cloth runs straight from front to back.
-    shoulder = smoothstep(position[:, 2], 0.46, 0.56)
-    trunk_around = trunk_around + shoulder * (position[:, 0] - trunk_around)
+    # Towards the shoulders the pieces of cloth run straight up, front and back.
+    across = np.abs(position[:, 0])
+    straight = side * np.where(position[:, 1] > _TRUNK_CENTRE_Y + 0.03, arc[-1] - across, across)
+    trunk_around = trunk_around + smoothstep(position[:, 2], 0.42, 0.54) * (straight - trunk_around)
     arm_offset, leg_offset = position - arm_axis, position - leg_axis
     arm_up = arm_offset[:, 2] * np.sqrt(0.5) + side * arm_offset[:, 0] * np.sqrt(0.5)
     arm_around = _ARM_RADIUS * np.arctan2(arm_up, -arm_offset[:, 1])
