@@ -46,7 +46,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.loss = ConfigDict()
     config.loss.identification = 0.5
     config.loss.triplet = 1.5
-    config.loss.label_smoothing = 0.1
+    config.loss.label_smoothing = 0.0  # the released code: 0.1
     config.loss.triplet_margin = 0.3
 
     config.augment = ConfigDict()

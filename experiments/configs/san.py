@@ -7,9 +7,9 @@ setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, from ImageNet 
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
 
 `san.py:dataset=pit_reid` takes another benchmark; it is read as `<dataset>_textured`. What the paper leaves open follows
-the released code: batch 16 x 4, AMSGrad with L2, 20 epochs of warm-up and 300 with the rate halved every 40, label
-smoothing 0.1, shift, flip and erasing. An epoch of Market-1501 is 47 reID steps (751 identities / 16) and as many PIT
-steps; scale `optimizer.steps_per_epoch` and `num_steps` with the benchmark.
+the released code: batch 16 x 4, AMSGrad with L2, 20 epochs of warm-up and 300 with the rate halved every 40, shift,
+flip and erasing; L_ID is the paper's plain cross entropy. An epoch of Market-1501 is 47 reID steps (751 identities / 16)
+and as many PIT steps; scale `optimizer.steps_per_epoch` and `num_steps` with the benchmark.
 
 The paper's ablation: SAN-basic is `turns=('reid',)` with `loss.triplet_reid=0.0`, SAN w/ L_TR is `turns=('reid',)`,
 SAN w/ syn. data is `loss.triplet_reid=0.0`. `loss.triplet_reid_channels=mean` has L_TR at the released code's scale.
@@ -58,7 +58,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.loss.triplet = 1.5
     config.loss.reconstruction = 1.0
     config.loss.triplet_reid = 1.0
-    config.loss.label_smoothing = 0.1
+    config.loss.label_smoothing = 0.0  # the released code: 0.1
     config.loss.triplet_margin = 0.3
     config.loss.triplet_reid_margin = 0.3
     config.loss.triplet_reid_channels = "sum"  # the paper's equation 1; or "mean"
