@@ -139,7 +139,7 @@ class Dressed:
 def skirt_span(appearance: Appearance) -> tuple[float, float]:
     """Upper and lower edge of the skirt on the reference body, metres."""
     if appearance.top == "coat":
-        top = appearance.hem + 0.03
+        top = appearance.hem + 0.08
         return top, top - 0.8 * appearance.skirt_length
     bottom = SKIRT_TOP - (SKIRT_TOP - SKIRT_BOTTOM) * appearance.skirt_length
     if appearance.tucked or appearance.top == "dress":
@@ -296,8 +296,8 @@ def _height(height: np.ndarray, rest: RestBody, reference: RestBody) -> np.ndarr
 def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray, thickness: float) -> np.ndarray:
     """Vertices [N 3] of the skirt on a body shape: it hangs from the widest place above."""
     top, bottom = skirt_span(a)
-    outside = a.tucked or a.top == "dress"
-    ease = thickness + 0.006 if outside else thickness - 0.004 if a.top == "coat" else 0.003
+    outside = a.tucked or a.top in ("dress", "coat")  # of the top
+    ease = thickness + 0.006 if outside else 0.003
     cloth = drape.let_down(hull, min(top, 0.12), 0.0 if a.skirt_flare > 0.3 else 0.12)
     angle, height = np.meshgrid(skirt_angles(), np.linspace(top, bottom, SKIRT_ROWS))
     fraction = (top - height) / (top - bottom)
