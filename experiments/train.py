@@ -61,36 +61,46 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     if config.prepare == "smoke":
         from experiments import stages  # it runs this program
 
-        stages.prepare_smoke(config)
+        with _explain("prepare"):
+            stages.prepare_smoke(config)
 
+    with contextlib.ExitStack() as stack:
+        _train(config, workdir, turns, stack)
+
+
+def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: contextlib.ExitStack) -> None:
+    """Data, model, state, loop; what has to be closed at the end, however it comes, is put on the stack."""
     mesh = sharding.make_mesh()
-    streams, num_classes = _open_data(config, turns, mesh)
-
-    schedule, optimizer = build_optimizer(config)
+    with _explain("data"):
+        streams, num_classes = _open_data(config, turns, mesh)
+    for stream in streams.values():
+        stack.callback(stream.close)
+    with _explain("optimizer"):
+        schedule, optimizer = build_optimizer(config)
+    with _explain("loss"):
+        settings = train_step.LossSettings(**config.loss)
+    with _explain("augment"):
+        groups = {"reid": "augment", "pit": "pit_augment"}
+        augment = {kind: AugmentSettings(**config[groups[kind]]) for kind in streams}
     model_args: dict[str, Any] = {"decoder": config.stage != "baseline"}
-    skeleton = jax.eval_shape(lambda: restore.build_model(config, num_classes, seed=config.seed, **model_args))
+    with _explain("model"):
+        skeleton = jax.eval_shape(lambda: restore.build_model(config, num_classes, seed=config.seed, **model_args))
     graphdef, _ = train_state.create(skeleton, optax.identity())
 
     def init() -> TrainState:
         model = restore.build_model(config, num_classes, seed=config.seed, **model_args)
         return train_state.create(model, optimizer)[1]
 
-    # Runs once: on a CPU, optimizing the code of some hundred random arrays takes longer than anything before step 1.
-    quick = {"xla_backend_optimization_level": 0}
-    state = jax.jit(init, out_shardings=sharding.replicated(mesh), compiler_options=quick)()
+    state = sharding.init_replicated(init, mesh)
     steps = {
         kind: train_step.make_step(
-            kind,
-            graphdef,
-            optimizer,
-            settings=train_step.LossSettings(**config.loss),
-            augment=AugmentSettings(**(config.augment if kind == "reid" else config.pit_augment)),
-            seed=config.seed,
+            kind, graphdef, optimizer, settings=settings, augment=augment[kind], seed=config.seed
         )
         for kind in streams
     }
 
     checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=config.keep_checkpoints)
+    stack.callback(checkpoints.close)
     restored = checkpoints.restore(state)
     if restored is not None:
         state, iterator_states = restored
@@ -99,6 +109,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     first_step = int(state.step)
 
     logger = metric_logger.MetricLogger(workdir, num_steps=config.num_steps, start_step=first_step)
+    stack.callback(logger.close)
     logger.print(_describe(skeleton, mesh, turns))
     if restored is not None:
         logger.print(f"goes on from step {first_step} of {workdir}")
@@ -107,41 +118,37 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
 
     pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
     last_time = time.monotonic()
-    with _stop_signals() as stop, contextlib.ExitStack() as stack:
-        stack.callback(logger.close)
-        stack.callback(checkpoints.close)
-        for stream in streams.values():
-            stack.callback(stream.close)
-        for done in range(first_step + 1, config.num_steps + 1):
-            kind = turns[(done - 1) % len(turns)]
-            batch = sharding.shard_batch(next(streams[kind]), mesh)
-            with jax.transfer_guard("disallow"):
-                state, metrics = steps[kind](state, batch)
-            pending.append((done, kind, metrics))
-            if len(pending) > MAX_STEPS_IN_FLIGHT:
-                jax.block_until_ready(pending[-1 - MAX_STEPS_IN_FLIGHT][2])
+    stop = stack.enter_context(_stop_signals())
+    for done in range(first_step + 1, config.num_steps + 1):
+        kind = turns[(done - 1) % len(turns)]
+        batch = sharding.shard_batch(next(streams[kind]), mesh)
+        with jax.transfer_guard("disallow"):
+            state, metrics = steps[kind](state, batch)
+        pending.append((done, kind, metrics))
+        if len(pending) > MAX_STEPS_IN_FLIGHT:
+            jax.block_until_ready(pending[-1 - MAX_STEPS_IN_FLIGHT][2])
 
-            report = done % config.log_every == 0 or done == config.num_steps
-            save = done % config.checkpoint_every == 0 or done == config.num_steps
-            # Processes that train together must agree to stop, which costs a wait: they ask when they report.
-            stopping = bool(stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(stop))
-            if report or save or stopping:
-                means = _collect(pending, checkpoints)
-                now = time.monotonic()
-                num_images = sum(_batch_size(config, kind) for _, kind, _ in pending)
-                means["learning_rate"] = float(np.asarray(schedule(done - 1)))
-                logger.write(done, means, seconds=now - last_time, num_images=num_images)
-                pending, last_time = [], now
-            if save or stopping:
-                # Before the next batch is taken: the iterators stand at what the next step needs.
-                checkpoints.save(done, state, {kind: stream.get_state() for kind, stream in streams.items()})
-            if stopping and done < config.num_steps:
-                checkpoints.close()
-                raise SystemExit(
-                    f"{stop[0] if stop else 'Another process'}: stopped at step {done} of {config.num_steps}, saved in "
-                    f"{checkpoints.directory}. Run the same command again to go on."
-                )
-        logger.print(f"finished {config.num_steps} steps: {workdir}")
+        report = done % config.log_every == 0 or done == config.num_steps
+        save = done % config.checkpoint_every == 0 or done == config.num_steps
+        # Processes that train together must agree to stop, which costs a wait: they ask when they report.
+        stopping = bool(stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(stop))
+        if report or save or stopping:
+            means = _collect(pending, checkpoints)
+            now = time.monotonic()
+            num_images = sum(_batch_size(config, kind) for _, kind, _ in pending)
+            means["learning_rate"] = float(np.asarray(schedule(done - 1)))
+            logger.write(done, means, seconds=now - last_time, num_images=num_images)
+            pending, last_time = [], now
+        if save or stopping:
+            # Before the next batch is taken: the iterators stand at what the next step needs.
+            checkpoints.save(done, state, {kind: stream.get_state() for kind, stream in streams.items()})
+        if stopping and done < config.num_steps:
+            checkpoints.close()
+            raise SystemExit(
+                f"{stop[0] if stop else 'Another process'}: stopped at step {done} of {config.num_steps}, saved in "
+                f"{checkpoints.directory}. Run the same command again to go on."
+            )
+    logger.print(f"finished {config.num_steps} steps: {workdir}")
 
 
 def build_optimizer(config: Config) -> tuple[optax.Schedule, optax.GradientTransformation]:
@@ -171,6 +178,17 @@ def build_optimizer(config: Config) -> tuple[optax.Schedule, optax.GradientTrans
     raise RunError(f"optimizer.name must be 'amsgrad' or 'adam', found {settings.name!r}.")
 
 
+@contextlib.contextmanager
+def _explain(part: str) -> Iterator[None]:
+    """Turns the ValueError of a wrong config value into a RunError that says which part of the config it is about."""
+    try:
+        yield
+    except (RunError, data_sources.reid.DatasetError):
+        raise
+    except ValueError as error:
+        raise RunError(f"{part}: {error}") from error
+
+
 def _turns(config: Config) -> tuple[str, ...]:
     """Which kind of batch each step takes, over and over."""
     if config.stage == "pg":
@@ -185,16 +203,16 @@ def _turns(config: Config) -> tuple[str, ...]:
 
 
 def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
-    """Writes `config.json`, or checks that the run that the folder holds has the same config."""
-    if (workdir / restore.CONFIG_FILE).is_file():
+    """Writes `config.json`, or refuses where the folder holds checkpoints of a run with another config."""
+    if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
         differences = config_path.differences(restore.read_config(workdir), config)
         lines = [
             f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in differences.items() if key not in FREE_KEYS
         ]
         if lines:
             raise RunError(
-                f"{workdir} holds a run with another config:\n" + "\n".join(lines) + "\n"
-                "Choose another --workdir, or give the config of that run to go on with it."
+                "\n".join([f"{workdir} holds a run with another config:", *lines])
+                + "\nChoose another --workdir, or give the config of that run to go on with it."
             )
     sharding.wait_for_all("config compared")
     if jax.process_index() == 0:
@@ -329,7 +347,7 @@ def _stop_signals() -> Iterator[list[str]]:
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(arguments[1:])}")
-    if flags.FLAGS["verbosity"].using_default_value:
+    if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells its every move
     sharding.initialize_distributed(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     try:

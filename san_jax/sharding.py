@@ -4,7 +4,7 @@ Train steps are one global-view `jax.jit`: batch normalisation, batch-hard minin
 global batch, and no collective is written by hand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,6 +50,16 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def init_replicated(function: Callable[[], Any], mesh: Mesh) -> Any:
+    """The result of a function without arguments, computed under jit and placed on every device.
+
+    It runs once: on a CPU, optimizing the code that draws some hundred random arrays takes longer than all the rest
+    before the first step, so there it is not optimized.
+    """
+    options = {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
+    return jax.jit(function, out_shardings=replicated(mesh), compiler_options=options)()
 
 
 def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
