@@ -30,14 +30,14 @@ L_TR_BLOCKS = 3  # the paper: the first three of the decoder's four blocks
 
 @dataclasses.dataclass(frozen=True)
 class LossSettings:
-    """Weights and constants of the losses; the defaults are the paper's, and the released code's label smoothing.
+    """Weights and constants of the losses; the defaults are the paper's.
 
     Attributes:
         identification: l1, weight of L_ID.
         triplet: l2, weight of L_Triplet.
         reconstruction: l3, weight of L_Rec, on a reID batch and on a PIT batch.
         triplet_reid: l4, weight of L_TR.
-        label_smoothing: Of L_ID, in [0, 1).
+        label_smoothing: Of L_ID, in [0, 1); 0.1 in the released code.
         triplet_margin: Of L_Triplet.
         triplet_reid_margin: Of L_TR.
         triplet_reid_channels: L_TR's distance summed over channels (the paper) or averaged (the released code).
@@ -47,7 +47,7 @@ class LossSettings:
     triplet: float = 1.5
     reconstruction: float = 1.0
     triplet_reid: float = 1.0
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
     triplet_margin: float = 0.3
     triplet_reid_margin: float = 0.3
     triplet_reid_channels: Literal["sum", "mean"] = "sum"

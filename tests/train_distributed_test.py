@@ -25,7 +25,7 @@ def workplace(tmp_path_factory):
 
 def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
     """Trains in two processes of one device each; gives what each printed."""
-    command = workplace.command("san", workdir, *overrides)
+    command = workplace.command("baseline", workdir, *overrides)
     flags = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
     processes = [
         subprocess.Popen(
@@ -48,8 +48,8 @@ def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
 
 def test_two_processes_agree_with_one(workplace, tmp_path):
     """reID steps, in which normalisation, mining and triplets need the rows of both."""
-    overrides = ("num_steps=4", "checkpoint_every=2", "init_from=", "turns=('reid',)")
-    workplace.train("san", tmp_path / "one", *overrides)
+    overrides = ("num_steps=4", "checkpoint_every=2", "init_from=")
+    workplace.train("baseline", tmp_path / "one", *overrides)
     outputs = run_two(workplace, tmp_path / "two", *overrides)
     assert "2 x cpu, 2 process(es)" in outputs[0]
     assert "finished 4 steps" in outputs[0]

@@ -100,6 +100,7 @@ def test_paper_weights_are_the_defaults():
     weights = (settings.identification, settings.triplet, settings.reconstruction, settings.triplet_reid)
     assert weights == (0.5, 1.5, 1.0, 1.0)
     assert (settings.triplet_margin, settings.triplet_reid_margin, settings.triplet_reid_channels) == (0.3, 0.3, "sum")
+    assert settings.label_smoothing == 0.0
 
 
 def test_pit_step_has_the_reconstruction_alone():
