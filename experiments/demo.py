@@ -35,14 +35,14 @@ NUM_STAGES = 7
 class Sizes:
     """How small the demo is. The defaults take about 15 minutes on 2 cores."""
 
-    pit_textures: int = 320
+    pit_textures: int = 250
     pit_meshes: int = 4
-    train_identities: int = 240
-    test_identities: int = 120
+    train_identities: int = 200
+    test_identities: int = 100
     images_per_identity: int = 6
-    distractors: int = 60
-    generator_steps: int = 450
-    reid_batches: int = 450
+    distractors: int = 40
+    generator_steps: int = 400
+    reid_batches: int = 360
     image_size: tuple[int, int] = (128, 64)
     width: int = 16
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
