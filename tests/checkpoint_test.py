@@ -119,7 +119,9 @@ def test_what_a_killed_save_left_is_removed(tmp_path):
     (tmp_path / "2").rename(tmp_path / "2.orbax-checkpoint-tmp")
     state, _ = restore(tmp_path, make_state())
     assert_equal(state, make_state(1))
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    save(tmp_path, [2])  # waits for the removal
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    assert_equal(restore(tmp_path, make_state())[0], make_state(2))
 
 
 @failed_read
