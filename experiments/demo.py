@@ -33,7 +33,7 @@ NUM_STAGES = 7
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How small the demo is. The defaults take about 15 minutes on 2 cores."""
+    """How small the demo is. The defaults take about 17 minutes on 2 cores."""
 
     pit_textures: int = 250
     pit_meshes: int = 4
@@ -42,7 +42,7 @@ class Sizes:
     images_per_identity: int = 6
     distractors: int = 40
     generator_steps: int = 400
-    reid_batches: int = 360
+    reid_batches: int = 450
     image_size: tuple[int, int] = (128, 64)
     width: int = 16
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
@@ -140,6 +140,9 @@ def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path)
     configs["san_pg"].num_steps = sizes.generator_steps
     configs["baseline"].num_steps = sizes.reid_batches
     configs["san"].num_steps = sizes.reid_batches * len(configs["san"].turns)  # a PIT batch after each reID batch
+    for name in ("baseline", "san"):
+        # In so few batches erasing only slows both down: the baseline reached rank-1 51 without, 7 to 12 with it.
+        configs[name].augment.erase_probability = 0.0
     # The sum over channels (the paper's equation 1) meets its margin early here and the term falls silent.
     configs["san"].loss.triplet_reid_channels = "mean"
     return configs
@@ -158,7 +161,7 @@ def fairness(sizes: Sizes) -> list[str]:
         "identity, and SAN-PG, which both start from, was trained on the same pairs.",
         "Different by chance: which crops, flips and erasings are drawn (one seed, but drawn per step).",
         "Different from the paper: everything is small (images, networks, data, steps), started from SAN-PG instead of "
-        "ImageNet, and L_TR takes the mean over channels in place of the sum of equation 1, which at this size meets "
+        "ImageNet, images are not erased at random (in so few batches that only slows both down), and L_TR takes the mean over channels in place of the sum of equation 1, which at this size meets "
         "its margin early and falls silent.",
     ]
 
