@@ -160,7 +160,7 @@ def fairness(sizes: Sizes) -> list[str]:
         f"Only SAN: L_Rec against the pseudo textures and L_TR on those batches, and after each of them a batch of "
         f"{batch} PIT pairs with L_Rec. So SAN takes twice the updates and more computation; the PIT batches carry no "
         "identity, and SAN-PG, which both start from, was trained on the same pairs.",
-        "Different by chance: which crops, flips and erasings are drawn (one seed, but drawn per step).",
+        "Different by chance: which crops and flips are drawn (one seed, but drawn per step).",
         "Different from the paper: everything is small (images, networks, data, steps), started from SAN-PG instead of "
         "ImageNet, no random erasing (in so few batches it only slows both down), and L_TR takes the mean over "
         "channels in place of the sum of equation 1, which at this size meets its margin early and falls silent.",
