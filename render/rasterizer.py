@@ -54,6 +54,7 @@ def _open() -> tuple[types.ModuleType, Any, str]:
                 if platform == "osmesa":
                     _complete_osmesa()
                 pyrender = importlib.import_module("pyrender")
+                _accept_references()
                 renderer = pyrender.OffscreenRenderer(2 * IMAGE_WIDTH, 2 * IMAGE_HEIGHT)
                 gl = importlib.import_module("OpenGL.GL")
                 name = cast(bytes, gl.glGetString(gl.GL_RENDERER)).decode()
@@ -68,6 +69,12 @@ def _open() -> tuple[types.ModuleType, Any, str]:
         + f"\nOn Debian or Ubuntu install one with\n  {install_command()}\n"
         "and check it with\n  python -m render.rasterizer"
     )
+
+
+def _accept_references() -> None:
+    """Lets PyOpenGL 3.1.0 pass `ctypes.byref(...)` on Python 3.12, which gave that type another module name."""
+    handlers = importlib.import_module("OpenGL.arrays.ctypesparameters")
+    handlers.CtypesParameterHandler().register((type(ctypes.byref(ctypes.c_int())),))
 
 
 def _complete_osmesa() -> None:
