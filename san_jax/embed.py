@@ -14,12 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Float, Float32, UInt8
 
 from san_jax.data.augment import normalize_images
 from san_jax.models import SAN
 from san_jax.models.functional import Tree, merge_model, split_model
+from san_jax.sharding import batch_sharding, replicated
 from san_jax.typing import Array
 
 Images = UInt8[Array, "count height width 3"]
@@ -128,7 +129,7 @@ def _run(
     graphdef, *state = split_model(model)
     _check_finite(state)
     if mesh is not None:
-        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+        state = jax.device_put(state, replicated(mesh))
     pending: tuple[jax.Array, np.ndarray] | None = None
     for batch in batches:
         images = np.asarray(batch["image"])
@@ -138,7 +139,7 @@ def _run(
                     f"A batch of {len(images)} images cannot be split over {mesh.size} devices: "
                     "choose a batch size that is a multiple of it."
                 )
-            images = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
+            images = jax.device_put(images, batch_sharding(mesh))
         result = function(graphdef, state, images)
         if pending is not None:
             yield np.asarray(pending[0])[pending[1]]
