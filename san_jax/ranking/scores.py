@@ -10,12 +10,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Num, Real
+from jaxtyping import Float, Int, Num, Real
 
+from san_jax.ranking.distances import distance_blocks
 from san_jax.typing import Array
-
-METRICS = ("euclidean", "cosine")
-_BLOCK_ELEMENTS = 16_000_000  # distances held at a time: 64 MB in float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,26 +31,6 @@ class RankingResult:
     mean_ap: float
     mean_inp: float
     num_valid_queries: int
-
-
-def pairwise_distances(
-    queries: Real[Array, "query dim"], gallery: Real[Array, "gallery gallery_dim"], *, metric: str = "euclidean"
-) -> Float32[np.ndarray, "query gallery"]:
-    """Distances of every query to every gallery embedding.
-
-    Args:
-        queries: Embeddings [Q D].
-        gallery: Embeddings [G D].
-        metric: "euclidean", or "cosine" for 1 - cosine similarity.
-
-    Returns:
-        float32 [Q G], >= 0.
-
-    Raises:
-        ValueError: Unknown metric, or under "cosine" an embedding of length zero.
-    """
-    (distances,) = _distance_blocks(np.asarray(queries), np.asarray(gallery), metric, block=max(len(queries), 1))
-    return distances
 
 
 def evaluate_ranking(
@@ -88,11 +66,10 @@ def evaluate_ranking(
                 f"{int(bad.sum())} of {len(embeddings)} {name} embeddings hold NaN or infinity, the first at index "
                 f"{int(bad.argmax())}. Check the checkpoint: a run that diverged gives such embeddings."
             )
-    labels = _check_labels(
+    labels = check_labels(
         queries.shape[0], gallery.shape[0], query_ids, gallery_ids, query_cameras, gallery_cameras, ranks
     )
-    block = max(1, _BLOCK_ELEMENTS // max(1, len(gallery)))
-    return _score(_distance_blocks(queries, gallery, metric, block=block), *labels, ranks)
+    return _score(distance_blocks(queries, gallery, metric=metric), *labels, ranks)
 
 
 def evaluate_distances(
@@ -114,69 +91,18 @@ def evaluate_distances(
     if bad.any():
         raise ValueError(f"{int(bad.sum())} rows of the distance matrix hold NaN, the first is row {bad.argmax()}.")
     num_query, num_gallery = distances.shape
-    labels = _check_labels(num_query, num_gallery, query_ids, gallery_ids, query_cameras, gallery_cameras, ranks)
+    labels = check_labels(num_query, num_gallery, query_ids, gallery_ids, query_cameras, gallery_cameras, ranks)
     return _score(iter([distances]), *labels, ranks)
 
 
-def chance_scores(
-    query_ids: Int[Array, " query"],
-    gallery_ids: Int[Array, " gallery"],
-    query_cameras: Int[Array, " query"],
-    gallery_cameras: Int[Array, " gallery"],
-    *,
-    ranks: Sequence[int] = (1, 5, 10),
-) -> RankingResult:
-    """The expected scores of rankings drawn at random: what a number is worth on a given query and gallery.
-
-    With n gallery images of which m are correct, drawn without replacement: a hit among the first k fails with
-    C(n - m, k) / C(n, k); E[AP] = (H_n + (m - 1) / (n - 1) (n - H_n)) / n with the harmonic number H_n; the last
-    correct match has rank r with probability C(r - 1, m - 1) / C(n, m).
-
-    Raises:
-        ValueError: A rank is outside 1..G, or no query has a correct match.
-    """
-    query_ids, gallery_ids, query_cameras, gallery_cameras = _check_labels(
-        len(query_ids), len(gallery_ids), query_ids, gallery_ids, query_cameras, gallery_cameras, ranks
-    )
-    expected: dict[tuple[int, int], tuple[list[float], float, float]] = {}
-    counts = []
-    for person, camera in zip(query_ids, query_cameras, strict=True):
-        correct = gallery_ids == person
-        dropped = int(np.count_nonzero(correct & (gallery_cameras == camera)))
-        matches = int(np.count_nonzero(correct)) - dropped
-        if matches:
-            counts.append((len(gallery_ids) - dropped, matches))
-    if not counts:
-        raise ValueError(_no_valid_query(len(query_ids)))
-    for kept, matches in set(counts):
-        drawn = np.arange(max(ranks))
-        missed = np.cumprod(np.maximum(kept - matches - drawn, 0) / np.maximum(kept - drawn, 1))
-        harmonic = float(np.sum(1 / np.arange(1, kept + 1)))
-        precision = (harmonic + (matches - 1) / max(kept - 1, 1) * (kept - harmonic)) / kept
-        last = np.arange(kept, matches - 1, -1)  # ranks that the last match can have
-        probability = matches / kept * np.concatenate([[1.0], np.cumprod((last[:-1] - matches) / (last[:-1] - 1))])
-        expected[kept, matches] = (
-            [1 - float(missed[rank - 1]) for rank in ranks],
-            precision,
-            float(matches * np.sum(probability / last)),
-        )
-    found = [expected[count] for count in counts]
-    return RankingResult(
-        cmc={int(rank): float(np.mean([cmc[i] for cmc, _, _ in found])) for i, rank in enumerate(ranks)},
-        mean_ap=float(np.mean([precision for _, precision, _ in found])),
-        mean_inp=float(np.mean([penalty for _, _, penalty in found])),
-        num_valid_queries=len(found),
-    )
-
-
-def _no_valid_query(num_query: int) -> str:
+def no_valid_query(num_query: int) -> str:
     return (
         f"None of the {num_query} queries has a gallery image of its identity from another camera; "
         "check that query and gallery share identities and that camera numbers are per image."
     )
 
 
-def _check_labels(
+def check_labels(
     num_query: int,
     num_gallery: int,
     query_ids: Array,
@@ -200,43 +126,6 @@ def _check_labels(
             f"ranks {tuple(ranks)} must be at least one number in 1..{num_gallery}, the size of the gallery."
         )
     return labels
-
-
-def _distance_blocks(
-    queries: np.ndarray, gallery: np.ndarray, metric: str, *, block: int
-) -> Iterator[Float32[np.ndarray, "block gallery"]]:
-    """Yields the distance matrix in blocks of at most `block` rows."""
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} is unknown; expected one of {', '.join(METRICS)}.")
-    if queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"query embeddings have {queries.shape[1]} dimensions, gallery embeddings {gallery.shape[1]}; "
-            "both must come from the same model."
-        )
-    queries, gallery = queries.astype(np.float32), gallery.astype(np.float32)
-    if metric == "cosine":
-        queries, gallery = _normalised(queries, "query"), _normalised(gallery, "gallery")
-    gallery_squares = np.square(gallery).sum(axis=1)
-    for start in range(0, max(len(queries), 1), block):
-        rows = queries[start : start + block]
-        products = rows @ gallery.T
-        if metric == "cosine":
-            yield np.maximum(np.float32(1) - products, np.float32(0))
-            continue
-        # |q|^2 - 2 q.g + |g|^2, in place.
-        products *= np.float32(-2)
-        products += gallery_squares
-        products += np.square(rows).sum(axis=1)[:, None]
-        np.maximum(products, 0, out=products)
-        yield np.sqrt(products, out=products)
-
-
-def _normalised(embeddings: np.ndarray, name: str) -> np.ndarray:
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    if not norms.all():
-        index = int((norms[:, 0] == 0).argmax())
-        raise ValueError(f"The {name} embedding at index {index} is zero: its cosine similarity is undefined.")
-    return embeddings / norms
 
 
 def correct_ranks(
@@ -285,7 +174,7 @@ def _score(
                 precisions.append(np.mean(np.arange(1, len(found) + 1) / found))
                 inverse_penalties.append(len(found) / found[-1])
     if not first_ranks:
-        raise ValueError(_no_valid_query(query))
+        raise ValueError(no_valid_query(query))
     return RankingResult(
         cmc={int(rank): float(np.mean(np.array(first_ranks) <= rank)) for rank in ranks},
         mean_ap=float(np.mean(precisions)),
