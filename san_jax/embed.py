@@ -5,6 +5,9 @@ baseline costs. `regress_textures` runs the decoder too; it makes the pseudo gro
 
 Everything runs in batches of one shape, so a model is compiled once. With a `mesh` (axis `data`) each batch is
 split over its devices.
+
+With `flip` an embedding is the mean of that of the image and that of its mirror image (flip-test averaging, which many
+published numbers use; the paper does not say that it does).
 """
 
 import functools
@@ -27,7 +30,7 @@ Images = UInt8[Array, "count height width 3"]
 
 
 def embed_images(
-    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
+    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None, flip: bool = False
 ) -> Float32[np.ndarray, "count dim"]:
     """Embeddings of images, by the encoder alone with its running BatchNorm statistics.
 
@@ -36,6 +39,7 @@ def embed_images(
         images: uint8 RGB [N H W 3], at the size that the model was trained on.
         batch_size: Images computed at a time; the last batch is padded to it. A multiple of the mesh's devices.
         mesh: Devices to split a batch over; None for the default device.
+        flip: Average with the embeddings of the images mirrored left to right.
 
     Returns:
         float32 [N D] on the host.
@@ -43,11 +47,11 @@ def embed_images(
     Raises:
         ValueError: No images, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
-    return embed_batches(model, _padded_batches(images, batch_size), mesh=mesh)
+    return embed_batches(model, _padded_batches(images, batch_size), mesh=mesh, flip=flip)
 
 
 def embed_batches(
-    model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None
+    model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None, flip: bool = False
 ) -> Float32[np.ndarray, "count dim"]:
     """Embeddings of a query or gallery split, in its order.
 
@@ -55,6 +59,7 @@ def embed_batches(
         model: A `SAN`, with or without a decoder.
         batches: `EvalBatch`es, all of one shape; rows where `valid` is False are dropped.
         mesh: Devices to split a batch over; None for the default device.
+        flip: Average with the embeddings of the images mirrored left to right.
 
     Returns:
         float32 [number of valid rows, D] on the host.
@@ -62,7 +67,7 @@ def embed_batches(
     Raises:
         ValueError: No batches, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
-    return np.concatenate(list(_run(_embed, model, batches, mesh)))
+    return np.concatenate(list(_run(_embed_flipped if flip else _embed, model, batches, mesh)))
 
 
 def regress_textures(
@@ -91,6 +96,13 @@ def _embed(
 ) -> Float[jax.Array, "batch dim"]:
     _, embedding = merge_model(graphdef, *state).encode(normalize_images(images))
     return embedding.astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed_flipped(
+    graphdef: Any, state: list[Tree], images: UInt8[jax.Array, "batch height width 3"]
+) -> Float[jax.Array, "batch dim"]:
+    return (_embed(graphdef, state, images) + _embed(graphdef, state, images[:, :, ::-1])) / 2
 
 
 @functools.partial(jax.jit, static_argnums=0)

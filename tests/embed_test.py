@@ -47,6 +47,27 @@ def test_devices_agree(model, images):
         embed.embed_images(model, images, batch_size=6, mesh=mesh)
 
 
+def test_flip_is_the_mean_of_image_and_mirror_image(model, images):
+    mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    plain, mirror = (embed.embed_images(model, x, batch_size=4) for x in (images, mirrored))
+    flipped = embed.embed_images(model, images, batch_size=4, flip=True)
+    assert np.abs(plain - mirror).max() > 1e-3  # the encoder does tell an image from its mirror image
+    assert flipped.dtype == np.float32
+    # One compiled function in place of two: float32 rounding of a few layers.
+    np.testing.assert_allclose(flipped, (plain + mirror) / 2, rtol=1e-4, atol=1e-5)
+    of_mirrored = embed.embed_images(model, mirrored, batch_size=4, flip=True)
+    np.testing.assert_allclose(of_mirrored, flipped, rtol=1e-4, atol=1e-5)
+    batches = [{"image": images[:4], "valid": np.ones(4, bool)}]
+    np.testing.assert_array_equal(embed.embed_batches(model, batches, flip=True), flipped[:4])
+
+
+def test_flip_on_devices(model, images):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    one = embed.embed_images(model, images, batch_size=8, flip=True)
+    four = embed.embed_images(model, images, batch_size=8, flip=True, mesh=mesh)
+    np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-5)
+
+
 def test_compiled_once(model, images):
     embed.embed_images(model, images, batch_size=4)
     compiled = embed._embed._cache_size()
