@@ -1,4 +1,7 @@
-"""Opens built datasets by name, with messages that say what to run where one is missing."""
+"""Opens built datasets by name, with messages that say what to run where one is missing.
+
+A name is that of a TFDS dataset, `builder` or `builder/config`: "msmt17", "cuhk03/labeled", "cuhk03/labeled_textured".
+"""
 
 import difflib
 import os
@@ -9,11 +12,24 @@ import tensorflow_datasets as tfds
 
 from datasets import reid
 
+BENCHMARKS = (
+    "market1501",
+    "dukemtmc_reid",
+    "cuhk03/labeled",
+    "cuhk03/detected",
+    "msmt17",
+    "partial_reid",
+    "partial_ilids",
+)
+
 # What builds a dataset; the user fills in FOLDER.
 _COMMANDS = {
     "pit": "python -m experiments.pit_render --config=pit.py --output_dir=FOLDER --data_dir={data_dir}",
     "pit_reid": "python -m experiments.pit_render --config=pit_reid.py --output_dir=FOLDER --data_dir={data_dir}",
-    "market1501": "python -m experiments.prepare --dataset=market1501 --manual_dir=FOLDER --data_dir={data_dir}",
+    **{
+        name: f"python -m experiments.prepare --dataset={name} --manual_dir=FOLDER --data_dir={{data_dir}}"
+        for name in BENCHMARKS
+    },
 }
 
 
@@ -21,8 +37,8 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
     """The split of a built dataset, as `tfds.data_source(name, split=split, data_dir=data_dir)` gives it.
 
     Args:
-        name: "pit", "pit_reid", "market1501", `<benchmark>_textured`, or any TFDS dataset under `data_dir`.
-        split: "train", "query" or "gallery".
+        name: "pit", "pit_reid", one of `BENCHMARKS`, `<benchmark>_textured`, or any TFDS dataset under `data_dir`.
+        split: "train", "val", "query" or "gallery"; "train+val" is the one after the other.
         data_dir: Where TFDS keeps datasets.
 
     Returns:
@@ -31,16 +47,52 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
     Raises:
         DatasetError: There is no such dataset or split; the message names the command that builds it.
     """
+    builder = _open(name, data_dir)
+    splits = sorted(builder.info.splits)
+    for part in split.split("+"):
+        if part not in splits:
+            nearest = _nearest(part, splits)
+            raise reid.DatasetError(f"{builder.data_dir} has the splits {', '.join(splits)}, no {part!r}.{nearest}")
+    return builder.as_data_source(split=split)
+
+
+def training_splits(name: str, data_dir: str | os.PathLike[str], *, use_val: bool) -> list[str]:
+    """The splits of a built dataset to train on: ["train"], or ["train", "val"] where `use_val` and it has a val.
+
+    Raises:
+        DatasetError: There is no such dataset.
+    """
+    has_val = "val" in _open(name, data_dir).info.splits
+    return ["train", "val"] if use_val and has_val else ["train"]
+
+
+def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the builder of a built dataset noted about it, such as `source_digest` and `partial`.
+
+    Raises:
+        DatasetError: There is no such dataset.
+    """
+    return dict(_open(name, data_dir).info.metadata or {})
+
+
+def list_built(data_dir: str | os.PathLike[str]) -> list[str]:
+    """Names of the datasets that are complete under `data_dir`, sorted."""
+    return sorted(_built(pathlib.Path(data_dir).expanduser()))
+
+
+def _open(name: str, data_dir: str | os.PathLike[str]) -> Any:
     folder = pathlib.Path(data_dir).expanduser()
-    built = {path.name: version for path in sorted(folder.glob("*")) if (version := reid.newest_version(path))}
+    built = _built(folder)
     if name not in built:
         raise reid.DatasetError(_missing(name, folder, sorted(built)))
-    builder: Any = tfds.builder_from_directory(built[name])
-    splits = sorted(builder.info.splits)
-    if split not in splits:
-        nearest = _nearest(split, splits)
-        raise reid.DatasetError(f"{built[name]} has the splits {', '.join(splits)}, no {split!r}.{nearest}")
-    return builder.as_data_source(split=split)
+    return tfds.builder_from_directory(built[name])
+
+
+def _built(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The newest version's folder of each dataset in `data_dir`: data_dir/builder/version, .../builder/config/version."""
+    folders = [*data_dir.glob("*"), *data_dir.glob("*/*")]
+    versions = {path.relative_to(data_dir).as_posix(): reid.newest_version(path) for path in sorted(folders)}
+    return {name: version for name, version in versions.items() if version}
 
 
 def _missing(name: str, data_dir: pathlib.Path, built: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Opening datasets by name, building them by command, and telling the wrong `datasets` package."""
 
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 import datasets
 from experiments import data_sources
-from tests import dataset_fixtures
+from san_jax.data import pipeline
+from tests import dataset_fixtures, train_data
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
@@ -37,6 +39,12 @@ def test_opens_a_split(data_dir: pathlib.Path):
         ("pit", "python -m experiments.pit_render --config=pit.py --output_dir=FOLDER --data_dir={data_dir}"),
         ("market1501", "python -m experiments.prepare --dataset=market1501 --manual_dir=FOLDER --data_dir={data_dir}"),
         ("pit_reid_textured", "experiments.pseudo_texture --workdir=RUN --dataset=pit_reid --data_dir={data_dir}"),
+        ("cuhk03/detected", "experiments.prepare --dataset=cuhk03/detected --manual_dir=FOLDER --data_dir={data_dir}"),
+        (
+            "cuhk03/labeled_textured",
+            "experiments.pseudo_texture --workdir=RUN --dataset=cuhk03/labeled --data_dir={data_dir}",
+        ),
+        ("cuhk03", "Did you mean 'cuhk03/labeled'?"),
         ("pit_ried", "Did you mean 'pit_reid'?"),
         ("market1051", "Did you mean 'market1501'?"),
     ],
@@ -64,6 +72,60 @@ def test_a_missing_split_names_the_nearest(data_dir: pathlib.Path):
         datasets.DatasetError, match=r"splits gallery, query, train, no 'galery'\. Did you mean 'gallery'\?"
     ):
         data_sources.open_source("pit_reid", "galery", data_dir)
+
+
+@pytest.fixture(scope="module")
+def toy_data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("toy")
+    train_data.build_benchmark(folder, "toy/first", {"train": [0, 1, 0], "val": [1, 0], "query": [7]})
+    return folder
+
+
+def test_train_and_val_together(toy_data_dir: pathlib.Path):
+    """One after the other, also in the worker that Grain sends the source to, with images left encoded or not."""
+    source = data_sources.open_source("toy/first", "train+val", toy_data_dir)
+    names = ["train/0.png", "train/1.png", "train/2.png", "val/0.png", "val/1.png"]
+    assert [example["name"].decode() for example in source] == names
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy[4]["image"], source[4]["image"])
+    assert pipeline.read_names(source) == names
+    np.testing.assert_array_equal(pipeline.read_labels(source), [0, 1, 0, 1, 0])
+    batches = pipeline.reid_batches(
+        source,
+        pipeline.read_labels(source),
+        image_size=(8, 4),
+        texture_size=None,
+        num_identities=2,
+        images_per_identity=2,
+        seed=0,
+        num_steps=3,
+        num_workers=1,
+    )
+    assert [batch["image"].shape for batch in batches] == [(4, 8, 4, 3)] * 3
+    batches.close()
+
+
+def test_what_to_train_on(toy_data_dir: pathlib.Path, data_dir: pathlib.Path):
+    assert data_sources.training_splits("toy/first", toy_data_dir, use_val=True) == ["train", "val"]
+    assert data_sources.training_splits("toy/first", toy_data_dir, use_val=False) == ["train"]
+    assert data_sources.training_splits("pit_reid", data_dir, use_val=True) == ["train"]
+    with pytest.raises(datasets.DatasetError, match=r"No dataset 'toy' .*Built there: toy/first\."):
+        data_sources.training_splits("toy", toy_data_dir, use_val=True)
+
+
+def test_metadata_and_what_is_built(toy_data_dir: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path):
+    assert data_sources.read_metadata("toy/first", toy_data_dir) == {
+        "source_digest": "toy/first",
+        "partial": False,
+    }
+    assert data_sources.list_built(toy_data_dir) == ["toy/first"]
+    assert data_sources.list_built(data_dir) == ["pit_reid"]
+    assert data_sources.list_built(tmp_path / "nowhere") == []
+
+
+def test_a_missing_part_of_a_split_names_the_nearest(toy_data_dir: pathlib.Path):
+    with pytest.raises(datasets.DatasetError, match=r"splits query, train, val, no 'vall'\. Did you mean 'val'\?"):
+        data_sources.open_source("toy/first", "train+vall", toy_data_dir)
 
 
 def _prepare(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,12 +2,17 @@
 
 import io
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
+from datasets import reid
 from render import manifest
+from tests import dataset_fixtures
 
 
 def _write_noise(path: pathlib.Path, size: tuple[int, int], seed: int) -> None:
@@ -17,6 +22,47 @@ def _write_noise(path: pathlib.Path, size: tuple[int, int], seed: int) -> None:
     image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
     image.save(buffer, "PNG" if path.suffix == ".png" else "JPEG")
     manifest.write_atomic(path, buffer.getvalue())
+
+
+def build_benchmark(
+    data_dir: pathlib.Path, name: str, splits: Mapping[str, Sequence[int]], *, partial: bool = False
+) -> None:
+    """Builds a benchmark of noise images: for each split the person of each image, in train and val its label too.
+
+    Args:
+        data_dir: Where TFDS keeps datasets.
+        name: "builder" or "builder/config".
+        splits: {"train": [0, 0, 1], "val": [1], "query": [7], ...}.
+        partial: What the metadata says.
+    """
+
+    class Builder(reid.ArchiveBuilder, skip_registration=True):
+        MANUAL_DOWNLOAD_INSTRUCTIONS = "made by the test"
+
+        def features(self) -> dict[str, Any]:
+            return reid.reid_features()
+
+        def scan(self, manual_dir: Any) -> reid.Archive:
+            examples = {
+                split: [_example(split, index, person) for index, person in enumerate(persons)]
+                for split, persons in splits.items()
+            }
+            return reid.Archive(pathlib.Path(manual_dir), examples, name, {"partial": partial})
+
+    Builder.name, _, config = name.partition("/")
+    builder = Builder(data_dir=data_dir, config=tfds.core.BuilderConfig(name=config) if config else None)
+    download = tfds.download.DownloadConfig(manual_dir=data_dir, try_download_gcs=False)
+    builder.download_and_prepare(download_dir=data_dir / "downloads", download_config=download)
+
+
+def _example(split: str, index: int, person: int) -> reid.Example:
+    return {
+        "image": io.BytesIO(dataset_fixtures.encoded(person, 64, 32, "PNG")),
+        "person_id": person,
+        "label": person if split in ("train", "val") else -1,
+        "camera_id": 0 if split == "query" else 1,
+        "name": f"{split}/{index}.png",
+    }
 
 
 def build_all(folder: pathlib.Path, *, num_pairs: int = 20, num_ids: int = 6, per_id: int = 3) -> pathlib.Path:
