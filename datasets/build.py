@@ -18,8 +18,18 @@ from absl import logging
 
 from datasets import reid
 
+# The benchmarks that users bring; NAME/CONFIG is one configuration of a builder.
+BENCHMARKS = (
+    "market1501",
+    "dukemtmc_reid",
+    "cuhk03/labeled",
+    "cuhk03/detected",
+    "msmt17",
+    "partial_reid",
+    "partial_ilids",
+)
 # The builder of NAME is datasets/NAME/NAME_dataset_builder.py.
-NAMES = ("pit", "pit_reid", "market1501")
+NAMES = ("pit", "pit_reid", *BENCHMARKS)
 
 
 def build_dataset(
@@ -28,6 +38,7 @@ def build_dataset(
     data_dir: str | os.PathLike[str],
     manual_dir: str | os.PathLike[str],
     counts: Mapping[str, int] | None = None,
+    allow_partial: bool = False,
 ) -> pathlib.Path:
     """Builds the dataset `name` under `data_dir` from the archive or rendered folder in `manual_dir`.
 
@@ -38,6 +49,8 @@ def build_dataset(
         data_dir: Where TFDS keeps datasets; made if absent.
         manual_dir: The archive's folder or its parent (benchmarks), or the rendered folder (`pit`, `pit_reid`).
         counts: For tests: counts to expect in place of the published ones. Stored in the dataset's metadata.
+        allow_partial: Builds a benchmark from what is there, without what is extra or unreadable, and marks the dataset
+            as partial. A complete archive makes a complete dataset all the same.
 
     Returns:
         The dataset's folder, `data_dir/name/version`.
@@ -47,9 +60,19 @@ def build_dataset(
     """
     if name not in NAMES:
         raise reid.DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(NAMES)}.")
+    arguments: dict[str, Any] = {}
+    if name in BENCHMARKS:
+        arguments = {"counts": counts, "allow_partial": allow_partial}
+    elif counts is not None or allow_partial:
+        raise reid.DatasetError(f"{name} is rendered whole; counts and allow_partial are for benchmarks only.")
+    return _build(make_builder(name, data_dir, **arguments), pathlib.Path(manual_dir).expanduser())
+
+
+def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:
+    """The builder of a dataset of `NAMES`."""
+    name, _, config = name.partition("/")
     module = importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
-    arguments: dict[str, Any] = {} if counts is None else {"counts": dict(counts)}
-    return _build(module.Builder(data_dir=_make_folder(data_dir), **arguments), pathlib.Path(manual_dir).expanduser())
+    return module.Builder(data_dir=_make_folder(data_dir), config=config or None, **arguments)
 
 
 def build_textured(

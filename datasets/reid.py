@@ -1,7 +1,7 @@
-"""What all builders share: features, checks of counts and images, and the builder base class.
+"""What all builders share: features, checks of counts and images, and the builder base classes.
 
 An archive comes from outside. It is looked at wholly before the first byte is written, and everything that is wrong
-with it is reported at once, each item with its path.
+with it (names, counts, images) is reported at once, each item with its path.
 
 Original image bytes go into the records as they are: TFDS's Image feature takes a path or a file object without
 TensorFlow, and would need TensorFlow to encode an array.
@@ -11,11 +11,14 @@ import abc
 import concurrent.futures
 import dataclasses
 import hashlib
+import io
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -25,8 +28,12 @@ from PIL import Image
 
 MAX_REPORTED = 20
 EXAMPLES_PER_SHARD = 1024
-# Files that file managers leave in the archives and in copies of them.
-IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
+# What file managers leave in the archives and in copies of them, besides `._*`.
+IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store", "__MACOSX"})
+# A person crop beyond 4096x4096 is a decompression bomb: a few bytes that would fill the memory when decoded.
+MAX_IMAGE_PIXELS = 1 << 24
+# What decides over a dataset besides its images goes into the digest by content up to this size, else by size.
+MAX_HASHED_BYTES = 1 << 24
 
 TEXTURE_SIZE = (256, 256)
 PERSON_SIZE = (256, 128)
@@ -35,7 +42,45 @@ Example = dict[str, Any]
 
 
 class DatasetError(ValueError):
-    """A dataset that cannot be built. The message names every path at fault, what was expected and what to do."""
+    """A dataset that cannot be built: what was expected, what was found and what to do.
+
+    Attributes:
+        problems: One line for each thing at fault, all of them; the message shows the first `MAX_REPORTED`.
+    """
+
+    def __init__(self, message: str, problems: Iterable[str] = ()):
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """An image that is not a file of its own (CUHK03 keeps them in one .mat file). Must be hashable."""
+
+    def problem(self) -> str | None:
+        """What is wrong with it, in one line, or None; as cheap as can be."""
+        ...
+
+    def read(self) -> bytes:
+        """The image encoded as PNG or JPEG; the same bytes at each call."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What the names in an archive's folder say. Nothing is opened yet but lists and protocol files.
+
+    Attributes:
+        splits: Examples of each split, in the order they are written. Image features hold paths or ImageSources.
+        counts: What `split_counts` does not count, by the names of the builder's `COUNTS`.
+        problems: One line for each path that is missing, extra or misnamed; none of them is in `splits`.
+        files: What besides the images decides over the content: name in the archive -> path. Part of the digest.
+    """
+
+    splits: dict[str, list[Example]]
+    counts: dict[str, int]
+    problems: list[str]
+    files: dict[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,15 +89,18 @@ class Archive:
 
     Attributes:
         root: The folder that was read.
-        splits: Examples of each split, in the order they are written. Image features hold paths.
+        splits: Examples of each split, in the order they are written. Image features hold paths, encoded images as
+            binary files, or ImageSources.
         digest: What the content is recognised by when the dataset is asked for again.
         metadata: JSON values stored with the dataset.
+        problems: One line for each defect of names and counts.
     """
 
     root: pathlib.Path
     splits: dict[str, list[Example]]
     digest: str
     metadata: dict[str, Any]
+    problems: tuple[str, ...] = ()
 
 
 class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -86,8 +134,20 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """Lists the archive in `manual_dir` and checks names and counts, without opening the images.
 
         Raises:
-            DatasetError: Something is missing, unexpected or miscounted.
+            DatasetError: There is no such archive, or it cannot be listed.
         """
+
+    def usable(self, archive: Archive) -> Archive:
+        """Opens every image of an archive that was scanned.
+
+        Returns:
+            What can be built from.
+
+        Raises:
+            DatasetError: Something is wrong with the archive; names everything.
+        """
+        check_images(archive, self.features())
+        return archive
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -97,11 +157,119 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         )
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
-        archive = self.scan(dl_manager.manual_dir)
+        archive = self.usable(self.scan(dl_manager.manual_dir))
         info: Any = self.info
-        check_images(archive, info.features)
         info.metadata.update({"source_digest": archive.digest, **archive.metadata})
         return {split: _shards(split, examples) for split, examples in archive.splits.items()}
+
+
+class ReidBuilder(ArchiveBuilder, skip_registration=True):
+    """Base of the benchmarks that users bring: a builder says where the images are and what their names mean.
+
+    Class attributes:
+        TITLE: The benchmark's name in messages.
+        ADVICE: How to get the data, and what to give as manual_dir; ends every error.
+        COUNTS: The published counts: "<split> images", "<split> identities", "<split> cameras" and what else there is.
+        ARCHIVES: Names of the archives as downloaded, as fnmatch patterns without regard to case.
+        MAX_UNPACKED_BYTES: An archive that holds more is refused.
+
+    Attributes:
+        beside: The folder in which the archive file lies that was unpacked, or None where a folder was given.
+    """
+
+    TITLE: ClassVar[str]
+    ADVICE: ClassVar[str]
+    COUNTS: ClassVar[Mapping[str, int]]
+    ARCHIVES: ClassVar[tuple[str, ...]]
+    MAX_UNPACKED_BYTES: ClassVar[int]
+
+    beside: pathlib.Path | None = None
+
+    def __init__(self, *, counts: Mapping[str, int] | None = None, allow_partial: bool = False, **kwargs: Any):
+        """Args:
+        counts: For tests: counts to expect in place of the published ones.
+        allow_partial: Leaves out what is extra or unreadable and does without what is missing.
+        **kwargs: `data_dir`, `config`, ...: TFDS's own.
+        """
+        self.MANUAL_DOWNLOAD_INSTRUCTIONS = self.ADVICE
+        self.counts_expected = dict(self.COUNTS if counts is None else counts)
+        self.allow_partial = allow_partial
+        super().__init__(**kwargs)
+
+    def features(self) -> dict[str, Any]:
+        return reid_features()
+
+    @abc.abstractmethod
+    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
+        """The archive's folder at or below `folder`, or None where this dataset is not there."""
+
+    @abc.abstractmethod
+    def missing_root(self, folder: pathlib.Path) -> list[str]:
+        """Lines that say what was expected at `folder` and what was found, where `find_root` gave None."""
+
+    @abc.abstractmethod
+    def list_root(self, root: pathlib.Path) -> Listing:
+        """Lists the archive's folder.
+
+        Raises:
+            DatasetError: The lists or protocol files that say what belongs there are absent or malformed.
+        """
+
+    def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
+        """What can be counted in the examples, by the names of `COUNTS`."""
+        return split_counts(splits)
+
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
+        folder = pathlib.Path(manual_dir).expanduser()
+        root = self.find_root(folder)
+        if root is None:
+            lines = self.missing_root(folder) if folder.is_dir() else [f"{folder}: no such folder"]
+            raise_problems(f"No {self.TITLE} at {folder}", lines, self.ADVICE)
+            raise AssertionError(f"{type(self)}: missing_root says nothing about {folder}")
+        listing = self.list_root(root)
+        counts = {**listing.counts, **self.split_counts(listing.splits)}
+        problems = [
+            *listing.problems,
+            *count_problems(counts, self.counts_expected),
+            *(f"the split {split!r} is empty" for split, examples in listing.splits.items() if not examples),
+        ]
+        metadata = {
+            "partial": False,
+            "num_problems": 0,
+            "counts": counts,
+            "counts_expected": self.counts_expected,
+            "counts_published": self.counts_expected == dict(self.COUNTS),
+        }
+        return Archive(root, listing.splits, _listing_digest(root, listing), metadata, tuple(problems))
+
+    def usable(self, archive: Archive) -> Archive:
+        """The archive as it is, or with `allow_partial` what of it can be read, marked `partial`."""
+        unreadable = image_problems(archive, self.features())
+        problems = [*archive.problems, *unreadable.values()]
+        if not problems:
+            return archive
+        if not self.allow_partial:
+            raise_problems(
+                f"{archive.root} is not the whole {self.TITLE}: {len(problems):,} problems, {len(unreadable):,} of them "
+                "unreadable images",
+                problems,
+                f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset and "
+                "every later result are then marked as partial.",
+            )
+        splits = {
+            split: [dict(example) for example in examples if example["image"] not in unreadable]
+            for split, examples in archive.splits.items()
+        }
+        empty = [f"the split {split!r} is empty" for split, examples in splits.items() if not examples]
+        raise_problems(
+            f"{archive.root}: not even a partial {self.TITLE} can be built",
+            [*empty, *(line for line in problems if line not in empty)] if empty else [],
+            self.ADVICE,
+        )
+        label_train([example for examples in splits.values() for example in examples if example["label"] >= 0])
+        counts = {**archive.metadata["counts"], **self.split_counts(splits)}
+        metadata = {**archive.metadata, "partial": True, "num_problems": len(problems), "counts": counts}
+        return dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
 
 
 def reid_features() -> dict[str, Any]:
@@ -128,33 +296,93 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path | None:
     return max(complete, key=lambda path: tfds.core.Version(path.name), default=None)
 
 
+def reid_example(root: pathlib.Path, name: str, person_id: int, camera_id: int) -> Example:
+    """The example of an image file: `root / name`, `camera_id` 0-based, not labelled."""
+    return {
+        "image": str(root / name),
+        "person_id": person_id,
+        "label": -1,
+        "camera_id": camera_id,
+        "name": name,
+    }
+
+
+def label_train(examples: Sequence[Example]) -> None:
+    """Sets the labels of training examples to 0..K-1 in increasing person id."""
+    labels = train_labels([example["person_id"] for example in examples])
+    for example, label in zip(examples, labels, strict=True):
+        example["label"] = label
+
+
 def train_labels(person_ids: Sequence[int]) -> list[int]:
     """Labels 0..K-1 in increasing person id, one for each image."""
     _, labels = np.unique(np.asarray(person_ids, dtype=np.int64), return_inverse=True)
     return [int(label) for label in labels]
 
 
-def find_root(manual_dir: str | os.PathLike[str], name: str, folders: Sequence[str], advice: str) -> pathlib.Path:
-    """The archive's folder: `manual_dir` itself or the folder `name` in it.
+def split_counts(splits: Mapping[str, Sequence[Example]], *, no_identities: Collection[int] = ()) -> dict[str, int]:
+    """Images, identities and cameras of each split: "<split> images", "<split> identities", "<split> cameras".
 
-    Raises:
-        DatasetError: Neither holds all of `folders`; names those that are missing.
+    Args:
+        splits: Examples by split.
+        no_identities: Person ids that are none (distractors); their images and cameras count.
     """
-    given = pathlib.Path(manual_dir).expanduser()
-    candidates = [given, given / name]
-    for candidate in candidates:
-        if all((candidate / folder).is_dir() for folder in folders):
-            return candidate
+    counts: dict[str, int] = {}
+    for split, examples in splits.items():
+        counts[f"{split} images"] = len(examples)
+        counts[f"{split} identities"] = len({example["person_id"] for example in examples} - set(no_identities))
+        counts[f"{split} cameras"] = len({example["camera_id"] for example in examples})
+    return counts
+
+
+def find_folder(folder: pathlib.Path, is_root: Callable[[pathlib.Path], bool]) -> pathlib.Path | None:
+    """The first of `folder`, the folders in it and the folders in those for which `is_root` holds, or None."""
+    level = [folder]
+    for depth in range(3):
+        for candidate in level:
+            if is_root(candidate):
+                return candidate
+        if depth < 2:
+            level = [path for candidate in level for path in _folders(candidate)]
+    return None
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except OSError:  # absent, or not ours to read
+        return []
+    return [folder / name for name in sorted(names) if name not in IGNORED_FILES and not name.startswith(".")]
+
+
+def find_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str]) -> pathlib.Path | None:
+    """`find_folder` for an archive that has `folders` with at least one file called like `name`.
+
+    Market-1501 and DukeMTMC-reID have the same folders: only the files in them tell one from the other.
+    """
+
+    def is_root(candidate: pathlib.Path) -> bool:
+        return all((candidate / part).is_dir() for part in folders) and any(
+            name.fullmatch(file) for part in folders for file in list_files(candidate / part)
+        )
+
+    return find_folder(folder, is_root)
+
+
+def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], example: str) -> list[str]:
+    """What to say where `find_named` found nothing: the folders and file names that it looked for."""
+
+    def missing(candidate: pathlib.Path) -> list[str]:
+        return [part for part in folders if not (candidate / part).is_dir()]
+
     # The candidate that comes closest is the one the user meant.
-    root = max(candidates, key=lambda candidate: sum((candidate / folder).is_dir() for folder in folders))
-    if not given.is_dir():
-        problems = [f"{given}: no such folder"]
-    else:
-        problems = [f"{root / folder}: no such folder" for folder in folders if not (root / folder).is_dir()]
-    raise_problems(
-        f"No {name} at {given}: expected the folders {', '.join(folders)} there or in {given / name}", problems, advice
-    )
-    raise AssertionError("unreachable")
+    root = min([folder, folder / root_name, *_folders(folder)], key=lambda candidate: len(missing(candidate)))
+    expected = f"expected the folders {', '.join(folders)} with files like {example} there or in {folder / root_name}"
+    if not missing(root):
+        found = next((file for part in folders for file in list_files(root / part)), "no files")
+        return [f"{root}: {expected}; the folders are there, but hold {found}"]
+    return [f"{folder}: {expected}", *(f"{root / part}: no such folder" for part in missing(root))]
 
 
 def list_files(folder: pathlib.Path) -> list[str]:
@@ -180,49 +408,111 @@ def raise_problems(title: str, problems: Sequence[str], advice: str) -> None:
     shown = list(problems[:MAX_REPORTED])
     if len(problems) > MAX_REPORTED:
         shown.append(f"... and {len(problems) - MAX_REPORTED:,} more ({len(problems):,} in all)")
-    raise DatasetError("\n".join([f"{title}:", *(f"  {line}" for line in shown), advice]))
+    raise DatasetError("\n".join([f"{title}:", *(f"  {line}" for line in shown), advice]), problems)
 
 
 def files_digest(root: pathlib.Path, names: Iterable[str]) -> str:
     """SHA-256 over the sorted names and sizes of files: cheap enough to compare at each start."""
+    return _digest(f"{name}\t{(root / name).stat().st_size}" for name in names)
+
+
+def _listing_digest(root: pathlib.Path, listing: Listing) -> str:
+    lines = []
+    for examples in listing.splits.values():
+        for example in examples:
+            image = example["image"]
+            lines.append(f"{example['name']}\t{_size(image) if isinstance(image, str) else 'source'}")
+    for name, path in listing.files.items():
+        size = path.stat().st_size
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if size <= MAX_HASHED_BYTES else ""
+        lines.append(f"{name}\t{size}\t{content}")
+    return _digest(lines)
+
+
+def _size(path: str) -> int | str:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # a dangling link; the check of images names it
+        return "unreadable"
+
+
+def _digest(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(f"{name}\t{(root / name).stat().st_size}\n".encode())
+    for line in sorted(lines):
+        digest.update(f"{line}\n".encode())
     return digest.hexdigest()
 
 
 def check_images(archive: Archive, features: Mapping[str, Any]) -> None:
-    """Decodes every image file once and compares it with its feature's size.
+    """Decodes every image once and compares it with its feature's size.
 
     Raises:
-        DatasetError: Files that are missing, truncated, of another size or not RGB; all of them in one message.
+        DatasetError: Images that are missing, truncated, of another size or not RGB; all of them in one message.
     """
-    sizes: dict[str, tuple[int | None, int | None]] = {}
-    for examples in archive.splits.values():
-        for example in examples:
-            for key, value in example.items():
-                if isinstance(features[key], tfds.features.Image) and isinstance(value, str):
-                    height, width, _ = features[key].shape
-                    sizes[value] = (height, width)
-    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(_image_problem, sizes.keys(), sizes.values())
-        progress = tqdm.tqdm(results, total=len(sizes), desc="Checking images", unit="file", disable=None, leave=False)
-        problems = [problem for problem in progress if problem]
+    problems = list(image_problems(archive, features).values())
+    number = len(_images(archive, features))
     raise_problems(
-        f"{archive.root}: {len(problems):,} of {len(sizes):,} image files cannot be used",
+        f"{archive.root}: {len(problems):,} of {number:,} image files cannot be used",
         problems,
         "Replace these files (unpack the archive or render them again) and build again; nothing was written.",
     )
 
 
-def _image_problem(path: str, size: tuple[int | None, int | None]) -> str | None:
-    """What is wrong with an image file, in one line, or None."""
+def image_problems(archive: Archive, features: Mapping[str, Any]) -> dict[str | ImageSource, str]:
+    """One line for each image of an archive that cannot be used, in the archive's order.
+
+    Every image is decoded once: only so are truncated files found.
+    """
+    images = _images(archive, features)
+    # Pillow only warns of images between its own limit and twice that; an error names the file.
+    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        results = pool.map(_image_problem, images.keys(), images.values())
+        progress = tqdm.tqdm(results, total=len(images), desc="Checking images", unit="file", disable=None, leave=False)
+        return {image: problem for image, problem in zip(images, progress, strict=True) if problem}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Expected:
+    """What messages call an image, and its height and width where they are given."""
+
+    path: str
+    size: tuple[int | None, int | None]
+
+
+def _images(archive: Archive, features: Mapping[str, Any]) -> dict[str | ImageSource, _Expected]:
+    images: dict[str | ImageSource, _Expected] = {}
+    keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    for examples in archive.splits.values():
+        for example in examples:
+            for key in keys:
+                value = example[key]
+                if isinstance(value, (str, ImageSource)):  # not images in memory
+                    height, width, _ = features[key].shape
+                    path = value if isinstance(value, str) else str(archive.root / example["name"])
+                    images[value] = _Expected(path, (height, width))
+    return images
+
+
+def _image_problem(image: str | ImageSource, expected: _Expected) -> str | None:
+    """What is wrong with an image, in one line, or None."""
+    if isinstance(image, ImageSource):
+        problem = image.problem()
+        return None if problem is None else f"{expected.path}: {problem}"
+    return _file_problem(image, expected.size)
+
+
+def _file_problem(path: str, size: tuple[int | None, int | None]) -> str | None:
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                return _too_large(path, f"{image.height}x{image.width} (height x width)")
             image.load()
             mode, found = image.mode, (image.height, image.width)
     except FileNotFoundError:
         return f"{path}: no such file"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return _too_large(path, str(error))
     # Pillow reports damaged files by several exception types.
     except Exception as error:
         return f"{path}: not a readable JPEG or PNG ({error})"
@@ -231,6 +521,10 @@ def _image_problem(path: str, size: tuple[int | None, int | None]) -> str | None
     if any(wanted is not None and wanted != side for wanted, side in zip(size, found, strict=True)):
         return f"{path}: expected {size[0]}x{size[1]} (height x width), found {found[0]}x{found[1]}"
     return None
+
+
+def _too_large(path: str, found: str) -> str:
+    return f"{path}: expected an image of at most {MAX_IMAGE_PIXELS:,} pixels, its header says {found}; not decoded"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +539,14 @@ class _Shard:
 
     def __call__(self) -> Iterator[tuple[int, Example]]:
         logging.info("Writing %s, shard %d of %d", self.split, self.index + 1, self.num_shards)
-        yield from enumerate(self.examples, start=self.first)
+        for key, example in enumerate(self.examples, start=self.first):
+            yield (
+                key,
+                {
+                    name: io.BytesIO(value.read()) if isinstance(value, ImageSource) else value
+                    for name, value in example.items()
+                },
+            )
 
 
 def _shards(split: str, examples: Sequence[Example]) -> list[_Shard]:
