@@ -75,6 +75,15 @@ def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]
     return dict(_open(name, data_dir).info.metadata or {})
 
 
+def list_splits(name: str, data_dir: str | os.PathLike[str]) -> list[str]:
+    """Names of the splits of a built dataset, sorted.
+
+    Raises:
+        DatasetError: There is no such dataset.
+    """
+    return sorted(_open(name, data_dir).info.splits)
+
+
 def list_built(data_dir: str | os.PathLike[str]) -> list[str]:
     """Names of the datasets that are complete under `data_dir`, sorted."""
     return sorted(_built(pathlib.Path(data_dir).expanduser()))
