@@ -1,16 +1,21 @@
-"""Ranking a gallery: distances (`distances`), CMC, mAP and mINP (`scores`), and what chance would give (`chance`)."""
+"""Ranking a gallery: distances (`distances`), CMC, mAP and mINP (`scores`), what chance would give (`chance`), and
+re-ranking by k-reciprocal neighbours (`k_reciprocal`)."""
 
 from san_jax.ranking.chance import chance_scores
 from san_jax.ranking.distances import METRICS, distance_blocks, pairwise_distances
+from san_jax.ranking.k_reciprocal import KReciprocal, k_reciprocal_rerank, reranked_blocks
 from san_jax.ranking.scores import RankingResult, correct_ranks, evaluate_distances, evaluate_ranking
 
 __all__ = [
     "METRICS",
+    "KReciprocal",
     "RankingResult",
     "chance_scores",
     "correct_ranks",
     "distance_blocks",
     "evaluate_distances",
     "evaluate_ranking",
+    "k_reciprocal_rerank",
     "pairwise_distances",
+    "reranked_blocks",
 ]

@@ -1,0 +1,338 @@
+"""Re-ranking with k-reciprocal encoding (Zhong, Zheng, Cao and Li, CVPR 2017), sparse and in bounded memory.
+
+Two images are alike where their k-reciprocal neighbours are: the images that are among each other's k nearest. The
+definition is that of the authors' program `re_ranking_ranklist.py` (float32; torchreid's `utils/rerank.py` is a copy of
+it), with N = Q + G points, queries first:
+
+1. d(i, j): squared Euclidean distance over its maximum over j (over all points), so in [0, 1].
+2. R(i, k): the j among the k + 1 first of i that have i among their own k + 1 first. A point is its own first.
+3. R*(i): R(i, k1), joined by R(j, round(k1 / 2)) of each j in it that shares more than two thirds of that set with
+   R(i, k1). Halves are rounded to even, as `np.around` does.
+4. V[i, j]: exp(-d(i, j)) on R*(i), 0 elsewhere, over its sum. Then each row becomes the mean of the rows of the k2 first
+   of i, itself included.
+5. Jaccard distance 1 - s / (2 - s), s the sum of min(V[i], V[j]).
+6. Result: (1 - lambda) * Jaccard + lambda * d.
+
+What the authors leave to their sorting is fixed here: a point comes first in its own ranking even where others are
+equal to it (there it may drop out of its own neighbours), and equal distances are ranked by index. Their other program,
+`re_ranking_feature.py`, is the same in half precision, which makes many ties; forks that take `np.argpartition` for
+`np.argsort` differ in ties only.
+
+The rankings cost one pass over the N x N distances, by blocks of rows on the devices. It finds a few more candidates
+than needed; these are ranked by the sum of squared differences, which is exact to float32 rounding however small the
+distance, where |x|^2 - 2 x.y + |y|^2 is not. So blocks and devices do not change a ranking, and copies of an image are
+at distance 0. (Where more than `_SPARE` points are within rounding of the last neighbour's distance, which of them
+is taken may depend on the block.) All later steps are sparse: a point has some tens of neighbours.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+import tqdm
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Float32, Int32, Real
+
+from san_jax.ranking.distances import METRICS
+from san_jax.sharding import AXIS, make_mesh, replicated
+from san_jax.typing import Array
+
+_BLOCK_ELEMENTS = 64_000_000  # distances computed at a time: 256 MB in float32
+_BLOCK_PAIRS = 1 << 18  # single distances computed at a time, on each device
+_GROUP = 64  # columns of which only the nearest takes part in the first selection
+_SPARE = 8  # candidates beyond the neighbours needed
+
+
+@dataclasses.dataclass(frozen=True)
+class KReciprocal:
+    """Settings of the re-ranking; the defaults are the authors' for Market-1501 and DukeMTMC-reID.
+
+    Attributes:
+        k1: Size of a ranking's head in which neighbours must have each other, >= 1. With fewer than k1 + 1 points
+            all of them are in it.
+        k2: Number of points, itself included, whose encodings are averaged, >= 1; 1 for none.
+        lambda_value: Weight of the original distance in [0, 1].
+
+    Raises:
+        ValueError: A setting is outside its range.
+    """
+
+    k1: int = 20
+    k2: int = 6
+    lambda_value: float = 0.3
+
+    def __post_init__(self):
+        for name, value in (("k1", self.k1), ("k2", self.k2)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it counts neighbours and must be at least 1.")
+        if not 0 <= self.lambda_value <= 1:
+            raise ValueError(
+                f"lambda_value is {self.lambda_value}; it must lie in [0, 1]: 0 leaves only the Jaccard distance, "
+                "1 only the original one."
+            )
+
+
+def k_reciprocal_rerank(
+    query_embeddings: Real[Array, "query dim"],
+    gallery_embeddings: Real[Array, "gallery gallery_dim"],
+    *,
+    k1: int = 20,
+    k2: int = 6,
+    lambda_value: float = 0.3,
+    metric: str = "euclidean",
+) -> Float32[np.ndarray, "query gallery"]:
+    """Re-ranked distances of every query to every gallery embedding. `reranked_blocks` yields them by blocks.
+
+    Args:
+        query_embeddings: [Q D], finite.
+        gallery_embeddings: [G D], finite.
+        k1, k2, lambda_value: See `KReciprocal`.
+        metric: "euclidean", or "cosine": embeddings are brought to unit length first. Their squared Euclidean
+            distance is then twice the cosine distance. (torchreid squares the cosine distance instead.)
+
+    Returns:
+        float32 [Q G] in [0, 1].
+
+    Raises:
+        ValueError: A setting out of range, an unknown metric, no query or no gallery, dimensions that differ, an
+            embedding that is not finite or, under "cosine", zero.
+    """
+    settings = KReciprocal(k1, k2, lambda_value)
+    return np.concatenate(list(reranked_blocks(query_embeddings, gallery_embeddings, settings, metric=metric)))
+
+
+def reranked_blocks(
+    queries: Real[Array, "query dim"],
+    gallery: Real[Array, "gallery gallery_dim"],
+    settings: KReciprocal,
+    *,
+    metric: str = "euclidean",
+    mesh: Mesh | None = None,
+) -> Iterator[Float32[np.ndarray, "block gallery"]]:
+    """Yields the re-ranked distances in blocks of rows, in order; the whole matrix is never in memory.
+
+    Neighbours and encodings of all points are computed before the first block.
+
+    Args:
+        queries, gallery, metric: As in `k_reciprocal_rerank`.
+        settings: k1, k2 and lambda.
+        mesh: Devices that share the rows of every block; None for the default device.
+
+    Raises:
+        ValueError: As in `k_reciprocal_rerank`, when called.
+    """
+    mesh = make_mesh(jax.local_devices()[:1]) if mesh is None else mesh
+    num_query = len(queries)
+    points, norms = jax.device_put(_joined(queries, gallery, metric), replicated(mesh))
+    neighbours, maxima = _neighbours(points, norms, max(settings.k1 + 1, settings.k2), mesh)
+    encodings = _encodings(points, neighbours, maxima, settings, mesh)
+    return _blocks(points, norms, maxima, encodings, num_query, settings.lambda_value, mesh)
+
+
+def _joined(
+    queries: Array, gallery: Array, metric: str
+) -> tuple[Float32[np.ndarray, "point dim"], Float32[np.ndarray, " point"]]:
+    """All points and their squared lengths."""
+    if metric not in METRICS:
+        raise ValueError(f"metric {metric!r} is unknown; expected one of {', '.join(METRICS)}.")
+    if not len(queries) or not len(gallery):
+        raise ValueError(f"Re-ranking needs queries and a gallery; found {len(queries)} and {len(gallery)} embeddings.")
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"query embeddings have {queries.shape[1]} dimensions, gallery embeddings {gallery.shape[1]}; "
+            "both must come from the same model."
+        )
+    points = np.concatenate([queries, gallery], dtype=np.float32, casting="same_kind")
+    norms = np.einsum("nd,nd->n", points, points)
+    for problem, bad in (("not finite", ~np.isfinite(norms)), ("zero", (norms == 0) & (metric == "cosine"))):
+        if bad.any():
+            index = int(bad.argmax())
+            name, index = ("query", index) if index < len(queries) else ("gallery", index - len(queries))
+            raise ValueError(
+                f"{int(bad.sum())} of {len(points)} embeddings are {problem}, the first is the {name} embedding at "
+                f"index {index}. Check the checkpoint: a run that diverged gives such embeddings."
+            )
+    if metric == "cosine":
+        points /= np.sqrt(norms)[:, None]
+        norms = np.einsum("nd,nd->n", points, points)
+    return points, norms
+
+
+def _neighbours(
+    points: jax.Array, norms: jax.Array, count: int, mesh: Mesh
+) -> tuple[Int32[np.ndarray, "point neighbour"], Float32[np.ndarray, " point"]]:
+    """The first `count` points (or all) in each point's ranking, itself first, and its largest squared distance."""
+    num_points = len(points)
+    candidates = np.empty((num_points, min(count + _SPARE, num_points)), np.int32)
+    maxima = np.empty(num_points, np.float32)
+    for rows, indices in _row_blocks(num_points, num_points, mesh, "Neighbours"):
+        found, largest = _nearest(points, norms, indices, candidates.shape[1], _GROUP, mesh)
+        candidates[rows], maxima[rows] = found[: rows.stop - rows.start], largest[: rows.stop - rows.start]
+    # The point itself is the first candidate.
+    others = candidates[:, 1:]
+    squares = _pair_squares(points, np.repeat(candidates[:, 0], others.shape[1]), others.ravel(), mesh)
+    order = np.lexsort((others, squares.reshape(others.shape)), axis=1)
+    ranked = np.concatenate([candidates[:, :1], np.take_along_axis(others, order, axis=1)], axis=1)
+    return ranked[:, :count], maxima
+
+
+def _encodings(
+    points: jax.Array,
+    neighbours: Int32[np.ndarray, "point neighbour"],
+    maxima: Float32[np.ndarray, " point"],
+    settings: KReciprocal,
+    mesh: Mesh,
+) -> scipy.sparse.csr_array:
+    """The rows V of step 4, sparse [N N]."""
+    half = round(settings.k1 / 2)  # to even, as np.around
+    wide = _reciprocal(neighbours[:, : settings.k1 + 1])
+    narrow = _reciprocal(neighbours[:, : half + 1])
+    # Both are symmetric. Number of points that R(i, k1) and R(j, half) share, for j in R(i, k1):
+    shared = wide.multiply(wide @ narrow).tocsr()
+    shared.data = (3 * shared.data > 2 * narrow.sum(axis=1)[shared.indices]).astype(np.int32)
+    shared.eliminate_zeros()
+    expanded = (wide + shared @ narrow).tocsr()
+    expanded.sort_indices()
+    sizes = np.diff(expanded.indptr)
+    rows = np.repeat(np.arange(len(neighbours), dtype=np.int32), sizes)
+    squares = _pair_squares(points, rows, expanded.indices.astype(np.int32), mesh)
+    weights = np.exp(-(squares / _divisors(maxima)[rows]).astype(np.float64))
+    weights /= np.repeat(np.add.reduceat(weights, expanded.indptr[:-1]), sizes)
+    encodings = scipy.sparse.csr_array((weights, expanded.indices, expanded.indptr), expanded.shape)
+    if settings.k2 == 1:
+        return encodings
+    first = neighbours[:, : settings.k2]
+    return (_rows(first, 1 / first.shape[1]) @ encodings).tocsr()
+
+
+def _blocks(
+    points: jax.Array,
+    norms: jax.Array,
+    maxima: Float32[np.ndarray, " point"],
+    encodings: scipy.sparse.csr_array,
+    num_query: int,
+    lambda_value: float,
+    mesh: Mesh,
+) -> Iterator[Float32[np.ndarray, "block gallery"]]:
+    num_gallery = len(points) - num_query
+    # Row m: the gallery images with point m in their encoding, and its weight there.
+    inverted = encodings[num_query:].T.tocsr()
+    encodings = encodings[:num_query]
+    for rows, indices in _row_blocks(num_query, len(points), mesh, "Re-ranking"):
+        squares = np.asarray(_squares(points, norms, indices, num_query, mesh))[: rows.stop - rows.start]
+        block = squares * (np.float32(lambda_value) / _divisors(maxima[rows]))[:, None]
+        for distances, query in zip(block, range(rows.start, rows.stop), strict=True):
+            own = slice(encodings.indptr[query], encodings.indptr[query + 1])
+            images = inverted[encodings.indices[own]]
+            smaller = np.minimum(np.repeat(encodings.data[own], np.diff(images.indptr)), images.data)
+            common = np.bincount(images.indices, smaller, minlength=num_gallery)
+            distances += (1 - lambda_value) * (1 - common / (2 - common))
+        yield block
+
+
+def _reciprocal(neighbours: Int32[np.ndarray, "point neighbour"]) -> scipy.sparse.csr_array:
+    """1 where two points are among each other's neighbours, [N N] and symmetric."""
+    forward = _rows(neighbours, 1.0)
+    return forward.multiply(forward.T).tocsr()
+
+
+def _rows(columns: Int32[np.ndarray, "point column"], value: float) -> scipy.sparse.csr_array:
+    """A sparse matrix [N N] that holds `value` at the given columns of each row."""
+    num_points, count = columns.shape
+    return scipy.sparse.csr_array(
+        (np.full(columns.size, value), columns.ravel(), np.arange(0, columns.size + 1, count)),
+        shape=(num_points, num_points),
+    )
+
+
+def _divisors(maxima: np.ndarray) -> np.ndarray:
+    """What to divide squared distances by; where all points are the same, all normalised distances are 0."""
+    return np.where(maxima > 0, maxima, np.float32(1))
+
+
+def _row_blocks(
+    num_rows: int, num_columns: int, mesh: Mesh, title: str
+) -> Iterator[tuple[slice, Int32[np.ndarray, " block"]]]:
+    """Blocks of rows with their indices; the last is filled up with its last row, so that all have one size."""
+    size = -(-min(num_rows, max(1, _BLOCK_ELEMENTS // num_columns)) // mesh.size) * mesh.size
+    with tqdm.tqdm(total=num_rows, desc=title, unit="image", disable=None, leave=False) as progress:
+        for start in range(0, num_rows, size):
+            stop = min(start + size, num_rows)
+            yield slice(start, stop), np.minimum(np.arange(start, start + size, dtype=np.int32), num_rows - 1)
+            progress.update(stop - start)
+
+
+def _pair_squares(
+    points: jax.Array, first: Int32[np.ndarray, " pair"], second: Int32[np.ndarray, " pair"], mesh: Mesh
+) -> Float32[np.ndarray, " pair"]:
+    """Squared Euclidean distances of single pairs of points."""
+    size = mesh.size * min(_BLOCK_PAIRS, -(-len(first) // mesh.size))
+    squares = []
+    for start in range(0, len(first), size):
+        pairs = np.zeros((size, 2), np.int32)
+        pairs[: len(first) - start, 0] = first[start : start + size]
+        pairs[: len(first) - start, 1] = second[start : start + size]
+        squares.append(_squared_differences(points, pairs, mesh))
+    return np.concatenate(squares)[: len(first)]
+
+
+def _over_devices(function, mesh: Mesh, *arguments):
+    """function(*replicated arrays, rows) with the rows split over the devices; every process gets the whole result."""
+    specs = (*(PartitionSpec() for _ in arguments[1:]), PartitionSpec(AXIS))
+    split = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS))
+    return jax.lax.with_sharding_constraint(split(*arguments), replicated(mesh))
+
+
+@functools.partial(jax.jit, static_argnames=("count", "group", "mesh"))
+def _nearest(points, norms, rows, count: int, group: int, mesh: Mesh):
+    def nearest(points, norms, rows):
+        squares = _block_squares(points, norms, rows)
+        own = rows[:, None] == jnp.arange(len(points), dtype=rows.dtype)[None]
+        return _smallest(jnp.where(own, jnp.float32(-1), squares), count, group), squares.max(axis=1)
+
+    return _over_devices(nearest, mesh, points, norms, rows)
+
+
+@functools.partial(jax.jit, static_argnames=("num_query", "mesh"))
+def _squares(points, norms, rows, num_query: int, mesh: Mesh):
+    """Squared distances of some points to the gallery."""
+
+    def squares(points, norms, rows):
+        return _block_squares(points, norms, rows)[:, num_query:]
+
+    return _over_devices(squares, mesh, points, norms, rows)
+
+
+def _block_squares(points, norms, rows):
+    products = jnp.matmul(points[rows], points.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.maximum(norms[rows][:, None] - 2 * products + norms[None], 0)
+
+
+def _smallest(values: jax.Array, count: int, group: int) -> jax.Array:
+    """Columns of the `count` smallest values of each row, increasing; equal values by column.
+
+    Faster than sorting rows: the columns sought lie in those `count` groups of neighbouring columns whose minima are
+    smallest (equal minima by position), since every group before the last of them holds a smaller or equal value.
+    """
+    num_rows, num_columns = values.shape
+    groups = -(-num_columns // group)
+    values = jnp.pad(values, ((0, 0), (0, groups * group - num_columns)), constant_values=jnp.inf)
+    values = values.reshape(num_rows, groups, group)
+    _, chosen = jax.lax.top_k(-values.min(axis=2), min(count, groups))
+    chosen = jnp.sort(chosen, axis=1)
+    kept = jnp.take_along_axis(values, chosen[:, :, None], axis=1).reshape(num_rows, -1)
+    _, positions = jax.lax.top_k(-kept, count)
+    return jnp.take_along_axis(chosen, positions // group, axis=1) * group + positions % group
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def _squared_differences(points, pairs, mesh: Mesh):
+    def squared_differences(points, pairs):
+        # By small batches: the gathered rows then stay in the cache.
+        return jax.lax.map(lambda pair: jnp.square(points[pair[0]] - points[pair[1]]).sum(), pairs, batch_size=256)
+
+    return _over_devices(squared_differences, mesh, points, pairs)
