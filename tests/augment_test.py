@@ -18,7 +18,7 @@ from san_jax.data.augment import (
     normalize_textures,
 )
 
-NOTHING = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
+NOTHING = AugmentSettings(crop_probability=0.0, translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
 HEIGHT, WIDTH = 64, 32
 
 
@@ -117,6 +117,100 @@ def test_all_offsets_are_equally_frequent():
     assert abs(np.corrcoef(top, left)[0, 1]) < 5 / np.sqrt(count)
 
 
+def crop_windows(count: int, height: int, width: int, **changes) -> np.ndarray:
+    """(top, left, height, width) of the windows that `count` images were cropped to: a ramp along each axis shows them."""
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    image = np.stack([3 * rows, 6 * columns, 0 * rows], axis=-1).astype(np.uint8)
+    settings = dataclasses.replace(NOTHING, crop_probability=1.0, **changes)
+    pixels = to_pixels(augment(np.broadcast_to(image, (count, height, width, 3)), settings))
+    # The first and the last row show the window's first and last pixel: a stretched image is clamped at its border.
+    edges = [pixels[:, 0, 0, 0] / 3, pixels[:, 0, 0, 1] / 6, pixels[:, -1, -1, 0] / 3, pixels[:, -1, -1, 1] / 6]
+    np.testing.assert_allclose(edges, np.round(edges), atol=1e-3)  # windows of whole pixels
+    top, left, bottom, right = np.round(edges).astype(int)
+    return np.stack([top, left, bottom - top + 1, right - left + 1], axis=1)
+
+
+def test_a_crop_is_the_stretched_window():
+    """Pillow's bilinear resize of the same window, rounded to whole levels after each of its two passes."""
+    images = random_images(40)
+    windows = crop_windows(40, HEIGHT, WIDTH)
+    assert len(np.unique(windows, axis=0)) > 35
+    cropped = to_pixels(augment(images, dataclasses.replace(NOTHING, crop_probability=1.0)))  # the same key
+    for image, (top, left, height, width), found in zip(images, windows, cropped, strict=True):
+        window = Image.fromarray(image[top : top + height, left : left + width])
+        expected = np.asarray(window.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR), np.float64)
+        assert np.abs(expected - found).max() < 1.6
+
+
+def test_crop_and_translation_are_one_resampling_of_the_stretched_window():
+    """Against two resamplings in turn, of an image in which a second one changes nothing: ramps."""
+    rows, columns = np.meshgrid(np.arange(32), np.arange(16), indexing="ij")
+    image = np.stack([7 * rows, 14 * columns, 0 * rows], axis=-1).astype(np.uint8)
+    images = np.broadcast_to(image, (60, 32, 16, 3))
+    both = dataclasses.replace(NOTHING, crop_probability=1.0, translate_probability=1.0)
+    found = to_pixels(augment(images, both))
+    translated = to_pixels(augment(images, dataclasses.replace(NOTHING, translate_probability=1.0)))
+    cropped = to_pixels(augment(images, dataclasses.replace(NOTHING, crop_probability=1.0)))
+    for axis, channel, slope in ((0, 0, 7.0), (1, 1, 14.0)):
+        size = images.shape[1 + axis]
+        line = (slice(None), 5) if axis == 0 else (5, slice(None))
+        for one, moved, window in zip(found, translated, cropped, strict=True):
+            positions = moved[line][:, channel] / slope  # where the translation looks, in the stretched window
+            expected = np.interp(positions, np.arange(size), window[line][:, channel])
+            # Stretching clamps half a pixel at the border, where the ramp has a kink that is sampled once or twice.
+            inner = (positions > 1) & (positions < size - 2)
+            np.testing.assert_allclose(one[line][inner, channel], expected[inner], atol=1e-2)
+    assert not np.array_equal(found, cropped)
+
+
+def test_crop_windows_have_the_rule_s_sizes_and_places():
+    count = 2000
+    windows = crop_windows(count, 80, 40, crop_height=(0.4, 0.8), crop_width=(0.5, 1.0))
+    top, left, height, width = windows.T
+    assert (height.min(), height.max()) == (32, 64)
+    assert (width.min(), width.max()) == (20, 40)
+    for length, low, high in ((height, 32, 64), (width, 20, 40)):
+        # Uniform between low and high and rounded: the ends get half of what the others get.
+        share = np.full(high - low + 1, 1.0 / (high - low))
+        share[[0, -1]] /= 2
+        frequency = np.bincount(length - low, minlength=high - low + 1)
+        assert np.abs(frequency - count * share).max() < 5 * np.sqrt(count * share.max())
+    for start, length, size in ((top, height, 80), (left, width, 40)):
+        # Given its length, every place is as likely: start / (size - length) has mean 1/2 and reaches both ends.
+        room = (size - length)[length < size]
+        place = start[length < size] / room
+        assert abs(place.mean() - 0.5) < 5 * np.sqrt((1 / 12 + 1 / (6 * room)).mean() / len(place))
+        assert place.min() == 0.0
+        assert place.max() == 1.0
+    for first, second in ((height, width), (top, left)):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(count)
+
+
+def test_a_window_of_everything_is_the_image():
+    images = random_images(3)
+    whole = dataclasses.replace(NOTHING, crop_probability=1.0, crop_height=(1.0, 1.0), crop_width=(1.0, 1.0))
+    np.testing.assert_allclose(augment(images, whole), normalize_images(jnp.asarray(images)), atol=1e-4)
+
+
+def test_each_image_is_cropped_by_its_own_coin():
+    """And what else is drawn for an image is the same with crops and without: those that are not cropped do not change."""
+    images = random_images(200, 8, 6)
+    without = augment(images, AugmentSettings(erase_probability=0.0))
+    found = augment(images, AugmentSettings(erase_probability=0.0, crop_probability=0.3, crop_height=(0.4, 0.6)))
+    kept = np.all(found == without, axis=(1, 2, 3))
+    assert abs(kept.mean() - 0.7) < 5 * np.sqrt(0.3 * 0.7 / 200)
+
+
+def test_crops_under_vmap():
+    """What happens to an image of a stack of batches is what happens to it in its batch alone."""
+    images = jnp.asarray(random_images(6, 16, 8)).reshape(2, 3, 16, 8, 3)
+    settings = dataclasses.replace(NOTHING, crop_probability=0.7)
+    keys = jax.random.split(jax.random.key(5), 2)
+    stacked = jax.jit(jax.vmap(lambda key, batch: augment_reid(key, batch, settings=settings)))(keys, images)
+    for key, batch, found in zip(keys, images, stacked, strict=True):
+        np.testing.assert_allclose(found, compiled(settings)(key, batch), atol=1e-5)
+
+
 def erased_rectangles(count: int, **changes) -> tuple[np.ndarray, np.ndarray]:
     """Heights and widths of what was erased from `count` images of 256 x 128; checks that it is a filled rectangle."""
     settings = dataclasses.replace(NOTHING, erase_probability=1.0, erase_fill=(5.0, 6.0, 7.0), **changes)
@@ -207,6 +301,10 @@ def test_one_in_two_of_everything_by_default():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"crop_probability": -0.1}, "crop_probability must lie in 0..1, found -0.1"),
+        ({"crop_height": (0.0, 1.0)}, r"crop_height must be \(low, high\) with 0 < low <= high <= 1"),
+        ({"crop_width": (0.8, 0.5)}, r"crop_width must be .*, found \(0.8, 0.5\)"),
+        ({"crop_width": (0.5, 1.2)}, "crop_width must be"),
         ({"flip_probability": 1.5}, "flip_probability must lie in 0..1, found 1.5"),
         ({"enlargement": 0.9}, "enlargement must be at least 1"),
         ({"erase_area": (0.5, 0.4)}, "erase_area must be"),

@@ -1,8 +1,9 @@
 """Normalisation and augmentation on the device, inside the jitted step (the paper's section 4; the released recipe).
 
 Batches arrive as uint8. Every image draws its own random numbers from its own key, so what happens to image i of a
-global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped or
-partly erased image is the whole texture of the person.
+global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped,
+partly erased or cropped image is the whole texture of the person. So the decoder has to know what a crop does not show,
+and the feature it reads must say which part of the body is seen, which is what partial reID needs (section 4.6).
 """
 
 import dataclasses
@@ -14,6 +15,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8, UInt32
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_CROP_KEY = (
+    6  # folded into an image's key, beside the six that it is split into, which stay what they are without crops
+)
 ERASE_ATTEMPTS = 16  # a drawn rectangle fits about 9 times in 10; that none of 16 does is beyond 1e-15
 
 
@@ -21,7 +25,15 @@ ERASE_ATTEMPTS = 16  # a drawn rectangle fits about 9 times in 10; that none of 
 class AugmentSettings:
     """How reID images are augmented; the default is the released recipe.
 
+    Cropping makes partial images of whole ones (the paper's section 4.6, which gives no rule; this one is ours): a random
+    window of whole pixels, its height and width drawn as fractions of the image's, its position uniform over all places,
+    is stretched to the image's size, as evaluation stretches the images of a partial benchmark. The other augmentations
+    then act on it as on any image.
+
     Attributes:
+      crop_probability: of replacing the image by a random window of it.
+      crop_height: smallest and largest height of the window, as a fraction of the image's; uniform between.
+      crop_width: smallest and largest width, drawn independently of the height.
       translate_probability: of enlarging by `enlargement` and cropping at random to the old size.
       enlargement: factor of height and width.
       flip_probability: of mirroring left and right.
@@ -32,6 +44,9 @@ class AugmentSettings:
         code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
     """
 
+    crop_probability: float = 0.0
+    crop_height: tuple[float, float] = (0.4, 1.0)
+    crop_width: tuple[float, float] = (0.5, 1.0)
     translate_probability: float = 0.5
     enlargement: float = 1.125
     flip_probability: float = 0.5
@@ -41,9 +56,13 @@ class AugmentSettings:
     erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self):
-        for name in ("translate_probability", "flip_probability", "erase_probability"):
+        for name in ("crop_probability", "translate_probability", "flip_probability", "erase_probability"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}.")
+        for name in ("crop_height", "crop_width"):
+            window = getattr(self, name)
+            if not (len(window) == 2 and 0.0 < window[0] <= window[1] <= 1.0):
+                raise ValueError(f"{name} must be (low, high) with 0 < low <= high <= 1, found {window}.")
         if self.enlargement < 1.0:
             raise ValueError(f"enlargement must be at least 1 (a crop must fit inside), found {self.enlargement}.")
         if not 0.0 < self.erase_area[0] <= self.erase_area[1] <= 1.0:
@@ -68,7 +87,7 @@ def augment_reid(
     *,
     settings: AugmentSettings,
 ) -> Float[Array, "batch height width 3"]:
-    """Enlarges and crops, flips, normalises and erases, each with its probability and independently for every image.
+    """Crops, translates, flips, normalises and erases, each with its probability and independently for every image.
 
     Args:
       key: a JAX random key, new in every step.
@@ -91,9 +110,15 @@ def _augment_image(
     flip = jax.random.bernoulli(flip_key, settings.flip_probability)
     erase = jax.random.bernoulli(erase_key, settings.erase_probability)
 
-    # Enlarging, cropping and flipping is one separable bilinear resampling: a weight matrix for rows and one for columns.
-    rows = _crop_matrix(row_key, height, settings.enlargement, translate)
-    columns = _crop_matrix(column_key, width, settings.enlargement, translate)
+    # All of it is one separable bilinear resampling: a weight matrix for rows and one for columns.
+    row_positions = _translate_positions(row_key, height, settings.enlargement, translate)
+    column_positions = _translate_positions(column_key, width, settings.enlargement, translate)
+    if settings.crop_probability:
+        crop_key, height_key, width_key = jax.random.split(jax.random.fold_in(key, _CROP_KEY), 3)
+        crop = jax.random.bernoulli(crop_key, settings.crop_probability)
+        row_positions = _crop_positions(height_key, row_positions, settings.crop_height, crop)
+        column_positions = _crop_positions(width_key, column_positions, settings.crop_width, crop)
+    rows, columns = _resampling_matrix(row_positions), _resampling_matrix(column_positions)
     columns = jnp.where(flip, columns[::-1], columns)
     pixels = jnp.einsum("ih,hwc->iwc", rows, image.astype(jnp.float32), precision=lax.Precision.HIGHEST)
     pixels = jnp.einsum("jw,iwc->ijc", columns, pixels, precision=lax.Precision.HIGHEST)
@@ -109,10 +134,10 @@ def _normalize(pixels: Float[Array, "*batch height width 3"]) -> Float[Array, "*
     return (pixels - jnp.broadcast_to(mean, pixels.shape)) * jnp.broadcast_to(scale, pixels.shape)
 
 
-def _crop_matrix(
+def _translate_positions(
     key: PRNGKeyArray | UInt32[Array, "2"], size: int, enlargement: float, translate: Bool[Array, ""]
-) -> Float[Array, "{size} {size}"]:
-    """Weights that take `size` pixels to a random window of the bilinearly enlarged ones; the identity if not translate.
+) -> Float[Array, " {size}"]:
+    """Where `size` pixels of a random window of the enlarged image lie in the image; where they are if not translate.
 
     Pixel i of the window that starts at `offset` lies at (i + offset + 1/2) size / enlarged - 1/2 of the original.
     """
@@ -120,8 +145,34 @@ def _crop_matrix(
     offset = jax.random.randint(key, (), 0, enlarged - size + 1)
     window = jnp.arange(size, dtype=jnp.float32) + offset.astype(jnp.float32)
     positions = jnp.where(translate, (window + 0.5) * (size / enlarged) - 0.5, jnp.arange(size, dtype=jnp.float32))
-    positions = jnp.clip(positions, 0.0, size - 1.0)
-    return jnp.maximum(0.0, 1.0 - jnp.abs(positions[:, None] - jnp.arange(size, dtype=jnp.float32)[None, :]))
+    return jnp.clip(positions, 0.0, size - 1.0)
+
+
+def _crop_positions(
+    key: PRNGKeyArray | UInt32[Array, "2"],
+    positions: Float[Array, " size"],
+    fractions: tuple[float, float],
+    crop: Bool[Array, ""],
+) -> Float[Array, " size"]:
+    """Positions in a random window that is stretched to the image's size, as positions in the image; as given if not crop.
+
+    With `length` pixels from `start`, position p lies at (p + 1/2) length / size - 1/2 + start, and never outside the
+    window: what it leaves out is not seen.
+    """
+    size = positions.shape[0]
+    length_key, start_key = jax.random.split(key)
+    fraction = jax.random.uniform(length_key, (), minval=fractions[0], maxval=fractions[1])
+    length = jnp.clip(jnp.round(fraction * size).astype(jnp.int32), 1, size)
+    start = jax.random.randint(start_key, (), 0, size - length + 1).astype(jnp.float32)
+    length = length.astype(jnp.float32)
+    inside = jnp.clip((positions + 0.5) * (length / size) - 0.5, 0.0, length - 1.0) + start
+    return jnp.where(crop, inside, positions)
+
+
+def _resampling_matrix(positions: Float[Array, " size"]) -> Float[Array, "size size"]:
+    """Weights of the pixels that lie around each position: bilinear interpolation along one axis."""
+    pixels = jnp.arange(positions.shape[0], dtype=jnp.float32)
+    return jnp.maximum(0.0, 1.0 - jnp.abs(positions[:, None] - pixels[None, :]))
 
 
 def _random_rectangle(
