@@ -1,7 +1,8 @@
 """Builds a dataset on disk: once, whole or not at all.
 
-TFDS writes into a folder `incomplete.*` and renames it at the end. A build that was killed leaves such a folder; the
-next one removes it, under a lock, so that two builds of one dataset never meet.
+TFDS writes into a folder `incomplete.*` and renames it at the end; an archive is unpacked into such a folder too. A
+build that was killed leaves them; the next one removes them, under a lock, so that two builds of one dataset never
+meet.
 """
 
 import contextlib
@@ -16,7 +17,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
-from datasets import reid
+from datasets import archives, reid
+
+_REMOVE = "Remove that folder to build it again, or choose another data_dir."
 
 # The benchmarks that users bring; NAME/CONFIG is one configuration of a builder.
 BENCHMARKS = (
@@ -47,7 +50,8 @@ def build_dataset(
     Args:
         name: One of `NAMES`.
         data_dir: Where TFDS keeps datasets; made if absent.
-        manual_dir: The archive's folder or its parent (benchmarks), or the rendered folder (`pit`, `pit_reid`).
+        manual_dir: A benchmark's folder, its archive as downloaded, or the folder in which either lies; or the rendered
+            folder (`pit`, `pit_reid`).
         counts: For tests: counts to expect in place of the published ones. Stored in the dataset's metadata.
         allow_partial: Builds a benchmark from what is there, without what is extra or unreadable, and marks the dataset
             as partial. A complete archive makes a complete dataset all the same.
@@ -115,43 +119,88 @@ def _make_folder(data_dir: str | os.PathLike[str]) -> pathlib.Path:
 
 def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Path:
     target = pathlib.Path(builder.data_dir)
-    with _locked(target.parent.with_name(f".{builder.name}.lock")):
-        _remove_incomplete(target)
-        archive = builder.scan(manual_dir)
-        if target.is_dir():
-            _check_same_source(archive, target)
-            logging.info("%s is there already, built from the same source.", target)
-            return target
+    with _locked(pathlib.Path(builder.data_dir_root) / f".{builder.name}.lock"):
+        _remove_incomplete(builder, target)
         try:
-            builder.download_and_prepare(
-                # Nothing is downloaded; TFDS makes a folder for it all the same.
-                download_dir=target.parent / "incomplete.downloads",
-                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False),
-            )
+            source = manual_dir
+            if isinstance(builder, reid.ReidBuilder):
+                source = builder.locate(manual_dir) or manual_dir
+            if isinstance(builder, reid.ReidBuilder) and source.is_file():
+                _build_from_file(builder, source, target)
+            else:
+                _build_from_folder(builder, source, target)
         finally:
-            _remove_incomplete(target)
+            _remove_incomplete(builder, target)
     return target
 
 
-def _check_same_source(archive: reid.Archive, target: pathlib.Path) -> None:
-    advice = "Remove that folder to build it again, or choose another data_dir."
-    if not (target / "dataset_info.json").is_file():
-        raise reid.DatasetError(f"{target} is there but holds no TFDS dataset (no dataset_info.json). {advice}")
-    # Read now: the builder was made before the lock was taken.
-    stored = dict(tfds.builder_from_directory(target).info.metadata or {}).get("source_digest")
-    if stored != archive.digest:
+def _build_from_file(builder: reid.ReidBuilder, file: pathlib.Path, target: pathlib.Path) -> None:
+    """Unpacks an archive under the dataset's folder, for as long as the build takes."""
+    builder.beside = file.parent
+    builder.archive_sha256 = archives.sha256(file)
+    if target.is_dir():
+        stored = _stored_metadata(target)
+        if stored.get("archive_sha256") == builder.archive_sha256 and not stored.get("partial"):
+            logging.info("%s is there already, built from this archive.", target)
+            return
+    folder = target.parent / "incomplete.unpacked"
+    try:
+        archives.unpack(file, folder, max_bytes=builder.MAX_UNPACKED_BYTES)
+        _build_from_folder(builder, folder, target)
+    except reid.DatasetError as error:
+        # The user knows the archive; the folder is gone when the message is read.
+        lines = [line.replace(str(folder), str(file)) for line in error.problems]
+        raise reid.DatasetError(str(error).replace(str(folder), str(file)), lines) from error
+
+
+def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, target: pathlib.Path) -> None:
+    archive = builder.scan(folder)
+    if target.is_dir():
+        _check_kept(builder, archive, target)
+        logging.info("%s is there already, built from the same source.", target)
+        return
+    builder.download_and_prepare(
+        # Nothing is downloaded; TFDS makes a folder for it all the same.
+        download_dir=target.parent / "incomplete.downloads",
+        download_config=tfds.download.DownloadConfig(manual_dir=folder, try_download_gcs=False),
+    )
+
+
+def _check_kept(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pathlib.Path) -> None:
+    """Raises a DatasetError unless the dataset at `target` is what would be built from the archive."""
+    stored = _stored_metadata(target)
+    partial = " (a partial dataset)" if stored.get("partial") else ""
+    allow_partial = isinstance(builder, reid.ReidBuilder) and builder.allow_partial
+    if archive.problems and not allow_partial:
+        builder.usable(archive)  # raises, with the images that cannot be read
+    if stored.get("source_digest") != archive.digest:
         raise reid.DatasetError(
-            f"{target} was built from another source (digest {stored}) than {archive.root} (digest {archive.digest}). "
-            f"{advice}"
+            f"{target}{partial} was built from another source (digest {stored.get('source_digest')}) "
+            f"than {archive.root} (digest {archive.digest}). {_REMOVE}"
+        )
+    if partial and not allow_partial:
+        raise reid.DatasetError(
+            f"{target}{partial} was built from this source with --allow_partial, in spite of "
+            f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
         )
 
 
-def _remove_incomplete(target: pathlib.Path) -> None:
+def _stored_metadata(target: pathlib.Path) -> dict[str, Any]:
+    if not (target / "dataset_info.json").is_file():
+        raise reid.DatasetError(f"{target} is there but holds no TFDS dataset (no dataset_info.json). {_REMOVE}")
+    # Read now: the builder was made before the lock was taken.
+    return dict(tfds.builder_from_directory(target).info.metadata or {})
+
+
+def _remove_incomplete(builder: reid.ArchiveBuilder, target: pathlib.Path) -> None:
     for leftover in target.parent.glob("incomplete.*"):
         logging.info("Removing %s, left by a build that did not end.", leftover)
         shutil.rmtree(leftover)
-    with contextlib.suppress(OSError):
-        target.parent.rmdir()  # only where nothing is left in it
+    with contextlib.suppress(OSError):  # only where nothing is left in them
+        for folder in target.parents:
+            if folder == pathlib.Path(builder.data_dir_root):
+                break
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ TensorFlow, and would need TensorFlow to encode an array.
 import abc
 import concurrent.futures
 import dataclasses
+import fnmatch
 import hashlib
 import io
 import math
@@ -26,7 +27,8 @@ import tqdm
 from absl import logging
 from PIL import Image
 
-MAX_REPORTED = 20
+MAX_REPORTED = 20  # problems in a message
+MAX_STORED = 1000  # problems in the metadata of a partial dataset
 EXAMPLES_PER_SHARD = 1024
 # What file managers leave in the archives and in copies of them, besides `._*`.
 IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store", "__MACOSX"})
@@ -174,7 +176,8 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         MAX_UNPACKED_BYTES: An archive that holds more is refused.
 
     Attributes:
-        beside: The folder in which the archive file lies that was unpacked, or None where a folder was given.
+        beside: The folder of the archive file, where one is unpacked: what belongs to it may lie there. Else None.
+        archive_sha256: The SHA-256 of that file, or None.
     """
 
     TITLE: ClassVar[str]
@@ -184,6 +187,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
     MAX_UNPACKED_BYTES: ClassVar[int]
 
     beside: pathlib.Path | None = None
+    archive_sha256: str | None = None
 
     def __init__(self, *, counts: Mapping[str, int] | None = None, allow_partial: bool = False, **kwargs: Any):
         """Args:
@@ -215,6 +219,26 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
             DatasetError: The lists or protocol files that say what belongs there are absent or malformed.
         """
 
+    def locate(self, manual_dir: str | os.PathLike[str]) -> pathlib.Path | None:
+        """The folder for `scan`, or the file of the archive as downloaded; None where neither is in `manual_dir`.
+
+        Raises:
+            DatasetError: There is no folder, but several archives.
+        """
+        given = pathlib.Path(manual_dir).expanduser()
+        if given.is_file() or self.find_root(given) is not None:
+            return given
+        files = list_files(given) if given.is_dir() else []
+        found = [
+            given / name
+            for name in files
+            if any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in self.ARCHIVES)
+        ]
+        if len(found) > 1:
+            title = f"{given} holds several archives of {self.TITLE}; give the file of one as manual_dir"
+            raise_problems(title, [str(path) for path in found], self.ADVICE)
+        return found[0] if found else None
+
     def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         """What can be counted in the examples, by the names of `COUNTS`."""
         return split_counts(splits)
@@ -236,6 +260,11 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         metadata = {
             "partial": False,
             "num_problems": 0,
+            "problems": [],
+            # What lies beside an archive can change while the archive does not.
+            "archive_sha256": self.archive_sha256
+            if all(path.is_relative_to(folder) for path in listing.files.values())
+            else None,
             "counts": counts,
             "counts_expected": self.counts_expected,
             "counts_published": self.counts_expected == dict(self.COUNTS),
@@ -268,7 +297,13 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         )
         label_train([example for examples in splits.values() for example in examples if example["label"] >= 0])
         counts = {**archive.metadata["counts"], **self.split_counts(splits)}
-        metadata = {**archive.metadata, "partial": True, "num_problems": len(problems), "counts": counts}
+        metadata = {
+            **archive.metadata,
+            "partial": True,
+            "num_problems": len(problems),
+            "problems": [line.removeprefix(f"{archive.root}{os.sep}") for line in problems[:MAX_STORED]],
+            "counts": counts,
+        }
         return dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
 
 

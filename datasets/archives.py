@@ -1,0 +1,242 @@
+"""Unpacks archives that users downloaded (zip, tar, tar.gz, tar.bz2, tar.xz), and trusts none of them.
+
+An archive may hold anything. What is parsed is left to zipfile and tarfile; what is written is decided here, alike for
+both: plain files and folders below one folder, each once, no more bytes than the caller allows. Bytes are counted as
+they are written, for headers can lie. Anything else is refused with the name of the archive and of the entry.
+"""
+
+import bz2
+import dataclasses
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import pathlib
+import re
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+import tqdm
+
+from datasets import reid
+
+# MSMT17, the largest benchmark, has 126,441 images.
+MAX_ENTRIES = 500_000
+_CHUNK = 1 << 20
+# tarfile reads the headers of an entry (pax, long names, maps of sparse files) whole; none are longer in earnest.
+_MAX_HEADERS = 1 << 20
+# What may follow the end of a tar: records are padded with zeros.
+_MAX_PADDING = 1 << 24
+
+_OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """One entry of an archive: its name as written there, and what is wrong with its kind."""
+
+    name: str
+    problem: str | None
+    is_folder: bool
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_entries: int = MAX_ENTRIES) -> None:
+    """Unpacks a zip or tar into a folder that does not exist yet.
+
+    What was unpacked before a refusal stays in `folder`: the caller removes it.
+
+    Args:
+        archive: The archive; its format is told from its first bytes.
+        folder: Made here.
+        max_bytes: The archive's files may have this many bytes in all when unpacked.
+        max_entries: The archive may have this many files and folders.
+
+    Raises:
+        DatasetError: The archive is unsafe, damaged, truncated or none; names the entry. Or it cannot be written.
+    """
+    folder.mkdir(parents=True)
+    entry_name = ""
+    total = number = 0
+    try:
+        with (
+            open(archive, "rb") as file,
+            tqdm.tqdm(
+                desc=f"Unpacking {archive.name}",
+                total=archive.stat().st_size,
+                unit="B",
+                unit_scale=True,
+                disable=None,
+                leave=False,
+            ) as progress,
+        ):
+            for entry in _entries(file):
+                entry_name = entry.name
+                number += 1
+                if number > max_entries:
+                    raise _Refused(f"more than {max_entries:,} entries")
+                if total + entry.size > max_bytes:
+                    raise _Refused(
+                        f"unpacks to more than {max_bytes:,} bytes: a decompression bomb, or another archive"
+                    )
+                target = _target(folder, entry)
+                if entry.is_folder:
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with entry.open() as source, _create(target) as output:
+                    written = 0
+                    while chunk := source.read(_CHUNK):
+                        written += len(chunk)
+                        if total + written > max_bytes or written > entry.size:
+                            raise _Refused(f"holds more than the {entry.size:,} bytes that its header says")
+                        output.write(chunk)
+                        progress.update(file.tell() - progress.n)
+                if written != entry.size:
+                    raise _Refused(f"truncated: {written:,} bytes of the {entry.size:,} that its header says")
+                total += written
+    except _Refused as refused:
+        raise _error(archive, entry_name, f"refused: {refused}") from None
+    except OSError as error:
+        if error.errno is None:  # gzip, bz2 and lzma
+            raise _error(archive, entry_name, f"damaged or truncated ({error})") from error
+        raise _error(archive, entry_name, f"cannot be unpacked into {folder}: {error.strerror}") from error
+    except NotImplementedError as error:
+        raise _error(archive, entry_name, f"packed by a method that Python lacks ({error})") from error
+    # Damage is reported by many exception types (zlib.error, EOFError, BadZipFile, TarError, ValueError, ...).
+    except Exception as error:
+        raise _error(archive, entry_name, f"damaged or truncated ({error})") from error
+
+
+def sha256(archive: pathlib.Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(archive, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Refused(Exception):
+    """An archive that is not unpacked, and why."""
+
+
+def _error(archive: pathlib.Path, entry_name: str, what: str) -> reid.DatasetError:
+    where = f", entry {entry_name!r}" if entry_name else ""
+    line = f"{archive}{where}: {what}"
+    return reid.DatasetError(
+        f"{line}\nGet the archive again from where its authors offer it, or unpack it yourself and give the folder.",
+        [line],
+    )
+
+
+def _target(folder: pathlib.Path, entry: _Entry) -> pathlib.Path:
+    """Where an entry goes; `./` in front of names is common in tars."""
+    parts = [part for part in entry.name.split("/") if part not in ("", ".")]
+    if entry.name.startswith("/") or re.match(r"[A-Za-z]:", entry.name):
+        raise _Refused("absolute path")
+    if ".." in parts:
+        raise _Refused("a path that leads outside ('..')")
+    if "\\" in entry.name or any(ord(character) < 32 for character in entry.name):
+        raise _Refused("a path with a backslash or a control character")
+    if entry.problem:
+        raise _Refused(entry.problem)
+    if not parts and not entry.is_folder:
+        raise _Refused("a file without a name")
+    return folder.joinpath(*parts)
+
+
+def _create(target: pathlib.Path) -> IO[bytes]:
+    try:
+        return open(target, "xb")
+    except FileExistsError:
+        raise _Refused("duplicate: another entry has this path") from None
+
+
+def _entries(file: IO[bytes]) -> Iterator[_Entry]:
+    start = file.read(512)
+    file.seek(0)
+    if start.startswith(b"PK"):
+        return _zip_entries(file)
+    for magic, opener in _OPENERS:
+        if start.startswith(magic):
+            return _tar_entries(_Metered(opener(file, "rb")))
+    if start[257:262] == b"ustar":
+        return _tar_entries(_Metered(file))
+    raise _Refused("neither a zip nor a tar")
+
+
+def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            problem = None
+            if info.flag_bits & 1:
+                problem = "encrypted"
+            elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                problem = _kind(stat.S_ISLNK(kind))
+            # Python cuts names at a NUL, which the control characters then catch.
+            yield _Entry(
+                info.orig_filename, problem, info.is_dir(), info.file_size, lambda info=info: archive.open(info)
+            )
+
+
+def _tar_entries(file: "_Metered") -> Iterator[_Entry]:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for info in archive:
+            if info.size < 0:
+                raise _Refused(f"damaged: the tar's header gives {info.name!r} {info.size:,} bytes")
+            problem = None if info.isreg() or info.isdir() else _kind(info.issym() or info.islnk())
+            size = info.size if info.isreg() else 0
+            file.allowance = size + _MAX_HEADERS  # the file and what stands before the next one
+            yield _Entry(info.name, problem, info.isdir(), size, lambda info=info: _member(archive, info))
+        # tarfile takes the end of a truncated file for the end of the archive, which is a block of zeros.
+        if file.last != bytes(tarfile.BLOCKSIZE):
+            raise _Refused("truncated or damaged: the mark at its end is missing")
+        # Compressed files have their checksum at the very end.
+        file.allowance = _MAX_PADDING
+        while file.read(tarfile.RECORDSIZE):
+            pass
+
+
+def _kind(is_link: bool) -> str:
+    return "a link" if is_link else "a device or another special file"
+
+
+def _member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    member = archive.extractfile(info)
+    assert member is not None, "a regular file"
+    return member
+
+
+class _Metered(io.RawIOBase):
+    """A decompressed tar that cannot be made to read gigabytes of headers.
+
+    Attributes:
+        allowance: Bytes that may still be read.
+        last: What was read last.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self.allowance = _MAX_HEADERS
+        self.last = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= self.allowance:
+            raise _Refused("headers or padding of an enormous size: a decompression bomb")
+        self.last = self._file.read(size)
+        self.allowance -= len(self.last)
+        return self.last
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
