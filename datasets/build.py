@@ -72,6 +72,15 @@ def build_dataset(
     return _build(make_builder(name, data_dir, **arguments), pathlib.Path(manual_dir).expanduser())
 
 
+def locate(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> pathlib.Path | None:
+    """The folder or archive file in `manual_dir` that the benchmark `name` would be built from, or None.
+
+    Raises:
+        DatasetError: There are several archives of it.
+    """
+    return make_builder(name, data_dir).locate(manual_dir)
+
+
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:
     """The builder of a dataset of `NAMES`."""
     name, _, config = name.partition("/")

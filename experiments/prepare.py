@@ -1,30 +1,143 @@
-"""Builds a TFDS dataset from the archive or rendered folder that the user brings.
+"""Builds TFDS datasets from the archives or folders that the user brings.
 
-    python -m experiments.prepare --dataset=market1501 --manual_dir=~/Market-1501-v15.09.15 --data_dir=data
+    python -m experiments.prepare --dataset=market1501 --manual_dir=~/Market-1501-v15.09.15.zip --data_dir=data
+    python -m experiments.prepare --dataset=all --manual_dir=~/Downloads --data_dir=data
 
-Everything that is wrong with the folder (counts, names, unreadable images) is reported at once, before anything is
-written. A dataset that is already built from the same folder is kept.
+manual_dir is the archive as downloaded, the folder unpacked from it, or the folder in which either lies. Everything
+that is wrong (missing, extra, misnamed and unreadable files, counts other than the published ones) is reported at once,
+before anything is written; the whole list goes to DATA_DIR/<dataset>_problems.txt. A dataset that is already built from
+the same source is kept.
 """
 
-from absl import app, flags
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
 
 import datasets
-from datasets.build import NAMES
-
-_DATASET = flags.DEFINE_enum("dataset", None, NAMES, "What to build.", required=True)
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "The unpacked archive or rendered folder.", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where TFDS keeps datasets.")
+from datasets.build import BENCHMARKS, NAMES, locate, make_builder
+from render.manifest import write_atomic
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(arguments[1:])}")
+def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
+    """Builds one dataset and prints what it holds, or what is wrong with the source.
+
+    Returns:
+        Whether the dataset is there now.
+    """
+    problems_file = pathlib.Path(data_dir).expanduser() / f"{name.replace('/', '_')}_problems.txt"
     try:
-        folder = datasets.build_dataset(_DATASET.value, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value)
+        folder = datasets.build_dataset(name, data_dir=data_dir, manual_dir=manual_dir, allow_partial=allow_partial)
     except datasets.DatasetError as error:
-        raise SystemExit(f"{error}") from None
+        print(f"{name}: {error}", file=sys.stderr)
+        if error.problems:
+            _write_problems(problems_file, error.problems)
+        return False
+    except OSError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return False
+    info: Any = tfds.builder_from_directory(folder).info
+    metadata = dict(info.metadata or {})
+    print(describe(name, metadata, {split: found.num_examples for split, found in info.splits.items()}))
+    if metadata.get("partial"):
+        print(
+            f"{name} IS PARTIAL: built in spite of {metadata['num_problems']:,} problems. The dataset and every later "
+            "result are marked as partial."
+        )
+        _write_problems(problems_file, metadata["problems"])
+    else:
+        problems_file.unlink(missing_ok=True)  # of an earlier attempt
     print(folder)
+    return True
+
+
+def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
+    """Builds every benchmark that is in `manual_dir`; one that fails keeps none of the others from being built.
+
+    Returns:
+        Whether there was at least one and none failed.
+    """
+    failed, built, absent = [], [], []
+    for name in BENCHMARKS:
+        try:
+            is_there = locate(name, data_dir=data_dir, manual_dir=manual_dir) is not None
+        except datasets.DatasetError:
+            is_there = True  # several of it; building says so
+        if not is_there:
+            absent.append(name)
+        elif prepare(name, manual_dir, data_dir, allow_partial=allow_partial):
+            built.append(name)
+        else:
+            failed.append(name)
+        print(flush=True)
+    for name in absent:
+        print(f"{name} is not in {manual_dir}. {make_builder(name, data_dir).ADVICE}")
+    for title, names in (("Built", built), ("Failed", failed), ("Not there", absent)):
+        print(f"{title}: {', '.join(names) or 'none'}")
+    return bool(built) and not failed
+
+
+def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str:
+    """A table of what a dataset holds, against the published counts where there are any.
+
+    Args:
+        name: The dataset.
+        metadata: As its builder stored it; `counts` and `counts_expected` of benchmarks.
+        images: Number of examples in each split.
+    """
+    found: dict[str, int] = metadata.get("counts") or {f"{split} images": number for split, number in images.items()}
+    expected: dict[str, int] = metadata.get("counts_expected") or {}
+    kinds = ("images", "identities", "cameras")
+
+    def cell(key: str) -> str:
+        if key not in found:
+            return "-"
+        differs = key in expected and expected[key] != found[key]
+        return f"{found[key]:,} of {expected[key]:,}" if differs else f"{found[key]:,}"
+
+    rows = [("", *kinds), *((split, *(cell(f"{split} {kind}") for kind in kinds)) for split in images)]
+    lines = [f"{name}:", *(f"  {row[0]:<10}" + "".join(f"{text:>20}" for text in row[1:]) for row in rows)]
+    tabled = {f"{split} {kind}" for split in images for kind in kinds}
+    lines += [f"  {key}: {cell(key)}" for key in found if key not in tabled]
+    if expected:
+        agree = all(found.get(key) == number for key, number in expected.items())
+        source = "published" if metadata["counts_published"] else "given"
+        lines.append(f"  {'as' if agree else 'NOT as'} {source} ({len(expected)} counts compared)")
+    return "\n".join(lines)
+
+
+def _write_problems(path: pathlib.Path, problems: Sequence[str]) -> None:
+    write_atomic(path, "".join(f"{line}\n" for line in problems).encode(errors="surrogateescape"))
+    print(f"The whole list ({len(problems):,} lines): {path}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--dataset", required=True, choices=("all", *NAMES), help="what to build; all: every benchmark that is there"
+    )
+    parser.add_argument(
+        "--manual_dir", required=True, help="the archive, the folder unpacked from it, or where either lies"
+    )
+    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
+    parser.add_argument(
+        "--allow_partial",
+        action="store_true",
+        help="build a benchmark from what is there and can be read, marked as partial",
+    )
+    arguments = parser.parse_args(argv)
+    folders = (arguments.manual_dir, arguments.data_dir)
+    if arguments.dataset == "all":
+        succeeded = prepare_all(*folders, allow_partial=arguments.allow_partial)
+    else:
+        succeeded = prepare(arguments.dataset, *folders, allow_partial=arguments.allow_partial)
+    sys.exit(0 if succeeded else 1)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()
