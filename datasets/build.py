@@ -95,7 +95,7 @@ def build_textured(
     texture_dir: str | os.PathLike[str],
     metadata: Mapping[str, Any],
 ) -> pathlib.Path:
-    """Builds `<benchmark>_textured` from the train split of `benchmark` and one PNG an example.
+    """Builds `<benchmark>_textured` from the splits train and (if any) val of `benchmark` and one PNG an example.
 
     Image bytes, ids, names and their order are the benchmark's; `texture` is the PNG.
 
@@ -187,7 +187,8 @@ def _check_kept(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pat
             f"{target}{partial} was built from another source (digest {stored.get('source_digest')}) "
             f"than {archive.root} (digest {archive.digest}). {_REMOVE}"
         )
-    if partial and not allow_partial:
+    # A textured copy is as partial as its benchmark; that was decided there.
+    if partial and isinstance(builder, reid.ReidBuilder) and not allow_partial:
         raise reid.DatasetError(
             f"{target}{partial} was built from this source with --allow_partial, in spite of "
             f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
