@@ -10,17 +10,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import reid
+from datasets import build, reid
 
-BENCHMARKS = (
-    "market1501",
-    "dukemtmc_reid",
-    "cuhk03/labeled",
-    "cuhk03/detected",
-    "msmt17",
-    "partial_reid",
-    "partial_ilids",
-)
+BENCHMARKS = build.BENCHMARKS
 
 # What builds a dataset; the user fills in FOLDER.
 _COMMANDS = {
@@ -62,8 +54,7 @@ def training_splits(name: str, data_dir: str | os.PathLike[str], *, use_val: boo
     Raises:
         DatasetError: There is no such dataset.
     """
-    has_val = "val" in _open(name, data_dir).info.splits
-    return ["train", "val"] if use_val and has_val else ["train"]
+    return ["train", "val"] if use_val and "val" in list_splits(name, data_dir) else ["train"]
 
 
 def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures
 
-The first form writes the TFDS dataset `<dataset>_textured` beside the benchmark, for the joint training. The second
-one writes a texture PNG for every JPEG and PNG file under a folder. Textures are 256x256 RGB, the decoder's [-1, 1]
+The first form writes the TFDS dataset `<dataset>_textured` beside the benchmark, for the joint training: a texture for
+each image of its split `train`, and of `val` where it has one (MSMT17; `cuhk03/labeled` gives `cuhk03/labeled_textured`).
+The second one writes a texture PNG for every JPEG and PNG file under a folder. Textures are 256x256 RGB, the decoder's [-1, 1]
 clipped and mapped to 0..255. Either form can be interrupted: started again it computes only what is missing.
 """
 
@@ -45,14 +46,16 @@ def run_dataset(
     texture_dir: str | os.PathLike[str] | None = None,
     batch_size: int = 32,
 ) -> pathlib.Path:
-    """Writes `<dataset>_textured`: the benchmark's train split with the texture that the run regresses from each image.
+    """Writes `<dataset>_textured`: the benchmark's training images with the texture that the run regresses from each.
+
+    The splits are the benchmark's train, and its val where it has one.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).
-        dataset: A reID dataset under `data_dir`.
+        dataset: A reID dataset under `data_dir`, `builder` or `builder/config`.
         data_dir: Where TFDS keeps datasets.
-        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`, named by the dataset and a digest of
-            the parameters, so that textures of two states of a model never mix.
+        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`, named by the dataset ("_" for "/") and a
+            digest of the parameters, so that textures of two states of a model never mix.
         batch_size: Images computed at a time.
 
     Returns:
@@ -64,15 +67,18 @@ def run_dataset(
     """
     model, config = _load_decoder(workdir)
     digest = _parameter_digest(model)
-    folder = pathlib.Path(workdir) / "pseudo_textures" / f"{dataset}-{digest[:12]}"
+    folder = pathlib.Path(workdir) / "pseudo_textures" / f"{dataset.replace('/', '_')}-{digest[:12]}"
     if texture_dir is not None:
         folder = pathlib.Path(texture_dir)
-    source = data_sources.open_source(dataset, "train", data_dir)
+    splits = data_sources.training_splits(dataset, data_dir, use_val=True)
+    source = data_sources.open_source(dataset, "+".join(splits), data_dir)
     targets = [_texture_path(folder, name) for name in read_names(source)]
     if len(set(targets)) != len(targets):
         raise TextureError(f"{dataset}: two training images have one name but for the suffix; textures would collide.")
     missing = [index for index, target in enumerate(targets) if not target.is_file()]
-    print(f"pseudo textures of {dataset}: {len(targets)} training images, {len(missing)} to compute, in {folder}")
+    print(
+        f"pseudo textures of {dataset}, {' + '.join(splits)}: {len(targets)} images, {len(missing)} to compute, in {folder}"
+    )
     failed = write_textures(
         model,
         config,

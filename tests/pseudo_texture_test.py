@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
-from experiments import pseudo_texture
+from experiments import data_sources, pseudo_texture
 from san_jax import embed
 from san_jax.models import SAN
-from tests import tiny_data
+from tests import tiny_data, train_data
 
 SHAPE = {"width": 4, "stage_sizes": (1, 1, 1, 1), "texture_size": 32}
 
@@ -78,6 +79,30 @@ def test_textured_dataset(workdir, data_dir, models):
         assert np.abs(example["texture"].astype(int) - original["texture"]).mean() > 5  # not the true one
         # A level of rounding, before and after resizing: batches of another size round differently.
         np.testing.assert_allclose(example["texture"], expected_texture(models[0], original["image"]), atol=1)
+
+
+def test_val_of_a_builder_with_configs(workdir, tmp_path, models, capsys):
+    """Both training splits, never query; beside the benchmark as another config, found again, and as partial as it."""
+    train_data.build_benchmark(tmp_path, "toy/first", {"train": [0, 1], "val": [1], "query": [5]}, partial=True)
+    for _ in range(2):
+        folder = pseudo_texture.run_dataset(workdir, "toy/first", tmp_path, batch_size=2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("pseudo textures")]
+    assert [line.partition(", in ")[0] for line in lines] == [
+        f"pseudo textures of toy/first, train + val: 3 images, {number} to compute" for number in (3, 0)
+    ]
+    assert folder == tmp_path / "toy" / "first_textured" / "1.0.0"
+    assert sorted(path.relative_to(workdir).parts[1][:10] for path in pngs(workdir)) == ["toy_first-"] * 3
+
+    # As a program sees it that does not know this repository.
+    source: Any = tfds.data_source("toy/first_textured", split="train+val", data_dir=tmp_path)
+    assert [example["name"] for example in source] == [b"train/0.png", b"train/1.png", b"val/0.png"]
+    plain: Any = tfds.data_source("toy/first", split="val", data_dir=tmp_path)
+    np.testing.assert_array_equal(source[2]["image"], plain[0]["image"])
+    assert (int(source[2]["label"]), int(source[2]["person_id"])) == (1, 1)
+    np.testing.assert_allclose(source[2]["texture"], expected_texture(models[0], plain[0]["image"]), atol=1)
+    assert sorted(source.dataset_info.splits) == ["train", "val"]
+    assert data_sources.read_metadata("toy/first_textured", tmp_path)["partial"] is True
+    assert not (tmp_path / "toy" / ".config").exists()  # where TFDS would note it as what the bare "toy" stands for
 
 
 def test_only_missing_textures_are_computed(workdir, data_dir, models, monkeypatch):

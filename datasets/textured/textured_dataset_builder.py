@@ -1,4 +1,7 @@
-"""`<benchmark>_textured`: a benchmark's train split with a pseudo texture for each image (paper, section 3.2)."""
+"""`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.2).
+
+It stands beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`.
+"""
 
 import hashlib
 import io
@@ -12,65 +15,77 @@ import tensorflow_datasets as tfds
 
 from datasets import reid
 
+TRAINING_SPLITS = ("train", "val")
 ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses a texture for each training image."
 
 
 class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
-    """One split `train`, in the benchmark's order; see `builder_class`."""
+    """The benchmark's `train`, and its `val` where it has one, in its order; see `builder_class`."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = ADVICE
     benchmark: str
+    config_name: str  # "" for a benchmark whose builder has no configs
 
     def __init__(self, *, texture_metadata: dict[str, Any] | None = None, **kwargs: Any):
         self._texture_metadata = texture_metadata or {}
-        super().__init__(**kwargs)
+        # Not among BUILDER_CONFIGS: TFDS would make it the default that `cuhk03` alone stands for.
+        config = tfds.core.BuilderConfig(name=self.config_name) if self.config_name else None
+        super().__init__(config=config, **kwargs)
+
+    def _create_builder_config(self, builder_config: Any, version: Any) -> Any:
+        del version
+        return builder_config  # TFDS would warn of one that is not among BUILDER_CONFIGS
 
     def features(self) -> dict[str, Any]:
         return {**reid.reid_features(), "texture": reid.texture_feature()}
 
     def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
         texture_dir = pathlib.Path(manual_dir)
-        source, benchmark_digest = _open_train(self.benchmark, self.data_dir_root)
+        sources, benchmark_metadata = _open_training(self.benchmark, self.data_dir_root)
         metadata = {"benchmark": self.benchmark, "textures": self._texture_metadata}
+        benchmark_digest = benchmark_metadata.get("source_digest")
         digest = hashlib.sha256(json.dumps([benchmark_digest, metadata], sort_keys=True).encode())
-        examples: list[reid.Example] = []
+        splits: dict[str, list[reid.Example]] = {split: [] for split in sources}
         problems: list[str] = []
-        for example in source:
-            name = example["name"].decode()
-            texture = texture_dir / pathlib.PurePosixPath(name).with_suffix(".png")
-            try:
-                digest.update(hashlib.sha256(texture.read_bytes()).digest())
-            except OSError as error:
-                problems.append(f"{texture}: {error.strerror}")
-            examples.append(
-                {
-                    "image": io.BytesIO(example["image"]),
-                    "person_id": int(example["person_id"]),
-                    "label": int(example["label"]),
-                    "camera_id": int(example["camera_id"]),
-                    "name": name,
-                    "texture": str(texture),
-                }
-            )
+        for split, source in sources.items():
+            for example in source:
+                name = example["name"].decode()
+                texture = texture_dir / pathlib.PurePosixPath(name).with_suffix(".png")
+                try:
+                    digest.update(hashlib.sha256(texture.read_bytes()).digest())
+                except OSError as error:
+                    problems.append(f"{texture}: {error.strerror}")
+                splits[split].append(
+                    {
+                        "image": io.BytesIO(example["image"]),
+                        "person_id": int(example["person_id"]),
+                        "label": int(example["label"]),
+                        "camera_id": int(example["camera_id"]),
+                        "name": name,
+                        "texture": str(texture),
+                    }
+                )
         reid.raise_problems(
-            f"{texture_dir}: textures of {len(problems):,} of the {len(examples):,} training images of "
+            f"{texture_dir}: textures of {len(problems):,} of the {sum(map(len, splits.values())):,} training images of "
             f"{self.benchmark} cannot be read",
             problems,
             ADVICE,
         )
-        return reid.Archive(texture_dir, {"train": examples}, digest.hexdigest(), metadata)
+        partial = bool(benchmark_metadata.get("partial", False))
+        return reid.Archive(texture_dir, splits, digest.hexdigest(), {**metadata, "partial": partial})
 
 
 def builder_class(benchmark: str) -> type[TexturedBuilder]:
     """The builder of `<benchmark>_textured`."""
-    names = {"name": f"{benchmark}_textured", "benchmark": benchmark, "__module__": __name__}
+    name, _, config = f"{benchmark}_textured".partition("/")
+    names = {"name": name, "config_name": config, "benchmark": benchmark, "__module__": __name__}
     return types.new_class(
         "Builder", (TexturedBuilder,), {"skip_registration": True}, lambda namespace: namespace.update(names)
     )
 
 
-def _open_train(benchmark: str, data_dir: os.PathLike[str]) -> tuple[Any, str | None]:
-    """The benchmark's train split with images left encoded, and the digest of what the benchmark was built from."""
+def _open_training(benchmark: str, data_dir: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The benchmark's train and val splits with images left encoded, and its metadata."""
     folder = pathlib.Path(data_dir) / benchmark
     version = reid.newest_version(folder)
     if version is None:
@@ -83,5 +98,6 @@ def _open_train(benchmark: str, data_dir: os.PathLike[str]) -> tuple[Any, str | 
             f"and lacks the features {missing}."
         )
     skip = {key: tfds.decode.SkipDecoding() for key in ("image", "texture") if key in builder.info.features}
-    digest = dict(builder.info.metadata or {}).get("source_digest")
-    return builder.as_data_source(split="train", decoders=skip), digest
+    splits = [split for split in TRAINING_SPLITS if split in builder.info.splits]
+    sources = {split: builder.as_data_source(split=split, decoders=skip) for split in splits}
+    return sources, dict(builder.info.metadata or {})
