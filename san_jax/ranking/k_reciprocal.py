@@ -43,7 +43,7 @@ from san_jax.typing import Array
 
 _BLOCK_ELEMENTS = 64_000_000  # distances computed at a time: 256 MB in float32
 _BLOCK_PAIRS = 1 << 18  # single distances computed at a time, on each device
-_GROUP = 64  # columns of which only the nearest takes part in the first selection
+_GROUP = 32  # columns of which only the nearest takes part in the first selection
 _SPARE = 8  # candidates beyond the neighbours needed
 
 
@@ -192,10 +192,10 @@ def _encodings(
     wide = _reciprocal(neighbours[:, : settings.k1 + 1])
     narrow = _reciprocal(neighbours[:, : half + 1])
     # Both are symmetric. Number of points that R(i, k1) and R(j, half) share, for j in R(i, k1):
-    shared = wide.multiply(wide @ narrow).tocsr()
+    shared = scipy.sparse.csr_array(wide.multiply(wide @ narrow))
     shared.data = (3 * shared.data > 2 * narrow.sum(axis=1)[shared.indices]).astype(np.int32)
     shared.eliminate_zeros()
-    expanded = (wide + shared @ narrow).tocsr()
+    expanded = scipy.sparse.csr_array(wide + shared @ narrow)
     expanded.sort_indices()
     sizes = np.diff(expanded.indptr)
     rows = np.repeat(np.arange(len(neighbours), dtype=np.int32), sizes)
@@ -206,7 +206,7 @@ def _encodings(
     if settings.k2 == 1:
         return encodings
     first = neighbours[:, : settings.k2]
-    return (_rows(first, 1 / first.shape[1]) @ encodings).tocsr()
+    return scipy.sparse.csr_array(_rows(first, 1 / first.shape[1]) @ encodings)
 
 
 def _blocks(
@@ -220,7 +220,7 @@ def _blocks(
 ) -> Iterator[Float32[np.ndarray, "block gallery"]]:
     num_gallery = len(points) - num_query
     # Row m: the gallery images with point m in their encoding, and its weight there.
-    inverted = encodings[num_query:].T.tocsr()
+    inverted = scipy.sparse.csr_array(encodings[num_query:].T)
     encodings = encodings[:num_query]
     for rows, indices in _row_blocks(num_query, len(points), mesh, "Re-ranking"):
         squares = np.asarray(_squares(points, norms, indices, num_query, mesh))[: rows.stop - rows.start]
@@ -237,7 +237,7 @@ def _blocks(
 def _reciprocal(neighbours: Int32[np.ndarray, "point neighbour"]) -> scipy.sparse.csr_array:
     """1 where two points are among each other's neighbours, [N N] and symmetric."""
     forward = _rows(neighbours, 1.0)
-    return forward.multiply(forward.T).tocsr()
+    return scipy.sparse.csr_array(forward.multiply(forward.T))
 
 
 def _rows(columns: Int32[np.ndarray, "point column"], value: float) -> scipy.sparse.csr_array:
