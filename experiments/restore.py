@@ -1,5 +1,6 @@
 """Models by config, and trained models by the folder of their run."""
 
+import json
 import os
 import pathlib
 from typing import Any
@@ -14,6 +15,7 @@ from san_jax import checkpoint
 from san_jax.models import SAN, merge_model, split_model
 
 CONFIG_FILE = "config.json"
+DATA_FILE = "data.json"
 CHECKPOINT_FOLDER = "checkpoints"
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -54,6 +56,18 @@ def read_config(workdir: str | os.PathLike[str]) -> Config:
             f"{path} does not exist: expected the folder of a run, as --workdir of `python -m experiments.train`."
         )
     return config_path.from_json(path.read_text(encoding="utf-8"))
+
+
+def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What a run was trained on, as `experiments.train` noted it; None for a run from before it did.
+
+    Returns:
+        `dataset` (a benchmark's name, without `_textured`; the PIT dataset for SAN-PG), `splits` (a list), `images`,
+        `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy) and
+        `source_digest` (of what was read: of the textured copy for SAN).
+    """
+    path = pathlib.Path(workdir) / DATA_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def build_model(config: Config, num_classes: int, *, decoder: bool, seed: Any) -> SAN:
