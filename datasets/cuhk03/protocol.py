@@ -1,0 +1,170 @@
+"""The new protocol of CUHK03: `cuhk03_new_protocol_config_{labeled,detected}.mat`, MATLAB 5.
+
+Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The file holds, for each image,
+its name `filelist`, its identity `labels` and its camera `camId`, and the 1-based positions `train_idx`, `query_idx` and
+`gallery_idx`. It decides over the whole dataset, so that anything in it that does not agree is an error.
+"""
+
+import dataclasses
+import os
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from datasets import reid
+
+NUM_PAIRS = 5
+NUM_CELLS = 10  # images a person, the first five from view 1
+MAX_IMAGES = 100_000
+MAX_FILE_BYTES = 1 << 24  # the true ones are far below
+NAME = re.compile(r"([1-5])_(\d{3})_([12])_(\d{2})\.png")
+INDICES = {"train": "train_idx", "query": "query_idx", "gallery": "gallery_idx"}
+_NUMERIC = frozenset({"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Who is on each image, and which images each split holds.
+
+    Attributes:
+        names: File names `{pair}_{person:03d}_{view}_{image:02d}.png`.
+        labels: Identity of each image, as the file numbers it.
+        splits: 0-based positions in `names`, in the file's order: train, query and gallery.
+    """
+
+    names: list[str]
+    labels: list[int]
+    splits: dict[str, list[int]]
+
+    def camera(self, position: int) -> int:
+        """0-based camera: the view is the third field of the name."""
+        return int(self.names[position].split("_")[2]) - 1
+
+
+def image_name(pair: int, person: int, image: int) -> str:
+    """The name of image `image` of person `person` before camera pair `pair`; all count from 1."""
+    return f"{pair}_{person:03d}_{1 if image <= NUM_CELLS // 2 else 2}_{image:02d}.png"
+
+
+def read_protocol(path: str | os.PathLike[str], advice: str) -> Protocol:
+    """Reads and checks a protocol file.
+
+    Raises:
+        DatasetError: The file is unreadable, or its variables do not agree; names everything that is wrong.
+    """
+    variables = _load(path, advice)
+    problems: list[str] = []
+    names = _names(variables["filelist"], problems)
+    columns = {key: _integers(key, variables[key], problems) for key in ("labels", "camId", *INDICES.values())}
+    for key in ("labels", "camId"):
+        if len(columns[key]) != len(names):
+            problems.append(
+                f"{key}: expected as many entries as in filelist ({len(names):,}), found {len(columns[key]):,}"
+            )
+    reid.raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
+
+    problems += _image_problems(names, columns["labels"], columns["camId"])
+    problems += _split_problems(names, columns["labels"], {split: columns[key] for split, key in INDICES.items()})
+    reid.raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
+    splits = {split: [index - 1 for index in columns[key]] for split, key in INDICES.items()}
+    return Protocol(names, columns["labels"], splits)
+
+
+def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
+    """The six variables, of the classes and sizes that they should have."""
+    title = f"{path} is no protocol file of CUHK03"
+    size = os.path.getsize(path)
+    if size > MAX_FILE_BYTES:
+        line = f"expected at most {MAX_FILE_BYTES:,} bytes, found {size:,}"
+        reid.raise_problems(title, [line], advice)
+    expected = {"filelist": {"cell"}, **dict.fromkeys(("labels", "camId", *INDICES.values()), _NUMERIC)}
+    # SciPy reports damaged files by many exception types.
+    try:
+        headers = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(path)}
+    except Exception as error:
+        reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
+        raise AssertionError("unreachable") from error
+    problems = []
+    for name, kinds in expected.items():
+        if name not in headers:
+            problems.append(f"{name}: no such variable")
+            continue
+        shape, kind = headers[name]
+        # A vector, 1 x N or N x 1.
+        if kind not in kinds or len(shape) != 2 or 1 not in shape or not 1 <= max(shape) <= MAX_IMAGES or 0 in shape:
+            wanted = "cell array of names" if name == "filelist" else "vector of numbers"
+            problems.append(f"{name}: expected a {wanted} with 1 to {MAX_IMAGES:,} entries, found {kind} {shape}")
+    reid.raise_problems(title, problems, advice)
+    try:
+        return scipy.io.loadmat(path, variable_names=list(expected))
+    except Exception as error:
+        reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
+        raise AssertionError("unreachable") from error
+
+
+def _names(cells: np.ndarray, problems: list[str]) -> list[str]:
+    names = []
+    for number, cell in enumerate(cells.flat, start=1):
+        if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size == 1:
+            names.append(str(cell.flat[0]))
+        else:
+            problems.append(f"filelist{{{number}}}: expected a name")
+    return names
+
+
+def _integers(key: str, values: np.ndarray, problems: list[str]) -> list[int]:
+    flat = values.ravel()
+    if flat.dtype.kind not in "iuf":
+        problems.append(f"{key}: expected numbers, found {flat.dtype}")
+        return []
+    whole = np.isfinite(flat) & (np.abs(flat) < 2**31) & (flat == np.round(flat))
+    problems += [f"{key}({i + 1}): expected a whole number, found {flat[i]}" for i in np.flatnonzero(~whole)]
+    return [int(value) for value in np.where(whole, flat, 0)]
+
+
+def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> list[str]:
+    """Names that are malformed or given twice, cameras and identities that do not agree with the names."""
+    problems = []
+    label_of: dict[tuple[str, str], int] = {}
+    person_of: dict[int, tuple[str, str]] = {}
+    for number, (name, label, camera) in enumerate(zip(names, labels, cameras, strict=True), start=1):
+        match = NAME.fullmatch(name)
+        if (
+            not match
+            or not 1 <= int(match[4]) <= NUM_CELLS
+            or name != image_name(int(match[1]), int(match[2]), int(match[4]))
+        ):
+            problems.append(
+                f"filelist{{{number}}}: expected pair_person_view_image.png like 1_001_2_06.png, view 1 for images 1 to 5 "
+                f"and view 2 for 6 to 10, found {name!r}"
+            )
+            continue
+        if camera != int(match[3]):
+            problems.append(f"camId({number}): expected {match[3]}, the view of {name}, found {camera}")
+        person = (match[1], match[2])
+        if label_of.setdefault(person, label) != label:
+            problems.append(f"labels({number}): {name} is {label}, other images of this person are {label_of[person]}")
+        elif person_of.setdefault(label, person) != person:
+            other = "_".join(person_of[label])
+            problems.append(f"labels({number}): {name} is {label}, which is person {other} elsewhere")
+    problems += [f"filelist: {name!r} is there {number} times" for name, number in Counter(names).items() if number > 1]
+    return problems
+
+
+def _split_problems(names: list[str], labels: list[int], splits: dict[str, list[int]]) -> list[str]:
+    """Indices out of range or given twice, images in no split, and people in both training and test."""
+    problems = []
+    used: Counter[int] = Counter()
+    for split, indices in splits.items():
+        outside = [index for index in indices if not 1 <= index <= len(names)]
+        problems += [f"{INDICES[split]}: expected 1 to {len(names):,}, found {index}" for index in outside]
+        used.update(index for index in indices if 1 <= index <= len(names))
+    problems += [f"{names[index - 1]}: in the splits {number} times" for index, number in used.items() if number > 1]
+    problems += [f"{name}: in no split" for index, name in enumerate(names, start=1) if index not in used]
+    people = {split: {labels[i - 1] for i in indices if 1 <= i <= len(names)} for split, indices in splits.items()}
+    for split in ("query", "gallery"):
+        problems += [f"labels: {label} is in train and {split}" for label in sorted(people["train"] & people[split])]
+    return problems

@@ -1,0 +1,163 @@
+"""MSMT17 as its authors ship it, V1 or V2 (the same images with faces masked).
+
+    MSMT17_V1/{train,test}/0000/0000_000_01_0303morning_0008_0.jpg
+    MSMT17_V2/{mask_train_v2,mask_test_v2}/0000/0000_000_01_0303morning_0008_0.jpg
+    list_{train,val,query,gallery}.txt in either, with lines  0000/0000_000_01_0303morning_0008_0.jpg 0
+
+Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery).
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+from datasets import reid
+
+# Release -> folders of training and test images.
+RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
+SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # to which folder of the two a list belongs
+LINE = re.compile(r"((\d{1,6})/(\d{1,6})_\d+_(\d{1,3})_[\w-]+\.jpg) +(\d{1,6})", re.ASCII)
+EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
+NUM_CAMERAS = 15
+MAX_LIST_BYTES = 1 << 26  # the largest has some 4 MB
+
+
+class Builder(reid.ReidBuilder, skip_registration=True):
+    """MSMT17, splits `train`, `val`, `query`, `gallery`; metadata `release` says whether it is V1 or V2."""
+
+    TITLE = "MSMT17"
+    ADVICE = (
+        "MSMT17 is to be had from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, "
+        "for research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
+        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir."
+    )
+    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018.
+    COUNTS = {  # noqa: RUF012 (a constant)
+        "train+val images": 32_621,
+        "train+val identities": 1_041,
+        "query images": 11_659,
+        "query identities": 3_060,
+        "gallery images": 82_161,
+        "gallery identities": 3_060,
+        "cameras": NUM_CAMERAS,
+    }
+    ARCHIVES = ("MSMT17*.zip", "MSMT17*.tar*", "MSMT17*.tgz")
+    MAX_UNPACKED_BYTES = 16 << 30  # about 2.5 GiB
+
+    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
+        root = reid.find_folder(folder, _is_root)
+        if root is None or root == folder:
+            return root
+        other = reid.find_folder(folder, lambda candidate: candidate != root and _is_root(candidate))
+        if other is not None:
+            reid.raise_problems(
+                f"{folder} holds more than one MSMT17",
+                [str(root), str(other)],
+                "Give the folder of the one to build as manual_dir; each release needs a data_dir of its own.",
+            )
+        return root
+
+    def missing_root(self, folder: pathlib.Path) -> list[str]:
+        return [
+            f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) there "
+            "or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt"
+        ]
+
+    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+        archive = super().scan(manual_dir)
+        return dataclasses.replace(archive, metadata={**archive.metadata, "release": _release(archive.root)})
+
+    def list_root(self, root: pathlib.Path) -> reid.Listing:
+        release = _release(root)
+        lists = {split: root / f"list_{split}.txt" for split in SPLITS}
+        absent = [f"{path}: no such file" for path in lists.values() if not path.is_file()]
+        # Both releases' folders in one are an error: the lists do not say which of the two they mean.
+        for name, folders in RELEASES.items():
+            for folder in folders:
+                if name == release and not (root / folder).is_dir():
+                    absent.append(f"{root / folder}: no such folder")
+                elif name != release and (root / folder).is_dir():
+                    absent.append(f"{root / folder}: does not belong to MSMT17 {release}")
+        absent += [
+            f"{path}: expected at most {MAX_LIST_BYTES:,} bytes, found {path.stat().st_size:,}"
+            for path in lists.values()
+            if path.is_file() and path.stat().st_size > MAX_LIST_BYTES
+        ]
+        reid.raise_problems(f"{root} is no MSMT17 {release}", absent, self.ADVICE)
+        splits, problems = _read_lists(root, RELEASES[release], lists)
+        return reid.Listing(splits, {}, problems, {path.name: path for path in lists.values()})
+
+    def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
+        both = reid.split_counts({"train+val": [*splits["train"], *splits["val"]]})
+        cameras = {example["camera_id"] for examples in splits.values() for example in examples}
+        return {**reid.split_counts(splits), **both, "cameras": len(cameras)}
+
+
+def _is_root(folder: pathlib.Path) -> bool:
+    """Whether a folder has a release's image folders, and a list in it or a release's name."""
+    has_images = any((folder / part).is_dir() for parts in RELEASES.values() for part in parts)
+    has_lists = any((folder / f"list_{split}.txt").is_file() for split in SPLITS)
+    return has_images and (has_lists or folder.name.upper().startswith("MSMT17"))
+
+
+def _release(root: pathlib.Path) -> str:
+    """The release with the most of its folders there: V2 only where V1 has fewer."""
+    return max(RELEASES, key=lambda name: sum((root / folder).is_dir() for folder in RELEASES[name]))
+
+
+def _read_lists(
+    root: pathlib.Path, folders: tuple[str, str], lists: Mapping[str, pathlib.Path]
+) -> tuple[dict[str, list[reid.Example]], list[str]]:
+    """The splits as the lists name them, and a line for whatever is malformed, given twice, missing or extra."""
+    problems: list[str] = []
+    on_disk = {folder: _image_files(root / folder, problems) for folder in folders}
+    listed_in: dict[str, str] = {}
+    splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
+    for split, side in SPLITS.items():
+        folder = folders[side]
+        # Lists come from outside: a byte that is no ASCII ends up in a line that does not match.
+        lines = lists[split].read_text(encoding="ascii", errors="backslashreplace").splitlines()
+        for number, line in enumerate(lines, start=1):
+            where = f"{lists[split]}:{number}"
+            if not line.strip():
+                continue
+            match = LINE.fullmatch(line.strip())
+            if not match:
+                problems.append(f"{where}: expected a line like {EXAMPLE_LINE}, found {line[:200]!r}")
+                continue
+            path, person_id, camera = match[1], int(match[5]), int(match[4])
+            name = f"{folder}/{path}"
+            if name in listed_in:
+                problems.append(f"{where}: {name} is also at {listed_in[name]}")
+                continue
+            listed_in[name] = where
+            if not int(match[2]) == int(match[3]) == person_id:
+                problems.append(f"{where}: the path and the identity do not agree, found {line[:200]!r}")
+            elif not 1 <= camera <= NUM_CAMERAS:
+                problems.append(f"{where}: expected a camera from 01 to {NUM_CAMERAS}, found {line[:200]!r}")
+            elif path not in on_disk[folder]:
+                problems.append(f"{root / name}: missing, {where} names it")
+            else:
+                splits[split].append(reid.reid_example(root, name, person_id, camera - 1))
+    for folder, names in on_disk.items():
+        problems += [
+            f"{root / folder / name}: extra, no list names it"
+            for name in sorted(names)
+            if f"{folder}/{name}" not in listed_in
+        ]
+    # Train and val show the same people, so that they share their labels.
+    reid.label_train([*splits["train"], *splits["val"]])
+    return splits, problems
+
+
+def _image_files(folder: pathlib.Path, problems: list[str]) -> set[str]:
+    """Every file `person/name` in a folder of people."""
+    names: set[str] = set()
+    for person in reid.list_files(folder):
+        if (folder / person).is_dir():
+            names.update(f"{person}/{name}" for name in reid.list_files(folder / person))
+        else:
+            problems.append(f"{folder / person}: extra, expected folders 0000, 0001, ... here")
+    return names

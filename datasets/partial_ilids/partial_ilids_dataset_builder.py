@@ -1,0 +1,98 @@
+"""Partial-iLIDS in the three layouts in which it goes around.
+
+    Partial_iLIDS/{Probe,Gallery}/1.jpg
+    Partial_iLIDS/{query,gallery}/1.jpg
+    Partial_iLIDS/{partial_body_images,whole_body_images}/1.jpg
+
+The name is the person, alone or before an underscore; each has one probe and one gallery image.
+"""
+
+import pathlib
+import re
+
+from datasets import reid
+from datasets.partial_reid import partial_reid_dataset_builder
+
+# Folders of query and gallery.
+LAYOUTS = (("Probe", "Gallery"), ("query", "gallery"), ("partial_body_images", "whole_body_images"))
+FILE_NAME = re.compile(r"(\d{1,6})(?:_.*)?\.jpg", re.IGNORECASE | re.ASCII)
+
+
+class Builder(reid.ReidBuilder, skip_registration=True):
+    """Partial-iLIDS, splits `query` (partial) and `gallery` (whole)."""
+
+    TITLE = "Partial-iLIDS"
+    ADVICE = (
+        'Partial-iLIDS was made from i-LIDS by Zheng et al. ("Person Re-identification by Probabilistic Relative Distance '
+        'Comparison", CVPR 2011) and is to be had from those who work with it, under the terms of i-LIDS. Give the '
+        "archive, or the folder in which Probe and Gallery (or query and gallery, or partial_body_images and "
+        "whole_body_images) lie, as manual_dir."
+    )
+    # He et al., "Deep Spatial Feature Reconstruction for Partial Person Re-identification", CVPR 2018. Cameras as the
+    # protocol has them: query 0, gallery 1.
+    COUNTS = {  # noqa: RUF012 (a constant)
+        "query images": 119,
+        "query identities": 119,
+        "query cameras": 1,
+        "gallery images": 119,
+        "gallery identities": 119,
+        "gallery cameras": 1,
+    }
+    ARCHIVES = tuple(
+        f"Partial{dash}{name}*{end}"
+        for dash in ("_", "-", "")
+        for name in ("iLIDS", "i-LIDS")
+        for end in (".zip", ".tar*", ".tgz")
+    )
+    MAX_UNPACKED_BYTES = 1 << 30
+
+    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
+        return reid.find_folder(folder, lambda candidate: _layout(candidate) is not None)
+
+    def missing_root(self, folder: pathlib.Path) -> list[str]:
+        layouts = ", or ".join(" and ".join(layout) for layout in LAYOUTS)
+        return [
+            f"{folder}: expected the folders {layouts}, there or in a folder in it, with files like 1.jpg or 001_x.jpg, "
+            "one a person"
+        ]
+
+    def list_root(self, root: pathlib.Path) -> reid.Listing:
+        layout = _layout(root)
+        assert layout is not None  # as find_root found
+        problems: list[str] = []
+        splits: dict[str, list[reid.Example]] = {}
+        for camera_id, (split, folder) in enumerate(zip(("query", "gallery"), layout, strict=True)):
+            first: dict[int, str] = {}
+            for name in reid.list_files(root / folder):
+                match = FILE_NAME.fullmatch(name)
+                if not match:
+                    problems.append(f"{root / folder / name}: expected a name like 1.jpg or 001_x.jpg")
+                elif int(match[1]) in first:
+                    problems.append(f"{root / folder / name}: extra, {first[int(match[1])]} shows this person already")
+                else:
+                    first[int(match[1])] = name
+            splits[split] = [
+                reid.reid_example(root, f"{folder}/{name}", person_id, camera_id)
+                for person_id, name in sorted(first.items())
+            ]
+        people = {split: {example["person_id"] for example in examples} for split, examples in splits.items()}
+        for folder, other, alone in (
+            (*layout, people["query"] - people["gallery"]),
+            (*layout[::-1], people["gallery"] - people["query"]),
+        ):
+            problems += [f"{root / other}: no image of person {person}, who is in {folder}" for person in sorted(alone)]
+        return reid.Listing(splits, {}, problems)
+
+
+def _layout(folder: pathlib.Path) -> tuple[str, str] | None:
+    """The layout of Partial-iLIDS that a folder has, or None where it is something else.
+
+    Folders of these names are elsewhere too: Market-1501 has a `query`, Partial REID both of the third layout.
+    """
+    for layout in LAYOUTS:
+        if all((folder / part).is_dir() for part in layout):
+            if partial_reid_dataset_builder.is_partial_reid(folder):
+                return None
+            if any(FILE_NAME.fullmatch(name) for part in layout for name in reid.list_files(folder / part)):
+                return layout
+    return None

@@ -1,0 +1,101 @@
+"""Partial REID as its authors ship it.
+
+    Partial_REID/{partial_body_images,whole_body_images,occluded_body_images}/001_001.jpg
+
+60 people, five images each and kind; the name holds the person and the index of the image.
+"""
+
+import collections
+import pathlib
+import re
+
+from datasets import reid
+
+SPLITS = {"query": "partial_body_images", "gallery": "whole_body_images"}
+OCCLUDED = "occluded_body_images"
+FILE_NAME = re.compile(r"(\d{1,6})_(\d{1,6})\.jpg", re.ASCII | re.IGNORECASE)
+EXAMPLE_NAME = "001_003.jpg"
+OCCLUDED_COUNT = f"images in {OCCLUDED}"
+
+
+class Builder(reid.ReidBuilder, skip_registration=True):
+    """Partial REID, splits `query` (partial) and `gallery` (whole)."""
+
+    TITLE = "Partial REID"
+    ADVICE = (
+        'Partial REID is to be had from its authors at Sun Yat-sen University (Zheng et al., "Partial Person '
+        'Re-identification", ICCV 2015) for research. Give the archive, or the folder Partial_REID unpacked from it with '
+        "partial_body_images and whole_body_images in it, as manual_dir."
+    )
+    # Zheng et al., "Partial Person Re-identification", ICCV 2015. No cameras: query 0, gallery 1.
+    COUNTS = {  # noqa: RUF012 (a constant)
+        "query images": 300,
+        "query identities": 60,
+        "query cameras": 1,
+        "gallery images": 300,
+        "gallery identities": 60,
+        "gallery cameras": 1,
+    }
+    ARCHIVES = tuple(f"Partial{dash}REID*{end}" for dash in ("_", "-", "") for end in (".zip", ".tar*", ".tgz"))
+    MAX_UNPACKED_BYTES = 1 << 30
+
+    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
+        return reid.find_folder(folder, is_partial_reid)
+
+    def missing_root(self, folder: pathlib.Path) -> list[str]:
+        return reid.missing_named(folder, "Partial_REID", tuple(SPLITS.values()), EXAMPLE_NAME)
+
+    def list_root(self, root: pathlib.Path) -> reid.Listing:
+        problems: list[str] = []
+        splits = {
+            split: [
+                reid.reid_example(root, f"{folder}/{name}", person_id, camera_id)
+                for name, person_id in _read_names(root / folder, problems)
+            ]
+            for camera_id, (split, folder) in enumerate(SPLITS.items())
+        }
+        counts: dict[str, int] = {}
+        # Not in the protocol and not stored; but a copy in which it is damaged may be damaged elsewhere too.
+        if (root / OCCLUDED).is_dir():
+            counts[OCCLUDED_COUNT] = len(_read_names(root / OCCLUDED, problems))
+            problems += reid.count_problems(counts, {OCCLUDED_COUNT: self.counts_expected["query images"]})
+        return reid.Listing(splits, counts, problems)
+
+
+def is_partial_reid(folder: pathlib.Path) -> bool:
+    """Whether a folder is Partial REID: Partial-iLIDS has the same folders, but a single image a person in each."""
+    if not all((folder / part).is_dir() for part in SPLITS.values()):
+        return False
+    return (folder / OCCLUDED).is_dir() or any(_is_multi_shot(folder / part) for part in SPLITS.values())
+
+
+def _is_multi_shot(folder: pathlib.Path) -> bool:
+    people = [match[1] for name in reid.list_files(folder) if (match := FILE_NAME.fullmatch(name))]
+    return len(people) >= 2 * len(set(people)) > 0
+
+
+def _read_names(folder: pathlib.Path, problems: list[str]) -> list[tuple[str, int]]:
+    """Name and person of each image; the single-shot protocol needs the same image indices of every person."""
+    files: dict[tuple[int, int], str] = {}
+    for name in reid.list_files(folder):
+        match = FILE_NAME.fullmatch(name)
+        if not match:
+            problems.append(f"{folder / name}: expected a name like {EXAMPLE_NAME}, person and index of the image")
+            continue
+        key = (int(match[1]), int(match[2]))
+        if key in files:
+            problems.append(f"{folder / name}: extra, {files[key]} has the same person and index")
+        else:
+            files[key] = name
+    people = {person for person, _ in files}
+    # An index that most people have belongs there; a stray image does not make everybody else lack one.
+    numbers = collections.Counter(index for _, index in files)
+    usual = {index for index, number in numbers.items() if 2 * number > len(people)}
+    for person in sorted(people):
+        lacking = [str(index) for index in sorted(usual) if (person, index) not in files]
+        if lacking:
+            problems.append(f"{folder}: no image {', '.join(lacking)} of person {person}")
+    for key in [key for key in files if key[1] not in usual]:
+        problems.append(f"{folder / files[key]}: extra, others have no image {key[1]}")
+        del files[key]
+    return [(name, person) for (person, _), name in sorted(files.items())]
