@@ -71,8 +71,8 @@ def test_embeddings_equal_slow_loop(metric, monkeypatch):
     else:
         distances = 1 - (q * g).sum(-1) / np.sqrt((q**2).sum(-1) * (g**2).sum(-1))
     expected = slow_scores(distances.tolist(), *labels, (1, 5, 10))
-    for block_elements in (1, 7 * 50, 10**6):  # one query a block, a last block that is not full, all at once
-        monkeypatch.setattr(ranking.distances, "_BLOCK_ELEMENTS", block_elements)
+    for rows in (1, 7, 120):  # one query a block, a last block that is not full, all at once
+        monkeypatch.setattr(ranking.distances, "ROWS", rows)
         assert_scores_equal(ranking.evaluate_ranking(queries, gallery, *labels, metric=metric), expected)
 
 

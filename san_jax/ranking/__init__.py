@@ -4,9 +4,16 @@ re-ranking by k-reciprocal neighbours (`k_reciprocal`)."""
 from san_jax.ranking.chance import chance_scores
 from san_jax.ranking.distances import METRICS, distance_blocks, pairwise_distances
 from san_jax.ranking.k_reciprocal import KReciprocal, k_reciprocal_rerank, reranked_blocks
-from san_jax.ranking.scores import RankingResult, correct_ranks, evaluate_distances, evaluate_ranking
+from san_jax.ranking.scores import (
+    AVERAGE_PRECISIONS,
+    RankingResult,
+    correct_ranks,
+    evaluate_distances,
+    evaluate_ranking,
+)
 
 __all__ = [
+    "AVERAGE_PRECISIONS",
     "METRICS",
     "KReciprocal",
     "RankingResult",

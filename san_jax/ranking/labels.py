@@ -1,0 +1,99 @@
+"""The Market-1501 rule on labels: for a query, which gallery images are correct and which are dropped.
+
+Correct: the same identity from another camera. Dropped: the same identity from the query's camera. All others are
+wrong, whatever their camera.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from san_jax.typing import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Checked labels of Q queries and G gallery images, sorted so that a query's images are ranges.
+
+    Attributes:
+        order: Gallery indices by identity, then camera, then index: int64 [G].
+        first, last: Bounds in `order` of the images of each query's identity, int64 [Q].
+        camera_first, camera_last: Bounds of those from its own camera, inside the former, int64 [Q].
+    """
+
+    order: Int[np.ndarray, " gallery"]
+    first: Int[np.ndarray, " query"]
+    last: Int[np.ndarray, " query"]
+    camera_first: Int[np.ndarray, " query"]
+    camera_last: Int[np.ndarray, " query"]
+
+    @classmethod
+    def create(
+        cls,
+        num_query: int,
+        num_gallery: int,
+        query_ids: Array,
+        gallery_ids: Array,
+        query_cameras: Array,
+        gallery_cameras: Array,
+        ranks: Sequence[int],
+    ) -> "Labels":
+        """Sorts labels.
+
+        Raises:
+            ValueError: Lengths differ, a rank is outside 1..G, or no query has a correct match.
+        """
+        arrays = {
+            "query_ids": (query_ids, num_query),
+            "gallery_ids": (gallery_ids, num_gallery),
+            "query_cameras": (query_cameras, num_query),
+            "gallery_cameras": (gallery_cameras, num_gallery),
+        }
+        for name, (values, count) in arrays.items():
+            if values.shape != (count,):
+                raise ValueError(f"{name} has shape {values.shape}; expected ({count},), one entry an embedding.")
+        if not ranks or min(ranks) < 1 or max(ranks) > num_gallery:
+            raise ValueError(
+                f"ranks {tuple(ranks)} must be at least one number in 1..{num_gallery}, the size of the gallery."
+            )
+        # Identity and camera in one number, in the order of (identity, camera).
+        _, ids = np.unique(np.concatenate([query_ids, gallery_ids]).astype(np.int64), return_inverse=True)
+        numbers, cameras = np.unique(
+            np.concatenate([query_cameras, gallery_cameras]).astype(np.int64), return_inverse=True
+        )
+        keys = ids * len(numbers) + cameras
+        order = np.argsort(keys[num_query:], kind="stable")
+        ordered = keys[num_query:][order]
+        identity_start = ids[:num_query] * len(numbers)
+        labels = cls(
+            order=order,
+            first=np.searchsorted(ordered, identity_start),
+            last=np.searchsorted(ordered, identity_start + len(numbers)),
+            camera_first=np.searchsorted(ordered, keys[:num_query]),
+            camera_last=np.searchsorted(ordered, keys[:num_query], side="right"),
+        )
+        if not labels.num_matches.any():
+            raise ValueError(
+                f"None of the {num_query} queries has a gallery image of its identity from another camera; "
+                "check that query and gallery share identities and that camera numbers are per image."
+            )
+        return labels
+
+    @property
+    def num_dropped(self) -> Int[np.ndarray, " query"]:
+        """Images that take no part in each query's ranking."""
+        return self.camera_last - self.camera_first
+
+    @property
+    def num_matches(self) -> Int[np.ndarray, " query"]:
+        """Correct images of each query."""
+        return self.last - self.first - self.num_dropped
+
+    def matches(
+        self, query: Int[np.ndarray, " entry"], position: Int[np.ndarray, " entry"]
+    ) -> Int[np.ndarray, " entry"]:
+        """Gallery indices of correct images: number `position` (from 0) of query `query`, entry by entry."""
+        place = self.first[query] + position
+        return self.order[place + np.where(place >= self.camera_first[query], self.num_dropped[query], 0)]
