@@ -1,8 +1,14 @@
-"""Scores a trained run on a benchmark: embeddings by the encoder alone, CMC, mAP and mINP by the Market-1501 rule.
+"""Scores a trained run on one or more benchmarks: embeddings by the encoder alone, then CMC, mAP and mINP.
 
     python -m experiments.evaluate --workdir=runs/san --dataset=market1501 --data_dir=data
+    python -m experiments.evaluate --workdir=runs/san --dataset=market1501,dukemtmc_reid,partial_reid --data_dir=data
+    python -m experiments.evaluate --workdir=runs/san --dataset=all --flip --rerank
 
-Prints the protocol in words and the scores, and writes both as JSON (default RUN/report/evaluate_<dataset>.json).
+Each dataset is scored by its own protocol (experiments.protocols), which is printed in words with the scores: for each
+query, gallery images of its identity and camera are dropped; Partial REID is scored all against all and single-shot.
+Scores on a dataset that the model was not trained on are marked cross-dataset, those of partial copies PARTIAL. Each
+result is written as JSON (RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json). A dataset that
+cannot be scored does not stop the others; the exit code is then 1.
 """
 
 import argparse
@@ -12,21 +18,24 @@ import os
 import pathlib
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+import tqdm
 
-from experiments import data_sources, restore
+from experiments import data_sources, protocols, restore
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed, ranking, sharding
-from san_jax.data.pipeline import eval_batches
+from san_jax.data.pipeline import eval_batches, read_names
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
 
-RANKS = (1, 5, 10)
 BATCH_SIZE = 64
+ALL = "all"
+_KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +46,10 @@ class EmbeddedSplit:
     person_ids: np.ndarray
     camera_ids: np.ndarray
 
+    def take(self, positions: np.ndarray) -> "EmbeddedSplit":
+        """Some of its examples."""
+        return EmbeddedSplit(self.embeddings[positions], self.person_ids[positions], self.camera_ids[positions])
+
 
 def run(
     workdir: str | os.PathLike[str],
@@ -45,54 +58,192 @@ def run(
     *,
     output: str | os.PathLike[str] | None = None,
     metric: str = "euclidean",
+    average_precision: str = "standard",
+    flip: bool = False,
+    rerank: ranking.KReciprocal | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a run and writes the result.
+    """Evaluates a run on one dataset and writes the result.
 
     Args:
         workdir: Folder of a run.
         dataset: A dataset with splits query and gallery under `data_dir`.
         data_dir: Where TFDS keeps datasets.
-        output: JSON file to write; None for `workdir`/report/evaluate_<dataset>.json.
+        output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json.
         metric: "euclidean" or "cosine".
+        average_precision: "standard", or "trapezoidal" as in the Market authors' MATLAB code.
+        flip: Average embeddings with those of the mirror images.
+        rerank: Settings of k-reciprocal re-ranking, None for none.
 
     Returns:
-        What the JSON holds: dataset, protocol (words), rank1, rank5, rank10, mAP, mINP (fractions), chance (the same
-        five scores of random rankings), num_query, num_gallery, num_valid_queries, metric, workdir, step.
+        What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
+        the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
+        num_valid_queries, metric, average_precision, flip, rerank (settings or None), partial (whether the dataset or
+        that of training is a partial copy), trained_on (see `restore.read_data`), relation (see `protocols.relation`),
+        workdir, step. Partial REID adds single_shot: the same scores and chance averaged over its single-shot splits,
+        with their protocol, num_splits and num_identities.
 
     Raises:
-        ValueError: Embeddings that are not finite, or a query and gallery that cannot be scored.
+        ValueError: Unknown options, embeddings that are not finite, or a query and gallery that cannot be scored.
+        FileNotFoundError: The folder is no run's.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
         datasets.DatasetError: The dataset or a split is absent.
     """
-    model, config = restore.load_run(workdir, encoder_only=True)
-    query, gallery = (embed_split(model, config, dataset, split, data_dir) for split in ("query", "gallery"))
+    options = protocols.Options(metric, average_precision, flip, rerank)
+    return _Evaluation(workdir, data_dir, options).score(dataset, output)
+
+
+def run_datasets(
+    workdir: str | os.PathLike[str],
+    names: Sequence[str],
+    data_dir: str | os.PathLike[str],
+    *,
+    metric: str = "euclidean",
+    average_precision: str = "standard",
+    flip: bool = False,
+    rerank: ranking.KReciprocal | None = None,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Evaluates a run on several datasets, loading it once; prints a table at the end. Options as in `run`.
+
+    Returns:
+        What `run` returns by dataset, and by dataset the reason for each that could not be scored.
+
+    Raises:
+        ValueError: Unknown options.
+        FileNotFoundError: The folder is no run's.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
+    """
+    evaluation = _Evaluation(workdir, data_dir, protocols.Options(metric, average_precision, flip, rerank))
+    summaries: dict[str, dict[str, Any]] = {}
+    failures: dict[str, str] = {}
+    for name in names:
+        try:
+            summaries[name] = evaluation.score(name, None)
+        # Whatever is wrong with one dataset (damaged records, memory), the others are still scored.
+        except Exception as error:
+            if not isinstance(error, _KNOWN_ERRORS):
+                traceback.print_exc()
+            failures[name] = str(error) or type(error).__name__
+            print(f"{name}: not scored. {failures[name]}", file=sys.stderr)
+        print()
+    print(table(summaries, failures))
+    return summaries, failures
+
+
+class _Evaluation:
+    """A loaded run with the options that it is scored with."""
+
+    def __init__(
+        self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str], options: protocols.Options
+    ) -> None:
+        self._workdir = pathlib.Path(workdir)
+        self._data_dir = data_dir
+        self._options = options
+        self._model, self._config = restore.load_run(workdir, encoder_only=True)
+        self._trained_on = restore.read_data(workdir)
+        self._step = checkpoint.latest_step(self._workdir / restore.CHECKPOINT_FOLDER)
+
+    def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
+        """Scores a dataset, writes the JSON and prints the result."""
+        options = self._options
+        metadata = data_sources.read_metadata(dataset, self._data_dir)
+        query, gallery = (
+            embed_split(self._model, self._config, dataset, split, self._data_dir, flip=options.flip)
+            for split in ("query", "gallery")
+        )
+        protocol = protocols.find(dataset)
+        summary = {
+            "dataset": dataset,
+            "protocol": protocols.words(
+                dataset,
+                options,
+                metadata=metadata,
+                trained_on=self._trained_on,
+                num_query=len(query.person_ids),
+                num_gallery=len(gallery.person_ids),
+                dimensions=query.embeddings.shape[1],
+                image_size=self._config.image_size,
+            ),
+            **_rank(query, gallery, protocol.ranks, options),
+            "num_query": len(query.person_ids),
+            "num_gallery": len(gallery.person_ids),
+            "metric": options.metric,
+            "average_precision": options.average_precision,
+            "flip": options.flip,
+            "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
+            "partial": bool(protocols.partial_warnings(dataset, metadata, self._trained_on)),
+            "trained_on": self._trained_on,
+            "relation": protocols.relation(dataset, self._trained_on),
+            "workdir": str(self._workdir),
+            "step": self._step,
+        }
+        if protocol.index_pairs:
+            summary["single_shot"] = self._score_single_shot(dataset, query, gallery, protocol.ranks)
+        if output is None:
+            name = f"evaluate_{dataset.replace('/', '_')}{options.suffix}.json"
+            path = self._workdir / "report" / name
+        else:
+            path = pathlib.Path(output)
+        write_atomic(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+        print(describe(summary))
+        print(f"written to {path}", flush=True)
+        return summary
+
+    def _score_single_shot(
+        self, dataset: str, query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int]
+    ) -> dict[str, Any]:
+        names = [read_names(data_sources.open_source(dataset, split, self._data_dir)) for split in ("query", "gallery")]
+        splits = protocols.index_pairs(names[0], query.person_ids, names[1], gallery.person_ids)
+        results = [_rank(query.take(q), gallery.take(g), ranks, self._options) for q, g in splits]
+        keys = results[0]["chance"].keys()  # rank1 .. mINP
+        num_identities = len(splits[0][0])
+
+        def mean(values: Sequence[float | None]) -> float | None:
+            return None if None in values else float(np.mean(values))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+        return {
+            "protocol": protocols.single_shot_words(len(splits), num_identities),
+            **{key: mean([result[key] for result in results]) for key in keys},
+            "chance": results[0]["chance"],  # the same for each
+            "num_splits": len(splits),
+            "num_identities": num_identities,
+        }
+
+
+def _rank(
+    query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int], options: protocols.Options
+) -> dict[str, Any]:
+    """Scores, chance and num_valid_queries; None for the ranks that the gallery has not."""
     labels = (query.person_ids, gallery.person_ids, query.camera_ids, gallery.camera_ids)
-    result = ranking.evaluate_ranking(query.embeddings, gallery.embeddings, *labels, ranks=RANKS, metric=metric)
-    summary = {
-        "dataset": dataset,
-        "protocol": protocol(config.image_size, query.embeddings.shape[1], metric),
+    possible = tuple(rank for rank in ranks if rank <= len(gallery.person_ids))
+    result = ranking.evaluate_ranking(
+        query.embeddings,
+        gallery.embeddings,
+        *labels,
+        ranks=possible,
+        metric=options.metric,
+        average_precision=options.average_precision,
+        rerank=options.rerank,
+        mesh=_mesh(),
+    )
+    chance = ranking.chance_scores(*labels, ranks=possible, average_precision=options.average_precision)
+    absent = dict.fromkeys(f"rank{rank}" for rank in ranks)
+    return {
+        **absent,
         **scores(result),
-        "chance": scores(ranking.chance_scores(*labels, ranks=RANKS)),
-        "num_query": len(query.person_ids),
-        "num_gallery": len(gallery.person_ids),
+        "chance": {**absent, **scores(chance)},
         "num_valid_queries": result.num_valid_queries,
-        "metric": metric,
-        "workdir": str(workdir),
-        "step": checkpoint.latest_step(pathlib.Path(workdir) / "checkpoints"),
     }
-    path = pathlib.Path(workdir) / "report" / f"evaluate_{dataset}.json" if output is None else pathlib.Path(output)
-    write_atomic(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
-    print(describe(summary))
-    print(f"written to {path}")
-    return summary
 
 
-def embed_split(model: SAN, config: Any, dataset: str, split: str, data_dir: str | os.PathLike[str]) -> EmbeddedSplit:
-    """Embeds a split by the encoder alone, over every device of this machine.
+def embed_split(
+    model: SAN, config: Any, dataset: str, split: str, data_dir: str | os.PathLike[str], *, flip: bool = False
+) -> EmbeddedSplit:
+    """Embeds a split by the encoder alone, over every device of this machine; on a terminal it shows how far it is.
 
     Raises:
         datasets.DatasetError: The dataset or the split is absent.
     """
-    mesh = sharding.make_mesh(jax.local_devices())
+    mesh = _mesh()
     batches = eval_batches(
         data_sources.open_source(dataset, split, data_dir),
         batch_size=-(-BATCH_SIZE // mesh.size) * mesh.size,
@@ -102,17 +253,23 @@ def embed_split(model: SAN, config: Any, dataset: str, split: str, data_dir: str
     person_ids, camera_ids = [], []
 
     def noting_labels() -> Iterator[EvalBatch]:
-        for batch in batches:
+        for batch in tqdm.tqdm(
+            batches, desc=f"Embedding {dataset} {split}", unit="batch", disable=None, leave=False, dynamic_ncols=True
+        ):
             person_ids.append(batch["person_id"][batch["valid"]])
             camera_ids.append(batch["camera_id"][batch["valid"]])
             yield batch
 
-    embeddings = embed.embed_batches(model, noting_labels(), mesh=mesh)
+    embeddings = embed.embed_batches(model, noting_labels(), mesh=mesh, flip=flip)
     return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
 
 
+def _mesh() -> jax.sharding.Mesh:
+    return sharding.make_mesh(jax.local_devices())
+
+
 def scores(result: ranking.RankingResult) -> dict[str, float]:
-    """The five scores under the names that the JSON has."""
+    """The scores under the names that the JSON has: rank1 and so on, mAP, mINP."""
     return {
         **{f"rank{rank}": value for rank, value in result.cmc.items()},
         "mAP": result.mean_ap,
@@ -120,31 +277,71 @@ def scores(result: ranking.RankingResult) -> dict[str, float]:
     }
 
 
-def protocol(image_size: Sequence[int], dimensions: int, metric: str) -> str:
-    """How the scores are made, in words."""
-    distance = {"euclidean": "Euclidean distance", "cosine": "cosine distance"}[metric]
-    return (
-        "Market-1501 rule: for each query, gallery images of the same identity and the same camera are dropped, all "
-        "others are ranked, distractors included; queries left without a correct match are skipped. AP is the mean of "
-        "the precision at each correct match (not the trapezoidal area of the Market authors' MATLAB code), mINP the "
-        "mean of (number of correct matches) / (rank of the last one). Equal distances are ranked by gallery index. "
-        f"{distance} between {dimensions}-d embeddings of the encoder alone, images resized to "
-        f"{image_size[0]}x{image_size[1]}; single query, no flip averaging, no re-ranking."
-    )
-
-
 def describe(summary: Mapping[str, Any]) -> str:
     """A result for the console: the protocol, then scores and chance in percent."""
-    names = [*(f"rank{rank}" for rank in RANKS), "mAP", "mINP"]
     lines = [
-        f"{summary['dataset']}: {summary['num_query']} queries ({summary['num_valid_queries']} with a match), "
-        f"{summary['num_gallery']} gallery images; {summary['workdir']} at step {summary['step']}",
+        f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {summary['num_query']:,} queries ({summary['num_valid_queries']:,} with a match), "
+        f"{summary['num_gallery']:,} gallery images; {summary['workdir']} at step {summary['step']}",
         *textwrap.wrap(summary["protocol"], 110),
-        " " * 8 + "".join(f"{name:>9}" for name in names),
-        f"{'score %':<8}" + "".join(f"{100 * summary[name]:9.2f}" for name in names),
-        f"{'chance %':<8}" + "".join(f"{100 * summary['chance'][name]:9.2f}" for name in names),
+        *_score_lines(summary),
     ]
+    if "single_shot" in summary:
+        lines += [*textwrap.wrap(summary["single_shot"]["protocol"], 110), *_score_lines(summary["single_shot"])]
     return "\n".join(lines)
+
+
+def _score_lines(result: Mapping[str, Any]) -> list[str]:
+    names = list(result["chance"])
+    return [
+        " " * 8 + "".join(f"{name:>9}" for name in names),
+        f"{'score %':<8}" + "".join(_percent(result[name]) for name in names),
+        f"{'chance %':<8}" + "".join(_percent(result["chance"][name]) for name in names),
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return f"{'-':>9}" if value is None else f"{100 * value:9.2f}"
+
+
+def table(summaries: Mapping[str, Mapping[str, Any]], failures: Mapping[str, str]) -> str:
+    """The scores of several datasets in percent, a line each, and those that could not be scored."""
+    names = [*(f"rank{rank}" for rank in protocols.RANKS), "mAP", "mINP"]
+    rows: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
+    for dataset, summary in summaries.items():
+        rows.append((dataset, summary, summary))
+        if "single_shot" in summary:
+            rows.append((f"{dataset}, single-shot", summary["single_shot"], summary))
+    width = max((len(name) for name in [*failures, *(name for name, _, _ in rows), "%"]), default=0)
+    lines = [f"{'%':<{width}}" + "".join(f"{name:>9}" for name in names)]
+    for label, result, summary in rows:
+        note = summary["relation"] + (", PARTIAL" if summary["partial"] else "")
+        lines.append(f"{label:<{width}}" + "".join(_percent(result[name]) for name in names) + f"  {note}")
+    lines += [f"{name:<{width}}  not scored: {reason.splitlines()[0]}" for name, reason in failures.items()]
+    return "\n".join(lines)
+
+
+def parse_datasets(text: str, data_dir: str | os.PathLike[str]) -> list[str]:
+    """The names in a comma list; "all" for every dataset under `data_dir` that has splits query and gallery.
+
+    Raises:
+        ValueError: No name, or "all" where there is none.
+    """
+    if text == ALL:
+        names = [
+            name
+            for name in data_sources.list_built(data_dir)
+            if {"query", "gallery"} <= set(data_sources.list_splits(name, data_dir))
+        ]
+        if not names:
+            raise ValueError(
+                f"--dataset=all: no dataset in {data_dir} has a query and a gallery. Build one with "
+                "`python -m experiments.prepare`."
+            )
+        return names
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ValueError(f"--dataset={text}: expected names parted by commas, or {ALL}.")
+    return list(dict.fromkeys(names))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -154,21 +351,51 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--workdir", required=True, help="folder of a run")
-    parser.add_argument("--dataset", required=True, help="dataset with query and gallery")
+    parser.add_argument(
+        "--dataset", required=True, help="dataset with query and gallery, several by commas, or all that are built"
+    )
     parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
-    parser.add_argument("--output", help="JSON file (RUN/report/evaluate_<dataset>.json)")
+    parser.add_argument("--output", help="JSON file, with a single dataset (RUN/report/evaluate_<dataset>...json)")
     parser.add_argument("--metric", choices=ranking.METRICS, default="euclidean", help="distance (euclidean)")
+    parser.add_argument(
+        "--average_precision",
+        choices=ranking.AVERAGE_PRECISIONS,
+        default="standard",
+        help="mean precision at the correct matches, or the area that the Market authors' MATLAB code takes (standard)",
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"
+    )
+    parser.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
+    defaults = {field.name: field.default for field in dataclasses.fields(ranking.KReciprocal)}
+    for name, kind, text in (
+        ("k1", int, "with --rerank: neighbours that are looked at"),
+        ("k2", int, "with --rerank: neighbours of the query expansion"),
+        ("lambda_value", float, "with --rerank: weight of the original distance, 0 to 1"),
+    ):
+        parser.add_argument(f"--{name}", type=kind, help=f"{text} ({defaults[name]})")
     arguments = parser.parse_args(argv)
+    settings = {name: value for name in defaults if (value := getattr(arguments, name)) is not None}
+    if settings and not arguments.rerank:
+        parser.error(f"--{next(iter(settings))} is a setting of --rerank, which is not given")
     try:
-        run(
-            arguments.workdir,
-            arguments.dataset,
-            arguments.data_dir,
-            output=arguments.output,
-            metric=arguments.metric,
-        )
-    except (ValueError, checkpoint.CheckpointError) as error:
+        names = parse_datasets(arguments.dataset, arguments.data_dir)
+        options = {
+            "metric": arguments.metric,
+            "average_precision": arguments.average_precision,
+            "flip": arguments.flip,
+            "rerank": ranking.KReciprocal(**settings) if arguments.rerank else None,
+        }
+        if len(names) == 1:
+            run(arguments.workdir, names[0], arguments.data_dir, output=arguments.output, **options)
+            return
+        if arguments.output:
+            parser.error(f"--output names the file of one dataset, but --dataset names {len(names)}")
+        _, failures = run_datasets(arguments.workdir, names, arguments.data_dir, **options)
+    except _KNOWN_ERRORS as error:
         sys.exit(f"evaluate: {error}")
+    if failures:
+        sys.exit("\n".join(f"evaluate: {name}: {reason}" for name, reason in failures.items()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,333 @@
+"""How each benchmark is scored: what its query and gallery hold, and the words that are printed with a result.
+
+The words are made of what holds in the case at hand: the benchmark, the options of the evaluation, what the dataset's
+builder noted, and what the model was trained on. All scores but the single-shot ones follow the rule of Market-1501
+(Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015), see `san_jax.ranking`.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from san_jax import ranking
+
+RANKS = (1, 5, 10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """What is particular to a benchmark.
+
+    Attributes:
+        about: Sentences on query and gallery, true for whole and for partial copies.
+        ranks: The k of the CMC.
+        cameras: Whether there are cameras; without, queries are one camera and the gallery is another.
+        single_shot: Whether the gallery holds one image an identity.
+        index_pairs: Whether scores are also averaged over single-shot splits, see `index_pairs`.
+    """
+
+    about: str
+    ranks: tuple[int, ...] = RANKS
+    cameras: bool = True
+    single_shot: bool = False
+    index_pairs: bool = False
+
+
+_CUHK03 = (
+    "CUHK03, new protocol (Zhong et al., CVPR 2017: 767 identities to train on and 700 to test on), {boxes}. Scored by "
+    "the Market-1501 rule, not by the single-gallery-shot metric of the 20 splits of the classic protocol; the two "
+    "views of a camera pair are the cameras. Nothing is marked as junk."
+)
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "market1501": Protocol(
+        "Market-1501. Its junk images (id -1) were dropped when the dataset was built; its distractors (id 0000) stay "
+        "in the gallery."
+    ),
+    "dukemtmc_reid": Protocol(
+        "DukeMTMC-reID, which its makers have withdrawn: look at what your institution allows before you report scores "
+        "on it. Nothing is marked as junk."
+    ),
+    "cuhk03/labeled": Protocol(_CUHK03.format(boxes="boxes drawn by hand (labeled)")),
+    "cuhk03/detected": Protocol(_CUHK03.format(boxes="boxes of a person detector (detected)")),
+    "msmt17": Protocol("MSMT17, release {release}. Nothing is marked as junk."),
+    "partial_reid": Protocol(
+        "Partial REID, all against all: every partial image as a query against every whole-body image. Test only; the "
+        "occluded images of the archive take no part.",
+        ranks=(1, 3, 5, 10),
+        cameras=False,
+        index_pairs=True,
+    ),
+    "partial_ilids": Protocol(
+        "Partial-iLIDS: every partial image as a query against every whole-body image. Test only.",
+        ranks=(1, 3, 5, 10),
+        cameras=False,
+        single_shot=True,
+    ),
+    "pit_reid": Protocol(
+        "pit_reid, our own: rendered persons, no published benchmark, so only scores on the same rendering compare. "
+        "Nothing is marked as junk."
+    ),
+}
+_UNKNOWN = Protocol(
+    "No protocol is known for a dataset of this name: it is scored by the Market-1501 rule, with every image of its "
+    "splits query and gallery."
+)
+# Other boxes around the same persons in the same cameras.
+_SAME_PERSONS = frozenset({"cuhk03/labeled", "cuhk03/detected"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What an evaluation leaves to choose.
+
+    Attributes:
+        metric: "euclidean" or "cosine".
+        average_precision: "standard" or "trapezoidal".
+        flip: Average embeddings with those of the mirror images.
+        rerank: Settings of k-reciprocal re-ranking, None for none.
+
+    Raises:
+        ValueError: An unknown metric or average precision.
+    """
+
+    metric: str = "euclidean"
+    average_precision: str = "standard"
+    flip: bool = False
+    rerank: ranking.KReciprocal | None = None
+
+    def __post_init__(self) -> None:
+        # Now, not after the images of a large gallery have been embedded.
+        for name, known in (("metric", ranking.METRICS), ("average_precision", ranking.AVERAGE_PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}.")
+
+    @property
+    def suffix(self) -> str:
+        """What a file name says of the options that are not the defaults."""
+        parts = {
+            "cosine": self.metric == "cosine",
+            "trapezoidal": self.average_precision == "trapezoidal",
+            "flip": self.flip,
+            "rerank": self.rerank is not None,
+        }
+        return "".join(f"_{part}" for part, given in parts.items() if given)
+
+
+def find(dataset: str) -> Protocol:
+    """The protocol of a dataset; the Market-1501 rule for one that has none here."""
+    return PROTOCOLS.get(dataset, _UNKNOWN)
+
+
+def relation(dataset: str, trained_on: Mapping[str, Any] | None) -> str:
+    """How the tested dataset relates to the one of training.
+
+    Args:
+        dataset: The dataset that is scored.
+        trained_on: What `restore.read_data` gives.
+
+    Returns:
+        "same-dataset", "same persons, other boxes" (CUHK03), "cross-dataset", or "training not recorded".
+    """
+    if trained_on is None:
+        return "training not recorded"
+    if trained_on["dataset"] == dataset:
+        return "same-dataset"
+    return "same persons, other boxes" if {dataset, trained_on["dataset"]} <= _SAME_PERSONS else "cross-dataset"
+
+
+def words(
+    dataset: str,
+    options: Options,
+    *,
+    metadata: Mapping[str, Any],
+    trained_on: Mapping[str, Any] | None,
+    num_query: int,
+    num_gallery: int,
+    dimensions: int,
+    image_size: Sequence[int],
+) -> str:
+    """The protocol of an evaluation, in words.
+
+    Args:
+        dataset: Name of the dataset that is scored.
+        options: The options in force.
+        metadata: What its builder noted, `data_sources.read_metadata`.
+        trained_on: What `restore.read_data` gives, None where it is not known.
+        num_query, num_gallery: Images.
+        dimensions: Length of an embedding.
+        image_size: (height, width) that images are resized to.
+    """
+    protocol = find(dataset)
+    missing = [rank for rank in protocol.ranks if rank > num_gallery]
+    return " ".join(
+        [
+            *partial_warnings(dataset, metadata, trained_on),
+            protocol.about.format(release=metadata.get("release", "not recorded")),
+            _rule(protocol),
+            _shots(protocol, num_query, num_gallery),
+            *(f"The gallery is too small for rank {rank}, which is left out." for rank in missing),
+            _scores(options),
+            _distance(options, dimensions, image_size),
+            training(dataset, trained_on),
+        ]
+    )
+
+
+def partial_warnings(dataset: str, metadata: Mapping[str, Any], trained_on: Mapping[str, Any] | None) -> list[str]:
+    """Loud sentences where the tested dataset or that of training is a partial copy."""
+    warnings = []
+    if metadata.get("partial"):
+        found, expected = metadata["counts"], metadata["counts_expected"]
+        details = [f"{metadata['num_problems']:,} problems"]
+        details += [
+            f"{found[name]:,} of {expected[name]:,} {name}"
+            for name in ("query images", "gallery images")
+            if name in expected and found[name] != expected[name]
+        ]
+        warnings.append(
+            f"PARTIAL: {dataset} was built from a partial copy ({', '.join(details)}); these scores do not compare with "
+            "published ones."
+        )
+    if trained_on is not None and trained_on["partial"]:
+        warnings.append(f"PARTIAL: the model was trained on a partial copy of {trained_on['dataset']}.")
+    return warnings
+
+
+def training(dataset: str, trained_on: Mapping[str, Any] | None) -> str:
+    """A sentence on what the model was trained on, and whether that is the tested dataset."""
+    if trained_on is None:
+        return (
+            "What the model was trained on is not recorded (its run was made by an older version), so neither is "
+            "whether a val split was trained on."
+        )
+    source, splits = trained_on["dataset"], list(trained_on["splits"])
+    text = (
+        f"{relation(dataset, trained_on).capitalize()}: the model was trained on {source}, "
+        f"{'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({_size(trained_on)})"
+    )
+    if source == "msmt17":
+        text += "; val was trained on" if "val" in splits else "; val was not trained on"
+    if {dataset, source} == _SAME_PERSONS:
+        text += "; the two kinds of boxes differ in a training identity, so one tested person may have been trained on"
+    return text + "."
+
+
+def index_pairs(
+    query_names: Sequence[str], query_ids: np.ndarray, gallery_names: Sequence[str], gallery_ids: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The single-shot splits of Partial REID: for each pair of an index of the query images and one of the gallery's.
+
+    An image `.../001_003.jpg` has index 3. A split holds every identity once in the query and once in the gallery, so
+    an index takes part if every identity that is in both has an image of it: in a partial copy not all do.
+
+    Args:
+        query_names, gallery_names: Names of the examples.
+        query_ids, gallery_ids: Their identities [Q], [G].
+
+    Returns:
+        (positions in the query, positions in the gallery) of each split, both in increasing identity.
+
+    Raises:
+        ValueError: A name without an index, or no pair of indices is complete.
+    """
+    people = sorted(set(query_ids.tolist()) & set(gallery_ids.tolist()))
+
+    def complete(names: Sequence[str], ids: np.ndarray) -> list[np.ndarray]:
+        positions: dict[int, dict[int, int]] = {}
+        for position, (name, person) in enumerate(zip(names, ids.tolist(), strict=True)):
+            positions.setdefault(_image_index(name), {})[person] = position
+        return [
+            np.array([found[person] for person in people])
+            for _, found in sorted(positions.items())
+            if people and found.keys() >= set(people)
+        ]
+
+    queries, galleries = complete(query_names, query_ids), complete(gallery_names, gallery_ids)
+    if not queries or not galleries:
+        raise ValueError(
+            "No single-shot split is complete: expected an index (001_003.jpg has index 3) of which each of the "
+            f"{len(people)} identities has an image, found {len(queries)} in the query and {len(galleries)} in the "
+            "gallery. Build the dataset from a copy with fewer gaps."
+        )
+    return [(query, gallery) for query in queries for gallery in galleries]
+
+
+def single_shot_words(num_splits: int, num_identities: int) -> str:
+    """What the scores over the splits of `index_pairs` are. The other sentences of `words` hold for them as well."""
+    whole = 25
+    gap = "" if num_splits == whole else f" (only those are complete, of {whole}: this copy is partial)"
+    return (
+        f"Single-shot: averaged over {num_splits} pairs of a query index and a gallery index{gap}; in each, "
+        f"{num_identities} queries and {num_identities} gallery images, one of each identity. Papers report either this "
+        "or all against all."
+    )
+
+
+def _image_index(name: str) -> int:
+    match = re.fullmatch(r"\d+_(\d+)", pathlib.PurePosixPath(name).stem)
+    if match is None:
+        raise ValueError(f"{name}: expected a name such as 001_003.jpg, whose second number is the image's index.")
+    return int(match[1])
+
+
+def _rule(protocol: Protocol) -> str:
+    if protocol.cameras:
+        return (
+            "For each query, gallery images of the same identity and the same camera are dropped, and all others are "
+            "ranked, those of identities without a query too (distractors); queries left without a correct match are "
+            "skipped."
+        )
+    return (
+        "There are no cameras (the query counts as one, the gallery as another), so for each query the whole gallery is "
+        "ranked and nothing is dropped; queries without their identity in the gallery are skipped."
+    )
+
+
+def _shots(protocol: Protocol, num_query: int, num_gallery: int) -> str:
+    gallery = "one image (single-shot)" if protocol.single_shot else "all its images (multi-shot)"
+    return f"{num_query:,} single queries against {num_gallery:,} gallery images, of each identity {gallery}."
+
+
+def _scores(options: Options) -> str:
+    precision = {
+        "standard": (
+            "AP is the mean of the precision at each correct match (not the trapezoidal area of the Market authors' "
+            "MATLAB code)"
+        ),
+        "trapezoidal": (
+            "AP is the area under the precision-recall curve by trapezoids, as in the Market authors' MATLAB code (not "
+            "the mean of the precision at each correct match)"
+        ),
+    }[options.average_precision]
+    return (
+        f"{precision}, mINP the mean of (number of correct matches) / (rank of the last one). Equal distances are ranked "
+        "by gallery index."
+    )
+
+
+def _distance(options: Options, dimensions: int, image_size: Sequence[int]) -> str:
+    distance = {"euclidean": "Euclidean distance", "cosine": "Cosine distance"}[options.metric]
+    flip = "each averaged with that of the mirror image (flip-test averaging)" if options.flip else "no flip averaging"
+    text = (
+        f"{distance} between {dimensions}-d embeddings of the encoder alone, images resized to "
+        f"{image_size[0]}x{image_size[1]}, {flip}; "
+    )
+    if options.rerank is None:
+        return text + "no re-ranking."
+    settings = options.rerank
+    unit = " of embeddings of length 1" if options.metric == "cosine" else ""
+    return text + (
+        f"k-reciprocal re-ranking (Zhong et al., CVPR 2017; k1={settings.k1}, k2={settings.k2}, "
+        f"lambda={settings.lambda_value:g}) from squared Euclidean distances{unit}; it looks at all queries and the "
+        "whole gallery at once, before any image is dropped."
+    )
+
+
+def _size(trained_on: Mapping[str, Any]) -> str:
+    counts = [f"{trained_on[key]:,} {key}" for key in ("images", "identities") if trained_on.get(key) is not None]
+    return ", ".join(counts) if counts else "size not recorded"
