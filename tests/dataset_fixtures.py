@@ -3,7 +3,11 @@
 import io
 import os
 import pathlib
-from collections.abc import Iterator
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -19,6 +23,16 @@ def encoded(seed: int, height: int, width: int, image_format: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format=image_format)
     return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims a size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"")
+    chunks = [
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, data)
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 SMALL_MARKET = {
@@ -41,26 +55,78 @@ SMALL_MARKET = {
 SMALL_MARKET_COUNTS = {
     "train images": 4,
     "train identities": 3,
+    "train cameras": 4,
     "query images": 2,
     "query identities": 2,
+    "query cameras": 1,
     "gallery images": 3,
     "gallery identities": 2,
+    "gallery cameras": 3,
     "gallery distractors": 1,
     "junk images in bounding_box_test (dropped)": 2,
 }
 
 
+SMALL_DUKE = {
+    # Person 7 has a single image; in the gallery person 9 has one camera only and no query.
+    "bounding_box_train": [
+        "0001_c2_f0046182.jpg",
+        "0001_c1_f0044158.jpg",
+        "0007_c8_f0000001.jpg",
+    ],
+    "bounding_box_test": [
+        "0002_c1_f0044158.jpg",
+        "0005_c5_f0055255.jpg",
+        "0009_c6_f0000100.jpg",
+        "0009_c6_f0000220.jpg",
+    ],
+    "query": ["0002_c3_f0051991.jpg", "0005_c2_f0046985.jpg"],
+}
+SMALL_DUKE_COUNTS = {
+    "train images": 3,
+    "train identities": 2,
+    "train cameras": 3,
+    "query images": 2,
+    "query identities": 2,
+    "query cameras": 2,
+    "gallery images": 4,
+    "gallery identities": 3,
+    "gallery cameras": 3,
+}
+
+
 def write_small_market(parent: pathlib.Path) -> pathlib.Path:
     """A Market-1501 of a few random 128x64 JPEGs, with the Thumbs.db that the real archive holds; returns its folder."""
-    root = parent / "Market-1501-v15.09.15"
+    return _write_small(parent / "Market-1501-v15.09.15", SMALL_MARKET)
+
+
+def write_small_duke(parent: pathlib.Path) -> pathlib.Path:
+    """A DukeMTMC-reID of a few random 128x64 JPEGs; returns its folder."""
+    return _write_small(parent / "DukeMTMC-reID", SMALL_DUKE)
+
+
+def _write_small(root: pathlib.Path, files: Mapping[str, Sequence[str]]) -> pathlib.Path:
     seed = 0
-    for folder, names in SMALL_MARKET.items():
+    for folder, names in files.items():
         (root / folder).mkdir(parents=True)
         (root / folder / "Thumbs.db").write_bytes(b"not an image")
         for name in names:
             (root / folder / name).write_bytes(encoded(seed, 128, 64, "JPEG"))
             seed += 1
     return root
+
+
+def pack(root: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:
+    """Packs a folder, itself included, as `archive` says by its name: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in sorted(root.rglob("*")):
+                packed.write(path, path.relative_to(root.parent))
+    else:
+        suffix = archive.suffix.removeprefix(".")
+        with tarfile.open(archive, "w" if suffix == "tar" else f"w:{suffix}") as packed:
+            packed.add(root, f"./{root.name}")
+    return archive
 
 
 def full_market_names() -> Iterator[tuple[str, str]]:
@@ -79,14 +145,34 @@ def _names(folder: str, people: range | list[int], number: int) -> Iterator[tupl
         yield folder, f"{prefix}_c{index % 6 + 1}s1_{index:06d}_00.jpg"
 
 
+def full_duke_names() -> Iterator[tuple[str, str]]:
+    """Folder and file name of each image of an archive with the published counts of DukeMTMC-reID (names made up)."""
+    # 702 people with queries and 408 without.
+    for folder, people, number in (
+        ("bounding_box_train", range(1, 703), 16_522),
+        ("query", range(703, 1405), 2_228),
+        ("bounding_box_test", range(703, 1813), 17_661),
+    ):
+        for index in range(number):
+            yield folder, f"{people[index % len(people)]:04d}_c{index % 8 + 1}_f{index:07d}.jpg"
+
+
 def write_full_market(parent: pathlib.Path) -> pathlib.Path:
     """An archive of the published size whose images are hard links to one tiny JPEG; returns its folder."""
-    root = parent / "Market-1501-v15.09.15"
+    return _write_full(parent / "Market-1501-v15.09.15", full_market_names())
+
+
+def write_full_duke(parent: pathlib.Path) -> pathlib.Path:
+    """As `write_full_market`, for DukeMTMC-reID."""
+    return _write_full(parent / "DukeMTMC-reID", full_duke_names())
+
+
+def _write_full(root: pathlib.Path, names: Iterator[tuple[str, str]]) -> pathlib.Path:
     for folder in MARKET_FOLDERS:
         (root / folder).mkdir(parents=True)
-    image = parent / "image.jpg"
+    image = root.parent / "image.jpg"
     image.write_bytes(encoded(0, 16, 8, "JPEG"))
-    for folder, name in full_market_names():
+    for folder, name in names:
         os.link(image, root / folder / name)
     return root
 

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -82,14 +83,15 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path):
     assert {example["camera_id"] for example in found.splits["gallery"]} == set(range(6))
     assert found.metadata["counts_published"] is True
 
+    assert found.problems == ()
+
     # One image less, and one junk image more.
     (root / "query" / "0753_c1s1_000000_00.jpg").unlink()
     (root / "bounding_box_test" / "-1_c1s1_999999_00.jpg").touch()
-    with pytest.raises(datasets.DatasetError) as error:
-        builder.scan(root)
-    assert "query images: expected 3,368, found 3,367" in str(error.value)
-    assert "junk images in bounding_box_test (dropped): expected 3,819, found 3,820" in str(error.value)
-    assert "train images" not in str(error.value)
+    assert builder.scan(root).problems == (
+        "query images: expected 3,368, found 3,367",
+        "junk images in bounding_box_test (dropped): expected 3,819, found 3,820",
+    )
 
 
 def test_counts_are_the_published_ones_unless_given(archive: pathlib.Path, tmp_path: pathlib.Path):
@@ -100,10 +102,13 @@ def test_counts_are_the_published_ones_unless_given(archive: pathlib.Path, tmp_p
     for line in (
         "train images: expected 12,936, found 4",
         "train identities: expected 751, found 3",
+        "train cameras: expected 6, found 4",
         "query images: expected 3,368, found 2",
         "query identities: expected 750, found 2",
+        "query cameras: expected 6, found 1",
         "gallery images: expected 15,913, found 3",
         "gallery identities: expected 750, found 2",
+        "gallery cameras: expected 6, found 3",
         "gallery distractors: expected 2,798, found 1",
         "junk images in bounding_box_test (dropped): expected 3,819, found 2",
     ):
@@ -115,6 +120,7 @@ def test_other_counts_are_stamped_into_the_dataset(archive: pathlib.Path, tmp_pa
     metadata = dict(tfds.builder_from_directory(_build(archive, tmp_path)).info.metadata)
     assert metadata["counts_published"] is False
     assert metadata["counts"] == metadata["counts_expected"] == COUNTS
+    assert (metadata["partial"], metadata["num_problems"], metadata["problems"]) == (False, 0, [])
 
 
 def test_all_missing_folders_are_named(archive: pathlib.Path, tmp_path: pathlib.Path):
@@ -171,11 +177,122 @@ def test_all_damaged_images_are_named_and_nothing_is_written(archive: pathlib.Pa
     with pytest.raises(datasets.DatasetError) as error:
         _build(archive, tmp_path)
     message = str(error.value)
-    assert "3 of 9 image files cannot be used" in message
+    assert "is not the whole Market-1501: 3 problems, 3 of them unreadable images" in message
     assert f"{truncated}: not a readable JPEG or PNG" in message
     assert f"{empty}: not a readable JPEG or PNG" in message
     assert f"{gray}: expected an RGB image, found mode L" in message
     assert _is_empty(tmp_path)
+
+
+def test_names_counts_and_images_are_reported_in_one_error(archive: pathlib.Path, tmp_path: pathlib.Path):
+    (archive / "bounding_box_train" / "notes.txt").touch()
+    (archive / "query" / "0001_c1s1_001051_00.jpg").unlink()
+    bomb = archive / "bounding_box_test" / "0001_c2s1_000351_02.jpg"
+    bomb.write_bytes(dataset_fixtures.png_header(50_000, 50_000))
+    truncated = archive / "query" / "0003_c1s1_001051_00.jpg"
+    truncated.write_bytes(truncated.read_bytes()[:-100])
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(archive, tmp_path)
+    lines = error.value.problems
+    assert lines[:3] == (
+        f"{archive}/bounding_box_train/notes.txt: expected a name like 0002_c1s1_000451_03.jpg with camera c1 to c6",
+        "query images: expected 2, found 1",
+        "query identities: expected 2, found 1",
+    )
+    assert lines[3].startswith(f"{truncated}: not a readable JPEG or PNG (")
+    assert lines[4].startswith(f"{bomb}: expected an image of at most 16,777,216 pixels, its header says ")
+    assert len(lines) == 5
+    for line in lines:
+        assert line in str(error.value)
+    assert _is_empty(tmp_path)
+
+
+@pytest.mark.parametrize(
+    # At Pillow's limits: above both, between them (where it only warns), below them.
+    ("width", "height"),
+    [(50_000, 50_000), (10_000, 10_000), (4096, 4097)],
+)
+def test_image_bombs_are_refused_by_their_header(
+    archive: pathlib.Path, tmp_path: pathlib.Path, width: int, height: int
+):
+    bomb = archive / "query" / "0001_c1s1_001051_00.jpg"
+    bomb.write_bytes(dataset_fixtures.png_header(width, height))
+    with pytest.raises(datasets.DatasetError, match=f"{bomb}: .* at most 16,777,216 pixels(.|\n)*not decoded"):
+        _build(archive, tmp_path)
+
+
+def test_a_partial_copy_is_built_when_allowed(archive: pathlib.Path, tmp_path: pathlib.Path):
+    """What is extra or unreadable is left out, labels stay without gaps, and the dataset says that it is partial."""
+    (archive / "bounding_box_train" / "notes.txt").touch()
+    (archive / "bounding_box_train" / "0010_c3s2_012345_01.jpg").write_bytes(b"")
+    (archive / "bounding_box_test" / "0000_c1s1_000151_01.jpg").write_bytes(b"")
+    folder = datasets.build_dataset(
+        "market1501", data_dir=tmp_path / "data", manual_dir=archive, counts=COUNTS, allow_partial=True
+    )
+    source = tfds.data_source("market1501", split="train", data_dir=tmp_path / "data")
+    assert [(int(e["person_id"]), int(e["label"])) for e in source] == [(2, 0), (2, 0), (700, 1)]
+    metadata = dict(tfds.builder_from_directory(folder).info.metadata)
+    assert metadata["partial"] is True
+    assert metadata["num_problems"] == len(metadata["problems"]) == 3
+    assert metadata["problems"][0].startswith("bounding_box_train/notes.txt: expected a name like")
+    changes = {
+        "train images": 3,
+        "train identities": 2,
+        "train cameras": 3,
+        "gallery images": 2,
+        "gallery cameras": 2,
+        "gallery distractors": 0,
+    }
+    assert metadata["counts"] == {**COUNTS, **changes}
+    assert metadata["counts_expected"] == COUNTS
+
+
+def test_a_complete_copy_is_not_partial(archive: pathlib.Path, tmp_path: pathlib.Path):
+    folder = datasets.build_dataset(
+        "market1501", data_dir=tmp_path / "data", manual_dir=archive, counts=COUNTS, allow_partial=True
+    )
+    assert dict(tfds.builder_from_directory(folder).info.metadata)["partial"] is False
+    assert _build(archive, tmp_path / "data") == folder
+
+
+def test_an_empty_split_makes_no_partial_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
+    for path in (archive / "query").glob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(datasets.DatasetError) as error:
+        datasets.build_dataset("market1501", data_dir=tmp_path, manual_dir=archive, counts=COUNTS, allow_partial=True)
+    assert "not even a partial Market-1501 can be built" in str(error.value)
+    assert error.value.problems[0] == "the split 'query' is empty"
+    assert len(error.value.problems) == 3
+    assert _is_empty(tmp_path)
+
+
+def test_partial_and_complete_never_replace_each_other(archive: pathlib.Path, tmp_path: pathlib.Path):
+    image = archive / "query" / "0001_c1s1_001051_00.jpg"
+    content = image.read_bytes()
+    arguments = {"data_dir": tmp_path, "manual_dir": archive, "counts": COUNTS}
+    # Partial by an image of the same size that cannot be read.
+    image.write_bytes(bytes(len(content)))
+    folder = datasets.build_dataset("market1501", allow_partial=True, **arguments)
+    assert datasets.build_dataset("market1501", allow_partial=True, **arguments) == folder
+    image.write_bytes(content)
+    with pytest.raises(datasets.DatasetError, match=r"\(a partial dataset\) was built .* in spite of 1 problems"):
+        datasets.build_dataset("market1501", **arguments)
+    assert len(tfds.data_source("market1501", split="query", data_dir=tmp_path)) == 1
+
+    shutil.rmtree(folder)
+    assert datasets.build_dataset("market1501", **arguments) == folder
+    image.unlink()
+    with pytest.raises(datasets.DatasetError, match="was built from another source"):
+        datasets.build_dataset("market1501", allow_partial=True, **arguments)
+    with pytest.raises(datasets.DatasetError, match="query images: expected 2, found 1"):
+        datasets.build_dataset("market1501", **arguments)
+    assert len(tfds.data_source("market1501", split="query", data_dir=tmp_path)) == 2
+
+
+def test_dukes_folder_is_not_taken_for_markets(tmp_path: pathlib.Path):
+    duke = dataset_fixtures.write_small_duke(tmp_path)
+    with pytest.raises(datasets.DatasetError, match=r"like 0002_c1s1_000451_03.jpg (.|\n)*hold 0001_c1_f0044158.jpg"):
+        _build(duke, tmp_path / "data")
 
 
 def test_long_lists_are_cut_with_a_count(archive: pathlib.Path, tmp_path: pathlib.Path):
@@ -186,3 +303,4 @@ def test_long_lists_are_cut_with_a_count(archive: pathlib.Path, tmp_path: pathli
     assert "extra19" in str(error.value)
     assert "extra20" not in str(error.value)
     assert "and 10 more (30 in all)" in str(error.value)
+    assert len(error.value.problems) == 30

@@ -1,0 +1,89 @@
+"""The DukeMTMC-reID builder: real layout, published counts through a whole build, and its defects."""
+
+import pathlib
+
+import pytest
+import tensorflow_datasets as tfds
+
+import datasets
+from tests import dataset_fixtures
+
+COUNTS = dataset_fixtures.SMALL_DUKE_COUNTS
+
+
+@pytest.fixture
+def archive(tmp_path: pathlib.Path) -> pathlib.Path:
+    return dataset_fixtures.write_small_duke(tmp_path / "archive")
+
+
+def _build(archive: pathlib.Path, data_dir: pathlib.Path, counts=COUNTS) -> pathlib.Path:
+    return datasets.build_dataset("dukemtmc_reid", data_dir=data_dir, manual_dir=archive, counts=counts)
+
+
+def test_examples_are_those_of_the_archive(archive: pathlib.Path, tmp_path: pathlib.Path):
+    folder = _build(archive.parent, tmp_path / "data")
+    assert folder == tmp_path / "data" / "dukemtmc_reid" / "1.0.0"
+    splits = tfds.builder_from_directory(folder).as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
+    rows = {
+        split: [(e["name"].decode(), int(e["person_id"]), int(e["label"]), int(e["camera_id"])) for e in source]
+        for split, source in splits.items()
+    }
+    assert rows == {
+        "train": [
+            ("bounding_box_train/0001_c1_f0044158.jpg", 1, 0, 0),
+            ("bounding_box_train/0001_c2_f0046182.jpg", 1, 0, 1),
+            ("bounding_box_train/0007_c8_f0000001.jpg", 7, 1, 7),
+        ],
+        "query": [("query/0002_c3_f0051991.jpg", 2, -1, 2), ("query/0005_c2_f0046985.jpg", 5, -1, 1)],
+        # Person 9 has no query and stays.
+        "gallery": [
+            ("bounding_box_test/0002_c1_f0044158.jpg", 2, -1, 0),
+            ("bounding_box_test/0005_c5_f0055255.jpg", 5, -1, 4),
+            ("bounding_box_test/0009_c6_f0000100.jpg", 9, -1, 5),
+            ("bounding_box_test/0009_c6_f0000220.jpg", 9, -1, 5),
+        ],
+    }
+    for source in splits.values():
+        for example in source:
+            assert example["image"] == (archive / example["name"].decode()).read_bytes()
+
+
+def test_the_description_says_that_it_was_withdrawn(archive: pathlib.Path, tmp_path: pathlib.Path):
+    info = tfds.builder_from_directory(_build(archive, tmp_path)).info
+    assert "Withdrawn by its makers" in info.description
+    assert "zheng2017unlabeled" in info.citation
+    with pytest.raises(datasets.DatasetError, match="withdrawn by its makers"):
+        _build(tmp_path / "nowhere", tmp_path)
+
+
+def test_a_full_archive_is_built_with_the_published_counts(tmp_path: pathlib.Path):
+    root = dataset_fixtures.write_full_duke(tmp_path)
+    info = tfds.builder_from_directory(_build(root, tmp_path / "data", counts=None)).info
+    assert {split: found.num_examples for split, found in info.splits.items()} == {
+        "train": 16_522,
+        "query": 2_228,
+        "gallery": 17_661,
+    }
+    metadata = dict(info.metadata)
+    assert metadata["counts"] == metadata["counts_expected"]
+    assert (metadata["counts_published"], metadata["partial"]) == (True, False)
+    assert metadata["counts"]["gallery identities"] == 1_110
+
+
+@pytest.mark.parametrize(
+    "name", ["0001_c9_f0046182.jpg", "0001_c0_f0046182.jpg", "-1_c2_f0046182.jpg", "0001_c1s1_001051_00.jpg", "a.txt"]
+)
+def test_unexpected_names_are_errors(archive: pathlib.Path, tmp_path: pathlib.Path, name: str):
+    (archive / "query" / name).touch()
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(archive, tmp_path)
+    assert error.value.problems == (
+        f"{archive / 'query' / name}: expected a name like 0001_c2_f0046182.jpg with camera c1 to c8",
+    )
+
+
+def test_an_image_too_few_is_counted(archive: pathlib.Path, tmp_path: pathlib.Path):
+    (archive / "bounding_box_test" / "0009_c6_f0000100.jpg").unlink()
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(archive, tmp_path)
+    assert error.value.problems == ("gallery images: expected 4, found 3",)
