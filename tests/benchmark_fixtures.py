@@ -1,0 +1,323 @@
+"""CUHK03, MSMT17, Partial REID and Partial-iLIDS in their real layouts: small archives, and ones of the published size.
+
+Names are made up; images are random (small archives) or hard links to a tiny one (archives of full size).
+"""
+
+import os
+import pathlib
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import h5py
+import numpy as np
+import scipy.io
+from PIL import Image
+
+from tests import dataset_fixtures
+
+# Fewer than any file system allows: ext4 has 65,000.
+LINKS_A_FILE = 30_000
+
+CUHK_KINDS = ("labeled", "detected")
+# Pair and person -> images; people count from 1 in each pair. The person (1, 2) has a single image, (3, 2) is the last of
+# its pair, and of (1, 3) the detector found one image less: labeled and detected differ.
+SMALL_CUHK = {
+    "labeled": {
+        (1, 1): [1, 2, 6, 7, 8],
+        (1, 2): [10],
+        (1, 3): [1, 5, 6],
+        (2, 1): [2, 3, 7, 9],
+        (3, 1): [1, 6],
+        (3, 2): [4, 5, 9, 10],
+        (4, 1): [3],
+        (5, 1): [5, 6],
+    },
+}
+SMALL_CUHK["detected"] = {**SMALL_CUHK["labeled"], (1, 3): [1, 6]}
+# Everyone else is in train. The queries are the first image from each camera.
+SMALL_CUHK_TEST = ((2, 1), (3, 2))
+SMALL_CUHK_COUNTS = {
+    "labeled": {
+        "train images": 14,
+        "train identities": 6,
+        "train cameras": 2,
+        "query images": 4,
+        "query identities": 2,
+        "query cameras": 2,
+        "gallery images": 4,
+        "gallery identities": 2,
+        "gallery cameras": 2,
+    },
+}
+SMALL_CUHK_COUNTS["detected"] = {**SMALL_CUHK_COUNTS["labeled"], "train images": 13}
+
+Cells = Mapping[tuple[int, int], Sequence[int]]
+
+
+def cuhk_name(pair: int, person: int, image: int) -> str:
+    return f"{pair}_{person:03d}_{1 + (image > 5)}_{image:02d}.png"
+
+
+def cuhk_pixels(name: str) -> np.ndarray:
+    """A random image, higher than wide, its size by its name."""
+    seed = zlib.crc32(name.encode())
+    return np.random.default_rng(seed).integers(0, 256, (12 + seed % 5, 6 + seed % 3, 3), dtype=np.uint8)
+
+
+def cuhk_protocol(cells: Cells, test: Iterable[tuple[int, int]]) -> dict[str, list]:
+    """The variables of a protocol file: images in the order of their names, identities numbered over all pairs."""
+    people = sorted(cells)
+    images = [(person, image) for person in people for image in cells[person]]
+    in_test = set(test)
+    query = {
+        (person, min(image for image in cells[person] if (image > 5) == second))
+        for person in in_test
+        for second in (False, True)
+    }
+    positions = {"train_idx": [], "query_idx": [], "gallery_idx": []}
+    for position, (person, image) in enumerate(images, start=1):
+        split = "train" if person not in in_test else "query" if (person, image) in query else "gallery"
+        positions[f"{split}_idx"].append(position)
+    return {
+        "filelist": [cuhk_name(*person, image) for person, image in images],
+        "labels": [people.index(person) + 1 for person, _ in images]
+        if len(people) < 100
+        else [1 + number for number, person in enumerate(people) for _ in cells[person]],
+        "camId": [1 + (image > 5) for _, image in images],
+        **positions,
+    }
+
+
+def write_cuhk_protocol(path: pathlib.Path, variables: Mapping[str, Sequence]) -> None:
+    """Columns of doubles and a column of cells, as MATLAB saves them."""
+    columns: dict[str, np.ndarray] = {}
+    for key, values in variables.items():
+        if key == "filelist":
+            columns[key] = np.empty((len(values), 1), dtype=object)
+            columns[key][:, 0] = values
+        else:
+            columns[key] = np.asarray(values, dtype=np.float64)[:, None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, columns, do_compression=True)
+
+
+def write_cuhk_mat(path: pathlib.Path, kinds: Mapping[str, Cells], pixels: np.ndarray | None = None) -> None:
+    """A `cuhk-03.mat` as MATLAB v7.3 writes it.
+
+    Args:
+        path: The file.
+        kinds: The cells that hold an image, for each kind.
+        pixels: One image for all cells, in place of one for each.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        arrays = file.create_group("#refs#")
+
+        def add(value: np.ndarray, **attributes) -> h5py.Reference:
+            options = {"chunks": value.shape, "compression": "gzip", "compression_opts": 3} if value.ndim == 3 else {}
+            dataset = arrays.create_dataset(f"r{len(arrays)}", data=value, **options)
+            dataset.attrs.update(attributes)
+            return dataset.ref
+
+        # An empty array is stored as its dimensions.
+        empty = add(np.zeros(2, np.uint64), MATLAB_class=np.bytes_("double"), MATLAB_empty=np.uint8(1))
+        shared = None if pixels is None else add(pixels.T, MATLAB_class=np.bytes_("uint8"))
+        for kind, cells in kinds.items():
+            pairs = np.empty((1, 5), dtype=h5py.ref_dtype)
+            for pair in range(1, 6):
+                number = max(person for other, person in cells if other == pair)
+                persons = np.full((10, number), empty, dtype=h5py.ref_dtype)
+                for (other, person), images in cells.items():
+                    for image in images if other == pair else ():
+                        value = cuhk_pixels(cuhk_name(pair, person, image))
+                        reference = shared or add(value.T, MATLAB_class=np.bytes_("uint8"))
+                        persons[image - 1, person - 1] = reference
+                pairs[0, pair - 1] = add(persons, MATLAB_class=np.bytes_("cell"))
+            file.create_dataset(kind, data=pairs, dtype=h5py.ref_dtype).attrs["MATLAB_class"] = np.bytes_("cell")
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 2015 HDF5 schema 1.00 .")
+
+
+def write_small_cuhk(parent: pathlib.Path, source: str) -> pathlib.Path:
+    """A CUHK03 of a few images with both protocol files; `source` is "mat" or "images". Returns its folder."""
+    root = parent / "cuhk03"
+    for kind, cells in SMALL_CUHK.items():
+        variables = cuhk_protocol(cells, SMALL_CUHK_TEST)
+        write_cuhk_protocol(root / f"cuhk03_new_protocol_config_{kind}.mat", variables)
+        if source == "images":
+            folder = root / f"images_{kind}"
+            folder.mkdir()
+            (folder / "Thumbs.db").write_bytes(b"not an image")
+            for name in variables["filelist"]:
+                Image.fromarray(cuhk_pixels(name)).save(folder / name)
+    if source == "mat":
+        write_cuhk_mat(root / "cuhk03_release" / "cuhk-03.mat", SMALL_CUHK)
+    return root
+
+
+def full_cuhk(kind: str) -> tuple[dict[tuple[int, int], list[int]], list[tuple[int, int]]]:
+    """Cells and test identities with the published counts; the numbers of people before each pair are the true ones."""
+    people = [(pair, person) for pair, n in enumerate((843, 440, 77, 58, 49), 1) for person in range(1, n + 1)]
+    test, train = people[:700], people[700:]
+    # 9 images each and a tenth for some; two of the test images are queries.
+    tenth_test = {"labeled": 5_328, "detected": 5_332}[kind] - 700 * 7
+    tenth_train = {"labeled": 7_368, "detected": 7_365}[kind] - 767 * 9
+    full = {*test[:tenth_test], *train[:tenth_train]}
+    return {person: list(range(1, 11 if person in full else 10)) for person in people}, test
+
+
+def write_full_cuhk(parent: pathlib.Path, kind: str, source: str) -> pathlib.Path:
+    """One kind of CUHK03 at its published size; every image is the same."""
+    root = parent / "cuhk03"
+    cells, test = full_cuhk(kind)
+    variables = cuhk_protocol(cells, test)
+    write_cuhk_protocol(root / f"cuhk03_new_protocol_config_{kind}.mat", variables)
+    if source == "mat":
+        write_cuhk_mat(root / "cuhk03_release" / "cuhk-03.mat", {kind: cells}, np.zeros((4, 2, 3), np.uint8))
+    else:
+        _link(parent, root, (f"images_{kind}/{name}" for name in variables["filelist"]), "PNG")
+    return root
+
+
+MSMT_FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
+# The lines of the lists. Person 0 is a person, in train and (another one) in test; person 5 has a single image, and
+# person 7 is in val only.
+SMALL_MSMT = {
+    "train": [
+        "0000/0000_000_01_0303morning_0008_0.jpg 0",
+        "0000/0000_001_15_0303morning_0010_0.jpg 0",
+        "0005/0005_000_02_0113noon_0480_1_ex.jpg 5",
+        "0001/0001_000_03_0114afternoon_0008_2.jpg 1",
+    ],
+    "val": [
+        "0000/0000_002_04_0302morning_0100_0.jpg 0",
+        "0007/0007_000_05_0302morning_0100_0.jpg 7",
+    ],
+    "query": [
+        "0000/0000_000_01_0303noon_0008_0.jpg 0",
+        "0001/0001_000_06_0303noon_0009_0.jpg 1",
+    ],
+    "gallery": [
+        "0000/0000_001_14_0303noon_0100_0.jpg 0",
+        "0001/0001_001_07_0303noon_0101_0.jpg 1",
+        "0001/0001_002_06_0303noon_0102_0.jpg 1",
+    ],
+}
+SMALL_MSMT_COUNTS = {
+    "train+val images": 6,
+    "train+val identities": 4,
+    "query images": 2,
+    "query identities": 2,
+    "gallery images": 3,
+    "gallery identities": 2,
+    "cameras": 9,
+}
+
+
+def write_msmt_lists(root: pathlib.Path, lists: Mapping[str, Sequence[str]]) -> None:
+    for split, lines in lists.items():
+        (root / f"list_{split}.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_small_msmt(parent: pathlib.Path, release: str) -> pathlib.Path:
+    """An MSMT17 of a few random images; `release` is "V1" or "V2". Returns its folder."""
+    root = parent / f"MSMT17_{release}"
+    for seed, path in enumerate(msmt_paths(SMALL_MSMT, release)):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(dataset_fixtures.encoded(seed, 32, 16, "JPEG"))
+    for folder in MSMT_FOLDERS[release]:
+        (root / folder / ".DS_Store").write_bytes(b"not a folder")
+        (root / folder / "0000" / "Thumbs.db").write_bytes(b"not an image")
+    write_msmt_lists(root, SMALL_MSMT)
+    return root
+
+
+def msmt_paths(lists: Mapping[str, Sequence[str]], release: str) -> Iterator[str]:
+    for split, lines in lists.items():
+        folder = MSMT_FOLDERS[release][split in ("query", "gallery")]
+        for line in lines:
+            yield f"{folder}/{line.split(' ')[0]}"
+
+
+def full_msmt() -> dict[str, list[str]]:
+    """Lists with the published counts."""
+    lists: dict[str, list[str]] = {}
+    photos: dict[tuple[bool, int], int] = {}
+    for split, people, number in (
+        ("train", 1_041, 30_248),
+        ("val", 1_041, 2_373),
+        ("query", 3_060, 11_659),
+        ("gallery", 3_060, 82_161),
+    ):
+        lists[split] = []
+        for index in range(number):
+            person = index % people
+            key = (split in ("query", "gallery"), person)
+            photo = photos[key] = photos.get(key, -1) + 1
+            lists[split].append(
+                f"{person:04d}/{person:04d}_{photo:03d}_{index % 15 + 1:02d}_0303morning_{index:04d}_0.jpg {person}"
+            )
+    return lists
+
+
+def write_full_msmt(parent: pathlib.Path) -> pathlib.Path:
+    """MSMT17 V1 at its published size, 126,441 images."""
+    root = parent / "MSMT17_V1"
+    lists = full_msmt()
+    _link(parent, root, msmt_paths(lists, "V1"), "JPEG")
+    write_msmt_lists(root, lists)
+    return root
+
+
+PARTIAL_FOLDERS = {"query": "partial_body_images", "gallery": "whole_body_images"}
+OCCLUDED = "occluded_body_images"
+
+
+def partial_reid_names(people: int, images: int, folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        for person in range(1, people + 1):
+            for image in range(1, images + 1):
+                yield f"{folder}/{person:03d}_{image:03d}.jpg"
+
+
+def write_partial_reid(parent: pathlib.Path, people: int = 60, images: int = 5) -> pathlib.Path:
+    """A Partial REID, by default of the published size, with its occluded images."""
+    root = parent / "Partial_REID"
+    _write_images(root, partial_reid_names(people, images, (*PARTIAL_FOLDERS.values(), OCCLUDED)))
+    (root / "whole_body_images" / "Thumbs.db").write_bytes(b"not an image")
+    return root
+
+
+ILIDS_LAYOUTS = (("Probe", "Gallery"), ("query", "gallery"), ("partial_body_images", "whole_body_images"))
+
+
+def write_partial_ilids(
+    parent: pathlib.Path, people: int = 119, layout: tuple[str, str] = ILIDS_LAYOUTS[0], name: str = "{}.jpg"
+) -> pathlib.Path:
+    """A Partial-iLIDS, by default of the published size."""
+    root = parent / "Partial_iLIDS"
+    _write_images(root, (f"{folder}/{name.format(person)}" for folder in layout for person in range(1, people + 1)))
+    (root / layout[0] / "Thumbs.db").write_bytes(b"not an image")
+    return root
+
+
+def _write_images(root: pathlib.Path, names: Iterable[str]) -> None:
+    for seed, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dataset_fixtures.encoded(seed, 16, 8, "JPEG"))
+
+
+def _link(parent: pathlib.Path, root: pathlib.Path, names: Iterable[str], image_format: str) -> None:
+    """Hard links `root / name` to tiny images beside `root`."""
+    made: set[str] = set()
+    image = parent
+    for index, name in enumerate(names):
+        if index % LINKS_A_FILE == 0:
+            image = parent / f"image{index}.{image_format.lower()}"
+            image.write_bytes(dataset_fixtures.encoded(0, 2, 1, image_format))
+        folder, _, _ = name.rpartition("/")
+        if folder not in made:
+            (root / folder).mkdir(parents=True)
+            made.add(folder)
+        os.link(image, root / name)
