@@ -50,11 +50,9 @@ def ensure_run(config: Any, workdir: str | os.PathLike[str]) -> None:
         train.RunError: The workdir holds a run with another config, or see `experiments.train.run`.
     """
     done = checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER)
-    if done == config.num_steps:
-        differing = config_path.differences(restore.read_config(workdir), config).keys() - train.FREE_KEYS
-        if not differing:
-            print(f"{workdir}: complete, {done} steps")
-            return
+    if done == config.num_steps and not train.changed_keys(restore.read_config(workdir), config):
+        print(f"{workdir}: complete, {done} steps")
+        return
     train.run(config, workdir)
 
 
@@ -67,13 +65,14 @@ def prepare_smoke(config: Any) -> None:
     """Makes the small data that a training config with `prepare="smoke"` needs, where it is missing.
 
     SAN-PG needs `pit`, the baseline `pit_reid`; SAN needs both, a small SAN-PG run (at `init_from`) and the pseudo
-    textures that it gives. All of it goes into the config's `data_dir`.
+    textures that it gives. Fine-tuning (`init_classifier`) needs what the run that it starts from needs, and that run
+    (at `init_from`). The data goes into the config's `data_dir`.
 
     Args:
         config: A config of `experiments.train`.
 
     Raises:
-        StageError: The config names datasets that cannot be rendered, or SAN's has no `init_from`.
+        StageError: The config names datasets that cannot be rendered, or needs `init_from` and has none.
     """
     if jax.process_count() > 1:
         logging.warning("Several processes train: the smoke data is not made here, run the config once in one process.")
@@ -85,6 +84,14 @@ def prepare_smoke(config: Any) -> None:
                 f"prepare=smoke renders {recipe}, but the config asks for {name!r}: leave the dataset of :smoke as it "
                 "is, or set prepare= (empty) and build the dataset yourself."
             )
+    if config.get("init_classifier", False):
+        if not config.init_from:
+            raise StageError("prepare=smoke of fine-tuning needs init_from: the folder for a small run to start from.")
+        start = smoke_start(config)
+        prepare_smoke(start)
+        start.prepare = ""
+        ensure_run(start, config.init_from)
+        return
     recipes = {"pg": ("pit",), "baseline": ("pit_reid",), "san": ("pit", "pit_reid")}[config.stage]
     for recipe in recipes:
         ensure_rendered(config_path.load(f"{recipe}.py:{SMOKE_SIZES[recipe]}"), config.data_dir)
@@ -94,6 +101,15 @@ def prepare_smoke(config: Any) -> None:
         raise StageError("prepare=smoke of a SAN config needs init_from: the folder for a small SAN-PG run.")
     ensure_run(smoke_generator(config), config.init_from)
     ensure_textured(config.init_from, config.dataset, config.data_dir)
+
+
+def smoke_start(config: Any) -> ConfigDict:
+    """The config of the small run that a fine-tuning config starts from: same networks, images, batches and data."""
+    start = config_path.load(f"{config.stage}.py:smoke")
+    shared = ("seed", "dataset", "data_dir", "use_val", "image_size", "num_workers", "model", "batch")
+    start.update(ConfigDict({key: config[key] for key in shared}))
+    start.init_from = f"{config.init_from}_pg" if config.stage == "san" else ""
+    return start
 
 
 def smoke_generator(config: Any) -> ConfigDict:

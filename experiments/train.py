@@ -3,8 +3,8 @@
     python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
 
-The folder of a run holds `config.json`, `checkpoints/`, `metrics.jsonl` and TensorBoard events. The same command goes on
-from the last checkpoint, however the run ended, and comes to the same parameters as a run that never stopped. Ctrl-C
+The folder of a run holds `config.json`, `data.json` (what it is trained on), `checkpoints/`, `metrics.jsonl` and
+TensorBoard events. The same command goes on from the last checkpoint, however the run ended, and comes to the same parameters as a run that never stopped. Ctrl-C
 and SIGTERM save first.
 
 Several processes that train together (one a host) run the same command with `--coordinator=HOST:PORT`,
@@ -13,6 +13,7 @@ Several processes that train together (one a host) run the same command with `--
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -36,6 +37,14 @@ from san_jax.train_state import TrainState
 
 # Keys that may differ from the run that a workdir holds: they do not change what is computed.
 FREE_KEYS = frozenset({"log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare"})
+# Keys that configs did not always have, and the value that does what a run did before: such a run can be gone on with.
+ADDED_KEYS = {
+    "use_val": True,
+    "init_classifier": False,
+    "augment.crop_probability": 0.0,
+    "augment.crop_height": (0.4, 1.0),
+    "augment.crop_width": (0.5, 1.0),
+}
 MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device: more would only hold more batches
 
 
@@ -57,6 +66,8 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     """
     workdir = pathlib.Path(workdir)
     turns = _turns(config)
+    if _takes_classifier(config) and not config.init_from:
+        raise RunError("init_classifier needs init_from: the workdir of the run whose classifier it takes.")
     _claim_workdir(config, workdir)
     if config.prepare == "smoke":
         from experiments import stages  # it runs this program
@@ -72,9 +83,11 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     """Data, model, state, loop; what has to be closed at the end, however it comes, is put on the stack."""
     mesh = sharding.make_mesh()
     with _explain("data"):
-        streams, num_classes = _open_data(config, turns, mesh)
+        data = _open_data(config, turns, mesh)
+    streams, num_classes = data.streams, data.num_classes
     for stream in streams.values():
         stack.callback(stream.close)
+    _claim_data(data.record, workdir)
     with _explain("optimizer"):
         schedule, optimizer = build_optimizer(config)
     with _explain("loss"):
@@ -111,10 +124,12 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     logger = metric_logger.MetricLogger(workdir, num_steps=config.num_steps, start_step=first_step)
     stack.callback(logger.close)
     logger.print(_describe(skeleton, mesh, turns))
+    for line in _describe_data(config, data, turns):
+        logger.print(line)
     if restored is not None:
         logger.print(f"goes on from step {first_step} of {workdir}")
     elif config.init_from:
-        state = _init_from(config.init_from, state, mesh, logger)
+        state = _init_from(config, state, data, mesh, logger)
 
     pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
     last_time = time.monotonic()
@@ -205,10 +220,8 @@ def _turns(config: Config) -> tuple[str, ...]:
 def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
     """Writes `config.json`, or refuses where the folder holds checkpoints of a run with another config."""
     if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
-        differences = config_path.differences(restore.read_config(workdir), config)
-        lines = [
-            f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in differences.items() if key not in FREE_KEYS
-        ]
+        changed = changed_keys(restore.read_config(workdir), config)
+        lines = [f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
         if lines:
             raise RunError(
                 "\n".join([f"{workdir} holds a run with another config:", *lines])
@@ -221,11 +234,34 @@ def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
     sharding.wait_for_all("config written")
 
 
-def _open_data(
-    config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh
-) -> tuple[dict[str, pipeline.BatchIterator], int]:
-    """An iterator of batches for each kind among the turns, and the number of training identities (0 for SAN-PG)."""
-    streams, num_classes = {}, 0
+def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """The keys that make two configs two runs, with (old, new). A config from before a key existed did its old value."""
+    return {
+        key: (there, here)
+        for key, (there, here) in config_path.differences(old, new).items()
+        if key not in FREE_KEYS and not (there == "absent" and here == ADDED_KEYS.get(key, "absent"))
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    """What a run is trained on.
+
+    Attributes:
+        streams: An iterator of batches for each kind among the turns.
+        num_classes: Training identities, as the classifier counts them; 0 for SAN-PG.
+        record: What data.json says, see `restore.read_data`.
+        num_pairs: PIT pairs, 0 without PIT batches.
+    """
+
+    streams: dict[str, pipeline.BatchIterator]
+    num_classes: int
+    record: dict[str, Any]
+    num_pairs: int
+
+
+def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) -> _Data:
+    streams, num_classes, num_pairs, record = {}, 0, 0, {}
     shared: dict[str, Any] = {
         "image_size": config.image_size,
         "seed": config.seed,
@@ -237,9 +273,12 @@ def _open_data(
     if "reid" in turns:
         _check_batch("batch.num_identities x batch.images_per_identity", _batch_size(config, "reid"), mesh)
         name = config.dataset if config.stage == "baseline" else f"{config.dataset}_textured"
-        source = data_sources.open_source(name, "train", config.data_dir)
+        splits = data_sources.training_splits(name, config.data_dir, use_val=config.use_val)
+        source = data_sources.open_source(name, "+".join(splits), config.data_dir)
         labels = pipeline.read_labels(source)
         num_classes = int(labels.max()) + 1
+        num_identities = len(np.unique(labels))
+        record = _record(config.dataset, name, splits, len(source), num_identities, config.data_dir)
         streams["reid"] = pipeline.reid_batches(
             source,
             labels,
@@ -250,13 +289,81 @@ def _open_data(
         )
     if "pit" in turns:
         _check_batch("batch.pit_size", config.batch.pit_size, mesh)
+        source = data_sources.open_source(config.pit_dataset, "train", config.data_dir)
+        num_pairs = len(source)
+        record = record or _record(config.pit_dataset, config.pit_dataset, ["train"], num_pairs, None, config.data_dir)
         streams["pit"] = pipeline.pit_batches(
-            data_sources.open_source(config.pit_dataset, "train", config.data_dir),
+            source,
             texture_size=config.model.texture_size,
             batch_size=config.batch.pit_size,
             **shared,
         )
-    return streams, num_classes
+    return _Data(streams, num_classes, record, num_pairs)
+
+
+def _record(
+    dataset: str, name: str, splits: list[str], images: int, identities: int | None, data_dir: str
+) -> dict[str, Any]:
+    """What data.json says of `dataset`, which was read as `name`."""
+    metadata = data_sources.read_metadata(name, data_dir)
+    return {
+        "dataset": dataset,
+        "splits": splits,
+        "images": images,
+        "identities": identities,
+        "partial": bool(metadata.get("partial", False)),
+        "source_digest": metadata.get("source_digest"),
+    }
+
+
+def _claim_data(record: dict[str, Any], workdir: pathlib.Path) -> None:
+    """Writes `data.json`, or refuses where the folder holds checkpoints of a run on other data."""
+    noted = restore.read_data(workdir)
+    if noted is not None and checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
+        lines = [
+            f"  {key}: {noted.get(key)!r} there, {record[key]!r} now" for key in record if noted.get(key) != record[key]
+        ]
+        if lines:
+            raise RunError(
+                "\n".join([f"{workdir} holds a run on other data:", *lines])
+                + "\nChoose another --workdir, or give the data_dir of that run to go on with it."
+            )
+    sharding.wait_for_all("data compared")
+    if jax.process_index() == 0:
+        write_atomic(workdir / restore.DATA_FILE, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _describe_data(config: Config, data: _Data, turns: tuple[str, ...]) -> list[str]:
+    """What is trained on, how long an epoch of it is, and a warning where the schedule counts epochs of another length."""
+    record, settings = data.record, config.optimizer
+    if "reid" in turns:
+        identities = f"{record['identities']:,} identities"
+        what = f"{record['images']:,} images of {identities}"
+        if record["partial"]:
+            what += " (PARTIAL: built from an incomplete copy of the benchmark)"
+        batches = -(-record["identities"] // config.batch.num_identities)
+        steps = -(-batches * len(turns) // turns.count("reid"))
+        how = f"{identities} / {config.batch.num_identities}"
+        if "pit" in turns:
+            what += f"; {data.num_pairs:,} pairs of {config.pit_dataset}"
+            how += f" = {batches} reID steps, with the PIT steps between them"
+    else:
+        what = f"{data.num_pairs:,} pairs"
+        steps = -(-data.num_pairs // config.batch.pit_size)
+        how = f"{data.num_pairs:,} pairs / {config.batch.pit_size}"
+    epochs = config.num_steps / steps
+    lines = [
+        f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
+        f"steps in an epoch: {steps} ({how}); num_steps={config.num_steps} is {epochs:.4g} epochs",
+    ]
+    in_epochs = settings.schedule == "released" or settings.warmup_epochs > 0
+    if in_epochs and steps != settings.steps_per_epoch:
+        num_steps = round(config.num_steps / settings.steps_per_epoch * steps)
+        lines.append(
+            f"WARNING: optimizer.steps_per_epoch is {settings.steps_per_epoch}, an epoch of this data has {steps}. "
+            f"As many epochs: --config.optimizer.steps_per_epoch={steps} --config.num_steps={num_steps}"
+        )
+    return lines
 
 
 def _check_batch(name: str, size: int, mesh: jax.sharding.Mesh) -> None:
@@ -271,14 +378,25 @@ def _batch_size(config: Config, kind: str) -> int:
     return config.batch.pit_size if kind == "pit" else config.batch.num_identities * config.batch.images_per_identity
 
 
+def _takes_classifier(config: Config) -> bool:
+    return config.stage != "pg" and config.init_classifier
+
+
 def _init_from(
-    init_from: str, state: TrainState, mesh: jax.sharding.Mesh, logger: metric_logger.MetricLogger
+    config: Config, state: TrainState, data: _Data, mesh: jax.sharding.Mesh, logger: metric_logger.MetricLogger
 ) -> TrainState:
-    """Takes encoder and decoder from a SAN-PG run (or any other), as far as this model has them, and says so."""
+    """Takes encoder and decoder from another run, as far as this model has them, and says so.
+
+    With `init_classifier` the classifier as well, which must know the identities of this run's data.
+    """
+    init_from, modules = config.init_from, ("encoder", "decoder")
     folder = pathlib.Path(init_from) / restore.CHECKPOINT_FOLDER
     try:
         step, params, batch_stats = checkpoint.load_weights(folder, sharding=sharding.replicated(mesh))
-        state, transfer = train_state.take_weights(state, params, batch_stats)
+        if _takes_classifier(config):
+            modules = (*modules, "classifier")
+            _check_classifier(params, restore.read_data(init_from), data)
+        state, transfer = train_state.take_weights(state, params, batch_stats, modules=modules)
     except (ValueError, checkpoint.CheckpointError) as error:
         raise RunError(f"init_from={init_from}: {error}") from error
     words = {name: ", ".join(modules) or "nothing" for name, modules in dataclasses.asdict(transfer).items()}
@@ -287,6 +405,24 @@ def _init_from(
         f"fresh {words['fresh']}; not used {words['unused']}"
     )
     return state
+
+
+def _check_classifier(params: train_state.Tree, there: dict[str, Any] | None, data: _Data) -> None:
+    """Raises a ValueError unless the other run's classifier knows the identities that are trained on here."""
+    advice = "Train on the data of that run, or set init_classifier=false for a fresh classifier."
+    if "classifier" not in params:
+        raise ValueError(f"that run has no classifier to take (init_classifier). {advice}")
+    known, here = params["classifier"]["bias"].size, data.record
+    if known != data.num_classes:
+        of = f" of {there['dataset']}" if there else ""
+        raise ValueError(
+            f"its classifier knows {known:,} identities{of}, {here['dataset']} has {data.num_classes:,} here. {advice}"
+        )
+    if there and (there["dataset"], there["splits"]) != (here["dataset"], here["splits"]):
+        raise ValueError(
+            f"its classifier knows the identities of {there['dataset']}, {' + '.join(there['splits'])}, not those of "
+            f"{here['dataset']}, {' + '.join(here['splits'])}. {advice}"
+        )
 
 
 def _describe(model: Any, mesh: jax.sharding.Mesh, turns: tuple[str, ...]) -> str:

@@ -96,7 +96,8 @@ def take_weights(
     problems = []
     for kind, own, other in (("params", state.params, params), ("batch_stats", state.batch_stats, batch_stats)):
         for name in taken:
-            expected, found = flatten({name: own[name]}), flatten({name: other[name]})
+            # A module without batch normalisation (the classifier) has no statistics.
+            expected, found = (flatten({name: tree.get(name, {})}) for tree in (own, other))
             for key in sorted(expected.keys() | found.keys()):
                 wanted, given = (str(flat[key].shape) if key in flat else "absent" for flat in (expected, found))
                 if wanted != given:
@@ -115,7 +116,7 @@ def take_weights(
     state = dataclasses.replace(
         state,
         params={**state.params, **{name: params[name] for name in taken}},
-        batch_stats={**state.batch_stats, **{name: batch_stats[name] for name in taken}},
+        batch_stats={**state.batch_stats, **{name: batch_stats[name] for name in taken if name in batch_stats}},
     )
     fresh = tuple(name for name in state.params if name not in taken)
     return state, Transfer(taken, fresh, tuple(name for name in params if name not in taken))

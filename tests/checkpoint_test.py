@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from san_jax import checkpoint, sharding
-from san_jax.train_state import TrainState, flatten, take_weights
+from san_jax.train_state import TrainState, Transfer, flatten, take_weights
 
 ITERATORS = {"reid": {"next_step": 3}, "pit": {"next_step": 2}}
 
@@ -180,6 +180,16 @@ def test_take_weights_takes_whole_modules():
     assert_equal(state.params, {"encoder": other.params["encoder"], "classifier": fresh.params["classifier"]})
     assert_equal(state.batch_stats, other.batch_stats)
     assert_equal(state.opt_state, fresh.opt_state)
+
+
+def test_take_weights_of_a_module_without_statistics():
+    fresh, other = make_state(0), make_state(1)
+    modules = ("encoder", "classifier")
+    state, transfer = take_weights(fresh, other.params, other.batch_stats, modules=modules)
+    assert transfer == Transfer(taken=modules, fresh=(), unused=())
+    assert_equal(state.params, other.params)
+    assert_equal(state.batch_stats, other.batch_stats)
+    assert "classifier" not in state.batch_stats
 
 
 def test_take_weights_of_another_width():

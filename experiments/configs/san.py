@@ -6,10 +6,18 @@ setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, from ImageNet 
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
 
-`san.py:dataset=pit_reid` takes another benchmark; it is read as `<dataset>_textured`. What the paper leaves open follows
-the released code: batch 16 x 4, AMSGrad with L2, 20 epochs of warm-up and 300 with the rate halved every 40, shift,
-flip and erasing; L_ID is the paper's plain cross entropy. An epoch of Market-1501 is 47 reID steps (751 identities / 16)
-and as many PIT steps; scale `optimizer.steps_per_epoch` and `num_steps` with the benchmark.
+What the paper leaves open follows the released code: batch 16 x 4, AMSGrad with L2, 20 epochs of warm-up and 300 with
+the rate halved every 40, shift, flip and erasing; L_ID is the paper's plain cross entropy.
+
+`san.py:dataset=dukemtmc_reid` takes another benchmark; it is read as `<dataset>_textured`. 320 epochs of each, of reID
+steps with 16 identities and as many PIT steps:
+
+| dataset | identities | `optimizer.steps_per_epoch` | `num_steps` |
+|---|---|---|---|
+| market1501 | 751 | 94 | 30080 |
+| dukemtmc_reid | 702 | 88 | 28160 |
+| cuhk03/labeled, cuhk03/detected | 767 | 96 | 30720 |
+| msmt17 (train + val) | 1,041 | 132 | 42240 |
 
 The paper's ablation: SAN-basic is `turns=('reid',)` with `loss.triplet_reid=0.0`, SAN w/ L_TR is `turns=('reid',)`,
 SAN w/ syn. data is `loss.triplet_reid=0.0`. `loss.triplet_reid_channels=mean` has L_TR at the released code's scale.
@@ -22,6 +30,26 @@ from ml_collections import ConfigDict
 
 from experiments import config_path
 
+SMOKE = {
+    "prepare": "smoke",
+    "dataset": "pit_reid",
+    "data_dir": "data/smoke",
+    "init_from": "data/smoke/san_pg",
+    "image_size": (64, 32),
+    "num_workers": 0,
+    "num_steps": 8,
+    "log_every": 2,
+    "checkpoint_every": 4,
+    "model.width": 8,
+    "model.stage_sizes": (1, 1, 1, 1),
+    "model.texture_size": 32,
+    "batch.num_identities": 4,
+    "batch.images_per_identity": 2,
+    "batch.pit_size": 8,
+    "optimizer.steps_per_epoch": 2,
+    "optimizer.warmup_epochs": 2,
+}
+
 
 def get_config(argument: str = "") -> ConfigDict:
     """The config; `argument` is a comma list of `smoke` and key=value."""
@@ -29,10 +57,12 @@ def get_config(argument: str = "") -> ConfigDict:
     config.stage = "san"
     config.seed = 0
     config.dataset = "market1501"
+    config.use_val = True  # train on val too, where the dataset has one (MSMT17)
     config.pit_dataset = "pit"
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
     config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
+    config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.turns = ("reid", "pit")  # which batch each step takes, over and over
     config.image_size = (256, 128)
     config.num_workers = 4
@@ -64,6 +94,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.loss.triplet_reid_channels = "sum"  # the paper's equation 1; or "mean"
 
     config.augment = ConfigDict()  # of reID images; the texture stays as it is, as in the released code
+    config.augment.crop_probability = 0.0  # of cropping to a partial image; `san_partial.py` has 0.5
+    config.augment.crop_height = (0.4, 1.0)  # smallest and largest height of the window, of the image's
+    config.augment.crop_width = (0.5, 1.0)
     config.augment.translate_probability = 0.5
     config.augment.enlargement = 1.125
     config.augment.flip_probability = 0.5
@@ -86,23 +119,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
 
-    smoke = {
-        "prepare": "smoke",
-        "dataset": "pit_reid",
-        "data_dir": "data/smoke",
-        "init_from": "data/smoke/san_pg",
-        "image_size": (64, 32),
-        "num_workers": 0,
-        "num_steps": 8,
-        "log_every": 2,
-        "checkpoint_every": 4,
-        "model.width": 8,
-        "model.stage_sizes": (1, 1, 1, 1),
-        "model.texture_size": 32,
-        "batch.num_identities": 4,
-        "batch.images_per_identity": 2,
-        "batch.pit_size": 8,
-        "optimizer.steps_per_epoch": 4,
-        "optimizer.warmup_epochs": 1,
-    }
-    return config_path.apply(config, argument, smoke=smoke)
+    return config_path.apply(config, argument, smoke=SMOKE)

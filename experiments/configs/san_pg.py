@@ -76,7 +76,7 @@ def get_config(argument: str = "") -> ConfigDict:
         "model.stage_sizes": (1, 1, 1, 1),
         "model.texture_size": 32,
         "batch.pit_size": 8,
-        "optimizer.steps_per_epoch": 4,
-        "optimizer.warmup_epochs": 1,
+        "optimizer.steps_per_epoch": 1,
+        "optimizer.warmup_epochs": 4,
     }
     return config_path.apply(config, argument, smoke=smoke)
