@@ -155,6 +155,9 @@ def _build_from_file(builder: reid.ReidBuilder, file: pathlib.Path, target: path
     folder = target.parent / "incomplete.unpacked"
     try:
         archives.unpack(file, folder, max_bytes=builder.MAX_UNPACKED_BYTES)
+    except reid.DatasetError as error:
+        raise reid.DatasetError(f"{error}\n{builder.ADVICE}", error.problems) from error
+    try:
         _build_from_folder(builder, folder, target)
     except reid.DatasetError as error:
         # The user knows the archive; the folder is gone when the message is read.

@@ -5,10 +5,13 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -16,7 +19,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
-from datasets import reid
+from datasets import archives, build, reid
+from datasets.market1501 import market1501_dataset_builder
 from san_jax.data import pipeline
 from tests import dataset_fixtures
 
@@ -95,6 +99,167 @@ def test_a_failure_while_writing_leaves_nothing(
     assert len(tfds.data_source("market1501", split="train", data_dir=_build(archive, tmp_path).parents[1])) == 4
 
 
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_folder_and_archive_make_the_same_dataset(archive: pathlib.Path, tmp_path: pathlib.Path, suffix: str):
+    packed = dataset_fixtures.pack(archive, tmp_path / f"Market-1501-v15.09.15.{suffix}")
+    first = _content(_build(archive, tmp_path / "a"))
+    folder = _build(packed, tmp_path / "b")
+    assert list(folder.parent.iterdir()) == [folder]  # nothing that was unpacked stays
+    second = _content(folder)
+    records = [name for name in first if "array_record" in name]
+    assert len(records) == 3
+    for name in records:
+        assert second[name][0] == first[name][0]
+    # Either is the other's source.
+    assert _build(packed, tmp_path / "a") == tmp_path / "a" / "market1501" / "1.0.0"
+    assert _content(tmp_path / "a" / "market1501" / "1.0.0") == first
+    assert _build(archive, tmp_path / "b") == folder
+    assert _content(folder) == second
+
+
+def test_an_archive_that_was_built_is_not_unpacked_again(
+    archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
+    folder = _build(packed, tmp_path / "data")
+    monkeypatch.setattr(archives, "unpack", None)
+    assert _build(packed, tmp_path / "data") == folder
+    with open(packed, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(TypeError, match="not callable"):
+        _build(packed, tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["Market-1501-v15.09.15.zip", "market-1501-v15.09.15 (1).ZIP", "Market1501.tar"])
+def test_an_archive_is_found_in_its_folder(archive: pathlib.Path, tmp_path: pathlib.Path, name: str):
+    (tmp_path / "downloads").mkdir()
+    suffix = pathlib.Path(name).suffix.lower()
+    dataset_fixtures.pack(archive, tmp_path / f"a{suffix}").rename(tmp_path / "downloads" / name)
+    (tmp_path / "downloads" / "DukeMTMC-reID.zip").write_bytes(b"another one")
+    assert _build(tmp_path / "downloads", tmp_path / "data").is_dir()
+    # A folder goes before an archive that may be a part of it.
+    shutil.copytree(archive, tmp_path / "downloads" / archive.name)
+    (tmp_path / "downloads" / name).write_bytes(b"damaged")
+    assert _build(tmp_path / "downloads", tmp_path / "again").is_dir()
+
+
+def test_of_several_archives_one_is_to_be_chosen(archive: pathlib.Path, tmp_path: pathlib.Path):
+    for name in ("Market-1501-v15.09.15.zip", "Market-1501-v15.09.15.tar"):
+        dataset_fixtures.pack(archive, tmp_path / name)
+    (tmp_path / "downloads").mkdir()
+    for path in tmp_path.glob("*.*"):
+        path.rename(tmp_path / "downloads" / path.name)
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(tmp_path / "downloads", tmp_path / "data")
+    assert len(error.value.problems) == 2
+    assert "give the file of one as manual_dir" in str(error.value)
+
+
+def test_defects_in_an_archive_are_named_by_the_archive(archive: pathlib.Path, tmp_path: pathlib.Path):
+    (archive / "query" / "0001_c1s1_001051_00.jpg").write_bytes(b"")
+    (archive / "query" / "notes.txt").touch()
+    packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(packed, tmp_path / "data")
+    notes, image = error.value.problems
+    assert notes.startswith(f"{packed}/Market-1501-v15.09.15/query/notes.txt: expected a name like")
+    assert image.startswith(f"{packed}/Market-1501-v15.09.15/query/0001_c1s1_001051_00.jpg: not a readable")
+    assert "incomplete." not in str(error.value)
+    assert not (tmp_path / "data" / "market1501").exists()
+
+
+def test_an_unsafe_archive_leaves_nothing_and_says_where_to_get_it(archive: pathlib.Path, tmp_path: pathlib.Path):
+    packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
+    with zipfile.ZipFile(packed, "a") as file:
+        file.writestr("Market-1501-v15.09.15/../../../../evil.txt", b"evil")
+    with pytest.raises(datasets.DatasetError, match=r"evil.txt': refused: .*(.|\n)*to be had from its authors"):
+        _build(packed, tmp_path / "data")
+    assert not (tmp_path / "data" / "market1501").exists()
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+def test_an_archive_larger_than_the_benchmark_is_refused(
+    archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
+    monkeypatch.setattr(market1501_dataset_builder.Builder, "MAX_UNPACKED_BYTES", 20_000)
+    with pytest.raises(datasets.DatasetError, match="unpacks to more than 20,000 bytes"):
+        _build(packed, tmp_path / "data")
+
+
+# Slow in one of the stages of a build; says so when it gets there.
+_SLOW_BUILD = """
+    import sys, time
+    import datasets
+    from datasets import archives, build, reid
+
+    def slow(function):
+        def wrapper(*arguments):
+            print("slow", flush=True)
+            time.sleep(0.5)
+            return function(*arguments)
+        return wrapper
+
+    stage, manual_dir, data_dir, counts = sys.argv[1], sys.argv[2], sys.argv[3], eval(sys.argv[4])
+    if stage == "unpack":
+        archives._create = slow(archives._create)
+    elif stage == "check":
+        reid._file_problem = slow(reid._file_problem)
+    else:
+        shard = reid._Shard.__call__
+        def write(self):
+            for example in shard(self):
+                yield slow(lambda: example)()
+        reid._Shard.__call__ = write
+    datasets.build_dataset("market1501", data_dir=data_dir, manual_dir=manual_dir, counts=counts)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("unpack", signal.SIGKILL),
+        ("check", signal.SIGKILL),
+        ("write", signal.SIGKILL),
+        ("write", signal.SIGTERM),
+        ("unpack", signal.SIGINT),
+    ],
+)
+def test_a_build_that_is_killed_leaves_no_half_dataset(
+    archive: pathlib.Path, tmp_path: pathlib.Path, stage: str, number: signal.Signals
+):
+    packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
+    data_dir = tmp_path / "data"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", textwrap.dedent(_SLOW_BUILD), stage),
+            *(str(packed), str(data_dir), repr(dataset_fixtures.SMALL_MARKET_COUNTS)),
+        ],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    slow = 0
+    for line in process.stdout:  # TFDS and the builder print as well
+        slow += line == "slow\n"
+        if slow == 2:
+            break
+    assert slow == 2
+    process.send_signal(number)
+    process.stdout.close()
+    assert process.wait() != 0
+    left = list((data_dir / "market1501").glob("*"))
+    assert all(path.name.startswith("incomplete.") for path in left)
+    assert bool(left) == (number != signal.SIGINT)  # who is interrupted cleans up
+    with pytest.raises(tfds.core.registered.DatasetNotFoundError):
+        tfds.data_source("market1501", split="train", data_dir=data_dir)
+    folder = _build(packed, data_dir)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert len(tfds.data_source("market1501", split="train", data_dir=data_dir)) == 4
+
+
 def _build_and_die(archive: pathlib.Path, data_dir: pathlib.Path) -> None:
     def killed(self):
         yield from enumerate(self.examples[:1])
@@ -126,7 +291,7 @@ def test_descriptions_and_citations_are_stored(archive: pathlib.Path, tmp_path: 
     info = tfds.builder_from_directory(_build(archive, tmp_path)).info
     assert "six cameras" in info.description
     assert "zheng2015scalable" in info.citation
-    for name in ("pit", "pit_reid", "textured"):
+    for name in (*(name.partition("/")[0] for name in build.NAMES), "textured"):
         folder = REPOSITORY / "datasets" / name
         assert {"README.md", "CITATIONS.bib", "TAGS.txt", "__init__.py"} <= {path.name for path in folder.iterdir()}
 
