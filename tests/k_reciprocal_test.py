@@ -9,6 +9,7 @@ import pytest
 
 from san_jax import ranking
 from san_jax.ranking import KReciprocal, k_reciprocal, k_reciprocal_rerank, reranked_blocks
+from san_jax.ranking.distances import ROWS
 from san_jax.sharding import make_mesh
 
 # The program's distances are float32: squared distances of some tens, by |x|^2 - 2 x.y + |y|^2, over their maximum.
@@ -70,10 +71,9 @@ def test_equals_slow_loop(k1, k2, lambda_value):
 def test_expansion_takes_part():
     """Without step 3's expansion the result would be another one, so the comparison above would notice."""
     queries, gallery, _, _ = clustered(20)
-    joined, squares = k_reciprocal._joined(queries, gallery, "euclidean")
-    points, norms = jnp.asarray(joined), jnp.asarray(squares)
+    points = jnp.asarray(np.concatenate([queries, gallery]))
     mesh = make_mesh(jax.devices()[:1])
-    neighbours, maxima = k_reciprocal._neighbours(points, norms, 21, mesh)
+    neighbours, maxima = k_reciprocal._neighbours(points, 21, mesh)
     encodings = k_reciprocal._encodings(points, neighbours, maxima, KReciprocal(k2=1), mesh)
     grown = np.diff(encodings.indptr) - np.diff(k_reciprocal._reciprocal(neighbours).indptr)
     assert (grown >= 0).all()
@@ -147,17 +147,20 @@ def test_cosine_is_euclidean_between_unit_vectors():
     np.testing.assert_allclose(k_reciprocal_rerank(queries, gallery, metric="cosine"), expected, rtol=0, atol=ATOL)
 
 
-@pytest.mark.parametrize("devices", [1, 3, 8])
-@pytest.mark.parametrize("block_elements", [1, 37 * 200, 10**9])  # a row a device, a last block not full, all at once
-def test_blocks_and_devices_agree(devices, block_elements, monkeypatch):
-    queries, gallery, _, _ = clustered(6)
-    expected = slow_rerank(queries, gallery, 20, 6, 0.3)
-    monkeypatch.setattr(k_reciprocal, "_BLOCK_ELEMENTS", block_elements)
-    monkeypatch.setattr(k_reciprocal, "_BLOCK_PAIRS", 1000)  # a last one that is not full
+@pytest.mark.parametrize(
+    "pairs", [3 * 256, 1024 * 256]
+)  # distances of single pairs in blocks, the last not full, or at once
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_blocks_and_devices_agree(devices, pairs, monkeypatch):
+    """300 points in blocks of 120 rows a device: a last block that is not full, for neighbours and for queries."""
+    queries, gallery, _, _ = clustered(6, num_query=130)
+    expected = k_reciprocal_rerank(queries, gallery)
+    monkeypatch.setattr(k_reciprocal, "_BLOCK_PAIRS", pairs)
     monkeypatch.setattr(k_reciprocal, "_GROUP", 4)
     blocks = list(reranked_blocks(queries, gallery, KReciprocal(), mesh=make_mesh(jax.devices()[:devices])))
-    assert max(len(block) for block in blocks) <= max(devices, block_elements // 200)
-    np.testing.assert_allclose(np.concatenate(blocks), expected, rtol=0, atol=ATOL)
+    assert max(len(block) for block in blocks) <= ROWS * devices
+    np.testing.assert_array_equal(np.concatenate(blocks), expected)
+    np.testing.assert_allclose(expected, slow_rerank(queries, gallery, 20, 6, 0.3), rtol=0, atol=ATOL)
 
 
 @pytest.mark.parametrize("group", [1, 4, 7, 64])

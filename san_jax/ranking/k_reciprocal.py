@@ -37,12 +37,12 @@ import tqdm
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Int32, Real
 
-from san_jax.ranking.distances import METRICS
-from san_jax.sharding import AXIS, make_mesh, replicated
+from san_jax.ranking.distances import METRICS, default_mesh, device_distances
+from san_jax.sharding import AXIS, replicated
 from san_jax.typing import Array
 
-_BLOCK_ELEMENTS = 64_000_000  # distances computed at a time: 256 MB in float32
-_BLOCK_PAIRS = 1 << 18  # single distances computed at a time, on each device
+_BATCH_PAIRS = 256  # single distances computed in one step: the points gathered for it stay in the cache
+_BLOCK_PAIRS = 1024 * _BATCH_PAIRS  # and in one call, on each device
 _GROUP = 32  # columns of which only the nearest takes part in the first selection
 _SPARE = 8  # candidates beyond the neighbours needed
 
@@ -120,23 +120,22 @@ def reranked_blocks(
     Args:
         queries, gallery, metric: As in `k_reciprocal_rerank`.
         settings: k1, k2 and lambda.
-        mesh: Devices that share the rows of every block; None for the default device.
+        mesh: Devices of this process that share the rows of every block; None for the default device.
 
     Raises:
         ValueError: As in `k_reciprocal_rerank`, when called.
     """
-    mesh = make_mesh(jax.local_devices()[:1]) if mesh is None else mesh
+    mesh = default_mesh(mesh)
     num_query = len(queries)
-    points, norms = jax.device_put(_joined(queries, gallery, metric), replicated(mesh))
-    neighbours, maxima = _neighbours(points, norms, max(settings.k1 + 1, settings.k2), mesh)
+    points = jax.device_put(_joined(queries, gallery, metric), replicated(mesh))
+    neighbours, maxima = _neighbours(points, max(settings.k1 + 1, settings.k2), mesh)
     encodings = _encodings(points, neighbours, maxima, settings, mesh)
-    return _blocks(points, norms, maxima, encodings, num_query, settings.lambda_value, mesh)
+    distances = device_distances(points[:num_query], points[num_query:], metric="euclidean", mesh=mesh)
+    return _blocks(distances, _divisors(maxima)[:num_query], encodings, settings.lambda_value)
 
 
-def _joined(
-    queries: Array, gallery: Array, metric: str
-) -> tuple[Float32[np.ndarray, "point dim"], Float32[np.ndarray, " point"]]:
-    """All points and their squared lengths."""
+def _joined(queries: Array, gallery: Array, metric: str) -> Float32[np.ndarray, "point dim"]:
+    """All points, under "cosine" of unit length."""
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} is unknown; expected one of {', '.join(METRICS)}.")
     if not len(queries) or not len(gallery):
@@ -158,23 +157,28 @@ def _joined(
             )
     if metric == "cosine":
         points /= np.sqrt(norms)[:, None]
-        norms = np.einsum("nd,nd->n", points, points)
-    return points, norms
+    return points
 
 
 def _neighbours(
-    points: jax.Array, norms: jax.Array, count: int, mesh: Mesh
+    points: jax.Array, count: int, mesh: Mesh
 ) -> tuple[Int32[np.ndarray, "point neighbour"], Float32[np.ndarray, " point"]]:
     """The first `count` points (or all) in each point's ranking, itself first, and its largest squared distance."""
     num_points = len(points)
     candidates = np.empty((num_points, min(count + _SPARE, num_points)), np.int32)
     maxima = np.empty(num_points, np.float32)
-    for rows, indices in _row_blocks(num_points, num_points, mesh, "Neighbours"):
-        found, largest = _nearest(points, norms, indices, candidates.shape[1], _GROUP, mesh)
-        candidates[rows], maxima[rows] = found[: rows.stop - rows.start], largest[: rows.stop - rows.start]
+    start = 0
+    with _progress("Neighbours", num_points) as progress:
+        for block, valid in device_distances(points, points, metric="euclidean", mesh=mesh):
+            rows = np.arange(start, start + len(block), dtype=np.int32)
+            found, largest = _nearest(block, rows, candidates.shape[1], _GROUP, mesh)
+            candidates[start : start + valid] = found[:valid]
+            maxima[start : start + valid] = np.square(largest[:valid])
+            start += valid
+            progress.update(valid)
     # The point itself is the first candidate.
     others = candidates[:, 1:]
-    squares = _pair_squares(points, np.repeat(candidates[:, 0], others.shape[1]), others.ravel(), mesh)
+    squares = _squares(points, np.repeat(candidates[:, 0], others.shape[1]), others.ravel(), mesh)
     order = np.lexsort((others, squares.reshape(others.shape)), axis=1)
     ranked = np.concatenate([candidates[:, :1], np.take_along_axis(others, order, axis=1)], axis=1)
     return ranked[:, :count], maxima
@@ -199,7 +203,7 @@ def _encodings(
     expanded.sort_indices()
     sizes = np.diff(expanded.indptr)
     rows = np.repeat(np.arange(len(neighbours), dtype=np.int32), sizes)
-    squares = _pair_squares(points, rows, expanded.indices.astype(np.int32), mesh)
+    squares = _squares(points, rows, expanded.indices.astype(np.int32), mesh)
     weights = np.exp(-(squares / _divisors(maxima)[rows]).astype(np.float64))
     weights /= np.repeat(np.add.reduceat(weights, expanded.indptr[:-1]), sizes)
     encodings = scipy.sparse.csr_array((weights, expanded.indices, expanded.indptr), expanded.shape)
@@ -210,28 +214,28 @@ def _encodings(
 
 
 def _blocks(
-    points: jax.Array,
-    norms: jax.Array,
-    maxima: Float32[np.ndarray, " point"],
+    distances: Iterator[tuple[jax.Array, int]],
+    divisors: Float32[np.ndarray, " query"],
     encodings: scipy.sparse.csr_array,
-    num_query: int,
     lambda_value: float,
-    mesh: Mesh,
 ) -> Iterator[Float32[np.ndarray, "block gallery"]]:
-    num_gallery = len(points) - num_query
+    num_query = len(divisors)
     # Row m: the gallery images with point m in their encoding, and its weight there.
     inverted = scipy.sparse.csr_array(encodings[num_query:].T)
-    encodings = encodings[:num_query]
-    for rows, indices in _row_blocks(num_query, len(points), mesh, "Re-ranking"):
-        squares = np.asarray(_squares(points, norms, indices, num_query, mesh))[: rows.stop - rows.start]
-        block = squares * (np.float32(lambda_value) / _divisors(maxima[rows]))[:, None]
-        for distances, query in zip(block, range(rows.start, rows.stop), strict=True):
-            own = slice(encodings.indptr[query], encodings.indptr[query + 1])
-            images = inverted[encodings.indices[own]]
-            smaller = np.minimum(np.repeat(encodings.data[own], np.diff(images.indptr)), images.data)
-            common = np.bincount(images.indices, smaller, minlength=num_gallery)
-            distances += (1 - lambda_value) * (1 - common / (2 - common))
-        yield block
+    query = 0
+    with _progress("Re-ranking", num_query) as progress:
+        for device_block, valid in distances:
+            block = np.square(device_block[:valid])
+            for row in block:
+                own = slice(encodings.indptr[query], encodings.indptr[query + 1])
+                images = inverted[encodings.indices[own]]
+                smaller = np.minimum(np.repeat(encodings.data[own], np.diff(images.indptr)), images.data)
+                common = np.bincount(images.indices, smaller, minlength=len(row))
+                row *= lambda_value / divisors[query]
+                row += (1 - lambda_value) * (1 - common / (2 - common))
+                query += 1
+            yield block
+            progress.update(valid)
 
 
 def _reciprocal(neighbours: Int32[np.ndarray, "point neighbour"]) -> scipy.sparse.csr_array:
@@ -254,23 +258,16 @@ def _divisors(maxima: np.ndarray) -> np.ndarray:
     return np.where(maxima > 0, maxima, np.float32(1))
 
 
-def _row_blocks(
-    num_rows: int, num_columns: int, mesh: Mesh, title: str
-) -> Iterator[tuple[slice, Int32[np.ndarray, " block"]]]:
-    """Blocks of rows with their indices; the last is filled up with its last row, so that all have one size."""
-    size = -(-min(num_rows, max(1, _BLOCK_ELEMENTS // num_columns)) // mesh.size) * mesh.size
-    with tqdm.tqdm(total=num_rows, desc=title, unit="image", disable=None, leave=False) as progress:
-        for start in range(0, num_rows, size):
-            stop = min(start + size, num_rows)
-            yield slice(start, stop), np.minimum(np.arange(start, start + size, dtype=np.int32), num_rows - 1)
-            progress.update(stop - start)
+def _progress(title: str, total: int) -> tqdm.tqdm:
+    return tqdm.tqdm(total=total, desc=title, unit="image", disable=None, leave=False)
 
 
-def _pair_squares(
+def _squares(
     points: jax.Array, first: Int32[np.ndarray, " pair"], second: Int32[np.ndarray, " pair"], mesh: Mesh
 ) -> Float32[np.ndarray, " pair"]:
     """Squared Euclidean distances of single pairs of points."""
-    size = mesh.size * min(_BLOCK_PAIRS, -(-len(first) // mesh.size))
+    # Whole batches: the same compiled step computes every pair, whatever the number of pairs and devices.
+    size = mesh.size * min(_BLOCK_PAIRS, -(-len(first) // (mesh.size * _BATCH_PAIRS)) * _BATCH_PAIRS)
     squares = []
     for start in range(0, len(first), size):
         pairs = np.zeros((size, 2), np.int32)
@@ -280,36 +277,18 @@ def _pair_squares(
     return np.concatenate(squares)[: len(first)]
 
 
-def _over_devices(function, mesh: Mesh, *arguments):
-    """function(*replicated arrays, rows) with the rows split over the devices; every process gets the whole result."""
-    specs = (*(PartitionSpec() for _ in arguments[1:]), PartitionSpec(AXIS))
-    split = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS))
-    return jax.lax.with_sharding_constraint(split(*arguments), replicated(mesh))
-
-
 @functools.partial(jax.jit, static_argnames=("count", "group", "mesh"))
-def _nearest(points, norms, rows, count: int, group: int, mesh: Mesh):
-    def nearest(points, norms, rows):
-        squares = _block_squares(points, norms, rows)
-        own = rows[:, None] == jnp.arange(len(points), dtype=rows.dtype)[None]
-        return _smallest(jnp.where(own, jnp.float32(-1), squares), count, group), squares.max(axis=1)
+def _nearest(
+    distances: Float32[jax.Array, "block point"], rows: Int32[Array, " block"], count: int, group: int, mesh: Mesh
+) -> tuple[Int32[jax.Array, "block candidate"], Float32[jax.Array, " block"]]:
+    """The nearest points of some rows of the distances, each row's own point first, and the largest distances."""
 
-    return _over_devices(nearest, mesh, points, norms, rows)
+    def nearest(distances, rows):
+        own = rows[:, None] == jnp.arange(distances.shape[1], dtype=rows.dtype)[None]
+        return _smallest(jnp.where(own, jnp.float32(-1), distances), count, group), distances.max(axis=1)
 
-
-@functools.partial(jax.jit, static_argnames=("num_query", "mesh"))
-def _squares(points, norms, rows, num_query: int, mesh: Mesh):
-    """Squared distances of some points to the gallery."""
-
-    def squares(points, norms, rows):
-        return _block_squares(points, norms, rows)[:, num_query:]
-
-    return _over_devices(squares, mesh, points, norms, rows)
-
-
-def _block_squares(points, norms, rows):
-    products = jnp.matmul(points[rows], points.T, precision=jax.lax.Precision.HIGHEST)
-    return jnp.maximum(norms[rows][:, None] - 2 * products + norms[None], 0)
+    split = PartitionSpec(AXIS)
+    return jax.shard_map(nearest, mesh=mesh, in_specs=split, out_specs=split)(distances, rows)
 
 
 def _smallest(values: jax.Array, count: int, group: int) -> jax.Array:
@@ -330,9 +309,15 @@ def _smallest(values: jax.Array, count: int, group: int) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="mesh")
-def _squared_differences(points, pairs, mesh: Mesh):
+def _squared_differences(
+    points: Float32[jax.Array, "point dim"], pairs: Int32[Array, "pair 2"], mesh: Mesh
+) -> Float32[jax.Array, " pair"]:
     def squared_differences(points, pairs):
-        # By small batches: the gathered rows then stay in the cache.
-        return jax.lax.map(lambda pair: jnp.square(points[pair[0]] - points[pair[1]]).sum(), pairs, batch_size=256)
+        return jax.lax.map(
+            lambda pair: jnp.square(points[pair[0]] - points[pair[1]]).sum(), pairs, batch_size=_BATCH_PAIRS
+        )
 
-    return _over_devices(squared_differences, mesh, points, pairs)
+    split = PartitionSpec(AXIS)
+    return jax.shard_map(squared_differences, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split)(
+        points, pairs
+    )
