@@ -72,13 +72,18 @@ def build_dataset(
     return _build(make_builder(name, data_dir, **arguments), pathlib.Path(manual_dir).expanduser())
 
 
-def locate(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> pathlib.Path | None:
-    """The folder or archive file in `manual_dir` that the benchmark `name` would be built from, or None.
-
-    Raises:
-        DatasetError: There are several archives of it.
-    """
-    return make_builder(name, data_dir).locate(manual_dir)
+def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> bool:
+    """Whether `manual_dir` holds the benchmark `name`, be it incomplete: its archive, its folder or a folder so called."""
+    builder = make_builder(name, data_dir)
+    folder = pathlib.Path(manual_dir).expanduser()
+    try:
+        if builder.locate(folder) is not None:
+            return True
+    except reid.DatasetError:  # several of it: building says so
+        return True
+    return folder.is_dir() and any(
+        path.is_dir() and builder.is_archive_name(f"{path.name}.zip") for path in [folder, *folder.iterdir()]
+    )
 
 
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:

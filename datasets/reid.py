@@ -228,16 +228,16 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         given = pathlib.Path(manual_dir).expanduser()
         if given.is_file() or self.find_root(given) is not None:
             return given
-        files = list_files(given) if given.is_dir() else []
-        found = [
-            given / name
-            for name in files
-            if any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in self.ARCHIVES)
-        ]
+        names = list_files(given) if given.is_dir() else []
+        found = [given / name for name in names if self.is_archive_name(name) and (given / name).is_file()]
         if len(found) > 1:
             title = f"{given} holds several archives of {self.TITLE}; give the file of one as manual_dir"
             raise_problems(title, [str(path) for path in found], self.ADVICE)
         return found[0] if found else None
+
+    def is_archive_name(self, name: str) -> bool:
+        """Whether a file of this name should be this benchmark's archive."""
+        return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in self.ARCHIVES)
 
     def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         """What can be counted in the examples, by the names of `COUNTS`."""
@@ -411,8 +411,10 @@ def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], 
     def missing(candidate: pathlib.Path) -> list[str]:
         return [part for part in folders if not (candidate / part).is_dir()]
 
-    # The candidate that comes closest is the one the user meant.
-    root = min([folder, folder / root_name, *_folders(folder)], key=lambda candidate: len(missing(candidate)))
+    root = folder / root_name
+    if not root.is_dir():
+        # The candidate that comes closest is the one the user meant.
+        root = min([folder, *_folders(folder)], key=lambda candidate: len(missing(candidate)))
     expected = f"expected the folders {', '.join(folders)} with files like {example} there or in {folder / root_name}"
     if not missing(root):
         found = next((file for part in folders for file in list_files(root / part)), "no files")

@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 import datasets
-from datasets.build import BENCHMARKS, NAMES, locate, make_builder
+from datasets.build import BENCHMARKS, NAMES, is_there, make_builder
 from render.manifest import write_atomic
 
 
@@ -62,11 +62,7 @@ def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
     """
     failed, built, absent = [], [], []
     for name in BENCHMARKS:
-        try:
-            is_there = locate(name, data_dir=data_dir, manual_dir=manual_dir) is not None
-        except datasets.DatasetError:
-            is_there = True  # several of it; building says so
-        if not is_there:
+        if not is_there(name, data_dir=data_dir, manual_dir=manual_dir):
             absent.append(name)
         elif prepare(name, manual_dir, data_dir, allow_partial=allow_partial):
             built.append(name)
