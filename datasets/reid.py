@@ -19,7 +19,7 @@ import pathlib
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -55,17 +55,16 @@ class DatasetError(ValueError):
         self.problems = tuple(problems)
 
 
-@runtime_checkable
-class ImageSource(Protocol):
+class ImageSource(abc.ABC):
     """An image that is not a file of its own (CUHK03 keeps them in one .mat file). Must be hashable."""
 
+    @abc.abstractmethod
     def problem(self) -> str | None:
         """What is wrong with it, in one line, or None; as cheap as can be."""
-        ...
 
+    @abc.abstractmethod
     def read(self) -> bytes:
         """The image encoded as PNG or JPEG; the same bytes at each call."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +110,15 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     TFDS's usual GeneratorBasedBuilder keeps a whole split in memory and needs TensorFlow's file API beyond 1 GiB; this
     one holds a shard. It is not registered with TFDS, so reading always goes by the files on disk, in this program as
     in any other.
+
+    Attributes:
+        archive: What to write, where it was scanned and found usable already; else None.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     # Nothing is downloaded. TFDS 4.9.10's own look-up of checksums needs a package that it does not depend on.
     url_infos = None
+    archive: Archive | None = None
 
     def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
         super().__init__(file_format=file_format, **kwargs)
@@ -159,7 +162,7 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         )
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
-        archive = self.usable(self.scan(dl_manager.manual_dir))
+        archive = self.archive or self.usable(self.scan(dl_manager.manual_dir))
         info: Any = self.info
         info.metadata.update({"source_digest": archive.digest, **archive.metadata})
         return {split: _shards(split, examples) for split, examples in archive.splits.items()}

@@ -92,8 +92,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
             images = {name: str(source / name) for name in reid.list_files(source)}
             problems = []
         else:
-            mat = image_mat.ImageMat(source, self.kind, self.ADVICE)
-            images, problems = mat.images, list(mat.problems)
+            images, problems = image_mat.list_images(source, self.kind, self.ADVICE)
             files[MAT] = source
         problems += [
             f"{os.path.join(source, name)}: missing, {protocol_file.name} names it"

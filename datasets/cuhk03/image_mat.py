@@ -13,6 +13,7 @@ import io
 import math
 import os
 import zlib
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
@@ -35,105 +36,31 @@ class _MatError(Exception):
 _UNREADABLE = (_MatError, OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
-class ImageMat:
-    """One kind of images of `cuhk-03.mat`, kept open.
+@dataclasses.dataclass(frozen=True, eq=False)
+class MatImage(reid.ImageSource):
+    """An image of the .mat, read when it is asked for. The file stays open as long as one of its images is kept.
 
     Attributes:
-        images: Every image by its name in the protocol, in the order of the cells.
-        problems: One line for each cell that holds neither an image nor nothing.
+        file: The open file.
+        where: What messages call the image.
+        reference: Points to the image.
     """
 
-    def __init__(self, path: str | os.PathLike[str], kind: str, advice: str):
-        """Args:
-            path: `cuhk-03.mat`.
-            kind: "labeled" or "detected".
-            advice: What to do about an error.
+    file: h5py.File
+    where: str
+    reference: h5py.Reference
 
-        Raises:
-            DatasetError: The file cannot be read, or its cell arrays are not those of CUHK03.
-        """
-        self.path = os.fspath(path)
-        self.kind = kind
-        self.images: dict[str, MatImage] = {}
-        self.problems: list[str] = []
-        try:
-            self._file = h5py.File(path, "r", locking="best-effort")
-        except OSError as error:
-            reid.raise_problems(
-                f"{path} is not the cuhk-03.mat of CUHK03", [f"not a readable MATLAB v7.3 file ({error})"], advice
-            )
-        try:
-            self._list()
-        except _UNREADABLE as error:
-            reid.raise_problems(f"{path} is not the cuhk-03.mat of CUHK03", [str(error)], advice)
-
-    def _list(self) -> None:
-        if not isinstance(self._file.get(self.kind, getlink=True), h5py.HardLink):
-            raise _MatError(f"{self.kind}: no such cell array in this file")
-        pairs = self._cells(self._file[self.kind], self.kind)
-        if pairs.shape != (1, protocol.NUM_PAIRS):
-            raise _MatError(f"{self.kind}: expected 1 x 5 references (pairs of cameras), found {pairs.shape}")
-        for pair, pair_reference in enumerate(pairs[0], start=1):
-            where = f"{self.kind}{{{pair}}}"
-            persons = self._cells(self._file[pair_reference], where)
-            if persons.shape[0] != protocol.NUM_CELLS or not 1 <= persons.shape[1] <= MAX_PERSONS:
-                raise _MatError(
-                    f"{where}: expected 10 x persons references (at most {MAX_PERSONS} persons), found {persons.shape}"
-                )
-            for person in range(persons.shape[1]):
-                for cell in range(protocol.NUM_CELLS):
-                    self._add(persons[cell, person], pair, person + 1, cell + 1)
-
-    def _cells(self, dataset: object, where: str) -> np.ndarray:
-        """The references of a cell array, two-dimensional."""
-        if not isinstance(dataset, h5py.Dataset):
-            raise _MatError(f"{where}: expected a cell array")
-        if problem := _foreign(dataset):
-            raise _MatError(f"{where}: {problem}")
-        is_reference = h5py.check_ref_dtype(dataset.dtype) is h5py.Reference
-        if not is_reference or dataset.ndim != 2 or math.prod(dataset.shape) > MAX_PERSONS * protocol.NUM_CELLS:
-            raise _MatError(f"{where}: expected a cell array of references, found {dataset.dtype} {dataset.shape}")
-        if problem := _stored_problem(dataset):
-            raise _MatError(f"{where}: {problem}")
-        return dataset[()]
-
-    def _add(self, reference: h5py.Reference, pair: int, person: int, image: int) -> None:
-        name = protocol.image_name(pair, person, image)
-        where = f"{self.path}: {self.kind}{{{pair}}}{{{person},{image}}} ({name})"
-        if not reference:
-            return
-        try:
-            dataset = self._file[reference]
-            problem = _image_problem(dataset)
-            is_empty = isinstance(dataset, h5py.Dataset) and problem is None and _is_empty(dataset)
-        except _UNREADABLE as error:
-            problem, is_empty = f"unreadable ({error})", False
-        if problem is not None:
-            self.problems.append(f"{where}: {problem}")
-        elif not is_empty:
-            self.images[name] = MatImage(self, name, where, reference)
-
-    def pixels(self, reference: h5py.Reference) -> np.ndarray:
-        """The image that a reference points to, (height, width, 3) uint8."""
-        dataset = self._file[reference]
+    def pixels(self) -> np.ndarray:
+        """The image, (height, width, 3) uint8."""
+        dataset = self.file[self.reference]
         assert isinstance(dataset, h5py.Dataset)  # `_add` checked it
         if problem := _stored_problem(dataset):
             raise _MatError(problem)
         return np.ascontiguousarray(dataset[()].T)
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class MatImage:
-    """An image of the .mat, read when it is asked for: a `reid.ImageSource`."""
-
-    mat: ImageMat
-    name: str
-    where: str
-    reference: h5py.Reference
-
     def problem(self) -> str | None:
         try:
-            self.mat.pixels(self.reference)
+            self.pixels()
         except _UNREADABLE as error:
             return f"{self.where}: unreadable ({error})"
         return None
@@ -141,8 +68,84 @@ class MatImage:
     def read(self) -> bytes:
         """The pixels as PNG."""
         buffer = io.BytesIO()
-        Image.fromarray(self.mat.pixels(self.reference)).save(buffer, format="PNG")
+        Image.fromarray(self.pixels()).save(buffer, format="PNG")
         return buffer.getvalue()
+
+
+def list_images(path: str | os.PathLike[str], kind: str, advice: str) -> tuple[dict[str, MatImage], list[str]]:
+    """One kind of images of `cuhk-03.mat`.
+
+    Args:
+        path: The file.
+        kind: "labeled" or "detected".
+        advice: What to do about an error.
+
+    Returns:
+        Every image by its name in the protocol, in the order of the cells, and a line for each cell that holds neither
+        an image nor nothing.
+
+    Raises:
+        DatasetError: The file cannot be read, or its cell arrays are not those of CUHK03.
+    """
+    title = f"{path} is not the cuhk-03.mat of CUHK03"
+    try:
+        file = h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        reid.raise_problems(title, [f"not a readable MATLAB v7.3 file ({error})"], advice)
+        raise AssertionError("unreachable") from error
+    images: dict[str, MatImage] = {}
+    problems: list[str] = []
+    try:
+        for pair, person, image, reference in _cells(file, kind):
+            name = protocol.image_name(pair, person, image)
+            where = f"{os.fspath(path)}: {kind}{{{pair}}}{{{person},{image}}} ({name})"
+            try:
+                dataset = file[reference]
+                problem, is_empty = _image_problem(dataset), _is_empty(dataset)
+            except _UNREADABLE as error:
+                problem, is_empty = f"unreadable ({error})", False
+            if problem is not None:
+                problems.append(f"{where}: {problem}")
+            elif not is_empty:
+                images[name] = MatImage(file, where, reference)
+    except _UNREADABLE as error:
+        file.close()
+        reid.raise_problems(title, [str(error)], advice)
+    return images, problems
+
+
+def _cells(file: h5py.File, kind: str) -> Iterator[tuple[int, int, int, h5py.Reference]]:
+    """Pair, person, image (all from 1) and reference of each cell that has one."""
+    if not isinstance(file.get(kind, getlink=True), h5py.HardLink):
+        raise _MatError(f"{kind}: no such cell array in this file")
+    pairs = _references(file[kind], kind)
+    if pairs.shape != (1, protocol.NUM_PAIRS):
+        raise _MatError(f"{kind}: expected 1 x 5 references (pairs of cameras), found {pairs.shape}")
+    for pair, pair_reference in enumerate(pairs[0], start=1):
+        where = f"{kind}{{{pair}}}"
+        persons = _references(file[pair_reference], where)
+        if persons.shape[0] != protocol.NUM_CELLS or not 1 <= persons.shape[1] <= MAX_PERSONS:
+            raise _MatError(
+                f"{where}: expected 10 x persons references (at most {MAX_PERSONS} persons), found {persons.shape}"
+            )
+        for person in range(persons.shape[1]):
+            for image in range(protocol.NUM_CELLS):
+                if persons[image, person]:
+                    yield pair, person + 1, image + 1, persons[image, person]
+
+
+def _references(dataset: object, where: str) -> np.ndarray:
+    """The references of a cell array, two-dimensional."""
+    if not isinstance(dataset, h5py.Dataset):
+        raise _MatError(f"{where}: expected a cell array")
+    if problem := _foreign(dataset):
+        raise _MatError(f"{where}: {problem}")
+    is_reference = h5py.check_ref_dtype(dataset.dtype) is h5py.Reference
+    if not is_reference or dataset.ndim != 2 or math.prod(dataset.shape) > MAX_PERSONS * protocol.NUM_CELLS:
+        raise _MatError(f"{where}: expected a cell array of references, found {dataset.dtype} {dataset.shape}")
+    if problem := _stored_problem(dataset):
+        raise _MatError(f"{where}: {problem}")
+    return dataset[()]
 
 
 def _foreign(dataset: h5py.Dataset) -> str | None:
@@ -169,9 +172,9 @@ def _image_problem(dataset: object) -> str | None:
     return None
 
 
-def _is_empty(dataset: h5py.Dataset) -> bool:
+def _is_empty(dataset: object) -> bool:
     """MATLAB keeps an empty array as the list of its dimensions."""
-    return len(dataset.shape) < 3 or 0 in dataset.shape
+    return isinstance(dataset, h5py.Dataset) and (len(dataset.shape) < 3 or 0 in dataset.shape)
 
 
 def _stored_problem(dataset: h5py.Dataset) -> str | None:

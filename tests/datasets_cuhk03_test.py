@@ -1,0 +1,451 @@
+"""The CUHK03 builder: .mat and extracted images, the new protocol, and files that are damaged or made to do harm."""
+
+import io
+import pathlib
+import shutil
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import tensorflow_datasets as tfds
+from PIL import Image
+
+import datasets
+from datasets.cuhk03 import cuhk03_dataset_builder, image_mat, protocol
+from tests import benchmark_fixtures, dataset_fixtures
+
+KINDS = benchmark_fixtures.CUHK_KINDS
+COUNTS = benchmark_fixtures.SMALL_CUHK_COUNTS
+
+
+def _build(manual_dir: pathlib.Path, data_dir: pathlib.Path, kind: str = "labeled", **arguments) -> pathlib.Path:
+    arguments = {"counts": COUNTS[kind], **arguments}
+    return datasets.build_dataset(f"cuhk03/{kind}", data_dir=data_dir, manual_dir=manual_dir, **arguments)
+
+
+def _problems(manual_dir: pathlib.Path, data_dir: pathlib.Path, kind: str = "labeled", **arguments) -> list[str]:
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(manual_dir, data_dir, kind, **arguments)
+    assert not list(data_dir.glob("cuhk03/**/*.array_record*"))
+    assert "person-re-ranking" in str(error.value)  # where to get the protocol
+    return list(error.value.problems)
+
+
+def _rows(folder: pathlib.Path) -> dict[str, list[tuple[str, int, int, int]]]:
+    splits = tfds.builder_from_directory(folder).as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
+    return {
+        split: [(e["name"].decode(), int(e["person_id"]), int(e["label"]), int(e["camera_id"])) for e in source]
+        for split, source in splits.items()
+    }
+
+
+@pytest.fixture
+def mat_root(tmp_path: pathlib.Path) -> pathlib.Path:
+    return benchmark_fixtures.write_small_cuhk(tmp_path / "archive", "mat")
+
+
+@pytest.fixture
+def images_root(tmp_path: pathlib.Path) -> pathlib.Path:
+    return benchmark_fixtures.write_small_cuhk(tmp_path / "archive", "images")
+
+
+TRAIN = [
+    # (1, 2) has a single image, the people of other pairs go on counting; (2, 1) and (3, 2) are tested.
+    ("1_001_1_01.png", 1, 0, 0),
+    ("1_001_1_02.png", 1, 0, 0),
+    ("1_001_2_06.png", 1, 0, 1),
+    ("1_001_2_07.png", 1, 0, 1),
+    ("1_001_2_08.png", 1, 0, 1),
+    ("1_002_2_10.png", 2, 1, 1),
+    ("1_003_1_01.png", 3, 2, 0),
+    ("1_003_1_05.png", 3, 2, 0),
+    ("1_003_2_06.png", 3, 2, 1),
+    ("3_001_1_01.png", 5, 3, 0),
+    ("3_001_2_06.png", 5, 3, 1),
+    ("4_001_1_03.png", 7, 4, 0),
+    ("5_001_1_05.png", 8, 5, 0),
+    ("5_001_2_06.png", 8, 5, 1),
+]
+QUERY = [
+    ("2_001_1_02.png", 4, -1, 0),
+    ("2_001_2_07.png", 4, -1, 1),
+    ("3_002_1_04.png", 6, -1, 0),
+    ("3_002_2_09.png", 6, -1, 1),
+]
+GALLERY = [
+    ("2_001_1_03.png", 4, -1, 0),
+    ("2_001_2_09.png", 4, -1, 1),
+    ("3_002_1_05.png", 6, -1, 0),
+    ("3_002_2_10.png", 6, -1, 1),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("source", ["mat", "images"])
+def test_both_sources_give_the_same_examples(tmp_path: pathlib.Path, source: str, kind: str):
+    root = benchmark_fixtures.write_small_cuhk(tmp_path / "archive", source)
+    folder = _build(root, tmp_path / "data", kind)
+    assert folder == tmp_path / "data" / "cuhk03" / kind / "1.0.0"
+    train = [row for row in TRAIN if kind == "labeled" or row[0] != "1_003_1_05.png"]
+    assert _rows(folder) == {"train": train, "query": QUERY, "gallery": GALLERY}
+    for split in ("train", "query", "gallery"):
+        for example in tfds.data_source(f"cuhk03/{kind}", split=split, data_dir=tmp_path / "data"):
+            # Higher than wide and random: neither mirrored nor transposed.
+            np.testing.assert_array_equal(example["image"], benchmark_fixtures.cuhk_pixels(example["name"].decode()))
+    metadata = dict(tfds.builder_from_directory(folder).info.metadata)
+    assert metadata["partial"] is False
+    assert metadata["counts_published"] is False
+
+
+def test_extracted_images_keep_their_bytes_and_pixels_of_the_mat_become_png(tmp_path: pathlib.Path):
+    for source in ("mat", "images"):
+        root = benchmark_fixtures.write_small_cuhk(tmp_path / source, source)
+        folder = _build(root, tmp_path / source / "data")
+        query = tfds.builder_from_directory(folder).as_data_source(
+            split="query", decoders={"image": tfds.decode.SkipDecoding()}
+        )
+        for example in query:
+            if source == "images":
+                assert example["image"] == (root / "images_labeled" / example["name"].decode()).read_bytes()
+            else:
+                assert Image.open(io.BytesIO(example["image"])).format == "PNG"
+
+
+def test_pixels_of_the_mat_are_encoded_the_same_each_time(mat_root: pathlib.Path):
+    images, problems = image_mat.list_images(mat_root / "cuhk03_release" / "cuhk-03.mat", "labeled", "advice")
+    assert not problems
+    for image in images.values():
+        assert image.read() == image.read()
+        assert image.problem() is None
+
+
+@pytest.mark.parametrize("place", ["root", "release", "outside the release", "parent of the root"])
+def test_the_protocol_may_lie_in_several_places(mat_root: pathlib.Path, tmp_path: pathlib.Path, place: str):
+    release = mat_root / "cuhk03_release"
+    if place == "release":
+        for file in mat_root.glob("*.mat"):
+            file.rename(release / file.name)
+    manual_dir = {"outside the release": release, "parent of the root": mat_root.parent}.get(place, mat_root)
+    assert _rows(_build(manual_dir, tmp_path / "data"))["query"] == QUERY
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_the_protocol_may_lie_beside_the_archive(mat_root: pathlib.Path, tmp_path: pathlib.Path, suffix: str):
+    archive = dataset_fixtures.pack(mat_root / "cuhk03_release", mat_root / f"cuhk03_release.{suffix}")
+    shutil.rmtree(mat_root / "cuhk03_release")
+    for manual_dir in (archive, mat_root):
+        data_dir = tmp_path / f"data of {manual_dir.name}"
+        assert _rows(_build(manual_dir, data_dir))["train"] == TRAIN
+
+
+def test_images_and_protocol_in_one_archive(images_root: pathlib.Path, tmp_path: pathlib.Path):
+    archive = dataset_fixtures.pack(images_root, tmp_path / "cuhk03.zip")
+    assert _rows(_build(archive, tmp_path / "data"))["train"] == TRAIN
+
+
+@pytest.mark.parametrize(("kind", "source"), [("labeled", "images"), ("detected", "mat")])
+def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path, kind: str, source: str):
+    root = benchmark_fixtures.write_full_cuhk(tmp_path / "archive", kind, source)
+    info = tfds.builder_from_directory(_build(root, tmp_path / "data", kind, counts=None)).info
+    numbers = {"labeled": (7_368, 1_400, 5_328), "detected": (7_365, 1_400, 5_332)}[kind]
+    assert tuple(info.splits[split].num_examples for split in ("train", "query", "gallery")) == numbers
+    metadata = dict(info.metadata)
+    assert metadata["counts_published"] is True
+    identities = [metadata["counts"][f"{split} identities"] for split in ("train", "query", "gallery")]
+    assert identities == [767, 700, 700]
+
+
+def test_a_protocol_of_the_other_kind_is_miscounted(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_full_cuhk(tmp_path / "archive", "detected", "mat")
+    # Detected images and their protocol, called labeled.
+    name = "cuhk03_new_protocol_config_{}.mat"
+    (root / name.format("detected")).rename(root / name.format("labeled"))
+    with h5py.File(root / "cuhk03_release" / "cuhk-03.mat", "r+") as file:
+        file.move("detected", "labeled")
+    builder = cuhk03_dataset_builder.Builder(data_dir=tmp_path, config="labeled")
+    assert builder.scan(root).problems == (
+        "train images: expected 7,368, found 7,365",
+        "gallery images: expected 5,328, found 5,332",
+    )
+
+
+@pytest.mark.parametrize("source", ["mat", "images"])
+def test_labeled_and_detected_are_never_mixed(tmp_path: pathlib.Path, source: str):
+    root = benchmark_fixtures.write_small_cuhk(tmp_path / "archive", source)
+    place = root / "cuhk03_release" / "cuhk-03.mat" if source == "mat" else root / "images_labeled"
+    if source == "mat":
+        benchmark_fixtures.write_cuhk_mat(place, dict.fromkeys(KINDS, benchmark_fixtures.SMALL_CUHK["detected"]))
+    else:
+        shutil.rmtree(place)
+        (root / "images_detected").rename(place)
+    assert _problems(root, tmp_path / "data") == [
+        f"{place}/1_003_1_05.png: missing, cuhk03_new_protocol_config_labeled.mat names it",
+        "train images: expected 14, found 13",
+    ]
+
+
+def test_the_other_kind_is_named_where_only_that_is_there(images_root: pathlib.Path, tmp_path: pathlib.Path):
+    shutil.rmtree(images_root / "images_labeled")
+    assert _problems(images_root, tmp_path / "data") == [
+        f"{images_root}: expected cuhk03_release/cuhk-03.mat, cuhk-03.mat or a folder images_labeled there or in a folder "
+        "in it",
+        f"{images_root}: images_detected is there, which makes cuhk03/detected",
+    ]
+
+
+def test_a_missing_protocol_is_an_error_even_for_a_partial_copy(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    name = "cuhk03_new_protocol_config_labeled.mat"
+    (mat_root / name).unlink()
+    problems = _problems(mat_root, tmp_path / "data", allow_partial=True)
+    assert f"{mat_root / name}: no such file" in problems
+    assert f"{mat_root / 'cuhk03_release' / name}: no such file" in problems
+
+
+def test_every_defect_of_extracted_images_in_one_error(images_root: pathlib.Path, tmp_path: pathlib.Path):
+    folder = images_root / "images_labeled"
+    (folder / "1_001_1_01.png").rename(folder / "1_001_1_03.png")
+    (folder / "notes.txt").touch()
+    truncated = folder / "5_001_2_06.png"
+    truncated.write_bytes(truncated.read_bytes()[:100])
+    bomb = folder / "4_001_1_03.png"
+    bomb.write_bytes(dataset_fixtures.png_header(50_000, 50_000))
+    expected = [
+        f"{folder}/1_001_1_01.png: missing, cuhk03_new_protocol_config_labeled.mat names it",
+        f"{folder}/1_001_1_03.png: extra, cuhk03_new_protocol_config_labeled.mat does not name it",
+        f"{folder}/notes.txt: extra, cuhk03_new_protocol_config_labeled.mat does not name it",
+        "train images: expected 14, found 13",
+    ]
+    problems = _problems(images_root, tmp_path / "data")
+    assert problems[:4] == expected
+    assert problems[4].startswith(f"{bomb}: expected an image of at most")
+    assert problems[5].startswith(f"{truncated}: not a readable JPEG or PNG")
+    assert len(problems) == 6
+
+    folder = _build(images_root, tmp_path / "partial", allow_partial=True)
+    gone = {"1_001_1_01.png", "4_001_1_03.png", "5_001_2_06.png"}
+    rows = [row for row in TRAIN if row[0] not in gone]
+    # The person with a single image is gone; labels have no gap.
+    assert _rows(folder)["train"] == [(n, p, 4 if p == 8 else label, c) for n, p, label, c in rows]
+    metadata = dict(tfds.builder_from_directory(folder).info.metadata)
+    assert (metadata["partial"], metadata["num_problems"]) == (True, 6)
+
+
+def test_every_defect_of_the_protocol_in_one_error(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    variables = benchmark_fixtures.cuhk_protocol(
+        benchmark_fixtures.SMALL_CUHK["labeled"], benchmark_fixtures.SMALL_CUHK_TEST
+    )
+    names = variables["filelist"]
+    names[0] = "../../1_001_1_01.png"
+    names[1] = "1_001_2_02.png"  # image 2 is of view 1
+    names[2] = names[3]
+    variables["camId"][4] = 1  # 1_001_2_08.png
+    variables["labels"][5] = 1  # 1_002_2_10.png
+    variables["labels"][7] = 9  # 1_003_1_05.png
+    variables["train_idx"] += [23, 0, variables["query_idx"][0]]
+    variables["gallery_idx"].pop()
+    benchmark_fixtures.write_cuhk_protocol(mat_root / "cuhk03_new_protocol_config_labeled.mat", variables)
+    wanted = "expected pair_person_view_image.png like 1_001_2_06.png, view 1 for images 1 to 5 and view 2 for 6 to 10, found "
+    assert _problems(mat_root, tmp_path / "data", allow_partial=True) == [
+        f"filelist{{1}}: {wanted}'../../1_001_1_01.png'",
+        f"filelist{{2}}: {wanted}'1_001_2_02.png'",
+        "camId(5): expected 2, the view of 1_001_2_08.png, found 1",
+        "labels(6): 1_002_2_10.png is 1, which is person 1_001 elsewhere",
+        "labels(8): 1_003_1_05.png is 9, other images of this person are 3",
+        "filelist: '1_001_2_07.png' is there 2 times",
+        "train_idx: expected 1 to 22, found 23",
+        "train_idx: expected 1 to 22, found 0",
+        "2_001_1_02.png: in the splits 2 times",
+        "3_002_2_10.png: in no split",
+        "labels: 4 is in train and query",
+        "labels: 4 is in train and gallery",
+    ]
+
+
+def test_lengths_and_kinds_of_the_protocol(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
+    good = benchmark_fixtures.cuhk_protocol(
+        benchmark_fixtures.SMALL_CUHK["labeled"], benchmark_fixtures.SMALL_CUHK_TEST
+    )
+    benchmark_fixtures.write_cuhk_protocol(
+        path, {**good, "labels": good["labels"][:-1], "camId": [*good["camId"], 1], "query_idx": [1.5, float("inf")]}
+    )
+    assert _problems(mat_root, tmp_path / "data") == [
+        "query_idx(1): expected a whole number, found 1.5",
+        "query_idx(2): expected a whole number, found inf",
+        "labels: expected as many entries as in filelist (22), found 21",
+        "camId: expected as many entries as in filelist (22), found 23",
+    ]
+
+    benchmark_fixtures.write_cuhk_protocol(path, {**good, "filelist": [*good["filelist"][:-1], 3]})
+    assert _problems(mat_root, tmp_path / "data")[0] == "filelist{22}: expected a name"
+
+    scipy.io.savemat(path, {"filelist": np.zeros((2, 2)), "labels": {"a": 1}, "camId": np.zeros((0, 1))})
+    vector = "expected a vector of numbers with 1 to 100,000 entries, found"
+    assert _problems(mat_root, tmp_path / "data") == [
+        "filelist: expected a cell array of names with 1 to 100,000 entries, found double (2, 2)",
+        f"labels: {vector} struct (1, 1)",
+        f"camId: {vector} double (0, 1)",
+        "train_idx: no such variable",
+        "query_idx: no such variable",
+        "gallery_idx: no such variable",
+    ]
+
+
+@pytest.mark.parametrize("content", ["text", "truncated", "version 7.3", "too large"])
+def test_an_unreadable_protocol_is_an_error(mat_root: pathlib.Path, tmp_path: pathlib.Path, content: str):
+    path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
+    if content == "text":
+        path.write_text("<html>not found</html>" * 20)
+    elif content == "truncated":
+        path.write_bytes(path.read_bytes()[:400])
+    elif content == "version 7.3":
+        shutil.copy(mat_root / "cuhk03_release" / "cuhk-03.mat", path)
+    else:
+        with open(path, "r+b") as file:
+            file.truncate(protocol.MAX_FILE_BYTES + 1)
+    (problem,) = _problems(mat_root, tmp_path / "data")
+    assert problem.startswith("expected at most" if content == "too large" else "not a readable MATLAB 5 file")
+
+
+def _replace(mat: pathlib.Path, cell: tuple[int, int, int], make) -> None:
+    """Points the cell (pair, person, image) of `labeled` to what `make(file)` makes."""
+    pair, person, image = cell
+    with h5py.File(mat, "r+") as file:
+        persons = file[file["labeled"][0, pair - 1]]
+        persons[image - 1, person - 1] = make(file).ref
+
+
+def test_every_defect_of_the_mat_in_one_error(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    mat = mat_root / "cuhk03_release" / "cuhk-03.mat"
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(3 * 6 * 12))
+    shape = (3, 6, 12)
+
+    def compressed_bomb(file: h5py.File) -> h5py.Dataset:
+        dataset = file.create_dataset("bomb", shape=(3, 100, 100), dtype="u1", chunks=(3, 100, 100), compression="gzip")
+        dataset.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(10_000_000), 9))
+        return dataset
+
+    def large_chunk(file: h5py.File) -> h5py.Dataset:
+        dataset = file.create_dataset("large", shape=shape, dtype="u1", chunks=shape, compression="gzip")
+        dataset.id.write_direct_chunk((0, 0, 0), zlib.compress(np.random.default_rng(0).bytes(1000)))
+        return dataset
+
+    def damaged(file: h5py.File) -> h5py.Dataset:
+        dataset = file.create_dataset("damaged", shape=shape, dtype="u1", chunks=shape, compression="gzip")
+        dataset.id.write_direct_chunk((0, 0, 0), b"not compressed")
+        return dataset
+
+    def virtual(file: h5py.File) -> h5py.Dataset:
+        layout = h5py.VirtualLayout(shape, "u1")
+        layout[:] = h5py.VirtualSource("other.mat", "image", shape)
+        return file.create_virtual_dataset("virtual", layout)
+
+    # Cell -> what is in it, and what is said of it.
+    headers = {
+        (1, 1, 1): (
+            lambda f: f.create_dataset("f64", data=np.zeros(shape)),
+            "expected uint8 3 x width x height, found f",
+        ),
+        (1, 1, 2): (
+            lambda f: f.create_dataset("gray", data=np.zeros((1, 6, 12), "u1")),
+            "expected uint8 3 x width x hei",
+        ),
+        (1, 1, 6): (
+            lambda f: f.create_dataset("huge", shape=(3, 10**6, 10**6), dtype="u1", chunks=(1, 1000, 1000)),
+            "expected at most 1,048,576 pixels, found 1,000,000 x 1,000,000",
+        ),
+        (1, 1, 7): (virtual, "a virtual dataset, which points to other files"),
+        (1, 1, 8): (
+            lambda f: f.create_dataset("external", shape=shape, dtype="u1", external=[(str(secret), 0, 3 * 6 * 12)]),
+            "its data lies in another file",
+        ),
+        (1, 3, 1): (lambda f: f.create_group("group"), "expected an image"),
+    }
+    data = {
+        (2, 1, 2): (
+            lambda f: f.create_dataset("lzf", data=np.zeros(shape, "u1"), compression="lzf"),
+            "expected gzip compression as MATLAB writes it, found the HDF5 filters [32000]",
+        ),
+        (2, 1, 3): (compressed_bomb, "a chunk of 30,000 bytes inflates to more"),
+        (2, 1, 7): (large_chunk, "a chunk of 216 bytes takes 1,011 in the file"),
+        (2, 1, 9): (damaged, "damaged compressed data"),
+        (3, 2, 4): (
+            lambda f: f.create_dataset(
+                "chunks", shape=shape, dtype="u1", chunks=(3, 2000, 2000), maxshape=(3, None, None)
+            ),
+            "expected chunks of at most 4,194,304 bytes, found 12,000,000",
+        ),
+    }
+    for cell, (make, _) in {**headers, **data}.items():
+        _replace(mat, cell, make)
+    # And an image too many.
+    _replace(mat, (4, 1, 10), lambda f: f.create_dataset("extra", data=np.zeros(shape, "u1")))
+
+    problems = _problems(mat_root, tmp_path / "data")
+    for (pair, person, image), (_, reason) in {**headers, **data}.items():
+        name = benchmark_fixtures.cuhk_name(pair, person, image)
+        said = [line for line in problems if f"labeled{{{pair}}}{{{person},{image}}} ({name}): " in line]
+        assert len(said) == 1, name
+        assert reason in said[0]
+    for pair, person, image in headers:  # not even listed
+        name = benchmark_fixtures.cuhk_name(pair, person, image)
+        assert f"{mat}/{name}: missing, cuhk03_new_protocol_config_labeled.mat names it" in problems
+    assert f"{mat}/4_001_2_10.png: extra, cuhk03_new_protocol_config_labeled.mat does not name it" in problems
+    assert "train images: expected 14, found 8" in problems
+    assert "train identities: expected 6, found 5" in problems
+    assert len(problems) == 2 * len(headers) + len(data) + 3
+
+    # A partial copy has none of them.
+    rows = _rows(_build(mat_root, tmp_path / "partial", allow_partial=True))
+    gone = {benchmark_fixtures.cuhk_name(*cell) for cell in (*headers, *data)}
+    for split, whole in (("train", TRAIN), ("query", QUERY), ("gallery", GALLERY)):
+        assert [row[0] for row in rows[split]] == [row[0] for row in whole if row[0] not in gone]
+
+
+@pytest.mark.parametrize("content", ["text", "truncated", "no such array", "external link", "soft link", "numbers"])
+def test_a_mat_that_is_not_cuhk03_is_an_error(mat_root: pathlib.Path, tmp_path: pathlib.Path, content: str):
+    mat = mat_root / "cuhk03_release" / "cuhk-03.mat"
+    reason = "labeled: no such cell array in this file"
+    if content == "text":
+        mat.write_text("<html>not found</html>")
+        reason = "not a readable MATLAB v7.3 file"
+    elif content == "truncated":
+        mat.write_bytes(mat.read_bytes()[: mat.stat().st_size // 2])
+        reason = "not a readable MATLAB v7.3 file"
+    else:
+        shutil.copy(mat, tmp_path / "other.mat")
+        with h5py.File(mat, "r+") as file:
+            if content == "soft link":
+                file.move("labeled", "elsewhere")
+                file["labeled"] = h5py.SoftLink("/elsewhere")
+            else:
+                del file["labeled"]
+            if content == "external link":
+                file["labeled"] = h5py.ExternalLink(str(tmp_path / "other.mat"), "/labeled")
+            if content == "numbers":
+                file["labeled"] = np.zeros((1, 5))
+                reason = "labeled: expected a cell array of references, found float64 (1, 5)"
+    (problem,) = _problems(mat_root, tmp_path / "data")
+    assert problem.startswith(reason)
+
+
+def test_another_number_of_pairs_or_columns_is_an_error(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    mat = mat_root / "cuhk03_release" / "cuhk-03.mat"
+    with h5py.File(mat, "r+") as file:
+        pairs = file["labeled"][()]
+        del file["labeled"]
+        file.create_dataset("labeled", data=pairs[:, :4], dtype=h5py.ref_dtype)
+    assert _problems(mat_root, tmp_path / "data") == [
+        "labeled: expected 1 x 5 references (pairs of cameras), found (1, 4)"
+    ]
+    with h5py.File(mat, "r+") as file:
+        wide = np.full((12, 3), file[pairs[0, 0]][0, 0], dtype=h5py.ref_dtype)
+        pairs[0, 1] = file.create_dataset("wide", data=wide, dtype=h5py.ref_dtype).ref
+        del file["labeled"]
+        file.create_dataset("labeled", data=pairs, dtype=h5py.ref_dtype)
+    assert _problems(mat_root, tmp_path / "data") == [
+        "labeled{2}: expected 10 x persons references (at most 999 persons), found (12, 3)"
+    ]
