@@ -37,7 +37,7 @@ import tqdm
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Int32, Real
 
-from san_jax.ranking.distances import METRICS, default_mesh, device_distances
+from san_jax.ranking.distances import default_mesh, device_distances
 from san_jax.sharding import AXIS, replicated
 from san_jax.typing import Array
 
@@ -126,38 +126,16 @@ def reranked_blocks(
         ValueError: As in `k_reciprocal_rerank`, when called.
     """
     mesh = default_mesh(mesh)
-    num_query = len(queries)
-    points = jax.device_put(_joined(queries, gallery, metric), replicated(mesh))
-    neighbours, maxima = _neighbours(points, max(settings.k1 + 1, settings.k2), mesh)
-    encodings = _encodings(points, neighbours, maxima, settings, mesh)
-    distances = device_distances(points[:num_query], points[num_query:], metric="euclidean", mesh=mesh)
-    return _blocks(distances, _divisors(maxima)[:num_query], encodings, settings.lambda_value)
-
-
-def _joined(queries: Array, gallery: Array, metric: str) -> Float32[np.ndarray, "point dim"]:
-    """All points, under "cosine" of unit length."""
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} is unknown; expected one of {', '.join(METRICS)}.")
+    distances = device_distances(queries, gallery, metric=metric, mesh=mesh)  # computed when asked for, checked now
     if not len(queries) or not len(gallery):
         raise ValueError(f"Re-ranking needs queries and a gallery; found {len(queries)} and {len(gallery)} embeddings.")
-    if queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"query embeddings have {queries.shape[1]} dimensions, gallery embeddings {gallery.shape[1]}; "
-            "both must come from the same model."
-        )
     points = np.concatenate([queries, gallery], dtype=np.float32, casting="same_kind")
-    norms = np.einsum("nd,nd->n", points, points)
-    for problem, bad in (("not finite", ~np.isfinite(norms)), ("zero", (norms == 0) & (metric == "cosine"))):
-        if bad.any():
-            index = int(bad.argmax())
-            name, index = ("query", index) if index < len(queries) else ("gallery", index - len(queries))
-            raise ValueError(
-                f"{int(bad.sum())} of {len(points)} embeddings are {problem}, the first is the {name} embedding at "
-                f"index {index}. Check the checkpoint: a run that diverged gives such embeddings."
-            )
     if metric == "cosine":
-        points /= np.sqrt(norms)[:, None]
-    return points
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points = jax.device_put(points, replicated(mesh))
+    neighbours, maxima = _neighbours(points, max(settings.k1 + 1, settings.k2), mesh)
+    encodings = _encodings(points, neighbours, maxima, settings, mesh)
+    return _blocks(distances, maxima[: len(queries)], encodings, settings.lambda_value, metric)
 
 
 def _neighbours(
@@ -215,17 +193,21 @@ def _encodings(
 
 def _blocks(
     distances: Iterator[tuple[jax.Array, int]],
-    divisors: Float32[np.ndarray, " query"],
+    maxima: Float32[np.ndarray, " query"],
     encodings: scipy.sparse.csr_array,
     lambda_value: float,
+    metric: str,
 ) -> Iterator[Float32[np.ndarray, "block gallery"]]:
+    divisors = _divisors(maxima)
     num_query = len(divisors)
     # Row m: the gallery images with point m in their encoding, and its weight there.
     inverted = scipy.sparse.csr_array(encodings[num_query:].T)
     query = 0
     with _progress("Re-ranking", num_query) as progress:
         for device_block, valid in distances:
-            block = np.square(device_block[:valid])
+            block = np.asarray(device_block)[:valid]
+            # |x - y|^2 = 2 (1 - x.y) between unit vectors.
+            block = 2 * block if metric == "cosine" else np.square(block)
             for row in block:
                 own = slice(encodings.indptr[query], encodings.indptr[query + 1])
                 images = inverted[encodings.indices[own]]
