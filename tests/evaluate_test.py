@@ -14,7 +14,7 @@ import datasets
 from experiments import evaluate, protocols
 from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
-from tests import tiny_data
+from tests import dataset_fixtures, tiny_data
 
 CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0)
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mINP")
@@ -228,23 +228,14 @@ def test_options_change_words_numbers_and_file(workdir, benchmarks, options, nam
     assert summary["chance"]["rank1"] == plain["chance"]["rank1"]
 
 
-def test_flip_changes_words_and_numbers(workdir, data_dir):
-    plain, flipped = (evaluate.run(workdir, "pit_reid", data_dir, flip=flip) for flip in (False, True))
-    assert (workdir / "report" / "evaluate_pit_reid_flip.json").is_file()
-    words = "each averaged with that of the mirror image (flip-test averaging); no re-ranking."
-    assert words in flipped["protocol"]
-    assert words not in plain["protocol"]
-    assert flipped["flip"] is True
-
-
 def test_small_gallery_leaves_ranks_out(workdir, benchmarks, capsys):
-    benchmarks.add("market1501", [1, 2], [1, 2, 2, 3])
+    benchmarks.add("market1501", [1, 2], [1, 2, 2, 3, 4])
     summary = evaluate.run(workdir, "market1501", "unused")
-    assert summary["rank1"] is not None
-    assert summary["rank5"] is summary["rank10"] is summary["chance"]["rank10"] is None
-    assert "The gallery is too small for rank 5, which is left out." in summary["protocol"]
+    assert summary["rank5"] == summary["chance"]["rank5"] == 1.0
+    assert summary["rank10"] is summary["chance"]["rank10"] is None
+    assert "too small for rank 5" not in summary["protocol"]
     assert "The gallery is too small for rank 10, which is left out." in summary["protocol"]
-    assert re.search(r"score % +[\d.]+ +- +- +[\d.]+ +[\d.]+\n", capsys.readouterr().out)
+    assert re.search(r"score % +[\d.]+ +100\.00 +- +[\d.]+ +[\d.]+\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -432,6 +423,54 @@ def test_partial_reid_without_a_complete_split(workdir, benchmarks):
         protocols.index_pairs(["a/001.jpg"], np.array([1]), ["b/001_001.jpg"], np.array([1]))
 
 
+def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
+    """From files to scores: a copy in which a person lacks one of two probe images."""
+    for folder in ("partial_body_images", "whole_body_images"):
+        (tmp_path / "Partial_REID" / folder).mkdir(parents=True)
+        for person in range(1, 7):
+            for index in (1, 2):
+                image = dataset_fixtures.encoded(100 * person + index, 40, 20, "JPEG")
+                (tmp_path / "Partial_REID" / folder / f"{person:03d}_{index:03d}.jpg").write_bytes(image)
+    (tmp_path / "Partial_REID" / "partial_body_images" / "004_002.jpg").unlink()
+    data_dir = tmp_path / "data"
+    datasets.build_dataset("partial_reid", data_dir=data_dir, manual_dir=tmp_path, allow_partial=True)
+    summary = evaluate.run(workdir, "partial_reid", data_dir)
+    assert summary["partial"] is True
+    assert re.match(
+        r"PARTIAL: partial_reid was built from a partial copy \(\d+ problems, 11 of 300 query images, 12 of 300 gallery ",
+        summary["protocol"],
+    )
+    assert (summary["num_query"], summary["num_gallery"], summary["num_valid_queries"]) == (11, 12, 11)
+    single = summary["single_shot"]
+    assert (single["num_splits"], single["num_identities"]) == (2, 6)
+    splits = {
+        split: evaluate.embed_split(model, CONFIG, "partial_reid", split, data_dir) for split in ("query", "gallery")
+    }
+    names = {
+        split: [x["name"].decode() for x in evaluate.data_sources.open_source("partial_reid", split, data_dir)]
+        for split in splits
+    }
+    expected = slow_single_shot(splits, names, [(1, 1), (1, 2)])
+    # The gallery of a split is smaller than 10.
+    assert single["rank10"] is None
+    assert {key: single[key] for key in expected if key != "rank10"} == pytest.approx(
+        {key: value for key, value in expected.items() if key != "rank10"}, abs=1e-12
+    )
+
+    flipped = evaluate.run(workdir, "partial_reid", data_dir, flip=True)
+    assert flipped["flip"] is True
+    words = "each averaged with that of the mirror image (flip-test averaging); no re-ranking."
+    assert words in flipped["protocol"]
+    assert words not in summary["protocol"]
+    splits = {
+        split: evaluate.embed_split(model, CONFIG, "partial_reid", split, data_dir, flip=True) for split in splits
+    }
+    mean_ap = slow_single_shot(splits, names, [(1, 1), (1, 2)])["mAP"]
+    assert flipped["single_shot"]["mAP"] == pytest.approx(mean_ap, abs=1e-12)
+    assert flipped["single_shot"]["mAP"] != single["mAP"]
+    assert (workdir / "report" / "evaluate_partial_reid_flip.json").is_file()
+
+
 def test_several_datasets_in_one_command(workdir, data_dir, benchmarks, loads, monkeypatch, capsys):
     benchmarks.add("market1501", range(20), range(20))
     benchmarks.add("cuhk03/labeled", range(20), range(20), metadata=PARTIAL)
@@ -573,8 +612,6 @@ def test_main_refuses_before_anything_is_loaded(workdir, data_dir, loads, capsys
 
 
 def test_a_dataset_without_query(workdir, tmp_path):
-    from tests import dataset_fixtures
-
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
     datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     with pytest.raises(datasets.DatasetError, match=r"has the splits train, no 'query'"):
