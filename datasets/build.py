@@ -176,6 +176,7 @@ def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, targe
         _check_kept(builder, archive, target)
         logging.info("%s is there already, built from the same source.", target)
         return
+    builder.archive = builder.usable(archive)  # before TFDS writes anything
     builder.download_and_prepare(
         # Nothing is downloaded; TFDS makes a folder for it all the same.
         download_dir=target.parent / "incomplete.downloads",

@@ -509,7 +509,11 @@ def image_problems(archive: Archive, features: Mapping[str, Any]) -> dict[str | 
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         results = pool.map(_image_problem, images.keys(), images.values())
         progress = tqdm.tqdm(results, total=len(images), desc="Checking images", unit="file", disable=None, leave=False)
-        return {image: problem for image, problem in zip(images, progress, strict=True) if problem}
+        try:
+            return {image: problem for image, problem in zip(images, progress, strict=True) if problem}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # who interrupts does not wait for the rest
+            raise
 
 
 @dataclasses.dataclass(frozen=True)

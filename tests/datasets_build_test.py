@@ -222,6 +222,7 @@ _SLOW_BUILD = """
         ("check", signal.SIGKILL),
         ("write", signal.SIGKILL),
         ("write", signal.SIGTERM),
+        ("check", signal.SIGINT),
         ("unpack", signal.SIGINT),
     ],
 )

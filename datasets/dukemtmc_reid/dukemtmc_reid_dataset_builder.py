@@ -8,7 +8,7 @@ from datasets import reid
 
 FOLDER = "DukeMTMC-reID"
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-FILE_NAME = re.compile(r"(\d+)_c(\d)_f\d+\.jpg")
+FILE_NAME = re.compile(r"(\d+)_c(\d)_f\d+\.jpg", re.ASCII)
 EXAMPLE_NAME = "0001_c2_f0046182.jpg"
 NUM_CAMERAS = 8
 

@@ -9,7 +9,7 @@ from datasets import reid
 FOLDER = "Market-1501-v15.09.15"
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "query"
 JUNK, DISTRACTOR = -1, 0
-FILE_NAME = re.compile(r"(-1|\d+)_c(\d)s\d_\d+_\d+\.jpg")
+FILE_NAME = re.compile(r"(-1|\d+)_c(\d)s\d_\d+_\d+\.jpg", re.ASCII)
 EXAMPLE_NAME = "0002_c1s1_000451_03.jpg"
 NUM_CAMERAS = 6
 JUNK_COUNT = f"junk images in {TEST} (dropped)"
