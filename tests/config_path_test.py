@@ -174,6 +174,20 @@ def test_differences_name_dotted_keys(folder):
     }
 
 
+@pytest.mark.parametrize("name", ["baseline", "san"])
+def test_partial_fine_tuning_differs_by_what_its_docstring_says(name):
+    whole, partial = config_path.load(f"{name}.py"), config_path.load(f"{name}_partial.py")
+    assert config_path.differences(whole, partial) == {
+        "augment.crop_probability": (0.0, 0.5),
+        "init_classifier": (False, True),
+        "init_from": ("", f"runs/{name}"),
+        "num_steps": (320 * whole.optimizer.steps_per_epoch, 40 * whole.optimizer.steps_per_epoch),
+        "optimizer.learning_rate": (8e-4, 8e-5),
+        "optimizer.schedule": ("released", "cosine"),
+        "optimizer.warmup_epochs": (20, 0),
+    }
+
+
 def test_every_config_of_the_project_loads_with_smoke():
     files = sorted(pathlib.Path(config_path.CONFIG_FOLDER).glob("[!_]*.py"))
     for file in files:

@@ -90,10 +90,33 @@ def test_smoke_of_san_makes_its_own_generator(calls):
     assert calls[3] == ("textures", "pg", "pit_reid", "d")
 
 
+def test_smoke_of_fine_tuning_makes_the_run_it_starts_from(calls):
+    baseline = config_path.load("baseline_partial.py:smoke,data_dir=d,init_from=b,model.width=4,image_size=(96,48)")
+    stages.prepare_smoke(baseline)
+    assert [call[0] for call in calls] == ["render", "train"]
+    _, start, workdir = calls[1]
+    assert workdir == "b"
+    assert config_path.differences(config_path.load("baseline.py:smoke"), start) == {
+        "data_dir": ("data/smoke", "d"),
+        "image_size": ((64, 32), (96, 48)),
+        "model.width": (8, 4),
+        "prepare": ("smoke", ""),
+    }
+
+    calls.clear()
+    stages.prepare_smoke(config_path.load("san_partial.py:smoke,data_dir=d,init_from=s"))
+    assert [call[0] for call in calls] == ["render", "render", "train", "textures", "train"]
+    _, generator, generator_folder = calls[2]
+    _, start, workdir = calls[4]
+    assert (generator.stage, generator_folder) == ("pg", "s_pg")
+    assert (start.stage, start.init_from, start.init_classifier, workdir) == ("san", "s_pg", False, "s")
+    assert start.augment.crop_probability == 0.0
+
+
 def test_smoke_sizes_suffice():
     """Every :smoke config finds enough identities for its batch, and rank-10 enough gallery images."""
     rendered = config_path.load(f"pit_reid.py:{stages.SMOKE_SIZES['pit_reid']}")
-    for name in ("baseline", "san"):
+    for name in ("baseline", "san", "baseline_partial", "san_partial"):
         batch = config_path.load(f"{name}.py:smoke").batch
         labels = [i for i in range(rendered.num_train_identities) for _ in range(rendered.images_per_identity)]
         sampler.IdentitySampler.from_labels(
@@ -109,8 +132,9 @@ def test_smoke_sizes_suffice():
 def test_smoke_data_only_for_what_can_be_rendered(calls):
     with pytest.raises(stages.StageError, match="renders pit_reid, but the config asks for 'market1501'"):
         stages.prepare_smoke(config_path.load("baseline.py:smoke,dataset=market1501"))
-    with pytest.raises(stages.StageError, match="needs init_from"):
-        stages.prepare_smoke(config_path.load("san.py:smoke,init_from="))
+    for name in ("san", "baseline_partial", "san_partial"):
+        with pytest.raises(stages.StageError, match="needs init_from"):
+            stages.prepare_smoke(config_path.load(f"{name}.py:smoke,init_from="))
     assert [call for call in calls if call[0] == "train"] == []
 
 

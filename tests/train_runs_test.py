@@ -1,0 +1,221 @@
+"""What training says and notes of its data, runs of earlier versions, and fine-tuning on partial images.
+
+The real loop on a benchmark with train and val; steps compute nothing but where a test is about what they compute.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import config_path, restore, train
+from san_jax import checkpoint, sharding
+from tests import train_data
+
+SMALL = (
+    "smoke,prepare=,dataset=toy/first,image_size=(32, 32),model.width=2,batch.num_identities=2,"
+    "batch.images_per_identity=4,num_steps=2,log_every=1,checkpoint_every=2,optimizer.steps_per_epoch=3,"
+    "optimizer.warmup_epochs=0"
+)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """`toy/first`: 5 persons, the last of them in val alone; `other` and `fewer` have train alone."""
+    folder = tmp_path_factory.mktemp("data")
+    persons = [0, 0, 1, 1, 2, 2, 3]
+    train_data.build_benchmark(folder, "toy/first", {"train": persons, "val": [3, 4], "query": [7]})
+    train_data.build_benchmark(folder, "other", {"train": [0, 1, 2, 3, 4]}, partial=True)
+    train_data.build_benchmark(folder, "fewer", {"train": [0, 1, 2]})
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_device():
+    """Compiling for eight is most of the time here."""
+    with pytest.MonkeyPatch.context() as patch:
+        mesh = sharding.make_mesh(jax.devices()[:1])
+        patch.setattr(train.sharding, "make_mesh", lambda: mesh)
+        yield
+
+
+@pytest.fixture
+def fake_steps(monkeypatch):
+    """Steps that only count."""
+    patch_steps(monkeypatch)
+
+
+def patch_steps(monkeypatch):
+    def make_step(kind, *arguments, **keywords):
+        def step(state, batch):
+            state = dataclasses.replace(state, step=jax.device_put(state.step + 1, state.step.sharding))
+            return state, {"loss": np.float32(1.0)}
+
+        return step
+
+    monkeypatch.setattr(train.train_step, "make_step", make_step)
+    monkeypatch.setattr(jax, "transfer_guard", lambda level: contextlib.nullcontext())
+
+
+def load(data_dir: pathlib.Path, name: str = "baseline", **changes):
+    config = config_path.load(f"{name}.py:{SMALL},data_dir={data_dir},init_from=")
+    for key, value in changes.items():
+        config_path.override(config, key.replace("__", "."), str(value))
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+    """The folder of a baseline run on `toy/first`."""
+    workdir = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch_steps(patch)
+        train.run(load(data_dir), workdir)
+    return workdir
+
+
+def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
+    train.run(load(data_dir), tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "trains on toy/first, train + val: 9 images of 5 identities",
+        "steps in an epoch: 3 (5 identities / 2); num_steps=2 is 0.6667 epochs",
+    ]
+    assert not [line for line in lines if "WARNING" in line]
+    assert restore.read_data(tmp_path) == {
+        "dataset": "toy/first",
+        "splits": ["train", "val"],
+        "images": 9,
+        "identities": 5,
+        "partial": False,
+        "source_digest": "toy/first",
+    }
+    _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
+    assert params["classifier"]["bias"].shape == (5,)
+
+
+def test_without_val(data_dir, tmp_path, fake_steps, capsys):
+    train.run(load(data_dir, use_val=False), tmp_path)
+    assert "trains on toy/first, train: 7 images of 4 identities\n" in capsys.readouterr().out
+    data = restore.read_data(tmp_path)
+    assert (data["splits"], data["images"], data["identities"]) == (["train"], 7, 4)
+    _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
+    assert params["classifier"]["bias"].shape == (4,)
+
+
+def test_partial_copy_and_another_epoch_are_told(data_dir, tmp_path, fake_steps, capsys):
+    train.run(load(data_dir, dataset="other", num_steps=12, optimizer__steps_per_epoch=4), tmp_path)
+    output = capsys.readouterr().out
+    assert "5 images of 5 identities (PARTIAL: built from an incomplete copy of the benchmark)" in output
+    assert (
+        "WARNING: optimizer.steps_per_epoch is 4, an epoch of this data has 3. As many epochs: "
+        "--config.optimizer.steps_per_epoch=3 --config.num_steps=9"
+    ) in output
+    assert restore.read_data(tmp_path)["partial"] is True
+
+
+@pytest.mark.parametrize(
+    ("stage", "turns", "expected"),
+    [
+        ("baseline", ("reid",), "steps in an epoch: 47 (751 identities / 16); num_steps=15040 is 320 epochs"),
+        ("san", ("reid", "pit"), "steps in an epoch: 94 (751 identities / 16 = 47 reID steps, with the PIT steps"),
+        ("san", ("reid", "reid", "pit"), "steps in an epoch: 71 (751"),
+        ("san_pg", ("pit",), "steps in an epoch: 146 (9,290 pairs / 64); num_steps=14500 is 99.32 epochs"),
+    ],
+)
+def test_epochs_of_the_real_benchmarks(stage, turns, expected):
+    config = config_path.load(f"{stage}.py")
+    market = {"dataset": "market1501", "splits": ["train"], "images": 12936, "identities": 751, "partial": False}
+    lines = train._describe_data(config, train._Data({}, 751, market, 9290), turns)
+    assert lines[1].startswith(expected)
+    assert any("WARNING" in line for line in lines) == (expected.split()[4] not in ("47", "94"))
+
+
+def test_tables_of_the_docstrings():
+    """steps_per_epoch and num_steps of every benchmark: the published identities in batches of 16, 320 epochs."""
+    identities = {"market1501": 751, "dukemtmc_reid": 702, "cuhk03/labeled": 767, "msmt17": 1041}
+    for name, turns in (("baseline", 1), ("san", 2)):
+        text = config_path.resolve(name).read_text()
+        for dataset, number in identities.items():
+            (row,) = [line for line in text.splitlines() if line.startswith(f"| {dataset}")]
+            steps = -(-number // 16) * turns
+            assert [cell.strip() for cell in row.split("|")[2:5]] == [f"{number:,}", str(steps), str(320 * steps)]
+
+
+def test_a_run_from_before_these_keys(data_dir, tmp_path, fake_steps, capsys):
+    """It has neither the keys nor data.json: its model is read, and the same command goes on with it."""
+    train.run(load(data_dir, num_steps=2), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for key in ("use_val", "init_classifier"):
+        del config[key]
+    for key in ("crop_probability", "crop_height", "crop_width"):
+        del config["augment"][key]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "data.json").unlink()
+    assert restore.read_data(tmp_path) is None
+    assert restore.load_run(tmp_path)[0].classifier is not None
+
+    with pytest.raises(train.RunError, match=r"augment\.crop_probability: 'absent' there, 0\.5 here"):
+        train.run(load(data_dir, augment__crop_probability=0.5), tmp_path)
+    train.run(load(data_dir), tmp_path)
+    assert "goes on from step 2" in capsys.readouterr().out
+    assert restore.read_config(tmp_path).use_val is True
+    assert restore.read_data(tmp_path)["images"] == 9
+
+
+def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps):
+    train.run(load(data_dir), tmp_path)
+    noted = restore.read_data(tmp_path)
+    (tmp_path / "data.json").write_text(json.dumps({**noted, "images": 8, "source_digest": "abc"}))
+    with pytest.raises(train.RunError) as error:
+        train.run(load(data_dir), tmp_path)
+    assert str(error.value).splitlines()[:3] == [
+        f"{tmp_path} holds a run on other data:",
+        "  images: 8 there, 9 now",
+        "  source_digest: 'abc' there, 'toy/first' now",
+    ]
+
+
+def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):
+    """From encoder and classifier of the trained run; two small steps, real ones, away from them at the end."""
+    config = load(data_dir, "baseline_partial", init_from=trained)
+    assert config.augment.crop_probability == 0.5
+    train.run(config, tmp_path)
+    output = capsys.readouterr().out
+    assert f"init_from {trained}, step 2: taken encoder, classifier (parameters and running statistics)" in output
+    _, start, _ = checkpoint.load_weights(trained / "checkpoints")
+    _, end, _ = checkpoint.load_weights(tmp_path / "checkpoints")
+    moved = [float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True)]
+    # A step of Adam moves an element by at most the rate times (1 - b1) / sqrt(1 - b2): 3.2 x 8e-5.
+    assert 0.0 < max(moved) < 2 * 3.2 * 8e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "fewer"}, "its classifier knows 5 identities of toy/first, fewer has 3 here. Train on the data"),
+        (
+            {"dataset": "other"},
+            "its classifier knows the identities of toy/first, train + val, not those of other, train. Train on",
+        ),
+        ({"use_val": False}, "its classifier knows 5 identities of toy/first, toy/first has 4 here. Train on"),
+    ],
+)
+def test_classifier_of_other_identities(trained, data_dir, tmp_path, changes, message):
+    with pytest.raises(train.RunError) as error:
+        train.run(load(data_dir, "baseline_partial", init_from=trained, **changes), tmp_path)
+    assert f"init_from={trained}: {message}" in str(error.value)
+    assert "init_classifier=false" in str(error.value)
+
+
+def test_nothing_to_take_a_classifier_from(data_dir, tmp_path, monkeypatch):
+    with pytest.raises(train.RunError, match="init_classifier needs init_from"):
+        train.run(load(data_dir, "baseline_partial"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(train.checkpoint, "load_weights", lambda folder, sharding: (2, {"encoder": {}}, {}))
+    with pytest.raises(train.RunError, match=r"init_from=pg: that run has no classifier to take"):
+        train.run(load(data_dir, "baseline_partial", init_from="pg"), tmp_path / "run")
