@@ -80,9 +80,7 @@ def cuhk_protocol(cells: Cells, test: Iterable[tuple[int, int]]) -> dict[str, li
         positions[f"{split}_idx"].append(position)
     return {
         "filelist": [cuhk_name(*person, image) for person, image in images],
-        "labels": [people.index(person) + 1 for person, _ in images]
-        if len(people) < 100
-        else [1 + number for number, person in enumerate(people) for _ in cells[person]],
+        "labels": [number for number, person in enumerate(people, start=1) for _ in cells[person]],
         "camId": [1 + (image > 5) for _, image in images],
         **positions,
     }

@@ -1,0 +1,235 @@
+"""The MSMT17 builder: V1 and V2, lists that come from outside, and the published size."""
+
+import pathlib
+import shutil
+
+import pytest
+import tensorflow_datasets as tfds
+
+import datasets
+from datasets import reid
+from datasets.msmt17 import msmt17_dataset_builder
+from tests import benchmark_fixtures, dataset_fixtures
+
+COUNTS = benchmark_fixtures.SMALL_MSMT_COUNTS
+
+
+@pytest.fixture(params=["V1", "V2"])
+def release(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def root(tmp_path: pathlib.Path, release: str) -> pathlib.Path:
+    return benchmark_fixtures.write_small_msmt(tmp_path / "archive", release)
+
+
+def _build(manual_dir: pathlib.Path, data_dir: pathlib.Path, **arguments) -> pathlib.Path:
+    arguments = {"counts": COUNTS, **arguments}
+    return datasets.build_dataset("msmt17", data_dir=data_dir, manual_dir=manual_dir, **arguments)
+
+
+def _problems(manual_dir: pathlib.Path, data_dir: pathlib.Path, **arguments) -> list[str]:
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(manual_dir, data_dir, **arguments)
+    assert not list(data_dir.glob("msmt17/**/*.array_record*"))
+    return list(error.value.problems)
+
+
+def _rows(folder: pathlib.Path) -> dict[str, list[tuple[str, int, int, int]]]:
+    splits = tfds.builder_from_directory(folder).as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
+    return {
+        split: [(e["name"].decode(), int(e["person_id"]), int(e["label"]), int(e["camera_id"])) for e in source]
+        for split, source in splits.items()
+    }
+
+
+def _expected_rows(release: str) -> dict[str, list[tuple[str, int, int, int]]]:
+    train, test = benchmark_fixtures.MSMT_FOLDERS[release]
+    return {
+        # In the lists' order. Labels count 0, 1, 5, 7: the people of train and val together.
+        "train": [
+            (f"{train}/0000/0000_000_01_0303morning_0008_0.jpg", 0, 0, 0),
+            (f"{train}/0000/0000_001_15_0303morning_0010_0.jpg", 0, 0, 14),
+            (f"{train}/0005/0005_000_02_0113noon_0480_1_ex.jpg", 5, 2, 1),
+            (f"{train}/0001/0001_000_03_0114afternoon_0008_2.jpg", 1, 1, 2),
+        ],
+        "val": [
+            (f"{train}/0000/0000_002_04_0302morning_0100_0.jpg", 0, 0, 3),
+            (f"{train}/0007/0007_000_05_0302morning_0100_0.jpg", 7, 3, 4),
+        ],
+        # Other people than those of the same number in train.
+        "query": [
+            (f"{test}/0000/0000_000_01_0303noon_0008_0.jpg", 0, -1, 0),
+            (f"{test}/0001/0001_000_06_0303noon_0009_0.jpg", 1, -1, 5),
+        ],
+        "gallery": [
+            (f"{test}/0000/0000_001_14_0303noon_0100_0.jpg", 0, -1, 13),
+            (f"{test}/0001/0001_001_07_0303noon_0101_0.jpg", 1, -1, 6),
+            (f"{test}/0001/0001_002_06_0303noon_0102_0.jpg", 1, -1, 5),
+        ],
+    }
+
+
+@pytest.mark.parametrize("given", ["itself", "parent", "archive"])
+def test_examples_are_those_of_the_lists(root: pathlib.Path, tmp_path: pathlib.Path, release: str, given: str):
+    manual_dir = root
+    if given == "parent":
+        manual_dir = root.parent
+    elif given == "archive":
+        manual_dir = dataset_fixtures.pack(root, tmp_path / f"{root.name}.tar.gz")
+    folder = _build(manual_dir, tmp_path / "data")
+    assert _rows(folder) == _expected_rows(release)
+    metadata = dict(tfds.builder_from_directory(folder).info.metadata)
+    assert metadata["release"] == release
+    assert metadata["partial"] is False
+    source = tfds.data_source("msmt17", split="val", data_dir=tmp_path / "data")
+    assert source[0]["image"].shape == (32, 16, 3)
+    splits = tfds.builder_from_directory(folder).as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
+    for source in splits.values():
+        for example in source:
+            assert example["image"] == (root / example["name"].decode()).read_bytes()
+
+
+def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    root = benchmark_fixtures.write_full_msmt(tmp_path / "archive")
+    # Decoding the same image 126,441 times takes half of the test's time and tells nothing: other tests decode.
+    monkeypatch.setattr(reid, "image_problems", lambda archive, features: {})
+    info = tfds.builder_from_directory(_build(root, tmp_path / "data", counts=None)).info
+    numbers = {split: info.splits[split].num_examples for split in info.splits}
+    assert numbers == {"train": 30_248, "val": 2_373, "query": 11_659, "gallery": 82_161}
+    metadata = dict(info.metadata)
+    assert metadata["counts_published"] is True
+    assert metadata["counts"]["train+val images"] == 32_621
+    assert metadata["counts"]["train+val identities"] == 1_041
+    assert metadata["counts"]["cameras"] == 15
+
+    # One image less, and one that no list names.
+    name = "test/0000/0000_000_01_0303morning_0000_0.jpg"
+    (root / name).rename(root / "test" / "0000" / "0000_999_01_0303morning_0000_0.jpg")
+    builder = msmt17_dataset_builder.Builder(data_dir=tmp_path)
+    assert builder.scan(root).problems == (
+        f"{root}/{name}: missing, {root}/list_query.txt:1 names it",
+        f"{root}/test/0000/0000_999_01_0303morning_0000_0.jpg: extra, no list names it",
+        "query images: expected 11,659, found 11,658",
+    )
+
+
+def test_every_defect_in_one_error(root: pathlib.Path, tmp_path: pathlib.Path, release: str):
+    train, test = benchmark_fixtures.MSMT_FOLDERS[release]
+    lists = {split: list(lines) for split, lines in benchmark_fixtures.SMALL_MSMT.items()}
+    lists["train"] += [
+        "../test/0000/0000_000_01_0303noon_0008_0.jpg 0",
+        "/etc/0000_000_01_0303noon_0008_0.jpg 0",
+        "0000/../../0000_000_01_0303noon_0008_0.jpg 0",
+        "0000/0000_000_01_0303morning_0008_0.jpg",
+        "0000/0000_009_01_0303morning_0008_0.jpg 1",
+        "0001/0002_009_01_0303morning_0008_0.jpg 1",
+        "0000/0000_008_16_0303morning_0008_0.jpg 0",
+        "0000/0000_007_00_0303morning_0008_0.jpg 0",
+        "0000/0000_000_01_0303morning_0008_0.jpg 0",
+        f"{'9' * 5000}/0000_007_01_0303morning_0008_0.jpg 0",
+        "",
+    ]
+    lists["val"] += [lists["train"][1], "0007/0007_001_05_0302morning_0100_0.jpg 7"]
+    lists["gallery"].append(lists["query"][0])
+    benchmark_fixtures.write_msmt_lists(root, lists)
+    with open(root / "list_query.txt", "ab") as file:
+        file.write(b"0000/0000_000_01_\xff.jpg 0\r\n")
+    (root / train / "0001" / "0001_005_03_0114afternoon_0008_2.jpg").touch()
+    (root / test / "readme.txt").touch()
+    (root / test / "0001" / "more").mkdir()
+    damaged = root / test / "0000" / "0000_001_14_0303noon_0100_0.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+
+    path = {split: root / f"list_{split}.txt" for split in lists}
+    line = "expected a line like 0000/0000_000_01_0303morning_0008_0.jpg 0, found"
+    agree = "the path and the identity do not agree, found"
+    camera = "expected a camera from 01 to 15, found"
+    problems = _problems(root, tmp_path / "data")
+    assert problems[:-1] == [
+        f"{root / test / 'readme.txt'}: extra, expected folders 0000, 0001, ... here",
+        f"{path['train']}:5: {line} '../test/0000/0000_000_01_0303noon_0008_0.jpg 0'",
+        f"{path['train']}:6: {line} '/etc/0000_000_01_0303noon_0008_0.jpg 0'",
+        f"{path['train']}:7: {line} '0000/../../0000_000_01_0303noon_0008_0.jpg 0'",
+        f"{path['train']}:8: {line} '0000/0000_000_01_0303morning_0008_0.jpg'",
+        f"{path['train']}:9: {agree} '0000/0000_009_01_0303morning_0008_0.jpg 1'",
+        f"{path['train']}:10: {agree} '0001/0002_009_01_0303morning_0008_0.jpg 1'",
+        f"{path['train']}:11: {camera} '0000/0000_008_16_0303morning_0008_0.jpg 0'",
+        f"{path['train']}:12: {camera} '0000/0000_007_00_0303morning_0008_0.jpg 0'",
+        f"{path['train']}:13: {train}/0000/0000_000_01_0303morning_0008_0.jpg is also at {path['train']}:1",
+        f"{path['train']}:14: {line} '{'9' * 200}'",
+        f"{path['val']}:3: {train}/0000/0000_001_15_0303morning_0010_0.jpg is also at {path['train']}:2",
+        f"{root / train}/0007/0007_001_05_0302morning_0100_0.jpg: missing, {path['val']}:4 names it",
+        f"{path['query']}:3: {line} '0000/0000_000_01_\\\\xff.jpg 0'",
+        f"{path['gallery']}:4: {test}/0000/0000_000_01_0303noon_0008_0.jpg is also at {path['query']}:1",
+        f"{root / train}/0001/0001_005_03_0114afternoon_0008_2.jpg: extra, no list names it",
+        f"{root / test}/0001/more: extra, no list names it",
+    ]
+    assert problems[-1].startswith(f"{damaged}: not a readable JPEG or PNG")
+
+    folder = _build(root, tmp_path / "partial", allow_partial=True)
+    expected = _expected_rows(release)
+    expected["gallery"] = expected["gallery"][1:]
+    assert _rows(folder) == expected
+    metadata = dict(tfds.builder_from_directory(folder).info.metadata)
+    assert (metadata["partial"], metadata["num_problems"], metadata["release"]) == (True, 18, release)
+
+
+def test_missing_images_close_the_gaps_in_the_labels_of_train_and_val(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_small_msmt(tmp_path / "archive", "V1")
+    shutil.rmtree(root / "train" / "0001")
+    assert _problems(root, tmp_path / "data") == [
+        f"{root}/train/0001/0001_000_03_0114afternoon_0008_2.jpg: missing, {root}/list_train.txt:4 names it",
+        "train+val images: expected 6, found 5",
+        "train+val identities: expected 4, found 3",
+        "cameras: expected 9, found 8",
+    ]
+    rows = _rows(_build(root, tmp_path / "partial", allow_partial=True))
+    assert [(person, label) for _, person, label, _ in rows["train"]] == [(0, 0), (0, 0), (5, 1)]
+    assert [(person, label) for _, person, label, _ in rows["val"]] == [(0, 0), (7, 2)]
+
+
+def test_missing_lists_and_folders_are_named_even_for_a_partial_copy(
+    root: pathlib.Path, tmp_path: pathlib.Path, release: str
+):
+    (root / "list_val.txt").unlink()
+    assert _problems(root, tmp_path / "data", allow_partial=True) == [f"{root / 'list_val.txt'}: no such file"]
+    train, _ = benchmark_fixtures.MSMT_FOLDERS[release]
+    shutil.rmtree(root / train)
+    for split in ("train", "query", "gallery"):
+        (root / f"list_{split}.txt").unlink()
+    assert _problems(root, tmp_path / "data", allow_partial=True) == [
+        *(f"{root}/list_{split}.txt: no such file" for split in ("train", "val", "query", "gallery")),
+        f"{root / train}: no such folder",
+    ]
+
+
+def test_both_releases_in_one_folder_are_an_error(tmp_path: pathlib.Path):
+    roots = [benchmark_fixtures.write_small_msmt(tmp_path / "archive", release) for release in ("V1", "V2")]
+    with pytest.raises(datasets.DatasetError, match="Give the folder of the one to build") as error:
+        _build(tmp_path / "archive", tmp_path / "data")
+    assert list(error.value.problems) == [str(root) for root in roots]
+    # One of them is built, and the other is refused in the same data_dir.
+    folder = _build(roots[0], tmp_path / "data")
+    assert dict(tfds.builder_from_directory(folder).info.metadata)["release"] == "V1"
+    with pytest.raises(datasets.DatasetError, match="was built from another source"):
+        _build(roots[1], tmp_path / "data")
+
+    # The folders of both under one roof.
+    shutil.move(roots[1] / "mask_test_v2", roots[0])
+    assert _problems(roots[0], tmp_path / "other") == [f"{roots[0]}/mask_test_v2: does not belong to MSMT17 V1"]
+
+
+def test_a_list_of_an_absurd_size_is_not_read(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_small_msmt(tmp_path / "archive", "V1")
+    with open(root / "list_val.txt", "r+b") as file:
+        file.truncate(msmt17_dataset_builder.MAX_LIST_BYTES + 1)
+    assert _problems(root, tmp_path / "data") == [
+        f"{root}/list_val.txt: expected at most 67,108,864 bytes, found 67,108,865"
+    ]
+
+
+def test_what_is_expected_is_said_where_nothing_is(tmp_path: pathlib.Path):
+    (problem,) = _problems(tmp_path, tmp_path / "data")
+    assert "expected MSMT17_V1 (folders train, test) or MSMT17_V2" in problem
