@@ -64,10 +64,8 @@ def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
     for name in BENCHMARKS:
         if not is_there(name, data_dir=data_dir, manual_dir=manual_dir):
             absent.append(name)
-        elif prepare(name, manual_dir, data_dir, allow_partial=allow_partial):
-            built.append(name)
-        else:
-            failed.append(name)
+            continue
+        (built if prepare(name, manual_dir, data_dir, allow_partial=allow_partial) else failed).append(name)
         print(flush=True)
     for name in absent:
         print(f"{name} is not in {manual_dir}. {make_builder(name, data_dir).ADVICE}")
