@@ -78,8 +78,8 @@ def run(
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
         num_valid_queries, metric, average_precision, flip, rerank (settings or None), partial (whether the dataset or
-        that of training is a partial copy), trained_on (see `restore.read_data`), relation (see `protocols.relation`),
-        workdir, step. Partial REID adds single_shot: the same scores and chance averaged over its single-shot splits,
+        that of training is a partial copy), trained_on (see `restore.read_data`), started_from (the same of the runs
+        that the weights started from, by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores and chance averaged over its single-shot splits,
         with their protocol, num_splits and num_identities.
 
     Raises:
@@ -139,7 +139,7 @@ class _Evaluation:
         self._data_dir = data_dir
         self._options = options
         self._model, self._config = restore.load_run(workdir, encoder_only=True)
-        self._trained_on = restore.read_data(workdir)
+        self._training = protocols.Training(restore.read_data(workdir), _started_from(self._config))
         self._step = checkpoint.latest_step(self._workdir / restore.CHECKPOINT_FOLDER)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class _Evaluation:
                 dataset,
                 options,
                 metadata=metadata,
-                trained_on=self._trained_on,
+                training=self._training,
                 num_query=len(query.person_ids),
                 num_gallery=len(gallery.person_ids),
                 dimensions=query.embeddings.shape[1],
@@ -170,9 +170,10 @@ class _Evaluation:
             "average_precision": options.average_precision,
             "flip": options.flip,
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
-            "partial": bool(protocols.partial_warnings(dataset, metadata, self._trained_on)),
-            "trained_on": self._trained_on,
-            "relation": protocols.relation(dataset, self._trained_on),
+            "partial": bool(protocols.partial_warnings(dataset, metadata, self._training)),
+            "trained_on": self._training.data,
+            "started_from": self._training.started_from,
+            "relation": protocols.relation(dataset, self._training),
             "workdir": str(self._workdir),
             "step": self._step,
         }
@@ -207,6 +208,19 @@ class _Evaluation:
             "num_splits": len(splits),
             "num_identities": num_identities,
         }
+
+
+def _started_from(config: Any) -> dict[str, dict[str, Any] | None]:
+    """What the runs were trained on that a run started from, newest first; up to the first that is gone."""
+    found: dict[str, dict[str, Any] | None] = {}
+    while config.init_from and config.init_from not in found:
+        workdir = config.init_from
+        found[workdir] = restore.read_data(workdir)
+        try:
+            config = restore.read_config(workdir)
+        except FileNotFoundError:
+            break
+    return found
 
 
 def _rank(

@@ -118,26 +118,42 @@ class Options:
         return "".join(f"_{part}" for part, given in parts.items() if given)
 
 
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a model was trained on.
+
+    Attributes:
+        data: What `restore.read_data` gives of its run, None where it is not known.
+        started_from: The same of the runs that its weights started from, newest first, by their folders.
+    """
+
+    data: Mapping[str, Any] | None
+    started_from: Mapping[str, Mapping[str, Any] | None] = dataclasses.field(default_factory=dict)
+
+    @property
+    def known(self) -> list[Mapping[str, Any]]:
+        """What is known of the run and of those before it."""
+        return [data for data in (self.data, *self.started_from.values()) if data is not None]
+
+
 def find(dataset: str) -> Protocol:
     """The protocol of a dataset; the Market-1501 rule for one that has none here."""
     return PROTOCOLS.get(dataset, _UNKNOWN)
 
 
-def relation(dataset: str, trained_on: Mapping[str, Any] | None) -> str:
-    """How the tested dataset relates to the one of training.
-
-    Args:
-        dataset: The dataset that is scored.
-        trained_on: What `restore.read_data` gives.
+def relation(dataset: str, training: Training) -> str:
+    """How the tested dataset relates to those of training.
 
     Returns:
-        "same-dataset", "same persons, other boxes" (CUHK03), "cross-dataset", or "training not recorded".
+        "same-dataset" (if only a run that the weights started from was trained on it, too), "same persons, other boxes"
+        (CUHK03), "cross-dataset", or "training not recorded".
     """
-    if trained_on is None:
-        return "training not recorded"
-    if trained_on["dataset"] == dataset:
+    datasets = {data["dataset"] for data in training.known}
+    if dataset in datasets:
         return "same-dataset"
-    return "same persons, other boxes" if {dataset, trained_on["dataset"]} <= _SAME_PERSONS else "cross-dataset"
+    if training.data is None:
+        return "training not recorded"
+    return "same persons, other boxes" if dataset in _SAME_PERSONS and datasets & _SAME_PERSONS else "cross-dataset"
 
 
 def words(
@@ -145,7 +161,7 @@ def words(
     options: Options,
     *,
     metadata: Mapping[str, Any],
-    trained_on: Mapping[str, Any] | None,
+    training: Training,
     num_query: int,
     num_gallery: int,
     dimensions: int,
@@ -157,7 +173,7 @@ def words(
         dataset: Name of the dataset that is scored.
         options: The options in force.
         metadata: What its builder noted, `data_sources.read_metadata`.
-        trained_on: What `restore.read_data` gives, None where it is not known.
+        training: What the model was trained on.
         num_query, num_gallery: Images.
         dimensions: Length of an embedding.
         image_size: (height, width) that images are resized to.
@@ -166,20 +182,20 @@ def words(
     missing = [rank for rank in protocol.ranks if rank > num_gallery]
     return " ".join(
         [
-            *partial_warnings(dataset, metadata, trained_on),
+            *partial_warnings(dataset, metadata, training),
             protocol.about.format(release=metadata.get("release", "not recorded")),
             _rule(protocol),
             _shots(protocol, num_query, num_gallery),
             *(f"The gallery is too small for rank {rank}, which is left out." for rank in missing),
             _scores(options),
             _distance(options, dimensions, image_size),
-            training(dataset, trained_on),
+            training_words(dataset, training),
         ]
     )
 
 
-def partial_warnings(dataset: str, metadata: Mapping[str, Any], trained_on: Mapping[str, Any] | None) -> list[str]:
-    """Loud sentences where the tested dataset or that of training is a partial copy."""
+def partial_warnings(dataset: str, metadata: Mapping[str, Any], training: Training) -> list[str]:
+    """Loud sentences where the tested dataset or one of training is a partial copy."""
     warnings = []
     if metadata.get("partial"):
         found, expected = metadata["counts"], metadata["counts_expected"]
@@ -193,28 +209,35 @@ def partial_warnings(dataset: str, metadata: Mapping[str, Any], trained_on: Mapp
             f"PARTIAL: {dataset} was built from a partial copy ({', '.join(details)}); these scores do not compare with "
             "published ones."
         )
-    if trained_on is not None and trained_on["partial"]:
-        warnings.append(f"PARTIAL: the model was trained on a partial copy of {trained_on['dataset']}.")
+    copies = dict.fromkeys(data["dataset"] for data in training.known if data["partial"])
+    warnings += [f"PARTIAL: the model was trained on a partial copy of {name}." for name in copies]
     return warnings
 
 
-def training(dataset: str, trained_on: Mapping[str, Any] | None) -> str:
-    """A sentence on what the model was trained on, and whether that is the tested dataset."""
-    if trained_on is None:
-        return (
+def training_words(dataset: str, training: Training) -> str:
+    """Sentences on what the model was trained on, and whether that is the tested dataset."""
+    if training.data is None:
+        text = (
             "What the model was trained on is not recorded (its run was made by an older version), so neither is "
-            "whether a val split was trained on."
+            "whether a val split was trained on"
         )
-    source, splits = trained_on["dataset"], list(trained_on["splits"])
-    text = (
-        f"{relation(dataset, trained_on).capitalize()}: the model was trained on {source}, "
-        f"{'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({_size(trained_on)})"
-    )
-    if source == "msmt17":
-        text += "; val was trained on" if "val" in splits else "; val was not trained on"
-    if {dataset, source} == _SAME_PERSONS:
-        text += "; the two kinds of boxes differ in a training identity, so one tested person may have been trained on"
+    else:
+        text = f"{relation(dataset, training).capitalize()}: the model was trained on {_data_words(training.data)}"
+    for number, (workdir, data) in enumerate(training.started_from.items()):
+        trained = "whose training is not recorded" if data is None else f"trained on {_data_words(data)}"
+        text += f"{'; that one started' if number else '. Its weights started'} from the run {workdir}, {trained}"
+    if relation(dataset, training) == "same persons, other boxes":
+        text += ". The two kinds of boxes differ in a training identity, so one tested person may have been trained on"
     return text + "."
+
+
+def _data_words(data: Mapping[str, Any]) -> str:
+    splits = list(data["splits"])
+    counts = [f"{data[key]:,} {key}" for key in ("images", "identities") if data[key] is not None]
+    text = f"{data['dataset']}, {'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({', '.join(counts)})"
+    if data["dataset"] == "msmt17":
+        text += ", with val" if "val" in splits else ", without val"
+    return text
 
 
 def index_pairs(
@@ -326,8 +349,3 @@ def _distance(options: Options, dimensions: int, image_size: Sequence[int]) -> s
         f"lambda={settings.lambda_value:g}) from squared Euclidean distances{unit}; it looks at all queries and the "
         "whole gallery at once, before any image is dropped."
     )
-
-
-def _size(trained_on: Mapping[str, Any]) -> str:
-    counts = [f"{trained_on[key]:,} {key}" for key in ("images", "identities") if trained_on.get(key) is not None]
-    return ", ".join(counts) if counts else "size not recorded"

@@ -1,5 +1,6 @@
 """The evaluation program on small benchmarks: the JSON, each protocol in words, options, several datasets, errors."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -16,7 +17,7 @@ from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
 from tests import dataset_fixtures, tiny_data
 
-CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0)
+CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0, init_from="")
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mINP")
 PARTIAL = {"partial": True, "num_problems": 1, "counts": {}, "counts_expected": {}}
 MARKET_TRAIN = {
@@ -288,20 +289,20 @@ def test_every_benchmark_has_a_protocol():
             "msmt17",
             {"dataset": "msmt17", "splits": ["train", "val"], "images": 32_621, "identities": 1_041},
             "same-dataset",
-            "trained on msmt17, splits train and val (32,621 images, 1,041 identities); val was trained on.",
+            "trained on msmt17, splits train and val (32,621 images, 1,041 identities), with val.",
         ),
         (
             "msmt17",
             {"dataset": "msmt17", "images": 30_248, "identities": 1_041},
             "same-dataset",
-            "trained on msmt17, split train (30,248 images, 1,041 identities); val was not trained on.",
+            "trained on msmt17, split train (30,248 images, 1,041 identities), without val.",
         ),
         (
             "cuhk03/detected",
             {"dataset": "cuhk03/labeled"},
             "same persons, other boxes",
             "Same persons, other boxes: the model was trained on cuhk03/labeled, split train (12,936 images, 751 "
-            "identities); the two kinds of boxes differ in a training identity",
+            "identities). The two kinds of boxes differ in a training identity",
         ),
     ],
 )
@@ -313,6 +314,36 @@ def test_what_the_model_was_trained_on(workdir, benchmarks, dataset, changes, re
     assert summary["relation"] == relation
     assert words in summary["protocol"]
     assert summary["partial"] is False
+
+
+def test_runs_that_the_weights_started_from(workdir, benchmarks, model, monkeypatch, tmp_path):
+    """SAN* of the paper: fine-tuned from a SAN that started from a SAN-PG, whose own start is gone."""
+    before = [str(tmp_path / name) for name in ("san", "san_pg", "gone")]
+    for folder, start in itertools.pairwise(before):
+        pathlib.Path(folder).mkdir()
+        (pathlib.Path(folder) / "config.json").write_text(json.dumps({"init_from": start}))
+    config = types.SimpleNamespace(**{**vars(CONFIG), "init_from": before[0]})
+    monkeypatch.setattr(evaluate.restore, "load_run", lambda path, encoder_only: (model, config))
+    for dataset in ("msmt17", "market1501", "partial_ilids"):
+        benchmarks.add(dataset, range(12), range(12))
+    noted = trained(workdir)
+    older = trained(pathlib.Path(before[0]), dataset="msmt17", partial=True)
+    pit = trained(pathlib.Path(before[1]), dataset="pit", images=9_290, identities=None)
+    summary = evaluate.run(workdir, "partial_ilids", "unused")
+    assert summary["relation"] == "cross-dataset"
+    assert summary["trained_on"] == noted
+    assert summary["started_from"] == {before[0]: older, before[1]: pit, before[2]: None}
+    assert (
+        "the model was trained on market1501, split train (12,936 images, 751 identities). Its weights started from the "
+        f"run {before[0]}, trained on msmt17, split train (12,936 images, 751 identities), without val; that one started "
+        f"from the run {before[1]}, trained on pit, split train (9,290 images); that one started from the run {before[2]}, "
+        "whose training is not recorded."
+    ) in summary["protocol"]
+    # What a run before it was trained on, and on a partial copy of, the model was trained on.
+    assert summary["partial"] is True
+    assert summary["protocol"].startswith("PARTIAL: the model was trained on a partial copy of msmt17.")
+    assert evaluate.run(workdir, "msmt17", "unused")["relation"] == "same-dataset"
+    assert evaluate.run(workdir, "market1501", "unused")["relation"] == "same-dataset"
 
 
 def test_training_that_is_not_recorded(workdir, benchmarks):
