@@ -145,7 +145,7 @@ def write_small_cuhk(parent: pathlib.Path, source: str) -> pathlib.Path:
         if source == "images":
             folder = root / f"images_{kind}"
             folder.mkdir()
-            (folder / "Thumbs.db").write_bytes(b"not an image")
+            _write_junk(folder)
             for name in variables["filelist"]:
                 Image.fromarray(cuhk_pixels(name)).save(folder / name)
     if source == "mat":
@@ -224,8 +224,8 @@ def write_small_msmt(parent: pathlib.Path, release: str) -> pathlib.Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(dataset_fixtures.encoded(seed, 32, 16, "JPEG"))
     for folder in MSMT_FOLDERS[release]:
-        (root / folder / ".DS_Store").write_bytes(b"not a folder")
-        (root / folder / "0000" / "Thumbs.db").write_bytes(b"not an image")
+        _write_junk(root / folder)
+        _write_junk(root / folder / "0000")
     write_msmt_lists(root, SMALL_MSMT)
     return root
 
@@ -282,7 +282,7 @@ def write_partial_reid(parent: pathlib.Path, people: int = 60, images: int = 5) 
     """A Partial REID, by default of the published size, with its occluded images."""
     root = parent / "Partial_REID"
     _write_images(root, partial_reid_names(people, images, (*PARTIAL_FOLDERS.values(), OCCLUDED)))
-    (root / "whole_body_images" / "Thumbs.db").write_bytes(b"not an image")
+    _write_junk(root / "whole_body_images")
     return root
 
 
@@ -295,8 +295,16 @@ def write_partial_ilids(
     """A Partial-iLIDS, by default of the published size."""
     root = parent / "Partial_iLIDS"
     _write_images(root, (f"{folder}/{name.format(person)}" for folder in layout for person in range(1, people + 1)))
-    (root / layout[0] / "Thumbs.db").write_bytes(b"not an image")
+    _write_junk(root / layout[0])
     return root
+
+
+def _write_junk(folder: pathlib.Path) -> None:
+    """What file managers and archivers leave."""
+    for name in ("Thumbs.db", ".DS_Store", "._0001_1.jpg"):
+        (folder / name).write_bytes(b"not an image")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "._0001_1.jpg").write_bytes(b"not an image")
 
 
 def _write_images(root: pathlib.Path, names: Iterable[str]) -> None:
@@ -308,6 +316,7 @@ def _write_images(root: pathlib.Path, names: Iterable[str]) -> None:
 
 def _link(parent: pathlib.Path, root: pathlib.Path, names: Iterable[str], image_format: str) -> None:
     """Hard links `root / name` to tiny images beside `root`."""
+    parent.mkdir(parents=True, exist_ok=True)
     made: set[str] = set()
     image = parent
     for index, name in enumerate(names):
