@@ -22,3 +22,4 @@ lint: setup
 bench: setup
 	$(RUN) -m experiments.benchmark --small
 	$(RUN) -m experiments.benchmark_render
+	$(RUN) -m experiments.benchmark_ranking

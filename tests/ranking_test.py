@@ -1,14 +1,39 @@
 """Ranking scores against a slow loop over sorted Python lists, closed forms and every documented error."""
 
+import dataclasses
+import functools
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
-from san_jax import ranking
+from san_jax import ranking, sharding
 
 
-def slow_scores(distances, query_ids, gallery_ids, query_cameras, gallery_cameras, ranks):
+def standard_ap(hits):
+    """hits: for each kept image in ranked order, whether it is correct."""
+    ranks = [position + 1 for position, hit in enumerate(hits) if hit]
+    return sum((n + 1) / rank for n, rank in enumerate(ranks)) / len(ranks)
+
+
+def matlab_ap(hits):
+    """The loop of `compute_AP.m` of the Market-1501 authors over the images that are not junk."""
+    num_good = sum(hits)
+    old_recall, old_precision, ap, intersect_size = 0.0, 1.0, 0.0, 0
+    for j, hit in enumerate(hits):
+        intersect_size += hit
+        recall = intersect_size / num_good
+        precision = intersect_size / (j + 1)
+        ap += (recall - old_recall) * ((old_precision + precision) / 2)
+        old_recall, old_precision = recall, precision
+    return ap
+
+
+AVERAGE_PRECISION = {"standard": standard_ap, "trapezoidal": matlab_ap}
+
+
+def slow_scores(distances, query_ids, gallery_ids, query_cameras, gallery_cameras, ranks, definition="standard"):
     """The Market rule written out, one Python list a query."""
     first, precisions, penalties = [], [], []
     for q in range(len(query_ids)):
@@ -16,13 +41,13 @@ def slow_scores(distances, query_ids, gallery_ids, query_cameras, gallery_camera
         for g in range(len(gallery_ids)):
             same = gallery_ids[g] == query_ids[q]
             if not (same and gallery_cameras[g] == query_cameras[q]):
-                rows.append((distances[q][g], g, same))
+                rows.append((distances[q][g], g, bool(same)))
         rows.sort()
-        hits = [position + 1 for position, row in enumerate(rows) if row[2]]
-        if hits:
-            first.append(hits[0])
-            precisions.append(sum((n + 1) / rank for n, rank in enumerate(hits)) / len(hits))
-            penalties.append(len(hits) / hits[-1])
+        hits = [same for _, _, same in rows]
+        if any(hits):
+            first.append(hits.index(True) + 1)
+            precisions.append(AVERAGE_PRECISION[definition](hits))
+            penalties.append(sum(hits) / max(n + 1 for n, hit in enumerate(hits) if hit))
     count = len(first)
     cmc = {rank: sum(f <= rank for f in first) / count for rank in ranks}
     return cmc, sum(precisions) / count, sum(penalties) / count, count
@@ -45,16 +70,62 @@ def assert_scores_equal(result, expected):
     assert result.mean_inp == pytest.approx(mean_inp, abs=1e-12)
 
 
-@pytest.mark.parametrize("levels", [2, 7, 10_000])  # few levels: most distances are tied
-@pytest.mark.parametrize("seed", range(4))
-def test_distances_equal_slow_loop(seed, levels):
+@pytest.mark.parametrize("definition", ranking.AVERAGE_PRECISIONS)
+@pytest.mark.parametrize("levels", [1, 2, 7, 10_000])  # few levels: most distances are tied
+@pytest.mark.parametrize("seed", range(3))
+def test_distances_equal_slow_loop(seed, levels, definition):
     rng = np.random.default_rng(seed)
     distances = rng.integers(0, levels, (40, 60)).astype(np.float32) / levels
     labels = random_labels(rng, 40, 60)
     ranks = (1, 3, 5, 10, 60)
-    expected = slow_scores(distances.tolist(), *labels, ranks)
+    expected = slow_scores(distances.tolist(), *labels, ranks, definition)
     assert expected[3] < 40  # the case without a match takes part
-    assert_scores_equal(ranking.evaluate_distances(distances, *labels, ranks=ranks), expected)
+    assert_scores_equal(
+        ranking.evaluate_distances(distances, *labels, ranks=ranks, average_precision=definition), expected
+    )
+
+
+@pytest.mark.parametrize("definition", ranking.AVERAGE_PRECISIONS)
+def test_identities_of_very_different_sizes_equal_slow_loop(definition):
+    """150 queries (more than a device has at a time): from no match to hundreds, distractors, none to all dropped."""
+    rng = np.random.default_rng(3)
+    gallery_ids = rng.permutation(np.repeat([-5, 0, 1, 2, 3, 40, 10**12], [60, 90, 1, 9, 30, 200, 10]))
+    query_ids = rng.choice([0, 1, 2, 3, 40, 10**12, 7], 150)
+    query_cameras, gallery_cameras = rng.integers(-1, 2, 150), rng.integers(-1, 2, len(gallery_ids))
+    gallery_cameras[gallery_ids == 2] = 1  # queries from camera 1 lose all their matches
+    labels = (query_ids, gallery_ids, query_cameras, gallery_cameras)
+    distances = rng.integers(0, 50, (150, len(gallery_ids))).astype(np.float32)
+    ranks = (1, 20, 400)
+    assert_scores_equal(
+        ranking.evaluate_distances(distances, *labels, ranks=ranks, average_precision=definition),
+        slow_scores(distances.tolist(), *labels, ranks, definition),
+    )
+
+
+NEAR = [1.0, 1.0 + 1e-12, 1.0 - 1e-12, 2.0]
+AWKWARD = {
+    "float64 that float32 cannot tell apart": np.array([NEAR, NEAR[::-1]]),
+    "int64 that float32 cannot tell apart": np.array([[2**40, 2**40 + 1, 2**40 - 1, 2**40], [3, 3, 1, 2]]),
+    "below the normal numbers": np.array([[3e-40, 2e-40, 1e-40, 0.0], [0.0, 1e-45, -1e-45, 1.0]], np.float32),
+    "signed zeros": np.array([[0.0, -0.0, 0.0, -0.0], [-0.0, 0.0, -1.0, 1.0]], np.float32),
+    "infinities": np.array([[np.inf, np.inf, 0, -np.inf], [-np.inf, 1, -np.inf, np.inf]], np.float32),
+    "half precision": np.array([[6e-8, 0, 1, 1], [65504, np.inf, 65504, 1]], np.float16),
+    "bytes": np.array([[255, 0, 7, 7], [1, 1, 0, 255]], np.uint8),
+}
+
+
+@pytest.mark.parametrize("distances", AWKWARD.values(), ids=AWKWARD)
+@pytest.mark.parametrize("match", range(4))
+def test_awkward_distances_equal_slow_loop(distances, match):
+    """One image is the match, the one after it is dropped."""
+    gallery_ids, gallery_cameras = np.zeros(4, np.int64), np.ones(4, np.int64)
+    gallery_ids[[match, (match + 1) % 4]] = 1
+    gallery_cameras[(match + 1) % 4] = 0
+    labels = (np.array([1, 1]), gallery_ids, np.array([0, 0]), gallery_cameras)
+    assert_scores_equal(
+        ranking.evaluate_distances(distances, *labels, ranks=(1, 2, 3)),
+        slow_scores(distances.tolist(), *labels, (1, 2, 3)),
+    )
 
 
 @pytest.mark.parametrize("metric", ranking.METRICS)
@@ -73,7 +144,77 @@ def test_embeddings_equal_slow_loop(metric, monkeypatch):
     expected = slow_scores(distances.tolist(), *labels, (1, 5, 10))
     for rows in (1, 7, 120):  # one query a block, a last block that is not full, all at once
         monkeypatch.setattr(ranking.distances, "ROWS", rows)
+        monkeypatch.setattr(ranking.scores, "ROWS", rows)
         assert_scores_equal(ranking.evaluate_ranking(queries, gallery, *labels, metric=metric), expected)
+        matrix = ranking.pairwise_distances(queries, gallery, metric=metric)
+        np.testing.assert_allclose(matrix, np.sqrt(distances) if metric == "euclidean" else distances, atol=1e-6)
+        assert_scores_equal(ranking.evaluate_distances(matrix, *labels), expected)
+
+
+@pytest.fixture(scope="module")
+def random_case():
+    """300 queries (blocks of 120 leave a rest), 500 gallery images of which many are there twice."""
+    rng = np.random.default_rng(11)
+    queries, gallery = (rng.standard_normal((n, 40), np.float32) for n in (300, 500))
+    gallery[rng.permutation(500)[:200]] = gallery[:200]
+    return queries, gallery, random_labels(rng, 300, 500, identities=40)
+
+
+@pytest.mark.parametrize("metric", ranking.METRICS)
+@pytest.mark.parametrize("definition", ranking.AVERAGE_PRECISIONS)
+def test_any_number_of_devices_gives_the_same(random_case, metric, definition):
+    queries, gallery, labels = random_case
+    options = {"metric": metric, "average_precision": definition}
+    single = ranking.evaluate_ranking(queries, gallery, *labels, **options)
+    matrix = ranking.pairwise_distances(queries, gallery, metric=metric)
+    assert single == ranking.evaluate_distances(matrix, *labels, average_precision=definition)
+    assert_scores_equal(single, slow_scores(matrix.tolist(), *labels, (1, 5, 10), definition))
+    for count in (1, 2, 8):
+        mesh = sharding.make_mesh(jax.devices()[:count])
+        np.testing.assert_array_equal(ranking.pairwise_distances(queries, gallery, metric=metric, mesh=mesh), matrix)
+        assert ranking.evaluate_ranking(queries, gallery, *labels, mesh=mesh, **options) == single
+
+
+def test_reranked(random_case):
+    queries, gallery, labels = random_case
+    settings = ranking.KReciprocal(k1=8, k2=3, lambda_value=0.4)
+    matrix = ranking.k_reciprocal_rerank(queries, gallery, **dataclasses.asdict(settings))
+    expected = ranking.evaluate_distances(matrix, *labels, average_precision="trapezoidal")
+    found = ranking.evaluate_ranking(queries, gallery, *labels, rerank=settings, average_precision="trapezoidal")
+    assert found == expected
+    assert found != ranking.evaluate_ranking(queries, gallery, *labels, average_precision="trapezoidal")
+
+
+def test_distances_are_computed_in_full_precision(random_case):
+    queries, gallery, _ = random_case
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    rows = np.arange(8, dtype=np.int32)
+    arguments = (queries, gallery, queries[:, 0], gallery[:, 0], rows)
+    lowered = ranking.distances._block_distances.lower(*arguments, metric="euclidean", mesh=mesh)
+    assert "precision = [HIGHEST, HIGHEST]" in lowered.as_text()
+
+
+def test_blocks_are_rows_in_order(random_case):
+    queries, gallery, _ = random_case
+    blocks = list(ranking.distance_blocks(jax.numpy.asarray(queries), gallery.astype(np.float64)))
+    assert [len(block) for block in blocks] == [120, 120, 60]
+    np.testing.assert_array_equal(np.concatenate(blocks), ranking.pairwise_distances(queries, gallery))
+    assert ranking.pairwise_distances(queries[:0], gallery).shape == (0, 500)
+
+
+def test_single_gallery_image():
+    one = np.array([1])
+    result = ranking.evaluate_ranking(ones(1, 3), ones(1, 3), one, one, one, one + 1, ranks=(1,))
+    assert result == ranking.RankingResult(cmc={1: 1.0}, mean_ap=1.0, mean_inp=1.0, num_valid_queries=1)
+
+
+def test_correct_ranks():
+    distances = np.array([5, 1, 5, 0, 5, 1], np.float32)
+    correct = np.array([True, True, True, True, False, False])
+    dropped = np.array([False, False, False, True, False, False])
+    # Kept, in order: 1 and 5 (1.0), then 0, 2 and 4 (5.0).
+    np.testing.assert_array_equal(ranking.correct_ranks(distances, correct, dropped), [1, 3, 4])
+    assert len(ranking.correct_ranks(distances, correct, correct)) == 0
 
 
 def test_closed_form():
@@ -86,6 +227,17 @@ def test_closed_form():
     assert result == ranking.RankingResult(
         cmc={1: 0.0, 2: 1.0, 4: 1.0}, mean_ap=(1 / 2 + 2 / 4) / 2, mean_inp=2 / 4, num_valid_queries=1
     )
+    trapezoidal = ranking.evaluate_distances(
+        distances,
+        np.array([7]),
+        gallery_ids,
+        np.array([0]),
+        gallery_cameras,
+        average_precision="trapezoidal",
+        ranks=(1,),
+    )
+    # Precision before and at the hits: 0/1 and 1/2, 1/3 and 2/4.
+    assert trapezoidal.mean_ap == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2, abs=1e-15)
 
 
 def test_same_camera_of_another_identity_stays():
@@ -116,15 +268,18 @@ def test_pairwise_distances():
     )
 
 
-def test_chance_is_the_mean_over_every_permutation():
+@pytest.mark.parametrize("definition", ranking.AVERAGE_PRECISIONS)
+def test_chance_is_the_mean_over_every_permutation(definition):
     """5 gallery images, 120 orders: the mean of the real scores over all of them, to rounding."""
     labels = (np.array([1, 2, 9]), np.array([1, 2, 1, 1, 2]), np.array([0, 0, 0]), np.array([0, 1, 1, 2, 2]))
     ranks = (1, 2, 3, 5)
     orders = [
-        ranking.evaluate_distances(np.tile(np.float32(order), (3, 1)), *labels, ranks=ranks)
+        ranking.evaluate_distances(
+            np.tile(np.float32(order), (3, 1)), *labels, ranks=ranks, average_precision=definition
+        )
         for order in itertools.permutations(range(5))
     ]
-    chance = ranking.chance_scores(*labels, ranks=ranks)
+    chance = ranking.chance_scores(*labels, ranks=ranks, average_precision=definition)
     assert chance.num_valid_queries == 2
     assert chance.cmc == pytest.approx({k: np.mean([order.cmc[k] for order in orders]) for k in ranks})
     assert chance.mean_ap == pytest.approx(np.mean([order.mean_ap for order in orders]))
@@ -133,8 +288,9 @@ def test_chance_is_the_mean_over_every_permutation():
 
 def test_chance_of_a_single_gallery_image():
     one = np.array([1])
-    chance = ranking.chance_scores(one, one, one, one + 1, ranks=(1,))
-    assert chance == ranking.RankingResult(cmc={1: 1.0}, mean_ap=1.0, mean_inp=1.0, num_valid_queries=1)
+    for definition in ranking.AVERAGE_PRECISIONS:
+        chance = ranking.chance_scores(one, one, one, one + 1, ranks=(1,), average_precision=definition)
+        assert chance == ranking.RankingResult(cmc={1: 1.0}, mean_ap=1.0, mean_inp=1.0, num_valid_queries=1)
     with pytest.raises(ValueError, match="None of the 1 queries"):
         ranking.chance_scores(one, one, one, one, ranks=(1,))
 
@@ -161,6 +317,13 @@ def test_errors():
     broken[2, 1] = np.nan
     with pytest.raises(ValueError, match="1 of 3 gallery embeddings hold NaN or infinity, the first at index 2"):
         ranking.evaluate_ranking(ones(2, 4), broken, *labels, ranks=(1,))
+    with pytest.raises(ValueError, match=r"1 of 2 query embeddings hold NaN.*first at index 1 \(or their squared len"):
+        ranking.evaluate_ranking(np.float32([[1, 1], [1, 1e20]]), ones(3, 2), *labels, ranks=(1,))
+    for function in (ranking.evaluate_distances, functools.partial(ranking.evaluate_ranking, ones(2, 3))):
+        with pytest.raises(ValueError, match="average_precision 'area' is unknown; expected one of standard, trap"):
+            function(ones(2, 3), *labels, ranks=(1,), average_precision="area")
+    with pytest.raises(ValueError, match="average_precision 'area' is unknown"):
+        ranking.chance_scores(*labels, ranks=(1,), average_precision="area")
     with pytest.raises(ValueError, match="metric 'manhattan' is unknown; expected one of euclidean, cosine"):
         ranking.evaluate_ranking(ones(2, 4), ones(3, 4), *labels, ranks=(1,), metric="manhattan")
     with pytest.raises(ValueError, match="query embeddings have 4 dimensions, gallery embeddings 5"):
