@@ -296,12 +296,16 @@ def describe(summary: Mapping[str, Any]) -> str:
     lines = [
         f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {summary['num_query']:,} queries ({summary['num_valid_queries']:,} with a match), "
         f"{summary['num_gallery']:,} gallery images; {summary['workdir']} at step {summary['step']}",
-        *textwrap.wrap(summary["protocol"], 110),
+        *_wrap(summary["protocol"]),
         *_score_lines(summary),
     ]
     if "single_shot" in summary:
-        lines += [*textwrap.wrap(summary["single_shot"]["protocol"], 110), *_score_lines(summary["single_shot"])]
+        lines += [*_wrap(summary["single_shot"]["protocol"]), *_score_lines(summary["single_shot"])]
     return "\n".join(lines)
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, break_on_hyphens=False)
 
 
 def _score_lines(result: Mapping[str, Any]) -> list[str]:
