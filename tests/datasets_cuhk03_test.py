@@ -405,6 +405,12 @@ def test_every_defect_of_the_mat_in_one_error(mat_root: pathlib.Path, tmp_path: 
         assert [row[0] for row in rows[split]] == [row[0] for row in whole if row[0] not in gone]
 
 
+def test_a_cell_without_a_reference_is_empty(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    with h5py.File(mat_root / "cuhk03_release" / "cuhk-03.mat", "r+") as file:
+        file[file["labeled"][0, 3]][9, 0] = h5py.Reference()
+    assert _rows(_build(mat_root, tmp_path / "data"))["train"] == TRAIN
+
+
 @pytest.mark.parametrize("content", ["text", "truncated", "no such array", "external link", "soft link", "numbers"])
 def test_a_mat_that_is_not_cuhk03_is_an_error(mat_root: pathlib.Path, tmp_path: pathlib.Path, content: str):
     mat = mat_root / "cuhk03_release" / "cuhk-03.mat"
