@@ -113,6 +113,20 @@ def test_copies_of_a_query_are_equal_to_it():
         assert (np.argsort(result[query], kind="stable")[:2] == [170 + query, 173 + query]).all()
 
 
+def test_rankings_are_exact_far_from_the_origin():
+    """At 300 in every coordinate |x|^2 - 2 x.y + |y|^2 is wrong by some tenths; differences of coordinates are not."""
+    queries, gallery, _, _ = clustered(8)
+    points = np.concatenate([queries, gallery]) + np.float32(300)
+    squares = np.square(points[:, None].astype(np.float64) - points[None]).sum(axis=2)
+    np.fill_diagonal(squares, -1)
+    expected = np.argsort(squares, axis=1, kind="stable")[:, :21]
+    products = ranking.pairwise_distances(points, points)
+    np.fill_diagonal(products, -1)
+    assert (np.argsort(products, axis=1, kind="stable")[:, :21] != expected).any(axis=1).mean() > 0.5
+    neighbours, _ = k_reciprocal._neighbours(jnp.asarray(points), 21, make_mesh(jax.devices()[:1]))
+    np.testing.assert_array_equal(neighbours, expected)
+
+
 def test_all_points_the_same():
     ones = np.ones((4, 3), np.float32)
     # Every pair is reciprocal at distance 0, so all encodings are the same.
