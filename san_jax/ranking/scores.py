@@ -204,8 +204,8 @@ def _to_devices(blocks: Iterable[Real[np.ndarray, "rows gallery"]], mesh: Mesh) 
             bad = np.isnan(piece).any(axis=1)
             if bad.any():
                 raise ValueError(
-                    f"{int(bad.sum())} of {len(piece)} rows of the distance matrix hold NaN, the first is row "
-                    f"{row + int(bad.argmax())}."
+                    f"Row {row + int(bad.argmax())} of the distance matrix holds NaN; expected numbers, of which "
+                    "infinity may be one."
                 )
             rows = _comparable(piece)
             if len(rows) < size:
@@ -231,8 +231,12 @@ def _match_ranks(
 
     While the devices count for one block, the host prepares the next.
     """
+    most = -(-int(labels.num_matches.max()) // _GROUP_SIZE)  # groups of one query
     start, pending = 0, None
     for block, valid in blocks:
+        rows_per_device = len(block) // mesh.size
+        # Every block and device has room for as many groups as there can be, so that one shape is compiled.
+        room = -(-rows_per_device * most // _GROUPS) * _GROUPS
         queries = np.arange(start, start + valid)
         start += valid
         count = labels.num_matches[queries]
@@ -243,13 +247,11 @@ def _match_ranks(
         present = numbers < count[row][:, None]
         images = np.zeros(present.shape, np.int32)
         images[present] = labels.matches(np.repeat(queries, count), numbers[present])
-        # Every device has room for the same number of steps; a power of two, so that few shapes are compiled.
-        device = row // (len(block) // mesh.size)
+        device = row // rows_per_device
         steps = -(-np.bincount(device, minlength=mesh.size) // _GROUPS)
-        room = _GROUPS << int(max(int(steps.max()) - 1, 0)).bit_length()
         place = device * room + np.arange(len(row)) - np.searchsorted(device, device)
         rows = np.zeros(mesh.size * room, np.int32)
-        rows[place] = row % (len(block) // mesh.size)
+        rows[place] = row % rows_per_device
         matches = np.zeros((mesh.size * room, _GROUP_SIZE), np.int32)
         matches[place] = images
         arrays = _dropped(labels, queries, len(block)), rows, matches, steps.astype(np.int32)
