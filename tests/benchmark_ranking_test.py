@@ -1,0 +1,61 @@
+"""The scorer's benchmark, tiny: its programs agree, a wrong one is found out, times are put side by side."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments import benchmark_ranking
+
+SIZE = benchmark_ranking.Size(num_query=30, num_gallery=80, num_identities=6, num_distractors=20, num_cameras=3)
+
+
+def numpy_program():
+    return benchmark_ranking.Program(benchmark_ranking.numpy_distances, benchmark_ranking.numpy_ranking)
+
+
+def test_labels_have_the_counts():
+    query_ids, gallery_ids, query_cameras, gallery_cameras = benchmark_ranking.make_labels(
+        SIZE, np.random.default_rng(0)
+    )
+    assert (len(query_ids), len(query_cameras), len(gallery_ids), len(gallery_cameras)) == (30, 30, 80, 80)
+    assert set(query_ids) == {1, 2, 3, 4, 5, 6}
+    assert np.count_nonzero(gallery_ids == 0) == 20
+    assert set(gallery_cameras) == {0, 1, 2}
+
+
+def test_programs_agree_and_are_timed():
+    programs = {"san_jax": benchmark_ranking.san_jax_program(), "numpy": numpy_program()}
+    result = benchmark_ranking.measure(programs, SIZE, dimensions=16, repeats=2)
+    assert result["scores"]["numpy"] == pytest.approx(result["scores"]["san_jax"], abs=1e-12)
+    assert 0 < result["scores"]["san_jax"][0] < 1
+    assert {
+        name: {stage: len(times) for stage, times in stages.items()} for name, stages in result["seconds"].items()
+    } == {name: {"distances": 2, "ranking": 2, "both": 2} for name in programs}
+    assert result["seconds"]["numpy"]["both"] == pytest.approx(
+        np.add(result["seconds"]["numpy"]["distances"], result["seconds"]["numpy"]["ranking"])
+    )
+
+
+def test_a_program_that_disagrees_is_refused():
+    wrong = dataclasses.replace(numpy_program(), ranking=lambda distances, labels: (0.5, 0.5))
+    programs = {"san_jax": benchmark_ranking.san_jax_program(), "wrong": wrong}
+    with pytest.raises(ValueError, match=r"wrong gives mAP, rank-1 \(0\.5, 0\.5\), not .*must agree"):
+        benchmark_ranking.measure(programs, SIZE, dimensions=16, repeats=1)
+
+
+def test_table():
+    def times(*values):
+        return {"distances": list(values), "ranking": [2.0, 2.0, 2.0], "both": [3.0, 3.0, 3.0]}
+
+    seconds = {"san_jax": times(1.0, 2.0, 1.0), "other": times(3.0, 4.0, 8.0)}
+    assert benchmark_ranking.ratio(seconds, "other", "distances") == 3.0  # of 3, 2 and 8
+    *_, last = benchmark_ranking.table(seconds).splitlines()
+    assert last.split() == ["other", "3.000", "4.000", "3.0x", "2.000", "2.000", "1.0x", "3.000", "3.000", "1.0x"]
+
+
+def test_memory_counts_from_the_embeddings():
+    result = benchmark_ranking._measure_memory(SIZE, 16, None)
+    assert result["embeddings_gib"] == pytest.approx((30 + 80) * 16 * 4 / 2**30)
+    assert result["peak_beyond_gib"] >= 0
+    assert 0 < result["mean_ap"] < 1
