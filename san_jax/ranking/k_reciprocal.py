@@ -20,9 +20,9 @@ equal to it (there it may drop out of its own neighbours), and equal distances a
 
 The rankings cost one pass over the N x N distances, by blocks of rows on the devices. It finds a few more candidates
 than needed; these are ranked by the sum of squared differences, which is exact to float32 rounding however small the
-distance, where |x|^2 - 2 x.y + |y|^2 is not. So blocks and devices do not change a ranking, and copies of an image are
-at distance 0. (Where more than `_SPARE` points are within rounding of the last neighbour's distance, which of them
-is taken may depend on the block.) All later steps are sparse: a point has some tens of neighbours.
+distance, where |x|^2 - 2 x.y + |y|^2 is not: copies of an image are at distance 0, and equal. (Only where more than
+`_SPARE` points lie within that formula's rounding of the last neighbour is it chance which of them is taken.) All later
+steps are sparse: a point has some tens of neighbours. The pass is most of the time.
 """
 
 import dataclasses
@@ -95,7 +95,7 @@ def k_reciprocal_rerank(
             distance is then twice the cosine distance. (torchreid squares the cosine distance instead.)
 
     Returns:
-        float32 [Q G] in [0, 1].
+        float32 [Q G] in [0, 1], to rounding.
 
     Raises:
         ValueError: A setting out of range, an unknown metric, no query or no gallery, dimensions that differ, an
