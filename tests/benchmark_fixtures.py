@@ -252,8 +252,9 @@ def full_msmt() -> dict[str, list[str]]:
             person = index % people
             key = (split in ("query", "gallery"), person)
             photo = photos[key] = photos.get(key, -1) + 1
+            camera = (index + index // people) % 15 + 1  # one after the other for each person
             lists[split].append(
-                f"{person:04d}/{person:04d}_{photo:03d}_{index % 15 + 1:02d}_0303morning_{index:04d}_0.jpg {person}"
+                f"{person:04d}/{person:04d}_{photo:03d}_{camera:02d}_0303morning_{index:04d}_0.jpg {person}"
             )
     return lists
 

@@ -142,7 +142,8 @@ def _names(folder: str, people: range | list[int], number: int) -> Iterator[tupl
     for index in range(number):
         person = people[index % len(people)]
         prefix = "-1" if person < 0 else f"{person:04d}"
-        yield folder, f"{prefix}_c{index % 6 + 1}s1_{index:06d}_00.jpg"
+        camera = (index + index // len(people)) % 6 + 1  # one after the other for each person
+        yield folder, f"{prefix}_c{camera}s1_{index:06d}_00.jpg"
 
 
 def full_duke_names() -> Iterator[tuple[str, str]]:
