@@ -15,9 +15,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8, UInt32
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_CROP_KEY = (
-    6  # folded into an image's key, beside the six that it is split into, which stay what they are without crops
-)
+# Folded into an image's key, beside the six that it is split into, which stay what they are without crops.
+_CROP_KEY = 6
 ERASE_ATTEMPTS = 16  # a drawn rectangle fits about 9 times in 10; that none of 16 does is beyond 1e-15
 
 
