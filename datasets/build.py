@@ -69,20 +69,23 @@ def build_dataset(
         arguments = {"counts": counts, "allow_partial": allow_partial}
     elif counts is not None or allow_partial:
         raise reid.DatasetError(f"{name} is rendered whole; counts and allow_partial are for benchmarks only.")
-    return _build(make_builder(name, data_dir, **arguments), pathlib.Path(manual_dir).expanduser())
+    return _build(make_builder(name, data_dir, **arguments), reid.given_path(manual_dir))
 
 
 def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> bool:
     """Whether `manual_dir` holds the benchmark `name`, be it incomplete: its archive, its folder or a folder so called."""
     builder = make_builder(name, data_dir)
-    folder = pathlib.Path(manual_dir).expanduser()
+    given = reid.given_path(manual_dir)
+    if given.is_file():
+        return builder.is_archive_name(given.name)
     try:
-        if builder.locate(folder) is not None:
+        if builder.locate(given) is not None:
             return True
     except reid.DatasetError:  # several of it: building says so
         return True
-    return folder.is_dir() and any(
-        path.is_dir() and builder.is_archive_name(f"{path.name}.zip") for path in [folder, *folder.iterdir()]
+    return given.is_dir() and any(
+        path.is_dir() and builder.is_folder_name(path.name) and builder.lacks_a_part(path)
+        for path in [given, *given.iterdir()]
     )
 
 
@@ -122,7 +125,7 @@ def build_textured(
 
     builder_class = textured_dataset_builder.builder_class(benchmark)
     builder = builder_class(data_dir=_make_folder(data_dir), texture_metadata=dict(metadata))
-    return _build(builder, pathlib.Path(texture_dir).expanduser())
+    return _build(builder, reid.given_path(texture_dir))
 
 
 def _make_folder(data_dir: str | os.PathLike[str]) -> pathlib.Path:

@@ -30,8 +30,11 @@ from PIL import Image
 MAX_REPORTED = 20  # problems in a message
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 EXAMPLES_PER_SHARD = 1024
-# What file managers leave in the archives and in copies of them, besides `._*`.
-IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store", "__MACOSX"})
+# What file managers and network drives leave in archives and in copies of them.
+_JUNK = re.compile(r"\..*|thumbs\.db.*|desktop\.ini|__macosx|@eadir", re.IGNORECASE | re.DOTALL)
+# How browsers call a second download, and Google Drive a packed folder.
+_DOWNLOADS = ("", " (?)", "(?)", "-20*Z-*")
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
 # A person crop beyond 4096x4096 is a decompression bomb: a few bytes that would fill the memory when decoded.
 MAX_IMAGE_PIXELS = 1 << 24
 # What decides over a dataset besides its images goes into the digest by content up to this size, else by size.
@@ -175,7 +178,9 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         TITLE: The benchmark's name in messages.
         ADVICE: How to get the data, and what to give as manual_dir; ends every error.
         COUNTS: The published counts: "<split> images", "<split> identities", "<split> cameras" and what else there is.
-        ARCHIVES: Names of the archives as downloaded, as fnmatch patterns without regard to case.
+        FOLDERS: Names of the folder as unpacked, as fnmatch patterns without regard to case. What is so called goes
+            before folders that only look like it.
+        ARCHIVES: Names of the archives as downloaded, such patterns too; see `archive_names`.
         MAX_UNPACKED_BYTES: An archive that holds more is refused.
 
     Attributes:
@@ -186,6 +191,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
     TITLE: str  # this and the counts may differ by configuration
     ADVICE: ClassVar[str]
     COUNTS: Mapping[str, int]
+    FOLDERS: ClassVar[tuple[str, ...]]
     ARCHIVES: ClassVar[tuple[str, ...]]
     MAX_UNPACKED_BYTES: ClassVar[int]
 
@@ -207,12 +213,16 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         return reid_features()
 
     @abc.abstractmethod
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        """The archive's folder at or below `folder`, or None where this dataset is not there."""
+    def is_root(self, folder: pathlib.Path) -> bool:
+        """Whether a folder looks like the one in the archive: by what is in it, not by its name."""
+
+    def lacks_a_part(self, folder: pathlib.Path) -> bool:
+        """Whether a folder of one of `FOLDERS`' names that is no root is this dataset all the same, and damaged."""
+        return True
 
     @abc.abstractmethod
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        """Lines that say what was expected at `folder` and what was found, where `find_root` gave None."""
+        """Lines that say what was expected at `folder` and what was found, where no folder `is_root`."""
 
     @abc.abstractmethod
     def list_root(self, root: pathlib.Path) -> Listing:
@@ -225,30 +235,50 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
     def locate(self, manual_dir: str | os.PathLike[str]) -> pathlib.Path | None:
         """The folder for `scan`, or the file of the archive as downloaded; None where neither is in `manual_dir`.
 
+        What is given goes first; then a folder of one of `FOLDERS`' names, then an archive, then a folder of another
+        name that looks like this dataset.
+
         Raises:
-            DatasetError: There is no folder, but several archives.
+            DatasetError: Several are equally good; names them.
         """
-        given = pathlib.Path(manual_dir).expanduser()
-        if given.is_file() or self.find_root(given) is not None:
+        given = given_path(manual_dir)
+        if given.is_file() or self.is_root(given):
             return given
-        names = list_files(given) if given.is_dir() else []
-        found = [given / name for name in names if self.is_archive_name(name) and (given / name).is_file()]
+        roots = find_folders(given, self.is_root)
+        named = [root for root in roots if self.is_folder_name(root.name)]
+        return self._only(given, named or find_files(given, self.is_archive_name) or roots)
+
+    def _find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
+        """`locate` for what is unpacked."""
+        if self.is_root(folder):
+            return folder
+        roots = find_folders(folder, self.is_root)
+        return self._only(folder, [root for root in roots if self.is_folder_name(root.name)] or roots)
+
+    def _only(self, given: pathlib.Path, found: Sequence[pathlib.Path]) -> pathlib.Path | None:
         if len(found) > 1:
-            title = f"{given} holds several archives of {self.TITLE}; give the file of one as manual_dir"
-            raise_problems(title, [str(path) for path in found], self.ADVICE)
+            raise_problems(
+                f"{given} holds more than one {self.TITLE}",
+                [str(path) for path in found],
+                f"Give the folder of the one to build, or its archive, as manual_dir.\n{self.ADVICE}",
+            )
         return found[0] if found else None
+
+    def is_folder_name(self, name: str) -> bool:
+        """Whether a folder of this name should be this benchmark's."""
+        return _matches(name, self.FOLDERS)
 
     def is_archive_name(self, name: str) -> bool:
         """Whether a file of this name should be this benchmark's archive."""
-        return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in self.ARCHIVES)
+        return _matches(name, self.ARCHIVES)
 
     def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         """What can be counted in the examples, by the names of `COUNTS`."""
         return split_counts(splits)
 
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
-        folder = pathlib.Path(manual_dir).expanduser()
-        root = self.find_root(folder)
+        folder = given_path(manual_dir)
+        root = self._find_root(folder)
         if root is None:
             lines = self.missing_root(folder) if folder.is_dir() else [f"{folder}: no such folder"]
             raise_problems(f"No {self.TITLE} at {folder}", lines, self.ADVICE)
@@ -373,16 +403,46 @@ def split_counts(splits: Mapping[str, Sequence[Example]], *, no_identities: Coll
     return counts
 
 
-def find_folder(folder: pathlib.Path, is_root: Callable[[pathlib.Path], bool]) -> pathlib.Path | None:
-    """The first of `folder`, the folders in it and the folders in those for which `is_root` holds, or None."""
+def given_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """A path as the user gave it, absolute: the names of `.` and of its parents count."""
+    return pathlib.Path(path).expanduser().absolute()
+
+
+def archive_names(*stems: str) -> tuple[str, ...]:
+    """Patterns for `ReidBuilder.ARCHIVES`: archives of these names, also as browsers rename them."""
+    return tuple(f"{stem}{tail}{suffix}" for stem in stems for tail in _DOWNLOADS for suffix in _ARCHIVE_SUFFIXES)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def find_folders(folder: pathlib.Path, is_root: Callable[[pathlib.Path], bool]) -> list[pathlib.Path]:
+    """Of `folder`, the folders in it and the folders in those, all for which `is_root` holds; none below another."""
+    found: list[pathlib.Path] = []
     level = [folder]
     for depth in range(3):
-        for candidate in level:
-            if is_root(candidate):
-                return candidate
+        roots = [candidate for candidate in level if _is_readable(candidate) and is_root(candidate)]
+        found += roots
         if depth < 2:
-            level = [path for candidate in level for path in _folders(candidate)]
-    return None
+            level = [path for candidate in level if candidate not in roots for path in _folders(candidate)]
+    # A link to another one is no second one.
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def find_files(folder: pathlib.Path, is_name: Callable[[str], bool]) -> list[pathlib.Path]:
+    """The files in `folder` and in the folders in it for whose names `is_name` holds."""
+    return [
+        path / name
+        for path in [folder, *_folders(folder)]
+        if path.is_dir() and _is_readable(path)
+        for name in list_files(path)
+        if is_name(name) and (path / name).is_file()
+    ]
+
+
+def _is_readable(folder: pathlib.Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -391,25 +451,21 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:  # absent, or not ours to read
         return []
-    return [folder / name for name in sorted(names) if name not in IGNORED_FILES and not name.startswith(".")]
+    return [folder / name for name in sorted(names) if not _is_junk(name)]
 
 
-def find_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str]) -> pathlib.Path | None:
-    """`find_folder` for an archive that has `folders` with at least one file called like `name`.
+def has_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str]) -> bool:
+    """Whether a folder has `folders`, and in them at least one file called like `name`.
 
     Market-1501 and DukeMTMC-reID have the same folders: only the files in them tell one from the other.
     """
-
-    def is_root(candidate: pathlib.Path) -> bool:
-        return all((candidate / part).is_dir() for part in folders) and any(
-            name.fullmatch(file) for part in folders for file in list_files(candidate / part)
-        )
-
-    return find_folder(folder, is_root)
+    return all((folder / part).is_dir() for part in folders) and any(
+        name.fullmatch(file) for part in folders for file in list_files(folder / part)
+    )
 
 
 def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], example: str) -> list[str]:
-    """What to say where `find_named` found nothing: the folders and file names that it looked for."""
+    """What to say where no folder `has_named`: the folders and file names that it looked for."""
 
     def missing(candidate: pathlib.Path) -> list[str]:
         return [part for part in folders if not (candidate / part).is_dir()]
@@ -429,7 +485,11 @@ def list_files(folder: pathlib.Path) -> list[str]:
     """File names in a folder, sorted, without the leavings of file managers."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries]
-    return sorted(name for name in names if name not in IGNORED_FILES and not name.startswith("._"))
+    return sorted(name for name in names if not _is_junk(name))
+
+
+def _is_junk(name: str) -> bool:
+    return _JUNK.fullmatch(name) is not None
 
 
 def count_problems(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:

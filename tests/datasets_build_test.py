@@ -152,7 +152,7 @@ def test_of_several_archives_one_is_to_be_chosen(archive: pathlib.Path, tmp_path
     with pytest.raises(datasets.DatasetError) as error:
         _build(tmp_path / "downloads", tmp_path / "data")
     assert len(error.value.problems) == 2
-    assert "give the file of one as manual_dir" in str(error.value)
+    assert "Give the folder of the one to build, or its archive, as manual_dir" in str(error.value)
 
 
 def test_defects_in_an_archive_are_named_by_the_archive(archive: pathlib.Path, tmp_path: pathlib.Path):

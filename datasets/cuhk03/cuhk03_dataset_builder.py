@@ -60,7 +60,8 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "beside cuhk03_release.zip, beside the folder cuhk03_release, or beside images_labeled and images_detected, and "
         "give the folder in which they lie as manual_dir."
     )
-    ARCHIVES = ("cuhk03*.zip", "cuhk-03*.zip", "cuhk03*.tar*", "cuhk-03*.tar*", "cuhk03*.tgz", "cuhk-03*.tgz")
+    FOLDERS = ("cuhk03", "cuhk-03", RELEASE)
+    ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 8 << 30  # about 2 GiB
 
     def __init__(self, *, config: str, **kwargs: Any):
@@ -71,13 +72,17 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         self.COUNTS = COUNTS[self.kind]
         super().__init__(config=config, **kwargs)
 
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        return reid.find_folder(folder, lambda candidate: self._images(candidate) is not None)
+    def is_root(self, folder: pathlib.Path) -> bool:
+        return self._images(folder) is not None
+
+    def lacks_a_part(self, folder: pathlib.Path) -> bool:
+        other = KINDS[1 - KINDS.index(self.kind)]
+        return not (folder / f"images_{other}").is_dir()  # that is the other configuration, and whole
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         lines = [f"{folder}: expected {RELEASE}/{MAT}, {MAT} or a folder images_{self.kind} there or in a folder in it"]
         other = KINDS[1 - KINDS.index(self.kind)]
-        if reid.find_folder(folder, lambda path: (path / f"images_{other}").is_dir()):
+        if reid.find_folders(folder, lambda path: (path / f"images_{other}").is_dir()):
             lines.append(f"{folder}: images_{other} is there, which makes cuhk03/{other}")
         return lines
 
@@ -85,7 +90,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         protocol_file = self._protocol_file(root)
         rules = protocol.read_protocol(protocol_file, self.ADVICE)
         source = self._images(root)
-        assert source is not None  # as find_root found
+        assert source is not None  # as is_root says
         files = {protocol_file.name: protocol_file}
         images: Mapping[str, str | reid.ImageSource]
         if source.is_dir():

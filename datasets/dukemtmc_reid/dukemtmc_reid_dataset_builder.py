@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datasets import reid
 
 FOLDER = "DukeMTMC-reID"
-FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 FILE_NAME = re.compile(r"(\d+)_c(\d)_f\d+\.jpg", re.ASCII)
 EXAMPLE_NAME = "0001_c2_f0046182.jpg"
 NUM_CAMERAS = 8
@@ -35,17 +35,18 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery identities": 1_110,
         "gallery cameras": 8,
     }
-    ARCHIVES = ("DukeMTMC*reID*.zip", "DukeMTMC*reID*.tar*", "DukeMTMC*reID*.tgz")
+    FOLDERS = (FOLDER, "DukeMTMC_reID", "DukeMTMCreID")
+    ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 2 << 30  # about 170 MiB
 
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        return reid.find_named(folder, tuple(FOLDERS.values()), FILE_NAME)
+    def is_root(self, folder: pathlib.Path) -> bool:
+        return reid.has_named(folder, tuple(SPLITS.values()), FILE_NAME)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        return reid.missing_named(folder, FOLDER, tuple(FOLDERS.values()), EXAMPLE_NAME)
+        return reid.missing_named(folder, FOLDER, tuple(SPLITS.values()), EXAMPLE_NAME)
 
     def list_root(self, root: pathlib.Path) -> reid.Listing:
-        return read_names(root, {folder: reid.list_files(root / folder) for folder in FOLDERS.values()})
+        return read_names(root, {folder: reid.list_files(root / folder) for folder in SPLITS.values()})
 
 
 def read_names(root: pathlib.Path, files: Mapping[str, list[str]]) -> reid.Listing:
@@ -56,8 +57,8 @@ def read_names(root: pathlib.Path, files: Mapping[str, list[str]]) -> reid.Listi
         files: File names of each of the three folders.
     """
     problems: list[str] = []
-    splits: dict[str, list[reid.Example]] = {split: [] for split in FOLDERS}
-    for split, folder in FOLDERS.items():
+    splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
+    for split, folder in SPLITS.items():
         for name in files[folder]:
             match = FILE_NAME.fullmatch(name)
             if not match or not 1 <= int(match[2]) <= NUM_CAMERAS:

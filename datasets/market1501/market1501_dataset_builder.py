@@ -38,11 +38,12 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery distractors": 2_798,
         JUNK_COUNT: 3_819,
     }
-    ARCHIVES = ("Market-1501*.zip", "Market1501*.zip", "Market-1501*.tar*", "Market1501*.tar*", "Market*.tgz")
+    FOLDERS = (FOLDER, "Market-1501", "Market1501", "Market_1501")
+    ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 2 << 30  # about 150 MiB
 
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        return reid.find_named(folder, (TRAIN, TEST, QUERY), FILE_NAME)
+    def is_root(self, folder: pathlib.Path) -> bool:
+        return reid.has_named(folder, (TRAIN, TEST, QUERY), FILE_NAME)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         return reid.missing_named(folder, FOLDER, (TRAIN, TEST, QUERY), EXAMPLE_NAME)

@@ -43,21 +43,12 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery identities": 3_060,
         "cameras": NUM_CAMERAS,
     }
-    ARCHIVES = ("MSMT17*.zip", "MSMT17*.tar*", "MSMT17*.tgz")
+    FOLDERS = ("MSMT17_V1", "MSMT17_V2", "MSMT17")
+    ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 16 << 30  # about 2.5 GiB
 
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        root = reid.find_folder(folder, _is_root)
-        if root is None or root == folder:
-            return root
-        other = reid.find_folder(folder, lambda candidate: candidate != root and _is_root(candidate))
-        if other is not None:
-            reid.raise_problems(
-                f"{folder} holds more than one MSMT17",
-                [str(root), str(other)],
-                "Give the folder of the one to build as manual_dir; each release needs a data_dir of its own.",
-            )
-        return root
+    def is_root(self, folder: pathlib.Path) -> bool:
+        return _is_root(folder)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         return [

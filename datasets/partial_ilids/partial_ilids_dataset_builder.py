@@ -38,16 +38,12 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery identities": 119,
         "gallery cameras": 1,
     }
-    ARCHIVES = tuple(
-        f"Partial{dash}{name}*{end}"
-        for dash in ("_", "-", "")
-        for name in ("iLIDS", "i-LIDS")
-        for end in (".zip", ".tar*", ".tgz")
-    )
+    FOLDERS = tuple(f"Partial{dash}{name}" for dash in ("_", "-", "") for name in ("iLIDS", "i-LIDS"))
+    ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 1 << 30
 
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        return reid.find_folder(folder, lambda candidate: _layout(candidate) is not None)
+    def is_root(self, folder: pathlib.Path) -> bool:
+        return _layout(folder) is not None
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         layouts = ", or ".join(" and ".join(layout) for layout in LAYOUTS)
@@ -58,7 +54,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
 
     def list_root(self, root: pathlib.Path) -> reid.Listing:
         layout = _layout(root)
-        assert layout is not None  # as find_root found
+        assert layout is not None  # as is_root says
         problems: list[str] = []
         splits: dict[str, list[reid.Example]] = {}
         for camera_id, (split, folder) in enumerate(zip(("query", "gallery"), layout, strict=True)):

@@ -36,11 +36,12 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery identities": 60,
         "gallery cameras": 1,
     }
-    ARCHIVES = tuple(f"Partial{dash}REID*{end}" for dash in ("_", "-", "") for end in (".zip", ".tar*", ".tgz"))
+    FOLDERS = ("Partial_REID", "Partial-REID", "PartialREID")
+    ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 1 << 30
 
-    def find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
-        return reid.find_folder(folder, is_partial_reid)
+    def is_root(self, folder: pathlib.Path) -> bool:
+        return is_partial_reid(folder)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         return reid.missing_named(folder, "Partial_REID", tuple(SPLITS.values()), EXAMPLE_NAME)
