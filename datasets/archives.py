@@ -7,6 +7,7 @@ they are written, for headers can lie. Anything else is refused with the name of
 
 import bz2
 import dataclasses
+import errno
 import gzip
 import hashlib
 import io
@@ -32,11 +33,14 @@ _MAX_HEADERS = 1 << 20
 # What may follow the end of a tar: records are padded with zeros.
 _MAX_PADDING = 1 << 24
 
-_OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
-    (b"\x1f\x8b", gzip.open),
-    (b"BZh", bz2.open),
-    (b"\xfd7zXZ\x00", lzma.open),
-)
+# `xz -9` has a dictionary of 64 MiB; a header may ask for 4 GiB.
+_MAX_XZ_MEMORY = 160 << 20
+# zipfile inflates what is packed otherwise (bzip2, LZMA) without a limit.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class UnwritableError(reid.DatasetError):
+    """An archive that cannot be unpacked where it should be, such as on a full disk; nothing is wrong with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +66,8 @@ def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_e
         max_entries: The archive may have this many files and folders.
 
     Raises:
-        DatasetError: The archive is unsafe, damaged, truncated or none; names the entry. Or it cannot be written.
+        DatasetError: The archive is unsafe, damaged, truncated or none; names the entry.
+        UnwritableError: It cannot be read, or its files cannot be written.
     """
     folder.mkdir(parents=True)
     entry_name = ""
@@ -109,7 +114,10 @@ def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_e
     except OSError as error:
         if error.errno is None:  # gzip, bz2 and lzma
             raise _error(archive, entry_name, f"damaged or truncated ({error})") from error
-        raise _error(archive, entry_name, f"cannot be unpacked into {folder}: {error.strerror}") from error
+        line = f"{archive}: cannot be unpacked into {folder}: {error.strerror}"
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = f"\nMake room there (up to {max_bytes:,} bytes), or choose another data_dir." if is_full else ""
+        raise UnwritableError(line + advice, [line]) from error
     except NotImplementedError as error:
         raise _error(archive, entry_name, f"packed by a method that Python lacks ({error})") from error
     # Damage is reported by many exception types (zlib.error, EOFError, BadZipFile, TarError, ValueError, ...).
@@ -166,7 +174,7 @@ def _entries(file: IO[bytes]) -> Iterator[_Entry]:
         return _zip_entries(file)
     for magic, opener in _OPENERS:
         if start.startswith(magic):
-            return _tar_entries(_Metered(opener(file, "rb")))
+            return _tar_entries(_Metered(opener(file)))
     if start[257:262] == b"ustar":
         return _tar_entries(_Metered(file))
     raise _Refused("neither a zip nor a tar")
@@ -181,6 +189,8 @@ def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
                 problem = "encrypted"
             elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 problem = _kind(stat.S_ISLNK(kind))
+            elif info.compress_type not in _ZIP_METHODS:
+                problem = f"packed by method {info.compress_type}, expected 0 (stored) or 8 (deflated)"
             # Python cuts names at a NUL, which the control characters then catch.
             yield _Entry(
                 info.orig_filename, problem, info.is_dir(), info.file_size, lambda info=info: archive.open(info)
@@ -216,15 +226,16 @@ def _member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 class _Metered(io.RawIOBase):
-    """A decompressed tar that cannot be made to read gigabytes of headers.
+    """A decompressed tar, read forward only, that cannot be made to read gigabytes of headers.
 
     Attributes:
-        allowance: Bytes that may still be read.
+        allowance: Bytes that may still be read or skipped.
         last: What was read last.
     """
 
     def __init__(self, file: IO[bytes]):
         self._file = file
+        self._position = 0
         self.allowance = _MAX_HEADERS
         self.last = b""
 
@@ -233,10 +244,57 @@ class _Metered(io.RawIOBase):
             raise _Refused("headers or padding of an enormous size: a decompression bomb")
         self.last = self._file.read(size)
         self.allowance -= len(self.last)
+        self._position += len(self.last)
         return self.last
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
+        if whence != os.SEEK_SET or offset < self._position:
+            raise _Refused("damaged: a header of the tar leads back")
+        while self._position < offset and self.read(min(offset - self._position, _CHUNK)):
+            pass
+        return self._position
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._position
+
+
+class _Xz(io.RawIOBase):
+    """What lzma.open gives, which has no limit for the memory that a header asks for."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self._decompressor = self._start()
+
+    @staticmethod
+    def _start() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while True:
+            data = b""
+            if self._decompressor.eof:  # another stream may follow, zeros between them
+                data = self._decompressor.unused_data.lstrip(b"\0") or self._file.read(_CHUNK).lstrip(b"\0")
+                if not data:
+                    return 0
+                self._decompressor = self._start()
+            elif self._decompressor.needs_input and not (data := self._file.read(_CHUNK)):
+                raise EOFError("the file ends before its end is marked")
+            try:
+                found = self._decompressor.decompress(data, len(buffer))
+            except lzma.LZMAError as error:
+                if "memory usage limit" in str(error).lower():
+                    raise _Refused(f"needs more than {_MAX_XZ_MEMORY:,} bytes of memory to decompress") from None
+                raise
+            if found:
+                buffer[: len(found)] = found
+                return len(found)
+
+
+_OPENERS: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lambda file: io.BufferedReader(_Xz(file))),
+)

@@ -163,6 +163,8 @@ def _build_from_file(builder: reid.ReidBuilder, file: pathlib.Path, target: path
     folder = target.parent / "incomplete.unpacked"
     try:
         archives.unpack(file, folder, max_bytes=builder.MAX_UNPACKED_BYTES)
+    except archives.UnwritableError:
+        raise
     except reid.DatasetError as error:
         raise reid.DatasetError(f"{error}\n{builder.ADVICE}", error.problems) from error
     try:

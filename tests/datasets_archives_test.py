@@ -2,12 +2,15 @@
 
 import gzip
 import io
+import lzma
 import os
 import pathlib
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -328,7 +331,50 @@ def test_a_method_that_python_lacks(tmp_path: pathlib.Path):
     struct.pack_into("<H", data, 8, 9)  # Deflate64, with which Windows packs what is larger than 2 GiB
     struct.pack_into("<H", data, data.index(b"PK\x01\x02") + 10, 9)
     (tmp_path / "a.zip").write_bytes(data)
-    _refused(tmp_path / "a.zip", "root/a.bin", "packed by a method that Python lacks")
+    _refused(tmp_path / "a.zip", "root/a.bin", "refused: packed by method 9")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_packed_by_a_method_that_zipfile_does_not_bound(tmp_path: pathlib.Path, method: int):
+    """zipfile gives what a step of bzip2 or LZMA inflates to at once, gigabytes of it, before it can be counted."""
+
+    def change(info: zipfile.ZipInfo) -> None:
+        info.compress_type = method
+
+    _zip(tmp_path / "a.zip", {"root/good.txt": b"good"})
+    _zip(tmp_path / "b.zip", {"root/bomb.bin": bytes(64 * LIMIT)}, change)
+    tracemalloc.start()
+    _refused(tmp_path / "b.zip", "root/bomb.bin", f"refused: packed by method {method}, expected 0", max_bytes=1 << 40)
+    assert tracemalloc.get_traced_memory()[1] < 16 * LIMIT
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_bomb_in_a_tar_fills_no_memory(tmp_path: pathlib.Path, mode: str):
+    _tar(tmp_path / "a.tar", ("root/a.bin", bytes(64 * LIMIT)), ("root/b.bin", bytes(LIMIT)), mode=mode)
+    tracemalloc.start()
+    _refused(tmp_path / "a.tar", "root/b.bin", "a decompression bomb", max_bytes=64 * LIMIT)
+    assert tracemalloc.get_traced_memory()[1] < 16 * LIMIT
+    tracemalloc.stop()
+
+
+def test_an_xz_with_an_enormous_dictionary(tmp_path: pathlib.Path):
+    """The header of the second stream asks for the memory: nothing before it does."""
+    _tar(tmp_path / "a.tar", ("root/a.txt", b"good"))
+    data = (tmp_path / "a.tar").read_bytes()
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 64 << 10}]
+    second = bytearray(lzma.compress(data[1024:], filters=filters))
+    # The block's header begins at 12: size, flags, filter 0x21 with one property, the dictionary's size; then its CRC.
+    assert second[14:16] == b"\x21\x01"
+    second[16] = 38  # 2 GiB
+    second[20:24] = zlib.crc32(second[12:20]).to_bytes(4, "little")
+    first = lzma.compress(data[:1024])
+    (tmp_path / "a.tar.xz").write_bytes(first + bytes(4) + second)
+    _refused(tmp_path / "a.tar.xz", "root/a.txt", "refused: needs more than 167,772,160 bytes of memory")
+    # So it is the dictionary, and not that there are two streams.
+    (tmp_path / "b.tar.xz").write_bytes(first + bytes(4) + lzma.compress(data[1024:]))
+    archives.unpack(tmp_path / "b.tar.xz", tmp_path / "unpacked", max_bytes=LIMIT)
+    assert _files(tmp_path / "unpacked") == {"root/a.txt": b"good"}
 
 
 def test_a_full_disk_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
@@ -337,5 +383,9 @@ def test_a_full_disk_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(archives, "_create", full)
     _zip(tmp_path / "a.zip", CONTENT)
-    with pytest.raises(reid.DatasetError, match=r"cannot be unpacked into .*unpacked: No space left on device"):
+    with pytest.raises(
+        reid.DatasetError, match=r"cannot be unpacked into .*unpacked: No space left on device"
+    ) as error:
         archives.unpack(tmp_path / "a.zip", tmp_path / "unpacked", max_bytes=LIMIT)
+    assert "Make room there" in str(error.value)
+    assert "Get the archive again" not in str(error.value)
