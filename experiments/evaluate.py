@@ -77,10 +77,12 @@ def run(
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
-        num_valid_queries, metric, average_precision, flip, rerank (settings or None), partial (whether the dataset or
-        that of training is a partial copy), trained_on (see `restore.read_data`), started_from (the same of the runs
-        that the weights started from, by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores and chance averaged over its single-shot splits,
-        with their protocol, num_splits and num_identities.
+        num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, source_digest and
+        release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
+        copy), trained_on (see `restore.read_data`), started_from (the same of the runs that the weights started from,
+        by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
+        and chance averaged over its single-shot splits (None where none is complete), with their protocol, num_splits
+        and num_identities.
 
     Raises:
         ValueError: Unknown options, embeddings that are not finite, or a query and gallery that cannot be scored.
@@ -139,7 +141,8 @@ class _Evaluation:
         self._data_dir = data_dir
         self._options = options
         self._model, self._config = restore.load_run(workdir, encoder_only=True)
-        self._training = protocols.Training(restore.read_data(workdir), _started_from(self._config))
+        data = restore.read_data(workdir)
+        self._training = protocols.Training(data, {} if data is None else data.pop(restore.STARTED_FROM))
         self._step = checkpoint.latest_step(self._workdir / restore.CHECKPOINT_FOLDER)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -170,6 +173,9 @@ class _Evaluation:
             "average_precision": options.average_precision,
             "flip": options.flip,
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
+            "image_size": list(self._config.image_size),
+            "source_digest": metadata.get("source_digest"),
+            "release": metadata.get("release"),
             "partial": bool(protocols.partial_warnings(dataset, metadata, self._training)),
             "trained_on": self._training.data,
             "started_from": self._training.started_from,
@@ -194,33 +200,20 @@ class _Evaluation:
     ) -> dict[str, Any]:
         names = [read_names(data_sources.open_source(dataset, split, self._data_dir)) for split in ("query", "gallery")]
         splits = protocols.index_pairs(names[0], query.person_ids, names[1], gallery.person_ids)
+        num_identities = len(set(query.person_ids.tolist()) & set(gallery.person_ids.tolist()))
         results = [_rank(query.take(q), gallery.take(g), ranks, self._options) for q, g in splits]
-        keys = results[0]["chance"].keys()  # rank1 .. mINP
-        num_identities = len(splits[0][0])
+        absent = dict.fromkeys([*(f"rank{rank}" for rank in ranks), "mAP", "mINP"])
 
         def mean(values: Sequence[float | None]) -> float | None:
             return None if None in values else float(np.mean(values))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
         return {
-            "protocol": protocols.single_shot_words(len(splits), num_identities),
-            **{key: mean([result[key] for result in results]) for key in keys},
-            "chance": results[0]["chance"],  # the same for each
+            "protocol": protocols.single_shot_words(len(splits), num_identities, self._options),
+            **(absent if not results else {key: mean([result[key] for result in results]) for key in absent}),
+            "chance": results[0]["chance"] if results else absent,  # the same for each
             "num_splits": len(splits),
             "num_identities": num_identities,
         }
-
-
-def _started_from(config: Any) -> dict[str, dict[str, Any] | None]:
-    """What the runs were trained on that a run started from, newest first; up to the first that is gone."""
-    found: dict[str, dict[str, Any] | None] = {}
-    while config.init_from and config.init_from not in found:
-        workdir = config.init_from
-        found[workdir] = restore.read_data(workdir)
-        try:
-            config = restore.read_config(workdir)
-        except FileNotFoundError:
-            break
-    return found
 
 
 def _rank(

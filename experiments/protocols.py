@@ -115,7 +115,12 @@ class Options:
             "flip": self.flip,
             "rerank": self.rerank is not None,
         }
-        return "".join(f"_{part}" for part, given in parts.items() if given)
+        suffix = "".join(f"_{part}" for part, given in parts.items() if given)
+        if self.rerank is not None:
+            defaults = dataclasses.asdict(ranking.KReciprocal())
+            settings = dataclasses.asdict(self.rerank)
+            suffix += "".join(f"_{name}={value:g}" for name, value in settings.items() if value != defaults[name])
+        return suffix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +227,10 @@ def training_words(dataset: str, training: Training) -> str:
             "whether a val split was trained on"
         )
     else:
-        text = f"{relation(dataset, training).capitalize()}: the model was trained on {_data_words(training.data)}"
+        text = f"{relation(dataset, training).capitalize()}"
+        if relation(dataset, training) != relation(dataset, Training(training.data)):
+            text += " (by a run that the weights started from)"
+        text += f": the model was trained on {_data_words(training.data)}"
     for number, (workdir, data) in enumerate(training.started_from.items()):
         trained = "whose training is not recorded" if data is None else f"trained on {_data_words(data)}"
         text += f"{'; that one started' if number else '. Its weights started'} from the run {workdir}, {trained}"
@@ -237,6 +245,8 @@ def _data_words(data: Mapping[str, Any]) -> str:
     text = f"{data['dataset']}, {'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({', '.join(counts)})"
     if data["dataset"] == "msmt17":
         text += ", with val" if "val" in splits else ", without val"
+    if data["pit"] is not None:
+        text += f", and on {data['pit']['images']:,} synthetic images of {data['pit']['dataset']}"
     return text
 
 
@@ -253,10 +263,11 @@ def index_pairs(
         query_ids, gallery_ids: Their identities [Q], [G].
 
     Returns:
-        (positions in the query, positions in the gallery) of each split, both in increasing identity.
+        (positions in the query, positions in the gallery) of each split, both in increasing identity. None where no
+        pair of indices is complete.
 
     Raises:
-        ValueError: A name without an index, or no pair of indices is complete.
+        ValueError: A name without an index.
     """
     people = sorted(set(query_ids.tolist()) & set(gallery_ids.tolist()))
 
@@ -271,23 +282,23 @@ def index_pairs(
         ]
 
     queries, galleries = complete(query_names, query_ids), complete(gallery_names, gallery_ids)
-    if not queries or not galleries:
-        raise ValueError(
-            "No single-shot split is complete: expected an index (001_003.jpg has index 3) of which each of the "
-            f"{len(people)} identities has an image, found {len(queries)} in the query and {len(galleries)} in the "
-            "gallery. Build the dataset from a copy with fewer gaps."
-        )
     return [(query, gallery) for query in queries for gallery in galleries]
 
 
-def single_shot_words(num_splits: int, num_identities: int) -> str:
-    """What the scores over the splits of `index_pairs` are. The other sentences of `words` hold for them as well."""
+def single_shot_words(num_splits: int, num_identities: int, options: Options) -> str:
+    """What the scores over the splits of `index_pairs` are; what `words` says of distances and AP holds for them too."""
     whole = 25
+    if not num_splits:
+        return (
+            "Single-shot: not scored, for no pair of a query index and a gallery index is complete: each would need an "
+            f"image of each of the {num_identities} identities, and this copy is partial."
+        )
     gap = "" if num_splits == whole else f" (only those are complete, of {whole}: this copy is partial)"
+    rerank = " Re-ranking looks at the images of each split alone." if options.rerank is not None else ""
     return (
         f"Single-shot: averaged over {num_splits} pairs of a query index and a gallery index{gap}; in each, "
-        f"{num_identities} queries and {num_identities} gallery images, one of each identity. Papers report either this "
-        "or all against all."
+        f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report either "
+        "this or all against all."
     )
 
 

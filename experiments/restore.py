@@ -16,6 +16,7 @@ from san_jax.models import SAN, merge_model, split_model
 
 CONFIG_FILE = "config.json"
 DATA_FILE = "data.json"
+STARTED_FROM = "started_from"  # in DATA_FILE
 CHECKPOINT_FOLDER = "checkpoints"
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -63,8 +64,10 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
 
     Returns:
         `dataset` (a benchmark's name, without `_textured`; the PIT dataset for SAN-PG), `splits` (a list), `images`,
-        `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy) and
-        `source_digest` (of what was read: of the textured copy for SAN).
+        `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy),
+        `source_digest` (of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT
+        batches between those of the benchmark, or None) and `started_from` (all of this but itself of the runs that the
+        weights come from, newest first, by their folders; None for one that did not note it).
     """
     path = pathlib.Path(workdir) / DATA_FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

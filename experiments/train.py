@@ -87,7 +87,7 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     streams, num_classes = data.streams, data.num_classes
     for stream in streams.values():
         stack.callback(stream.close)
-    _claim_data(data.record, workdir)
+    _claim_data(data.record, config.init_from, workdir)
     with _explain("optimizer"):
         schedule, optimizer = build_optimizer(config)
     with _explain("loss"):
@@ -291,7 +291,10 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         _check_batch("batch.pit_size", config.batch.pit_size, mesh)
         source = data_sources.open_source(config.pit_dataset, "train", config.data_dir)
         num_pairs = len(source)
-        record = record or _record(config.pit_dataset, config.pit_dataset, ["train"], num_pairs, None, config.data_dir)
+        if record:
+            record["pit"] = {"dataset": config.pit_dataset, "images": num_pairs}
+        else:
+            record = _record(config.pit_dataset, config.pit_dataset, ["train"], num_pairs, None, config.data_dir)
         streams["pit"] = pipeline.pit_batches(
             source,
             texture_size=config.model.texture_size,
@@ -313,13 +316,16 @@ def _record(
         "identities": identities,
         "partial": bool(metadata.get("partial", False)),
         "source_digest": metadata.get("source_digest"),
+        "pit": None,
     }
 
 
-def _claim_data(record: dict[str, Any], workdir: pathlib.Path) -> None:
+def _claim_data(record: dict[str, Any], init_from: str, workdir: pathlib.Path) -> None:
     """Writes `data.json`, or refuses where the folder holds checkpoints of a run on other data."""
-    noted = restore.read_data(workdir)
-    if noted is not None and checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
+    noted = None
+    if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
+        noted = restore.read_data(workdir)
+    if noted is not None:
         lines = [
             f"  {key}: {noted.get(key)!r} there, {record[key]!r} now" for key in record if noted.get(key) != record[key]
         ]
@@ -328,9 +334,21 @@ def _claim_data(record: dict[str, Any], workdir: pathlib.Path) -> None:
                 "\n".join([f"{workdir} holds a run on other data:", *lines])
                 + "\nChoose another --workdir, or give the data_dir of that run to go on with it."
             )
+    # Noted when the run begins: later the folders of earlier runs may be elsewhere.
+    started_from = _started_from(init_from) if noted is None else noted[restore.STARTED_FROM]
     sharding.wait_for_all("data compared")
     if jax.process_index() == 0:
+        record = {**record, restore.STARTED_FROM: started_from}
         write_atomic(workdir / restore.DATA_FILE, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _started_from(init_from: str) -> dict[str, dict[str, Any] | None]:
+    """What the runs were trained on that the weights come from, newest first, by their folders; None: not recorded."""
+    if not init_from:
+        return {}
+    data = restore.read_data(init_from)
+    earlier = {} if data is None else data.pop(restore.STARTED_FROM)
+    return {init_from: data, **earlier}
 
 
 def _describe_data(config: Config, data: _Data, turns: tuple[str, ...]) -> list[str]:

@@ -1,6 +1,5 @@
 """The evaluation program on small benchmarks: the JSON, each protocol in words, options, several datasets, errors."""
 
-import itertools
 import json
 import pathlib
 import re
@@ -17,7 +16,7 @@ from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
 from tests import dataset_fixtures, tiny_data
 
-CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0, init_from="")
+CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0)
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mINP")
 PARTIAL = {"partial": True, "num_problems": 1, "counts": {}, "counts_expected": {}}
 MARKET_TRAIN = {
@@ -27,6 +26,7 @@ MARKET_TRAIN = {
     "identities": 751,
     "partial": False,
     "source_digest": "0",
+    "pit": None,
 }
 
 
@@ -64,10 +64,10 @@ def workdir(tmp_path, monkeypatch, model, loads):
     return tmp_path / "run"
 
 
-def trained(workdir, **changes):
+def trained(workdir, started_from=None, **changes):
     """Notes what the run was trained on, as `experiments.train` does."""
     noted = {**MARKET_TRAIN, **changes}
-    (workdir / "data.json").write_text(json.dumps(noted))
+    (workdir / "data.json").write_text(json.dumps({**noted, "started_from": started_from or {}}))
     return noted
 
 
@@ -197,7 +197,7 @@ def test_output(workdir, data_dir, tmp_path):
         ({"average_precision": "trapezoidal"}, "_trapezoidal", "AP is the area under the precision-recall curve"),
         (
             {"rerank": ranking.KReciprocal(k1=5, k2=2, lambda_value=0.25)},
-            "_rerank",
+            "_rerank_k1=5_k2=2_lambda_value=0.25",
             "k-reciprocal re-ranking (Zhong et al., CVPR 2017; k1=5, k2=2, lambda=0.25) from squared Euclidean "
             "distances; it looks at",
         ),
@@ -316,19 +316,14 @@ def test_what_the_model_was_trained_on(workdir, benchmarks, dataset, changes, re
     assert summary["partial"] is False
 
 
-def test_runs_that_the_weights_started_from(workdir, benchmarks, model, monkeypatch, tmp_path):
-    """SAN* of the paper: fine-tuned from a SAN that started from a SAN-PG, whose own start is gone."""
-    before = [str(tmp_path / name) for name in ("san", "san_pg", "gone")]
-    for folder, start in itertools.pairwise(before):
-        pathlib.Path(folder).mkdir()
-        (pathlib.Path(folder) / "config.json").write_text(json.dumps({"init_from": start}))
-    config = types.SimpleNamespace(**{**vars(CONFIG), "init_from": before[0]})
-    monkeypatch.setattr(evaluate.restore, "load_run", lambda path, encoder_only: (model, config))
+def test_runs_that_the_weights_started_from(workdir, benchmarks):
+    """SAN* of the paper: fine-tuned from a SAN that started from a SAN-PG; the folders of these runs are gone."""
+    before = ("runs/san", "runs/san_pg", "runs/old")
     for dataset in ("msmt17", "market1501", "partial_ilids"):
         benchmarks.add(dataset, range(12), range(12))
-    noted = trained(workdir)
-    older = trained(pathlib.Path(before[0]), dataset="msmt17", partial=True)
-    pit = trained(pathlib.Path(before[1]), dataset="pit", images=9_290, identities=None)
+    older = {**MARKET_TRAIN, "dataset": "msmt17", "partial": True}
+    pit = {**MARKET_TRAIN, "dataset": "pit", "images": 9_290, "identities": None}
+    noted = trained(workdir, started_from=dict(zip(before, (older, pit, None), strict=True)))
     summary = evaluate.run(workdir, "partial_ilids", "unused")
     assert summary["relation"] == "cross-dataset"
     assert summary["trained_on"] == noted
@@ -342,8 +337,20 @@ def test_runs_that_the_weights_started_from(workdir, benchmarks, model, monkeypa
     # What a run before it was trained on, and on a partial copy of, the model was trained on.
     assert summary["partial"] is True
     assert summary["protocol"].startswith("PARTIAL: the model was trained on a partial copy of msmt17.")
-    assert evaluate.run(workdir, "msmt17", "unused")["relation"] == "same-dataset"
-    assert evaluate.run(workdir, "market1501", "unused")["relation"] == "same-dataset"
+    earlier = evaluate.run(workdir, "msmt17", "unused")
+    assert earlier["relation"] == "same-dataset"
+    assert "Same-dataset (by a run that the weights started from): the model was trained on" in earlier["protocol"]
+    own = evaluate.run(workdir, "market1501", "unused")
+    assert own["relation"] == "same-dataset"
+    assert "Same-dataset: the model was trained on market1501" in own["protocol"]
+
+
+def test_synthetic_images_of_the_joint_stage_are_said(workdir, benchmarks):
+    benchmarks.add("market1501", range(12), range(12))
+    trained(workdir, pit={"dataset": "pit", "images": 9_290})
+    summary = evaluate.run(workdir, "market1501", "unused")
+    assert summary["trained_on"]["pit"] == {"dataset": "pit", "images": 9_290}
+    assert "751 identities), and on 9,290 synthetic images of pit." in summary["protocol"]
 
 
 def test_training_that_is_not_recorded(workdir, benchmarks):
@@ -448,8 +455,15 @@ def test_partial_reid_with_gaps(workdir, benchmarks):
 
 def test_partial_reid_without_a_complete_split(workdir, benchmarks):
     benchmarks.add_partial_reid(range(1, 6), range(1, 6), without={("gallery", n, n) for n in range(1, 6)})
-    with pytest.raises(ValueError, match=r"No single-shot split is complete.* 5 identities .* 5 in the query and 0 in"):
-        evaluate.run(workdir, "partial_reid", "unused")
+    summary = evaluate.run(workdir, "partial_reid", "unused")
+    assert summary["mAP"] > 0  # all against all is scored
+    assert summary["single_shot"]["num_splits"] == 0
+    assert summary["single_shot"]["mAP"] is None
+    assert "Single-shot: not scored" in summary["single_shot"]["protocol"]
+    rerank = protocols.Options(rerank=ranking.KReciprocal())
+    assert "Re-ranking looks at the images of each split alone." in protocols.single_shot_words(25, 60, rerank)
+    assert "Re-ranking" not in protocols.single_shot_words(25, 60, protocols.Options())
+    assert "each of the 5 identities" in summary["single_shot"]["protocol"]
     with pytest.raises(ValueError, match=r"a/001\.jpg: expected a name such as 001_003\.jpg"):
         protocols.index_pairs(["a/001.jpg"], np.array([1]), ["b/001_001.jpg"], np.array([1]))
 
@@ -600,7 +614,7 @@ def test_main_passes_every_option(workdir, data_dir):
         ]
     )
     (path,) = (workdir / "report").iterdir()
-    assert path.name == "evaluate_pit_reid_cosine_trapezoidal_flip_rerank.json"
+    assert path.name == "evaluate_pit_reid_cosine_trapezoidal_flip_rerank_k1=4_lambda_value=0.5.json"
     summary = json.loads(path.read_text())
     assert summary["rerank"] == {"k1": 4, "k2": 6, "lambda_value": 0.5}
     assert (summary["metric"], summary["average_precision"], summary["flip"]) == ("cosine", "trapezoidal", True)

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -21,6 +22,18 @@ SMALL = (
     "batch.images_per_identity=4,num_steps=2,log_every=1,checkpoint_every=2,optimizer.steps_per_epoch=3,"
     "optimizer.warmup_epochs=0"
 )
+
+# What data.json says of `data_dir`'s datasets.
+FIRST = {
+    "dataset": "toy/first",
+    "splits": ["train", "val"],
+    "images": 9,
+    "identities": 5,
+    "partial": False,
+    "source_digest": "toy/first",
+    "pit": None,
+}
+OTHER = {**FIRST, "dataset": "other", "splits": ["train"], "images": 5, "source_digest": "other"}
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +99,7 @@ def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
         "steps in an epoch: 3 (5 identities / 2); num_steps=2 is 0.6667 epochs",
     ]
     assert not [line for line in lines if "WARNING" in line]
-    assert restore.read_data(tmp_path) == {
-        "dataset": "toy/first",
-        "splits": ["train", "val"],
-        "images": 9,
-        "identities": 5,
-        "partial": False,
-        "source_digest": "toy/first",
-    }
+    assert restore.read_data(tmp_path) == {**FIRST, "started_from": {}}
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
     assert params["classifier"]["bias"].shape == (5,)
 
@@ -192,6 +198,34 @@ def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):
     moved = [float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True)]
     # A step of Adam moves an element by at most the rate times (1 - b1) / sqrt(1 - b2): 3.2 x 8e-5.
     assert 0.0 < max(moved) < 2 * 3.2 * 8e-5
+
+
+@pytest.mark.parametrize(("name", "probability"), [("baseline", 0.0), ("baseline_partial", 0.5)])
+def test_crops_reach_the_step(trained, data_dir, tmp_path, fake_steps, monkeypatch, name, probability):
+    seen = {}
+    make_step = train.train_step.make_step
+
+    def noting(kind, *arguments, augment, **keywords):
+        seen[kind] = (augment.crop_probability, augment.crop_height, augment.crop_width)
+        return make_step(kind, *arguments, augment=augment, **keywords)
+
+    monkeypatch.setattr(train.train_step, "make_step", noting)
+    train.run(load(data_dir, name, init_from=trained), tmp_path)
+    assert seen == {"reid": (probability, (0.4, 1.0), (0.5, 1.0))}
+
+
+def test_what_earlier_runs_were_trained_on_is_noted(trained, data_dir, tmp_path, fake_steps):
+    """Also where an earlier run's folder is gone when this one goes on."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    shutil.copytree(trained, first)
+    train.run(load(data_dir, init_from=first, dataset="other"), second)
+    train.run(load(data_dir, init_from=second), third)
+    expected = {str(second): {**OTHER, "partial": True}, str(first): FIRST}
+    assert restore.read_data(third) == {**FIRST, "started_from": expected}
+    shutil.rmtree(first)
+    shutil.rmtree(second)
+    train.run(load(data_dir, init_from=second), third)
+    assert restore.read_data(third)["started_from"] == expected
 
 
 @pytest.mark.parametrize(
