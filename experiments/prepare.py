@@ -12,6 +12,7 @@ the same source is kept.
 import argparse
 import pathlib
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,26 +29,37 @@ def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -
     Returns:
         Whether the dataset is there now.
     """
-    problems_file = pathlib.Path(data_dir).expanduser() / f"{name.replace('/', '_')}_problems.txt"
     try:
-        folder = datasets.build_dataset(name, data_dir=data_dir, manual_dir=manual_dir, allow_partial=allow_partial)
-    except datasets.DatasetError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        if error.problems:
-            _write_problems(problems_file, error.problems)
+        return _prepare(name, manual_dir, data_dir, allow_partial=allow_partial)
+    except Exception as error:
+        _print_error(name, error)
         return False
-    except OSError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+
+
+def _prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
+    problems_file = pathlib.Path(data_dir).expanduser() / f"{name.replace('/', '_')}_problems.txt"
+    problems: list[str] = []
+    try:
+        folder = datasets.build_dataset(
+            name, data_dir=data_dir, manual_dir=manual_dir, allow_partial=allow_partial, report=problems.extend
+        )
+    except datasets.DatasetError as error:
+        _print_error(name, error)
+        if error.problems:
+            _write_problems(problems_file, error.problems, len(error.problems))
         return False
     info: Any = tfds.builder_from_directory(folder).info
     metadata = dict(info.metadata or {})
     print(describe(name, metadata, {split: found.num_examples for split, found in info.splits.items()}))
     if metadata.get("partial"):
+        number = metadata["num_problems"]
         print(
-            f"{name} IS PARTIAL: built in spite of {metadata['num_problems']:,} problems. The dataset and every later "
-            "result are marked as partial."
+            f"{name} IS PARTIAL: built in spite of {number:,} problems. The dataset and every later result are marked as "
+            "partial."
         )
-        _write_problems(problems_file, metadata["problems"])
+        # One that was built earlier says the first ones only; the list of that time may be there still.
+        if problems or not _has_lines(problems_file, number):
+            _write_problems(problems_file, problems or metadata["problems"], number)
     else:
         problems_file.unlink(missing_ok=True)  # of an earlier attempt
     print(folder)
@@ -62,8 +74,13 @@ def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
     """
     failed, built, absent = [], [], []
     for name in BENCHMARKS:
-        if not is_there(name, data_dir=data_dir, manual_dir=manual_dir):
-            absent.append(name)
+        try:
+            if not is_there(name, data_dir=data_dir, manual_dir=manual_dir):
+                absent.append(name)
+                continue
+        except Exception as error:
+            _print_error(name, error)
+            failed.append(name)
             continue
         (built if prepare(name, manual_dir, data_dir, allow_partial=allow_partial) else failed).append(name)
         print(flush=True)
@@ -103,9 +120,24 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
     return "\n".join(lines)
 
 
-def _write_problems(path: pathlib.Path, problems: Sequence[str]) -> None:
+def _print_error(name: str, error: Exception) -> None:
+    if isinstance(error, (datasets.DatasetError, OSError)):
+        print(f"{name}: {error}", file=sys.stderr)
+    else:  # nobody foresaw it
+        traceback.print_exception(error)
+        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _write_problems(path: pathlib.Path, problems: Sequence[str], number: int) -> None:
+    """Writes the lines of `problems`, which are the first ones of `number`."""
     write_atomic(path, "".join(f"{line}\n" for line in problems).encode(errors="surrogateescape"))
-    print(f"The whole list ({len(problems):,} lines): {path}", file=sys.stderr)
+    is_whole = len(problems) == number
+    lines = f"The whole list ({number:,} lines)" if is_whole else f"The first {len(problems):,} of {number:,} problems"
+    print(f"{lines}: {path}", file=sys.stderr)
+
+
+def _has_lines(path: pathlib.Path, number: int) -> bool:
+    return path.is_file() and path.read_bytes().count(b"\n") == number
 
 
 def main(argv: Sequence[str] | None = None) -> None:

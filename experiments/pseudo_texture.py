@@ -55,7 +55,7 @@ def run_dataset(
         dataset: A reID dataset under `data_dir`, `builder` or `builder/config`.
         data_dir: Where TFDS keeps datasets.
         texture_dir: Where the PNGs are kept; None for a folder inside `workdir`, named by the dataset ("_" for "/") and by
-            digests of the benchmark's source and of the parameters, so that textures of two copies of a benchmark or of
+            a digest of the benchmark's source and of the parameters, so that textures of two copies of a benchmark or of
             two states of a model never mix.
         batch_size: Images computed at a time.
 
@@ -69,9 +69,9 @@ def run_dataset(
     model, config = _load_decoder(workdir)
     digest = _parameter_digest(model)
     # Another copy of the benchmark may have other images under the same names.
-    images_digest = str(data_sources.read_metadata(dataset, data_dir).get("source_digest"))
-    folder = pathlib.Path(workdir) / "pseudo_textures"
-    folder /= f"{dataset.replace('/', '_')}-{images_digest[:12]}-{digest[:12]}"
+    source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
+    both = hashlib.sha256(f"{source_digest} {digest}".encode()).hexdigest()
+    folder = pathlib.Path(workdir) / "pseudo_textures" / f"{dataset.replace('/', '_')}-{both[:12]}"
     if texture_dir is not None:
         folder = pathlib.Path(texture_dir)
     splits = data_sources.training_splits(dataset, data_dir, use_val=True)

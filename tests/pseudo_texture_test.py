@@ -15,7 +15,7 @@ import datasets
 from experiments import data_sources, pseudo_texture
 from san_jax import embed
 from san_jax.models import SAN
-from tests import tiny_data, train_data
+from tests import dataset_fixtures, tiny_data, train_data
 
 SHAPE = {"width": 4, "stage_sizes": (1, 1, 1, 1), "texture_size": 32}
 
@@ -103,6 +103,24 @@ def test_val_of_a_builder_with_configs(workdir, tmp_path, models, capsys):
     assert sorted(source.dataset_info.splits) == ["train", "val"]
     assert data_sources.read_metadata("toy/first_textured", tmp_path)["partial"] is True
     assert not (tmp_path / "toy" / ".config").exists()  # where TFDS would note it as what the bare "toy" stands for
+
+
+def test_another_copy_of_the_benchmark_gets_its_own_textures(workdir, data_dir, tmp_path, capsys):
+    """Other images under the same names."""
+    rendered = tmp_path / "rendered"
+    for record in tiny_data.write_pit_reid(rendered):
+        other = dataset_fixtures.encoded(record.index, 256, 128, "JPEG")
+        (rendered / record.image).write_bytes(other)
+    datasets.build_dataset("pit_reid", data_dir=tmp_path / "other", manual_dir=rendered)
+    for folder in (data_dir, tmp_path / "other"):
+        pseudo_texture.run_dataset(workdir, "pit_reid", folder, batch_size=4)
+        assert "9 images, 9 to compute" in capsys.readouterr().out
+    first, second = (
+        tfds.data_source("pit_reid_textured", split="train", data_dir=folder)
+        for folder in (data_dir, tmp_path / "other")
+    )
+    assert first[0]["name"] == second[0]["name"]
+    assert np.any(first[0]["texture"] != second[0]["texture"])
 
 
 def test_only_missing_textures_are_computed(workdir, data_dir, models, monkeypatch):
