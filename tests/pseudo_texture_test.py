@@ -13,6 +13,7 @@ from PIL import Image
 
 import datasets
 from experiments import data_sources, pseudo_texture
+from render import manifest
 from san_jax import embed
 from san_jax.models import SAN
 from tests import dataset_fixtures, tiny_data, train_data
@@ -106,11 +107,12 @@ def test_val_of_a_builder_with_configs(workdir, tmp_path, models, capsys):
 
 
 def test_another_copy_of_the_benchmark_gets_its_own_textures(workdir, data_dir, tmp_path, capsys):
-    """Other images under the same names."""
+    """Other images under the same names: rendered with another seed."""
     rendered = tmp_path / "rendered"
-    for record in tiny_data.write_pit_reid(rendered):
-        other = dataset_fixtures.encoded(record.index, 256, 128, "JPEG")
-        (rendered / record.image).write_bytes(other)
+    records = tiny_data.write_pit_reid(rendered)
+    for record in records:
+        (rendered / record.image).write_bytes(dataset_fixtures.encoded(record.index, 256, 128, "JPEG"))
+    manifest.write_header(rendered, manifest.Header("pit_reid", 1, len(records), {}))
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "other", manual_dir=rendered)
     for folder in (data_dir, tmp_path / "other"):
         pseudo_texture.run_dataset(workdir, "pit_reid", folder, batch_size=4)
