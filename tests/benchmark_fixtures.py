@@ -5,6 +5,7 @@ Names are made up; images are random (small archives) or hard links to a tiny on
 
 import os
 import pathlib
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -97,6 +98,20 @@ def write_cuhk_protocol(path: pathlib.Path, variables: Mapping[str, Sequence]) -
             columns[key] = np.asarray(values, dtype=np.float64)[:, None]
     path.parent.mkdir(parents=True, exist_ok=True)
     scipy.io.savemat(path, columns, do_compression=True)
+
+
+def mat5_matrix(kind: int, shape: tuple[int, int], name: bytes, content: bytes) -> bytes:
+    """A little-endian MATLAB 5 matrix of class `kind` (1 cell, 4 char), byte by byte: what no library would write."""
+    padded = name + bytes(-len(name) % 8)
+    body = struct.pack("<10I", 6, 8, kind, 0, 5, 8, *shape, 1, len(name)) + padded + content
+    return struct.pack("<2I", 14, len(body)) + body
+
+
+def mat5_file(matrices: Iterable[bytes], *, order: bytes = b"IM") -> bytes:
+    """A MATLAB 5 file of compressed matrices."""
+    compressed = [zlib.compress(matrix, 9) for matrix in matrices]
+    elements = b"".join(struct.pack("<2I", 15, len(element)) + element for element in compressed)
+    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01" + order + elements
 
 
 def write_cuhk_mat(path: pathlib.Path, kinds: Mapping[str, Cells], pixels: np.ndarray | None = None) -> None:
@@ -202,12 +217,16 @@ SMALL_MSMT = {
     ],
 }
 SMALL_MSMT_COUNTS = {
+    "train images": 4,
+    "val images": 2,
     "train+val images": 6,
     "train+val identities": 4,
     "query images": 2,
     "query identities": 2,
+    "query cameras": 2,
     "gallery images": 3,
     "gallery identities": 2,
+    "gallery cameras": 3,
     "cameras": 9,
 }
 
@@ -282,7 +301,7 @@ def partial_reid_names(people: int, images: int, folders: Iterable[str]) -> Iter
 def write_partial_reid(parent: pathlib.Path, people: int = 60, images: int = 5) -> pathlib.Path:
     """A Partial REID, by default of the published size, with its occluded images."""
     root = parent / "Partial_REID"
-    _write_images(root, partial_reid_names(people, images, (*PARTIAL_FOLDERS.values(), OCCLUDED)))
+    write_files(root, partial_reid_names(people, images, (*PARTIAL_FOLDERS.values(), OCCLUDED)))
     _write_junk(root / "whole_body_images")
     return root
 
@@ -295,7 +314,7 @@ def write_partial_ilids(
 ) -> pathlib.Path:
     """A Partial-iLIDS, by default of the published size."""
     root = parent / "Partial_iLIDS"
-    _write_images(root, (f"{folder}/{name.format(person)}" for folder in layout for person in range(1, people + 1)))
+    write_files(root, (f"{folder}/{name.format(person)}" for folder in layout for person in range(1, people + 1)))
     _write_junk(root / layout[0])
     return root
 
@@ -308,7 +327,8 @@ def _write_junk(folder: pathlib.Path) -> None:
     (folder / "__MACOSX" / "._0001_1.jpg").write_bytes(b"not an image")
 
 
-def _write_images(root: pathlib.Path, names: Iterable[str]) -> None:
+def write_files(root: pathlib.Path, names: Iterable[str]) -> None:
+    """Small random JPEGs."""
     for seed, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

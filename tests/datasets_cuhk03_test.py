@@ -1,8 +1,24 @@
-"""The CUHK03 builder: .mat and extracted images, the new protocol, and files that are damaged or made to do harm."""
+"""The CUHK03 builder: .mat and extracted images, the new protocol, and files that are damaged or made to do harm.
+
+Defects that these tests plant:
+
+- Protocol file: absent; text, truncated, MATLAB v7.3, big-endian, too large; compressed zeros, in one cell and in all.
+- Protocol cells: a number for a name; blanks or cells without end; an array hidden behind a name; fewer than claimed.
+- Protocol variables: absent, twice, of another class, of another length, numbers that are not whole.
+- Names: a path out of the folder, image and view at odds, the same one twice.
+- Cameras and identities that do not agree with the names.
+- Splits: an index out of range or in two splits, an image in none, a person in training and test.
+- The other kind: its protocol, its images in the .mat or in the folder.
+- Extracted images: missing, extra, truncated, a decompression bomb.
+- The .mat: text, truncated; `labeled` absent, a link, an external link, numbers; too few pairs, too many columns.
+- Images of the .mat: another type or shape, huge, virtual, in another file, a group, another filter, a chunk that
+  inflates to too much, takes too much, is damaged or is too large; one too many.
+"""
 
 import io
 import pathlib
 import shutil
+import struct
 import zlib
 
 import h5py
@@ -307,6 +323,72 @@ def test_an_unreadable_protocol_is_an_error(mat_root: pathlib.Path, tmp_path: pa
             file.truncate(protocol.MAX_FILE_BYTES + 1)
     (problem,) = _problems(mat_root, tmp_path / "data")
     assert problem.startswith("expected at most" if content == "too large" else "not a readable MATLAB 5 file")
+
+
+@pytest.mark.parametrize("sizes", [[65], [33, 33]], ids=["one cell", "in all"])
+def test_a_protocol_that_inflates_to_too_much_is_refused_before_scipy_sees_it(
+    mat_root: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+):
+    names = [
+        benchmark_fixtures.mat5_matrix(4, (1, n << 20), b"", struct.pack("<2I", 1, n << 20) + bytes(n << 20))
+        for n in sizes
+    ]
+    path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
+    path.write_bytes(
+        benchmark_fixtures.mat5_file(benchmark_fixtures.mat5_matrix(1, (1, 1), b"filelist", name) for name in names)
+    )
+    assert path.stat().st_size < 200_000
+    monkeypatch.setattr(scipy.io, "whosmat", lambda *_, **__: pytest.fail("SciPy inflates it"))
+    with pytest.raises(datasets.DatasetError, match=str(path)) as error:
+        _build(mat_root, tmp_path / "data")
+    assert error.value.problems == (
+        "not a readable MATLAB 5 file (expected at most 67,108,864 bytes uncompressed, found more)",
+    )
+
+
+def test_a_protocol_of_the_other_byte_order_is_refused(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
+    path.write_bytes(benchmark_fixtures.mat5_file([], order=b"MI"))
+    assert _problems(mat_root, tmp_path / "data") == [
+        "not a readable MATLAB 5 file (expected the header of a little-endian one)"
+    ]
+
+
+@pytest.mark.parametrize("content", ["blanks", "cells", "hidden", "too few"])
+def test_a_name_that_claims_to_be_huge_is_not_read(mat_root: pathlib.Path, tmp_path: pathlib.Path, content: str):
+    # Some hundred bytes each; SciPy makes as many blanks or cells as the header of a nested array says.
+    nothing = struct.pack("<2I", 1, 0)
+    name = benchmark_fixtures.mat5_matrix(4, (1, 1), b"", struct.pack("<2I", 1 << 16 | 1, ord("x")))
+    huge = benchmark_fixtures.mat5_matrix(1 if content == "cells" else 4, (1, 10_000_000), b"", nothing)
+    cells, number = huge, 1
+    if content == "hidden":  # SciPy goes on where the text ends, not where its element does
+        hiding = struct.pack("<2I", 14, len(name) - 8 + len(huge)) + name[8:] + huge
+        cells, number = hiding + name, 2
+    elif content == "too few":  # SciPy takes the next variable for a cell
+        cells, number = name, 2
+    variables = benchmark_fixtures.cuhk_protocol(
+        benchmark_fixtures.SMALL_CUHK["labeled"], benchmark_fixtures.SMALL_CUHK_TEST
+    )
+    del variables["filelist"]
+    path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
+    benchmark_fixtures.write_cuhk_protocol(path, variables)
+    filelist = benchmark_fixtures.mat5_matrix(1, (1, number), b"filelist", cells)
+    path.write_bytes(path.read_bytes() + filelist + huge)
+    assert _problems(mat_root, tmp_path / "data") == [
+        "filelist: holds another number of cells than the 1 x 2 that it claims"
+        if content == "too few"
+        else "filelist{1}: expected a name"
+    ]
+
+
+def test_a_variable_given_twice_is_an_error(mat_root: pathlib.Path, tmp_path: pathlib.Path):
+    path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
+    content = path.read_bytes()
+    path.write_bytes(content + content[128:])
+    keys = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
+    assert _problems(mat_root, tmp_path / "data") == [
+        f"{key}: expected one variable of this name, found 2" for key in keys
+    ]
 
 
 def _replace(mat: pathlib.Path, cell: tuple[int, int, int], make) -> None:

@@ -1,4 +1,14 @@
-"""The MSMT17 builder: V1 and V2, lists that come from outside, and the published size."""
+"""The MSMT17 builder: V1 and V2, lists that come from outside, and the published size.
+
+Defects that these tests plant:
+
+- Lists: absent, of an absurd size, under each other's name.
+- Lines: a path out of the folder or an absolute one, no identity, endless digits, a byte that is no ASCII.
+- Lines: path and identity at odds, camera 00 or 16, an image given twice in a list or in two.
+- Images: missing, a person's folder missing, in no list, truncated; a file among the people, a folder among the images.
+- Cameras: one too few in the gallery.
+- Folders: training images absent, both releases side by side or in one folder.
+"""
 
 import pathlib
 import shutil
@@ -114,6 +124,17 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path, 
         "query images: expected 11,659, found 11,658",
     )
 
+    # Lists under each other's name: each split is counted, not only the sums.
+    train, val = (root / f"list_{split}.txt" for split in ("train", "val"))
+    train.rename(root / "swapped")
+    val.rename(train)
+    (root / "swapped").rename(val)
+    assert builder.scan(root).problems[2:] == (
+        "train images: expected 30,248, found 2,373",
+        "val images: expected 2,373, found 30,248",
+        "query images: expected 11,659, found 11,658",
+    )
+
 
 def test_every_defect_in_one_error(root: pathlib.Path, tmp_path: pathlib.Path, release: str):
     train, test = benchmark_fixtures.MSMT_FOLDERS[release]
@@ -181,6 +202,7 @@ def test_missing_images_close_the_gaps_in_the_labels_of_train_and_val(tmp_path: 
     shutil.rmtree(root / "train" / "0001")
     assert _problems(root, tmp_path / "data") == [
         f"{root}/train/0001/0001_000_03_0114afternoon_0008_2.jpg: missing, {root}/list_train.txt:4 names it",
+        "train images: expected 4, found 3",
         "train+val images: expected 6, found 5",
         "train+val identities: expected 4, found 3",
         "cameras: expected 9, found 8",
@@ -188,6 +210,22 @@ def test_missing_images_close_the_gaps_in_the_labels_of_train_and_val(tmp_path: 
     rows = _rows(_build(root, tmp_path / "partial", allow_partial=True))
     assert [(person, label) for _, person, label, _ in rows["train"]] == [(0, 0), (0, 0), (5, 1)]
     assert [(person, label) for _, person, label, _ in rows["val"]] == [(0, 0), (7, 2)]
+
+
+def test_cameras_are_counted_in_query_and_in_gallery(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_small_msmt(tmp_path / "archive", "V1")
+    # The gallery loses camera 14 to another that it has already.
+    lists = {split: list(lines) for split, lines in benchmark_fixtures.SMALL_MSMT.items()}
+    lists["gallery"][0] = lists["gallery"][0].replace("_14_", "_07_")
+    old, new = (root / "test" / lines["gallery"][0].split(" ")[0] for lines in (benchmark_fixtures.SMALL_MSMT, lists))
+    old.rename(new)
+    benchmark_fixtures.write_msmt_lists(root, lists)
+    assert _problems(root, tmp_path / "data") == [
+        "gallery cameras: expected 3, found 2",
+        "cameras: expected 9, found 8",
+    ]
+    published = msmt17_dataset_builder.Builder.COUNTS
+    assert [published[f"{part}cameras"] for part in ("query ", "gallery ", "")] == [15, 15, 15]
 
 
 def test_missing_lists_and_folders_are_named_even_for_a_partial_copy(

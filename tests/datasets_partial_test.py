@@ -1,4 +1,12 @@
-"""The builders of Partial REID and Partial-iLIDS: layouts, names, and which of the two a folder is."""
+"""The builders of Partial REID and Partial-iLIDS: layouts, names, and which of the two a folder is.
+
+Defects that these tests plant:
+
+- Partial REID: an image missing, renamed to an index that others lack, misnamed, of the same person and index; empty.
+- Partial REID: occluded images missing, misnamed, none in their folder.
+- Partial-iLIDS: a probe or gallery image missing, of another person, a second one of a person, misnamed; truncated.
+- Look-alikes: each for the other, without and with a folder of occluded images; OccludedREID; Market-1501.
+"""
 
 import pathlib
 
@@ -168,7 +176,7 @@ def test_the_two_are_told_apart_although_their_folders_have_the_same_names(tmp_p
     ilids = benchmark_fixtures.write_partial_ilids(tmp_path / "ilids", 4, LAYOUTS[2], "{:03d}_000.jpg")
     for folder in (tmp_path, reid):
         found = make_builder("partial_reid", tmp_path / "data").locate(folder)
-        assert found == folder
+        assert found == reid
     assert make_builder("partial_reid", tmp_path / "data").locate(ilids) is None
     assert make_builder("partial_ilids", tmp_path / "data").locate(reid) is None
     # Each finds its own where both lie.
@@ -176,6 +184,38 @@ def test_the_two_are_told_apart_although_their_folders_have_the_same_names(tmp_p
     assert len(rows["query"]) == 4
     rows = _rows(_build("partial_reid", tmp_path, tmp_path / "data", counts=_counts(3, 2)))
     assert len(rows["query"]) == 6
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_several_images_a_person_are_not_partial_ilids(tmp_path: pathlib.Path, layout: tuple[str, str]):
+    # OccludedREID as it goes around: five images of each person.
+    names = [f"{person:03d}_{image:02d}.jpg" for person in (1, 2, 3) for image in range(1, 6)]
+    benchmark_fixtures.write_files(tmp_path, [f"{folder}/{name}" for folder in layout for name in names])
+    assert make_builder("partial_ilids", tmp_path / "data").locate(tmp_path) is None
+    # Nor where only one of the two folders has several.
+    for name in names:
+        if not name.endswith("_01.jpg"):
+            (tmp_path / layout[0] / name).unlink()
+    assert make_builder("partial_ilids", tmp_path / "data").locate(tmp_path) is None
+
+
+@pytest.mark.parametrize("occluded", [[], ["001_001.jpg"]], ids=["empty", "not empty"])
+def test_a_folder_of_occluded_images_does_not_make_partial_ilids_partial_reid(
+    tmp_path: pathlib.Path, occluded: list[str]
+):
+    root = benchmark_fixtures.write_partial_ilids(tmp_path / "archive", 4, LAYOUTS[2], "{:03d}_001.jpg")
+    (root / OCCLUDED).mkdir()
+    benchmark_fixtures.write_files(root / OCCLUDED, occluded)
+    assert make_builder("partial_reid", tmp_path / "data").locate(root) is None
+    rows = _rows(_build("partial_ilids", root, tmp_path / "data", counts=_counts(4, 1)))
+    assert [row[1] for row in rows["query"]] == [1, 2, 3, 4]
+
+
+def test_the_name_of_the_folder_does_not_matter(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_partial_reid(tmp_path / "archive", people=2, images=2)
+    root = root.rename(root.parent / "Partial REID")
+    rows = _rows(_build("partial_reid", root.parent, tmp_path / "data", counts=_counts(2, 2)))
+    assert len(rows["query"]) == 4
 
 
 def test_other_benchmarks_are_neither(tmp_path: pathlib.Path):

@@ -3,12 +3,21 @@
 Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The file holds, for each image,
 its name `filelist`, its identity `labels` and its camera `camId`, and the 1-based positions `train_idx`, `query_idx` and
 `gallery_idx`. It decides over the whole dataset, so that anything in it that does not agree is an error.
+
+The file comes from outside, and SciPy reads it, which inflates without a limit and makes nested arrays of the size that
+their headers claim. Both are checked in the bytes before ("MAT-File Format", MathWorks, "Level 5 MAT-File Format"): an
+element is a type, a size (uint32 each) and as many bytes, a matrix an element of elements.
 """
 
 import dataclasses
+import itertools
 import os
+import pathlib
 import re
+import struct
+import zlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,9 +29,17 @@ NUM_PAIRS = 5
 NUM_CELLS = 10  # images a person, the first five from view 1
 MAX_IMAGES = 100_000
 MAX_FILE_BYTES = 1 << 24  # the true ones are far below
+MAX_INFLATED_BYTES = 1 << 26  # some 2 MB
+MAX_NAME = 256  # characters; 14 in truth
 NAME = re.compile(r"([1-5])_(\d{3})_([12])_(\d{2})\.png")
 INDICES = {"train": "train_idx", "query": "query_idx", "gallery": "gallery_idx"}
 _NUMERIC = frozenset({"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
+# Types of elements and the class of text.
+_MATRIX, _COMPRESSED, _CHAR = 14, 15, 4
+_FILE_HEADER = 128  # bytes
+_TAG = struct.Struct("<2I")
+# The matrix's tag; the class's tag, class and unused; the dimensions' tag, rows and columns; the name's tag.
+_MATRIX_HEADER = struct.Struct("<12I")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +100,10 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
     expected = {"filelist": {"cell"}, **dict.fromkeys(("labels", "camId", *INDICES.values()), _NUMERIC)}
     # SciPy reports damaged files by many exception types.
     try:
-        headers = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(path)}
+        matrices = _matrices(pathlib.Path(path).read_bytes())
+        headers: dict[str, list[tuple[tuple[int, ...], str, bytes]]] = {}
+        for (name, shape, kind), matrix in zip(scipy.io.whosmat(path), matrices, strict=True):
+            headers.setdefault(name, []).append((shape, kind, matrix))
     except Exception as error:
         reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
         raise AssertionError("unreachable") from error
@@ -92,17 +112,84 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
         if name not in headers:
             problems.append(f"{name}: no such variable")
             continue
-        shape, kind = headers[name]
+        if len(headers[name]) > 1:
+            problems.append(f"{name}: expected one variable of this name, found {len(headers[name])}")
+            continue
+        shape, kind, _ = headers[name][0]
         # A vector, 1 x N or N x 1.
         if kind not in kinds or len(shape) != 2 or 1 not in shape or not 1 <= max(shape) <= MAX_IMAGES or 0 in shape:
             wanted = "cell array of names" if name == "filelist" else "vector of numbers"
             problems.append(f"{name}: expected a {wanted} with 1 to {MAX_IMAGES:,} entries, found {kind} {shape}")
     reid.raise_problems(title, problems, advice)
+    reid.raise_problems(title, _cell_problems(headers["filelist"][0][2]), advice)
     try:
         return scipy.io.loadmat(path, variable_names=list(expected))
     except Exception as error:
         reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
         raise AssertionError("unreachable") from error
+
+
+def _matrices(content: bytes) -> list[bytes]:
+    """The elements of a MATLAB 5 file in order, inflated.
+
+    Raises:
+        ValueError: It is none, or inflates to more than it should.
+    """
+    # SciPy takes a file with a zero among its first bytes for one of version 4.
+    if 0 in content[:4] or content[_FILE_HEADER - 4 : _FILE_HEADER] != b"\x00\x01IM":
+        raise ValueError("expected the header of a little-endian one")
+    matrices, left = [], MAX_INFLATED_BYTES
+    for kind, element in _elements(content, _FILE_HEADER):
+        matrix = element
+        if kind == _COMPRESSED:
+            matrix = zlib.decompressobj().decompress(element[_TAG.size :], left + 1)
+            left -= len(matrix)
+            if left < 0:
+                raise ValueError(f"expected at most {MAX_INFLATED_BYTES:,} bytes uncompressed, found more")
+        matrices.append(matrix)
+    return matrices
+
+
+def _elements(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Type and bytes, tag and all, of the elements from `start` on."""
+    while start < len(content):
+        kind, size = _TAG.unpack_from(content, start)
+        end = start + _TAG.size + size
+        if end > len(content):
+            raise ValueError(f"truncated: expected {end:,} bytes, found {len(content):,}")
+        yield kind, content[start:end]
+        start = end
+
+
+def _cell_problems(matrix: bytes) -> list[str]:
+    """What in the cell array `filelist` is no short text, by its headers alone."""
+    try:
+        *_, rows, columns, _, name_size = _MATRIX_HEADER.unpack_from(matrix)
+        elements = _elements(matrix, _MATRIX_HEADER.size + name_size)  # eight letters: no padding
+        cells = [cell for _, cell in itertools.islice(elements, rows * columns + 1)]
+    except (ValueError, struct.error) as error:
+        return [f"filelist: not a readable cell array ({error})"]
+    if len(cells) != rows * columns:
+        return [f"filelist: holds another number of cells than the {rows} x {columns} that it claims"]
+    return [
+        f"filelist{{{number}}}: expected a name" for number, cell in enumerate(cells, start=1) if not _is_text(cell)
+    ]
+
+
+def _is_text(cell: bytes) -> bool:
+    """Whether a cell is a character array of at most `MAX_NAME` that takes all of the element."""
+    if len(cell) < _MATRIX_HEADER.size + _TAG.size:
+        return False
+    tag, _, class_tag, class_size, flags, _, shape_tag, shape_size, rows, columns, name_tag, name_size = (
+        _MATRIX_HEADER.unpack_from(cell)
+    )
+    header = (tag, class_tag, class_size, flags & 0xFF, shape_tag, shape_size, name_tag, name_size)
+    if header != (_MATRIX, 6, 8, _CHAR, 5, 8, 1, 0) or rows * columns > MAX_NAME:
+        return False
+    kind, size = _TAG.unpack_from(cell, _MATRIX_HEADER.size)
+    # Up to four bytes lie in the tag itself, which then has their number in the type; else padded to eight.
+    padded = 0 if kind >> 16 else size + -size % 8
+    return len(cell) == _MATRIX_HEADER.size + _TAG.size + padded
 
 
 def _names(cells: np.ndarray, problems: list[str]) -> list[str]:

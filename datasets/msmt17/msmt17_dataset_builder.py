@@ -33,14 +33,19 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "for research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
         "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir."
     )
-    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018.
+    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018; train and val by
+    # their lists.
     COUNTS = {  # noqa: RUF012 (a constant)
+        "train images": 30_248,
+        "val images": 2_373,
         "train+val images": 32_621,
         "train+val identities": 1_041,
         "query images": 11_659,
         "query identities": 3_060,
+        "query cameras": NUM_CAMERAS,
         "gallery images": 82_161,
         "gallery identities": 3_060,
+        "gallery cameras": NUM_CAMERAS,
         "cameras": NUM_CAMERAS,
     }
     FOLDERS = ("MSMT17_V1", "MSMT17_V2", "MSMT17")

@@ -83,12 +83,14 @@ class Builder(reid.ReidBuilder, skip_registration=True):
 def _layout(folder: pathlib.Path) -> tuple[str, str] | None:
     """The layout of Partial-iLIDS that a folder has, or None where it is something else.
 
-    Folders of these names are elsewhere too: Market-1501 has a `query`, Partial REID both of the third layout.
+    Folders of these names are elsewhere too: OccludedREID has the second layout, Partial REID the third. They have
+    several images a person.
     """
     for layout in LAYOUTS:
-        if all((folder / part).is_dir() for part in layout):
-            if partial_reid_dataset_builder.is_partial_reid(folder):
-                return None
-            if any(FILE_NAME.fullmatch(name) for part in layout for name in reid.list_files(folder / part)):
-                return layout
+        parts = [folder / part for part in layout]
+        if not all(part.is_dir() for part in parts):
+            continue
+        has_images = any(FILE_NAME.fullmatch(name) for part in parts for name in reid.list_files(part))
+        if has_images and not any(partial_reid_dataset_builder.is_multi_shot(part, FILE_NAME) for part in parts):
+            return layout
     return None

@@ -65,14 +65,15 @@ class Builder(reid.ReidBuilder, skip_registration=True):
 
 def is_partial_reid(folder: pathlib.Path) -> bool:
     """Whether a folder is Partial REID: Partial-iLIDS has the same folders, but a single image a person in each."""
-    if not all((folder / part).is_dir() for part in SPLITS.values()):
-        return False
-    return (folder / OCCLUDED).is_dir() or any(_is_multi_shot(folder / part) for part in SPLITS.values())
+    folders = [folder / part for part in SPLITS.values()]
+    return all(part.is_dir() for part in folders) and any(is_multi_shot(part, FILE_NAME) for part in folders)
 
 
-def _is_multi_shot(folder: pathlib.Path) -> bool:
-    people = [match[1] for name in reid.list_files(folder) if (match := FILE_NAME.fullmatch(name))]
-    return len(people) >= 2 * len(set(people)) > 0
+def is_multi_shot(folder: pathlib.Path, file_name: re.Pattern[str]) -> bool:
+    """Whether half or more of the people in a folder have several images; `file_name`'s first group is the person."""
+    matches = [file_name.fullmatch(name) for name in reid.list_files(folder)]
+    images = collections.Counter(int(match[1]) for match in matches if match)
+    return 2 * sum(number > 1 for number in images.values()) >= len(images) > 0
 
 
 def _read_names(folder: pathlib.Path, problems: list[str]) -> list[tuple[str, int]]:
