@@ -6,12 +6,13 @@ meet.
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import importlib
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -42,6 +43,7 @@ def build_dataset(
     manual_dir: str | os.PathLike[str],
     counts: Mapping[str, int] | None = None,
     allow_partial: bool = False,
+    report: Callable[[Sequence[str]], None] | None = None,
 ) -> pathlib.Path:
     """Builds the dataset `name` under `data_dir` from the archive or rendered folder in `manual_dir`.
 
@@ -55,6 +57,8 @@ def build_dataset(
         counts: For tests: counts to expect in place of the published ones. Stored in the dataset's metadata.
         allow_partial: Builds a benchmark from what is there, without what is extra or unreadable, and marks the dataset
             as partial. A complete archive makes a complete dataset all the same.
+        report: Called with all problems of the source where a partial dataset was built from it. Its metadata hold
+            `reid.MAX_STORED` at most.
 
     Returns:
         The dataset's folder, `data_dir/name/version`.
@@ -69,7 +73,11 @@ def build_dataset(
         arguments = {"counts": counts, "allow_partial": allow_partial}
     elif counts is not None or allow_partial:
         raise reid.DatasetError(f"{name} is rendered whole; counts and allow_partial are for benchmarks only.")
-    return _build(make_builder(name, data_dir, **arguments), reid.given_path(manual_dir))
+    builder = make_builder(name, data_dir, **arguments)
+    target = _build(builder, reid.given_path(manual_dir))
+    if report and builder.archive and builder.archive.problems:
+        report(builder.archive.problems)
+    return target
 
 
 def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> bool:
@@ -90,10 +98,16 @@ def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | o
 
 
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:
-    """The builder of a dataset of `NAMES`."""
-    name, _, config = name.partition("/")
-    module = importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
-    return module.Builder(data_dir=_make_folder(data_dir), config=config or None, **arguments)
+    """The builder of a dataset of `NAMES`.
+
+    Raises:
+        DatasetError: The dataset is there already, but damaged.
+    """
+    folder = _make_folder(data_dir)
+    builder_name, _, config = name.partition("/")
+    module = importlib.import_module(f"datasets.{builder_name}.{builder_name}_dataset_builder")
+    with _damage_named(reid.newest_version(folder / name)):
+        return module.Builder(data_dir=folder, config=config or None, **arguments)
 
 
 def build_textured(
@@ -171,8 +185,15 @@ def _build_from_file(builder: reid.ReidBuilder, file: pathlib.Path, target: path
         _build_from_folder(builder, folder, target)
     except reid.DatasetError as error:
         # The user knows the archive; the folder is gone when the message is read.
-        lines = [line.replace(str(folder), str(file)) for line in error.problems]
+        lines = _renamed(error.problems, folder, file)
         raise reid.DatasetError(str(error).replace(str(folder), str(file)), lines) from error
+    if builder.archive:
+        problems = _renamed(builder.archive.problems, folder, file)
+        builder.archive = dataclasses.replace(builder.archive, problems=problems)
+
+
+def _renamed(lines: Sequence[str], folder: pathlib.Path, file: pathlib.Path) -> tuple[str, ...]:
+    return tuple(line.replace(str(folder), str(file)) for line in lines)
 
 
 def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, target: pathlib.Path) -> None:
@@ -207,13 +228,33 @@ def _check_kept(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pat
             f"{target}{partial} was built from this source with --allow_partial, in spite of "
             f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
         )
+    # The digest does not tell that an image of the same size was repaired.
+    if partial and not archive.problems and not reid.image_problems(archive, builder.features()):
+        logging.warning("The source is whole now, but %s was built before it was. %s", target, _REMOVE)
 
 
 def _stored_metadata(target: pathlib.Path) -> dict[str, Any]:
     if not (target / "dataset_info.json").is_file():
         raise reid.DatasetError(f"{target} is there but holds no TFDS dataset (no dataset_info.json). {_REMOVE}")
     # Read now: the builder was made before the lock was taken.
-    return dict(tfds.builder_from_directory(target).info.metadata or {})
+    with _damage_named(target):
+        return dict(tfds.builder_from_directory(target).info.metadata or {})
+
+
+@contextlib.contextmanager
+def _damage_named(target: pathlib.Path | None) -> Iterator[None]:
+    """Turns whatever TFDS raises where the dataset at `target`, if any, is damaged into a DatasetError."""
+    try:
+        yield
+    except (reid.DatasetError, OSError):
+        raise
+    except Exception as error:
+        if target is None:
+            raise
+        line = " ".join(str(error).split())
+        raise reid.DatasetError(
+            f"{target} holds a damaged dataset ({type(error).__name__}: {line}). {_REMOVE}"
+        ) from error
 
 
 def _remove_incomplete(builder: reid.ArchiveBuilder, target: pathlib.Path) -> None:

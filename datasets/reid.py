@@ -284,6 +284,17 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
             raise_problems(f"No {self.TITLE} at {folder}", lines, self.ADVICE)
             raise AssertionError(f"{type(self)}: missing_root says nothing about {folder}")
         listing = self.list_root(root)
+        not_text = [
+            f"{root / example['name']}: expected a name in UTF-8"
+            for examples in listing.splits.values()
+            for example in examples
+            if not _is_text(example["name"])
+        ]
+        splits = {
+            split: [example for example in examples if _is_text(example["name"])]
+            for split, examples in listing.splits.items()
+        }
+        listing = dataclasses.replace(listing, splits=splits, problems=[*listing.problems, *not_text])
         counts = {**listing.counts, **self.split_counts(listing.splits)}
         problems = [
             *listing.problems,
@@ -334,10 +345,21 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
             **archive.metadata,
             "partial": True,
             "num_problems": len(problems),
-            "problems": [line.removeprefix(f"{archive.root}{os.sep}") for line in problems[:MAX_STORED]],
+            "problems": [_storable(line, archive.root) for line in problems[:MAX_STORED]],
             "counts": counts,
         }
         return dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8: Python has surrogates in place of bytes that are not."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
+
+
+def _storable(line: str, root: pathlib.Path) -> str:
+    """A problem without the path of the archive's folder, which may be gone tomorrow, as text that JSON can hold."""
+    line = line.replace(f"{root}{os.sep}", "").replace(str(root), ".")
+    return line.encode(errors="backslashreplace").decode()
 
 
 def reid_features() -> dict[str, Any]:
@@ -539,7 +561,7 @@ def _size(path: str) -> int | str:
 def _digest(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for line in sorted(lines):
-        digest.update(f"{line}\n".encode())
+        digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

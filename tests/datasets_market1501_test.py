@@ -1,6 +1,7 @@
 """The Market-1501 builder: real layout, published counts, and every defect named before anything is written."""
 
 import io
+import os
 import pathlib
 import shutil
 
@@ -160,9 +161,44 @@ def test_unexpected_names_are_errors(
 
 
 def test_leavings_of_file_managers_are_ignored(archive: pathlib.Path, tmp_path: pathlib.Path):
-    (archive / "query" / ".DS_Store").touch()
-    (archive / "query" / "._0001_c1s1_001051_00.jpg").touch()
+    for name in (".DS_Store", "._0001_c1s1_001051_00.jpg", ".directory", "thumbs.db", "THUMBS.DB", "Desktop.INI"):
+        (archive / "query" / name).touch()
+    for name in ("Thumbs.db:encryptable", ".nfs0001"):
+        (archive / "bounding_box_train" / name).touch()
+    for name in ("@eaDir", "__macosx"):
+        shutil.copytree(archive / "query", archive / "query" / name)
+        shutil.copytree(archive, archive.parent / name)  # beside it, for the parent is given
+    assert _build(archive.parent, tmp_path / "parent").is_dir()
     assert _build(archive, tmp_path).is_dir()
+
+
+def test_names_that_are_not_utf_8_are_problems(archive: pathlib.Path, tmp_path: pathlib.Path):
+    (archive / "query" / os.fsdecode(b"caf\xe9.jpg")).touch()
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(archive, tmp_path)
+    assert error.value.problems[0].startswith(f"{archive}/query/caf\udce9.jpg: expected a name like")
+    arguments = {"data_dir": tmp_path, "manual_dir": archive, "counts": COUNTS}
+    folder = datasets.build_dataset("market1501", allow_partial=True, **arguments)
+    metadata = dict(tfds.builder_from_directory(folder).info.metadata)
+    assert metadata["problems"][0].startswith("query/caf\\udce9.jpg: expected a name like")
+
+
+def test_names_that_are_not_utf_8_but_fit_are_problems(tmp_path: pathlib.Path):
+    """Partial-iLIDS takes any characters behind the person."""
+    root = tmp_path / "Partial_iLIDS"
+    for folder in ("Probe", "Gallery"):
+        (root / folder).mkdir(parents=True)
+        for name in (b"1.jpg", b"2_caf\xe9.jpg"):
+            (root / folder / os.fsdecode(name)).write_bytes(dataset_fixtures.encoded(0, 16, 8, "JPEG"))
+    counts = {f"{split} {kind}": 2 for split in ("query", "gallery") for kind in ("images", "identities")}
+    arguments = {"data_dir": tmp_path / "data", "manual_dir": root, "counts": counts}
+    with pytest.raises(datasets.DatasetError) as error:
+        datasets.build_dataset("partial_ilids", **arguments)
+    assert f"{root}/Probe/2_caf\udce9.jpg: expected a name in UTF-8" in error.value.problems
+    datasets.build_dataset("partial_ilids", allow_partial=True, **arguments)
+    for split in ("query", "gallery"):
+        source = tfds.data_source("partial_ilids", split=split, data_dir=tmp_path / "data")
+        assert [int(example["person_id"]) for example in source] == [1]
 
 
 def test_all_damaged_images_are_named_and_nothing_is_written(archive: pathlib.Path, tmp_path: pathlib.Path):

@@ -1,11 +1,16 @@
 """`python -m experiments.prepare`: what it prints, which files it leaves, and how it ends."""
 
+import contextlib
+import logging
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import tensorflow_datasets as tfds
 
+import datasets
+from datasets import archives, reid
 from datasets.build import BENCHMARKS
 from datasets.dukemtmc_reid import dukemtmc_reid_dataset_builder
 from datasets.market1501 import market1501_dataset_builder
@@ -96,7 +101,8 @@ def test_a_partial_dataset_is_announced(
     assert "  NOT as published (9 counts compared)" in out.splitlines()
     assert "dukemtmc_reid IS PARTIAL: built in spite of 1 problems." in out
     path = tmp_path / "data" / "dukemtmc_reid_problems.txt"
-    assert path.read_text().startswith("query/0002_c3_f0051991.jpg: not a readable JPEG or PNG")
+    image = downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg"
+    assert path.read_text().startswith(f"{image}: not a readable JPEG or PNG")
     # It stays what it is until it is removed.
     code, _, err = _run(capsys, *arguments)
     assert code == 1
@@ -146,6 +152,191 @@ def test_an_incomplete_folder_is_not_taken_for_absent(
     """Under `all`, a benchmark's folder that lacks a part is told with the part, and nothing is silently left out."""
     shutil.rmtree(downloads / "DukeMTMC-reID" / "query")
     code, out, err = _run(capsys, *_arguments("all", downloads, tmp_path / "data"))
+    assert code == 1
+    assert "Failed: dukemtmc_reid" in out
+    assert f"{downloads / 'DukeMTMC-reID' / 'query'}: no such folder" in err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Disk full?"), PermissionError(13, "Permission denied"), KeyError("a")])
+@pytest.mark.parametrize("where", ["is_there", "build_dataset"])
+def test_all_goes_on_after_what_nobody_foresaw(
+    downloads: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    error: Exception,
+):
+    module = datasets if where == "build_dataset" else prepare
+    function = getattr(module, where)
+
+    def failing(name: str, **arguments):
+        if name == "market1501":
+            raise error
+        return function(name, **arguments)
+
+    monkeypatch.setattr(module, where, failing)
+    code, out, err = _run(capsys, *_arguments("all", downloads, tmp_path / "data"))
+    assert code == 1
+    assert "Built: dukemtmc_reid" in out
+    assert "Failed: market1501" in out
+    assert "market1501: " in err
+    assert str(error) in err
+    assert ("Traceback" in err) == (not isinstance(error, OSError))
+
+
+def test_a_damaged_dataset_is_told_in_one_line_and_stops_no_other(
+    downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    code, _, err = _run(capsys, *_arguments("market1501", downloads, tmp_path / "data"))
+    assert code == 0, err
+    folder = tmp_path / "data" / "market1501" / "1.0.0"
+    (folder / "dataset_info.json").write_text('{"name": ')
+    code, _, err = _run(capsys, *_arguments("market1501", downloads, tmp_path / "data"))
+    assert code == 1
+    (line,) = err.splitlines()
+    assert line.startswith(f"market1501: {folder} holds a damaged dataset (")
+    assert "Remove that folder" in line
+    code, out, _ = _run(capsys, *_arguments("all", downloads, tmp_path / "data"))
+    assert code == 1
+    assert "Built: dukemtmc_reid" in out
+    assert "Failed: market1501" in out
+
+
+def test_the_file_of_problems_is_whole_or_says_that_it_is_not(
+    downloads: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(reid, "MAX_STORED", 10)
+    for index in range(30):
+        (downloads / "DukeMTMC-reID" / "query" / f"extra{index:02d}").touch()
+    arguments = [*_arguments("dukemtmc_reid", downloads, tmp_path / "data"), "--allow_partial"]
+    path = tmp_path / "data" / "dukemtmc_reid_problems.txt"
+    code, _, err = _run(capsys, *arguments)
+    assert code == 0
+    assert f"The whole list (30 lines): {path}" in err
+    lines = path.read_text().splitlines()
+    assert [line.partition(": expected")[0] for line in lines] == [
+        f"{downloads}/DukeMTMC-reID/query/extra{index:02d}" for index in range(30)
+    ]
+    # The dataset is kept, and with it the list.
+    code, _, err = _run(capsys, *arguments)
+    assert code == 0
+    assert path.read_text().splitlines() == lines
+    path.unlink()
+    code, _, err = _run(capsys, *arguments)
+    assert code == 0
+    assert f"The first 10 of 30 problems: {path}" in err
+    assert "The whole list" not in err
+    assert len(path.read_text().splitlines()) == 10
+
+
+def test_a_partial_dataset_names_the_archive(
+    downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    packed = downloads / "DukeMTMC-reID.zip"
+    (downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg").write_bytes(b"")
+    dataset_fixtures.pack(downloads / "DukeMTMC-reID", packed)
+    code, _, _ = _run(capsys, *_arguments("dukemtmc_reid", packed, tmp_path / "data"), "--allow_partial")
+    assert code == 0
+    (line,) = (tmp_path / "data" / "dukemtmc_reid_problems.txt").read_text().splitlines()
+    assert line.startswith(f"{packed}/DukeMTMC-reID/query/0002_c3_f0051991.jpg: not a readable")
+    # Pillow says the path once more.
+    assert "incomplete." not in line
+    metadata = dict(tfds.builder_from_directory(tmp_path / "data" / "dukemtmc_reid" / "1.0.0").info.metadata)
+    (line,) = metadata["problems"]
+    assert line.startswith("query/0002_c3_f0051991.jpg: not a readable")
+    assert "incomplete." not in line
+
+
+def test_a_partial_dataset_whose_source_was_repaired(
+    downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    image = downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg"
+    content = image.read_bytes()
+    image.write_bytes(bytes(len(content)))
+    arguments = [*_arguments("dukemtmc_reid", downloads, tmp_path / "data"), "--allow_partial"]
+    for _ in range(2):
+        code, _, err = _run(capsys, *arguments)
+        assert code == 0
+        assert "source is whole" not in err
+    image.write_bytes(content)
+    with _absl_warnings() as warnings:
+        code, out, _ = _run(capsys, *arguments)
+    assert code == 0
+    assert "dukemtmc_reid IS PARTIAL" in out
+    folder = tmp_path / "data" / "dukemtmc_reid" / "1.0.0"
+    (warning,) = warnings
+    assert warning.startswith(f"The source is whole now, but {folder} was built before it was. Remove that folder")
+
+
+@contextlib.contextmanager
+def _absl_warnings() -> Iterator[list[str]]:
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = logging.getLogger("absl")
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_of_an_archive_all_tries_only_what_it_is_called_after(
+    downloads: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    unpacked = []
+    unpack = archives.unpack
+
+    def counted(archive: pathlib.Path, *arguments, **limits) -> None:
+        unpacked.append(archive)
+        unpack(archive, *arguments, **limits)
+
+    monkeypatch.setattr(archives, "unpack", counted)
+    archive = downloads / "Market-1501-v15.09.15.zip"
+    code, out, err = _run(capsys, *_arguments("all", archive, tmp_path / "data"))
+    assert code == 0, err
+    assert "Built: market1501\n" in out
+    assert "Failed: none\n" in out
+    assert unpacked == [archive]
+
+
+def test_a_folder_of_another_name_is_not_there_rather_than_damaged(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "downloads" / "Market-1501_Attribute").mkdir(parents=True)
+    code, out, _ = _run(capsys, *_arguments("all", tmp_path / "downloads", tmp_path / "data"))
+    assert code == 1
+    assert out.splitlines()[-3:] == ["Built: none", "Failed: none", f"Not there: {', '.join(BENCHMARKS)}"]
+
+
+def test_one_kind_of_cuhk03_does_not_miss_the_other(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "downloads" / "cuhk03" / "images_detected").mkdir(parents=True)
+    code, out, err = _run(capsys, *_arguments("all", tmp_path / "downloads", tmp_path / "data"))
+    assert code == 1
+    assert "Failed: cuhk03/detected\n" in out  # its protocol is not there
+    assert "cuhk03_new_protocol_config_detected.mat: no such file" in err
+    assert "cuhk03/labeled is not in" in out
+
+
+@pytest.mark.parametrize("place", ["downloads", "downloads/DukeMTMC-reID"])
+def test_the_working_folder_may_be_given(
+    downloads: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+):
+    shutil.rmtree(downloads / "DukeMTMC-reID" / "query")
+    (downloads / "Market-1501-v15.09.15.zip").unlink()
+    monkeypatch.chdir(downloads.parent / place)
+    code, out, err = _run(capsys, *_arguments("all", pathlib.Path(), tmp_path / "data"))
     assert code == 1
     assert "Failed: dukemtmc_reid" in out
     assert f"{downloads / 'DukeMTMC-reID' / 'query'}: no such folder" in err
