@@ -2,7 +2,7 @@
 
 Defects that these tests plant:
 
-- Lists: absent, of an absurd size, under each other's name.
+- Lists: absent (and images missing besides), of an absurd size, under each other's name.
 - Lines: a path out of the folder or an absolute one, no identity, endless digits, a byte that is no ASCII.
 - Lines: path and identity at odds, camera 00 or 16, an image given twice in a list or in two.
 - Images: missing, a person's folder missing, in no list, truncated; a file among the people, a folder among the images.
@@ -231,9 +231,16 @@ def test_cameras_are_counted_in_query_and_in_gallery(tmp_path: pathlib.Path):
 def test_missing_lists_and_folders_are_named_even_for_a_partial_copy(
     root: pathlib.Path, tmp_path: pathlib.Path, release: str
 ):
+    train, test = benchmark_fixtures.MSMT_FOLDERS[release]
     (root / "list_val.txt").unlink()
     assert _problems(root, tmp_path / "data", allow_partial=True) == [f"{root / 'list_val.txt'}: no such file"]
-    train, _ = benchmark_fixtures.MSMT_FOLDERS[release]
+    # What the other lists name is looked for all the same; without one of them nothing can be called extra.
+    query = benchmark_fixtures.SMALL_MSMT["query"][1].split(" ")[0]
+    (root / test / query).unlink()
+    assert _problems(root, tmp_path / "data", allow_partial=True) == [
+        f"{root / 'list_val.txt'}: no such file",
+        f"{root / test / query}: missing, {root / 'list_query.txt'}:2 names it",
+    ]
     shutil.rmtree(root / train)
     for split in ("train", "query", "gallery"):
         (root / f"list_{split}.txt").unlink()

@@ -81,8 +81,15 @@ class Builder(reid.ReidBuilder, skip_registration=True):
             for path in lists.values()
             if path.is_file() and path.stat().st_size > MAX_LIST_BYTES
         ]
-        reid.raise_problems(f"{root} is no MSMT17 {release}", absent, self.ADVICE)
-        splits, problems = _read_lists(root, RELEASES[release], lists)
+        readable = {
+            split: path
+            for split, path in lists.items()
+            if path.is_file()
+            and path.stat().st_size <= MAX_LIST_BYTES
+            and (root / RELEASES[release][SPLITS[split]]).is_dir()
+        }
+        splits, problems = _read_lists(root, RELEASES[release], readable)
+        reid.raise_problems(f"{root} is no MSMT17 {release}", [*absent, *problems] if absent else [], self.ADVICE)
         return reid.Listing(splits, {}, problems, {path.name: path for path in lists.values()})
 
     def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
@@ -106,17 +113,20 @@ def _release(root: pathlib.Path) -> str:
 def _read_lists(
     root: pathlib.Path, folders: tuple[str, str], lists: Mapping[str, pathlib.Path]
 ) -> tuple[dict[str, list[reid.Example]], list[str]]:
-    """The splits as the lists name them, and a line for whatever is malformed, given twice, missing or extra."""
+    """The splits as the lists name them, and a line for whatever is malformed, given twice, missing or extra.
+
+    Without one of the lists nothing is called extra.
+    """
     problems: list[str] = []
-    on_disk = {folder: _image_files(root / folder, problems) for folder in folders}
+    on_disk = {folder: _image_files(root / folder, problems) for folder in folders if (root / folder).is_dir()}
     listed_in: dict[str, str] = {}
     splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
-    for split, side in SPLITS.items():
-        folder = folders[side]
+    for split, list_file in lists.items():
+        folder = folders[SPLITS[split]]
         # Lists come from outside: a byte that is no ASCII ends up in a line that does not match.
-        lines = lists[split].read_text(encoding="ascii", errors="backslashreplace").splitlines()
+        lines = list_file.read_text(encoding="ascii", errors="backslashreplace").splitlines()
         for number, line in enumerate(lines, start=1):
-            where = f"{lists[split]}:{number}"
+            where = f"{list_file}:{number}"
             if not line.strip():
                 continue
             match = LINE.fullmatch(line.strip())
@@ -137,7 +147,7 @@ def _read_lists(
                 problems.append(f"{root / name}: missing, {where} names it")
             else:
                 splits[split].append(reid.reid_example(root, name, person_id, camera - 1))
-    for folder, names in on_disk.items():
+    for folder, names in on_disk.items() if len(lists) == len(SPLITS) else ():
         problems += [
             f"{root / folder / name}: extra, no list names it"
             for name in sorted(names)
