@@ -91,10 +91,7 @@ def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | o
             return True
     except reid.DatasetError:  # several of it: building says so
         return True
-    return given.is_dir() and any(
-        path.is_dir() and builder.is_folder_name(path.name) and builder.lacks_a_part(path)
-        for path in [given, *given.iterdir()]
-    )
+    return given.is_dir() and bool(builder.damaged(given))
 
 
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:

@@ -236,7 +236,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         """The folder for `scan`, or the file of the archive as downloaded; None where neither is in `manual_dir`.
 
         What is given goes first; then a folder of one of `FOLDERS`' names, then an archive, then a folder of another
-        name that looks like this dataset.
+        name that looks like this dataset, unless one is `damaged`.
 
         Raises:
             DatasetError: Several are equally good; names them.
@@ -244,16 +244,33 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         given = given_path(manual_dir)
         if given.is_file() or self.is_root(given):
             return given
+        named, others = self._find_roots(given)
+        return self._only(given, named or find_files(given, self.is_archive_name) or others)
+
+    def damaged(self, given: pathlib.Path) -> list[pathlib.Path]:
+        """`given` and folders in it that should be this dataset by their names, but lack a part of it."""
         roots = find_folders(given, self.is_root)
-        named = [root for root in roots if self.is_folder_name(root.name)]
-        return self._only(given, named or find_files(given, self.is_archive_name) or roots)
+        return [
+            path
+            for path in [given, *_folders(given)]
+            if self.is_folder_name(path.name)
+            and not any(root.is_relative_to(path) for root in roots)
+            and not any(info for depth in ("*", "*/*") for info in path.glob(f"{depth}/dataset_info.json"))  # built
+            and self.lacks_a_part(path)
+        ]
 
     def _find_root(self, folder: pathlib.Path) -> pathlib.Path | None:
         """`locate` for what is unpacked."""
         if self.is_root(folder):
             return folder
+        named, others = self._find_roots(folder)
+        return self._only(folder, named or others)
+
+    def _find_roots(self, folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+        """Roots below a folder: those of one of `FOLDERS`' names, and those to take where there are none."""
         roots = find_folders(folder, self.is_root)
-        return self._only(folder, [root for root in roots if self.is_folder_name(root.name)] or roots)
+        named = [root for root in roots if self.is_folder_name(root.name)]
+        return named, [] if self.damaged(folder) else roots
 
     def _only(self, given: pathlib.Path, found: Sequence[pathlib.Path]) -> pathlib.Path | None:
         if len(found) > 1:

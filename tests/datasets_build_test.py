@@ -196,6 +196,35 @@ def test_of_several_folders_one_is_to_be_chosen(tmp_path: pathlib.Path, names: t
         _build(folder, tmp_path / "data")
 
 
+def test_a_damaged_folder_is_not_replaced_by_what_looks_like_it(tmp_path: pathlib.Path):
+    folder = tmp_path / "downloads"
+    duke = dataset_fixtures.write_small_duke(folder)
+    shutil.copytree(duke, folder / "Occluded_Duke")
+    shutil.rmtree(duke / "query")
+    with pytest.raises(datasets.DatasetError, match=f"{duke / 'query'}: no such folder"):
+        datasets.build_dataset(
+            "dukemtmc_reid",
+            data_dir=tmp_path / "data",
+            manual_dir=folder,
+            counts=dataset_fixtures.SMALL_DUKE_COUNTS,
+            allow_partial=True,
+        )
+    assert build.is_there("dukemtmc_reid", data_dir=tmp_path / "data", manual_dir=folder)
+    # A folder of the name with the whole one in it is none that lacks a part.
+    shutil.rmtree(duke)
+    (folder / "Occluded_Duke").rename(folder / "whole")
+    (folder / "dukemtmc-reid").mkdir()
+    (folder / "whole").rename(folder / "dukemtmc-reid" / "whole")
+    assert _locate("dukemtmc_reid", folder) == folder / "dukemtmc-reid" / "whole"
+
+
+def test_a_built_dataset_is_no_damaged_source(archive: pathlib.Path, tmp_path: pathlib.Path):
+    """data_dir may be manual_dir, and datasets are called as folders may be."""
+    assert build.is_there("market1501", data_dir=tmp_path / "data", manual_dir=archive)
+    _build(archive, tmp_path / "data")
+    assert not build.is_there("market1501", data_dir=tmp_path / "data", manual_dir=tmp_path / "data")
+
+
 def test_a_link_to_a_folder_is_no_second_one(tmp_path: pathlib.Path):
     root = _small(tmp_path / "downloads" / "Market-1501-v15.09.15", dataset_fixtures.MARKET_FOLDERS, MARKET)
     (tmp_path / "downloads" / "market1501").symlink_to(root)
