@@ -19,6 +19,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 import datasets
+from datasets import reid
 from datasets.build import BENCHMARKS, NAMES, is_there, make_builder
 from render.manifest import write_atomic
 
@@ -85,7 +86,7 @@ def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
         (built if prepare(name, manual_dir, data_dir, allow_partial=allow_partial) else failed).append(name)
         print(flush=True)
     for name in absent:
-        print(f"{name} is not in {manual_dir}. {make_builder(name, data_dir).ADVICE}")
+        print(f"{name} is not in {reid.given_path(manual_dir)}. {make_builder(name, data_dir).ADVICE}")
     for title, names in (("Built", built), ("Failed", failed), ("Not there", absent)):
         print(f"{title}: {', '.join(names) or 'none'}")
     return bool(built) and not failed
