@@ -127,6 +127,20 @@ def test_rankings_are_exact_far_from_the_origin():
     np.testing.assert_array_equal(neighbours, expected)
 
 
+def test_longest_and_shortest_embeddings():
+    """Scaled by powers of two, every step is the same to the smallest normal number: no infinity, no NaN."""
+    queries, gallery, _, _ = clustered(2, num_query=5, num_gallery=60)
+    expected = k_reciprocal_rerank(queries, gallery)
+    for scale in (2.0**58, 2.0**-50):
+        found = k_reciprocal_rerank(queries * np.float32(scale), gallery * np.float32(scale))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
+    for metric in ranking.METRICS:
+        with pytest.raises(ValueError, match="four times their squared length exceeds float32"):
+            k_reciprocal_rerank(np.float32([[1, 1.4e19]]), np.float32([[1, -1.4e19]]), metric=metric)
+        with pytest.raises(ValueError, match="5 of 5 query embeddings are so small"):
+            k_reciprocal_rerank(queries * np.float32(1e-20), gallery * np.float32(1e-20), metric=metric)
+
+
 def test_all_points_the_same():
     ones = np.ones((4, 3), np.float32)
     # Every pair is reciprocal at distance 0, so all encodings are the same.

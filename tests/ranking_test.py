@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import weakref
 
 import jax
 import numpy as np
@@ -202,6 +203,57 @@ def test_blocks_are_rows_in_order(random_case):
     assert ranking.pairwise_distances(queries[:0], gallery).shape == (0, 500)
 
 
+@pytest.mark.parametrize("dim", [8, 64, 512, 2048])
+@pytest.mark.parametrize("metric", ranking.METRICS)
+def test_the_number_of_queries_changes_no_distance(metric, dim):
+    rng = np.random.default_rng(dim)
+    queries, gallery = (rng.standard_normal((n, dim), np.float32) for n in (130, 301))
+    matrix = ranking.pairwise_distances(queries, gallery, metric=metric)
+    for count in (1, 2, 7, 119, 120, 121):
+        part = ranking.pairwise_distances(queries[-count:], gallery, metric=metric)
+        np.testing.assert_array_equal(part, matrix[-count:])
+
+
+@pytest.mark.parametrize("dim", [8, 64, 512, 2048])
+@pytest.mark.parametrize("metric", ranking.METRICS)
+def test_copies_of_a_gallery_image_are_at_the_same_distance(metric, dim):
+    rng = np.random.default_rng(dim)
+    images, queries = (rng.standard_normal((n, dim), np.float32) for n in (20, 7))
+    for count in (27, 60, 119, 257, 301, 1031):
+        gallery = np.resize(images, (count, dim))
+        matrix = ranking.pairwise_distances(queries, gallery, metric=metric)
+        np.testing.assert_array_equal(matrix, matrix[:, np.arange(count) % 20])
+        columns = ranking.pairwise_distances(queries, np.asfortranarray(gallery), metric=metric)
+        np.testing.assert_array_equal(columns, matrix)
+
+
+@pytest.mark.parametrize("rerank", [None, ranking.KReciprocal(k1=3, k2=2)], ids=["distances", "reranked"])
+def test_blocks_are_ranked_as_they_come(rerank, monkeypatch):
+    """Of 8 blocks only some are made before the first is ranked, and only some are alive at any time."""
+    rng = np.random.default_rng(0)
+    queries, gallery = (rng.standard_normal((n, 5), np.float32) for n in (900, 40))
+    make, count = ranking.distances._block_distances, ranking.scores._count
+    made, counted = [], 0
+
+    def counting_make(*arguments, **options):
+        block = make(*arguments, **options)
+        if len(arguments[0]) == len(queries):  # else a block of all points, for their neighbours
+            made.append(weakref.ref(block))
+            assert len(made) - counted <= 2
+            assert sum(reference() is not None for reference in made) <= 3
+        return block
+
+    def counting_count(*arguments, **options):
+        nonlocal counted
+        counted += 1
+        return count(*arguments, **options)
+
+    monkeypatch.setattr(ranking.distances, "_block_distances", counting_make)
+    monkeypatch.setattr(ranking.scores, "_count", counting_count)
+    ranking.evaluate_ranking(queries, gallery, *random_labels(rng, 900, 40), rerank=rerank)
+    assert (len(made), counted) == (8, 8)
+
+
 def test_single_gallery_image():
     one = np.array([1])
     result = ranking.evaluate_ranking(ones(1, 3), ones(1, 3), one, one, one, one + 1, ranks=(1,))
@@ -317,7 +369,7 @@ def test_errors():
     broken[2, 1] = np.nan
     with pytest.raises(ValueError, match="1 of 3 gallery embeddings hold NaN or infinity, the first at index 2"):
         ranking.evaluate_ranking(ones(2, 4), broken, *labels, ranks=(1,))
-    with pytest.raises(ValueError, match=r"1 of 2 query embeddings hold NaN.*first at index 1 \(or their squared len"):
+    with pytest.raises(ValueError, match=r"1 of 2 query embeddings hold NaN.*first at index 1 \(or four times"):
         ranking.evaluate_ranking(np.float32([[1, 1], [1, 1e20]]), ones(3, 2), *labels, ranks=(1,))
     for function in (ranking.evaluate_distances, functools.partial(ranking.evaluate_ranking, ones(2, 3))):
         with pytest.raises(ValueError, match="average_precision 'area' is unknown; expected one of standard, trap"):
@@ -334,3 +386,50 @@ def test_errors():
         ranking.evaluate_distances(ones(2, 3), ids + 5, *labels[1:], ranks=(1,))
     with pytest.raises(ValueError, match="None of the 2 queries"):  # every match is from the query's camera
         ranking.evaluate_distances(ones(2, 3), *labels[:3], np.zeros(3, np.int64), ranks=(1,))
+
+
+def test_longest_embeddings():
+    """A squared length of 7e37 is taken, and no distance is infinite; 2e38 is finite, but distances would not be."""
+    longest = np.sqrt(np.float32([[7e37], [7e37]])) * np.float32([[1], [-1]])
+    np.testing.assert_allclose(ranking.pairwise_distances(longest, longest), np.abs(longest - longest.T), rtol=1e-6)
+    for metric in ranking.METRICS:
+        with pytest.raises(
+            ValueError, match=r"2 of 2 query embeddings .* \(or four times their squared length exceeds"
+        ):
+            ranking.pairwise_distances(longest * np.float32(1.7), longest, metric=metric)
+    with pytest.raises(ValueError, match="1 of 1 query embeddings hold NaN or infinity"):
+        ranking.pairwise_distances(np.array([[1e300]]), longest)
+
+
+@pytest.mark.parametrize("metric", ranking.METRICS)
+def test_shortest_embeddings(metric):
+    rng = np.random.default_rng(0)
+    queries, gallery = rng.standard_normal((5, 64), np.float32), rng.standard_normal((30, 64), np.float32)
+    expected = ranking.pairwise_distances(queries, gallery, metric=metric)
+    found = ranking.pairwise_distances(queries * np.float32(1e-15), gallery * np.float32(1e-15), metric=metric)
+    np.testing.assert_allclose(found * (1e15 if metric == "euclidean" else 1), expected, rtol=1e-5)
+    for scale in (1e-18, 1e-20, 1e-50):
+        small = gallery.astype(np.float64)
+        small[[2, 4]] *= scale
+        if metric == "euclidean":
+            small[0] = 0  # no error: zero is exact
+        with pytest.raises(ValueError, match=r"2 of 30 gallery embeddings are so small .* the first at index 2"):
+            ranking.pairwise_distances(queries, small, metric=metric)
+
+
+def test_labels_of_other_types():
+    distances = np.float32([[0, 1, 2], [2, 1, 0]])
+    lists = ([1, 2], [1, 2, 2], [0, 0], [1, 1, 1])
+    arrays = [
+        np.array(values, dtype) for values, dtype in zip(lists, ("uint8", "int16", "int32", "int64"), strict=True)
+    ]
+    result = ranking.evaluate_distances(distances, *arrays, ranks=(1, 2))
+    assert result.cmc == {1: 1.0, 2: 1.0}
+    assert ranking.evaluate_distances(distances, *lists, ranks=(1, 2)) == result
+    assert ranking.evaluate_ranking(ones(2, 4), ones(3, 4), *lists, ranks=(1,)).num_valid_queries == 2
+    assert ranking.chance_scores(*lists, ranks=(1,)) == ranking.chance_scores(*arrays, ranks=(1,))
+    names = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
+    for (index, name), dtype in itertools.product(enumerate(names), ("float32", "bool", "str", "object")):
+        wrong = [*arrays[:index], arrays[index].astype(dtype), *arrays[index + 1 :]]
+        with pytest.raises(ValueError, match=f"{name} has dtype .*; expected integers"):
+            ranking.evaluate_distances(distances, *wrong, ranks=(1,))

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
 
-from san_jax.ranking.labels import Labels
+from san_jax.ranking.labels import Labels, Numbers
 from san_jax.ranking.scores import RankingResult, check_average_precision
-from san_jax.typing import Array
 
 
 def chance_scores(
-    query_ids: Int[Array, " query"],
-    gallery_ids: Int[Array, " gallery"],
-    query_cameras: Int[Array, " query"],
-    gallery_cameras: Int[Array, " gallery"],
+    query_ids: Numbers,
+    gallery_ids: Numbers,
+    query_cameras: Numbers,
+    gallery_cameras: Numbers,
     *,
     ranks: Sequence[int] = (1, 5, 10),
     average_precision: str = "standard",
@@ -27,12 +25,13 @@ def chance_scores(
     (E[AP] + m / n) / 2; the last correct match has rank r with probability C(r - 1, m - 1) / C(n, m).
 
     Args:
-        query_ids, gallery_ids: Identities [Q], [G].
-        query_cameras, gallery_cameras: Cameras [Q], [G].
+        query_ids, gallery_ids: Identities [Q], [G], integers.
+        query_cameras, gallery_cameras: Cameras [Q], [G], integers.
         ranks, average_precision: As in `evaluate_ranking`.
 
     Raises:
-        ValueError: A rank is outside 1..G, the average precision is unknown, or no query has a correct match.
+        ValueError: A label is not an integer, a rank is outside 1..G, the average precision is unknown, or no query
+            has a correct match.
     """
     check_average_precision(average_precision)
     num_gallery = len(gallery_ids)

@@ -1,7 +1,9 @@
 """Distances between embeddings on the devices of a mesh, a block of queries at a time.
 
 Every device computes `ROWS` queries against the whole gallery in one call, whatever the number of queries and devices:
-the same compiled kernel makes every row, so neither changes a distance.
+the same compiled matrix product makes every row, and squared lengths come from the host, row by row. So neither changes
+a distance, and on CPUs (other devices: not checked) copies of a gallery image are all at the same distance, so that
+their order in a ranking is that of their indices.
 """
 
 import functools
@@ -20,6 +22,9 @@ METRICS = ("euclidean", "cosine")
 # Queries that a device computes at a time. From 128 rows on, XLA's matrix product for CPUs first copies the whole gallery
 # into another layout, in every call: a third slower, and the memory of a second gallery.
 ROWS = 120
+_FLOAT32 = np.finfo(np.float32)
+# Squared distances are up to 4 times the larger squared length; the rest is for rounding.
+_LARGEST_SQUARE = _FLOAT32.max / 4.01
 
 
 def pairwise_distances(
@@ -41,7 +46,8 @@ def pairwise_distances(
         float32 [Q G], >= 0.
 
     Raises:
-        ValueError: Unknown metric, dimensions that differ, an embedding that is not finite or, under "cosine", zero.
+        ValueError: Unknown metric, dimensions that differ, an embedding that is not finite, too long or too short for
+            float32 or, under "cosine", zero.
     """
     distances = np.empty((len(queries), len(gallery)), np.float32)
     row = 0
@@ -81,10 +87,10 @@ def device_distances(
             f"query embeddings have {queries.shape[1]} dimensions, gallery embeddings {gallery.shape[1]}; "
             "both must come from the same model."
         )
+    squares = [_checked_squares(x, name, metric) for x, name in ((queries, "query"), (gallery, "gallery"))]
     # float32 arrays are not copied on the host.
-    queries, gallery = (jax.device_put(x.astype(np.float32, copy=False), replicated(mesh)) for x in (queries, gallery))
-    squares = _checked_squares(queries, "query", metric), _checked_squares(gallery, "gallery", metric)
-    return _device_blocks((queries, gallery, *squares), metric, mesh)
+    arrays = (*(x.astype(np.float32, copy=False) for x in (queries, gallery)), *squares)
+    return _device_blocks(jax.device_put(arrays, replicated(mesh)), metric, mesh)
 
 
 def default_mesh(mesh: Mesh | None) -> Mesh:
@@ -132,24 +138,34 @@ def _block_distances(
     )
 
 
-@jax.jit
-def _squares(embeddings: Float32[Array, "count dim"]) -> Float32[jax.Array, " count"]:
-    """Squared lengths."""
-    return jnp.square(embeddings).sum(axis=1)
+def _squares(embeddings: Float32[np.ndarray, "count dim"]) -> Float32[np.ndarray, " count"]:
+    """Squared lengths. What a row gives depends neither on where it is nor on the other rows."""
+    embeddings = np.ascontiguousarray(embeddings)  # of other layouts the sums are in another order
+    return np.einsum("nd,nd->n", embeddings, embeddings)
 
 
-def _checked_squares(embeddings: Array, name: str, metric: str) -> jax.Array:
-    result = _squares(embeddings)
-    squares = np.asarray(result)
-    bad = ~np.isfinite(squares)
+def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.ndarray, " count"]:
+    with np.errstate(over="ignore", invalid="ignore"):  # found below
+        squares = _squares(np.asarray(embeddings).astype(np.float32, copy=False))
+    bad = ~(squares <= _LARGEST_SQUARE)
     if bad.any():
         raise ValueError(
             f"{int(bad.sum())} of {len(squares)} {name} embeddings hold NaN or infinity, the first at index "
-            f"{int(bad.argmax())} (or their squared length exceeds float32). Check the checkpoint: a run that diverged "
-            "gives such embeddings."
+            f"{int(bad.argmax())} (or four times their squared length exceeds float32). Check the checkpoint: a "
+            "run that diverged gives such embeddings."
         )
-    if metric == "cosine" and not squares.all():
+    # Above this length, what sums lose where a product below the smallest normal number becomes 0 is less than rounding.
+    smallest = embeddings.shape[1] * _FLOAT32.tiny / _FLOAT32.eps
+    short = np.flatnonzero(squares <= smallest)
+    if not len(short):
+        return squares
+    zero = ~np.asarray(embeddings[short]).any(axis=1)
+    if not zero.all():
         raise ValueError(
-            f"The {name} embedding at index {int(squares.argmin())} is zero: its cosine similarity is undefined."
+            f"{int((~zero).sum())} of {len(squares)} {name} embeddings are so small that their squares vanish in "
+            f"float32 (length below {np.sqrt(smallest):.1e}), the first at index {int(short[zero.argmin()])}. Scale all "
+            "embeddings up, or check the checkpoint."
         )
-    return result
+    if metric == "cosine":
+        raise ValueError(f"The {name} embedding at index {int(short[0])} is zero: its cosine similarity is undefined.")
+    return squares

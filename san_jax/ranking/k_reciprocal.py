@@ -98,8 +98,7 @@ def k_reciprocal_rerank(
         float32 [Q G] in [0, 1], to rounding.
 
     Raises:
-        ValueError: A setting out of range, an unknown metric, no query or no gallery, dimensions that differ, an
-            embedding that is not finite or, under "cosine", zero.
+        ValueError: A setting out of range, no query or no gallery, and as `pairwise_distances`.
     """
     settings = KReciprocal(k1, k2, lambda_value)
     return np.concatenate(list(reranked_blocks(query_embeddings, gallery_embeddings, settings, metric=metric)))

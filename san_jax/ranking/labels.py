@@ -6,11 +6,14 @@ wrong, whatever their camera.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from san_jax.typing import Array
+
+Numbers = Array | Sequence[Any]  # integers [N]: `Labels.create` checks it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,35 +37,29 @@ class Labels:
         cls,
         num_query: int,
         num_gallery: int,
-        query_ids: Array,
-        gallery_ids: Array,
-        query_cameras: Array,
-        gallery_cameras: Array,
+        query_ids: Numbers,
+        gallery_ids: Numbers,
+        query_cameras: Numbers,
+        gallery_cameras: Numbers,
         ranks: Sequence[int],
     ) -> "Labels":
         """Sorts labels.
 
         Raises:
-            ValueError: Lengths differ, a rank is outside 1..G, or no query has a correct match.
+            ValueError: Lengths differ, a label is not an integer, a rank is outside 1..G, or no query has a correct
+                match.
         """
-        arrays = {
-            "query_ids": (query_ids, num_query),
-            "gallery_ids": (gallery_ids, num_gallery),
-            "query_cameras": (query_cameras, num_query),
-            "gallery_cameras": (gallery_cameras, num_gallery),
-        }
-        for name, (values, count) in arrays.items():
-            if values.shape != (count,):
-                raise ValueError(f"{name} has shape {values.shape}; expected ({count},), one entry an embedding.")
+        query_identities = _integers("query_ids", query_ids, num_query)
+        gallery_identities = _integers("gallery_ids", gallery_ids, num_gallery)
+        query_views = _integers("query_cameras", query_cameras, num_query)
+        gallery_views = _integers("gallery_cameras", gallery_cameras, num_gallery)
         if not ranks or min(ranks) < 1 or max(ranks) > num_gallery:
             raise ValueError(
                 f"ranks {tuple(ranks)} must be at least one number in 1..{num_gallery}, the size of the gallery."
             )
         # Identity and camera in one number, in the order of (identity, camera).
-        _, ids = np.unique(np.concatenate([query_ids, gallery_ids]).astype(np.int64), return_inverse=True)
-        numbers, cameras = np.unique(
-            np.concatenate([query_cameras, gallery_cameras]).astype(np.int64), return_inverse=True
-        )
+        _, ids = np.unique(np.concatenate([query_identities, gallery_identities]), return_inverse=True)
+        numbers, cameras = np.unique(np.concatenate([query_views, gallery_views]), return_inverse=True)
         keys = ids * len(numbers) + cameras
         order = np.argsort(keys[num_query:], kind="stable")
         ordered = keys[num_query:][order]
@@ -97,3 +94,13 @@ class Labels:
         """Gallery indices of correct images: number `position` (from 0) of query `query`, entry by entry."""
         place = self.first[query] + position
         return self.order[place + np.where(place >= self.camera_first[query], self.num_dropped[query], 0)]
+
+
+def _integers(name: str, values: Numbers, count: int) -> Int[np.ndarray, " count"]:
+    """int64 [count]; `name` is the argument's, for the errors."""
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise ValueError(f"{name} has shape {array.shape}; expected ({count},), one entry an embedding.")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} has dtype {array.dtype}; expected integers.")
+    return array.astype(np.int64, copy=False)

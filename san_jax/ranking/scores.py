@@ -22,7 +22,7 @@ from jaxtyping import Float64, Int, Int32, Real
 
 from san_jax.ranking.distances import ROWS, default_mesh, device_distances
 from san_jax.ranking.k_reciprocal import KReciprocal, reranked_blocks
-from san_jax.ranking.labels import Labels
+from san_jax.ranking.labels import Labels, Numbers
 from san_jax.sharding import AXIS, batch_sharding
 from san_jax.typing import Array
 
@@ -51,10 +51,10 @@ class RankingResult:
 def evaluate_ranking(
     query_embeddings: Real[Array, "query dim"],
     gallery_embeddings: Real[Array, "gallery gallery_dim"],
-    query_ids: Int[Array, " query_ids"],
-    gallery_ids: Int[Array, " gallery_ids"],
-    query_cameras: Int[Array, " query_cameras"],
-    gallery_cameras: Int[Array, " gallery_cameras"],
+    query_ids: Numbers,
+    gallery_ids: Numbers,
+    query_cameras: Numbers,
+    gallery_cameras: Numbers,
     *,
     ranks: Sequence[int] = (1, 5, 10),
     metric: str = "euclidean",
@@ -67,8 +67,8 @@ def evaluate_ranking(
     Args:
         query_embeddings: [Q D], finite.
         gallery_embeddings: [G D], finite.
-        query_ids, gallery_ids: Identities [Q], [G].
-        query_cameras, gallery_cameras: Cameras [Q], [G].
+        query_ids, gallery_ids: Identities [Q], [G], integers.
+        query_cameras, gallery_cameras: Cameras [Q], [G], integers.
         ranks: The k of the CMC, each in 1..G.
         metric: "euclidean" or "cosine".
         average_precision: With m correct matches at ranks r_1 < ... < r_m, AP is the mean over k of
@@ -79,8 +79,9 @@ def evaluate_ranking(
         mesh: Devices of this process that share the queries; None for the default device.
 
     Raises:
-        ValueError: Lengths or dimensions differ, an embedding is not finite, a rank is outside 1..G, the metric or
-            the average precision is unknown, or no query has a correct match.
+        ValueError: Lengths or dimensions differ, an embedding is none that `pairwise_distances` takes, a label is not
+            an integer, a rank is outside 1..G, the metric or the average precision is unknown, or no query has a
+            correct match.
     """
     check_average_precision(average_precision)
     labels = Labels.create(
@@ -103,10 +104,10 @@ def evaluate_ranking(
 
 def evaluate_distances(
     distances: Real[Array, "query gallery"],
-    query_ids: Int[Array, " query_ids"],
-    gallery_ids: Int[Array, " gallery_ids"],
-    query_cameras: Int[Array, " query_cameras"],
-    gallery_cameras: Int[Array, " gallery_cameras"],
+    query_ids: Numbers,
+    gallery_ids: Numbers,
+    query_cameras: Numbers,
+    gallery_cameras: Numbers,
     *,
     ranks: Sequence[int] = (1, 5, 10),
     average_precision: str = "standard",
@@ -114,8 +115,8 @@ def evaluate_distances(
     """Scores a distance matrix [Q G] (smaller is more alike, not NaN); the rest as in `evaluate_ranking`.
 
     Raises:
-        ValueError: Lengths differ, a distance is NaN, a rank is outside 1..G, the average precision is unknown, or no
-            query has a correct match.
+        ValueError: Lengths differ, a distance is NaN, a label is not an integer, a rank is outside 1..G, the average
+            precision is unknown, or no query has a correct match.
     """
     check_average_precision(average_precision)
     distances = np.asarray(distances)
