@@ -22,6 +22,7 @@ METRICS = ("euclidean", "cosine")
 # Queries that a device computes at a time. From 128 rows on, XLA's matrix product for CPUs first copies the whole gallery
 # into another layout, in every call: a third slower, and the memory of a second gallery.
 ROWS = 120
+_SQUARED_ROWS = 1024
 _FLOAT32 = np.finfo(np.float32)
 # Squared distances are up to 4 times the larger squared length; the rest is for rounding.
 _LARGEST_SQUARE = _FLOAT32.max / 4.01
@@ -139,9 +140,13 @@ def _block_distances(
 
 
 def _squares(embeddings: Float32[np.ndarray, "count dim"]) -> Float32[np.ndarray, " count"]:
-    """Squared lengths. What a row gives depends neither on where it is nor on the other rows."""
-    embeddings = np.ascontiguousarray(embeddings)  # of other layouts the sums are in another order
-    return np.einsum("nd,nd->n", embeddings, embeddings)
+    """Squared lengths, summed in float64. What a row gives depends neither on where it is nor on the other rows."""
+    squares = np.empty(len(embeddings), np.float32)
+    for start in range(0, len(embeddings), _SQUARED_ROWS):
+        # Contiguous: of other layouts the sums are in another order.
+        rows = np.ascontiguousarray(embeddings[start : start + _SQUARED_ROWS], np.float64)
+        squares[start : start + len(rows)] = np.einsum("nd,nd->n", rows, rows)
+    return squares
 
 
 def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.ndarray, " count"]:
