@@ -433,3 +433,15 @@ def test_labels_of_other_types():
         wrong = [*arrays[:index], arrays[index].astype(dtype), *arrays[index + 1 :]]
         with pytest.raises(ValueError, match=f"{name} has dtype .*; expected integers"):
             ranking.evaluate_distances(distances, *wrong, ranks=(1,))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_queries_of_a_camera_of_their_own(devices):
+    """Nothing is dropped for any query."""
+    queries, gallery = np.array([[0.0], [3.0]], np.float32), np.array([[2.0], [1.0], [5.0]], np.float32)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    result = ranking.evaluate_ranking(queries, gallery, [1, 2], [1, 2, 2], [0, 0], [1, 1, 1], ranks=(1,), mesh=mesh)
+    # Query 0 finds its image at rank 2; query 1 finds its two, both at distance 2, at ranks 2 and 3.
+    assert result == ranking.RankingResult(
+        cmc={1: 0.0}, mean_ap=(1 / 2 + (1 / 2 + 2 / 3) / 2) / 2, mean_inp=(1 / 2 + 2 / 3) / 2, num_valid_queries=2
+    )

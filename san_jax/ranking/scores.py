@@ -272,7 +272,8 @@ def _fetch(
 
 def _dropped(labels: Labels, queries: np.ndarray, num_rows: int) -> Int32[np.ndarray, "row dropped"]:
     """Gallery indices of the images that each row's query drops, filled up with G, which is no image."""
-    numbers = np.arange(int(labels.num_dropped.max()))
+    # At least one column: JAX 0.11 crashes where it compiles an empty array for several devices.
+    numbers = np.arange(max(1, int(labels.num_dropped.max())))
     present = numbers < labels.num_dropped[queries][:, None]
     dropped = np.full((num_rows, len(numbers)), len(labels.order), np.int32)
     places = labels.camera_first[queries][:, None] + numbers
