@@ -550,11 +550,6 @@ def raise_problems(title: str, problems: Sequence[str], advice: str) -> None:
     raise DatasetError("\n".join([f"{title}:", *(f"  {line}" for line in shown), advice]), problems)
 
 
-def files_digest(root: pathlib.Path, names: Iterable[str]) -> str:
-    """SHA-256 over the sorted names and sizes of files: cheap enough to compare at each start."""
-    return _digest(f"{name}\t{(root / name).stat().st_size}" for name in names)
-
-
 def _listing_digest(root: pathlib.Path, listing: Listing) -> str:
     lines = []
     for examples in listing.splits.values():

@@ -7,8 +7,9 @@
 Each dataset is scored by its own protocol (experiments.protocols), which is printed in words with the scores: for each
 query, gallery images of its identity and camera are dropped; Partial REID is scored all against all and single-shot.
 Scores on a dataset that the model was not trained on are marked cross-dataset, those of partial copies PARTIAL. Each
-result is written as JSON (RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json). A dataset that
-cannot be scored does not stop the others; the exit code is then 1.
+result is written as JSON (RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json, with settings of
+the re-ranking that are not the defaults). A dataset that cannot be scored does not stop the others; the exit code is
+then 1.
 """
 
 import argparse
