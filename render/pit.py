@@ -283,6 +283,7 @@ class Studio:
         self.rasterizer = Rasterizer()
         self.seconds: dict[str, float] = {}
         self._texture = functools.lru_cache(maxsize=4)(self._paint)
+        self._figure = functools.lru_cache(maxsize=1)(functools.partial(person.Figure, self.body))  # picture, frontal
         self._scene = functools.lru_cache(maxsize=16)(backgrounds.make_scene)
 
     @contextmanager
@@ -339,12 +340,10 @@ class Studio:
 
     def _meshes(self, choices: dict[str, Any], pose: poses.Pose):
         with self._timed("posing"):
-            return person.build_person(
-                self.body,
+            return self._figure(
                 appearance_module.Appearance.from_json(choices["appearance"]),
                 body.BodyShape.from_json(choices["shape"]),
-                pose,
-            )
+            ).meshes(pose)
 
     def _encode(self, pixels: np.ndarray) -> bytes:
         with self._timed("encoding"):

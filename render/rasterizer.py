@@ -131,7 +131,8 @@ class Rasterizer:
         """Draws meshes that share one texture.
 
         Args:
-            meshes: With UV coordinates (v up), vertex normals, and `metadata["double_sided"]`; metres.
+            meshes: With UV coordinates (v up), vertex normals, and `metadata["double_sided"]`; metres. One with
+                `metadata["texture"]`, uint8 [height width 3], is drawn with that instead of the shared texture.
             texture: uint8 [height width 3].
             camera: In the meshes' frame, with pixels of this picture size.
             light: In the meshes' frame; None draws the texture's own colours.
@@ -141,7 +142,10 @@ class Rasterizer:
         """
         pyrender, renderer, _ = _open()
         scale = self.supersampling
-        image = pyrender.Texture(source=texture, source_channels="RGB", sampler=_sampler(pyrender))
+        textures = [mesh.metadata.get("texture", texture) for mesh in meshes]
+        images = {
+            id(one): pyrender.Texture(source=one, source_channels="RGB", sampler=_sampler(pyrender)) for one in textures
+        }
         if light is None:
             colors: Sequence[np.ndarray | None] = [None] * len(meshes)
         else:
@@ -156,10 +160,12 @@ class Rasterizer:
                 color_0=color,
                 indices=mesh.faces,
                 material=pyrender.MetallicRoughnessMaterial(
-                    baseColorTexture=image, alphaMode="OPAQUE", doubleSided=bool(mesh.metadata.get("double_sided"))
+                    baseColorTexture=images[id(own)],
+                    alphaMode="OPAQUE",
+                    doubleSided=bool(mesh.metadata.get("double_sided")),
                 ),
             )
-            for mesh, color in zip(meshes, colors, strict=True)
+            for mesh, own, color in zip(meshes, textures, colors, strict=True)
         ]
         scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         scene.add(pyrender.Mesh(primitives))
