@@ -39,4 +39,4 @@ def read_rendered(
 
 def header_metadata(header: manifest.Header) -> dict[str, object]:
     """What of the manifest's header is stored with the dataset."""
-    return {"recipe": header.recipe, "seed": header.seed, "parameters": header.parameters}
+    return {"recipe": header.recipe, "seed": header.seed, "parameters": header.parameters, "notes": header.notes}

@@ -2,7 +2,7 @@
 
 A rendered folder holds
 
-    manifest.json      the header: version, recipe, seed, parameters, number of pairs
+    manifest.json      the header: version, recipe, seed, parameters, number of pairs, what to know of the files
     manifest.jsonl     one record a pair, in index order (written when the rendering is complete)
     images/ textures/ frontals/    the files that the records name
 
@@ -18,11 +18,14 @@ import tempfile
 from collections.abc import Iterable
 from typing import Any
 
-VERSION = 1
+# Raised when readers of older folders would misread new ones. 2: `notes`, and the splits of partial queries.
+VERSION = 2
 HEADER_FILE = "manifest.json"
 RECORDS_FILE = "manifest.jsonl"
 RECIPES = ("pit", "pit_reid")
-SPLITS = ("train", "query", "gallery")
+# Each is searched for in the gallery. The partial ones mirror the partial benchmarks; a folder may lack them.
+PARTIAL_QUERIES = ("query_partial", "query_occluded")
+SPLITS = ("train", "query", "gallery", *PARTIAL_QUERIES)
 
 
 class ManifestError(ValueError):
@@ -38,6 +41,7 @@ class Header:
         seed: The recipe's seed; with `parameters` and a record's index it determines a pair.
         num_pairs: Number of records.
         parameters: Every parameter of the recipe, JSON values only.
+        notes: What a reader of the files must know, in words: what is and what is not in a texture, for one.
         version: Version of this file format.
     """
 
@@ -45,6 +49,7 @@ class Header:
     seed: int
     num_pairs: int
     parameters: dict[str, Any]
+    notes: str = ""
     version: int = VERSION
 
 
@@ -59,7 +64,7 @@ class Record:
         texture: UV texture, path relative to the folder, 256x256 RGB.
         frontal: The same person in the fixed frontal pose, path relative to the folder; None in `pit_reid`.
         texture_id: 0-based number of the texture.
-        split: "train", "query" or "gallery".
+        split: One of `SPLITS`.
         person_id: Identity; -1 in `pit`, which has none.
         camera_id: 0-based camera; -1 in `pit`.
         choices: Every random choice that made the pair, JSON values only.
@@ -122,9 +127,14 @@ def read_header(folder: str | os.PathLike[str]) -> Header:
     """
     path = pathlib.Path(folder) / HEADER_FILE
     fields = _parse(path, _read(path), 1)
+    # First of all: another version may have other fields.
+    if fields.get("version") != VERSION:
+        raise ManifestError(
+            f"{path}: format version {fields.get('version')!r}; this program reads version {VERSION}. Render the recipe "
+            "again into another folder with `python -m experiments.pit_render`, or read this one with the release of "
+            "the program that wrote it; datasets that were built from it stay readable."
+        )
     header = _construct(Header, fields, path, 1)
-    if header.version != VERSION:
-        raise ManifestError(f"{path}: format version {header.version}; this program reads version {VERSION}.")
     if header.recipe not in RECIPES:
         raise ManifestError(f"{path}: unknown recipe {header.recipe!r}; expected one of {', '.join(RECIPES)}.")
     return header

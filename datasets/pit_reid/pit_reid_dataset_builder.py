@@ -13,7 +13,8 @@ from render import manifest
 
 
 class Builder(reid.ArchiveBuilder, skip_registration=True):
-    """`pit_reid`, splits `train`, `query`, `gallery`, each in manifest order."""
+    """`pit_reid`, splits `train`, `query`, `gallery` and, where they were rendered, `query_partial` and
+    `query_occluded`, each in manifest order."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit_reid")
 
@@ -45,9 +46,13 @@ class Builder(reid.ArchiveBuilder, skip_registration=True):
                     "texture": str(root / record.texture),
                 }
             )
+        splits = {
+            split: examples for split, examples in splits.items() if examples or split not in manifest.PARTIAL_QUERIES
+        }
         problems += [f"no records of the split {split!r}" for split, examples in splits.items() if not examples]
         people = {split: {e["person_id"] for e in examples} for split, examples in splits.items()}
-        shared = sorted(people["train"] & (people["query"] | people["gallery"]))
+        tested = set().union(*(ids for split, ids in people.items() if split != "train"))
+        shared = sorted(people["train"] & tested)
         if shared:
             problems.append(f"persons in train and in query or gallery: {shared[: reid.MAX_REPORTED]}")
         reid.raise_problems(f"{root}: not a manifest of pit_reid", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
