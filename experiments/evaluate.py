@@ -5,7 +5,8 @@
     python -m experiments.evaluate --workdir=runs/san --dataset=all --flip --rerank
 
 Each dataset is scored by its own protocol (experiments.protocols), which is printed in words with the scores: for each
-query, gallery images of its identity and camera are dropped; Partial REID is scored all against all and single-shot.
+query, gallery images of its identity and camera are dropped; Partial REID is scored all against all and single-shot,
+pit_reid with its queries, and with its partial and its occluded ones.
 Scores on a dataset that the model was not trained on are marked cross-dataset, those of partial copies PARTIAL. Each
 result is written as JSON (RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json, with settings of
 the re-ranking that are not the defaults). A dataset that cannot be scored does not stop the others; the exit code is
@@ -83,7 +84,8 @@ def run(
         copy), trained_on (see `restore.read_data`), started_from (the same of the runs that the weights started from,
         by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
         and chance averaged over its single-shot splits (None where none is complete), with their protocol, num_splits
-        and num_identities.
+        and num_identities. pit_reid adds query_partial and query_occluded, where it has these splits: the same scores,
+        chance, num_query and num_valid_queries of these queries, with their protocol.
 
     Raises:
         ValueError: Unknown options, embeddings that are not finite, or a query and gallery that cannot be scored.
@@ -186,6 +188,9 @@ class _Evaluation:
         }
         if protocol.index_pairs:
             summary["single_shot"] = self._score_single_shot(dataset, query, gallery, protocol.ranks)
+        if protocol.more_queries:
+            for split in protocols.query_splits(dataset, data_sources.list_splits(dataset, self._data_dir)):
+                summary[split] = self._score_queries(dataset, split, gallery, protocol.ranks)
         if output is None:
             name = f"evaluate_{dataset.replace('/', '_')}{options.suffix}.json"
             path = self._workdir / "report" / name
@@ -195,6 +200,14 @@ class _Evaluation:
         print(describe(summary))
         print(f"written to {path}", flush=True)
         return summary
+
+    def _score_queries(self, dataset: str, split: str, gallery: EmbeddedSplit, ranks: Sequence[int]) -> dict[str, Any]:
+        query = embed_split(self._model, self._config, dataset, split, self._data_dir, flip=self._options.flip)
+        return {
+            "protocol": protocols.query_split_words(dataset, split, len(query.person_ids), self._options),
+            **_rank(query, gallery, ranks, self._options),
+            "num_query": len(query.person_ids),
+        }
 
     def _score_single_shot(
         self, dataset: str, query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int]
@@ -293,9 +306,18 @@ def describe(summary: Mapping[str, Any]) -> str:
         *_wrap(summary["protocol"]),
         *_score_lines(summary),
     ]
-    if "single_shot" in summary:
-        lines += [*_wrap(summary["single_shot"]["protocol"]), *_score_lines(summary["single_shot"])]
+    for result in _further_results(summary).values():
+        lines += [*_wrap(result["protocol"]), *_score_lines(result)]
     return "\n".join(lines)
+
+
+def _further_results(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The results of a benchmark's other protocols: name -> result."""
+    names = {
+        "single_shot": "single-shot",
+        **{split: split for split in protocols.find(summary["dataset"]).more_queries},
+    }
+    return {name: summary[key] for key, name in names.items() if key in summary}
 
 
 def _wrap(text: str) -> list[str]:
@@ -321,8 +343,7 @@ def table(summaries: Mapping[str, Mapping[str, Any]], failures: Mapping[str, str
     rows: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
     for dataset, summary in summaries.items():
         rows.append((dataset, summary, summary))
-        if "single_shot" in summary:
-            rows.append((f"{dataset}, single-shot", summary["single_shot"], summary))
+        rows += [(f"{dataset}, {name}", result, summary) for name, result in _further_results(summary).items()]
     width = max((len(name) for name in [*failures, *(name for name, _, _ in rows), "%"]), default=0)
     lines = [f"{'%':<{width}}" + "".join(f"{name:>9}" for name in names)]
     for label, result, summary in rows:

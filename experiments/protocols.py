@@ -8,7 +8,7 @@ builder noted, and what the model was trained on. All scores but the single-shot
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class Protocol:
         cameras: Whether there are cameras; without, queries are one camera and the gallery is another.
         single_shot: Whether the gallery holds one image an identity.
         index_pairs: Whether scores are also averaged over single-shot splits, see `index_pairs`.
+        more_queries: Further splits of queries that are searched for in the same gallery, each scored on its own: name
+            of the split -> sentences on it.
     """
 
     about: str
@@ -35,6 +37,7 @@ class Protocol:
     cameras: bool = True
     single_shot: bool = False
     index_pairs: bool = False
+    more_queries: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _CUHK03 = (
@@ -70,7 +73,17 @@ PROTOCOLS: Mapping[str, Protocol] = {
     ),
     "pit_reid": Protocol(
         "pit_reid, our own: rendered persons, no published benchmark, so only scores on the same rendering compare. "
-        "Nothing is marked as junk."
+        "Nothing is marked as junk.",
+        more_queries={
+            "query_partial": (
+                "Partial queries, as in Partial REID: boxes that hold a part of a test person, each from a camera other "
+                "than that of a correct match."
+            ),
+            "query_occluded": (
+                "Occluded queries, as in occluded benchmarks: something stands before each test person (a pole, a car, "
+                "a plant, another person)."
+            ),
+        },
     ),
 }
 _UNKNOWN = Protocol(
@@ -144,6 +157,11 @@ class Training:
 def find(dataset: str) -> Protocol:
     """The protocol of a dataset; the Market-1501 rule for one that has none here."""
     return PROTOCOLS.get(dataset, _UNKNOWN)
+
+
+def query_splits(dataset: str, splits: Collection[str]) -> list[str]:
+    """Of the splits of a built dataset, those of its protocol's further queries; not every copy has them all."""
+    return [split for split in find(dataset).more_queries if split in splits]
 
 
 def relation(dataset: str, training: Training) -> str:
@@ -299,6 +317,15 @@ def single_shot_words(num_splits: int, num_identities: int, options: Options) ->
         f"Single-shot: averaged over {num_splits} pairs of a query index and a gallery index{gap}; in each, "
         f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report either "
         "this or all against all."
+    )
+
+
+def query_split_words(dataset: str, split: str, num_query: int, options: Options) -> str:
+    """What the scores over one of `Protocol.more_queries` are; what `words` says of the rest holds for them too."""
+    rerank = " Re-ranking looks at these queries and the gallery alone." if options.rerank is not None else ""
+    return (
+        f"{split}: {find(dataset).more_queries[split]} {num_query:,} single queries against the same gallery; rule, AP "
+        f"and distance as above.{rerank}"
     )
 
 
