@@ -15,7 +15,54 @@ Color = tuple[float, float, float]
 
 TOPS = ("tee", "polo", "shirt", "tank", "sweater", "hoodie", "jacket", "coat", "dress")
 BOTTOMS = ("trousers", "jeans", "shorts", "leggings", "skirt")
-PATTERNS = ("plain", "stripes", "vertical", "plaid", "logo", "text", "block", "yoke", "dots", "gradient", "camouflage")
+PATTERNS = (
+    "plain",
+    "stripes",
+    "vertical",
+    "pinstripe",
+    "plaid",
+    "tartan",
+    "gingham",
+    "houndstooth",
+    "herringbone",
+    "argyle",
+    "chevron",
+    "dots",
+    "floral",
+    "leaves",
+    "leopard",
+    "camouflage",
+    "tie_dye",
+    "gradient",
+    "block",
+    "panel",
+    "yoke",
+)
+BOTTOM_PATTERNS = ("plain", "side", "bands", *PATTERNS[1:18])
+FABRICS = ("jersey", "linen", "knit", "cable", "fleece", "corduroy", "denim", "leather", "satin")
+PRINTS = (
+    "none",
+    "word",
+    "lines",
+    "arc",
+    "number",
+    "disc",
+    "ring",
+    "star",
+    "heart",
+    "bolt",
+    "mountain",
+    "wave",
+    "triangle",
+    "cross",
+    "bars",
+    "picture",
+    "badge",
+)
+TRIMS = ("none", "contrast", "bands", "piping")
+BEARDS = ("stubble", "full", "goatee", "moustache", "chin_strap")
+SHOE_DESIGNS = ("plain", "bars", "swoosh", "star", "panels", "toe_cap", "two_tone")
+SOCKS = ("plain", "bands", "low")
 HAIR_STYLES = (
     "bald",
     "cropped",
@@ -74,7 +121,15 @@ class Appearance:
         hairline: Height of the hairline over the forehead relative to the usual one.
         hair_length: 0 to 1: how far hair falls that is longer than the ears.
         hair_volume: How thick it is, about 0.6 to 1.4.
-        beard: 0 shaven to 1 full.
+        hair_highlight: 0 to 1: strands lighter than the rest.
+        parting: Where the hair parts, metres from the middle of the head.
+        beard: 0 shaven to 1 dense.
+        beard_style: One of `BEARDS`.
+        brow_weight: Relative thickness of the eyebrows, about 0.6 to 1.5.
+        brow_arch: 0 straight to 1 arched.
+        lip_fullness: Relative height of the lips, about 0.6 to 1.4.
+        makeup: 0 none to 1 strong.
+        freckles: 0 none to 1 many.
         top: One of `TOPS`.
         sleeve: Where the sleeves end along the arm: 0 shoulder, 1 elbow, 2 wrist.
         hem: Height of the top's lower edge; 0 is the crotch.
@@ -84,19 +139,35 @@ class Appearance:
         hood: One of `HOODS`: whether the top has one, and where it is worn.
         tucked: Whether the bottom covers the top.
         fit: Looseness of the top, about 0.7 tight to 1.5 wide.
+        fabric: What the top is made of, one of `FABRICS`.
         pattern: One of `PATTERNS`.
         pattern_scale: Relative size of the pattern, about 0.6 to 1.6.
         pattern_phase: In [0, 1): shifts and varies the pattern.
         colors: Main, second and third colour of the top, and that of the inner garment.
+        print_front, print_back: What is printed on chest and back, each one of `PRINTS`.
+        print_seed: Which word, number or picture it is.
+        print_colors: Its two colours.
+        trim: Collar, cuffs and seams of another colour, one of `TRIMS`.
+        trim_color: That colour.
+        cloth: Names of the user's cloth images for top and bottom; "" is the procedural cloth.
+        cloth_scale: Width on the garment of the shorter side of those images, metres.
+        wear: 0 new to 1 worn: faded and creased.
         bottom: One of `BOTTOMS`; what shows below a dress are the legs.
         bottom_color: Its colour.
-        bottom_pattern: "plain", "side" (a stripe along the legs), "plaid" or "dots".
+        bottom_accent: Second colour of its pattern.
+        bottom_fabric: One of `FABRICS`.
+        bottom_pattern: One of `BOTTOM_PATTERNS`; "side" and "bands" are stripes down the legs.
+        belt: Whether a belt is worn; a top that hangs over it hides it.
+        belt_color: Its colour.
         leg: Where the trouser legs end: 0 hip, 1 knee, 2 ankle.
         leg_width: Looseness of the legs, about 0.6 slim to 1.6 wide.
         skirt_length: Length of a skirt, dress or coat below the waist, 0 to 1 (ankle); 0 without one.
         skirt_flare: How far it widens downwards, 0 to 1.
         shoe: One of `SHOES`.
+        shoe_design: One of `SHOE_DESIGNS`.
         shoe_colors: Upper and sole.
+        shoe_accent: Colour of the design on it, and of the laces of sneakers.
+        sock: One of `SOCKS`.
         sock_color: Colour of socks or tights.
         tights: Whether bare legs below a skirt or shorts are covered in `sock_color`.
     """
@@ -113,7 +184,15 @@ class Appearance:
     hairline: float
     hair_length: float
     hair_volume: float
+    hair_highlight: float
+    parting: float
     beard: float
+    beard_style: str
+    brow_weight: float
+    brow_arch: float
+    lip_fullness: float
+    makeup: float
+    freckles: float
     top: str
     sleeve: float
     hem: float
@@ -123,19 +202,36 @@ class Appearance:
     hood: str
     tucked: bool
     fit: float
+    fabric: str
     pattern: str
     pattern_scale: float
     pattern_phase: float
     colors: tuple[Color, Color, Color, Color]
+    print_front: str
+    print_back: str
+    print_seed: int
+    print_colors: tuple[Color, Color]
+    trim: str
+    trim_color: Color
+    cloth: tuple[str, str]
+    cloth_scale: float
+    wear: float
     bottom: str
     bottom_color: Color
+    bottom_accent: Color
+    bottom_fabric: str
     bottom_pattern: str
+    belt: bool
+    belt_color: Color
     leg: float
     leg_width: float
     skirt_length: float
     skirt_flare: float
     shoe: str
+    shoe_design: str
     shoe_colors: tuple[Color, Color]
+    shoe_accent: Color
+    sock: str
     sock_color: Color
     tights: bool
 
@@ -192,6 +288,23 @@ class Wardrobe:
         patterns: Weights of `PATTERNS` on tops.
         patterns_shirt: The same on shirts and dresses.
         patterns_jacket: The same on jackets and coats.
+        patterns_trousers: Weights of `BOTTOM_PATTERNS` on trousers, shorts and leggings; jeans are plain.
+        patterns_skirt: The same on skirts.
+        pattern_scale: Range of the relative size of patterns and prints.
+        fabrics: Weights of `FABRICS`, among those that a garment is made of.
+        prints_front: Weights of `PRINTS` on the front of tees, tank tops, sweaters and hoodies with room for one.
+        prints_back: The same on their backs and those of jackets.
+        trims: Weights of `TRIMS`.
+        cloth_share: Share of tops, and of bottoms, made of a user's cloth image where there are any.
+        cloth_scale: Range of the width on the garment of a cloth image's shorter side, metres.
+        wear: Range.
+        belt: Share of belts on trousers, jeans and shorts.
+        shoe_designs: Weights of `SHOE_DESIGNS`.
+        socks: Weights of `SOCKS`.
+        beards: Weights of `BEARDS` among bearded men.
+        makeup: Share of women with make-up.
+        freckles: Share of freckled persons, among those of light skin.
+        highlights: Share of hair with highlights.
     """
 
     female: float = 0.5
@@ -277,32 +390,178 @@ class Wardrobe:
     tights: float = 0.3
     patterns: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.3,
-            "stripes": 0.15,
-            "logo": 0.15,
-            "text": 0.06,
-            "block": 0.08,
+            "plain": 0.53,
+            "stripes": 0.13,
+            "block": 0.07,
+            "panel": 0.03,
             "yoke": 0.06,
-            "gradient": 0.03,
-            "plaid": 0.05,
-            "dots": 0.03,
-            "vertical": 0.03,
+            "gradient": 0.02,
+            "plaid": 0.02,
+            "tartan": 0.01,
+            "argyle": 0.02,
+            "chevron": 0.02,
+            "dots": 0.02,
+            "vertical": 0.02,
             "camouflage": 0.03,
+            "tie_dye": 0.02,
+            "floral": 0.02,
+            "leaves": 0.01,
+            "leopard": 0.01,
         }
     )
     patterns_shirt: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.4,
-            "plaid": 0.24,
-            "stripes": 0.06,
-            "vertical": 0.16,
-            "dots": 0.1,
-            "block": 0.04,
+            "plain": 0.36,
+            "plaid": 0.11,
+            "tartan": 0.07,
+            "gingham": 0.07,
+            "pinstripe": 0.07,
+            "vertical": 0.06,
+            "stripes": 0.05,
+            "dots": 0.06,
+            "floral": 0.07,
+            "leaves": 0.03,
+            "leopard": 0.02,
+            "chevron": 0.01,
+            "block": 0.02,
         }
     )
     patterns_jacket: dict[str, float] = dataclasses.field(
-        default_factory=lambda: {"plain": 0.62, "block": 0.12, "yoke": 0.12, "camouflage": 0.04, "plaid": 0.1}
+        default_factory=lambda: {
+            "plain": 0.6,
+            "block": 0.1,
+            "panel": 0.05,
+            "yoke": 0.09,
+            "camouflage": 0.04,
+            "plaid": 0.03,
+            "tartan": 0.02,
+            "houndstooth": 0.03,
+            "herringbone": 0.03,
+            "leopard": 0.01,
+        }
     )
+    patterns_trousers: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "plain": 0.66,
+            "side": 0.11,
+            "bands": 0.05,
+            "pinstripe": 0.03,
+            "plaid": 0.02,
+            "tartan": 0.01,
+            "houndstooth": 0.01,
+            "herringbone": 0.02,
+            "camouflage": 0.04,
+            "floral": 0.02,
+            "leopard": 0.01,
+            "gradient": 0.01,
+            "chevron": 0.01,
+        }
+    )
+    patterns_skirt: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "plain": 0.55,
+            "tartan": 0.08,
+            "plaid": 0.05,
+            "dots": 0.08,
+            "floral": 0.09,
+            "leaves": 0.03,
+            "stripes": 0.04,
+            "vertical": 0.03,
+            "gingham": 0.03,
+            "houndstooth": 0.02,
+        }
+    )
+    pattern_scale: tuple[float, float] = (0.6, 1.6)
+    fabrics: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "jersey": 1.0,
+            "linen": 0.5,
+            "knit": 0.8,
+            "cable": 0.4,
+            "fleece": 0.3,
+            "corduroy": 0.15,
+            "denim": 0.25,
+            "leather": 0.25,
+            "satin": 0.25,
+        }
+    )
+    prints_front: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "none": 0.42,
+            "word": 0.1,
+            "lines": 0.06,
+            "arc": 0.04,
+            "number": 0.05,
+            "disc": 0.03,
+            "ring": 0.02,
+            "star": 0.02,
+            "heart": 0.02,
+            "bolt": 0.02,
+            "mountain": 0.03,
+            "wave": 0.02,
+            "triangle": 0.02,
+            "cross": 0.01,
+            "bars": 0.03,
+            "picture": 0.05,
+            "badge": 0.06,
+        }
+    )
+    prints_back: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "none": 0.78,
+            "word": 0.04,
+            "lines": 0.03,
+            "arc": 0.03,
+            "number": 0.05,
+            "ring": 0.01,
+            "star": 0.01,
+            "picture": 0.02,
+            "wave": 0.01,
+            "badge": 0.02,
+        }
+    )
+    trims: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "none": 0.62,
+            "contrast": 0.18,
+            "bands": 0.1,
+            "piping": 0.1,
+        }
+    )
+    cloth_share: float = 0.5
+    cloth_scale: tuple[float, float] = (0.18, 0.5)
+    wear: tuple[float, float] = (0.0, 1.0)
+    belt: float = 0.45
+    shoe_designs: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "plain": 0.22,
+            "bars": 0.14,
+            "swoosh": 0.16,
+            "star": 0.06,
+            "panels": 0.18,
+            "toe_cap": 0.12,
+            "two_tone": 0.12,
+        }
+    )
+    socks: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "plain": 0.55,
+            "bands": 0.2,
+            "low": 0.25,
+        }
+    )
+    beards: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "stubble": 0.4,
+            "full": 0.25,
+            "goatee": 0.14,
+            "moustache": 0.1,
+            "chin_strap": 0.11,
+        }
+    )
+    makeup: float = 0.45
+    freckles: float = 0.2
+    highlights: float = 0.2
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -343,6 +602,15 @@ _WEIGHTED = {
     "patterns": PATTERNS,
     "patterns_shirt": PATTERNS,
     "patterns_jacket": PATTERNS,
+    "patterns_trousers": BOTTOM_PATTERNS,
+    "patterns_skirt": BOTTOM_PATTERNS,
+    "fabrics": FABRICS,
+    "prints_front": PRINTS,
+    "prints_back": PRINTS,
+    "trims": TRIMS,
+    "shoe_designs": SHOE_DESIGNS,
+    "socks": SOCKS,
+    "beards": BEARDS,
 }
 
 
@@ -423,6 +691,53 @@ def _bottom_color(rng: np.random.Generator, bottom: str) -> np.ndarray:
     return _fabric(rng)
 
 
+def _belt_color(rng: np.random.Generator) -> np.ndarray:
+    if rng.uniform() < 0.45:
+        return np.full(3, rng.uniform(0.04, 0.14))
+    return _hsv(rng.uniform(0.04, 0.09), rng.uniform(0.4, 0.7), rng.uniform(0.2, 0.5))
+
+
+def _eye_color(rng: np.random.Generator, tone: float) -> np.ndarray:
+    if tone > 2 or rng.uniform() < 0.5:
+        return _hsv(rng.uniform(0.06, 0.09), rng.uniform(0.5, 0.7), rng.uniform(0.14, 0.32))
+    kind = _choice(rng, {"blue": 0.5, "green": 0.2, "grey": 0.3})
+    hue, saturation = {"blue": (0.58, 0.45), "green": (0.3, 0.25), "grey": (0.57, 0.12)}[kind]
+    return _hsv(hue, saturation, rng.uniform(0.38, 0.55))
+
+
+# What garments are made of.
+_TOP_FABRICS = {
+    "tee": ("jersey",),
+    "polo": ("jersey", "knit"),
+    "shirt": ("jersey", "linen", "denim", "satin"),
+    "tank": ("jersey", "satin"),
+    "sweater": ("jersey", "knit", "cable"),
+    "hoodie": ("jersey", "fleece"),
+    "jacket": ("jersey", "fleece", "corduroy", "denim", "leather", "satin"),
+    "coat": ("jersey", "fleece", "corduroy", "leather"),
+    "dress": ("jersey", "linen", "knit", "satin"),
+}
+_BOTTOM_FABRICS = {
+    "trousers": ("jersey", "linen", "corduroy", "leather"),
+    "jeans": ("denim",),
+    "shorts": ("jersey", "linen", "denim"),
+    "leggings": ("jersey", "leather"),
+    "skirt": ("jersey", "linen", "knit", "denim", "leather", "satin"),
+}
+_UNDER_PRINTS = ("plain", "yoke", "gradient", "tie_dye", "panel", "block")
+
+
+def _choice_among(rng: np.random.Generator, weights: dict[str, float], names: tuple[str, ...]) -> str:
+    """One of some names by their weights; the first where they have none."""
+    possible = {name: weights.get(name, 0.0) for name in names}
+    return _choice(rng, possible) if sum(possible.values()) > 0 else names[0]
+
+
+def _cloth(rng: np.random.Generator, share: float, cloths: Sequence[str]) -> str:
+    """The cloth image of a garment; "" for none."""
+    return str(cloths[int(rng.integers(len(cloths)))]) if cloths and rng.uniform() < share else ""
+
+
 def sample_appearance(
     rng: np.random.Generator, wardrobe: Wardrobe | None = None, cloths: Sequence[str] = ()
 ) -> Appearance:
@@ -487,10 +802,10 @@ def sample_appearance(
         skirt_length = float(rng.uniform(*w.coat_length))
     bottom_color = main if top == "dress" else _bottom_color(rng, bottom)
     bottom_pattern = "plain"
-    if bottom in ("trousers", "leggings", "shorts") and rng.uniform() < 0.2:
-        bottom_pattern = "side"
-    elif bottom == "skirt" and top != "dress" and rng.uniform() < 0.3:
-        bottom_pattern = str(rng.choice(["plaid", "dots"]))
+    if bottom in ("trousers", "leggings", "shorts"):
+        bottom_pattern = _choice(rng, w.patterns_trousers)
+    elif bottom == "skirt" and top != "dress":
+        bottom_pattern = _choice(rng, w.patterns_skirt)
     leg = {"shorts": float(rng.uniform(0.5, 1.1)), "leggings": float(rng.uniform(1.6, 1.95))}.get(bottom, 1.97)
     if bottom in ("trousers", "jeans") and rng.uniform() < 0.15:
         leg = float(rng.uniform(1.7, 1.88))
@@ -501,6 +816,8 @@ def sample_appearance(
     sole = np.full(3, rng.uniform(0.78, 0.9)) if shoe == "sneaker" and rng.uniform() < 0.7 else upper * 0.5
     light_sock = rng.uniform() < 0.55
     sock = np.full(3, rng.uniform(0.72, 0.86) if light_sock else rng.uniform(0.07, 0.3))
+    printable = pattern in _UNDER_PRINTS and top in ("tee", "tank", "sweater", "hoodie")
+    ink = _contrasting(rng, main)
     tights = female and bottom in ("skirt", "shorts") and bool(rng.uniform() < w.tights)
     return Appearance(
         seed=int(rng.integers(1 << 31)),
@@ -510,12 +827,20 @@ def sample_appearance(
         hair_color=_color(hair),
         brow_color=_color(np.minimum(hair * 0.75, skin * 0.55)),
         lip_color=_color(skin * [1.0, 0.72, 0.74] + ([0.06, -0.03, 0.0] if female else [0.0, 0.0, 0.0])),
-        eye_color=_color(_hsv(0.08, 0.6, 0.2) if tone > 2 or rng.uniform() < 0.6 else _hsv(0.57, 0.35, 0.45)),
+        eye_color=_color(_eye_color(rng, tone)),
         hair_style=hair_style,
         hairline=round(float(rng.normal(0.0, w.hairline) + max(0.0, age - 0.85) * 0.1 * (not female)), 4),
         hair_length=round(float(rng.uniform(*w.hair_length)), 4),
         hair_volume=round(float(rng.uniform(*w.hair_volume)), 4),
-        beard=0.0 if female or rng.uniform() >= w.beard else round(float(rng.uniform(0.2, 0.95)), 4),
+        hair_highlight=round(float(rng.uniform(0.3, 1.0)), 4) if rng.uniform() < w.highlights else 0.0,
+        parting=round(float(rng.choice([-0.03, -0.02, 0.0, 0.02, 0.03]) + rng.normal(0.0, 0.004)), 4),
+        beard=0.0 if female or rng.uniform() >= w.beard else round(float(rng.uniform(0.3, 0.95)), 4),
+        beard_style=_choice(rng, w.beards),
+        brow_weight=round(float(rng.uniform(0.65, 1.1) if female else rng.uniform(0.85, 1.5)), 4),
+        brow_arch=round(float(rng.uniform()), 4),
+        lip_fullness=round(float(rng.uniform(0.85, 1.4) if female else rng.uniform(0.65, 1.2)), 4),
+        makeup=round(float(rng.uniform(0.3, 1.0)), 4) if female and rng.uniform() < w.makeup else 0.0,
+        freckles=round(float(rng.uniform(0.3, 1.0)), 4) if tone < 2.0 and rng.uniform() < w.freckles else 0.0,
         top=top,
         sleeve=round(sleeve, 4),
         hem=round(hem_height, 4),
@@ -525,19 +850,92 @@ def sample_appearance(
         hood=hood,
         tucked=bottom == "skirt" and top in ("tee", "shirt", "tank", "sweater") and bool(rng.uniform() < w.tucked),
         fit=round(float(rng.uniform(*w.fit)), 4),
+        fabric=_choice_among(rng, w.fabrics, _TOP_FABRICS[top]),
         pattern=pattern,
-        pattern_scale=round(float(rng.uniform(0.6, 1.6)), 4),
+        pattern_scale=round(float(rng.uniform(*w.pattern_scale)), 4),
         pattern_phase=round(float(rng.uniform()), 4),
         colors=(_color(main), _color(second), _color(third), _color(inner)),
+        print_front=_choice(rng, w.prints_front) if printable else "none",
+        print_back=_choice(rng, w.prints_back) if printable or (top == "jacket" and pattern == "plain") else "none",
+        print_seed=int(rng.integers(1 << 31)),
+        print_colors=(_color(ink), _color(_contrasting(rng, (main + ink) / 2))),
+        trim=_choice(rng, w.trims),
+        trim_color=_color(_contrasting(rng, main)),
+        cloth=(_cloth(rng, w.cloth_share, cloths), _cloth(rng, w.cloth_share, cloths)),
+        cloth_scale=round(float(rng.uniform(*w.cloth_scale)), 4),
+        wear=round(float(rng.uniform(*w.wear)), 4),
         bottom=bottom,
         bottom_color=_color(bottom_color),
+        bottom_accent=_color(_contrasting(rng, np.asarray(bottom_color))),
+        bottom_fabric="denim" if bottom == "jeans" else _choice_among(rng, w.fabrics, _BOTTOM_FABRICS[bottom]),
         bottom_pattern=bottom_pattern,
+        belt=bottom in ("jeans", "trousers", "shorts") and bool(rng.uniform() < w.belt),
+        belt_color=_color(_belt_color(rng)),
         leg=round(leg, 4),
         leg_width=round(float(rng.uniform(*w.leg_width)), 4),
         skirt_length=round(skirt_length, 4),
         skirt_flare=round(float(rng.uniform(0.0, 1.0)), 4),
         shoe=shoe,
+        shoe_design=_choice(rng, w.shoe_designs),
         shoe_colors=(_color(upper), _color(sole)),
+        shoe_accent=_color(_contrasting(rng, upper)),
+        sock=_choice(rng, w.socks),
         sock_color=_color(sock if not tights else sock * 0.35),
         tights=tights,
     )
+
+
+def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wardrobe | None = None) -> Appearance:
+    """A look-alike: the same outfit, body hair and skin, but for one or two small things.
+
+    These are the shoes, the print, the hair, the trim, the belt and the socks, as far as they show.
+
+    Args:
+        rng: Source of every choice.
+        appearance: The person to resemble.
+        wardrobe: Where other hair comes from; None has the defaults.
+    """
+    w, a = wardrobe or Wardrobe(), appearance
+    things = ["shoes", "hair", "shoes", "hair"]
+    if a.print_front != "none" or (a.pattern in _UNDER_PRINTS and a.top in ("tee", "tank", "sweater", "hoodie")):
+        things += ["print", "print"]
+    if a.top in ("tee", "tank", "polo", "sweater", "hoodie", "jacket", "shirt"):
+        things.append("trim")
+    if a.bottom in ("jeans", "trousers", "shorts") and a.tucked:
+        things.append("belt")
+    if a.leg < 1.9 and not a.tights:
+        things.append("socks")
+    changes: dict[str, Any] = {}
+    for thing in dict.fromkeys(str(rng.choice(things)) for _ in range(int(rng.integers(1, 3)))):
+        if thing == "shoes":
+            upper = _contrasting(rng, np.asarray(a.shoe_colors[0]))
+            changes["shoe_design"] = _other(rng, w.shoe_designs, a.shoe_design)
+            changes["shoe_colors"] = (_color(upper), a.shoe_colors[1])
+            changes["shoe_accent"] = _color(_contrasting(rng, upper))
+        elif thing == "hair":
+            if rng.uniform() < 0.6:
+                changes["hair_style"] = _other(rng, w.hair_female if a.female else w.hair_male, a.hair_style)
+            else:
+                hair = max(
+                    (_HAIR[int(rng.integers(8))] for _ in range(2)), key=lambda c: np.abs(c - a.hair_color).sum()
+                )
+                changes["hair_color"] = _color(hair)
+        elif thing == "print":
+            changes["print_front"] = _other(rng, w.prints_front, a.print_front)
+            changes["print_seed"] = int(rng.integers(1 << 31))
+            changes["print_colors"] = (_color(_contrasting(rng, np.asarray(a.colors[0]))), a.print_colors[1])
+        elif thing == "trim":
+            changes["trim"] = _other(rng, w.trims, a.trim)
+            changes["trim_color"] = _color(_contrasting(rng, np.asarray(a.colors[0])))
+        elif thing == "belt":
+            changes["belt"] = not a.belt
+        else:
+            changes["sock"] = _other(rng, w.socks, a.sock)
+            changes["sock_color"] = _color(_contrasting(rng, np.asarray(a.sock_color)))
+    return dataclasses.replace(a, **changes)
+
+
+def _other(rng: np.random.Generator, weights: dict[str, float], present: str) -> str:
+    """A name other than the present one, by the weights; the present one where there is no other."""
+    rest = {name: weight for name, weight in weights.items() if name != present and weight > 0}
+    return _choice(rng, rest) if rest else present

@@ -5,6 +5,8 @@ patterns run on over UV seams. Painted at twice the resolution and averaged down
 (folds, seams, the dark under a hem or the chin) is painted; light is not.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from render import garments
@@ -19,16 +21,20 @@ SAMPLE = 0.0035  # metres that a sample of the atlas is wide on the trunk: the w
 _MOUTH, _BROW = 0.727, 0.8225  # heights on the reference face
 
 
-def paint_texture(body: Body, appearance: Appearance) -> np.ndarray:
+def paint_texture(body: Body, appearance: Appearance, cloth: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
     """The texture of a person.
 
     Args:
         body: From `load_body`.
         appearance: What to paint.
+        cloth: The user's cloth images by name, uint8 [height width 3]: at least those that `appearance.cloth` names.
 
     Returns:
         uint8 [256 256 3] RGB, row 0 at v = 1. Texels outside the UV islands repeat the nearest one inside.
     """
+    missing = sorted({name for name in appearance.cloth if name} - set(cloth or {}))
+    if missing:
+        raise ValueError(f"The appearance is made of the cloth images {missing}, found {sorted(cloth or {})}.")
     painter = _Painter(body, appearance)
     painter.paint()
     samples = np.rint(np.clip(painter.color, 0.0, 1.0) * 255.0).astype(np.uint16)[body.atlas.fill]
@@ -305,7 +311,7 @@ class _Painter:
             mix(color, second, edge(self._noise("medium", span), 0.15))
             mix(color, third, edge(self._noise("medium", span) - 0.35, 0.15))
             mix(color, np.multiply(main, 0.4), edge(self._noise("medium", span) - 0.7, 0.15))
-        elif a.pattern in ("logo", "text"):
+        if a.print_front != "none":
             self._print(color, s, height)
         return color
 
@@ -321,7 +327,7 @@ class _Painter:
         radius = 0.075 * size
         u, v = x / radius, (height - 0.37) / radius
         inner = None
-        if a.pattern == "text":
+        if a.print_front == "word":
             letters = np.random.default_rng(a.seed + 1).uniform(size=(16, 24)) < 0.68
             row, column = np.floor(v * 2.2).astype(int), np.floor(u * 5.0).astype(int)
             letter = letters[row % 16, column % 24] & (np.abs(column + 0.5) < 8) & (np.abs(row + 0.5) < 2)
