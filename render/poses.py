@@ -6,10 +6,10 @@ textbook curves (J. Perry, Gait Analysis, 1992) and starting at heel strike.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from render.surface import smoothstep
 
@@ -153,24 +153,39 @@ def _pair(values: np.ndarray) -> Pair:
     return round(float(values[0]), 3), round(float(values[1]), 3)
 
 
-def _x(degrees: float) -> Rotation:
-    return Rotation.from_euler("x", degrees, degrees=True)
+# Rotation matrices [3 3] by hand: of sixty joints, a SciPy Rotation each would cost ten times as much.
 
 
-def _y(degrees: float) -> Rotation:
-    return Rotation.from_euler("y", degrees, degrees=True)
+def _x(degrees: float) -> np.ndarray:
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
 
 
-def _z(degrees: float) -> Rotation:
-    return Rotation.from_euler("z", degrees, degrees=True)
+def _y(degrees: float) -> np.ndarray:
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
 
 
-def _between(source: np.ndarray, target: np.ndarray) -> Rotation:
-    """The smallest rotation that turns the direction [3] `source` into `target`."""
-    source, target = source / np.linalg.norm(source), target / np.linalg.norm(target)
-    axis = np.cross(source, target)
-    sine = float(np.linalg.norm(axis))
-    return Rotation.from_rotvec(axis / max(sine, 1e-9) * np.arctan2(sine, float(source @ target)))
+def _z(degrees: float) -> np.ndarray:
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _between(source: np.ndarray, target: np.ndarray, *shares: float) -> list[np.ndarray]:
+    """The smallest rotation that turns the direction [3] `source` into `target`, or the given shares of its angle."""
+    (a, b, c), (d, e, f) = source, target
+    x, y, z = float(b * f - c * e), float(c * d - a * f), float(a * e - b * d)
+    length = math.sqrt(x * x + y * y + z * z)
+    whole = math.atan2(length, float(a * d + b * e + c * f))
+    length = max(length, 1e-12)
+    x, y, z = x / length, y / length, z / length
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    squared = cross @ cross
+    # Rodrigues' formula.
+    return [
+        np.eye(3) + math.sin(share * whole) * cross + (1.0 - math.cos(share * whole)) * squared
+        for share in shares or (1.0,)
+    ]
 
 
 def joint_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float = 0.0) -> dict[str, np.ndarray]:
@@ -185,14 +200,14 @@ def joint_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float 
     Returns:
         Joint name -> rotation relative to its parent; absent joints stay at rest.
     """
-    rotations: dict[str, Rotation] = {}
+    rotations: dict[str, np.ndarray] = {}
     for index, (side, outward) in enumerate((("L", 1.0), ("R", -1.0))):
         rotations[f"upperleg01.{side}"] = (
-            _x(-pose.hip[index]) * _y(-outward * pose.hip_abduction[index]) * _z(outward * pose.toe_out[index])
+            _x(-pose.hip[index]) @ _y(-outward * pose.hip_abduction[index]) @ _z(outward * pose.toe_out[index])
         )
         rotations[f"lowerleg01.{side}"] = _x(pose.knee[index])
         # The foot keeps to the ground when the legs spread: what the hip turned sideways the ankle turns back.
-        rotations[f"foot.{side}"] = _y(outward * pose.hip_abduction[index]) * _x(-pose.ankle[index])
+        rotations[f"foot.{side}"] = _y(outward * pose.hip_abduction[index]) @ _x(-pose.ankle[index])
 
         shoulder, elbow = joints[f"upperarm01.{side}"], joints[f"lowerarm01.{side}"]
         wrist, knuckle = joints[f"wrist.{side}"], joints[f"finger3-1.{side}"]
@@ -203,24 +218,23 @@ def joint_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float 
         least = np.rad2deg(np.arcsin(np.clip((clearance - abs(shoulder[0])) / length, 0.0, 0.6)))
         abduction = max(pose.arm_abduction[index], least * (0.35 + 0.65 * beside))
         down = np.array([0.0, 0.0, -1.0])
-        upper = (_y(-outward * abduction) * _x(-swing)).apply(down)
+        upper = _y(-outward * abduction) @ _x(-swing) @ down
         inward = _z(-outward * pose.forearm_in[index] * min(1.0, flexion / 30.0))
-        lower = (_y(-outward * abduction * 0.7) * inward * _x(-swing - flexion)).apply(down)
-        whole = _between(elbow - shoulder, upper)
-        rotations[f"shoulder01.{side}"] = Rotation.from_rotvec(whole.as_rotvec() * 0.3)
-        rotations[f"upperarm01.{side}"] = Rotation.from_rotvec(whole.as_rotvec() * 0.7)
-        forearm = _between(wrist - elbow, whole.inv().apply(lower))
+        lower = _y(-outward * abduction * 0.7) @ inward @ _x(-swing - flexion) @ down
+        whole, first, rest = _between(elbow - shoulder, upper, 1.0, 0.3, 0.7)
+        rotations[f"shoulder01.{side}"], rotations[f"upperarm01.{side}"] = first, rest
+        (forearm,) = _between(wrist - elbow, whole.T @ lower)
         rotations[f"lowerarm01.{side}"] = forearm
-        hand = _between(knuckle - wrist, (whole * forearm).inv().apply(lower))
-        rotations[f"wrist.{side}"] = Rotation.from_rotvec(hand.as_rotvec() * 0.8)
+        (hand,) = _between(knuckle - wrist, (whole @ forearm).T @ lower, 0.8)
+        rotations[f"wrist.{side}"] = hand
+        bends = [_y(outward * pose.curl[index] * share) for share in (0.5, 0.8, 0.8)]
         for finger in (2, 3, 4, 5):
             for phalanx in (1, 2, 3):
-                bend = pose.curl[index] * (0.5 if phalanx == 1 else 0.8)
-                rotations[f"finger{finger}-{phalanx}.{side}"] = _y(outward * bend)
-    rotations["spine05"] = _z(pose.twist * 0.3) * _x(pose.lean * 0.4)
-    rotations["spine03"] = _z(pose.twist * 0.4) * _x(pose.lean * 0.6) * _y(pose.sway)
+                rotations[f"finger{finger}-{phalanx}.{side}"] = bends[phalanx - 1]
+    rotations["spine05"] = _z(pose.twist * 0.3) @ _x(pose.lean * 0.4)
+    rotations["spine03"] = _z(pose.twist * 0.4) @ _x(pose.lean * 0.6) @ _y(pose.sway)
     rotations["spine01"] = _z(pose.twist * 0.3)
-    rotations["neck01"] = _z(pose.head_yaw * 0.25 - pose.twist * 0.5) * _x(pose.head_pitch * 0.3)
+    rotations["neck01"] = _z(pose.head_yaw * 0.25 - pose.twist * 0.5) @ _x(pose.head_pitch * 0.3)
     rotations["neck02"] = _z(pose.head_yaw * 0.25)
-    rotations["head"] = _z(pose.head_yaw * 0.5 - pose.twist * 0.5) * _x(pose.head_pitch * 0.7) * _y(pose.head_tilt)
-    return {name: rotation.as_matrix() for name, rotation in rotations.items()}
+    rotations["head"] = _z(pose.head_yaw * 0.5 - pose.twist * 0.5) @ _x(pose.head_pitch * 0.7) @ _y(pose.head_tilt)
+    return rotations
