@@ -8,6 +8,7 @@ install with that package absent); `experiments` checks that it got this one.
 """
 
 from datasets.build import build_dataset, build_textured
+from datasets.mirror_map import read_mirror_map
 from datasets.reid import DatasetError
 
-__all__ = ["DatasetError", "build_dataset", "build_textured"]
+__all__ = ["DatasetError", "build_dataset", "build_textured", "read_mirror_map"]

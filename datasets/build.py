@@ -113,6 +113,7 @@ def build_textured(
     data_dir: str | os.PathLike[str],
     texture_dir: str | os.PathLike[str],
     metadata: Mapping[str, Any],
+    mirror_dir: str | os.PathLike[str] | None = None,
 ) -> pathlib.Path:
     """Builds `<benchmark>_textured` from the splits train and (if any) val of `benchmark` and one PNG an example.
 
@@ -124,18 +125,24 @@ def build_textured(
         texture_dir: Holds, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB.
         metadata: Where the textures come from (JSON values); stored with the dataset. Other metadata or other
             textures make another dataset.
+        mirror_dir: The folder that holds the `mirror_map.npy` of these textures, to be stored with the dataset: that of
+            the PIT, or of the run that was trained on it. None where it is not known.
 
     Returns:
         The dataset's folder, `data_dir/<benchmark>_textured/version`.
 
     Raises:
-        DatasetError: The benchmark or textures are missing, a texture is damaged or of another size, or the folder
-            holds a dataset built from other textures.
+        DatasetError: The benchmark, textures or mirror map are missing or damaged, or the folder holds a dataset built
+            from other textures.
     """
     from datasets.textured import textured_dataset_builder
 
     builder_class = textured_dataset_builder.builder_class(benchmark)
-    builder = builder_class(data_dir=_make_folder(data_dir), texture_metadata=dict(metadata))
+    builder = builder_class(
+        data_dir=_make_folder(data_dir),
+        texture_metadata=dict(metadata),
+        mirror_dir=None if mirror_dir is None else reid.given_path(mirror_dir),
+    )
     return _build(builder, reid.given_path(texture_dir))
 
 

@@ -98,6 +98,7 @@ class Archive:
         digest: What the content is recognised by when the dataset is asked for again.
         metadata: JSON values stored with the dataset.
         problems: One line for each defect of names and counts.
+        extra_files: Files to write beside the shards: name -> content.
     """
 
     root: pathlib.Path
@@ -105,6 +106,7 @@ class Archive:
     digest: str
     metadata: dict[str, Any]
     problems: tuple[str, ...] = ()
+    extra_files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -168,6 +170,8 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         archive = self.archive or self.usable(self.scan(dl_manager.manual_dir))
         info: Any = self.info
         info.metadata.update({"source_digest": archive.digest, **archive.metadata})
+        for name, content in archive.extra_files.items():
+            (pathlib.Path(self.data_dir) / name).write_bytes(content)  # the folder that TFDS renames at the end
         return {split: _shards(split, examples) for split, examples in archive.splits.items()}
 
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import pathlib
 
-from datasets import reid
+from datasets import mirror_map, reid
 from render import manifest
 
 ADVICE = (
@@ -18,7 +18,8 @@ def read_rendered(
 ) -> tuple[pathlib.Path, manifest.Header, list[manifest.Record], str]:
     """Header, records and digest of a completely rendered folder.
 
-    The digest is over the two manifest files: recipe, seed, parameters and every choice determine the images.
+    The digest is over the two manifest files, as recipe, seed, parameters and every choice determine the images, and
+    over the mirror map.
 
     Raises:
         DatasetError: The folder is incomplete, malformed, or of another recipe.
@@ -34,6 +35,8 @@ def read_rendered(
     digest = hashlib.sha256()
     for name in (manifest.HEADER_FILE, manifest.RECORDS_FILE):
         digest.update((root / name).read_bytes())
+    for content in mirror_map.read_mirror_file(root).values():
+        digest.update(content)
     return root, header, records, digest.hexdigest()
 
 

@@ -4,6 +4,7 @@ A rendered folder holds
 
     manifest.json      the header: version, recipe, seed, parameters, number of pairs, what to know of the files
     manifest.jsonl     one record a pair, in index order (written when the rendering is complete)
+    mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2] (written when it is complete)
     images/ textures/ frontals/    the files that the records name
 
 Standard library only, so that `datasets` can read it without a renderer. A folder comes from outside: names are
@@ -22,6 +23,7 @@ from typing import Any
 VERSION = 2
 HEADER_FILE = "manifest.json"
 RECORDS_FILE = "manifest.jsonl"
+MIRROR_FILE = "mirror_map.npy"  # see render/mirror.py; read by `datasets.read_mirror_map`
 RECIPES = ("pit", "pit_reid")
 # Each is searched for in the gallery. The partial ones mirror the partial benchmarks; a folder may lack them.
 PARTIAL_QUERIES = ("query_partial", "query_occluded")

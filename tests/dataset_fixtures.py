@@ -187,9 +187,18 @@ def write_rendered(folder: pathlib.Path, recipe: str, seed: int = 0) -> list[man
         if record.frontal is not None:
             _write(folder / record.frontal, encoded(seed + 2000 + record.index, 256, 128, "JPEG"))
     parameters = {"num_textures": len({record.texture_id for record in records})}
+    write_mirror_map(folder)
     manifest.write_header(folder, manifest.Header(recipe, seed, len(records), parameters))
     manifest.write_records(folder, records)
     return records
+
+
+def write_mirror_map(folder: pathlib.Path) -> np.ndarray:
+    """The mirror map of a texture that is mirrored as an image is; returns it."""
+    index_map = np.stack(np.indices((256, 256))[:, :, ::-1], axis=-1).astype(np.uint16)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / manifest.MIRROR_FILE, index_map)
+    return index_map
 
 
 def _write(path: pathlib.Path, data: bytes) -> None:

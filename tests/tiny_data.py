@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from render import manifest
+from tests import dataset_fixtures
 
 
 def _colour_file(path: pathlib.Path, size: tuple[int, int], colour: np.ndarray, kind: str) -> None:
@@ -40,6 +41,7 @@ def write_pit_reid(
                     len(records), image[7:-4], image, texture, None, person, split, person, camera, {"colour": camera}
                 )
             )
+    dataset_fixtures.write_mirror_map(folder)
     manifest.write_header(folder, manifest.Header("pit_reid", 0, len(records), {}))
     manifest.write_records(folder, records)
     return records

@@ -97,6 +97,7 @@ def build_all(folder: pathlib.Path, *, num_pairs: int = 20, num_ids: int = 6, pe
                 _write_noise(source / record.frontal, (256, 128), seed=2000 + index)
         manifest.write_header(source, manifest.Header(recipe, 0, len(records), {}))
         manifest.write_records(source, records)
+        dataset_fixtures.write_mirror_map(source)
         datasets.build_dataset(recipe, data_dir=data_dir, manual_dir=source)
     textures = folder / "regressed"  # named by the examples: images/0000.jpg -> images/0000.png
     for index in range(num_ids * per_id):

@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets import reid, rendered
+from datasets import mirror_map, reid, rendered
 
 
 class Builder(reid.ArchiveBuilder, skip_registration=True):
-    """`pit`, one split `train` in manifest order."""
+    """`pit`, one split `train` in manifest order.
+
+    Beside the shards lies `mirror_map.npy`, uint16 [256 256 2]: how a texture is mirrored for a flipped image. Any program
+    reads it: `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit")
 
@@ -48,4 +52,10 @@ class Builder(reid.ArchiveBuilder, skip_registration=True):
         if not records:
             problems.append("no records")
         reid.raise_problems(f"{root}: not a manifest of pit", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-        return reid.Archive(root, {"train": examples}, digest, rendered.header_metadata(header))
+        return reid.Archive(
+            root,
+            {"train": examples},
+            digest,
+            rendered.header_metadata(header),
+            extra_files=mirror_map.read_mirror_file(root),
+        )

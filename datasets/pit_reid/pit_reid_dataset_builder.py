@@ -8,13 +8,17 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import reid, rendered
+from datasets import mirror_map, reid, rendered
 from render import manifest
 
 
 class Builder(reid.ArchiveBuilder, skip_registration=True):
     """`pit_reid`, splits `train`, `query`, `gallery` and, where they were rendered, `query_partial` and
-    `query_occluded`, each in manifest order."""
+    `query_occluded`, each in manifest order.
+
+    Beside the shards lies `mirror_map.npy`, uint16 [256 256 2]: how a texture is mirrored for a flipped image. Any program
+    reads it: `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit_reid")
 
@@ -59,4 +63,6 @@ class Builder(reid.ArchiveBuilder, skip_registration=True):
         train = splits["train"]
         for example, label in zip(train, reid.train_labels([e["person_id"] for e in train]), strict=True):
             example["label"] = label
-        return reid.Archive(root, splits, digest, rendered.header_metadata(header))
+        return reid.Archive(
+            root, splits, digest, rendered.header_metadata(header), extra_files=mirror_map.read_mirror_file(root)
+        )

@@ -13,21 +13,34 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import reid
+from datasets import mirror_map, reid
 
 TRAINING_SPLITS = ("train", "val")
 ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses a texture for each training image."
 
 
 class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
-    """The benchmark's `train`, and its `val` where it has one, in its order; see `builder_class`."""
+    """The benchmark's `train`, and its `val` where it has one, in its order; see `builder_class`.
+
+    Where the PIT is known that the texture network was trained on, its `mirror_map.npy` lies beside the shards, uint16
+    [256 256 2]: how a texture is mirrored for a flipped image. Any program reads it:
+    `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = ADVICE
     benchmark: str
     config_name: str  # "" for a benchmark whose builder has no configs
 
-    def __init__(self, *, texture_metadata: dict[str, Any] | None = None, **kwargs: Any):
+    def __init__(
+        self, *, texture_metadata: dict[str, Any] | None = None, mirror_dir: pathlib.Path | None = None, **kwargs: Any
+    ):
+        """Args:
+        texture_metadata: Where the textures come from, JSON values.
+        mirror_dir: The folder that holds their `mirror_map.npy`; None for none.
+        **kwargs: `data_dir`, ...: TFDS's own.
+        """
         self._texture_metadata = texture_metadata or {}
+        self._mirror_dir = mirror_dir
         # Not among BUILDER_CONFIGS: TFDS would make it the default that `cuhk03` alone stands for.
         config = tfds.core.BuilderConfig(name=self.config_name) if self.config_name else None
         super().__init__(config=config, **kwargs)
@@ -71,8 +84,13 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
             problems,
             ADVICE,
         )
+        extra_files = mirror_map.read_mirror_file(self._mirror_dir) if self._mirror_dir else {}
+        for content in extra_files.values():
+            digest.update(content)
         partial = bool(benchmark_metadata.get("partial", False))
-        return reid.Archive(texture_dir, splits, digest.hexdigest(), {**metadata, "partial": partial})
+        return reid.Archive(
+            texture_dir, splits, digest.hexdigest(), {**metadata, "partial": partial}, extra_files=extra_files
+        )
 
 
 def builder_class(benchmark: str) -> type[TexturedBuilder]:
