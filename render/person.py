@@ -8,7 +8,9 @@ import numpy as np
 import trimesh
 from trimesh.visual import TextureVisuals
 
-from render import garments, poses
+from render import accessory_meshes, garments, poses
+from render.accessories import Accessory
+from render.accessory_meshes import Wearer
 from render.appearance import Appearance
 from render.attachments import Part
 from render.body import Body, BodyShape, RestBody
@@ -79,7 +81,7 @@ class Figure:
             posed.worn[name] = posed.place(points, weights, [body.joint_index[joint] for joint in attachment.joints])
         return posed
 
-    def meshes(self, pose: Pose, accessories: Sequence[Any] = ()) -> list[trimesh.Trimesh]:
+    def meshes(self, pose: Pose, accessories: Sequence[Accessory] = ()) -> list[trimesh.Trimesh]:
         """The meshes of the person in a pose.
 
         Metres, Z up; the person faces -Y with the left hand on +X; the lowest point of the feet is at z = 0 and the
@@ -99,11 +101,18 @@ class Figure:
         meshes = [_mesh("body", posed.vertices, self.body.part, visible)]
         for name, points in posed.worn.items():
             meshes.append(_mesh(name, points, self.body.attachments[name].part, slice(None)))
+        if accessories:
+            normals = np.zeros_like(posed.vertices)
+            normals[self.body.part.vertex_map] = meshes[0].vertex_normals
+            meshes += accessory_meshes.make_meshes(accessories, self._wearer(posed, normals))
         return meshes
+
+    def _wearer(self, posed: Posed, normals: np.ndarray) -> Wearer:
+        return Wearer(self.body, self.rest.joints, posed.transforms, posed.vertices, normals, posed.worn)
 
 
 def build_person(
-    body: Body, appearance: Appearance, shape: BodyShape, pose: Pose, accessories: Sequence[Any] = ()
+    body: Body, appearance: Appearance, shape: BodyShape, pose: Pose, accessories: Sequence[Accessory] = ()
 ) -> list[trimesh.Trimesh]:
     """The meshes of one person in one pose: `Figure(body, appearance, shape).meshes(pose, accessories)`."""
     return Figure(body, appearance, shape).meshes(pose, accessories)

@@ -7,10 +7,12 @@ textbook curves (J. Perry, Gait Analysis, 1992) and starting at heel strike.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from render.accessories import PLACES, SIDES, Accessory, hand_side
 from render.surface import smoothstep
 
 KINDS = ("walk", "stand", "carry", "phone", "pocket", "frontal")
@@ -76,6 +78,15 @@ class Pose:
         }
         return cls(**converted)
 
+    def mirrored(self) -> "Pose":
+        """The pose in a mirror: left and right change places, turns change their sign."""
+        swapped: dict[str, Any] = {
+            name: value[::-1] if isinstance(value, tuple) else value for name, value in vars(self).items()
+        }
+        for name in ("twist", "sway", "head_yaw", "head_tilt"):
+            swapped[name] = -swapped[name]
+        return Pose(**swapped)
+
 
 def frontal_pose() -> Pose:
     """The fixed pose of the frontal rendering: upright, facing the camera, arms a little away from the body."""
@@ -100,9 +111,17 @@ def frontal_pose() -> Pose:
     )
 
 
-def sample_pose(rng: np.random.Generator) -> Pose:
-    """Draws a pedestrian's pose; half of them walk."""
-    kind = str(rng.choice(["walk", "stand", "carry", "phone", "pocket"], p=[0.56, 0.16, 0.1, 0.1, 0.08]))
+def sample_pose(rng: np.random.Generator, accessories: Sequence[Accessory] = ()) -> Pose:
+    """Draws a pedestrian's pose; half of them walk.
+
+    Args:
+        rng: Every choice comes from it.
+        accessories: What the person carries: an umbrella is held up, bags hang from a nearly straight arm, and only
+            who has a phone looks at one.
+    """
+    kind = str(rng.choice(["walk", "stand", "carry", "pocket"], p=[0.62, 0.19, 0.1, 0.09]))
+    phone = hand_side(accessories, "phone")
+    kind = kind if phone is None else "phone"
     moving = kind != "stand" and (kind == "walk" or rng.uniform() < 0.6)
     phase = float(rng.uniform())
     amplitude = float(rng.uniform(0.65, 1.1) if moving else rng.uniform(0.0, 0.1))
@@ -111,23 +130,27 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     knee = np.maximum(np.interp(phases, _CYCLE, _KNEE) * amplitude + rng.normal(0.0, 1.0, 2), 0.0)
     ankle = np.interp(phases, _CYCLE, _ANKLE) * amplitude
     hip_abduction = rng.uniform(-4.5, -2.0, 2) if moving else rng.uniform(-4.0, 1.0, 2)
-    shoulder = -26.0 * np.cos(2 * np.pi * phases) * amplitude + rng.normal(-2.0, 3.5, 2)
-    abduction = rng.uniform(6.0, 13.0, 2)
-    elbow = rng.uniform(8.0, 26.0, 2) + 0.6 * np.maximum(shoulder, 0.0)
-    forearm_in = rng.uniform(2.0, 14.0, 2)
-    curl = rng.uniform(18.0, 42.0, 2)
+    arms = {
+        "shoulder": -26.0 * np.cos(2 * np.pi * phases) * amplitude + rng.normal(-2.0, 3.5, 2),
+        "arm_abduction": rng.uniform(6.0, 13.0, 2),
+        "elbow": rng.uniform(8.0, 26.0, 2),
+        "forearm_in": rng.uniform(2.0, 14.0, 2),
+        "curl": rng.uniform(18.0, 42.0, 2),
+    }
+    arms["elbow"] += 0.6 * np.maximum(arms["shoulder"], 0.0)
     head_pitch, head_yaw = rng.normal(2.0, 5.0), rng.normal(0.0, 14.0)
     busy = int(rng.integers(2))
-    if kind == "phone":
-        shoulder[busy], abduction[busy] = rng.uniform(12.0, 28.0), rng.uniform(7.0, 14.0)
-        elbow[busy], forearm_in[busy], curl[busy] = rng.uniform(80.0, 108.0), rng.uniform(22.0, 36.0), 45.0
-        head_pitch, head_yaw = rng.uniform(12.0, 26.0), rng.normal(0.0, 6.0) + (4.0 if busy == 0 else -4.0)
+    if phone is not None:
+        _set_arm(rng, arms, phone, shoulder=(12, 28), arm_abduction=(7, 14), elbow=(80, 108), forearm_in=(22, 36))
+        arms["curl"][phone] = 45.0
+        head_pitch, head_yaw = rng.uniform(12.0, 26.0), rng.normal(0.0, 6.0) + (4.0 if phone == 0 else -4.0)
     elif kind == "carry":
-        shoulder[busy], abduction[busy] = rng.uniform(-4.0, 12.0), rng.uniform(11.0, 18.0)
-        elbow[busy], forearm_in[busy], curl[busy] = rng.uniform(50.0, 92.0), rng.uniform(10.0, 26.0), 55.0
+        _set_arm(rng, arms, busy, shoulder=(-4, 12), arm_abduction=(11, 18), elbow=(50, 92), forearm_in=(10, 26))
+        arms["curl"][busy] = 55.0
     elif kind == "pocket":
-        shoulder[:], abduction[:] = rng.uniform(-14.0, -6.0, 2), rng.uniform(13.0, 18.0, 2)
-        elbow[:], forearm_in[:] = rng.uniform(38.0, 52.0, 2), rng.uniform(10.0, 16.0, 2)
+        for arm in (0, 1):
+            _set_arm(rng, arms, arm, shoulder=(-14, -6), arm_abduction=(13, 18), elbow=(38, 52), forearm_in=(10, 16))
+    _hold(rng, arms, accessories, moving)
     return Pose(
         kind=kind,
         hip=_pair(hip),
@@ -135,11 +158,11 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         toe_out=_pair(rng.uniform(0.0, 9.0, 2)),
         knee=_pair(knee),
         ankle=_pair(ankle),
-        shoulder=_pair(shoulder),
-        arm_abduction=_pair(abduction),
-        elbow=_pair(elbow),
-        forearm_in=_pair(forearm_in),
-        curl=_pair(curl),
+        shoulder=_pair(arms["shoulder"]),
+        arm_abduction=_pair(arms["arm_abduction"]),
+        elbow=_pair(arms["elbow"]),
+        forearm_in=_pair(arms["forearm_in"]),
+        curl=_pair(arms["curl"]),
         twist=round(float(6.0 * np.cos(2 * np.pi * phase) * amplitude), 3),
         lean=round(float(rng.normal(2.0, 1.5)), 3),
         sway=round(float(rng.normal(0.0, 1.5)), 3),
@@ -147,6 +170,63 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         head_yaw=round(float(np.clip(head_yaw, -32.0, 32.0)), 3),
         head_tilt=round(float(rng.normal(0.0, 3.0)), 3),
     )
+
+
+def _set_arm(rng: np.random.Generator, arms: dict[str, np.ndarray], arm: int, **ranges: tuple[float, float]) -> None:
+    """Draws new angles of one arm (in place)."""
+    for name, (low, high) in ranges.items():
+        arms[name][arm] = rng.uniform(low, high)
+
+
+def _hold(
+    rng: np.random.Generator, arms: dict[str, np.ndarray], accessories: Sequence[Accessory], moving: bool
+) -> None:
+    """Bends the arms so that they carry what the person has (in place)."""
+    free = {0, 1}
+    for accessory in accessories:
+        arm = SIDES.index(accessory.side)
+        if accessory.kind in ("handbag", "tote", "shopping_bag", "briefcase", "folded_umbrella"):
+            swing = 0.3 * arms["shoulder"][arm]
+            _set_arm(rng, arms, arm, arm_abduction=(8, 14), elbow=(4, 12), forearm_in=(0, 4), curl=(72, 80))
+            arms["shoulder"][arm] = swing
+        elif accessory.kind == "suitcase":
+            back = (-30, -22) if moving else (-16, -8)
+            _set_arm(
+                rng, arms, arm, shoulder=back, arm_abduction=(8, 12), elbow=(4, 9), forearm_in=(0, 3), curl=(72, 80)
+            )
+        elif accessory.kind == "umbrella":
+            _set_arm(
+                rng,
+                arms,
+                arm,
+                shoulder=(22, 34),
+                arm_abduction=(3, 8),
+                elbow=(104, 120),
+                forearm_in=(-4, 8),
+                curl=(78, 86),
+            )
+        elif accessory.kind != "phone":
+            continue
+        free.discard(arm)
+    for accessory in accessories:
+        arm = SIDES.index(accessory.side)
+        if accessory.kind == "shoulder_bag":
+            # The arm leaves room for the bag at the hip: the strap's own, or the other one.
+            beside = arm if accessory.variant == "shoulder" else 1 - arm
+            if beside in free:
+                arms["arm_abduction"][beside] += 5.0
+        if accessory.kind in PLACES["back"] and arm in free and rng.uniform() < 0.15:
+            # A thumb behind the strap, in front of the shoulder.
+            _set_arm(
+                rng,
+                arms,
+                arm,
+                shoulder=(6, 16),
+                arm_abduction=(10, 16),
+                elbow=(128, 138),
+                forearm_in=(0, 8),
+                curl=(60, 75),
+            )
 
 
 def _pair(values: np.ndarray) -> Pair:
