@@ -11,13 +11,18 @@ and around the feet part of the sky's.
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.ndimage
+from PIL import Image
 
 from render import scenery
 from render.camera import Camera, CameraSite
+from render.crowd import Bystander
 from render.light import GAMMA, Light
+from render.shares import Range, Shares, draw_name
 
 KINDS = ("street", "plaza", "park", "campus", "station")
 
@@ -89,9 +94,61 @@ class Scene:
     softness: float
 
 
-def sample_kind(rng: np.random.Generator, site: CameraSite) -> str:
+@dataclasses.dataclass(frozen=True)
+class SceneShares(Shares):
+    """How scenes are spread.
+
+    Attributes:
+        kinds: Weights of KINDS.
+        photo_share: Share of pictures whose background is one of the user's photographs, where a folder is given.
+        photo_crop: Height of the part of such a photograph behind the person, as a part of the most that it holds.
+    """
+
+    TOPIC: ClassVar[str] = "scenes"
+    NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"kinds": KINDS}
+
+    kinds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    photo_share: float = 1.0
+    photo_crop: Range = (0.55, 1.0)
+
+
+def sample_kind(rng: np.random.Generator, site: CameraSite, shares: SceneShares | None = None) -> str:
     """Draws the kind of scene around a camera; indoors the ceiling limits the camera's height."""
-    return str(rng.choice(KINDS if site.height < 3.0 else KINDS[:-1]))
+    weights = (shares or SceneShares()).kinds
+    low = {name: weight for name, weight in weights.items() if name != "station" and weight > 0.0}
+    return draw_name(rng, low if site.height >= 3.0 and low else weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backdrop:
+    """A part of a photograph behind the person.
+
+    Attributes:
+        photo: Its name in the folder.
+        crop: (x, y, size): where the part lies, from 0 (left, top) to 1 (right, bottom), and its height as a part of
+            the largest that has the picture's proportions.
+    """
+
+    photo: str
+    crop: tuple[float, float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only: tuples become lists."""
+        return {"photo": self.photo, "crop": list(self.crop)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Backdrop":
+        """The inverse of `to_json`."""
+        x, y, size = fields["crop"]
+        return cls(fields["photo"], (x, y, size))
+
+
+def sample_backdrop(rng: np.random.Generator, names: Sequence[str], shares: SceneShares) -> Backdrop | None:
+    """Draws a part of a photograph, or None: a painted scene. `names` are a folder's, none without one."""
+    if not names or rng.uniform() >= shares.photo_share:
+        return None
+    name = names[int(rng.integers(len(names)))]
+    return Backdrop(name, (float(rng.uniform()), float(rng.uniform(0.3, 1.0)), float(rng.uniform(*shares.photo_crop))))
 
 
 def make_scene(kind: str, seed: int, site: CameraSite) -> Scene:
@@ -253,8 +310,45 @@ def _sample_things(
 _SKY, _CEILING, _GROUND, _FIRST_WALL = 0, 1, 2, 3
 
 
+def draw_backdrop(
+    photo: np.ndarray,
+    backdrop: Backdrop,
+    camera: Camera,
+    light: Light,
+    person: np.ndarray,
+    height: int,
+    width: int,
+    crowd: Sequence[Bystander] = (),
+) -> np.ndarray:
+    """Draws a part of a photograph behind a person, with bystanders and cast shadows on its ground.
+
+    Args:
+        photo: uint8 [h w 3], `PhotoFolder.read(backdrop.photo)`.
+        backdrop: Which part.
+        camera, light, person, height, width, crowd: As for `draw_background`.
+
+    Returns:
+        Display values float32 [height width 3] in [0, 1].
+    """
+    rows, columns = photo.shape[:2]
+    x, y, size = backdrop.crop
+    high = size * min(rows, columns * height / width)
+    wide = high * width / height
+    left, top = x * (columns - wide), y * (rows - high)
+    part = Image.fromarray(photo).resize(
+        (width, height), Image.Resampling.BICUBIC, box=(left, top, left + wide, top + high), reducing_gap=3.0
+    )
+    return np.asarray(part, np.float32) / np.float32(255.0)
+
+
 def draw_background(
-    scene: Scene, camera: Camera, light: Light, person: np.ndarray, height: int, width: int
+    scene: Scene,
+    camera: Camera,
+    light: Light,
+    person: np.ndarray,
+    height: int,
+    width: int,
+    crowd: Sequence[Bystander] = (),
 ) -> np.ndarray:
     """Draws what is behind a person.
 
@@ -264,6 +358,7 @@ def draw_background(
         light: In the same frame.
         person: [M 3] points that fill the person's surface, in the same frame; they cast the shadow.
         height, width: Size of the picture.
+        crowd: Other persons, in the same frame; they stand behind the person and cast shadows, too.
 
     Returns:
         Display values float32 [height width 3] in [0, 1].

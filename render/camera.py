@@ -10,9 +10,11 @@ Pixels: column x grows to the right, row y grows downwards, pixel (0, 0) covers 
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+
+from render.shares import Range, Shares, draw_name
 
 IMAGE_HEIGHT = 256
 IMAGE_WIDTH = 128
@@ -140,33 +142,109 @@ def sample_position(rng: np.random.Generator, site: CameraSite) -> tuple[float, 
     return -distance * math.sin(bearing), distance * math.cos(bearing)
 
 
+FRAMINGS = ("whole", "off_centre", "cut_feet", "cut_head", "cut_side", "partial")
+
+
+@dataclasses.dataclass(frozen=True)
+class FramingShares(Shares):
+    """How detectors' boxes are spread; how much a kind cuts is a range of shares of the person's own box.
+
+    Attributes:
+        kinds: Weights of FRAMINGS.
+        fill: Part of the crop that the person (what is left of it) takes, where nothing is cut.
+        off_centre: Distance by which the person is off the centre, as a part of the crop's height; it stays inside.
+        feet, head, side: Part of the height, or of the width, that the box leaves out.
+        partial: Part of the height that is left: the upper part of the body, or the lower.
+        partial_lower: Share of partial boxes that hold the lower part.
+        partial_side: Share of partial boxes that leave out a side, too.
+    """
+
+    TOPIC: ClassVar[str] = "framing"
+    NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"kinds": FRAMINGS}
+
+    kinds: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "whole": 0.68,
+            "off_centre": 0.14,
+            "cut_feet": 0.07,
+            "cut_head": 0.03,
+            "cut_side": 0.05,
+            "partial": 0.03,
+        }
+    )
+    fill: Range = (0.84, 0.95)
+    off_centre: Range = (0.04, 0.1)
+    feet: Range = (0.04, 0.16)
+    head: Range = (0.02, 0.08)
+    side: Range = (0.1, 0.3)
+    partial: Range = (0.4, 0.7)
+    partial_lower: float = 0.2
+    partial_side: float = 0.25
+
+
 @dataclasses.dataclass(frozen=True)
 class Framing:
     """How a detector's box sits around the person.
 
     Attributes:
-        fill: Part of the crop's height (or width, where that is tighter) that the person takes.
-        shift: Offset (x, y) of the person from the centre, as a part of the crop's height.
+        fill: Part of the crop's height (or width, where that is tighter) that the person, or what is left, takes.
+        shift: Offset (x, y) of the person from the centre, as a part of the crop's height; not along a cut.
+        kind: One of FRAMINGS.
+        cut: Parts (left, top, right, bottom) of the person's width and height that are outside of the crop.
     """
 
     fill: float
     shift: tuple[float, float]
+    kind: str = "whole"
+    cut: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only: tuples become lists."""
-        return {"fill": self.fill, "shift": list(self.shift)}
+        return {"fill": self.fill, "shift": list(self.shift), "kind": self.kind, "cut": list(self.cut)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Framing":
         """The inverse of `to_json`."""
-        return cls(fields["fill"], (fields["shift"][0], fields["shift"][1]))
+        shift, cut = fields["shift"], fields["cut"]
+        return cls(fields["fill"], (shift[0], shift[1]), fields["kind"], (cut[0], cut[1], cut[2], cut[3]))
 
 
-def sample_framing(rng: np.random.Generator) -> Framing:
-    """Draws a slightly jittered box; the person always stays inside."""
-    fill = float(rng.uniform(0.84, 0.95))
-    slack = 0.5 * (0.985 - fill)
-    return Framing(fill, (float(rng.uniform(-0.5, 0.5) * slack), float(rng.uniform(-1.0, 1.0) * slack)))
+def sample_framing(
+    rng: np.random.Generator, shares: FramingShares | None = None, *, kind: str | None = None
+) -> Framing:
+    """Draws a detector's box; `kind` (one of FRAMINGS) may be fixed.
+
+    Raises:
+        ValueError: An unknown kind.
+    """
+    shares = shares or FramingShares()
+    kind = kind or draw_name(rng, shares.kinds)
+    if kind not in FRAMINGS:
+        raise ValueError(f"Unknown framing {kind!r}; expected one of {', '.join(FRAMINGS)}.")
+    fill = float(rng.uniform(*shares.fill))
+    slack = 0.5 * max(0.0, 0.985 - fill)
+    shift = (float(rng.uniform(-0.5, 0.5) * slack), float(rng.uniform(-1.0, 1.0) * slack))
+    left = top = right = bottom = 0.0
+    if kind == "off_centre":  # a loose box, so that there is room to be off its centre
+        away = float(rng.uniform(*shares.off_centre))
+        angle = float(rng.uniform(0.0, 2.0 * math.pi))
+        fill = min(fill, 0.98 - 2.0 * away)
+        shift = (0.5 * away * math.cos(angle), away * math.sin(angle))
+    elif kind == "cut_feet":
+        bottom = float(rng.uniform(*shares.feet))
+    elif kind == "cut_head":
+        top = float(rng.uniform(*shares.head))
+    elif kind == "partial":
+        cut = 1.0 - float(rng.uniform(*shares.partial))
+        top, bottom = (cut, 0.0) if rng.uniform() < shares.partial_lower else (0.0, cut)
+    if kind == "cut_side" or (kind == "partial" and rng.uniform() < shares.partial_side):
+        cut = float(rng.uniform(*shares.side))
+        left, right = (cut, 0.0) if rng.uniform() < 0.5 else (0.0, cut)
+    return Framing(fill, shift, kind, (left, top, right, bottom))
+
+
+# A partial box may be narrower than the arms reach: its width holds this part of what is left of the person.
+_LEAST_WIDTH = 0.8
 
 
 def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[Camera, float]:
@@ -186,10 +264,27 @@ def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[C
     pixels, depth = sensor.project(points)
     if depth.min() <= 0.0:
         raise ValueError(f"The person reaches {-depth.min():.2f} m behind the camera: move it farther away.")
+    left, top, right, bottom = framing.cut
     lowest, highest = pixels.min(axis=0), pixels.max(axis=0)
     size = highest - lowest
-    height = max(size[1] / framing.fill, size[0] / framing.fill * IMAGE_HEIGHT / IMAGE_WIDTH)
+    lowest, highest = lowest + size * [left, top], highest - size * [right, bottom]
+    if top or bottom:  # the width of what is left: an upper body is narrower than a stride
+        kept = pixels[(pixels[:, 1] >= lowest[1]) & (pixels[:, 1] <= highest[1]), 0]
+        lowest[0], highest[0] = max(lowest[0], kept.min()), min(highest[0], kept.max())
+    size = highest - lowest
+    wide = size[0] * IMAGE_HEIGHT / IMAGE_WIDTH
+    height = max(size[1], _LEAST_WIDTH * wide if framing.kind == "partial" else wide) / framing.fill
+    half = 0.5 * height * np.array([IMAGE_WIDTH / IMAGE_HEIGHT, 1.0])
     middle = 0.5 * (lowest + highest) - height * np.asarray(framing.shift)
+    # A cut is a border of the crop.
+    if left:
+        middle[0] = lowest[0] + half[0]
+    if right:
+        middle[0] = highest[0] - half[0]
+    if top:
+        middle[1] = lowest[1] + half[1]
+    if bottom:
+        middle[1] = highest[1] - half[1]
     scale = IMAGE_HEIGHT / height
     center = (
         float(0.5 * IMAGE_WIDTH + scale * (sensor.center[0] - middle[0])),

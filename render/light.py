@@ -12,10 +12,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import trimesh
+
+from render.shares import Range, Shares, draw_name
 
 GAMMA = 2.2
 
@@ -31,6 +33,7 @@ class Light:
         sky: (r, g, b) irradiance on a surface that faces straight up.
         ground: (r, g, b) irradiance, reflected by the ground, on a surface that faces straight down.
         sun_size: Softness of cast shadows, radians (0.01: clear sky; 0.2: haze).
+        night: The sky is dark, windows and lamps are lit; the "sun" is a lamp.
     """
 
     sun_azimuth: float
@@ -39,6 +42,7 @@ class Light:
     sky: tuple[float, float, float]
     ground: tuple[float, float, float]
     sun_size: float
+    night: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only: tuples become lists."""
@@ -83,16 +87,56 @@ class Light:
         )
 
 
-KINDS = ("sunny", "hazy", "overcast", "shade", "lamp")
+KINDS = ("sunny", "hazy", "overcast", "shade", "lamp", "night")
 
 
-def sample_light(rng: np.random.Generator, *, kind: str | None = None, azimuth: float | None = None) -> Light:
+@dataclasses.dataclass(frozen=True)
+class LightShares(Shares):
+    """How lights are spread: weights of KINDS; the ranges are those of each kind's parts.
+
+    Attributes:
+        kinds: "lamp" is a lit hall, "night" a street lamp or headlights in the dark.
+        elevation: Degrees over the horizon of sun and headlights; lamps hang higher.
+        night_sky: Irradiance that is left of the sky at night.
+        headlights: Share of nights lit by headlights, from low, instead of a lamp overhead.
+    """
+
+    TOPIC: ClassVar[str] = "light"
+    NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"kinds": KINDS}
+    LIMITS: ClassVar[dict[str, Range]] = {"elevation": (5.0, 90.0)}
+
+    kinds: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "sunny": 0.41,
+            "hazy": 0.2,
+            "overcast": 0.19,
+            "shade": 0.08,
+            "lamp": 0.05,
+            "night": 0.07,
+        }
+    )
+    elevation: Range = (28.0, 70.0)
+    night_sky: Range = (0.05, 0.14)
+    headlights: float = 0.2
+
+
+def sample_light(
+    rng: np.random.Generator,
+    shares: LightShares | None = None,
+    *,
+    kind: str | None = None,
+    azimuth: float | None = None,
+) -> Light:
     """Draws a light; `kind` (one of KINDS) and `azimuth` (radians) may be fixed.
 
-    The levels are set so that a surface in the open gets about 1 on its bright side: a photographer's exposure.
+    By day the levels are set so that a surface in the open gets about 1 on its bright side: a photographer's exposure.
+    At night they are lower; the camera's automatic exposure makes up for a part of it.
+
+    Raises:
+        ValueError: An unknown kind.
     """
-    if kind is None:
-        kind = str(rng.choice(KINDS, p=[0.44, 0.22, 0.2, 0.08, 0.06]))
+    shares = shares or LightShares()
+    kind = kind or draw_name(rng, shares.kinds)
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of light {kind!r}; expected one of {', '.join(KINDS)}.")
     sun_level, sky_level, size, warmth, blueness = {
@@ -101,10 +145,16 @@ def sample_light(rng: np.random.Generator, *, kind: str | None = None, azimuth: 
         "overcast": (rng.uniform(0.08, 0.2), rng.uniform(0.85, 1.1), 0.35, 0.0, 0.01),
         "shade": (rng.uniform(0.05, 0.12), rng.uniform(0.8, 1.05), 0.4, 0.0, 0.05),
         "lamp": (rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75), 0.06, 0.12, -0.05),
+        "night": (rng.uniform(0.22, 0.5), rng.uniform(*shares.night_sky), 0.03, rng.uniform(0.05, 0.3), 0.08),
     }[kind]
     if azimuth is None:
         azimuth = float(rng.uniform(0.0, 2.0 * math.pi))
-    elevation = math.radians(float(rng.uniform(60.0, 80.0) if kind == "lamp" else rng.uniform(28.0, 70.0)))
+    elevation = float(rng.uniform(*shares.elevation))
+    if kind == "lamp" or (kind == "night" and rng.uniform() >= shares.headlights):
+        elevation = float(rng.uniform(50.0, 80.0))
+    elif kind == "night":  # headlights: low, and white
+        elevation, warmth = float(rng.uniform(8.0, 18.0)), 0.04
+    elevation = math.radians(elevation)
     ground_level = sky_level * 0.35 + sun_level * math.sin(elevation) * 0.28
     return Light(
         sun_azimuth=float(azimuth),
@@ -113,6 +163,7 @@ def sample_light(rng: np.random.Generator, *, kind: str | None = None, azimuth: 
         sky=_tinted(sky_level, -blueness),
         ground=_tinted(ground_level, 0.5 * warmth + 0.02),
         sun_size=float(size),
+        night=kind == "night",
     )
 
 

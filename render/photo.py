@@ -5,11 +5,14 @@ A `CameraLook` belongs to a camera; `Shot` is what differs from picture to pictu
 
 import dataclasses
 import io
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.ndimage
 from PIL import Image
+
+from render.shares import Range, Shares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,39 +49,114 @@ class CameraLook:
 
 @dataclasses.dataclass(frozen=True)
 class Shot:
-    """What differs between pictures of one camera: exposure in stops on top of the camera's, motion blur (length in
-    pixels, along the rows), and the seed of the noise."""
+    """What differs between pictures of one camera.
+
+    Attributes:
+        exposure: Stops on top of the camera's.
+        motion: Length of the motion blur in pixels, 0 for none.
+        noise_seed: Seed of the noise.
+        motion_angle: Direction of the motion blur, radians from the rows.
+        falloff: Relative change of the light from the centre to the right and to the bottom border of the crop: where
+            it lies in the lens's bright middle, or under a lamp.
+    """
 
     exposure: float
     motion: float
     noise_seed: int
+    motion_angle: float = 0.0
+    falloff: tuple[float, float] = (0.0, 0.0)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
-        return dataclasses.asdict(self)
+        """JSON values only: tuples become lists."""
+        return {**vars(self), "falloff": list(self.falloff)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Shot":
+        """The inverse of `to_json`."""
+        return cls(**{**fields, "falloff": tuple(fields["falloff"])})
 
 
-def sample_look(rng: np.random.Generator) -> CameraLook:
+@dataclasses.dataclass(frozen=True)
+class PhotoRanges(Shares):
+    """Ranges of cameras and of single pictures.
+
+    Attributes:
+        exposure: Stops, of a camera.
+        warmth, green: Colour cast of a camera: part by which red is stronger and blue weaker, and green stronger.
+        contrast, saturation: Gains, of a camera.
+        blur: Lens blur of a camera, standard deviation in pixels of the finished picture.
+        noise: Sensor noise of a camera by day, standard deviation at middle grey; it rises in the dark.
+        quality: JPEG quality of a camera, 1 to 100.
+        shot_exposure: Stops by which a picture differs from others of its camera.
+        motion_share: Share of pictures that are blurred by motion.
+        motion: Length of that blur, pixels.
+        shake: Share of blurred pictures where the camera moved, in any direction; else the person did, sideways.
+        falloff: Largest relative change of the light from a crop's centre to its border.
+    """
+
+    TOPIC: ClassVar[str] = "photo"
+    LIMITS: ClassVar[dict[str, Range]] = {
+        "exposure": (-2.0, 2.0),
+        "warmth": (-0.5, 0.5),
+        "green": (-0.5, 0.5),
+        "contrast": (0.2, 3.0),
+        "saturation": (0.0, 3.0),
+        "blur": (0.0, 8.0),
+        "noise": (0.0, 0.2),
+        "quality": (1.0, 100.0),
+        "shot_exposure": (-2.0, 2.0),
+        "motion": (1.0, 20.0),
+    }
+
+    exposure: Range = (-0.55, 0.55)
+    warmth: Range = (-0.09, 0.09)
+    green: Range = (-0.035, 0.035)
+    contrast: Range = (0.88, 1.06)
+    saturation: Range = (0.75, 1.15)
+    blur: Range = (0.2, 0.8)
+    noise: Range = (0.004, 0.018)
+    quality: Range = (55.0, 95.0)
+    shot_exposure: Range = (-0.2, 0.2)
+    motion_share: float = 0.12
+    motion: Range = (1.5, 4.5)
+    shake: float = 0.3
+    falloff: float = 0.12
+
+
+def sample_look(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> CameraLook:
     """Draws a camera's look."""
-    warmth, green = rng.normal(0.0, 0.045), rng.normal(0.0, 0.02)
+    ranges = ranges or PhotoRanges()
+    warmth, green = _middling(rng, ranges.warmth), _middling(rng, ranges.green)
     return CameraLook(
-        exposure=float(np.clip(rng.normal(0.0, 0.28), -0.6, 0.6)),
-        cast=(float(1.0 + warmth), float(1.0 + green), float(1.0 - warmth)),
-        contrast=float(rng.uniform(0.88, 1.06)),
-        saturation=float(rng.uniform(0.75, 1.15)),
-        blur=float(rng.uniform(0.2, 0.8)),
-        noise=float(rng.uniform(0.004, 0.018)),
-        quality=int(rng.integers(72, 96)),
+        exposure=_middling(rng, ranges.exposure),
+        cast=(1.0 + warmth, 1.0 + green, 1.0 - warmth),
+        contrast=float(rng.uniform(*ranges.contrast)),
+        saturation=float(rng.uniform(*ranges.saturation)),
+        blur=float(rng.uniform(*ranges.blur)),
+        noise=float(rng.uniform(*ranges.noise)),
+        quality=round(float(rng.uniform(*ranges.quality))),
     )
 
 
-def sample_shot(rng: np.random.Generator) -> Shot:
+def sample_shot(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> Shot:
     """Draws what belongs to one picture."""
+    ranges = ranges or PhotoRanges()
+    moved = rng.uniform() < ranges.motion_share
+    shaken = rng.uniform() < ranges.shake
+    length, angle = float(rng.uniform(*ranges.motion)), float(rng.uniform(-0.5, 0.5))
+    falloff = ranges.falloff * rng.uniform(-1.0, 1.0, 2)
     return Shot(
-        exposure=float(rng.normal(0.0, 0.1)),
-        motion=float(rng.uniform(1.5, 4.0)) if rng.uniform() < 0.1 else 0.0,
+        exposure=_middling(rng, ranges.shot_exposure),
+        motion=length if moved else 0.0,
         noise_seed=int(rng.integers(1 << 32)),
+        motion_angle=angle * math.pi if shaken else 0.4 * angle,
+        falloff=(float(falloff[0]), float(falloff[1])),
     )
+
+
+def _middling(rng: np.random.Generator, ends: Range) -> float:
+    """Draws from a range, its middle more often than its ends (triangular)."""
+    return float(0.5 * (rng.uniform(*ends) + rng.uniform(*ends)))
 
 
 def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height: float) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_irradiance_of_meshes_shades_the_lower_box():
     assert 0.2 < top_of_lower < 0.5
 
 
-@pytest.mark.parametrize("kind", light.KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in light.KINDS if kind != "night"])
 def test_sampled_light_is_of_a_photographers_level(kind: str):
     up = np.array([[0.0, 0.0, 1.0]], np.float32)
     for seed in range(30):
