@@ -221,7 +221,7 @@ def _hair_sheet(reference: np.ndarray, surface: Surface, tip: float) -> np.ndarr
         )
         points[1:-1, [0, -1]] += 0.5 * ((points[:-2, [0, -1]] + points[2:, [0, -1]]) / 2 - points[1:-1, [0, -1]])
     # Ragged tips.
-    points[-1, :, 2] += 0.012 * np.cos(np.arange(columns) * 2.3) + (0.05 if tip < 0.6 else 0.01) * angles**2
+    points[-1, :, 2] += 0.012 * np.cos((np.arange(columns) - columns // 2) * 2.3) + (0.05 if tip < 0.6 else 0.01) * angles**2
     return points
 
 
