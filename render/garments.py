@@ -301,7 +301,7 @@ def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray,
     cloth = drape.let_down(hull, min(top, 0.12), 0.0 if a.skirt_flare > 0.3 else 0.12)
     angle, height = np.meshgrid(skirt_angles(), np.linspace(top, bottom, SKIRT_ROWS))
     fraction = (top - height) / (top - bottom)
-    pleats = 0.006 * a.skirt_flare * np.sin(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
+    pleats = 0.006 * a.skirt_flare * np.cos(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
     flare = (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
     radius = drape.sample(cloth, angle, height) + ease + flare + pleats
     z = _height(height, rest, reference)
