@@ -1,0 +1,390 @@
+"""Arrays out of files that others made: `.npy`, `.npz` and Python pickles. No code of theirs is run.
+
+A pickle is a program. `read_pickle` runs it with empty hands: the names that it may use (NumPy's arrays and dtypes,
+SciPy's sparse matrices, chumpy's arrays, in the module paths of all their versions) stand for classes of this file that
+only keep what they are given; every other name is refused and named in the error. NumPy's, SciPy's and chumpy's own
+unpickling is never reached. Sizes are checked before memory is asked for: a header that lies costs nothing.
+"""
+
+import io
+import math
+import os
+import pathlib
+import pickle
+import pickletools
+import re
+import zipfile
+from collections.abc import Collection
+from typing import Any, NoReturn
+
+import numpy as np
+
+MAX_FILE_BYTES = 1 << 30  # SMPL v1.1.0 with 300 shape directions is 250 MB
+_MAX_OPCODES = 1_000_000  # SMPL's pickles have a few thousand
+_DTYPES = {
+    f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.items() for size in sizes
+}
+
+
+class ArrayFileError(ValueError):
+    """A file that is missing, too large, malformed or that asks for more than arrays. The message names the file."""
+
+
+def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a file of at most `max_bytes`.
+
+    Raises:
+        ArrayFileError: It does not exist, cannot be read or is larger.
+    """
+    path = pathlib.Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ArrayFileError(f"{path}: cannot be read ({error.strerror}).") from None
+    if len(data) > max_bytes:
+        raise ArrayFileError(f"{path}: larger than {max_bytes:,} bytes; this cannot be the file that is meant.")
+    return data
+
+
+def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array of a `.npy` file; arrays of Python objects are refused.
+
+    Raises:
+        ArrayFileError: The file is missing, malformed or holds objects.
+    """
+    return _parse_npy(read_bytes(path), str(path))
+
+
+def npz_names(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the arrays in a `.npz` file, sorted.
+
+    Raises:
+        ArrayFileError: The file is missing or no zip file.
+    """
+    with _open_npz(path) as archive:
+        return sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
+
+
+def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, np.ndarray]:
+    """Those of the named arrays that a `.npz` file holds; what else is in it is not looked at.
+
+    Raises:
+        ArrayFileError: The file is missing or malformed, or one of these arrays holds Python objects.
+    """
+    result = {}
+    with _open_npz(path) as archive:
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if name not in names or name == info.filename:
+                continue
+            if info.file_size > MAX_FILE_BYTES:
+                raise ArrayFileError(f"{path}, {name}: {info.file_size:,} bytes are more than {MAX_FILE_BYTES:,}.")
+            try:
+                with archive.open(info) as member:
+                    data = member.read(info.file_size + 1)
+            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+                raise ArrayFileError(f"{path}, {name}: damaged ({error}).") from None
+            except Exception as error:  # zlib.error and its like, which share no base class
+                raise ArrayFileError(f"{path}, {name}: damaged ({error}).") from None
+            result[name] = _parse_npy(data, f"{path}, {name}")
+    return result
+
+
+def _open_npz(path: str | os.PathLike[str]) -> zipfile.ZipFile:
+    path = pathlib.Path(path)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ArrayFileError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes.")
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        raise ArrayFileError(f"{path}: cannot be read ({error.strerror}).") from None
+    except zipfile.BadZipFile:
+        raise ArrayFileError(f"{path}: no .npz file (not a zip archive).") from None
+
+
+def _parse_npy(data: bytes, where: str) -> np.ndarray:
+    """An array from the bytes of a `.npy` file, copied from them: no header can ask for more memory than was read."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    except (ValueError, SyntaxError, TypeError, EOFError, UnicodeError) as error:
+        raise ArrayFileError(f"{where}: no .npy data ({str(error).splitlines()[0]}).") from None
+    if dtype.hasobject:
+        raise ArrayFileError(
+            f"{where}: an array of Python objects, which only running a pickle could read; it is refused. "
+            "Save it as an array of numbers."
+        )
+    return _array(data[stream.tell() :], dtype, shape, fortran, where)
+
+
+def _array(data: bytes, dtype: np.dtype, shape: tuple[int, ...], fortran: bool, where: str) -> np.ndarray:
+    if dtype.names or dtype.subdtype or dtype.str[1:] not in _DTYPES | {"b1"}:
+        raise ArrayFileError(f"{where}: expected numbers, found dtype {dtype}.")
+    if len(shape) > 8 or any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data):
+        raise ArrayFileError(f"{where}: the header promises {dtype} {list(shape)}, {len(data):,} bytes are there.")
+    array = np.frombuffer(data, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+# ---------------------------------------------------------------------------------------------------------- pickles
+
+
+def read_pickle(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, np.ndarray]:
+    """Those of the named arrays that a pickled dictionary holds, sparse matrices made dense.
+
+    Written for SMPL's files: Python 2 pickles whose values are NumPy arrays, SciPy sparse matrices and chumpy arrays.
+    Strings are read as Latin-1, as NumPy asks for Python 2.
+
+    Raises:
+        ArrayFileError: The file is missing, malformed, no dictionary, or asks for anything but arrays; the error names
+            what it asked for.
+    """
+    data = read_bytes(path)
+    try:
+        _scan(data)
+        found = _Unpickler(io.BytesIO(data), encoding="latin1").load()
+        if not isinstance(found, dict):
+            raise ArrayFileError(f"expected a dictionary, found {type(found).__name__.strip('_').lower()}.")
+        result = {}
+        for name in names:
+            if name in found:
+                try:
+                    result[name] = _convert(found[name])
+                except ArrayFileError as error:
+                    raise ArrayFileError(f"{name}: {error}") from None
+        return result
+    except ArrayFileError as error:
+        raise ArrayFileError(f"{path}: {error}") from None
+    except MemoryError:
+        raise ArrayFileError(f"{path}: damaged, or made to exhaust the memory.") from None
+    except Exception as error:  # what a damaged or hostile program makes of the unpickler is without limit
+        raise ArrayFileError(f"{path}: not a readable pickle ({type(error).__name__}: {error}).") from None
+
+
+def _scan(data: bytes) -> None:
+    """Reads the program without running it: every length must be there, and nothing is asked that SMPL does not."""
+    refused = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER"}
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name in refused:
+            raise ArrayFileError(f"the pickle uses {opcode.name}, which is refused: no array needs it.")
+        if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > count + 1:
+            raise ArrayFileError(
+                f"the pickle asks for memo {argument:,} at operation {count:,}: made to exhaust memory."
+            )
+        if count >= _MAX_OPCODES:
+            raise ArrayFileError(f"the pickle has more than {_MAX_OPCODES:,} operations.")
+
+
+class _Kept:
+    """An object of the pickle's as data: what it was made from and its state. It does nothing with them.
+
+    Having `__setstate__`, neither it nor its class lets a pickle set attributes.
+    """
+
+    __slots__ = ("arguments", "state")
+
+    def __init__(self, *arguments: Any):
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __new__(cls, *arguments: Any):
+        self = object.__new__(cls)
+        self.arguments, self.state = arguments, None
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Array(_Kept):
+    """numpy.ndarray; its state is (version, shape, dtype, fortran, data)."""
+
+    __slots__ = ()
+
+
+class _DType(_Kept):
+    """numpy.dtype(code, align, copy); its state is (version, byte order, ...)."""
+
+    __slots__ = ()
+
+
+class _Sparse(_Kept):
+    """A matrix of scipy.sparse; its state is its __dict__. Subclasses name the format."""
+
+    __slots__ = ()
+
+
+class _Csc(_Sparse):
+    __slots__ = ()
+
+
+class _Csr(_Sparse):
+    __slots__ = ()
+
+
+class _Coo(_Sparse):
+    __slots__ = ()
+
+
+class _Chumpy(_Kept):
+    """A chumpy object; its state is its __dict__: `x` of an array, `a` and `idxs` of a selection from another."""
+
+    __slots__ = ()
+
+
+class _Text(_Kept):
+    """_codecs.encode(text, "latin1"), as Python 3 writes bytes in old protocols."""
+
+    __slots__ = ()
+
+
+class _Reconstruct(_Kept):
+    """numpy.core.multiarray._reconstruct(ndarray, (0,), "b"): an array yet without content."""
+
+    __slots__ = ()
+
+    def __new__(cls, *arguments: Any):
+        return _Array.__new__(_Array, *arguments)
+
+
+class _CopyRegReconstruct(_Kept):
+    """copy_reg._reconstructor(class, object, None), as protocols 0 and 1 make objects."""
+
+    __slots__ = ()
+
+    def __new__(cls, *arguments: Any):
+        kind = arguments[0] if arguments else None
+        if not (isinstance(kind, type) and issubclass(kind, _Sparse | _Chumpy)):
+            raise ArrayFileError("the pickle reconstructs something that is no array.")
+        return kind.__new__(kind)
+
+
+class _Plain(_Kept):
+    """`set` and `object`, which chumpy's state holds and nobody reads."""
+
+    __slots__ = ()
+
+
+_NAMES: tuple[tuple[str, str, type[_Kept]], ...] = (
+    (r"numpy\._?core\.multiarray", "_reconstruct", _Reconstruct),
+    (r"numpy", "ndarray", _Array),
+    (r"numpy", "dtype", _DType),
+    (r"scipy\.sparse(\._?csc)?", "csc_(matrix|array)", _Csc),
+    (r"scipy\.sparse(\._?csr)?", "csr_(matrix|array)", _Csr),
+    (r"scipy\.sparse(\._?coo)?", "coo_(matrix|array)", _Coo),
+    (r"chumpy(\.ch)?", "Ch", _Chumpy),
+    (r"chumpy(\.reordering)?", "Select", _Chumpy),
+    (r"_codecs", "encode", _Text),
+    (r"copy_reg|copyreg", "_reconstructor", _CopyRegReconstruct),
+    (r"__builtin__|builtins", "set|object", _Plain),
+)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> type[_Kept]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for modules, names, stand_in in _NAMES:
+            if re.fullmatch(modules, module) and re.fullmatch(names, name):
+                return stand_in
+        raise ArrayFileError(
+            f"the pickle asks for {module}.{name}, which is refused: only NumPy arrays, SciPy sparse matrices and "
+            "chumpy arrays are read, as data. Get the file again from its authors; do not open this one with pickle."
+        )
+
+
+def _fail(what: str) -> NoReturn:
+    raise ArrayFileError(f"malformed {what} in the pickle.")
+
+
+def _convert(value: Any, depth: int = 0) -> np.ndarray:
+    """An array from what was kept of it."""
+    if depth > 4:
+        _fail("chain of arrays")
+    if isinstance(value, _Array):
+        return _convert_array(value)
+    if isinstance(value, _Sparse):
+        return _convert_sparse(value)
+    if isinstance(value, _Chumpy):
+        state = value.state if isinstance(value.state, dict) else {}
+        if "x" in state:
+            return _convert(state["x"], depth + 1)
+        if "a" in state and "idxs" in state:
+            source, index = _convert(state["a"], depth + 1).ravel(), _convert(state["idxs"], depth + 1)
+            if index.dtype.kind not in "iu" or (index.size and not 0 <= index.min() <= index.max() < source.size):
+                _fail("chumpy selection")
+            shape = _shape(state.get("preferred_shape", index.shape), "chumpy selection")
+            if math.prod(shape) != index.size:
+                _fail("chumpy selection")
+            return source[index.ravel()].reshape(shape)
+        raise ArrayFileError("a chumpy expression, not an array: save the model with plain arrays.")
+    raise ArrayFileError(f"expected an array, found {type(value).__name__.strip('_').lower()}.")
+
+
+def _shape(shape: Any, what: str) -> tuple[int, ...]:
+    """The shape, if it is one."""
+    if not (isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)):
+        _fail(what)
+    return shape
+
+
+def _convert_array(value: _Array) -> np.ndarray:
+    state = value.state
+    if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[2], _DType)):
+        _fail("array")
+    shape, kind, fortran, data = _shape(state[1], "array"), state[2], state[3], state[4]
+    code, order = kind.arguments[0] if kind.arguments else None, "|"
+    if isinstance(kind.state, tuple) and len(kind.state) >= 2:
+        order = kind.state[1]
+    if not isinstance(code, str) or code not in _DTYPES or order not in ("<", ">", "=", "|"):
+        raise ArrayFileError(f"an array of dtype {code!r}, which is refused: expected numbers.")
+    if isinstance(data, _Text):
+        if len(data.arguments) != 2 or data.arguments[1] not in ("latin1", "latin-1"):
+            _fail("array")
+        data = data.arguments[0]
+    if isinstance(data, str):
+        try:
+            data = data.encode("latin1")
+        except UnicodeEncodeError:
+            _fail("array")
+    if not isinstance(data, bytes):
+        _fail("array")
+    return _array(data, np.dtype(order + code), shape, bool(fortran), "array")
+
+
+def _convert_sparse(value: _Sparse) -> np.ndarray:
+    """A dense array from the state of a sparse matrix; SciPy never sees it."""
+    state = value.state if isinstance(value.state, dict) else {}
+    shape = _shape(state.get("_shape", state.get("shape")), "sparse matrix")
+    if len(shape) != 2 or math.prod(shape) * 8 > MAX_FILE_BYTES:
+        _fail("sparse matrix")
+    numbers = _convert(state.get("data")).ravel()
+    if isinstance(value, _Coo):
+        coords = state.get("coords", (state.get("row"), state.get("col")))
+        if not (isinstance(coords, tuple) and len(coords) == 2):
+            _fail("sparse matrix")
+        rows, columns = (_convert(one).ravel() for one in coords)
+    else:
+        minor, pointers = _convert(state.get("indices")).ravel(), _convert(state.get("indptr")).ravel()
+        major_size = shape[1] if isinstance(value, _Csc) else shape[0]
+        if (
+            pointers.dtype.kind not in "iu"
+            or len(pointers) != major_size + 1
+            or pointers[0] != 0
+            or pointers[-1] != len(numbers)
+            or (np.diff(pointers.astype(np.int64)) < 0).any()
+        ):
+            _fail("sparse matrix")
+        major = np.repeat(np.arange(major_size), np.diff(pointers.astype(np.int64)))
+        rows, columns = (minor, major) if isinstance(value, _Csc) else (major, minor)
+    for index, size in ((rows, shape[0]), (columns, shape[1])):
+        if index.dtype.kind not in "iu" or len(index) != len(numbers):
+            _fail("sparse matrix")
+        if len(index) and not 0 <= index.min() <= index.max() < size:
+            _fail("sparse matrix")
+    dense = np.zeros(shape)
+    np.add.at(dense, (rows, columns), numbers)
+    return dense
