@@ -98,8 +98,7 @@ def run(
 
 def make_recipe(config: ConfigDict) -> pit.Recipe:
     """The recipe of a config."""
-    fields = config.to_dict()
-    return pit.RECIPES[fields.pop("recipe")](**fields)
+    return pit.make_recipe(config.to_dict())
 
 
 def prepare_folder(folder: pathlib.Path, recipe: pit.Recipe) -> None:
@@ -108,7 +107,7 @@ def prepare_folder(folder: pathlib.Path, recipe: pit.Recipe) -> None:
     Raises:
         RenderError: The folder was begun with other parameters, or holds something else.
     """
-    header = manifest.Header(recipe.name, recipe.seed, recipe.num_pairs, pit.parameters(recipe))
+    header = manifest.Header(recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.notes)
     if (folder / manifest.HEADER_FILE).exists():
         differing = _differences(manifest.read_header(folder), header)
         if differing:
@@ -125,13 +124,23 @@ def prepare_folder(folder: pathlib.Path, recipe: pit.Recipe) -> None:
 
 
 def _differences(old: manifest.Header, new: manifest.Header) -> dict[str, tuple[Any, Any]]:
-    flat_old, flat_new = ({**dataclasses.asdict(one), **one.parameters} for one in (old, new))
-    del flat_old["parameters"], flat_new["parameters"]
+    flat_old, flat_new = (_flat({**vars(one), "parameters": None, **one.parameters}) for one in (old, new))
     return {
         key: (flat_old.get(key, "absent"), flat_new.get(key, "absent"))
         for key in sorted(flat_old.keys() | flat_new.keys())
         if flat_old.get(key, "absent") != flat_new.get(key, "absent")
     }
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters under dotted keys, as a command line has them."""
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def record_path(folder: pathlib.Path, index: int) -> pathlib.Path:
@@ -188,7 +197,7 @@ def _work(recipe: pit.Recipe, folder: pathlib.Path, pipe: Connection) -> None:
     """A worker: receives lists of pairs, sends the index of each when it is done, or a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     try:
-        studio = pit.Studio()
+        studio = recipe.studio()
         pipe.send(None)
         while True:
             for index in pipe.recv():

@@ -7,14 +7,18 @@ identity keeps body shape and texture and changes pose, view and camera.
 A recipe plans: `plan(index)` is a pure function of (recipe, seed, parameters, index) and gives a `Record` with every
 choice. A `Studio` draws: the files of a pair are a pure function of its record. So the work can be cut and ordered in
 any way. Pairs that share a texture follow one another (`group`), which a studio's caches like.
+
+What is drawn from which distribution is the recipe's: it has a field for each topic (what people wear, the light, ...),
+whose class stands in the module that samples it and says what its numbers mean.
 """
 
 import dataclasses
 import functools
 import io
+import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -22,16 +26,33 @@ import numpy as np
 from PIL import Image
 
 from render import appearance as appearance_module
-from render import backgrounds, body, camera, light, manifest, painter, person, photo, poses
+from render import backgrounds, body, camera, crowd, light, manifest, occluders, painter, person, photo, poses
+from render.accessories import PLACES, Accessory, AccessoryShares, sample_accessories
+from render.appearance import Appearance, Wardrobe
+from render.backgrounds import SceneShares
+from render.camera import FramingShares
+from render.crowd import CrowdShares
+from render.light import LightShares
+from render.occluders import OccluderShares
+from render.photo import PhotoRanges
+from render.photo_folder import PhotoFolder
 from render.rasterizer import Rasterizer
+from render.shares import Shares
 
 JPEG_QUALITY = 95
 
 # Raised whenever the same record would be drawn differently, so that a folder is never finished by another version.
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
+
+NOTES = (
+    "Bags, backpacks, hats, umbrellas and other accessories stand away from the body: they are drawn in the pictures of a "
+    "person and are no part of the person's UV texture, nor are occluders and other persons. The frontal view is drawn "
+    "without them."
+)
 
 # First word of every random stream: textures and identities of different sets never share one.
 PIT_TEXTURE, PIT_MESH, CAMERA, TRAIN_IDENTITY, TEST_IDENTITY, DISTRACTOR, CAMERA_ORDER = range(1, 8)
+TRAIN_LOOK_ALIKES, TEST_LOOK_ALIKES = 8, 9
 
 
 class RecipeError(ValueError):
@@ -45,15 +66,18 @@ def stream(seed: int, kind: int, *numbers: int) -> np.random.Generator:
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """What an identity keeps: its texture (appearance) and body shape."""
+    """What an identity keeps.
 
-    appearance: appearance_module.Appearance
+    Attributes:
+        appearance, shape: Texture and body.
+        accessories: What the person has along.
+        look_alike: Of a group of look-alikes, the number of its first person; None for somebody of their own.
+    """
+
+    appearance: Appearance
     shape: body.BodyShape
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator) -> "Person":
-        appearance = appearance_module.sample_appearance(rng)
-        return cls(appearance, body.sample_shape(rng, appearance))
+    accessories: tuple[Accessory, ...]
+    look_alike: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,43 +99,140 @@ class Place:
         }
 
 
-def sample_place(rng: np.random.Generator, *, height: float | None = None) -> Place:
-    """Draws a camera; `height` in metres fixes its height."""
-    site = camera.sample_site(rng, height=height)
-    return Place(
-        site=site,
-        look=photo.sample_look(rng),
-        scene_kind=backgrounds.sample_kind(rng, site),
-        scene_seed=int(rng.integers(1 << 32)),
-        path=float(rng.uniform(0.0, 2.0 * math.pi)),
-    )
+@dataclasses.dataclass(frozen=True)
+class OpenRecipe:
+    """What the recipes of the open body share: a field for each topic, with its distributions.
 
+    Attributes:
+        seed: Every random stream starts from it.
+        wardrobe: What people wear.
+        accessories: What they have along besides.
+        occluders: What stands before a person.
+        crowd: Who else is in the picture.
+        framing: How a detector's box sits around a person.
+        light: Day and night.
+        photo: What cameras and lenses do to a picture.
+        scenes: Where cameras hang.
+        cloth_dir: A folder of photographs of cloth to dress people in (`wardrobe.cloth_share`), "" for none.
+        background_dir: A folder of photographs to use as backgrounds (`scenes.photo_share`), "" for none.
+    """
 
-def sample_view(rng: np.random.Generator, place: Place) -> dict[str, Any]:
-    """Draws one picture of a person at a place, as JSON values: pose, position, direction, light, framing, shot."""
-    if rng.uniform() < 0.6:
-        yaw = place.path + math.pi * int(rng.integers(2)) + float(rng.normal(0.0, 0.35))
-    else:
-        yaw = float(rng.uniform(0.0, 2.0 * math.pi))
-    kind = "lamp" if place.scene_kind == "station" else None
-    return {
-        **place.to_json(),
-        "pose": poses.sample_pose(rng).to_json(),
-        "position": list(camera.sample_position(rng, place.site)),
-        "yaw": yaw % (2.0 * math.pi),
-        "light": light.sample_light(rng, kind=kind).to_json(),
-        "framing": camera.sample_framing(rng).to_json(),
-        "shot": photo.sample_shot(rng).to_json(),
-    }
+    name: ClassVar[str]
+    notes: ClassVar[str] = NOTES
+
+    seed: int = 0
+    wardrobe: Wardrobe = dataclasses.field(default_factory=Wardrobe)
+    accessories: AccessoryShares = dataclasses.field(default_factory=AccessoryShares)
+    occluders: OccluderShares = dataclasses.field(default_factory=OccluderShares)
+    crowd: CrowdShares = dataclasses.field(default_factory=CrowdShares)
+    framing: FramingShares = dataclasses.field(default_factory=FramingShares)
+    light: LightShares = dataclasses.field(default_factory=LightShares)
+    photo: PhotoRanges = dataclasses.field(default_factory=PhotoRanges)
+    scenes: SceneShares = dataclasses.field(default_factory=SceneShares)
+    cloth_dir: str = ""
+    background_dir: str = ""
+
+    @functools.cached_property
+    def _cloths(self) -> PhotoFolder | None:
+        return PhotoFolder(self.cloth_dir) if self.cloth_dir else None
+
+    @functools.cached_property
+    def _backdrops(self) -> PhotoFolder | None:
+        return PhotoFolder(self.background_dir) if self.background_dir else None
+
+    def studio(self) -> "Studio":
+        """What draws the recipe's records. One a process."""
+        return Studio(cloths=self._cloths, backdrops=self._backdrops)
+
+    def parameters(self) -> dict[str, Any]:
+        """Everything but the seed that the pairs depend on, for the manifest's header: JSON values.
+
+        A folder of photographs counts by what is in it, not by its path. Every photograph is opened here, before work
+        that takes long.
+
+        Raises:
+            render.photo_folder.PhotoFolderError: Photographs that cannot be used; lists all of a folder.
+        """
+        fields = dataclasses.asdict(self)
+        del fields["seed"]
+        for name, folder in (("cloth_dir", self._cloths), ("background_dir", self._backdrops)):
+            fields[name] = None
+            if folder is not None:
+                folder.check()
+                fields[name] = {"files": len(folder.names), "digest": folder.digest}
+        return json.loads(manifest.dump_json({**fields, "drawing_version": DRAWING_VERSION}))
+
+    def sample_appearance(self, rng: np.random.Generator) -> Appearance:
+        """Draws what somebody looks like."""
+        cloths = () if self._cloths is None else self._cloths.names
+        return appearance_module.sample_appearance(rng, self.wardrobe, cloths)
+
+    def sample_person(self, rng: np.random.Generator, appearance: Appearance | None = None) -> Person:
+        """Draws somebody; what they look like may be given."""
+        appearance = self.sample_appearance(rng) if appearance is None else appearance
+        shape = body.sample_shape(rng, appearance)
+        return Person(appearance, shape, sample_accessories(rng, appearance, self.accessories))
+
+    def sample_place(self, rng: np.random.Generator, *, height: float | None = None) -> Place:
+        """Draws a camera; `height` in metres fixes its height."""
+        site = camera.sample_site(rng, height=height)
+        return Place(
+            site=site,
+            look=photo.sample_look(rng, self.photo),
+            scene_kind=backgrounds.sample_kind(rng, site, self.scenes),
+            scene_seed=int(rng.integers(1 << 32)),
+            path=float(rng.uniform(0.0, 2.0 * math.pi)),
+        )
+
+    def sample_picture(
+        self, rng: np.random.Generator, human: Person, place: Place, *, split: str = "train"
+    ) -> dict[str, Any]:
+        """Draws one picture of a person at a place: the `choices` of a record, JSON values.
+
+        Args:
+            rng: Every choice comes from it.
+            human: Who; the accessories are those that are seen.
+            place: The camera.
+            split: In "query_partial" a part of the person is seen, in "query_occluded" something stands before it.
+        """
+        if rng.uniform() < 0.6:
+            yaw = place.path + math.pi * int(rng.integers(2)) + float(rng.normal(0.0, 0.35))
+        else:
+            yaw = float(rng.uniform(0.0, 2.0 * math.pi))
+        position = camera.sample_position(rng, place.site)
+        names = () if self._backdrops is None else self._backdrops.names
+        backdrop = backgrounds.sample_backdrop(rng, names, self.scenes)
+        hidden = ()
+        if split != "query_partial":
+            hidden = occluders.sample_occluders(rng, self.occluders, always=split == "query_occluded")
+        # Each of these splits shows one thing alone.
+        framing_kind = {"query_partial": "partial", "query_occluded": "whole"}.get(split)
+        return {
+            "appearance": human.appearance.to_json(),
+            "shape": human.shape.to_json(),
+            "accessories": [accessory.to_json() for accessory in human.accessories],
+            "look_alike": human.look_alike,
+            **place.to_json(),
+            "pose": poses.sample_pose(rng, human.accessories).to_json(),
+            "position": list(position),
+            "yaw": yaw % (2.0 * math.pi),
+            "light": light.sample_light(
+                rng, self.light, kind="lamp" if place.scene_kind == "station" else None
+            ).to_json(),
+            "framing": camera.sample_framing(rng, self.framing, kind=framing_kind).to_json(),
+            "shot": photo.sample_shot(rng, self.photo).to_json(),
+            "background": None if backdrop is None else backdrop.to_json(),
+            "crowd": [one.to_json() for one in crowd.sample_crowd(rng, self.crowd, place.site, position)],
+            "occluders": [one.to_json() for one in hidden],
+        }
 
 
 @dataclasses.dataclass(frozen=True)
-class Pit:
+class Pit(OpenRecipe):
     """Textures times meshes, no identities. Defaults are the paper's 929 x 10 = 9,290 pairs."""
 
     name: ClassVar[str] = "pit"
 
-    seed: int = 0
     num_textures: int = 929
     meshes_per_texture: int = 10
 
@@ -133,9 +254,9 @@ class Pit:
     def plan(self, index: int) -> manifest.Record:
         """The record of pair `index`, with every choice."""
         texture, mesh = divmod(index, self.meshes_per_texture)
-        appearance = appearance_module.sample_appearance(stream(self.seed, PIT_TEXTURE, texture))
+        appearance = self.sample_appearance(stream(self.seed, PIT_TEXTURE, texture))
         rng = stream(self.seed, PIT_MESH, texture, mesh)
-        shape = body.sample_shape(rng, appearance)
+        human = self.sample_person(rng, appearance)
         name = f"{texture:04d}_{mesh:02d}"
         return manifest.Record(
             index=index,
@@ -147,33 +268,80 @@ class Pit:
             split="train",
             person_id=-1,
             camera_id=-1,
-            choices={
-                "appearance": appearance.to_json(),
-                "shape": shape.to_json(),
-                **sample_view(rng, sample_place(rng)),
-            },
+            choices=self.sample_picture(rng, human, self.sample_place(rng)),
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class PitReid:
+class KeptShares(Shares):
+    """How often a person's accessories are seen: share of the person's pictures, by where they are worn.
+
+    Attributes:
+        back, hand, umbrella, phone, head, eyes, neck: The places of `accessories.PLACES`.
+        umbrella_open: Of the pictures with an umbrella, those where it is open.
+    """
+
+    TOPIC: ClassVar[str] = "kept"
+
+    back: float = 0.95
+    hand: float = 0.85
+    umbrella: float = 0.9
+    phone: float = 0.4
+    head: float = 0.85
+    eyes: float = 0.95
+    neck: float = 0.95
+    umbrella_open: float = 0.5
+
+    def sample(self, rng: np.random.Generator, accessories: Sequence[Accessory]) -> tuple[Accessory, ...]:
+        """Draws which of a person's accessories one picture shows."""
+        seen = []
+        for accessory in accessories:
+            (place,) = (place for place, kinds in PLACES.items() if accessory.kind in kinds)
+            is_seen, is_open = rng.uniform() < getattr(self, place), rng.uniform() < self.umbrella_open
+            if place == "umbrella":
+                accessory = dataclasses.replace(accessory, kind="umbrella" if is_open else "folded_umbrella")
+            if is_seen:
+                seen.append(accessory)
+        return tuple(seen)
+
+
+@dataclasses.dataclass(frozen=True)
+class PitReid(OpenRecipe):
     """An identity-labelled multi-camera benchmark.
 
     Order: training identities, then test identities, then distractors (persons seen once, in the gallery only).
-    Each identity is seen by at least `queries_per_identity` + 1 cameras. Its first pictures, from different cameras,
-    are the queries; the next one, from yet another camera, goes to the gallery with the rest: every query has a true
-    match from another camera.
+    Each identity is seen by at least `queries_per_identity` + 1 cameras. A test identity's first pictures, from
+    different cameras, are the queries; the next one, from yet another camera, goes to the gallery with the rest: every
+    query has a true match from another camera. Its last pictures are the partial and the occluded queries, from the
+    cameras of the queries.
+
+    Attributes:
+        kept: How often an identity's accessories are seen.
+        num_train_identities, num_test_identities: Persons to train on, and others to test on.
+        images_per_identity: Pictures of each of them, partial and occluded queries apart.
+        queries_per_identity: Of a test identity's pictures, those in the split `query`.
+        partial_queries_per_identity: More pictures of a test identity, each of a part of the person: `query_partial`.
+        occluded_queries_per_identity: More pictures, each with something before the person: `query_occluded`.
+        num_distractors: Persons seen once.
+        num_cameras: Cameras.
+        look_alike_share: Share of the training and test identities that belong to a group of look-alikes, who differ
+            in small things only: shoes, a logo, hair, a little of the body's shape.
+        look_alike_group: Persons in such a group.
     """
 
     name: ClassVar[str] = "pit_reid"
 
-    seed: int = 0
+    kept: KeptShares = dataclasses.field(default_factory=KeptShares)
     num_train_identities: int = 1000
     num_test_identities: int = 500
     images_per_identity: int = 12
     queries_per_identity: int = 2
+    partial_queries_per_identity: int = 1
+    occluded_queries_per_identity: int = 1
     num_distractors: int = 1000
     num_cameras: int = 6
+    look_alike_share: float = 0.5
+    look_alike_group: int = 4
 
     def __post_init__(self) -> None:
         _check_at_least(
@@ -181,60 +349,112 @@ class PitReid:
             num_train_identities=1,
             num_test_identities=1,
             queries_per_identity=1,
+            partial_queries_per_identity=0,
+            occluded_queries_per_identity=0,
             images_per_identity=self.queries_per_identity + 1,
             num_distractors=0,
             num_cameras=max(6, self.queries_per_identity + 1),
+            look_alike_group=2,
+        )
+        if not 0.0 <= self.look_alike_share <= 1.0:
+            raise RecipeError(f"{self.name}: look_alike_share must lie in [0, 1], found {self.look_alike_share}.")
+
+    @property
+    def _sets(self) -> tuple[tuple[int, int, int], ...]:
+        """(stream, persons, pictures of each) of training identities, test identities and distractors."""
+        more = self.partial_queries_per_identity + self.occluded_queries_per_identity
+        return (
+            (TRAIN_IDENTITY, self.num_train_identities, self.images_per_identity),
+            (TEST_IDENTITY, self.num_test_identities, self.images_per_identity + more),
+            (DISTRACTOR, self.num_distractors, 1),
         )
 
     @property
     def num_groups(self) -> int:
-        return self.num_train_identities + self.num_test_identities + self.num_distractors
+        return sum(persons for _, persons, _ in self._sets)
 
     @property
     def num_pairs(self) -> int:
-        return (self.num_train_identities + self.num_test_identities) * self.images_per_identity + self.num_distractors
+        return sum(persons * pictures for _, persons, pictures in self._sets)
 
     def group(self, number: int) -> range:
         """Indices of the pairs of person `number`."""
-        identities = self.num_train_identities + self.num_test_identities
-        if number < identities:
-            return range(number * self.images_per_identity, (number + 1) * self.images_per_identity)
-        start = identities * self.images_per_identity + number - identities
-        return range(start, start + 1)
+        first = 0
+        for _, persons, pictures in self._sets:
+            if number < persons:
+                return range(first + number * pictures, first + (number + 1) * pictures)
+            number -= persons
+            first += persons * pictures
+        raise IndexError(f"{self.name} has {self.num_groups} persons.")
 
-    def _stream(self, number: int, *more: int) -> np.random.Generator:
-        """The random stream of person `number`."""
-        if number < self.num_train_identities:
-            return stream(self.seed, TRAIN_IDENTITY, number, *more)
-        number -= self.num_train_identities
-        if number < self.num_test_identities:
-            return stream(self.seed, TEST_IDENTITY, number, *more)
-        return stream(self.seed, DISTRACTOR, number - self.num_test_identities, *more)
+    def _find(self, index: int) -> tuple[int, int]:
+        """The person of pair `index`, and which of the person's pictures it is."""
+        first = 0
+        for _, persons, pictures in self._sets:
+            if index < persons * pictures:
+                number, picture = divmod(index, pictures)
+                return first + number, picture
+            index -= persons * pictures
+            first += persons
+        raise IndexError(f"{self.name} has {self.num_pairs} pairs.")
+
+    def _set(self, number: int) -> tuple[int, int]:
+        """The stream of the set of person `number`, and the person's number in that set."""
+        for kind, persons, _ in self._sets:
+            if number < persons:
+                return kind, number
+            number -= persons
+        raise IndexError(f"{self.name} has {self.num_groups} persons.")
+
+    def person(self, number: int) -> Person:
+        """Person `number`. Groups of look-alikes are successive numbers, spread evenly over the identities."""
+        kind, position = self._set(number)
+        rng = stream(self.seed, kind, position, 0)
+        if kind != DISTRACTOR:
+            group, member = divmod(position, self.look_alike_group)
+            if math.floor((group + 1) * self.look_alike_share) > math.floor(group * self.look_alike_share):
+                groups = TRAIN_LOOK_ALIKES if kind == TRAIN_IDENTITY else TEST_LOOK_ALIKES
+                base = self.sample_person(stream(self.seed, groups, group))
+                return Person(
+                    appearance_module.vary_slightly(rng, base.appearance, self.wardrobe),
+                    vary_shape(rng, base.shape),
+                    base.accessories,
+                    look_alike=number - member,
+                )
+        return self.sample_person(rng)
 
     def place(self, camera_id: int) -> Place:
         """Camera `camera_id`. Heights are spread from eye level to surveillance height, one camera a step."""
         rng = stream(self.seed, CAMERA, camera_id)
         order = stream(self.seed, CAMERA_ORDER).permutation(self.num_cameras)
         step = (int(order[camera_id]) + float(rng.uniform(0.15, 0.85))) / self.num_cameras
-        return sample_place(rng, height=1.3 * (7.5 / 1.3) ** step)
+        return self.sample_place(rng, height=1.3 * (7.5 / 1.3) ** step)
+
+    def _split(self, kind: int, picture: int) -> str:
+        if kind == TRAIN_IDENTITY:
+            return "train"
+        if kind == DISTRACTOR:
+            return "gallery"
+        if picture < self.images_per_identity:
+            return "query" if picture < self.queries_per_identity else "gallery"
+        partial = picture < self.images_per_identity + self.partial_queries_per_identity
+        return "query_partial" if partial else "query_occluded"
 
     def plan(self, index: int) -> manifest.Record:
         """The record of picture `index`, with every choice."""
-        identities = self.num_train_identities + self.num_test_identities
-        number, picture = divmod(index, self.images_per_identity)
-        if number >= identities:
-            number, picture = index - identities * (self.images_per_identity - 1), 0
-        rng = self._stream(number, 0)
-        human = Person.sample(rng)
+        number, picture = self._find(index)
+        kind, position = self._set(number)
+        split = self._split(kind, picture)
+        rng = stream(self.seed, kind, position, 2)
         fewest = self.queries_per_identity + 1
         seen_by = rng.permutation(self.num_cameras)[: int(rng.integers(fewest, self.num_cameras + 1))]
-        camera_id = int(seen_by[picture % len(seen_by)])
-        if number < self.num_train_identities:
-            split = "train"
-        elif number < identities and picture < self.queries_per_identity:
-            split = "query"
-        else:
-            split = "gallery"
+        if picture < self.images_per_identity:
+            camera_id = int(seen_by[picture % len(seen_by)])
+        else:  # a camera of the queries: the gallery has a match from another one
+            camera_id = int(seen_by[(picture - self.images_per_identity) % self.queries_per_identity])
+        human = self.person(number)
+        rng = stream(self.seed, kind, position, 1, picture)
+        human = dataclasses.replace(human, accessories=self.kept.sample(rng, human.accessories))
         name = f"{number:04d}_c{camera_id}_{picture:02d}"
         return manifest.Record(
             index=index,
@@ -246,23 +466,59 @@ class PitReid:
             split=split,
             person_id=number,
             camera_id=camera_id,
-            choices={
-                "appearance": human.appearance.to_json(),
-                "shape": human.shape.to_json(),
-                **sample_view(self._stream(number, 1, picture), self.place(camera_id)),
-            },
+            choices=self.sample_picture(rng, human, self.place(camera_id), split=split),
         )
+
+
+def vary_shape(rng: np.random.Generator, shape: body.BodyShape) -> body.BodyShape:
+    """A body that is easily taken for `shape`: within some 3 cm of its height, a little thinner or heavier."""
+    deviations = {"muscle": 0.04, "weight": 0.04, "height": 0.02, "proportions": 0.08}
+    fields = {
+        name: round(float(np.clip(getattr(shape, name) + rng.normal(0.0, deviation), 0.0, 1.0)), 4)
+        for name, deviation in deviations.items()
+    }
+    return dataclasses.replace(shape, **fields)
 
 
 Recipe = Pit | PitReid
 RECIPES: dict[str, type[Pit] | type[PitReid]] = {"pit": Pit, "pit_reid": PitReid}
 
 
-def parameters(recipe: Recipe) -> dict[str, Any]:
-    """Everything but the seed that a recipe's pairs depend on, for the manifest's header."""
+def make_recipe(fields: Mapping[str, Any]) -> Recipe:
+    """The recipe of a config's values: `recipe` (its name) and its fields, those of a topic nested.
+
+    Raises:
+        RecipeError: An unknown recipe or field, or an impossible value. The message names the key.
+    """
+    values = dict(fields)
+    name = values.pop("recipe", None)
+    if name not in RECIPES:
+        raise RecipeError(f"recipe is {name!r}; expected one of {', '.join(RECIPES)}.")
+    recipe = RECIPES[name]
+    types = {field.name: field.type for field in dataclasses.fields(recipe)}
+    _check_known(name, values, types)
+    for key, value in values.items():
+        topic = types[key]
+        if isinstance(topic, type) and dataclasses.is_dataclass(topic):
+            _check_known(f"{name}: {key}", value, [field.name for field in dataclasses.fields(topic)])
+            try:
+                values[key] = topic(**value)
+            except ValueError as error:
+                raise RecipeError(f"{name}: {error}") from None
+    return recipe(**values)
+
+
+def topics(recipe: OpenRecipe) -> dict[str, Any]:
+    """The fields of a recipe that are topics, nested, and its folders: what a config holds besides sizes."""
     fields = dataclasses.asdict(recipe)
-    del fields["seed"]
-    return {**fields, "drawing_version": DRAWING_VERSION}
+    shared = {field.name for field in dataclasses.fields(OpenRecipe)} - {"seed"}
+    return {name: value for name, value in fields.items() if name in shared or isinstance(value, dict)}
+
+
+def _check_known(name: str, fields: Mapping[str, Any], known: Collection[str]) -> None:
+    unknown = sorted(set(fields) - set(known))
+    if unknown:
+        raise RecipeError(f"{name} has no {', '.join(unknown)}; there are: {', '.join(sorted(known))}.")
 
 
 def _check_at_least(recipe: Recipe, **least: int) -> None:
@@ -274,14 +530,19 @@ def _check_at_least(recipe: Recipe, **least: int) -> None:
 class Studio:
     """Draws pairs. One a process; it loads the body and the renderer when made, and keeps the latest textures.
 
+    Args:
+        cloths: The recipe's photographs of cloth, if it has any.
+        backdrops: The recipe's photographs of backgrounds, if it has any.
+
     Attributes:
         seconds: Time spent by stage, for the benchmark.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, cloths: PhotoFolder | None = None, backdrops: PhotoFolder | None = None) -> None:
         self.body = body.load_body()
         self.rasterizer = Rasterizer()
         self.seconds: dict[str, float] = {}
+        self._cloths, self._backdrops = cloths, backdrops
         self._texture = functools.lru_cache(maxsize=4)(self._paint)
         self._figure = functools.lru_cache(maxsize=1)(functools.partial(person.Figure, self.body))  # picture, frontal
         self._scene = functools.lru_cache(maxsize=16)(backgrounds.make_scene)
@@ -292,17 +553,17 @@ class Studio:
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
-    def _paint(self, appearance: appearance_module.Appearance) -> tuple[np.ndarray, bytes]:
+    def _paint(self, appearance: Appearance) -> tuple[np.ndarray, bytes]:
         with self._timed("painting"):
-            texture = painter.paint_texture(self.body, appearance)
+            cloth = {name: _read(self._cloths, name) for name in appearance.cloth if name}
+            texture = painter.paint_texture(self.body, appearance, cloth)
         with self._timed("encoding"):
             return texture, encode_png(texture)
 
     def draw(self, record: manifest.Record) -> dict[str, bytes]:
         """The files of a pair: path inside the folder -> content."""
         choices = record.choices
-        appearance = appearance_module.Appearance.from_json(choices["appearance"])
-        texture, png = self._texture(appearance)
+        texture, png = self._texture(Appearance.from_json(choices["appearance"]))
         files = {record.texture: png, record.image: self._encode(self.picture(choices, texture))}
         if record.frontal is not None:
             files[record.frontal] = self._encode(self.frontal(choices, texture))
@@ -310,7 +571,8 @@ class Studio:
 
     def picture(self, choices: dict[str, Any], texture: np.ndarray) -> np.ndarray:
         """The person as the camera takes it, uint8 [256 128 3]."""
-        meshes = self._meshes(choices, poses.Pose.from_json(choices["pose"]))
+        accessories = [Accessory.from_json(fields) for fields in choices["accessories"]]
+        meshes = self._meshes(choices, poses.Pose.from_json(choices["pose"]), accessories)
         place = np.array([*choices["position"], 0.0])
         turn = camera.rotation_about_z(choices["yaw"])
         sun = light.Light.from_json(choices["light"])
@@ -323,31 +585,57 @@ class Studio:
                 meshes, texture, crop.seen_from(place, choices["yaw"]), sun.seen_from(choices["yaw"])
             )
         with self._timed("background"):
-            scene = self._scene(choices["scene"]["kind"], choices["scene"]["seed"], site)
-            behind = backgrounds.draw_background(scene, crop, sun, points, *alpha.shape)
+            others = [crowd.Bystander.from_json(fields) for fields in choices["crowd"]]
+            behind = self._background(choices, site, crop, sun, points, others, *alpha.shape)
+            picture = color + (1.0 - alpha[..., None]) * behind
+        if choices["occluders"]:
+            with self._timed("occluders"):
+                before = tuple(occluders.Occluder.from_json(fields) for fields in choices["occluders"])
+                picture, _ = occluders.draw_occluders(picture, before, crop, sun, points, alpha)
         with self._timed("photograph"):
-            look = photo.CameraLook.from_json(choices["look"])
-            return photo.take_photo(
-                color + (1.0 - alpha[..., None]) * behind, look, photo.Shot(**choices["shot"]), native_height
-            )
+            look, shot = photo.CameraLook.from_json(choices["look"]), photo.Shot.from_json(choices["shot"])
+            return photo.take_photo(picture, look, shot, native_height)
+
+    def _background(
+        self,
+        choices: dict[str, Any],
+        site: camera.CameraSite,
+        crop: camera.Camera,
+        sun: light.Light,
+        points: np.ndarray,
+        others: Sequence[crowd.Bystander],
+        height: int,
+        width: int,
+    ) -> np.ndarray:
+        if choices["background"] is not None:
+            backdrop = backgrounds.Backdrop.from_json(choices["background"])
+            pixels = _read(self._backdrops, backdrop.photo)
+            return backgrounds.draw_backdrop(pixels, backdrop, crop, sun, points, height, width, others)
+        scene = self._scene(choices["scene"]["kind"], choices["scene"]["seed"], site)
+        return backgrounds.draw_background(scene, crop, sun, points, height, width, others)
 
     def frontal(self, choices: dict[str, Any], texture: np.ndarray) -> np.ndarray:
-        """The same person in the fixed frontal pose, under neutral light on plain grey, uint8 [256 128 3]."""
+        """The same person without accessories, in the fixed frontal pose, under neutral light on plain grey, uint8
+        [256 128 3]."""
         meshes = self._meshes(choices, poses.frontal_pose())
         with self._timed("drawing"):
             color, alpha = self.rasterizer.draw(meshes, texture, camera.frontal_camera(), light.neutral_light())
         return np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
 
-    def _meshes(self, choices: dict[str, Any], pose: poses.Pose):
+    def _meshes(self, choices: dict[str, Any], pose: poses.Pose, accessories: Sequence[Accessory] = ()):
         with self._timed("posing"):
-            return self._figure(
-                appearance_module.Appearance.from_json(choices["appearance"]),
-                body.BodyShape.from_json(choices["shape"]),
-            ).meshes(pose)
+            appearance, shape = Appearance.from_json(choices["appearance"]), body.BodyShape.from_json(choices["shape"])
+            return self._figure(appearance, shape).meshes(pose, accessories)
 
     def _encode(self, pixels: np.ndarray) -> bytes:
         with self._timed("encoding"):
             return encode_jpeg(pixels)
+
+
+def _read(folder: PhotoFolder | None, name: str) -> np.ndarray:
+    if folder is None:
+        raise RecipeError(f"The record needs the photograph {name}: give the recipe's folder of photographs.")
+    return folder.read(name)
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:

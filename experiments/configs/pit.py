@@ -2,12 +2,14 @@
 
     python -m experiments.pit_render --config=pit.py --output_dir=DIR --data_dir=DIR
 
-About 12 minutes on 2 cores, 250 MB. Variants: `pit.py:smoke`, `pit.py:num_textures=20,meshes_per_texture=5`.
+About 12 minutes on 2 cores, 250 MB. Variants: `pit.py:smoke`, `pit.py:num_textures=20,meshes_per_texture=5`,
+`pit.py:occluders.share=0.3,light.kinds.night=0`. What the keys of a topic mean says its class in `render`.
 """
 
 from ml_collections import ConfigDict
 
 from experiments import config_path
+from render import pit
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -17,6 +19,9 @@ def get_config(argument: str = "") -> ConfigDict:
             "seed": 0,
             "num_textures": 929,
             "meshes_per_texture": 10,
+            # A group of keys for each topic, with its distributions: wardrobe, accessories, occluders, crowd, framing,
+            # light, photo, scenes; and cloth_dir, background_dir: folders of your own photographs.
+            **pit.topics(pit.Pit()),
         }
     )
     return config_path.apply(config, argument, smoke={"num_textures": 3, "meshes_per_texture": 2})

@@ -2,12 +2,14 @@
 
     python -m experiments.pit_render --config=pit_reid.py --output_dir=DIR --data_dir=DIR
 
-About 15 minutes on 2 cores, 350 MB. Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100`.
+About 15 minutes on 2 cores, 350 MB. Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100`,
+`pit_reid.py:look_alike_share=0,accessories.backpack=0.5`. What the keys of a topic mean says its class in `render`.
 """
 
 from ml_collections import ConfigDict
 
 from experiments import config_path
+from render import pit
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -19,8 +21,16 @@ def get_config(argument: str = "") -> ConfigDict:
             "num_test_identities": 500,
             "images_per_identity": 12,
             "queries_per_identity": 2,
+            "partial_queries_per_identity": 1,  # more pictures, in the split query_partial
+            "occluded_queries_per_identity": 1,  # more pictures, in the split query_occluded
             "num_distractors": 1000,  # persons seen once, in the gallery only
             "num_cameras": 6,
+            "look_alike_share": 0.5,  # of the identities, in groups that differ in small things only
+            "look_alike_group": 4,
+            # A group of keys for each topic, with its distributions: wardrobe, accessories, kept (how often an identity
+            # has its accessories along), occluders, crowd, framing, light, photo, scenes; and cloth_dir,
+            # background_dir: folders of your own photographs.
+            **pit.topics(pit.PitReid()),
         }
     )
     smoke = {"num_train_identities": 2, "num_test_identities": 2, "images_per_identity": 4, "num_distractors": 2}
