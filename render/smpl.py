@@ -1,0 +1,286 @@
+"""SMPL (Loper et al., "SMPL: A Skinned Multi-Person Linear Model", 2015) from its authors' files, and its UV layout.
+
+The files come from https://smpl.is.tue.mpg.de under their own licence and are not part of this project. They are read by
+`render.array_files`, so that nothing inside a pickle is run; blend shapes and skinning are those of body-models, which
+is only handed arrays that this module has checked.
+
+Model axes: X to the body's left, Y up, Z to the front. The renderer's: X to the left, Y to the back, Z up (`UPRIGHT`).
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+from body_models.smpl.numpy import SMPL as _BodyModelsSmpl
+
+from render import array_files
+from render.array_files import ArrayFileError
+from render.attachments import Part
+
+NUM_VERTICES, NUM_FACES, NUM_UV = 6890, 13776, 7576
+NUM_JOINTS, NUM_BETAS = 24, 10
+JOINT_NAMES = tuple(
+    [
+        "pelvis",
+        "left_hip",
+        "right_hip",
+        "spine1",
+        "left_knee",
+        "right_knee",
+        "spine2",
+        "left_ankle",
+        "right_ankle",
+        "spine3",
+        "left_foot",
+        "right_foot",
+        "neck",
+        "left_collar",
+        "right_collar",
+        "head",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_hand",
+        "right_hand",
+    ]
+)
+# Kinematic tree of every SMPL file (row 0 of kintree_table); the root has none.
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+SMPL_ADVICE = "Register at https://smpl.is.tue.mpg.de (its licence applies) and download the SMPL model for Python."
+UV_ADVICE = "smpl_uv.obj is on the download page of https://smpl.is.tue.mpg.de (UV map in OBJ format)."
+
+UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""Rotation [3 3] from model axes to the renderer's: front from +Z to -Y, up from +Y to +Z."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SmplData:
+    """The arrays of a model file, checked.
+
+    Attributes:
+        v_template: Rest vertices float64 [V 3], metres, model axes.
+        faces: int64 [F 3].
+        shapedirs: Shape directions float64 [V 3 10].
+        posedirs: Pose directions float64 [V 3 207].
+        joint_regressor: float64 [24 V], joints from rest vertices.
+        weights: Skinning weights float64 [V 24], rows sum to 1.
+    """
+
+    v_template: np.ndarray
+    faces: np.ndarray
+    shapedirs: np.ndarray
+    posedirs: np.ndarray
+    joint_regressor: np.ndarray
+    weights: np.ndarray
+
+
+def read_model(
+    path: str | os.PathLike[str], *, num_vertices: int = NUM_VERTICES, num_faces: int = NUM_FACES
+) -> SmplData:
+    """Reads `basicModel_*_lbs_10_207_0_v1.0.0.pkl`, `SMPL_{FEMALE,MALE,NEUTRAL}.pkl`, or the same arrays in a `.npz`.
+
+    Of more than 10 shape directions (version 1.1.0 has 300) the first 10 are kept.
+
+    Args:
+        path: The file; its name's end tells the format.
+        num_vertices, num_faces: What the mesh must have.
+
+    Raises:
+        ArrayFileError: The file is missing, malformed, hostile, or no SMPL body; lists everything that is wrong.
+    """
+    path = pathlib.Path(path)
+    names = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+    if path.suffix == ".pkl":
+        arrays = array_files.read_pickle(path, names)
+    elif path.suffix == ".npz":
+        arrays = array_files.read_npz(path, names)
+    else:
+        raise ArrayFileError(f"{path}: expected a .pkl or .npz file. {SMPL_ADVICE}")
+    shapes = {
+        "v_template": (num_vertices, 3),
+        "f": (num_faces, 3),
+        "shapedirs": (num_vertices, 3, None),
+        "posedirs": (num_vertices, 3, 9 * (NUM_JOINTS - 1)),
+        "J_regressor": (NUM_JOINTS, num_vertices),
+        "weights": (num_vertices, NUM_JOINTS),
+        "kintree_table": (2, NUM_JOINTS),
+    }
+    problems = []
+    for name, shape in shapes.items():
+        if name not in arrays:
+            problems.append(f"{name} is missing")
+            continue
+        array = arrays[name]
+        expected = f"[{' '.join('N' if size is None else str(size) for size in shape)}]"
+        if array.ndim != len(shape) or any(
+            size is not None and size != found for size, found in zip(shape, array.shape, strict=True)
+        ):
+            problems.append(f"{name}: expected {expected}, found {list(array.shape)}")
+        elif name in ("f", "kintree_table"):
+            if array.dtype.kind not in "iu":
+                problems.append(f"{name}: expected integers, found {array.dtype}")
+        elif array.dtype.kind != "f":
+            problems.append(f"{name}: expected floating-point numbers, found {array.dtype}")
+        elif not np.isfinite(array).all():
+            problems.append(f"{name}: holds numbers that are not finite")
+    if not problems:
+        problems = _implausible(arrays, num_vertices)
+    if problems:
+        raise ArrayFileError(f"{path}: no SMPL body: {'; '.join(problems)}. {SMPL_ADVICE}")
+    return SmplData(
+        v_template=arrays["v_template"].astype(np.float64),
+        faces=arrays["f"].astype(np.int64),
+        shapedirs=arrays["shapedirs"][:, :, :NUM_BETAS].astype(np.float64),
+        posedirs=arrays["posedirs"].astype(np.float64),
+        joint_regressor=arrays["J_regressor"].astype(np.float64),
+        weights=arrays["weights"].astype(np.float64),
+    )
+
+
+def _implausible(arrays: dict[str, np.ndarray], num_vertices: int) -> list[str]:
+    """What contradicts a body in arrays of the right shapes."""
+    problems = []
+    faces, weights, regressor = arrays["f"], arrays["weights"], arrays["J_regressor"]
+    if not 0 <= int(faces.min()) <= int(faces.max()) < num_vertices:
+        problems.append(f"f: vertex numbers must lie in 0..{num_vertices - 1}, found {faces.min()}..{faces.max()}")
+    if arrays["shapedirs"].shape[2] < NUM_BETAS:
+        problems.append(f"shapedirs: expected {NUM_BETAS} directions, found {arrays['shapedirs'].shape[2]}")
+    # The root's parent is written as -1 or, unsigned, as 2^32 - 1.
+    parents = arrays["kintree_table"][0, 1:].astype(np.int64).tolist()
+    if parents != list(PARENTS[1:]):
+        problems.append(f"kintree_table: expected the parents {list(PARENTS[1:])}, found {parents}")
+    if weights.min() < -1e-6 or np.abs(weights.sum(axis=1) - 1.0).max() > 1e-3:
+        problems.append("weights: rows must be non-negative and sum to 1")
+    if np.abs(regressor.sum(axis=1) - 1.0).max() > 1e-2:
+        problems.append("J_regressor: rows must sum to 1")
+    height = float(np.ptp(arrays["v_template"][:, 1]))
+    if not 1.0 < height < 2.5:
+        problems.append(f"v_template: a body of 1 to 2.5 m along Y expected, found {height:.2f} m")
+    return problems
+
+
+class Smpl:
+    """A body that is shaped and posed.
+
+    Attributes:
+        data: The model's arrays.
+    """
+
+    def __init__(self, data: SmplData):
+        self.data = data
+        # body-models reads files only; it gets one that holds nothing but these arrays.
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "smpl.npz"
+            np.savez(
+                path,
+                v_template=data.v_template,
+                f=data.faces,
+                shapedirs=data.shapedirs,
+                posedirs=data.posedirs,
+                J_regressor=data.joint_regressor,
+                weights=data.weights,
+                kintree_table=np.array([PARENTS, range(NUM_JOINTS)]),
+            )
+            self._model = _BodyModelsSmpl(model_path=path, rotation_type="rotmat")
+
+    def vertices(self, rotations: np.ndarray, betas: np.ndarray) -> np.ndarray:
+        """Posed vertices float32 [V 3], metres (SMPL paper, eq. 2-10): shape and pose blend shapes, then skinning.
+
+        Args:
+            rotations: Of the 24 joints relative to their parents, the root's first, [24 3 3].
+            betas: Shape coefficients [10].
+
+        Returns:
+            In the axes that the root rotation leads to; the identity leaves model axes.
+        """
+        rotations = np.asarray(rotations, np.float32)[None]
+        return self._model.forward_vertices(
+            rotations[:, 1:], pelvis_rotation=rotations[:, 0], shape=np.asarray(betas, np.float32)[None]
+        )[0]
+
+    def upright_template(self) -> np.ndarray:
+        """Rest vertices float64 [V 3] in the renderer's axes: what a mirror map needs beside the UV layout."""
+        return self.data.v_template @ UPRIGHT.T
+
+
+def read_uv(
+    path: str | os.PathLike[str],
+    *,
+    num_vertices: int = NUM_VERTICES,
+    num_faces: int = NUM_FACES,
+    num_uv: int = NUM_UV,
+) -> Part:
+    """Reads `smpl_uv.obj`: faces and the UV layout of SURREAL's textures; the lower left corner of a texture is (0, 0).
+
+    Corners that share position and UV share a vertex of the result; triangles keep the model's vertices, so that normals
+    are computed across UV seams.
+
+    Raises:
+        ArrayFileError: The file is missing or not this mesh; the message names the line.
+    """
+    text = array_files.read_bytes(path, 1 << 26).decode("ascii", "replace")
+    positions = 0
+    uv: list[tuple[float, float]] = []
+    corners: list[tuple[int, int]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        kind, *words = line.split() or [""]
+        try:
+            if kind == "v":
+                positions += 1
+            elif kind == "vt":
+                uv.append((float(words[0]), float(words[1])))
+            elif kind == "f":
+                face = [tuple(int(index) for index in word.split("/")[:2]) for word in words]
+                if len(face) != 3 or any(len(corner) != 2 for corner in face):
+                    raise ValueError("expected three corners vertex/uv")
+                corners += [(corner[0], corner[1]) for corner in face]
+        except (ValueError, IndexError) as error:
+            raise ArrayFileError(
+                f"{path}, line {number}: {line[:60]!r} cannot be read ({error}). {UV_ADVICE}"
+            ) from None
+    found = (positions, len(uv), len(corners) // 3)
+    if found != (num_vertices, num_uv, num_faces):
+        raise ArrayFileError(
+            f"{path}: expected {num_vertices} vertices (v), {num_uv} UV coordinates (vt) and {num_faces} triangles (f), "
+            f"found {found[0]}, {found[1]} and {found[2]}. {UV_ADVICE}"
+        )
+    pairs = np.array(corners) - 1
+    coordinates = np.array(uv)
+    if pairs.min() < 0 or (pairs.max(axis=0) >= [num_vertices, num_uv]).any():
+        raise ArrayFileError(f"{path}: a face names a vertex or UV coordinate that is not in the file. {UV_ADVICE}")
+    if not (np.abs(coordinates - 0.5) <= 0.5 + 1e-6).all():
+        raise ArrayFileError(f"{path}: UV coordinates must lie in [0, 1]. {UV_ADVICE}")
+    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    return Part(
+        triangles=pairs[:, 0].reshape(-1, 3),
+        faces=inverse.reshape(-1, 3),
+        vertex_map=unique[:, 0],
+        uv=coordinates[unique[:, 1]].astype(np.float32),
+    )
+
+
+def rotation_matrices(axis_angles: np.ndarray) -> np.ndarray:
+    """Rotation matrices float64 [... 3 3] of axis-angle vectors [... 3], radians (Rodrigues' formula)."""
+    vectors = np.asarray(axis_angles, np.float64)
+    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    # sin(a)/a and (1 - cos a)/a^2, which stay finite at no rotation.
+    half = np.sinc(angle / (2.0 * np.pi))
+    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * half**2 * (cross @ cross)
+
+
+def frontal_rotations() -> np.ndarray:
+    """The fixed pose of every frontal view, [24 3 3]: standing, arms hanging at 25 degrees from the body."""
+    pose = np.zeros((NUM_JOINTS, 3))
+    for side, sign in (("left", -1.0), ("right", 1.0)):
+        pose[JOINT_NAMES.index(f"{side}_collar"), 2] = sign * np.radians(8.0)
+        pose[JOINT_NAMES.index(f"{side}_shoulder"), 2] = sign * np.radians(57.0)
+    return rotation_matrices(pose)
