@@ -186,11 +186,11 @@ def neutral_light() -> Light:
 
 @functools.cache
 def _sky_directions() -> np.ndarray:
-    """Unit vectors [N 3] that stand for the sky: the zenith, a high ring and a low one."""
+    """Unit vectors [N 3] that stand for the sky: the zenith, a high ring and a low one, each its own mirror image in x."""
     directions = [(0.0, 0.0, 1.0)]
-    for elevation, count in ((0.9, 4), (0.35, 5)):
+    for elevation, count, start in ((0.9, 4, 0.5), (0.35, 5, 0.25)):
         for k in range(count):
-            azimuth = 2.0 * math.pi * (k + 0.25) / count
+            azimuth = 2.0 * math.pi * (k + start) / count
             cosine = math.cos(elevation)
             directions.append((cosine * math.cos(azimuth), cosine * math.sin(azimuth), math.sin(elevation)))
     return np.array(directions, np.float32)
