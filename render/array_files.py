@@ -66,6 +66,22 @@ def npz_names(path: str | os.PathLike[str]) -> list[str]:
         return sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
 
 
+def npz_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays in a `.npz` file, from their headers.
+
+    Raises:
+        ArrayFileError: The file is missing or malformed.
+    """
+    shapes = {}
+    with _open_npz(path) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(".npy"):
+                name = info.filename.removesuffix(".npy")
+                header = _read_member(archive, info, 1 << 12, f"{path}, {name}")
+                shapes[name] = _parse_header(io.BytesIO(header), f"{path}, {name}")[0]
+    return shapes
+
+
 def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, np.ndarray]:
     """Those of the named arrays that a `.npz` file holds; what else is in it is not looked at.
 
@@ -80,22 +96,22 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, 
                 continue
             if info.file_size > MAX_FILE_BYTES:
                 raise ArrayFileError(f"{path}, {name}: {info.file_size:,} bytes are more than {MAX_FILE_BYTES:,}.")
-            try:
-                with archive.open(info) as member:
-                    data = member.read(info.file_size + 1)
-            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-                raise ArrayFileError(f"{path}, {name}: damaged ({error}).") from None
-            except Exception as error:  # zlib.error and its like, which share no base class
-                raise ArrayFileError(f"{path}, {name}: damaged ({error}).") from None
+            data = _read_member(archive, info, info.file_size + 1, f"{path}, {name}")
             result[name] = _parse_npy(data, f"{path}, {name}")
     return result
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int, where: str) -> bytes:
+    try:
+        with archive.open(info) as member:
+            return member.read(max_bytes)
+    except Exception as error:  # zipfile's, zlib's and lzma's errors share no base class
+        raise ArrayFileError(f"{where}: damaged ({error}).") from None
 
 
 def _open_npz(path: str | os.PathLike[str]) -> zipfile.ZipFile:
     path = pathlib.Path(path)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ArrayFileError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes.")
         return zipfile.ZipFile(path)
     except OSError as error:
         raise ArrayFileError(f"{path}: cannot be read ({error.strerror}).") from None
@@ -103,17 +119,21 @@ def _open_npz(path: str | os.PathLike[str]) -> zipfile.ZipFile:
         raise ArrayFileError(f"{path}: no .npz file (not a zip archive).") from None
 
 
-def _parse_npy(data: bytes, where: str) -> np.ndarray:
-    """An array from the bytes of a `.npy` file, copied from them: no header can ask for more memory than was read."""
-    stream = io.BytesIO(data)
+def _parse_header(stream: io.BytesIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and dtype of `.npy` data; the stream then stands at the numbers."""
     try:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        else:
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+            return np.lib.format.read_array_header_1_0(stream)
+        return np.lib.format.read_array_header_2_0(stream)
     except (ValueError, SyntaxError, TypeError, EOFError, UnicodeError) as error:
         raise ArrayFileError(f"{where}: no .npy data ({str(error).splitlines()[0]}).") from None
+
+
+def _parse_npy(data: bytes, where: str) -> np.ndarray:
+    """An array from the bytes of a `.npy` file, which it shares: no header can ask for more memory than was read."""
+    stream = io.BytesIO(data)
+    shape, fortran, dtype = _parse_header(stream, where)
     if dtype.hasobject:
         raise ArrayFileError(
             f"{where}: an array of Python objects, which only running a pickle could read; it is refused. "

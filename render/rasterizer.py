@@ -258,7 +258,11 @@ class Rasterizer:
         _open()
 
     def draw(
-        self, meshes: Sequence[trimesh.Trimesh], texture: np.ndarray, camera: Camera, light: Light | None = None
+        self,
+        meshes: Sequence[trimesh.Trimesh],
+        texture: np.ndarray,
+        camera: Camera,
+        light: Light | Sequence[np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draws meshes that share one texture.
 
@@ -267,7 +271,8 @@ class Rasterizer:
                 `metadata["texture"]`, uint8 [height width 3], is drawn with that instead of the shared texture.
             texture: uint8 [height width 3].
             camera: In the meshes' frame, with pixels of this picture size.
-            light: In the meshes' frame; None draws the texture's own colours.
+            light: In the meshes' frame, or the irradiance [V 3] of each mesh's vertices; None draws the texture's own
+                colours.
 
         Returns:
             Colour float32 [height width 3] in [0, 1], already multiplied by alpha, and alpha float32 [height width].
@@ -275,10 +280,8 @@ class Rasterizer:
         if light is None:
             shades = [np.ones((len(mesh.vertices), 3), np.float32) for mesh in meshes]
         else:
-            shades = [
-                irradiance ** np.float32(1.0 / light_module.GAMMA)
-                for irradiance in light_module.irradiance_of_meshes(meshes, light)
-            ]
+            irradiances = light_module.irradiance_of_meshes(meshes, light) if isinstance(light, Light) else light
+            shades = [irradiance ** np.float32(1.0 / light_module.GAMMA) for irradiance in irradiances]
         pieces = [
             _Piece(
                 positions=mesh.vertices,
