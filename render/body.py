@@ -139,7 +139,7 @@ class RestBody:
     identity: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: what is derived from it is cached
 class Body:
     """Everything about the figure that does not depend on a person. Made by `load_body`.
 
