@@ -22,7 +22,7 @@ SKIRT_JOINTS = ("root", "upperleg01.L", "lowerleg01.L", "upperleg01.R", "lowerle
 _NEIGHBOURS = 12
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: what is derived from it is cached
 class Part:
     """A mesh with UV coordinates; corners that share position and UV share a vertex.
 
