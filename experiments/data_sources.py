@@ -10,7 +10,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import build, reid
+from datasets import build, mirror_map, reid
+from render import manifest
 
 BENCHMARKS = build.BENCHMARKS
 
@@ -64,6 +65,16 @@ def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]
         DatasetError: There is no such dataset.
     """
     return dict(_open(name, data_dir).info.metadata or {})
+
+
+def read_mirror_file(name: str, data_dir: str | os.PathLike[str]) -> dict[str, bytes]:
+    """The UV mirror map beside a built dataset's shards, file name -> content; empty where the dataset has none.
+
+    Raises:
+        DatasetError: There is no such dataset, or the map is malformed.
+    """
+    folder = pathlib.Path(_open(name, data_dir).data_dir)
+    return mirror_map.read_mirror_file(folder) if (folder / manifest.MIRROR_FILE).exists() else {}
 
 
 def list_splits(name: str, data_dir: str | os.PathLike[str]) -> list[str]:

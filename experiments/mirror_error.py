@@ -46,12 +46,13 @@ def compare(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.n
     difference = 255.0 * np.abs(color - other_color).mean(axis=-1)
     full, any_part = (alpha > 0.999) & (other_alpha > 0.999), (alpha > 0.001) | (other_alpha > 0.001)
     square = np.ones((2 * BORDER + 1,) * 2, bool)
-    inside = ndimage.binary_erosion(full, square)
-    outside = ~ndimage.binary_dilation(any_part, square)
-    border = ~inside & ~outside
+    inside = np.asarray(ndimage.binary_erosion(full, square), bool)
+    border = np.asarray(ndimage.binary_dilation(any_part, square), bool) ^ inside
     # Where only one of the two silhouettes is, its border is far from the other's.
-    edges = [ndimage.binary_dilation((one > 0.001) & (one < 0.999), square) for one in (alpha, other_alpha)]
-    far = np.abs(alpha - other_alpha)[~edges[0] & ~edges[1]]
+    edges = [
+        np.asarray(ndimage.binary_dilation((one > 0.001) & (one < 0.999), square), bool) for one in (alpha, other_alpha)
+    ]
+    far = np.abs(alpha - other_alpha)[~(edges[0] | edges[1])]
     return Error(float(difference[inside].mean()), float(difference[border].mean()), float(far.max(initial=0.0)))
 
 
@@ -120,7 +121,7 @@ def twice(figure: body.Body, index_map: np.ndarray) -> tuple[float, float]:
     covered[figure.atlas.covered] = True
     step = body.SUPERSAMPLING
     covered = covered.reshape(body.TEXTURE_SIZE, step, body.TEXTURE_SIZE, step).all(axis=(1, 3))
-    texels = np.stack(np.indices(covered.shape), axis=-1)
+    texels = np.moveaxis(np.indices(covered.shape), 0, -1)
     distance = np.linalg.norm((mirror.mirror_texture(index_map, index_map) - texels.astype(float))[covered], axis=-1)
     return float(distance.mean()), float((distance == 0.0).mean())
 

@@ -25,7 +25,7 @@ from PIL import Image, ImageOps
 
 import datasets
 from experiments import data_sources, restore
-from render.manifest import write_atomic
+from render.manifest import MIRROR_FILE, write_atomic
 from san_jax import embed
 from san_jax.data.pipeline import read_names, resize_image
 from san_jax.models import SAN, split_model
@@ -48,7 +48,8 @@ def run_dataset(
 ) -> pathlib.Path:
     """Writes `<dataset>_textured`: the benchmark's training images with the texture that the run regresses from each.
 
-    The splits are the benchmark's train, and its val where it has one.
+    The splits are the benchmark's train, and its val where it has one. The mirror map of the PIT that the run was trained
+    on, which the run keeps, goes with them.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).
@@ -93,7 +94,20 @@ def run_dataset(
         target, error = failed[0]
         raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
     metadata = {"model": config.model.to_dict(), "image_size": list(config.image_size), "parameters_sha256": digest}
-    return datasets.build_textured(dataset, data_dir=data_dir, texture_dir=folder, metadata=metadata)
+    has_map = (pathlib.Path(workdir) / MIRROR_FILE).exists()
+    if not has_map:
+        print(
+            f"{workdir} has no {MIRROR_FILE}: it was not trained on PIT, or before there were mirror maps. The dataset gets none "
+            "either: its textures cannot be mirrored with the images.",
+            file=sys.stderr,
+        )
+    return datasets.build_textured(
+        dataset,
+        data_dir=data_dir,
+        texture_dir=folder,
+        metadata=metadata,
+        mirror_dir=workdir if has_map else None,
+    )
 
 
 def run_folder(

@@ -3,8 +3,8 @@
     python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
 
-The folder of a run holds `config.json`, `data.json` (what it is trained on), `checkpoints/`, `metrics.jsonl` and
-TensorBoard events. The same command goes on from the last checkpoint, however the run ended, and comes to the same parameters as a run that never stopped. Ctrl-C
+The folder of a run holds `config.json`, `data.json` (what it is trained on), with PIT batches `mirror_map.npy` (how
+textures of that PIT are mirrored), `checkpoints/`, `metrics.jsonl` and TensorBoard events. The same command goes on from the last checkpoint, however the run ended, and comes to the same parameters as a run that never stopped. Ctrl-C
 and SIGTERM save first.
 
 Several processes that train together (one a host) run the same command with `--coordinator=HOST:PORT`,
@@ -88,6 +88,9 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     for stream in streams.values():
         stack.callback(stream.close)
     _claim_data(data.record, config.init_from, workdir)
+    if jax.process_index() == 0:
+        for file, content in data.mirror_file.items():  # for the textures that the run will regress
+            write_atomic(workdir / file, content)
     with _explain("optimizer"):
         schedule, optimizer = build_optimizer(config)
     with _explain("loss"):
@@ -252,16 +255,18 @@ class _Data:
         num_classes: Training identities, as the classifier counts them; 0 for SAN-PG.
         record: What data.json says, see `restore.read_data`.
         num_pairs: PIT pairs, 0 without PIT batches.
+        mirror_file: How PIT's textures are mirrored, file name -> content; empty where that is not known.
     """
 
     streams: dict[str, pipeline.BatchIterator]
     num_classes: int
     record: dict[str, Any]
     num_pairs: int
+    mirror_file: dict[str, bytes]
 
 
 def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) -> _Data:
-    streams, num_classes, num_pairs, record = {}, 0, 0, {}
+    streams, num_classes, num_pairs, record, mirror_file = {}, 0, 0, {}, {}
     shared: dict[str, Any] = {
         "image_size": config.image_size,
         "seed": config.seed,
@@ -291,6 +296,7 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         _check_batch("batch.pit_size", config.batch.pit_size, mesh)
         source = data_sources.open_source(config.pit_dataset, "train", config.data_dir)
         num_pairs = len(source)
+        mirror_file = data_sources.read_mirror_file(config.pit_dataset, config.data_dir)
         if record:
             record["pit"] = {"dataset": config.pit_dataset, "images": num_pairs}
         else:
@@ -301,7 +307,7 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
             batch_size=config.batch.pit_size,
             **shared,
         )
-    return _Data(streams, num_classes, record, num_pairs)
+    return _Data(streams, num_classes, record, num_pairs, mirror_file)
 
 
 def _record(
