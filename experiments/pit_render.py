@@ -36,7 +36,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from experiments import config_path
-from render import manifest, pit
+from render import manifest, mirror, pit
 from render.rasterizer import OpenGLError
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
@@ -160,12 +160,14 @@ def read_record(folder: pathlib.Path, index: int) -> manifest.Record | None:
 
 
 def finish(folder: pathlib.Path, recipe: pit.Recipe) -> bool:
-    """Writes `manifest.jsonl` if every pair of the recipe is done; returns whether it is."""
+    """Writes `mirror_map.npy` and `manifest.jsonl` if every pair of the recipe is done; returns whether it is."""
     records = [read_record(folder, index) for index in range(recipe.num_pairs)]
     complete = [record for record in records if record is not None]
     if len(complete) < len(records):
         logging.info("%s: %d of %d pairs; other shards are missing.", folder, len(complete), len(records))
         return False
+    if not (folder / manifest.MIRROR_FILE).exists():
+        manifest.write_atomic(folder / manifest.MIRROR_FILE, mirror.encode_map(recipe.mirror_map()))
     manifest.write_records(folder, complete)
     logging.info("%s: complete, %d pairs.", folder, len(complete))
     return True

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from render import appearance as appearance_module
-from render import backgrounds, body, camera, crowd, light, manifest, occluders, painter, person, photo, poses
+from render import backgrounds, body, camera, crowd, light, manifest, mirror, occluders, painter, person, photo, poses
 from render.accessories import PLACES, Accessory, AccessoryShares, sample_accessories
 from render.appearance import Appearance, Wardrobe
 from render.backgrounds import SceneShares
@@ -143,6 +143,10 @@ class OpenRecipe:
     def studio(self) -> "Studio":
         """What draws the recipe's records. One a process."""
         return Studio(cloths=self._cloths, backdrops=self._backdrops)
+
+    def mirror_map(self) -> np.ndarray:
+        """How the recipe's textures are mirrored, uint16 [256 256 2], see `render.mirror`."""
+        return mirror.body_mirror_map(body.load_body())
 
     def parameters(self) -> dict[str, Any]:
         """Everything but the seed that the pairs depend on, for the manifest's header: JSON values.
