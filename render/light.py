@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import trimesh
+from scipy import sparse
+from scipy.spatial import KDTree
 
 from render.shares import Range, Shares, draw_name
 
@@ -202,72 +204,147 @@ def visibility(
     """How much of each point is seen from far along `direction`, by a coarse depth map of the body.
 
     Args:
-        points: [N 3] where to ask, metres.
-        samples: [M 3] points that fill the body's surface.
+        points: float32 [N 3] where to ask, metres.
+        samples: float32 [M 3] points that fill the body's surface.
         direction: [3] unit vector towards the light.
         cell: Size of a cell of the depth map, metres.
         bias: A point counts as hidden when something is nearer to the light by more than this, metres.
 
     Returns:
-        [N] in [0, 1], softened over about a cell.
+        float32 [N] in [0, 1], softened over about a cell.
     """
-    axis = np.array([0.0, 0.0, 1.0]) if abs(direction[2]) < 0.9 else np.array([1.0, 0.0, 0.0])
-    right = np.cross(axis, direction)
+    x, y, z = map(float, direction)
+    # Right and up of the depth map, in cells.
+    right = np.array([-y, x, 0.0] if abs(z) < 0.9 else [0.0, -z, y])
     right /= np.linalg.norm(right)
-    frame = np.stack([right, np.cross(direction, right), direction]).astype(np.float32)
+    frame = np.stack([right / cell, np.cross(direction, right) / cell, direction]).astype(np.float32)
     sample_x, sample_y, sample_z = frame @ samples.T
-    x, y, z = frame @ points.T
-    left, bottom = sample_x.min() - 1.5 * cell, sample_y.min() - 1.5 * cell
-    column, row = ((sample_x - left) / cell).astype(np.int32), ((sample_y - bottom) / cell).astype(np.int32)
+    left, bottom = sample_x.min() - np.float32(1.5), sample_y.min() - np.float32(1.5)
+    column, row = (sample_x - left).astype(np.int32), (sample_y - bottom).astype(np.int32)
     width, height = int(column.max()) + 3, int(row.max()) + 3
     depth = np.full(height * width, -np.inf, np.float32)
     np.maximum.at(depth, row * width + column, sample_z)
-    x = np.clip((x - left) / cell - 0.5, 0.0, width - 2.0)
-    y = np.clip((y - bottom) / cell - 0.5, 0.0, height - 2.0)
+    x, y, z = frame @ points.T
+    x = np.minimum(np.maximum(x - (left + np.float32(0.5)), 0.0), np.float32(width - 2.0))
+    y = np.minimum(np.maximum(y - (bottom + np.float32(0.5)), 0.0), np.float32(height - 2.0))
     column, row = x.astype(np.int32), y.astype(np.int32)
-    x, y = x - column, y - row
+    x -= column
+    y -= row
     limit = z + np.float32(bias)
     corner = row * width + column
-    near, far = (
-        (depth[corner + offset] <= limit) * (1 - x) + (depth[corner + offset + 1] <= limit) * x for offset in (0, width)
+    free = [(depth.take(corner + offset) <= limit).astype(np.float32) for offset in (0, 1, width, width + 1)]
+    near = free[0] + (free[1] - free[0]) * x
+    far = free[2] + (free[3] - free[2]) * x
+    return near + (far - near) * y
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Thinning:
+    """Which points of a mesh stand for all of them, where light is soft. Made once for a topology by `thin`.
+
+    Attributes:
+        vertices: int64 [C], the chosen vertices.
+        spread: Sparse float32 [V C], rows sum to 1: from values at the chosen vertices to values at all.
+        corners: int64 [M 3], vertices whose means are points that fill the surface about evenly.
+    """
+
+    vertices: np.ndarray
+    spread: Any
+    corners: np.ndarray
+
+
+def thin(positions: np.ndarray, normals: np.ndarray, faces: np.ndarray, cell: float = 0.032) -> Thinning:
+    """Chooses vertices about `cell` metres apart, and surface points about a third of that apart.
+
+    Args:
+        positions, normals: float [V 3] of a typical shape; the choice is symmetric where they are, left and right.
+        faces: int [F 3].
+        cell: Metres.
+    """
+    # A vertex of the left half brings its mirror image along.
+    partner = np.asarray(KDTree(positions).query(positions * [-1.0, 1.0, 1.0])[1])
+    left = np.flatnonzero(positions[:, 0] > -1e-4)
+    features = np.concatenate([positions, 2.0 * cell * normals], axis=1)
+    chosen = left[_first_of_cells(features[left], cell)]
+    chosen = np.unique(np.concatenate([chosen, partner[chosen]]))
+    count = min(4, len(chosen))
+    found = KDTree(features[chosen]).query(features, k=count)
+    distance, nearest = (np.reshape(one, (len(positions), count)) for one in found)
+    weights = 1.0 / (distance**2 + (0.1 * cell) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(len(positions)), count)
+    spread = sparse.csr_array(
+        (weights.ravel().astype(np.float32), (rows, nearest.ravel())), (len(positions), len(chosen))
     )
-    return near * (1 - y) + far * y
+
+    corners = np.concatenate([np.repeat(np.arange(len(positions))[:, None], 3, axis=1), faces])
+    centres = positions[corners].mean(axis=1)
+    left = np.flatnonzero(centres[:, 0] > -1e-4)
+    corners = corners[left[_first_of_cells(centres[left], cell / 3.0)]]
+    corners = np.unique(np.concatenate([corners, partner[corners]]), axis=0)
+    # Every second point is a thinner choice that is even too.
+    return Thinning(chosen, spread, corners[np.random.default_rng(0).permutation(len(corners))])
+
+
+def _first_of_cells(points: np.ndarray, cell: float) -> np.ndarray:
+    """Indices of points [N D], one in every cubic cell that holds any."""
+    return np.sort(np.unique(np.floor(points / cell).astype(np.int64), axis=0, return_index=True)[1])
 
 
 def irradiance_of_meshes(meshes: Sequence[trimesh.Trimesh], light: Light) -> list[np.ndarray]:
     """Irradiance on every vertex of a person, with self-shadowing.
 
     Args:
-        meshes: All meshes of the person (they shade one another), with vertex normals.
+        meshes: All meshes of the person (they shade one another), with vertex normals; those with a `Thinning` in
+            `metadata["thinning"]` are done faster.
         light: In the meshes' frame.
 
     Returns:
         float32 [vertices 3] a mesh.
     """
-    points = np.concatenate([mesh.vertices for mesh in meshes]).astype(np.float32)
-    normals = np.concatenate([mesh.vertex_normals for mesh in meshes]).astype(np.float32)
+    normals = [np.asarray(mesh.vertex_normals, np.float32) for mesh in meshes]
+    lifted = [
+        np.asarray(mesh.vertices, np.float32) + np.float32(0.01) * normal
+        for mesh, normal in zip(meshes, normals, strict=True)
+    ]
     samples = surface_samples(meshes)
-    lifted = points + np.float32(0.01) * normals
-    sun = visibility(lifted, samples, light.sun_direction())
+    sun = visibility(np.concatenate(lifted), samples, light.sun_direction())
+    # The light of the sky is soft: it is worked out at fewer points, hidden by fewer.
+    thinnings: list[Thinning | None] = [mesh.metadata.get("thinning") for mesh in meshes]
+    choices = [slice(None) if thinning is None else thinning.vertices for thinning in thinnings]
+    asked = [points[choice] for points, choice in zip(lifted, choices, strict=True)]
+    facing = [normal[choice] for normal, choice in zip(normals, choices, strict=True)]
+    openness = _openness(np.concatenate(asked), np.concatenate(facing), samples[::2])
+    parts = np.split(openness, np.cumsum([len(one) for one in asked])[:-1])
+    everywhere = np.concatenate(
+        [part if one is None else one.spread @ part for one, part in zip(thinnings, parts, strict=True)]
+    )
+    irradiance = light.irradiance(np.concatenate(normals), sun_visibility=sun, openness=everywhere)
+    return np.split(irradiance.astype(np.float32), np.cumsum([len(mesh.vertices) for mesh in meshes])[:-1])
+
+
+def _openness(points: np.ndarray, normals: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Part of the sky float32 [N] that points [N 3] see between the samples [M 3] of a person."""
     reached = np.zeros(len(points), np.float32)
     total = np.full(len(points), 1e-3, np.float32)
-    sparse = samples[::2]  # the sky's light is soft
     for direction in _sky_directions():
         # Wrapped around a little, so that walls of a hollow, which face sideways, are asked too.
-        cosine = np.clip(normals @ direction + np.float32(0.3), 0.0, None)
+        cosine = np.maximum(normals @ direction + np.float32(0.3), 0.0)
         total += cosine
-        reached += cosine * visibility(lifted, sparse, direction, cell=0.035, bias=0.06)
+        reached += cosine * visibility(points, samples, direction, cell=0.035, bias=0.06)
     # Light that comes off other parts of the body fills hollows: no place is quite dark.
-    openness = 0.35 + 0.65 * np.where(total > 0.05, reached / total, 1.0)
-    irradiance = light.irradiance(normals, sun_visibility=sun, openness=openness).astype(np.float32)
-    return np.split(irradiance, np.cumsum([len(mesh.vertices) for mesh in meshes])[:-1])
+    return np.float32(0.35) + np.float32(0.65) * np.where(total > 0.05, reached / total, np.float32(1.0))
 
 
 def surface_samples(meshes: Sequence[trimesh.Trimesh]) -> np.ndarray:
-    """Points [M 3] float32 that fill the surface of a person: vertices and triangle centres."""
+    """Points [M 3] float32 that fill the surface of a person: vertices and triangle centres, or some of them where a
+    mesh has a `Thinning` in `metadata["thinning"]`."""
     parts = []
     for mesh in meshes:
         vertices = np.asarray(mesh.vertices, np.float32)
-        first, second, third = mesh.faces.T
-        parts += [vertices, (vertices[first] + vertices[second] + vertices[third]) / np.float32(3.0)]
+        thinning: Thinning | None = mesh.metadata.get("thinning")
+        first, second, third = (mesh.faces if thinning is None else thinning.corners).T
+        parts.append((vertices.take(first, 0) + vertices.take(second, 0) + vertices.take(third, 0)) / np.float32(3.0))
+        if thinning is None:
+            parts.append(vertices)
     return np.concatenate(parts)
