@@ -79,6 +79,8 @@ def run(
     if not 0 <= index < count:
         raise RenderError(f"--shard={index}/{count}: expected i/n with 0 <= i < n.")
     prepare_folder(folder, recipe)
+    if not (folder / manifest.MIRROR_FILE).exists():  # first: a body without one is found before anything is drawn
+        manifest.write_atomic(folder / manifest.MIRROR_FILE, mirror.encode_map(recipe.mirror_map()))
     wanted = [
         recipe.group(number)
         for number in range(recipe.num_groups * index // count, recipe.num_groups * (index + 1) // count)
@@ -160,14 +162,12 @@ def read_record(folder: pathlib.Path, index: int) -> manifest.Record | None:
 
 
 def finish(folder: pathlib.Path, recipe: pit.Recipe) -> bool:
-    """Writes `mirror_map.npy` and `manifest.jsonl` if every pair of the recipe is done; returns whether it is."""
+    """Writes `manifest.jsonl` if every pair of the recipe is done; returns whether it is."""
     records = [read_record(folder, index) for index in range(recipe.num_pairs)]
     complete = [record for record in records if record is not None]
     if len(complete) < len(records):
         logging.info("%s: %d of %d pairs; other shards are missing.", folder, len(complete), len(records))
         return False
-    if not (folder / manifest.MIRROR_FILE).exists():
-        manifest.write_atomic(folder / manifest.MIRROR_FILE, mirror.encode_map(recipe.mirror_map()))
     manifest.write_records(folder, complete)
     logging.info("%s: complete, %d pairs.", folder, len(complete))
     return True

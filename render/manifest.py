@@ -4,7 +4,7 @@ A rendered folder holds
 
     manifest.json      the header: version, recipe, seed, parameters, number of pairs, what to know of the files
     manifest.jsonl     one record a pair, in index order (written when the rendering is complete)
-    mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2] (written when it is complete)
+    mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2]
     images/ textures/ frontals/    the files that the records name
 
 Standard library only, so that `datasets` can read it without a renderer. A folder comes from outside: names are

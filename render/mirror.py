@@ -23,6 +23,8 @@ from render.body import TEXTURE_SIZE, Body
 
 _REPORTED = 8  # worst vertices in a message
 _BODY_TOLERANCE = 0.001  # metres; the open body and what it wears are made symmetric
+# SMPL's template is a mean of scans, kept near its mirror image only by a penalty (SMPL paper, section 5).
+SMPL_TOLERANCE = 0.02
 
 
 class MirrorError(ValueError):
