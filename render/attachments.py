@@ -1,8 +1,8 @@
-"""Meshes worn on the body: skirt, hair, and what else does not lie flat on the skin.
+"""Meshes worn on the body: skirt, hair, hood, collar, front panels, and what else does not lie flat on the skin.
 
-Each is a sheet of quads made once on the reference body. A skirt is shaped for every body by `render.garments` (it hangs
-from the hull of hips and legs); all others follow the displacement of the body vertices next to them. They are skinned
-to a few joints.
+Each is a sheet of quads made once on the reference body, symmetric in x. A skirt is shaped for every body by
+`render.garments` (it hangs from the hull of hips and legs); all others follow the displacement of the body vertices next
+to them. They are skinned to a few joints. Meshes that are never worn together share a place in the texture.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from render import drape
-from render.surface import BODY, Surface, smoothstep
+from render.surface import BODY, COLLAR, HAIR, HOOD, PANEL, SKIRT, Surface, smoothstep
 
 Rectangle = tuple[float, float, float, float]  # left, top, width, height in UV; top counted downwards
 
@@ -20,6 +20,29 @@ SKIRT_ROWS, SKIRT_COLUMNS = 24, 48
 SKIRT_TOP, SKIRT_BOTTOM = 0.175, -0.70  # the longest skirt on the reference body, metres
 SKIRT_JOINTS = ("root", "upperleg01.L", "lowerleg01.L", "upperleg01.R", "lowerleg01.R")
 _NEIGHBOURS = 12
+SKIRT_OPENING = 3  # columns to either side of the front that an open coat leaves out
+
+# Every mesh: its place (or places) in the texture and what it is. Of those that share a place the first one, being the
+# largest, says which point of the figure a texel shows.
+MESHES: dict[str, tuple[tuple[str, ...], int]] = {
+    "skirt": (("skirt_front", "skirt_back"), SKIRT),
+    "hair_long": (("hair",), HAIR),
+    "hair_front": (("hair",), HAIR),
+    "hair_medium": (("hair",), HAIR),
+    "hair_bob": (("hair",), HAIR),
+    "hair_curls": (("hair",), HAIR),
+    "hair_afro": (("hair",), HAIR),
+    "ponytail": (("tail",), HAIR),
+    "braid": (("tail",), HAIR),
+    "bun": (("tail",), HAIR),
+    "top_bun": (("tail",), HAIR),
+    "low_bun": (("tail",), HAIR),
+    "panels": (("panel_left", "panel_right"), PANEL),
+    "collar": (("collar",), COLLAR),
+    "stand_collar": (("collar",), COLLAR),
+    "hood_up": (("hood",), HOOD),
+    "hood_down": (("hood",), HOOD),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: what is derived from it is cached
@@ -80,6 +103,12 @@ def weld(quads: np.ndarray, uv: np.ndarray) -> Part:
     )
 
 
+def to_texels(rectangle: Rectangle, size: int) -> Rectangle:
+    """The rectangle with its sides moved to whole texels of a texture of `size` rows and columns."""
+    left, top, width, height = (round(side * size) / size for side in rectangle)
+    return left, top, width, height
+
+
 def into(rectangle: Rectangle, unit: np.ndarray) -> np.ndarray:
     """Coordinates in [0, 1] (the second one up) [... 2] to the UV of a rectangle."""
     left, top, width, height = rectangle
@@ -112,7 +141,12 @@ def make_skirt(radius: Callable[[np.ndarray, np.ndarray], np.ndarray], centre_y:
 
 
 def build(
-    reference: np.ndarray, surface: Surface, hull: np.ndarray, centre_y: float, rectangles: dict[str, Rectangle]
+    reference: np.ndarray,
+    surface: Surface,
+    hull: np.ndarray,
+    centre_y: float,
+    rectangles: dict[str, Rectangle],
+    skin: dict[str, np.ndarray],
 ) -> dict[str, Attachment]:
     """Makes every attachment on the reference body.
 
@@ -121,9 +155,13 @@ def build(
         surface: Their attributes.
         hull: `drape.body_hull` of the reference body around (0, centre_y).
         centre_y: The axis of that hull.
-        rectangles: Where they lie in the texture: "skirt_front", "skirt_back", "hair", "tail".
+        rectangles: Where they lie in the texture, by the names in `MESHES`.
+        skin: The body's skinning weights float32 [V] by joint.
     """
-    tree = KDTree(reference[surface.part == BODY])
+    on_body = np.flatnonzero(surface.part == BODY)
+    tree = KDTree(reference[on_body])
+    trunk = np.flatnonzero((surface.part == BODY) & (surface.is_arm < 0.5) & (surface.group("head") < 0.5))
+    trunk_tree = KDTree(reference[trunk])
 
     def attach(points: np.ndarray, part: Part, joints: tuple[str, ...], weights: np.ndarray) -> Attachment:
         points = points.reshape(-1, 3)
@@ -134,14 +172,32 @@ def build(
             part=part,
             joints=joints,
             weights=weights.astype(np.float32),
-            neighbours=np.flatnonzero(surface.part == BODY)[index],
+            neighbours=on_body[index],
             shares=(shares / shares.sum(axis=1, keepdims=True)).astype(np.float32),
         )
 
-    def single(points: np.ndarray, rectangle: Rectangle, wrap: bool) -> Part:
+    def single(points: np.ndarray, rectangle: Rectangle, wrap: bool = False) -> Part:
         rows, columns = points.shape[:2]
         ids = np.arange(rows * columns).reshape(rows, columns)
         return weld(*_sheet(np.concatenate([ids, ids[:, :1]], axis=1) if wrap else ids, rectangle))
+
+    def on_cloth(points: np.ndarray, part: Part) -> Attachment:
+        """A mesh that lies on the trunk's cloth and is skinned like it."""
+        points = points.reshape(-1, 3)
+        distance, index = trunk_tree.query(points, k=_NEIGHBOURS)
+        shares = 1.0 / (distance**2 + 0.02**2)
+        shares /= shares.sum(axis=1, keepdims=True)
+        weights = np.stack([(shares * column[trunk[index]]).sum(axis=1) for column in skin.values()], axis=1)
+        chosen = np.flatnonzero(weights.max(axis=0) > 0.03)
+        weights = weights[:, chosen] / weights[:, chosen].sum(axis=1, keepdims=True)
+        return Attachment(
+            vertices=points.astype(np.float32),
+            part=part,
+            joints=tuple(list(skin)[joint] for joint in chosen),
+            weights=weights.astype(np.float32),
+            neighbours=trunk[index],
+            shares=shares.astype(np.float32),
+        )
 
     cloth = drape.let_down(hull, SKIRT_TOP, 0.0)
     skirt = make_skirt(lambda angle, height: drape.sample(cloth, angle, height) + 0.03, centre_y)
@@ -152,18 +208,39 @@ def build(
     skirt_part = weld(np.concatenate([front[0], back[0]]), np.concatenate([front[1], back[1]]))
     result = {"skirt": attach(skirt, skirt_part, SKIRT_JOINTS, skirt_weights(skirt.reshape(-1, 3)))}
 
-    for name, tip in (("hair_long", 0.44), ("hair_medium", 0.675)):
-        points = _hair_sheet(reference, surface, tip)
+    lying = _Lying(reference[(surface.part == BODY) & (surface.is_arm < 0.5)])
+    for name, points in _hair(lying).items():
         height = points.reshape(-1, 3)[:, 2]
         with_head = smoothstep(height, 0.56, 0.71)
+        part = single(points, rectangles["hair"])
+        if name == "hair_front":
+            part = _cut(part, points.shape[1])
+        result[name] = attach(points, part, ("head", "spine01"), np.stack([with_head, 1.0 - with_head], axis=1))
+    for name, (centre, radii) in _BUNS.items():
+        bun = _ellipsoid(np.array(centre), np.array(radii))
+        part = single(bun, rectangles["tail"], wrap=True)
+        result[name] = attach(bun, part, ("head",), np.ones((bun[..., 0].size, 1)))
+    for name, tail in (("ponytail", _tail()), ("braid", _braid(lying))):
+        with_head = smoothstep(tail.reshape(-1, 3)[:, 2], 0.54, 0.76) * 0.6 + 0.4
+        if name == "braid":  # it lies on the back
+            with_head = smoothstep(tail.reshape(-1, 3)[:, 2], 0.60, 0.74)
         weights = np.stack([with_head, 1.0 - with_head], axis=1)
-        result[name] = attach(points, single(points, rectangles["hair"], wrap=False), ("head", "spine01"), weights)
-    bun = _ellipsoid(np.array([0.0, 0.056, 0.868]), np.array([0.040, 0.034, 0.036]))
-    result["bun"] = attach(bun, single(bun, rectangles["tail"], wrap=True), ("head",), np.ones((bun[..., 0].size, 1)))
-    tail = _tail()
-    with_head = smoothstep(tail.reshape(-1, 3)[:, 2], 0.54, 0.76) * 0.6 + 0.4
+        result[name] = attach(tail, single(tail, rectangles["tail"], wrap=True), ("head", "spine01"), weights)
+
+    panel = _panel(lying)  # on the left; the other one is its mirror image, wound the other way round
+    ids = np.arange(panel[..., 0].size).reshape(panel.shape[:2])
+    left = _sheet(ids, rectangles["panel_left"])
+    right = _sheet(ids[:, ::-1] + ids.size, rectangles["panel_right"])
+    part = weld(np.concatenate([left[0], right[0]]), np.concatenate([left[1], right[1]]))
+    result["panels"] = on_cloth(np.stack([panel, panel * [-1.0, 1.0, 1.0]]), part)
+    for name, points in (("collar", _collar(folded=True)), ("stand_collar", _collar(folded=False))):
+        result[name] = on_cloth(points, single(points, rectangles["collar"]))
+    points = _hood_down()
+    result["hood_down"] = on_cloth(points, single(points, rectangles["hood"]))
+    points = _hood_up()
+    with_head = smoothstep(points.reshape(-1, 3)[:, 2], 0.60, 0.74)
     weights = np.stack([with_head, 1.0 - with_head], axis=1)
-    result["ponytail"] = attach(tail, single(tail, rectangles["tail"], wrap=True), ("head", "spine01"), weights)
+    result["hood_up"] = attach(points, single(points, rectangles["hood"]), ("head", "spine01"), weights)
     return result
 
 
@@ -182,61 +259,209 @@ def skirt_weights(points: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _hair_sheet(reference: np.ndarray, surface: Surface, tip: float) -> np.ndarray:
-    """A curtain of hair [rows columns 3] around the back of the head, falling to the height `tip`."""
-    centre_y, crown = -0.05, 0.885
-    head = reference[(surface.part == BODY) & (surface.group("head", "neck") > 0.5)]
-    heights = np.concatenate([np.linspace(crown, 0.70, 12), np.linspace(0.70, tip, 12)[1:]])
-    columns = 33
-    angles = np.linspace(-1.0, 1.0, columns)
-    opening = np.deg2rad(
-        np.interp(heights, [0.45, 0.56, 0.62, 0.68, 0.74, 0.80, 0.85], [62, 66, 74, 88, 102, 112, 122])
+# ------------------------------------------------------------------ shells around the head
+
+# A superellipsoid in the head of the reference body; below its middle the shells hang straight down.
+_HEAD_Y, _HEAD_Z = -0.05, 0.80
+_HEAD_RADII = (0.076, 0.101, 0.111)
+_ROUND = 2.0 / 2.7
+
+
+def _unit_ring(angle: np.ndarray, grown: np.ndarray | float) -> np.ndarray:
+    """Horizontal radius of the head, `grown` metres larger, in the direction `angle` (0 is the back)."""
+    rx, ry = _HEAD_RADII[0] + grown, _HEAD_RADII[1] + grown
+    return 1.0 / np.sqrt((np.sin(angle) / rx) ** 2 + (np.cos(angle) / ry) ** 2)
+
+
+def _shell(
+    top: float,
+    grown: float,
+    heights: np.ndarray,
+    opening: Callable[[np.ndarray], np.ndarray],
+    columns: int = 33,
+    rows: int = 10,
+    tuck: float = 0.0,
+) -> np.ndarray:
+    """A cap that opens to the face [rows + H, columns, 3]; columns run to the right seen from behind.
+
+    Args:
+        top: How far it stands off the head at the crown, metres.
+        grown: The same at the sides and the back.
+        heights: Of the rows below the middle of the head.
+        opening: Height [R] -> angle from the back to the edges [R], degrees; 180 is closed.
+        columns: Number of columns, odd.
+        rows: Number of rows above the middle of the head.
+        tuck: How far the edges come in towards the head, as a share of `grown`.
+    """
+    latitude = np.linspace(0.5 * np.pi * 0.96, 0.0, rows, endpoint=False)
+    rise = _HEAD_RADII[2] + top
+    z = np.concatenate([_HEAD_Z + rise * np.sin(latitude) ** _ROUND, heights])
+    size = np.concatenate([np.cos(latitude) ** _ROUND, np.ones(len(heights))])
+    across = np.linspace(1.0, -1.0, columns)
+    angle = across * np.deg2rad(opening(z))[:, None]
+    inwards = tuck * smoothstep(np.abs(across), 0.72, 1.0)
+    radius = size[:, None] * _unit_ring(angle, grown * (1.0 - inwards))
+    return np.stack(
+        [radius * np.sin(angle), _HEAD_Y + radius * np.cos(angle), np.broadcast_to(z[:, None], radius.shape)], axis=-1
     )
-    if tip > 0.6:
-        opening = np.deg2rad(np.interp(heights, [0.66, 0.74, 0.80, 0.85], [100, 106, 112, 122]))
-    points = np.zeros((len(heights), columns, 3))
-    radius = np.zeros(columns)
-    for row, height in enumerate(heights):
-        angle = -angles * opening[row]  # columns run to the right seen from behind: from +X to -X
-        direction = np.stack([np.sin(angle), np.cos(angle)])
-        if height > 0.765:
-            near = head[np.abs(head[:, 2] - height) < 0.012][:, :2] - [0.0, centre_y]
-            radius = (
-                (near @ direction).max(axis=0) + 0.017 * smoothstep(np.asarray(crown - height), -0.01, 0.07) - 0.004
-            )
-        else:
-            radius = radius * (1.0 - 0.013 * (tip < 0.6))
-        points[row] = np.stack([radius * direction[0], centre_y + radius * direction[1], np.full(columns, height)], 1)
-    # Long hair lies on neck, shoulders and back.
-    body = reference[(surface.part == BODY) & (surface.is_arm < 0.5)]
-    for row, height in enumerate(heights):
-        if height < 0.69 and tip < 0.6:
-            slab = body[np.abs(body[:, 2] - height) < 0.03]
-            near = np.abs(points[row, :, :1] - slab[None, :, 0]) < 0.025
-            back = np.where(near, slab[None, :, 1], -1.0).max(axis=1) + 0.022
-            points[row, :, 1] = np.maximum(points[row, :, 1], back)
-    for _ in range(6):
-        points[1:-1, 1:-1] += 0.5 * (
-            (points[:-2, 1:-1] + points[2:, 1:-1] + points[1:-1, :-2] + points[1:-1, 2:]) / 4 - points[1:-1, 1:-1]
-        )
-        points[1:-1, [0, -1]] += 0.5 * ((points[:-2, [0, -1]] + points[2:, [0, -1]]) / 2 - points[1:-1, [0, -1]])
-    # Ragged tips.
-    points[-1, :, 2] += 0.012 * np.cos((np.arange(columns) - columns // 2) * 2.3) + (0.05 if tip < 0.6 else 0.01) * angles**2
+
+
+def _table(*pairs: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
+    """A function by linear interpolation between (height, value), heights rising."""
+    return lambda z: np.interp(z, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+
+class _Lying:
+    """The surface of neck, shoulders and trunk, for what lies on it; made symmetric in x. NaN where there is none."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = np.concatenate([points, points * [-1.0, 1.0, 1.0]])
+
+    def _facing(self, x: np.ndarray, z: np.ndarray, sign: float) -> np.ndarray:
+        result = np.empty(x.shape)
+        for index in np.ndindex(x.shape):
+            near = (np.abs(self.points[:, 0] - x[index]) < 0.022) & (np.abs(self.points[:, 2] - z[index]) < 0.022)
+            result[index] = (sign * self.points[near, 1]).max() if near.any() else np.nan
+        return sign * result
+
+    def back(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """The rearmost y near (x, z)."""
+        return self._facing(x, z, 1.0)
+
+    def front(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """The foremost y near (x, z)."""
+        return self._facing(x, z, -1.0)
+
+
+def _relax(points: np.ndarray, times: int, first_row: int = 1) -> None:
+    """Smooths the inner vertices of a grid, and its side edges along themselves (in place)."""
+    inner = slice(first_row, -1)
+    for _ in range(times):
+        up, down = points[first_row - 1 : -2], points[first_row + 1 :]
+        middle = points[inner]
+        mean = (up[:, 1:-1] + down[:, 1:-1] + middle[:, :-2] + middle[:, 2:]) / 4
+        sides = (up[:, [0, -1]] + down[:, [0, -1]]) / 2
+        points[inner, 1:-1] += 0.5 * (mean - middle[:, 1:-1])
+        points[inner, [0, -1]] += 0.5 * (sides - points[inner, [0, -1]])
+
+
+def _tips(points: np.ndarray, ragged: float) -> None:
+    """Uneven tips, alike on both sides (in place)."""
+    across = np.abs(np.linspace(-1.0, 1.0, points.shape[1]))
+    points[-1, :, 2] += ragged * np.cos(across * 37.0) * np.cos(across * 11.0)
+
+
+def _lumps(points: np.ndarray, height: float, waves: float) -> None:
+    """Curls: pushes a shell in and out, alike on both sides (in place)."""
+    offset = points - [0.0, _HEAD_Y, _HEAD_Z + 0.02]
+    direction = offset / np.linalg.norm(offset, axis=-1, keepdims=True)
+    u = np.abs(np.arctan2(direction[..., 0], direction[..., 1]))
+    v = np.arcsin(direction[..., 2].clip(-1.0, 1.0))
+    bumps = np.cos(waves * u) * np.cos(waves * v) + 0.6 * np.cos(1.7 * waves * v + 1.0) * np.cos(0.6 * waves * u)
+    points += height * bumps[..., None] * direction
+
+
+def _hair(lying: _Lying) -> dict[str, np.ndarray]:
+    """The hair styles that are shells: name -> vertices [rows columns 3]."""
+    face = _table((0.56, 74), (0.62, 84), (0.68, 96), (0.74, 104), (0.80, 112), (0.85, 124), (0.89, 150), (0.92, 180))
+    medium = _shell(0.016, 0.017, np.linspace(0.80, 0.665, 11), face, tuck=0.7)
+    medium[-4:, :, :2] *= np.linspace(1.0, 0.95, 4)[:, None, None]
+    medium[-1, :, 2] += 0.02 * np.linspace(-1.0, 1.0, medium.shape[1]) ** 2
+    _tips(medium, 0.006)
+
+    # A fringe to the brows: the opening closes over the forehead. The tips turn in.
+    fringe = _table((0.69, 100), (0.76, 106), (0.825, 108), (0.838, 150), (0.844, 180))
+    bob = _shell(0.022, 0.023, np.linspace(0.80, 0.690, 11), fringe, rows=16, tuck=0.35)
+    swell = 1.0 + 0.07 * np.sin(np.linspace(0.0, np.pi, 11))
+    swell[-3:] -= [0.0, 0.02, 0.07]
+    bob[-11:, :, 0] *= swell[:, None]
+    bob[-11:, :, 1] = _HEAD_Y + (bob[-11:, :, 1] - _HEAD_Y) * swell[:, None]
+
+    curls = _shell(0.035, 0.036, np.linspace(0.80, 0.70, 9), face, columns=41, rows=14, tuck=0.9)
+    _lumps(curls, 0.0055, 15.0)
+    round_face = _table((0.70, 84), (0.76, 94), (0.80, 104), (0.85, 122), (0.885, 150), (0.93, 180))
+    afro = _shell(0.075, 0.066, np.linspace(0.80, 0.725, 7), round_face, columns=41, rows=16, tuck=0.95)
+    under = np.linspace(1.0, 0.72, 7)[:, None]
+    afro[-7:, :, 0] *= under
+    afro[-7:, :, 1] = _HEAD_Y + (afro[-7:, :, 1] - _HEAD_Y) * under
+    _lumps(afro, 0.0045, 17.0)
+    return {
+        "hair_long": _falling(lying, face, in_front=False),
+        "hair_front": _falling(lying, face, in_front=True),
+        "hair_medium": medium,
+        "hair_bob": bob,
+        "hair_curls": curls,
+        "hair_afro": afro,
+    }
+
+
+_PARTING = 9  # columns of hair that lie in front of either shoulder
+_NECK_ROW = 15  # the row of falling hair where it parts over the shoulders
+
+
+def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_front: bool) -> np.ndarray:
+    """Long hair [rows columns 3]: down the back, and in front of the shoulders as well."""
+    heights = np.concatenate([np.linspace(0.80, 0.68, 6, endpoint=False), np.linspace(0.68, 0.42, 14)])
+    points = _shell(0.015, 0.016, heights, opening, tuck=0.7)
+    rows, columns = points.shape[:2]
+    across = np.abs(np.linspace(-1.0, 1.0, columns))
+    z = points[:, :, 2]
+    narrow = np.interp(z, [0.42, 0.68], [0.86, 1.0])
+    points[:, :, 0] *= narrow
+    below = np.arange(rows) > _NECK_ROW - 1
+    behind = slice(_PARTING, -_PARTING) if in_front else slice(None)
+    x = points[below][:, behind, 0]
+    on_back = lying.back(x, z[below][:, behind]) + 0.020
+    hanging = points[below][:, behind, 1]
+    resting = np.fmax(hanging * 0.35 + 0.65 * np.where(np.isnan(on_back), hanging, on_back), on_back)
+    points[np.flatnonzero(below)[:, None], np.arange(columns)[behind], 1] = resting
+    if in_front:
+        fraction = np.linspace(0.0, 1.0, below.sum())
+        for columns_here in (np.arange(_PARTING), np.arange(columns - _PARTING, columns)):
+            sign = np.sign(points[_NECK_ROW, columns_here[0], 0])
+            inner = (across[columns_here] - across[_PARTING - 1]) / (1.0 - across[_PARTING - 1])  # 1 at the face
+            start = points[_NECK_ROW - 1, columns_here]
+            height = z[below][:, columns_here]
+            width = np.interp(height, [0.42, 0.56, 0.68], [0.050, 0.062, 0.058])
+            goal_x = sign * (np.interp(height, [0.42, 0.60, 0.68], [0.122, 0.128, 0.105]) - width * inner)
+            goal_y = lying.front(goal_x, height) - 0.016 - 0.010 * np.sin(np.pi * inner)
+            goal_y = np.where(np.isnan(goal_y), start[:, 1], goal_y)
+            share = smoothstep(fraction, 0.0, 0.22)[:, None]
+            points[np.flatnonzero(below)[:, None], columns_here, 0] = start[:, 0] + share * (goal_x - start[:, 0])
+            points[np.flatnonzero(below)[:, None], columns_here, 1] = start[:, 1] + share * (goal_y - start[:, 1])
+        for side in (slice(0, _PARTING), slice(_PARTING, columns - _PARTING), slice(columns - _PARTING, columns)):
+            _relax(points[:, side], 3, first_row=_NECK_ROW)
+    else:
+        _relax(points, 5, first_row=_NECK_ROW - 4)
+    _tips(points, 0.014)
     return points
 
 
+def _cut(part: Part, columns: int) -> Part:
+    """Leaves out the quads between the locks in front of the shoulders and the hair behind them."""
+    row, column = np.divmod(part.triangles, columns)
+    across = (column.min(axis=1) < _PARTING) & (column.max(axis=1) >= _PARTING)
+    across |= (column.min(axis=1) < columns - _PARTING) & (column.max(axis=1) >= columns - _PARTING)
+    kept = ~(across & (row.max(axis=1) >= _NECK_ROW))
+    return dataclasses.replace(part, triangles=part.triangles[kept], faces=part.faces[kept])
+
+
+# Centre and radii on the reference body.
+_BUNS = {
+    "bun": ((0.0, 0.056, 0.868), (0.040, 0.034, 0.036)),
+    "top_bun": ((0.0, -0.018, 0.938), (0.043, 0.043, 0.036)),
+    "low_bun": ((0.0, 0.058, 0.768), (0.044, 0.034, 0.038)),
+}
+
+
 def _ellipsoid(centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    latitude, longitude = np.meshgrid(np.linspace(1.5, -1.5, 8), np.linspace(0.0, 2 * np.pi, 14)[:-1], indexing="ij")
+    latitude, longitude = np.meshgrid(np.linspace(1.5, -1.5, 8), np.linspace(0.0, 2 * np.pi, 15)[:-1], indexing="ij")
     unit = [np.cos(latitude) * np.sin(longitude), -np.cos(latitude) * np.cos(longitude), np.sin(latitude)]
     return centre + radii * np.stack(unit, axis=-1)
 
 
-def _tail() -> np.ndarray:
-    """A ponytail [rows columns 3]: a tube that leaves the back of the head and hangs."""
-    path = np.array(
-        [[0.036, 0.865], [0.062, 0.868], [0.083, 0.852], [0.094, 0.82], [0.097, 0.76], [0.096, 0.69], [0.094, 0.61]]
-    )
-    width = np.array([0.014, 0.017, 0.021, 0.025, 0.027, 0.022, 0.004])
+def _tube(path: np.ndarray, width: np.ndarray, flat: float) -> np.ndarray:
+    """A tube [rows columns 3] along a path (y, z) [rows 2] in the plane of symmetry."""
     rows = []
     angle = np.linspace(0.0, 2 * np.pi, 11)[:-1]
     for index, ((y, z), radius) in enumerate(zip(path, width, strict=True)):
@@ -246,10 +471,121 @@ def _tail() -> np.ndarray:
             np.stack(
                 [
                     radius * np.sin(angle),
-                    y - radius * np.cos(angle) * across[0] * 0.8,
-                    z - radius * np.cos(angle) * across[1] * 0.8,
+                    y - radius * np.cos(angle) * across[0] * flat,
+                    z - radius * np.cos(angle) * across[1] * flat,
                 ],
                 axis=-1,
             )
         )
     return np.stack(rows)
+
+
+def _tail() -> np.ndarray:
+    """A ponytail: it leaves the back of the head and hangs."""
+    path = np.array(
+        [[0.036, 0.865], [0.062, 0.868], [0.083, 0.852], [0.094, 0.82], [0.097, 0.76], [0.096, 0.69], [0.094, 0.61]]
+    )
+    return _tube(path, np.array([0.014, 0.017, 0.021, 0.025, 0.027, 0.022, 0.004]), 0.8)
+
+
+def _braid(lying: _Lying) -> np.ndarray:
+    """A braid from the nape down the back: a tube of knots."""
+    z = np.concatenate([[0.775, 0.768, 0.755], np.linspace(0.74, 0.40, 25)])
+    on_back = np.array([lying.back(np.zeros(1), np.array([height]))[0] for height in z])
+    y = np.concatenate([[0.025, 0.050, 0.060], np.maximum(on_back[3:], 0.03) + 0.024])
+    for _ in range(8):
+        y[4:-1] += 0.5 * ((y[3:-2] + y[5:]) / 2 - y[4:-1])
+    knots = 0.0225 + 0.0045 * np.cos(np.arange(len(z)) * (2 * np.pi / 3.0))
+    width = knots * np.interp(z, [0.40, 0.41, 0.44, 0.74, 0.775], [0.15, 0.55, 0.7, 1.0, 0.8])
+    return _tube(np.stack([y, z], axis=1), width, 0.75)
+
+
+# ------------------------------------------------------------------ layers of cloth
+
+PANEL_TOP, PANEL_BOTTOM = 0.596, 0.030  # metres: neckline and hem on the reference body
+PANEL_ROWS = 20
+_PANEL_ACROSS = (0.0, 0.0, 0.012, 0.030, 0.052, 0.078)  # from the free edge outwards, metres
+_PANEL_OFF = (0.001, 0.017, 0.018, 0.012, 0.004, -0.008)  # how far it stands off the cloth; the first is its inside
+
+
+def front_gap(height: np.ndarray) -> np.ndarray:
+    """Half the width [N] of the opening of a jacket or coat, metres, at heights [N] of the reference body."""
+    return 0.032 + 0.035 * smoothstep(0.5 - height, 0.0, 0.5)
+
+
+def _panel(lying: _Lying) -> np.ndarray:
+    """The left front [rows columns 3] of an open jacket: a flap that stands off where the jacket opens."""
+    z = np.linspace(PANEL_TOP, PANEL_BOTTOM, PANEL_ROWS)[:, None]
+    edge = front_gap(z) + 0.004 * np.cos(z * 31.0)
+    x = edge + np.asarray(_PANEL_ACROSS)
+    z = np.broadcast_to(z, x.shape)
+    y = lying.front(x, z)
+    for _ in range(3):
+        y[1:-1] += 0.5 * ((y[:-2] + y[2:]) / 2 - y[1:-1])
+    looser = np.interp(z, [0.0, 0.35, 0.5, 0.6], [1.7, 1.0, 0.9, 0.35])
+    off = np.asarray(_PANEL_OFF)
+    y = y - np.where(off > 0, off * looser, off)
+    return np.stack([x, y, z], axis=-1)
+
+
+def _collar(*, folded: bool) -> np.ndarray:
+    """A collar [rows columns 3] around the neck, open in front: turned down, or standing."""
+    columns = 37
+    angle = np.linspace(1.0, -1.0, columns) * np.deg2rad(166.0)  # 0 is the back
+    foot = 0.624 - 0.022 * np.cos(np.pi - angle) - 0.010 * smoothstep(np.abs(angle), 2.2, 2.9)
+    point = smoothstep(np.abs(angle), 2.3, 2.85)
+    if folded:
+        off = [(0.004, 0.0), (0.003, 0.018), (0.004, 0.034), (0.010, 0.036), (0.017, 0.022), (0.024, -0.002)]
+    else:
+        off = [(0.006, 0.0), (0.007, 0.018), (0.009, 0.034), (0.013, 0.046), (0.019, 0.044), (0.018, 0.012)]
+    rows = []
+    for index, (out, up) in enumerate(off):
+        rx, ry = 0.068 + out, 0.062 + out
+        radius = 1.0 / np.sqrt((np.sin(angle) / rx) ** 2 + (np.cos(angle) / ry) ** 2)
+        z = foot + up - (0.020 * point if folded and index == len(off) - 1 else 0.0)
+        rows.append(np.stack([radius * np.sin(angle), -0.024 + radius * np.cos(angle), z], axis=-1))
+    return np.stack(rows)
+
+
+def _hood_down() -> np.ndarray:
+    """A hood that lies behind the neck [rows columns 3]: a thick fold, deepest at the back."""
+    columns = 33
+    angle = np.linspace(1.0, -1.0, columns) * np.deg2rad(138.0)  # 0 is the back
+    depth = 0.20 + 0.80 * np.cos(np.clip(angle, -np.pi / 2 * 1.05, np.pi / 2 * 1.05) / 1.05) ** 2
+    foot = 0.622 + 0.018 * np.cos(angle)
+    rows = []
+    for out, up in (
+        (0.004, -0.004), (0.006, 0.022), (0.018, 0.038), (0.040, 0.036), (0.060, 0.014), (0.070, -0.026),
+        (0.066, -0.066), (0.050, -0.100), (0.024, -0.124), (0.006, -0.130),
+    ):  # fmt: skip
+        rx, ry = 0.072 + out * (0.45 + 0.55 * depth), 0.062 + out * (0.45 + 0.55 * depth)
+        radius = 1.0 / np.sqrt((np.sin(angle) / rx) ** 2 + (np.cos(angle) / ry) ** 2)
+        z = foot + np.where(up > 0, up * (0.5 + 0.5 * depth), up * depth)
+        rows.append(np.stack([radius * np.sin(angle), -0.024 + radius * np.cos(angle), z], axis=-1))
+    return np.stack(rows)
+
+
+def _hood_up() -> np.ndarray:
+    """A hood around the head [rows columns 3], open to the face, its foot on the shoulders."""
+    opening = _table(
+        (0.60, 160),
+        (0.64, 150),
+        (0.68, 132),
+        (0.72, 121),
+        (0.77, 117),
+        (0.82, 120),
+        (0.86, 132),
+        (0.895, 155),
+        (0.92, 180),
+    )
+    heights = np.concatenate([np.linspace(0.80, 0.70, 5, endpoint=False), np.linspace(0.70, 0.595, 7)])
+    points = _shell(0.034, 0.034, heights, opening, columns=37, rows=12)
+    z = points[..., 2]
+    points[..., :2] -= [0.0, _HEAD_Y]
+    points[..., :2] *= np.interp(z, [0.595, 0.635, 0.68, 0.74, 0.80], [1.02, 0.84, 0.86, 0.96, 1.0])[..., None]
+    points[..., 1] += _HEAD_Y + np.interp(z, [0.62, 0.72], [0.012, 0.0])
+    # It falls into a point at the back; the rim is thick.
+    points[..., 1] += 0.022 * smoothstep(points[..., 1], 0.0, 0.08) * np.exp(-(((z - 0.845) / 0.06) ** 2))
+    for edge, inside in ((0, 1), (-1, -2)):
+        points[:, edge] = points[:, inside] * [0.90, 1.0, 1.0] + [0.0, 0.006, 0.0]
+    return points

@@ -39,7 +39,13 @@ _RECTANGLES: dict[str, attachments.Rectangle] = {
     "helper-r-eye": (0.105, 0.010, 0.085, 0.085),
     "left_socket": (0.810, 0.110, 0.050, 0.060),
     "right_socket": (0.880, 0.110, 0.050, 0.060),
+    "hood": (0.300, 0.730, 0.168, 0.066),
+    "collar": (0.684, 0.1085, 0.116, 0.016),
+    "panel_left": (0.932, 0.868, 0.026, 0.124),
+    "panel_right": (0.969, 0.868, 0.025, 0.124),
 }
+# On whole texels: what is its own mirror image (render.mirror) is then mirrored texel by texel.
+_RECTANGLES = {name: attachments.to_texels(rectangle, TEXTURE_SIZE) for name, rectangle in _RECTANGLES.items()}
 _EYES = ("helper-l-eye", "helper-r-eye")
 _MODEL_GROUPS = ("body", *_EYES, "helper-tongue")  # body-models keeps their vertices, in increasing order
 AXIS_Y = -0.035  # metres: the vertical axis of trunk and skirt
@@ -97,7 +103,7 @@ def sample_shape(rng: np.random.Generator, appearance: Appearance) -> BodyShape:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # one atlas is another, however alike: what is made of it can be cached
 class Atlas:
     """The texture's texels, supersampled: which point of the reference body each shows.
 
@@ -147,7 +153,7 @@ class Body:
         model: The body-models body, an `ANNY`.
         joint_index: Joint name -> index.
         part: Faces and UV of body and eyes.
-        attachments: Meshes worn on it by name: "skirt", "hair_long", "hair_medium", "bun", "ponytail".
+        attachments: Meshes worn on it by name (`attachments.MESHES`).
         reference: The reference body.
         surface: Attributes of the body's vertices.
         neighbours: Row-normalised adjacency of the vertices, sparse [V V].
@@ -203,7 +209,8 @@ def load_body() -> Body:
     on_vertices = surface.describe(reference.vertices, normals, groups, vertex_part, reference.joints)
     hull_index = drape.index_hull(on_vertices)
     hull = drape.body_hull(hull_index, reference.vertices, AXIS_Y)
-    worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, _RECTANGLES)
+    skin = dict(zip(model.joint_names, np.asarray(model.skin_weights, np.float32).T, strict=True))
+    worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, _RECTANGLES, skin)
 
     edges = np.concatenate([part.triangles[:, [0, 1]], part.triangles[:, [1, 2]], part.triangles[:, [2, 0]]])
     return Body(
@@ -307,15 +314,14 @@ def _bake(
         [on_vertices.position, on_vertices.normal, on_vertices.groups, on_vertices.part[:, None]], axis=1
     )
     corners_uv, corner_values = [part.uv[part.faces]], [values[part.triangles]]
-    # "hair_long" also stands for "hair_medium", "ponytail" for "bun": they share their places.
-    for name, kind, group in (
-        ("skirt", surface.SKIRT, "trunk"),
-        ("hair_long", surface.HAIR, "head"),
-        ("ponytail", surface.HAIR, "head"),
-    ):
+    placed: set[tuple[str, ...]] = set()
+    for name, (places, kind) in attachments.MESHES.items():
+        if places in placed:  # the first mesh in a place stands for the others
+            continue
+        placed.add(places)
         mesh = worn[name]
         groups = np.zeros((len(mesh.vertices), len(surface.GROUP_NAMES)))
-        groups[:, surface.GROUP_NAMES.index(group)] = 1.0
+        groups[:, surface.GROUP_NAMES.index("head" if kind == surface.HAIR else "trunk")] = 1.0
         normals = surface.vertex_normals(mesh.vertices, mesh.part.triangles)
         kinds = np.full((len(mesh.vertices), 1), kind)
         values = np.concatenate([mesh.vertices, normals, groups, kinds], axis=1)

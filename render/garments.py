@@ -10,7 +10,18 @@ import numpy as np
 
 from render import drape
 from render.appearance import Appearance
-from render.attachments import SKIRT_BOTTOM, SKIRT_COLUMNS, SKIRT_ROWS, SKIRT_TOP, skirt_angles, skirt_weights
+from render.attachments import (
+    PANEL_BOTTOM,
+    PANEL_TOP,
+    SKIRT_BOTTOM,
+    SKIRT_COLUMNS,
+    SKIRT_OPENING,
+    SKIRT_ROWS,
+    SKIRT_TOP,
+    front_gap,
+    skirt_angles,
+    skirt_weights,
+)
 from render.body import AXIS_Y, Body, RestBody
 from render.surface import BODY, HAIR, LEG_JOINTS, Surface, limb_coordinates, smoothstep
 
@@ -128,12 +139,14 @@ class Dressed:
         hidden: bool [V], body vertices that nobody sees because a skirt hangs around them.
         worn: Attachment name -> vertices float32 [N 3].
         skirt_weights: Skinning weights of the skirt float32 [N K]; None without one.
+        skirt_faces: Which faces of the skirt there are, bool [T]: an open coat lacks the front.
     """
 
     vertices: np.ndarray
     hidden: np.ndarray
     worn: dict[str, np.ndarray]
     skirt_weights: np.ndarray | None
+    skirt_faces: np.ndarray
 
 
 def skirt_span(appearance: Appearance) -> tuple[float, float]:
@@ -156,7 +169,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     shoe = cover_shoe(a, s, 0.010)
     if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
         shoe = shoe * (1.0 - bottom)
-    x, y, z = s.position.T
+    x, _, z = s.position.T
     on_body = s.part == BODY
     on_trunk = on_body & (s.is_arm < 0.5)
     vertices = rest.vertices.astype(np.float64)
@@ -180,7 +193,8 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
     if a.has_skirt:
         # Legs swing freely inside a skirt: from the hem upwards they are made thinner than they are.
-        vertices -= (0.16 * leg_group * smoothstep(z - skirt_span(a)[1], -0.04, 0.05))[:, None] * offset
+        slimmer = 0.08 if a.open_front else 0.16
+        vertices -= (slimmer * leg_group * smoothstep(z - skirt_span(a)[1], -0.04, 0.05))[:, None] * offset
 
     # Trunk: the top falls from chest and belly, the bottom lies on the hips.
     slope = {"tank": 0.5, "dress": 0.75, "tee": 0.5, "polo": 0.45, "shirt": 0.45}.get(a.top, 0.3) * (1.6 - a.fit)
@@ -203,38 +217,177 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     stand_off = top * (1.0 - fall) * thickness
     sleeve_end = smoothstep(s.arm - a.sleeve, -0.5, 0.0) * (s.is_arm > 0.5)
     stand_off += top * sleeve_end * (0.012 if a.sleeve < 1.5 else 0.003) * a.fit
-    if a.top == "hoodie":
-        bunch = np.exp(-(((z - 0.60) / 0.035) ** 2)) * smoothstep(y, -0.05, 0.03) * (np.abs(x) < 0.14)
-        stand_off += 0.035 * bunch * on_trunk
-    elif a.top in _COLLARED:
+    if a.sleeve > 1.5:
+        # Folds inside the elbow, and cloth that bunches over the cuff.
+        folds = 0.0035 * np.cos((s.arm - 1.0) * 36.0) * np.exp(-(((s.arm - 1.0) / 0.24) ** 2))
+        over_cuff = 0.25 * thickness * np.exp(-(((s.arm - a.sleeve + 0.26) / 0.10) ** 2))
+        stand_off += top * (s.is_arm > 0.5) * (folds + over_cuff) * a.fit
+    if a.top in _COLLARED:
         stand_off += 0.005 * top * smoothstep(rim, -0.045, -0.03) * on_trunk
+    if a.bottom in ("trousers", "jeans"):
+        # Behind the knees, and where a leg breaks on the shoe.
+        folds = 0.004 * np.cos((s.leg - 1.0) * 40.0) * np.exp(-(((s.leg - 1.0) / 0.16) ** 2))
+        folds += 0.005 * np.cos((s.leg - 1.84) * 44.0) * np.exp(-(((s.leg - 1.84) / 0.10) ** 2))
+        stand_off += leg_share * folds * a.leg_width
     waist_share = (1.0 - leg_share) * bottom * on_trunk
     stand_off = np.maximum(stand_off, waist_share * (1.0 - fall) * max(ease, 0.004))
-    hair_depth = {"cropped": 0.003, "short": 0.012, "medium": 0.012, "long": 0.010, "bun": 0.008, "ponytail": 0.008}
-    crown = smoothstep(z, EYE_LEVEL - 0.02, EYE_LEVEL + 0.09)
-    stand_off += cover_hair(a, s, 0.010) * hair_depth.get(a.hair_style, 0.0) * (0.35 + 0.65 * crown)
+    stand_off += _scalp_hair(a, s)
     stand_off += shoe * 0.006
     vertices += s.normal * (stand_off * on_body)[:, None]
     drape_share = (np.maximum(top * on_trunk, waist_share * 0.5) * (1.0 - fall)).astype(np.float32)
     vertices = _smooth(body, vertices, drape_share, iterations=4)
     _shoes(body, shoe, rest, vertices)
 
+    worn = _layers(a, body, vertices)
+    if a.open_front:
+        # Between the panels lies what is worn under them.
+        between = smoothstep(front_gap(z) + 0.014 - np.abs(x), 0.0, 0.026) * smoothstep(-s.normal[:, 1], -0.1, 0.3)
+        vertices[:, 1] += top * on_trunk * between * 0.75 * thickness
+
     hidden = np.zeros(len(vertices), bool)
-    worn: dict[str, np.ndarray] = {}
-    weights = None
+    weights, faces = None, np.ones(len(body.attachments["skirt"].part.faces), bool)
     if a.has_skirt:
         upper, lower = skirt_span(a)
-        hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
         skirt = _skirt(a, rest, body.reference, hull, thickness)
         heights = np.linspace(upper, lower, SKIRT_ROWS).repeat(SKIRT_COLUMNS)
         weights = skirt_weights(np.stack([skirt[:, 0], skirt[:, 1], heights], axis=1))
         worn["skirt"] = skirt.astype(np.float32)
-    hair = {"long": "hair_long", "medium": "hair_medium", "bun": "bun", "ponytail": "ponytail"}.get(a.hair_style)
-    if hair:
-        worn[hair] = body.attachments[hair].follow(rest.vertices - body.reference.vertices)
-        below_neck = smoothstep(0.68 - body.attachments[hair].vertices[:, 2], 0.0, 0.06)
-        worn[hair][:, 1] += below_neck * (thickness + (0.03 if a.top == "hoodie" else 0.0))
-    return Dressed(vertices.astype(np.float32), hidden, worn, weights)
+        if _opens(a):
+            column = body.attachments["skirt"].part.triangles % SKIRT_COLUMNS
+            faces = np.abs(column - SKIRT_COLUMNS // 4).max(axis=1) > SKIRT_OPENING
+        else:
+            hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
+    hair = HAIR_MESHES.get(a.hair_style)
+    if hair and (a.hood != "up" or hair == "hair_front"):
+        worn[hair] = _hair(a, hair, body, rest, thickness)
+    return Dressed(vertices.astype(np.float32), hidden, worn, weights, faces)
+
+
+def _opens(appearance: Appearance) -> bool:
+    """Whether the skirt mesh is that of an open coat."""
+    return appearance.top == "coat" and appearance.open_front
+
+
+# Hair style -> mesh, where it has one.
+HAIR_MESHES = {
+    "long": "hair_long",
+    "long_front": "hair_front",
+    "medium": "hair_medium",
+    "bob": "hair_bob",
+    "curly": "hair_curls",
+    "afro": "hair_afro",
+    "bun": "bun",
+    "top_bun": "top_bun",
+    "low_bun": "low_bun",
+    "ponytail": "ponytail",
+    "braid": "braid",
+}
+# Of hair that hangs: columns of the mesh, the first row that hangs, the shortest length as a share of the longest.
+_HANGING = {
+    "hair_long": (33, 14, 0.4),
+    "hair_front": (33, 14, 0.55),
+    "hair_medium": (33, 14, 0.5),
+    "ponytail": (10, 3, 0.45),
+    "braid": (10, 4, 0.5),
+}
+_SCALP_DEPTH = {"cropped": 0.003, "short": 0.012, "parted": 0.017, "curly": 0.014, "afro": 0.020, "long": 0.010}
+
+
+def _scalp_hair(a: Appearance, s: Surface) -> np.ndarray:
+    """How far the hair on the scalp stands off, metres [N]."""
+    _, y, z = s.position.T
+    crown = smoothstep(z, EYE_LEVEL - 0.02, EYE_LEVEL + 0.09)
+    depth = cover_hair(a, s, 0.010) * _SCALP_DEPTH.get(a.hair_style, 0.008) * (0.35 + 0.65 * crown)
+    if a.hair_style == "parted":  # more of it over the forehead
+        depth = depth * (1.0 + 0.9 * smoothstep(HEAD_CENTRE_Y - y, 0.0, 0.07) * smoothstep(z, 0.85, 0.88))
+    if a.hair_style in HAIR_MESHES and a.hair_style != "afro":
+        return depth  # the mesh has the volume
+    if a.hood == "up":
+        return depth * 0.5
+    return depth * (a.hair_volume if a.hair_style != "cropped" else 1.0)
+
+
+def _hair(a: Appearance, name: str, body: Body, rest: RestBody, thickness: float) -> np.ndarray:
+    """Vertices float32 [N 3] of a hair mesh on a body shape."""
+    mesh = body.attachments[name]
+    points = mesh.follow(rest.vertices - body.reference.vertices)
+    x, y, z = mesh.vertices.T
+    # Over the cloth, and over a hood that lies behind the neck.
+    off = thickness + (0.045 if a.hood == "down" else 0.005 if a.top in _COLLARED else 0.0)
+    lying = smoothstep(0.68 - z, 0.0, 0.05)
+    points[:, 1] += lying * np.where(y < -0.06, -thickness, off)
+    if name.startswith("hair"):
+        more = a.hair_volume - 1.0
+        share = (0.16 if name in ("hair_curls", "hair_afro") else 0.06) * more * smoothstep(z, 0.66, 0.76)
+        points[:, 0] += share * x
+        points[:, 1] += share * (y - HEAD_CENTRE_Y)
+        points[:, 2] += share * np.maximum(z - EYE_LEVEL, 0.0)
+    if name in _HANGING:
+        columns, first, shortest = _HANGING[name]
+        grid = points.reshape(-1, columns, 3)
+        count = len(grid) - first
+        row = first + (shortest + (1.0 - shortest) * a.hair_length) * np.arange(count)
+        low = np.minimum(row.astype(int), len(grid) - 2)
+        share = (row - low)[:, None, None].astype(np.float32)
+        grid[first:] = grid[low] * (1.0 - share) + grid[low + 1] * share
+    return points.astype(np.float32)
+
+
+def _layers(a: Appearance, body: Body, vertices: np.ndarray) -> dict[str, np.ndarray]:
+    """Hood, collar and front panels on the dressed body `vertices` [V 3]: name -> vertices float32 [N 3]."""
+    names: list[str] = []
+    if a.hood != "none":
+        names.append(f"hood_{a.hood}")
+    elif a.top in ("jacket", "coat"):
+        names.append("stand_collar" if a.top == "jacket" and a.pattern_phase < 0.6 else "collar")
+    elif a.top in _COLLARED:
+        names.append("collar")
+    if a.open_front:
+        names.append("panels")
+    displacement = vertices - body.reference.vertices
+    worn = {name: body.attachments[name].follow(displacement) for name in names}
+    if a.open_front:
+        height = body.attachments["panels"].vertices[:, 2]
+        end = a.hem + (0.07 if a.top == "coat" else 0.0)
+        worn["panels"][:, 2] += (end - PANEL_BOTTOM) * (PANEL_TOP - height) / (PANEL_TOP - PANEL_BOTTOM)
+    return worn
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadShell:
+    """The upper half of an ellipsoid around head and hair in the rest pose, metres: what a hat must hold.
+
+    Attributes:
+        center: [3], at the height of the brows.
+        radii: [3], sideways, forwards, upwards.
+    """
+
+    center: np.ndarray
+    radii: np.ndarray
+
+
+# Hair that no hat fits over.
+HATLESS_HAIR = ("afro", "top_bun")
+
+
+def head_shell(body: Body, dressed: Dressed) -> HeadShell:
+    """The size of a dressed figure's head with its hair; buns and tails stay outside."""
+    s = body.surface
+    low = EYE_LEVEL + 0.02
+    head = (s.part == BODY) & (s.group("head") > 0.5) & (s.position[:, 2] > low)
+    points = [dressed.vertices[head]]
+    for name, worn in dressed.worn.items():
+        if name.startswith(("hair", "hood_up")):
+            points.append(worn[body.attachments[name].vertices[:, 2] > low])
+    every = np.concatenate(points)
+    bottom = float(dressed.vertices[head, 2].min())
+    middle = float(every[:, 1].max() + every[:, 1].min()) / 2
+    return HeadShell(
+        center=np.array([0.0, middle, bottom]),
+        radii=np.array(
+            [np.abs(every[:, 0]).max(), (every[:, 1].max() - every[:, 1].min()) / 2, every[:, 2].max() - bottom]
+        ),
+    )
 
 
 def _smooth(body: Body, vertices: np.ndarray, share: np.ndarray, iterations: int) -> np.ndarray:
@@ -304,5 +457,8 @@ def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray,
     pleats = 0.006 * a.skirt_flare * np.cos(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
     flare = (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
     radius = drape.sample(cloth, angle, height) + ease + flare + pleats
+    if _opens(a):  # the edges stand off
+        edge = SKIRT_OPENING * 2 * np.pi / SKIRT_COLUMNS
+        radius += (0.010 + 0.03 * fraction) * np.exp(-(((np.abs(angle) - edge) / 0.22) ** 2)) * (np.abs(angle) < 2.0)
     z = _height(height, rest, reference)
     return np.stack([radius * np.sin(angle), AXIS_Y - radius * np.cos(angle), z], axis=-1).reshape(-1, 3)

@@ -11,10 +11,10 @@ import numpy as np
 
 from render import garments
 from render.appearance import Appearance
-from render.attachments import SKIRT_BOTTOM, SKIRT_TOP
+from render.attachments import SKIRT_BOTTOM, SKIRT_TOP, front_gap
 from render.body import SUPERSAMPLING, Body
 from render.garments import EYE_LEVEL, HEAD_CENTRE_Y, WAIST, skirt_span
-from render.surface import Surface, smoothstep
+from render.surface import COLLAR, PANEL, Surface, smoothstep
 from render.uv_bake import NOISE_BANDS
 
 SAMPLE = 0.0035  # metres that a sample of the atlas is wide on the trunk: the width of an antialiased edge
@@ -100,6 +100,7 @@ class _Painter:
         self._eyes(self.atlas.span("eye", "eye"))
         self._legwear(self.atlas.span("foot", "hip"))
         self._skirt(self.atlas.span("skirt", "skirt"))
+        self._layers(self.atlas.span("panel", "hood"))
         self._top(self.atlas.span("hip", "neck"))
         self._shoes(self.atlas.span("foot", "foot"))
         self._hair(self.atlas.span("neck", "hair"))
@@ -272,6 +273,19 @@ class _Painter:
         lit = 1.0 + (0.03 + 0.06 * a.skirt_flare) * np.sin(s.around * 52.0) * smoothstep(fraction, 0.1, 0.5)
         lit += 0.05 * self._noise("down", span)
         lit *= 1.0 - 0.2 * band(fraction - 0.975, 0.006, 0.012)
+        color *= lit[:, None]
+
+    def _layers(self, span: slice) -> None:
+        """Front panels, collar and hood: the cloth of the top."""
+        a = self.a
+        s, color = self.atlas.surface.take(span), self.color[span]
+        color[:] = self._pattern(s, s.position[:, 2], span)
+        collar = (s.part == COLLAR).astype(np.float32)
+        mix(color, np.multiply(a.colors[0], 0.9) if a.pattern_phase < 0.7 else a.colors[1], collar)
+        # A panel's edge, and the inside of a hood where it lies close to the neck.
+        panel = s.part == PANEL
+        edge_dark = bump(np.abs(s.position[:, 0]) - front_gap(s.position[:, 2]), 0.006) * panel
+        lit = (1.0 - 0.25 * edge_dark) * (1.0 + 0.05 * self._folds(span, "medium", "down"))
         color *= lit[:, None]
 
     def _pattern(self, s: Surface, height: np.ndarray, span: slice) -> np.ndarray:

@@ -24,10 +24,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
 GROUP_NAMES = ("head", *GROUPS)
 
 # Meshes that share the texture.
-BODY, EYE, SKIRT, HAIR = range(4)
+BODY, EYE, SKIRT, HAIR, PANEL, COLLAR, HOOD = range(7)
 
 # Regions of the figure, in the order in which the atlas keeps its texels: what one garment covers is one run of them.
-REGIONS = ("foot", "leg", "hip", "trunk", "arm", "neck", "face", "scalp", "hair", "skirt", "eye")
+REGIONS = (
+    "foot",
+    "leg",
+    "hip",
+    "trunk",
+    "arm",
+    "neck",
+    "face",
+    "scalp",
+    "hair",
+    "skirt",
+    "eye",
+    "panel",
+    "collar",
+    "hood",
+)
 
 ARM_JOINTS = ("upperarm01", "lowerarm01", "wrist")
 LEG_JOINTS = ("upperleg01", "lowerleg01", "foot")
@@ -44,7 +59,7 @@ class Surface:
         position: float32 [N 3].
         normal: float32 [N 3].
         groups: Membership float32 [N 10] in [0, 1], columns as `GROUP_NAMES`, rows sum to 1.
-        part: int8 [N], `BODY`, `EYE`, `SKIRT` or `HAIR`.
+        part: int8 [N], `BODY`, `EYE`, `SKIRT`, ...: the mesh that the point is on.
         arm: float32 [N], along the nearer arm: 0 shoulder, 1 elbow, 2 wrist.
         leg: float32 [N], along the nearer leg: 0 hip, 1 knee, 2 ankle.
         around: float32 [N], metres around trunk or limb, 0 in front, positive towards +X (trunk) or outwards (limbs).
@@ -106,6 +121,20 @@ def limb_coordinates(
     return along.astype(np.float32), nearest.astype(np.float32)
 
 
+def trunk_around(position: np.ndarray) -> np.ndarray:
+    """Metres float64 [N] around the trunk of points [N 3]: the arc length of an ellipse, 0 in front, positive to +X."""
+    angle = np.arctan2(position[:, 0] / _TRUNK_HALF_WIDTH, -(position[:, 1] - _TRUNK_CENTRE_Y) / _TRUNK_HALF_DEPTH)
+    table = np.linspace(0.0, np.pi, 721)
+    speed = np.hypot(_TRUNK_HALF_WIDTH * np.cos(table), _TRUNK_HALF_DEPTH * np.sin(table))
+    arc = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(table))])
+    around = np.sign(angle) * np.interp(np.abs(angle), table, arc)
+    # Towards the shoulders the pieces of cloth run straight up, front and back.
+    across = np.abs(position[:, 0])
+    side = np.where(position[:, 0] >= 0, 1.0, -1.0)
+    straight = side * np.where(position[:, 1] > _TRUNK_CENTRE_Y + 0.03, arc[-1] - across, across)
+    return around + smoothstep(position[:, 2], 0.42, 0.54) * (straight - around)
+
+
 def describe(
     position: np.ndarray, normal: np.ndarray, groups: np.ndarray, part: np.ndarray, joints: dict[str, np.ndarray]
 ) -> Surface:
@@ -117,22 +146,13 @@ def describe(
     leg, leg_axis = limb_coordinates(position, joints, LEG_JOINTS)
     side = np.where(position[:, 0] >= 0, 1.0, -1.0)
 
-    # Girth: arc length of an ellipse around the trunk, of circles around the limbs.
-    angle = np.arctan2(position[:, 0] / _TRUNK_HALF_WIDTH, -(position[:, 1] - _TRUNK_CENTRE_Y) / _TRUNK_HALF_DEPTH)
-    table = np.linspace(0.0, np.pi, 721)
-    speed = np.hypot(_TRUNK_HALF_WIDTH * np.cos(table), _TRUNK_HALF_DEPTH * np.sin(table))
-    arc = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(table))])
-    trunk_around = np.sign(angle) * np.interp(np.abs(angle), table, arc)
-    # Towards the shoulders the pieces of cloth run straight up, front and back.
-    across = np.abs(position[:, 0])
-    straight = side * np.where(position[:, 1] > _TRUNK_CENTRE_Y + 0.03, arc[-1] - across, across)
-    trunk_around = trunk_around + smoothstep(position[:, 2], 0.42, 0.54) * (straight - trunk_around)
     arm_offset, leg_offset = position - arm_axis, position - leg_axis
     arm_up = arm_offset[:, 2] * np.sqrt(0.5) + side * arm_offset[:, 0] * np.sqrt(0.5)
     arm_around = _ARM_RADIUS * np.arctan2(arm_up, -arm_offset[:, 1])
     leg_around = _LEG_RADIUS * np.arctan2(side * leg_offset[:, 0], -leg_offset[:, 1])
     is_arm = smoothstep(arm_weight, 0.35, 0.65)
-    around = np.where(is_arm > 0.5, arm_around, np.where((leg_weight > 0.5) & (part == BODY), leg_around, trunk_around))
+    on_leg = (leg_weight > 0.5) & (part == BODY)
+    around = np.where(is_arm > 0.5, arm_around, np.where(on_leg, leg_around, trunk_around(position)))
     return Surface(
         position=position.astype(np.float32),
         normal=normal.astype(np.float32),
@@ -153,6 +173,9 @@ def region_of(surface: Surface) -> np.ndarray:
         "hair": surface.part == HAIR,
         "skirt": surface.part == SKIRT,
         "eye": surface.part == EYE,
+        "panel": surface.part == PANEL,
+        "collar": surface.part == COLLAR,
+        "hood": surface.part == HOOD,
         "face": head & (y < -0.055) & (z > 0.655) & (z < 0.875),
         "scalp": head & (z > 0.69),
         "neck": head,

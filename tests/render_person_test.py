@@ -39,9 +39,9 @@ def test_random_persons_are_sound(figure: Body) -> None:
         names = [mesh.metadata["part"] for mesh in meshes]
         assert names[0] == "body"
         assert ("skirt" in names) == appearance.has_skirt
-        assert any(name.startswith(("hair", "bun", "pony")) for name in names) == (
-            appearance.hair_style in ("medium", "long", "bun", "ponytail")
-        )
+        hair = garments.HAIR_MESHES.get(appearance.hair_style)
+        assert (hair in names) == (hair is not None and (appearance.hood != "up" or hair == "hair_front"))
+        assert ("panels" in names) == appearance.open_front
         for mesh in meshes:
             assert np.isfinite(mesh.vertices).all()
             assert mesh.vertices.shape == mesh.vertex_normals.shape
