@@ -52,8 +52,8 @@ def read_person_free(path: str | os.PathLike[str]) -> frozenset[int]:
         raise ArrayFileError(f"{path}: category {PERSON} is not 'person'; expected instances_*.json. {ADVICE}")
     if len(content["categories"]) < 2:
         raise ArrayFileError(f"{path}: knows persons only; instances_*.json, with all categories, is needed. {ADVICE}")
-    images = [one.get("id") if isinstance(one, dict) else None for one in content["images"]]
-    if not images or not all(type(number) is int for number in images):
+    images = [one["id"] for one in content["images"] if isinstance(one, dict) and type(one.get("id")) is int]
+    if not images or len(images) < len(content["images"]):
         raise ArrayFileError(f"{path}: images without an integer id. {ADVICE}")
     annotations = content["annotations"]
     if not annotations or not all(isinstance(one, tuple) for one in annotations):

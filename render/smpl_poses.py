@@ -42,21 +42,6 @@ _MAX_JSON = 1 << 31
 
 
 @dataclasses.dataclass(frozen=True)
-class BodyPose:
-    """One pose.
-
-    Attributes:
-        rotations: float64 [24 3 3]; the root's leads to the renderer's axes, with the camera looking along +Y.
-        betas: Shape [10], or None.
-        offset: Where the model's origin lies before the camera (right, away, up), metres; None where no camera is known.
-    """
-
-    rotations: np.ndarray
-    betas: np.ndarray | None
-    offset: tuple[float, float, float] | None
-
-
-@dataclasses.dataclass(frozen=True)
 class FittedPoses:
     """Poses of persons in pictures.
 
@@ -79,19 +64,25 @@ class FittedPoses:
         """Where pose `number` stands in its source, for the record."""
         return {"source": self.kind, "row": number}
 
-    def read(self, place: dict[str, Any]) -> BodyPose:
-        """The pose at a place that `locate` gave."""
-        row = place["row"]
-        rotations = self.rotations[row].astype(np.float64)
+    def pose(self, place: dict[str, Any]) -> np.ndarray:
+        """Rotations float64 [24 3 3] of the pose at a place that `locate` gave; the root's leads to the renderer's axes,
+        with the camera looking along +Y."""
+        rotations = self.rotations[place["row"]].astype(np.float64)
         rotations[0] = _CAMERA_TO_WORLD @ rotations[0]
-        offset = None
-        if self.cameras is not None:
-            scale, x, y = self.cameras[row].tolist()
-            if self.kind == "eft":  # scaled first, then moved
-                x, y = x / scale, y / scale
-            depth = min(max(_HMR_DEPTH / scale, _NEAREST), _FARTHEST)
-            offset = (x, depth, -y)
-        return BodyPose(rotations, self.betas[row].astype(np.float64), offset)
+        return rotations
+
+    def shape(self, place: dict[str, Any]) -> list[float]:
+        """The shape's coefficients [10] that were inferred with that pose."""
+        return self.betas[place["row"]].tolist()
+
+    def offset(self, place: dict[str, Any]) -> tuple[float, float, float] | None:
+        """Where the model's origin lies before the camera (right, away, up), metres; None where no camera is known."""
+        if self.cameras is None:
+            return None
+        scale, x, y = self.cameras[place["row"]].tolist()
+        if self.kind == "eft":  # scaled first, then moved
+            x, y = x / scale, y / scale
+        return x, min(max(_HMR_DEPTH / scale, _NEAREST), _FARTHEST), -y
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +110,26 @@ class MocapPoses:
         name, _ = self.sequences[sequence]
         return {"source": "surreal", "sequence": name, "frame": int(number - self._starts[sequence])}
 
-    def read(self, place: dict[str, Any]) -> BodyPose:
-        """The pose at a place that `locate` gave."""
+    def pose(self, place: dict[str, Any]) -> np.ndarray:
+        """Rotations float64 [24 3 3] of the pose at a place that `locate` gave; the root's leads to the renderer's axes."""
         pose = _sequence(self.path, place["sequence"])[place["frame"]]
-        return BodyPose(smpl.rotation_matrices(pose.reshape(-1, 3)), None, None)
+        return smpl.rotation_matrices(pose.reshape(-1, 3))
+
+    def shape(self, place: dict[str, Any]) -> None:
+        """None: mocap has no shapes."""
+
+    def offset(self, place: dict[str, Any]) -> None:
+        """None: mocap has no camera."""
+
+    def problems(self) -> list[str]:
+        """Reads every sequence; what is wrong with any."""
+        found = []
+        for name, _ in self.sequences:
+            try:
+                _sequence(self.path, name)
+            except ArrayFileError as error:
+                found.append(str(error))
+        return found
 
 
 Poses = FittedPoses | MocapPoses

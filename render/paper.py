@@ -1,0 +1,501 @@
+"""The paper's own PIT: SURREAL's textures on SMPL bodies, posed as people in photographs, before COCO's photographs.
+
+Paper, section 3.1: 929 textures (451 female, 478 male) x 10 meshes = 9,290 pairs; meshes of SMPL with the pose and shape
+that HMR inferred from COCO's persons, which gives the viewpoints, too; backgrounds drawn from COCO; the person in the
+middle of 256x128 pixels; textures of 256x256 in SMPL's UV space; for Table 2 every pair also in one frontal pose.
+
+The files are licensed to whoever registers for them and are not part of this project. `PaperPit.check` verifies all of
+them before anything is drawn.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import trimesh
+from PIL import Image
+from trimesh.visual import TextureVisuals
+
+from render import camera, coco, light, manifest, mirror, smpl, smpl_poses, surreal
+from render.array_files import ArrayFileError
+from render.attachments import Part
+from render.body import TEXTURE_SIZE
+from render.photo_folder import PhotoFolder, PhotoFolderError
+from render.pit import RecipeError, encode_jpeg, encode_png, stream
+from render.rasterizer import Rasterizer
+from render.smpl_poses import Poses
+from render.surface import vertex_normals
+from render.surreal import SphericalHarmonics, TextureFile
+
+# Raised whenever the same record would be drawn differently.
+DRAWING_VERSION = 1
+
+NOTES = (
+    "Textures are SURREAL's in SMPL's UV space (smpl_uv.obj), resized. What a person wears is painted on the body: nothing "
+    "stands away from it."
+)
+
+BODIES = ("neutral", "gendered")
+SHAPES = ("poses", "surreal")
+LIGHTS = ("outdoor", "surreal")
+
+# First word of the random streams, apart from those of `render.pit`.
+TEXTURES, POSES, MESH = range(101, 104)
+
+_SYMMETRY = 0.03  # metres: how far SMPL's templates are from symmetric, at most
+_LEVEL = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)  # a camera that looks along +Y
+
+
+class PaperError(RecipeError):
+    """Files of the paper's recipe that are missing or malformed. The message lists every one and where to get it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What the files hold, as far as planning needs it.
+
+    Attributes:
+        textures: One a group, in order.
+        poses: Where poses, and mostly shapes, come from.
+        shapes: SURREAL's shapes by gender, float64 [N 10]; None where shapes come with the poses.
+        backgrounds: Names of the photographs to choose from.
+        digests: SHA-256 of every input by its key.
+        counts: How much there is of each, for people.
+    """
+
+    textures: tuple[TextureFile, ...]
+    poses: Poses
+    shapes: dict[str, np.ndarray] | None
+    backgrounds: tuple[str, ...]
+    digests: dict[str, str]
+    counts: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperPit:
+    """The paper's recipe. Paths that are "" are not given.
+
+    Attributes:
+        seed: Every random stream starts from it.
+        num_textures: Of the textures that there are; fewer are drawn at random.
+        meshes_per_texture: Pairs of each.
+        body: "neutral", which HMR, EFT and SPIN infer parameters of, or "gendered": female and male by the texture.
+        smpl_neutral, smpl_female, smpl_male: SMPL's model files, `.pkl` or `.npz`; those that `body` needs.
+        smpl_uv: `smpl_uv.obj`.
+        surreal_dir: SURREAL's folder `smpl_data`, with `textures`, and `smpl_data.npz` where poses or shapes need it.
+        texture_list: "all", "train" or "test" textures.
+        clothing: "all", "grey" or "nongrey" textures.
+        poses: One of `smpl_poses.KINDS`.
+        poses_file: Its file; not needed for "surreal".
+        shapes: "poses": as inferred with the pose; "surreal": SURREAL's, by gender (mocap poses need them).
+        coco_dir: A folder of COCO's photographs, such as `train2017`.
+        person_free: Use only photographs in which no person is annotated; needs `coco_instances`.
+        coco_instances: `instances_*.json` of these photographs.
+        light: "outdoor" (`render.light`) or "surreal" (spherical harmonics).
+        fill: Part of the crop's height, or width, that the person takes.
+    """
+
+    name: ClassVar[str] = "pit"
+    notes: ClassVar[str] = NOTES
+
+    seed: int = 0
+    num_textures: int = 929
+    meshes_per_texture: int = 10
+    body: str = "neutral"
+    smpl_neutral: str = ""
+    smpl_female: str = ""
+    smpl_male: str = ""
+    smpl_uv: str = ""
+    surreal_dir: str = ""
+    texture_list: str = "all"
+    clothing: str = "all"
+    poses: str = "hmr"
+    poses_file: str = ""
+    shapes: str = "poses"
+    coco_dir: str = ""
+    person_free: bool = False
+    coco_instances: str = ""
+    light: str = "outdoor"
+    fill: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("body", BODIES),
+            ("texture_list", surreal.LISTS),
+            ("clothing", surreal.CLOTHING),
+            ("poses", smpl_poses.KINDS),
+            ("shapes", SHAPES),
+            ("light", LIGHTS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise RecipeError(f"{name} must be one of {', '.join(allowed)}, found {getattr(self, name)!r}.")
+        for name in ("num_textures", "meshes_per_texture"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} must be at least 1, found {getattr(self, name)}.")
+        if not 0.1 <= self.fill <= 1.0:
+            raise RecipeError(f"fill must lie in [0.1, 1], found {self.fill}.")
+        if self.poses == "surreal" and self.shapes != "surreal":
+            raise RecipeError("poses=surreal is motion capture without body shapes: set shapes=surreal as well.")
+
+    @property
+    def num_groups(self) -> int:
+        return self.num_textures
+
+    @property
+    def num_pairs(self) -> int:
+        return self.num_textures * self.meshes_per_texture
+
+    def group(self, number: int) -> range:
+        """Indices of the pairs of texture `number`."""
+        return range(number * self.meshes_per_texture, (number + 1) * self.meshes_per_texture)
+
+    @functools.cached_property
+    def inputs(self) -> Inputs:
+        """What the files hold.
+
+        Raises:
+            PaperError: Lists all that is missing or malformed.
+        """
+        inputs, problems = self.check()
+        if inputs is None:
+            lines = "".join(f"\n  - {problem}" for problem in problems)
+            raise PaperError(f"{len(problems)} of the paper's inputs are missing or malformed:{lines}")
+        return inputs
+
+    @functools.cached_property
+    def _pose_order(self) -> np.ndarray:
+        """Number of the pose of every pair, int64 [num_pairs]; no pose twice where there are enough."""
+        available = len(self.inputs.poses)
+        rng = stream(self.seed, POSES)
+        return rng.choice(available, self.num_pairs, replace=available < self.num_pairs)
+
+    def parameters(self) -> dict[str, Any]:
+        """Everything but the seed that the pairs depend on, JSON values: files by their digests, wherever they lie."""
+        fields = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("seed", *_PATHS)
+        }
+        return {"recipe": "paper", **fields, "inputs": self.inputs.digests, "drawing_version": DRAWING_VERSION}
+
+    def mesh(self) -> tuple[np.ndarray, Part]:
+        """SMPL's rest vertices float64 [V 3], X to the left and Z up, and the faces and UV that its textures are for."""
+        gender = "neutral" if self.body == "neutral" else "female"
+        return smpl.Smpl(smpl.read_model(self._model_path(gender))).upright_template(), smpl.read_uv(self.smpl_uv)
+
+    def mirror_map(self) -> np.ndarray:
+        """How the recipe's textures are mirrored, uint16 [256 256 2], see `render.mirror`."""
+        vertices, part = self.mesh()
+        return mirror.mirror_map([mirror.Mesh.from_part("SMPL", vertices, part)], tolerance=mirror.SMPL_TOLERANCE)
+
+    def mirror_map(self) -> np.ndarray:
+        """How the textures are mirrored, uint16 [256 256 2], see `render.mirror`."""
+        vertices, part = self.mesh()
+        return mirror.mirror_map([mirror.Mesh.from_part("SMPL", vertices, part)], tolerance=_SYMMETRY)
+
+    def studio(self) -> "PaperStudio":
+        """What draws the recipe's records. One a process."""
+        return PaperStudio(self)
+
+    def plan(self, index: int) -> manifest.Record:
+        """The record of pair `index`, with every choice."""
+        inputs = self.inputs
+        number, mesh = divmod(index, self.meshes_per_texture)
+        texture = inputs.textures[number]
+        rng = stream(self.seed, MESH, number, mesh)
+        place = inputs.poses.locate(int(self._pose_order[index]))
+        betas = inputs.poses.shape(place)
+        if inputs.shapes is not None:
+            shapes = inputs.shapes[texture.gender]
+            betas = shapes[int(rng.integers(len(shapes)))].tolist()
+        offset = inputs.poses.offset(place) or (0.0, smpl_poses.sample_distance(rng), 0.0)
+        # Motion capture looks wherever it did; SURREAL turns it at random (`random_zrot`).
+        yaw = float(rng.uniform(0.0, 2.0 * np.pi)) if self.poses == "surreal" else 0.0
+        lit = SphericalHarmonics.sample(rng) if self.light == "surreal" else light.sample_light(rng)
+        background = inputs.backgrounds[int(rng.integers(len(inputs.backgrounds)))]
+        name = f"{number:04d}_{mesh:02d}"
+        return manifest.Record(
+            index=index,
+            name=name,
+            image=f"images/{name}.jpg",
+            texture=f"textures/{number:04d}.png",
+            frontal=f"frontals/{name}.jpg",
+            texture_id=number,
+            split="train",
+            person_id=-1,
+            camera_id=-1,
+            choices={
+                "gender": texture.gender,
+                "texture_file": texture.name,
+                "pose": place,
+                "betas": betas,
+                "camera": {"offset": list(offset), "yaw": yaw},
+                "light": lit.to_json(),
+                "background": {"file": background, "crop": rng.uniform(size=3).tolist()},
+            },
+        )
+
+    # ------------------------------------------------------------------------------------------------------- the files
+
+    def _model_path(self, gender: str) -> str:
+        return {"neutral": self.smpl_neutral, "female": self.smpl_female, "male": self.smpl_male}[gender]
+
+    @property
+    def genders(self) -> tuple[str, ...]:
+        """Which of SMPL's models are needed."""
+        return ("neutral",) if self.body == "neutral" else surreal.GENDERS
+
+    @property
+    def _smpl_data(self) -> str:
+        return str(pathlib.Path(self.surreal_dir) / "smpl_data.npz") if self.surreal_dir else ""
+
+    def check(self) -> tuple[Inputs | None, list[str]]:
+        """Reads every input: what they hold, and all that is missing or malformed, each with where to get it.
+
+        The inputs are None where there is a problem.
+        """
+        problems: list[str] = []
+        digests: dict[str, str] = {}
+        counts: dict[str, str] = {}
+
+        @contextlib.contextmanager
+        def collecting(key: str, advice: str) -> Iterator[None]:
+            try:
+                yield
+            except (ArrayFileError, PhotoFolderError) as error:
+                problems.append(f"{key}: {error}" + ("" if advice in str(error) else f" {advice}"))
+
+        def given(key: str, path: str, advice: str) -> bool:
+            """Whether a path is set; its digest is taken along."""
+            if not path:
+                problems.append(f"{key}: no path given; set --config.{key}=PATH. {advice}")
+                return False
+            if pathlib.Path(path).is_file():
+                digests[key] = _digest_file(path)
+            return True
+
+        for gender in self.genders:
+            key = f"smpl_{gender}"
+            if given(key, self._model_path(gender), smpl.SMPL_ADVICE):
+                with collecting(key, smpl.SMPL_ADVICE):
+                    smpl.read_model(self._model_path(gender))
+                    counts[key] = f"{smpl.NUM_VERTICES} vertices"
+        if given("smpl_uv", self.smpl_uv, smpl.UV_ADVICE):
+            with collecting("smpl_uv", smpl.UV_ADVICE):
+                counts["smpl_uv"] = f"{len(smpl.read_uv(self.smpl_uv).faces)} triangles"
+
+        textures: tuple[TextureFile, ...] = ()
+        if given("surreal_dir", self.surreal_dir, surreal.ADVICE):
+            textures = self._check_textures(problems, digests, counts)
+
+        poses = None
+        poses_file = self.poses_file or (self._smpl_data if self.poses == "surreal" else "")
+        if given("poses_file", poses_file, smpl_poses.ADVICE[self.poses]):
+            with collecting("poses_file", smpl_poses.ADVICE[self.poses]):
+                poses = smpl_poses.read_poses(self.poses, poses_file)
+                counts["poses_file"] = f"{len(poses)} poses ({self.poses})"
+                if isinstance(poses, smpl_poses.MocapPoses):
+                    problems += [f"poses_file: {problem}" for problem in poses.problems()]
+        shapes = None
+        if self.shapes == "surreal" and self.surreal_dir:
+            with collecting("smpl_data", surreal.ADVICE):
+                shapes = smpl_poses.read_surreal_shapes(self._smpl_data)
+                same = poses_file == self._smpl_data
+                digests["smpl_data"] = digests["poses_file"] if same else _digest_file(self._smpl_data)
+                counts["shapes"] = ", ".join(f"{len(rows)} {gender}" for gender, rows in shapes.items())
+
+        backgrounds: tuple[str, ...] = ()
+        if given("coco_dir", self.coco_dir, coco.ADVICE):
+            with collecting("coco_dir", coco.ADVICE):
+                backgrounds = PhotoFolder(self.coco_dir).names
+                counts["coco_dir"] = f"{len(backgrounds)} photographs"
+        if self.person_free and given("coco_instances", self.coco_instances, coco.ADVICE):
+            with collecting("coco_instances", coco.ADVICE):
+                person_free = coco.read_person_free(self.coco_instances)
+                left = tuple(coco.without_persons(backgrounds, person_free))
+                if backgrounds and not left:
+                    problems.append(
+                        f"{self.coco_dir}: none of its {len(backgrounds)} photographs is a person-free image of "
+                        f"{self.coco_instances}; do the two belong together? {coco.ADVICE}"
+                    )
+                backgrounds = left
+                counts["coco_instances"] = f"{len(left)} photographs without persons"
+        if problems or poses is None:
+            return None, problems
+
+        inputs = Inputs(textures, poses, shapes, backgrounds, digests, counts)
+        problems += self._check_backgrounds(inputs)
+        return (None if problems else inputs), problems
+
+    def _check_textures(
+        self, problems: list[str], digests: dict[str, str], counts: dict[str, str]
+    ) -> tuple[TextureFile, ...]:
+        found, wrong = surreal.list_textures(self.surreal_dir, which=self.texture_list, clothing=self.clothing)
+        problems += wrong
+        numbers = {
+            key: sum((one.gender, one.clothing) == key for one in found)
+            for key in surreal.NUM_TEXTURES
+            if self.clothing in ("all", key[1])
+        }
+        summary = ", ".join(f"{number} {gender} {clothing}" for (gender, clothing), number in numbers.items())
+        counts["textures"] = f"{len(found)} ({summary})"
+        if len(found) < self.num_textures:
+            paper = ", ".join(f"{number} {' '.join(key)}" for key, number in surreal.NUM_TEXTURES.items())
+            problems.append(
+                f"{self.surreal_dir}: {len(found)} textures ({summary}), {self.num_textures} are asked for; "
+                f"SURREAL has {sum(surreal.NUM_TEXTURES.values())} ({paper}). {surreal.ADVICE}"
+            )
+            return ()
+        if len(found) > self.num_textures:
+            chosen = stream(self.seed, TEXTURES).choice(len(found), self.num_textures, replace=False)
+            found = [found[index] for index in sorted(chosen.tolist())]
+        try:
+            folder = PhotoFolder(self.surreal_dir, [one.name for one in found])
+        except PhotoFolderError as error:
+            problems.append(str(error))
+            return ()
+        content = hashlib.sha256()
+        for texture in found:
+            try:
+                pixels = folder.read(texture.name)
+                content.update(f"{texture.name}\0{pixels.shape}\0".encode())
+                content.update(pixels.tobytes())
+                if pixels.shape[0] != pixels.shape[1]:
+                    problems.append(
+                        f"{texture.name}: a square texture expected, found {pixels.shape[:2]}. {surreal.ADVICE}"
+                    )
+            except PhotoFolderError as error:
+                problems.append(f"{self.surreal_dir}: {error}. {surreal.ADVICE}")
+        digests["textures"] = content.hexdigest()
+        return tuple(found)
+
+    def _check_backgrounds(self, inputs: Inputs) -> list[str]:
+        """Decodes every photograph that the plan uses, and completes the digests."""
+        # The plan is what it will be: nothing in it depends on the digests.
+        planned = dataclasses.replace(self)
+        planned.__dict__["inputs"] = inputs
+        names = sorted({planned.plan(index).choices["background"]["file"] for index in range(self.num_pairs)})
+        folder = PhotoFolder(self.coco_dir, names)
+
+        def read(name: str) -> str:
+            try:
+                folder.read(name)
+            except PhotoFolderError as error:
+                return f"{self.coco_dir}: {error}. {coco.ADVICE}"
+            return ""
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            problems = [problem for problem in pool.map(read, names) if problem]
+        if not problems:
+            listed = hashlib.sha256("\0".join(inputs.backgrounds).encode()).hexdigest()
+            inputs.digests["backgrounds"] = hashlib.sha256(f"{listed} {folder.digest}".encode()).hexdigest()
+            inputs.counts["backgrounds"] = f"{len(names)} photographs used"
+        return problems
+
+
+_PATHS = (
+    "smpl_neutral",
+    "smpl_female",
+    "smpl_male",
+    "smpl_uv",
+    "surreal_dir",
+    "poses_file",
+    "coco_dir",
+    "coco_instances",
+)
+
+
+def _digest_file(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class PaperStudio:
+    """Draws the paper's pairs. One a process."""
+
+    def __init__(self, recipe: PaperPit):
+        self._recipe = recipe
+        self._inputs = recipe.inputs
+        self._models = {gender: smpl.Smpl(smpl.read_model(recipe._model_path(gender))) for gender in recipe.genders}
+        self._part = smpl.read_uv(recipe.smpl_uv)
+        self._textures = PhotoFolder(recipe.surreal_dir, [one.name for one in self._inputs.textures])
+        self._texture = functools.lru_cache(maxsize=4)(self._read_texture)
+        self._rasterizer = Rasterizer()
+
+    def draw(self, record: manifest.Record) -> dict[str, bytes]:
+        """The files of a pair: path inside the folder -> content."""
+        texture, png = self._texture(record.choices["texture_file"])
+        files = {record.texture: png, record.image: encode_jpeg(self.picture(record.choices, texture))}
+        if record.frontal is not None:
+            files[record.frontal] = encode_jpeg(self.frontal(record.choices, texture))
+        return files
+
+    def _read_texture(self, name: str) -> tuple[np.ndarray, bytes]:
+        """A texture as it is, which is drawn, and of the dataset's size, which is stored."""
+        pixels = self._textures.read(name)
+        small = Image.fromarray(pixels).resize((TEXTURE_SIZE, TEXTURE_SIZE), Image.Resampling.LANCZOS)
+        return pixels, encode_png(np.asarray(small))
+
+    def picture(self, choices: dict[str, Any], texture: np.ndarray) -> np.ndarray:
+        """The person in the middle of the picture, before a photograph, uint8 [256 128 3]."""
+        rotations = self._inputs.poses.pose(choices["pose"])
+        rotations[0] = camera.rotation_about_z(choices["camera"]["yaw"]) @ rotations[0]
+        mesh = self._mesh(self._vertices(choices, rotations))
+        sensor = camera.Camera(_LEVEL, -np.array(choices["camera"]["offset"]), 1.0, (0.0, 0.0))
+        framing = camera.Framing(self._recipe.fill, (0.0, 0.0))
+        crop, _ = camera.crop_around(sensor, np.asarray(mesh.vertices), framing)
+        if choices["light"].get("kind") == "spherical_harmonics":
+            lit = SphericalHarmonics.from_json(choices["light"]).irradiance_of_meshes([mesh])
+        else:
+            lit = light.Light.from_json(choices["light"])
+        color, alpha = self._rasterizer.draw([mesh], texture, crop, lit)
+        behind = self._background(choices["background"])
+        return np.rint(255.0 * np.clip(color + (1.0 - alpha[..., None]) * behind, 0.0, 1.0)).astype(np.uint8)
+
+    def frontal(self, choices: dict[str, Any], texture: np.ndarray) -> np.ndarray:
+        """The same person in the fixed frontal pose, under neutral light on plain grey, uint8 [256 128 3]."""
+        rotations = smpl.frontal_rotations()
+        rotations[0] = smpl.UPRIGHT
+        vertices = self._vertices(choices, rotations)
+        low, high = vertices.min(axis=0), vertices.max(axis=0)
+        mesh = self._mesh(vertices - [*(low + high)[:2] / 2.0, low[2]])
+        color, alpha = self._rasterizer.draw([mesh], texture, camera.frontal_camera(), light.neutral_light())
+        return np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
+
+    def _vertices(self, choices: dict[str, Any], rotations: np.ndarray) -> np.ndarray:
+        model = self._models["neutral" if "neutral" in self._models else choices["gender"]]
+        return model.vertices(rotations, np.array(choices["betas"]))
+
+    def _mesh(self, vertices: np.ndarray) -> trimesh.Trimesh:
+        """The textured mesh of posed vertices; its normals are smooth across UV seams."""
+        part = self._part
+        normals = vertex_normals(vertices, part.triangles)
+        mesh = trimesh.Trimesh(
+            vertices=vertices[part.vertex_map],
+            faces=part.faces,
+            vertex_normals=normals[part.vertex_map],
+            visual=TextureVisuals(uv=part.uv),
+            process=False,
+        )
+        mesh.metadata["part"] = "body"
+        mesh.metadata["double_sided"] = False
+        return mesh
+
+    def _background(self, background: dict[str, Any]) -> np.ndarray:
+        """A crop of a photograph, float32 [256 128 3] in [0, 1]."""
+        photo = Image.fromarray(PhotoFolder(self._recipe.coco_dir, [background["file"]]).read(background["file"]))
+        zoom, x, y = background["crop"]
+        height = min(photo.height, photo.width * camera.IMAGE_HEIGHT / camera.IMAGE_WIDTH) * (0.6 + 0.4 * zoom)
+        width = height * camera.IMAGE_WIDTH / camera.IMAGE_HEIGHT
+        left, top = x * (photo.width - width), y * (photo.height - height)
+        cut = photo.resize(
+            (camera.IMAGE_WIDTH, camera.IMAGE_HEIGHT), Image.Resampling.BICUBIC, (left, top, left + width, top + height)
+        )
+        return np.asarray(cut, np.float32) / np.float32(255.0)
