@@ -7,9 +7,11 @@ and poses, as the PIT dataset of the paper (section "Semantics-Aligned Network")
 import colorsys
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+
+from render.shares import Range, Shares, draw_name
 
 Color = tuple[float, float, float]
 
@@ -261,12 +263,12 @@ class Appearance:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wardrobe:
+class Wardrobe(Shares):
     """What people wear, and how often. Weights (name -> weight) need not sum to 1, and names left out have weight 0.
 
     Attributes:
         female: Share of female gender expression; fields `*_female` and `*_male` go with it.
-        age: Mean and standard deviation of the age, as in `BodyShape`.
+        age, age_spread: Mean and standard deviation of the age, as in `BodyShape`.
         skin_tone: Range of the skin, 0 lightest to 6 darkest.
         beard: Share of bearded men.
         tops_female, tops_male: Weights of `TOPS`.
@@ -307,8 +309,42 @@ class Wardrobe:
         highlights: Share of hair with highlights.
     """
 
+    TOPIC: ClassVar[str] = "wardrobe"
+    NAMES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "tops_female": TOPS,
+        "tops_male": TOPS,
+        "bottoms_female": BOTTOMS,
+        "bottoms_male": BOTTOMS,
+        "hair_female": HAIR_STYLES,
+        "hair_male": HAIR_STYLES,
+        "shoes": SHOES,
+        "patterns": PATTERNS,
+        "patterns_shirt": PATTERNS,
+        "patterns_jacket": PATTERNS,
+        "patterns_trousers": BOTTOM_PATTERNS,
+        "patterns_skirt": BOTTOM_PATTERNS,
+        "fabrics": FABRICS,
+        "prints_front": PRINTS,
+        "prints_back": PRINTS,
+        "trims": TRIMS,
+        "shoe_designs": SHOE_DESIGNS,
+        "socks": SOCKS,
+        "beards": BEARDS,
+    }
+    LIMITS: ClassVar[dict[str, Range]] = {
+        "age": (0.5, 1.0),
+        "skin_tone": (-1.0, 7.0),
+        "hairline": (0.0, 0.03),
+        "hair_volume": (0.3, 2.0),
+        "fit": (0.4, 2.0),
+        "leg_width": (0.4, 2.0),
+        "pattern_scale": (0.2, 4.0),
+        "cloth_scale": (0.02, 3.0),
+    }
+
     female: float = 0.5
-    age: tuple[float, float] = (0.74, 0.1)
+    age: float = 0.74
+    age_spread: float = 0.1
     skin_tone: tuple[float, float] = (-0.4, 6.0)
     beard: float = 0.4
     tops_female: dict[str, float] = dataclasses.field(
@@ -563,75 +599,6 @@ class Wardrobe:
     freckles: float = 0.2
     highlights: float = 0.2
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in _WEIGHTED:
-                _check_weights(field.name, value, _WEIGHTED[field.name])
-            elif isinstance(value, tuple | list):
-                # JSON knows no tuples.
-                object.__setattr__(self, field.name, _check_pair(field.name, value, ordered=field.name != "age"))
-            elif not (isinstance(value, float | int) and 0.0 <= value <= 1.0):
-                raise ValueError(f"wardrobe.{field.name} must be a number in [0, 1], found {value!r}.")
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
-        return {name: _to_json(value) for name, value in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Wardrobe":
-        """The inverse of `to_json`; fields left out have their defaults.
-
-        Raises:
-            ValueError: An unknown field, an unknown name, or an impossible value; the message names the key.
-        """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if not set(fields) <= known:
-            raise ValueError(f"wardrobe has no {sorted(set(fields) - known)}; it has {sorted(known)}.")
-        return cls(**fields)
-
-
-_WEIGHTED = {
-    "tops_female": TOPS,
-    "tops_male": TOPS,
-    "bottoms_female": BOTTOMS,
-    "bottoms_male": BOTTOMS,
-    "hair_female": HAIR_STYLES,
-    "hair_male": HAIR_STYLES,
-    "shoes": SHOES,
-    "patterns": PATTERNS,
-    "patterns_shirt": PATTERNS,
-    "patterns_jacket": PATTERNS,
-    "patterns_trousers": BOTTOM_PATTERNS,
-    "patterns_skirt": BOTTOM_PATTERNS,
-    "fabrics": FABRICS,
-    "prints_front": PRINTS,
-    "prints_back": PRINTS,
-    "trims": TRIMS,
-    "shoe_designs": SHOE_DESIGNS,
-    "socks": SOCKS,
-    "beards": BEARDS,
-}
-
-
-def _check_weights(field: str, weights: Any, names: tuple[str, ...]) -> None:
-    if not isinstance(weights, dict):
-        raise ValueError(f"wardrobe.{field} must map names to weights, found {weights!r}.")
-    for name, weight in weights.items():
-        if name not in names:
-            raise ValueError(f"wardrobe.{field} knows no {name!r}; choose among {', '.join(names)}.")
-        if not (isinstance(weight, float | int) and 0.0 <= weight < float("inf")):
-            raise ValueError(f"wardrobe.{field}.{name} must be a weight of at least 0, found {weight!r}.")
-    if sum(weights.values()) <= 0.0:
-        raise ValueError(f"wardrobe.{field} needs a weight above 0, found {weights!r}.")
-
-
-def _check_pair(field: str, value: tuple[Any, ...] | list[Any], *, ordered: bool) -> tuple[float, ...]:
-    numbers = len(value) == 2 and all(isinstance(end, float | int) and abs(end) < float("inf") for end in value)
-    if not numbers or (ordered and value[0] > value[1]):
-        raise ValueError(f"wardrobe.{field} must be two numbers, the lower one first, found {value!r}.")
-    return tuple(value)
-
 
 def _to_json(value: Any) -> Any:
     return [_to_json(entry) for entry in value] if isinstance(value, tuple) else value
@@ -650,13 +617,8 @@ def _hsv(hue: float, saturation: float, value: float) -> np.ndarray:
     return np.asarray(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
 
 
-def _choice(rng: np.random.Generator, options: dict[str, float]) -> str:
-    weights = np.asarray(list(options.values()))
-    return list(options)[int(rng.choice(len(weights), p=weights / weights.sum()))]
-
-
 def _fabric(rng: np.random.Generator) -> np.ndarray:
-    kind = _choice(rng, {"white": 0.13, "black": 0.14, "grey": 0.1, "navy": 0.07, "vivid": 0.28, "muted": 0.28})
+    kind = draw_name(rng, {"white": 0.13, "black": 0.14, "grey": 0.1, "navy": 0.07, "vivid": 0.28, "muted": 0.28})
     if kind == "white":
         return np.full(3, rng.uniform(0.74, 0.9)) + rng.normal(0.0, 0.012, 3)
     if kind == "black":
@@ -681,7 +643,7 @@ def _bottom_color(rng: np.random.Generator, bottom: str) -> np.ndarray:
         if rng.uniform() < 0.2:
             return np.full(3, rng.uniform(0.1, 0.3)) + rng.normal(0.0, 0.01, 3)
         return _hsv(rng.uniform(0.575, 0.635), rng.uniform(0.3, 0.65), rng.uniform(0.24, 0.58))
-    kind = _choice(rng, {"dark": 0.42, "khaki": 0.2, "navy": 0.13, "any": 0.25})
+    kind = draw_name(rng, {"dark": 0.42, "khaki": 0.2, "navy": 0.13, "any": 0.25})
     if kind == "dark":
         return np.full(3, rng.uniform(0.06, 0.3)) + rng.normal(0.0, 0.012, 3)
     if kind == "khaki":
@@ -700,7 +662,7 @@ def _belt_color(rng: np.random.Generator) -> np.ndarray:
 def _eye_color(rng: np.random.Generator, tone: float) -> np.ndarray:
     if tone > 2 or rng.uniform() < 0.5:
         return _hsv(rng.uniform(0.06, 0.09), rng.uniform(0.5, 0.7), rng.uniform(0.14, 0.32))
-    kind = _choice(rng, {"blue": 0.5, "green": 0.2, "grey": 0.3})
+    kind = draw_name(rng, {"blue": 0.5, "green": 0.2, "grey": 0.3})
     hue, saturation = {"blue": (0.58, 0.45), "green": (0.3, 0.25), "grey": (0.57, 0.12)}[kind]
     return _hsv(hue, saturation, rng.uniform(0.38, 0.55))
 
@@ -730,7 +692,7 @@ _UNDER_PRINTS = ("plain", "yoke", "gradient", "tie_dye", "panel", "block")
 def _choice_among(rng: np.random.Generator, weights: dict[str, float], names: tuple[str, ...]) -> str:
     """One of some names by their weights; the first where they have none."""
     possible = {name: weights.get(name, 0.0) for name in names}
-    return _choice(rng, possible) if sum(possible.values()) > 0 else names[0]
+    return draw_name(rng, possible) if sum(possible.values()) > 0 else names[0]
 
 
 def _cloth(rng: np.random.Generator, share: float, cloths: Sequence[str]) -> str:
@@ -750,7 +712,7 @@ def sample_appearance(
     """
     w = wardrobe or Wardrobe()
     female = bool(rng.uniform() < w.female)
-    age = float(np.clip(rng.normal(*w.age), 0.56, 1.0))
+    age = float(np.clip(rng.normal(w.age, w.age_spread), 0.56, 1.0))
     tone = float(np.clip(rng.uniform(*w.skin_tone), 0.0, 6.0))
     skin = np.stack([np.interp(tone, np.arange(7), _SKIN[:, channel]) for channel in range(3)])
     skin = skin * (1.0 + rng.normal(0.0, 0.025, 3))
@@ -760,8 +722,8 @@ def sample_appearance(
     if age > 0.85:
         hair_probabilities[7] += 0.8
     hair = _HAIR[int(rng.choice(8, p=hair_probabilities / hair_probabilities.sum()))] * rng.uniform(0.85, 1.15)
-    hair_style = _choice(rng, w.hair_female if female else w.hair_male)
-    top = _choice(rng, w.tops_female if female else w.tops_male)
+    hair_style = draw_name(rng, w.hair_female if female else w.hair_male)
+    top = draw_name(rng, w.tops_female if female else w.tops_male)
     long_sleeve = float(rng.uniform(1.93, 1.99))
     sleeve = {
         "tee": float(rng.uniform(0.4, 0.85)),
@@ -783,7 +745,7 @@ def sample_appearance(
     if top == "hoodie" or (outer and rng.uniform() < w.hooded):
         hood = "up" if rng.uniform() < w.hood_up else "down"
     by_top = {"shirt": w.patterns_shirt, "dress": w.patterns_shirt, "jacket": w.patterns_jacket}
-    pattern = _choice(rng, (by_top | {"coat": w.patterns_jacket}).get(top, w.patterns))
+    pattern = draw_name(rng, (by_top | {"coat": w.patterns_jacket}).get(top, w.patterns))
     main = _fabric(rng)
     second = _contrasting(rng, main)
     third = _contrasting(rng, (main + second) / 2)
@@ -792,7 +754,7 @@ def sample_appearance(
     if top == "dress":
         bottom = "skirt"
     else:
-        bottom = _choice(rng, w.bottoms_female if female else w.bottoms_male)
+        bottom = draw_name(rng, w.bottoms_female if female else w.bottoms_male)
     if top == "coat" and bottom == "skirt":
         bottom = "trousers"
     skirt_length = 0.0
@@ -803,13 +765,13 @@ def sample_appearance(
     bottom_color = main if top == "dress" else _bottom_color(rng, bottom)
     bottom_pattern = "plain"
     if bottom in ("trousers", "leggings", "shorts"):
-        bottom_pattern = _choice(rng, w.patterns_trousers)
+        bottom_pattern = draw_name(rng, w.patterns_trousers)
     elif bottom == "skirt" and top != "dress":
-        bottom_pattern = _choice(rng, w.patterns_skirt)
+        bottom_pattern = draw_name(rng, w.patterns_skirt)
     leg = {"shorts": float(rng.uniform(0.5, 1.1)), "leggings": float(rng.uniform(1.6, 1.95))}.get(bottom, 1.97)
     if bottom in ("trousers", "jeans") and rng.uniform() < 0.15:
         leg = float(rng.uniform(1.7, 1.88))
-    shoe = _choice(rng, w.shoes)
+    shoe = draw_name(rng, w.shoes)
     upper = np.full(3, rng.uniform(0.05, 0.25)) if shoe != "sneaker" or rng.uniform() < 0.3 else _fabric(rng)
     if shoe != "sneaker" and rng.uniform() < 0.35:
         upper = _hsv(rng.uniform(0.04, 0.09), rng.uniform(0.35, 0.65), rng.uniform(0.2, 0.5))
@@ -835,7 +797,7 @@ def sample_appearance(
         hair_highlight=round(float(rng.uniform(0.3, 1.0)), 4) if rng.uniform() < w.highlights else 0.0,
         parting=round(float(rng.choice([-0.03, -0.02, 0.0, 0.02, 0.03]) + rng.normal(0.0, 0.004)), 4),
         beard=0.0 if female or rng.uniform() >= w.beard else round(float(rng.uniform(0.3, 0.95)), 4),
-        beard_style=_choice(rng, w.beards),
+        beard_style=draw_name(rng, w.beards),
         brow_weight=round(float(rng.uniform(0.65, 1.1) if female else rng.uniform(0.85, 1.5)), 4),
         brow_arch=round(float(rng.uniform()), 4),
         lip_fullness=round(float(rng.uniform(0.85, 1.4) if female else rng.uniform(0.65, 1.2)), 4),
@@ -855,11 +817,11 @@ def sample_appearance(
         pattern_scale=round(float(rng.uniform(*w.pattern_scale)), 4),
         pattern_phase=round(float(rng.uniform()), 4),
         colors=(_color(main), _color(second), _color(third), _color(inner)),
-        print_front=_choice(rng, w.prints_front) if printable else "none",
-        print_back=_choice(rng, w.prints_back) if printable or (top == "jacket" and pattern == "plain") else "none",
+        print_front=draw_name(rng, w.prints_front) if printable else "none",
+        print_back=draw_name(rng, w.prints_back) if printable or (top == "jacket" and pattern == "plain") else "none",
         print_seed=int(rng.integers(1 << 31)),
         print_colors=(_color(ink), _color(_contrasting(rng, (main + ink) / 2))),
-        trim=_choice(rng, w.trims),
+        trim=draw_name(rng, w.trims),
         trim_color=_color(_contrasting(rng, main)),
         cloth=(_cloth(rng, w.cloth_share, cloths), _cloth(rng, w.cloth_share, cloths)),
         cloth_scale=round(float(rng.uniform(*w.cloth_scale)), 4),
@@ -876,10 +838,10 @@ def sample_appearance(
         skirt_length=round(skirt_length, 4),
         skirt_flare=round(float(rng.uniform(0.0, 1.0)), 4),
         shoe=shoe,
-        shoe_design=_choice(rng, w.shoe_designs),
+        shoe_design=draw_name(rng, w.shoe_designs),
         shoe_colors=(_color(upper), _color(sole)),
         shoe_accent=_color(_contrasting(rng, upper)),
-        sock=_choice(rng, w.socks),
+        sock=draw_name(rng, w.socks),
         sock_color=_color(sock if not tights else sock * 0.35),
         tights=tights,
     )
@@ -938,4 +900,4 @@ def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wa
 def _other(rng: np.random.Generator, weights: dict[str, float], present: str) -> str:
     """A name other than the present one, by the weights; the present one where there is no other."""
     rest = {name: weight for name, weight in weights.items() if name != present and weight > 0}
-    return _choice(rng, rest) if rest else present
+    return draw_name(rng, rest) if rest else present

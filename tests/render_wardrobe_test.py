@@ -27,7 +27,7 @@ def test_wardrobe_round_trips_through_json() -> None:
         ({"shoes": {"boot": float("nan")}}, "shoes.boot"),
         ({"shoes": {"boot": 0.0}}, "shoes needs a weight above 0"),
         ({"shoes": ["boot"]}, "shoes must map"),
-        ({"fit": [1.4, 0.7]}, "fit must be two numbers"),
+        ({"fit": [1.4, 0.7]}, "fit must be a range"),
         ({"fit": [1.4]}, "fit must be two numbers"),
         ({"open_front": 1.5}, "open_front must be a number"),
         ({"open_front": "often"}, "open_front must be a number"),
