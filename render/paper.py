@@ -49,7 +49,6 @@ LIGHTS = ("outdoor", "surreal")
 # First word of the random streams, apart from those of `render.pit`.
 TEXTURES, POSES, MESH = range(101, 104)
 
-_SYMMETRY = 0.03  # metres: how far SMPL's templates are from symmetric, at most
 _LEVEL = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)  # a camera that looks along +Y
 
 
@@ -194,11 +193,6 @@ class PaperPit:
         """How the recipe's textures are mirrored, uint16 [256 256 2], see `render.mirror`."""
         vertices, part = self.mesh()
         return mirror.mirror_map([mirror.Mesh.from_part("SMPL", vertices, part)], tolerance=mirror.SMPL_TOLERANCE)
-
-    def mirror_map(self) -> np.ndarray:
-        """How the textures are mirrored, uint16 [256 256 2], see `render.mirror`."""
-        vertices, part = self.mesh()
-        return mirror.mirror_map([mirror.Mesh.from_part("SMPL", vertices, part)], tolerance=_SYMMETRY)
 
     def studio(self) -> "PaperStudio":
         """What draws the recipe's records. One a process."""
