@@ -19,7 +19,7 @@ from trimesh.visual import TextureVisuals
 
 from render.accessories import Accessory
 from render.body import Body, load_body
-from render.surface import BODY, vertex_normals
+from render.surface import BODY, smoothstep, vertex_normals
 
 TEXTURE_SIZE = 64
 
@@ -73,6 +73,10 @@ class Wearer:
     def hair(self) -> np.ndarray:
         """Vertices [N 3] of hair meshes."""
         return np.concatenate([np.zeros((0, 3)), *(v for name, v in self.worn.items() if _is_hair(name))])
+
+
+# Hair that hangs out of the back of a cap.
+_GATHERED = ("ponytail", "braid", "low_bun")
 
 
 def _is_hair(name: str) -> bool:
@@ -736,51 +740,57 @@ def _head_frame(wearer: Wearer) -> _Frame:
     return _Frame(frame.axes, frame.world(_HEAD_CENTRE - reference))
 
 
-def _fit_hat(accessory: Accessory, wearer: Wearer, rim: str) -> tuple[_Frame, np.ndarray]:
-    """The head's frame, and the surface of hair and skin under a hat in it [rows columns 3], crown first."""
+def _fit_hat(accessory: Accessory, wearer: Wearer) -> tuple[_Frame, np.ndarray]:
+    """The head's frame, and the surface of scalp and hair under a hat in it [rows columns 3], crown first."""
     frame = _head_frame(wearer)
-    anchors, _ = _scalp(rim, _sign(accessory))
-    points = frame.local(anchors.points(wearer))
-    return frame, _over_hair(points, frame.local(wearer.hair))
+    return frame, frame.local(_scalp(accessory.kind, _sign(accessory))[0].points(wearer))
 
 
-def _over_hair(points: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """Moves points [... 3] around the origin outwards, so that they lie over hair meshes [M 3]."""
-    if not len(hair):
-        return points
-    radius = np.linalg.norm(points, axis=-1)
-    direction = points / radius[..., None]
-    far = np.linalg.norm(hair, axis=1)
-    near = np.einsum("...c,mc->...m", direction, hair / far[:, None]) > math.cos(math.radians(13.0))
-    needed = np.where(near, far, 0.0).max(axis=-1) + 0.004
-    return direction * np.maximum(radius, np.minimum(needed, radius + 0.035))[..., None]
+def press_hair(accessories: Sequence[Accessory], wearer: Wearer) -> None:
+    """Presses the hair meshes of `wearer.worn` to the head where a hat sits on them (in place of the arrays)."""
+    for accessory in accessories:
+        if accessory.kind not in ("cap", "beanie", "hat"):
+            continue
+        frame, scalp = _fit_hat(accessory, wearer)
+        radius = np.linalg.norm(scalp, axis=-1).ravel()
+        directions = scalp.reshape(-1, 3) / radius[:, None]
+        rim = directions[-scalp.shape[1] :]
+        for name, points in wearer.worn.items():
+            if not _is_hair(name) or name in _GATHERED:
+                continue
+            hair = frame.local(points)
+            far = np.linalg.norm(hair, axis=1)
+            towards = hair / far[:, None]
+            below = rim[np.argmax((towards * [1.0, 1.0, 0.0]) @ (rim * [1.0, 1.0, 0.0]).T, axis=1), 2] - towards[:, 2]
+            share = 1.0 - smoothstep(below, 0.02, 0.3)
+            under = radius[np.argmax(towards @ directions.T, axis=1)] + 0.002
+            far += share * np.minimum(under - far, 0.0)
+            wearer.worn[name] = frame.world(towards * far[:, None]).astype(np.float32)
 
 
 def _cap(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
-    frame, scalp = _fit_hat(accessory, wearer, "cap")
+    frame, scalp = _fit_hat(accessory, wearer)
     outward = _unit(scalp)
     ease = np.array([0.018, 0.017, 0.014, 0.010, 0.007, 0.006])[:, None, None]
     crown = scalp + ease * outward
     lining = crown[-1] - 0.012 * outward[-1]
     shape.tube(frame.world(np.concatenate([crown, lining[None]])), _MAIN)
     # The peak, from temple to temple: over the tip and back below.
-    columns = np.array([-3, -2, -1, 0, 1, 2, 3])
-    rim = crown[-1][columns]
-    turn = columns / 3.0
-    reach = 0.078 * accessory.size * np.sqrt(np.clip(1.0 - np.abs(turn) ** 2.6, 0.0, 1.0)) + 0.004
-    level = rim[3, 2] + 0.004 - 0.016 * turn**2
-    level = 0.55 * level + 0.45 * (rim[:, 2] + 0.004)
+    turn = np.linspace(-1.0, 1.0, 11)
+    rim = crown[-1][np.arange(-3, 4)]
+    rim = np.stack([np.interp(turn * 2.85, np.arange(-3, 4), rim[:, axis]) for axis in range(3)], axis=1)
+    reach = 0.08 * accessory.size * np.cos(turn * np.pi / 2) ** 0.75
+    level = rim[:, 2] + (1.0 - turn**2) * 0.5 * (rim[5, 2] - rim[:, 2]) + 0.003
     ring = []
-    for part, lift in ((-0.15, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, -0.005), (0.5, -0.006), (-0.15, -0.006)):
-        fall = -0.022 * max(part, 0.0) - 0.008 * turn**2 * part
-        ring.append(
-            np.stack([rim[:, 0] * (1.0 + 0.1 * max(part, 0.0)), rim[:, 1] - part * reach, level + fall + lift], axis=1)
-        )
+    for part, lift in ((-0.15, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, -0.004), (0.5, -0.005), (-0.15, -0.005)):
+        fall = -(0.3 * max(part, 0.0) + 0.1 * part**2) * reach - 0.012 * turn**2 * (1.0 - turn**2)
+        wide = 1.0 + 0.12 * max(part, 0.0) * (1.0 - turn**2)
+        ring.append(np.stack([rim[:, 0] * wide, rim[:, 1] - part * reach, level + fall + lift], axis=1))
     shape.tube(frame.world(np.stack(ring, axis=1)), _EXTRA)
 
 
 def _beanie(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
-    frame, scalp = _fit_hat(accessory, wearer, "beanie")
+    frame, scalp = _fit_hat(accessory, wearer)
     outward = _unit(scalp)
     crown = scalp + np.array([0.030, 0.022, 0.015, 0.012, 0.012, 0.012])[:, None, None] * outward
     crown[0] += [0.0, 0.012, 0.006]
@@ -800,7 +810,7 @@ def _beanie(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
 
 def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
-    frame, scalp = _fit_hat(accessory, wearer, "hat")
+    frame, scalp = _fit_hat(accessory, wearer)
     outward = _unit(scalp)
     crown = scalp + 0.008 * outward
     rim = crown[-1]
@@ -876,7 +886,7 @@ def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     x, y, z = face.T
     around = (np.abs(x) > 0.012) & (np.abs(x) < 0.052) & (np.abs(z - eye[2]) < 0.018) & (y < eye[1])
     plane = float(y[around].min()) - 0.003
-    temple = (np.abs(z - eye[2] - 0.006) < 0.012) & (y > eye[1]) & (y < 0.0)
+    temple = (np.abs(z - eye[2] - 0.006) < 0.012) & (y > eye[1] + 0.02) & (y < -0.045)
     widest = float(np.abs(x[temple]).max())
     dark = accessory.kind == "sunglasses"
     angle = np.arange(12) * (np.pi / 6)
@@ -901,7 +911,7 @@ def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
         path = np.array(
             [
                 [outer - 0.002, front, eye[2] + 0.006],
-                [widest + 0.003, front + 0.02, eye[2] + 0.007],
+                [widest + 0.002, eye[1] + 0.035, eye[2] + 0.007],
                 [widest + 0.004, -0.01, eye[2] + 0.004],
             ]
         )
@@ -920,7 +930,7 @@ def _neck(sign: float) -> _Anchors:
     """Anchors [16] of a ring around the neck, where it meets the shoulders."""
     azimuth = np.arange(16) * (np.pi / 8)
     front = 0.5 + 0.5 * np.cos(azimuth)
-    height = 0.655 - 0.05 * front
+    height = 0.668 - 0.045 * front
     directions = np.stack([np.sin(azimuth), -np.cos(azimuth), np.full(16, 0.0)], axis=1) * [sign, 1.0, 1.0]
     origins = np.column_stack([np.zeros(16), np.full(16, -0.02), height])
     return _Anchors(*_cast(origins, directions, head=False))
@@ -935,11 +945,11 @@ def _scarf(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     for _ in range(2):
         points = 0.5 * points + 0.25 * (np.roll(points, 1, 0) + np.roll(points, -1, 0))
     angle = np.arange(7) * (2.0 * np.pi / 7)
-    fat = 0.026 * accessory.size
+    fat = 0.024 * accessory.size
     fold = 1.0 + 0.08 * np.cos(3.0 * np.arange(16) * (np.pi / 8) + 1.0)
     ring = (
         points[:, None]
-        + (0.5 * fat + fat * np.cos(angle))[None, :, None] * (fold[:, None] * away)[:, None]
+        + (0.3 * fat + fat * np.cos(angle))[None, :, None] * (fold[:, None] * away)[:, None]
         + (1.45 * fat * np.sin(angle))[None, :, None] * _UP
     )
     shape.tube(ring, _MAIN, ring=True)
@@ -1027,11 +1037,11 @@ def paint(kind: str, pattern: str, colors: tuple[tuple[float, float, float], ...
                 image[inside & (np.sin(s * 2.0 * np.pi * 30.0) > 0.4)] *= 0.86
                 put(extra, second)
     elif kind == "scarf":
-        lines = np.floor((s + t2) * 6.0) if pattern == "panel" else np.floor(s * 14.0)
+        lines = np.floor(t * 15.0) if pattern == "panel" else np.floor(s * 14.0)
         if pattern != "plain":
             put(inside & (lines % 3 == 0), second)
             put(extra & (np.floor(t2 * 9.0) % 3 == 0), second)
-        image[inside & (np.sin(t * 2.0 * np.pi * 4.0) > 0.75)] *= 0.8
+        image[inside & (np.sin((s + 0.5 * t) * 2.0 * np.pi * 4.0) > 0.6)] *= 0.8
         put(extra & (t2 < 0.08), 0.6 * second)
     elif kind == "phone":
         put(inside, np.full(3, 0.07, np.float32))

@@ -78,6 +78,8 @@ class Figure:
             attachment = body.attachments[name]
             weights = attachment.weights if dressed.skirt_weights is None or name != "skirt" else dressed.skirt_weights
             posed.worn[name] = posed.place(points, weights, [body.joint_index[joint] for joint in attachment.joints])
+            if name == "skirt":
+                posed.worn[name] = garments.span_legs(posed.worn[name])
         return posed
 
     def meshes(self, pose: Pose, accessories: Sequence[Accessory] = ()) -> list[trimesh.Trimesh]:
@@ -102,15 +104,17 @@ class Figure:
         if hidden.any():
             faces = faces[~hidden[self.body.part.triangles].all(axis=1)]
         meshes = [_mesh("body", posed.vertices, self.body.part, thinnings["body"], faces)]
+        wearer = self._wearer(posed, meshes[0])
+        accessory_meshes.press_hair(accessories, wearer)
         for name, points in posed.worn.items():
-            meshes.append(_mesh(name, points, part := self.body.attachments[name].part, thinnings[name], part.faces))
-        if accessories:
-            normals = np.zeros_like(posed.vertices)
-            normals[self.body.part.vertex_map] = meshes[0].vertex_normals
-            meshes += accessory_meshes.make_meshes(accessories, self._wearer(posed, normals))
-        return meshes
+            part = self.body.attachments[name].part
+            kept = part.faces[self.dressed.skirt_faces] if name == "skirt" else part.faces
+            meshes.append(_mesh(name, points, part, thinnings[name], kept))
+        return meshes + accessory_meshes.make_meshes(accessories, wearer)
 
-    def _wearer(self, posed: Posed, normals: np.ndarray) -> Wearer:
+    def _wearer(self, posed: Posed, mesh: trimesh.Trimesh) -> Wearer:
+        normals = np.zeros_like(posed.vertices)
+        normals[self.body.part.vertex_map] = mesh.vertex_normals
         return Wearer(self.body, self.rest.joints, posed.transforms, posed.vertices, normals, posed.worn)
 
 
