@@ -248,7 +248,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     weights, faces = None, np.ones(len(body.attachments["skirt"].part.faces), bool)
     if a.has_skirt:
         upper, lower = skirt_span(a)
-        skirt = _skirt(a, rest, body.reference, hull, thickness)
+        skirt = _skirt(a, rest, body.reference, hull, cloth, thickness)
         heights = np.linspace(upper, lower, SKIRT_ROWS).repeat(SKIRT_COLUMNS)
         weights = skirt_weights(np.stack([skirt[:, 0], skirt[:, 1], heights], axis=1))
         worn["skirt"] = skirt.astype(np.float32)
@@ -261,6 +261,38 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     if hair and (a.hood != "up" or hair == "hair_front"):
         worn[hair] = _hair(a, hair, body, rest, thickness)
     return Dressed(vertices.astype(np.float32), hidden, worn, weights, faces)
+
+
+_SPAN_DIRECTIONS = np.stack([np.sin(skirt_angles()), -np.cos(skirt_angles())]).astype(np.float32)
+_SPAN_TURNS = np.cos(skirt_angles()[:, None] - skirt_angles()).astype(np.float32)
+_SPAN_DISTANCE = np.where(_SPAN_TURNS > 0.2, 1.0 / np.maximum(_SPAN_TURNS, 0.2), np.inf).astype(np.float32)
+
+
+def span_legs(skirt: np.ndarray) -> np.ndarray:
+    """A posed skirt [N 3] whose cloth spans the legs: every row is pushed out to its convex hull and hangs evenly.
+
+    Its halves follow one leg each; without this, a long step leaves a notch between them.
+    """
+    grid = skirt.reshape(SKIRT_ROWS, SKIRT_COLUMNS, 3)
+    middle = grid[:, :, :2].mean(axis=1, keepdims=True)
+    offset = grid[:, :, :2] - middle
+    support = (offset @ _SPAN_DIRECTIONS).max(axis=1)
+    hull = (support[:, None, :] * _SPAN_DISTANCE).min(axis=2)
+    length = np.linalg.norm(offset, axis=2)
+    # Vertices keep their own direction; the hull is read there.
+    column = (np.arctan2(offset[..., 0], -offset[..., 1]) / (2 * np.pi) + 0.25) * SKIRT_COLUMNS
+    left = np.floor(column).astype(int)
+    share = column - left
+    row = np.arange(SKIRT_ROWS)[:, None]
+    reach = hull[row, left % SKIRT_COLUMNS] * (1.0 - share) + hull[row, (left + 1) % SKIRT_COLUMNS] * share
+    out = np.maximum(0.96 * reach / np.maximum(length, 1e-6), 1.0)
+    result = grid.copy()
+    result[:, :, :2] = middle + offset * out[..., None]
+    height = result[:, :, 2]
+    for _ in range(6):
+        height = (np.roll(height, 1, axis=1) + 2.0 * height + np.roll(height, -1, axis=1)) / 4
+    result[:, :, 2] = height
+    return result.reshape(-1, 3).astype(np.float32)
 
 
 def _opens(appearance: Appearance) -> bool:
@@ -446,7 +478,9 @@ def _height(height: np.ndarray, rest: RestBody, reference: RestBody) -> np.ndarr
     return np.interp(height, source, target) + np.minimum(height - source[0], 0.0)
 
 
-def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray, thickness: float) -> np.ndarray:
+def _skirt(
+    a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray, bodice: np.ndarray, thickness: float
+) -> np.ndarray:
     """Vertices [N 3] of the skirt on a body shape: it hangs from the widest place above."""
     top, bottom = skirt_span(a)
     outside = a.tucked or a.top in ("dress", "coat")  # of the top
@@ -457,6 +491,8 @@ def _skirt(a: Appearance, rest: RestBody, reference: RestBody, hull: np.ndarray,
     pleats = 0.006 * a.skirt_flare * np.cos(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
     flare = (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
     radius = drape.sample(cloth, angle, height) + ease + flare + pleats
+    if outside and not a.tucked:  # the same cloth as above
+        radius = np.maximum(radius, drape.sample(bodice, angle, height) + 0.008)
     if _opens(a):  # the edges stand off
         edge = SKIRT_OPENING * 2 * np.pi / SKIRT_COLUMNS
         radius += (0.010 + 0.03 * fraction) * np.exp(-(((np.abs(angle) - edge) / 0.22) ** 2)) * (np.abs(angle) < 2.0)
