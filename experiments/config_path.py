@@ -51,11 +51,12 @@ class _ConfigParser(flags.ArgumentParser):
         return load(argument)
 
 
-def define_flag(name: str = "config") -> flags.FlagHolder[Any]:
-    """Defines the required flag `--config`, whose value is the config. Use with `parse_flags`."""
+def define_flag(name: str = "config", default: str | None = None) -> flags.FlagHolder[Any]:
+    """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`."""
     help_text = "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas"
-    holder = flags.DEFINE(_ConfigParser(), name, None, help_text)
-    flags.mark_flag_as_required(name)
+    holder = flags.DEFINE(_ConfigParser(), name, default, help_text)
+    if default is None:
+        flags.mark_flag_as_required(name)
     return holder
 
 

@@ -1,9 +1,11 @@
 """Renders paired person images and UV textures: the PIT dataset of the paper, and a re-identification benchmark.
 
     python -m experiments.pit_render --config=pit.py --output_dir=DIR [--data_dir=DIR] [--num_workers=N] [--shard=i/n]
+    python -m experiments.pit_render --preview [--config=...] [--output_dir=preview]      contact sheets, no dataset
 
     --config=pit.py            929 textures x 10 meshes, as in the paper
     --config=pit_reid.py       identities seen by several cameras
+    --config=pit.py:paper      the paper's own recipe from licensed files, see `render/paper.py`; --check verifies them
     --config=pit.py:smoke      a few pairs
     --config=pit.py:num_textures=20,meshes_per_texture=5
 
@@ -29,14 +31,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import tqdm
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from experiments import config_path
-from render import manifest, mirror, pit
+from render import manifest, mirror, paper, pit
 from render.rasterizer import OpenGLError
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
@@ -46,6 +48,9 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "LP_NUM_THREADS": "0",  # llvmpipe, the software OpenGL
 }
+
+
+Recipe: TypeAlias = pit.Recipe | paper.PaperPit
 
 
 class RenderError(RuntimeError):
@@ -98,12 +103,29 @@ def run(
         logging.info("TFDS dataset: %s", path)
 
 
-def make_recipe(config: ConfigDict) -> pit.Recipe:
+def make_recipe(config: ConfigDict) -> Recipe:
     """The recipe of a config."""
-    return pit.make_recipe(config.to_dict())
+    fields = config.to_dict()
+    if fields["recipe"] == "paper":
+        del fields["recipe"]
+        return paper.PaperPit(**fields)
+    return pit.make_recipe(fields)
 
 
-def prepare_folder(folder: pathlib.Path, recipe: pit.Recipe) -> None:
+def check(recipe: Recipe) -> str:
+    """Verifies every file that a recipe needs, without drawing; returns what there is, for people.
+
+    Raises:
+        render.pit.RecipeError: Files are missing or malformed; lists all of them, each with where to get it.
+        render.photo_folder.PhotoFolderError: The same of a folder of photographs.
+    """
+    recipe.parameters()
+    counts = recipe.inputs.counts if isinstance(recipe, paper.PaperPit) else {}
+    lines = "".join(f"\n  {name}: {count}" for name, count in counts.items())
+    return f"All inputs are there: {recipe.num_pairs} pairs can be drawn.{lines}"
+
+
+def prepare_folder(folder: pathlib.Path, recipe: Recipe) -> None:
     """Makes the folder or checks that it belongs to this recipe, and removes what a killed run left half written.
 
     Raises:
@@ -161,7 +183,7 @@ def read_record(folder: pathlib.Path, index: int) -> manifest.Record | None:
     return record if all(name is None or (folder / name).is_file() for name in names) else None
 
 
-def finish(folder: pathlib.Path, recipe: pit.Recipe) -> bool:
+def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
     """Writes `manifest.jsonl` if every pair of the recipe is done; returns whether it is."""
     records = [read_record(folder, index) for index in range(recipe.num_pairs)]
     complete = [record for record in records if record is not None]
@@ -173,7 +195,7 @@ def finish(folder: pathlib.Path, recipe: pit.Recipe) -> bool:
     return True
 
 
-def draw_pair(studio: pit.Studio, recipe: pit.Recipe, folder: pathlib.Path, index: int) -> None:
+def draw_pair(studio: pit.Studio | paper.PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
     """Draws one pair and writes its files, the record last."""
     record = recipe.plan(index)
     for name, content in studio.draw(record).items():
@@ -195,7 +217,7 @@ class _Worker:
     pairs: list[int]
 
 
-def _work(recipe: pit.Recipe, folder: pathlib.Path, pipe: Connection) -> None:
+def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection) -> None:
     """A worker: receives lists of pairs, sends the index of each when it is done, or a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     try:
@@ -214,7 +236,7 @@ def _work(recipe: pit.Recipe, folder: pathlib.Path, pipe: Connection) -> None:
 
 
 def _render(
-    recipe: pit.Recipe, folder: pathlib.Path, todo: list[list[int]], num_workers: int, total: int, done: int
+    recipe: Recipe, folder: pathlib.Path, todo: list[list[int]], num_workers: int, total: int, done: int
 ) -> None:
     """Draws groups of pairs with spawned workers. A group stays together: its pairs share a texture."""
     context = multiprocessing.get_context("spawn")
@@ -249,7 +271,7 @@ def _render(
             worker.process.join()
 
 
-def _receive(worker: _Worker, recipe: pit.Recipe) -> bool:
+def _receive(worker: _Worker, recipe: Recipe) -> bool:
     """Takes a worker's message; returns whether it was a finished pair.
 
     Raises:
@@ -268,7 +290,7 @@ def _receive(worker: _Worker, recipe: pit.Recipe) -> bool:
     return True
 
 
-def _failure(worker: _Worker, recipe: pit.Recipe, what: str) -> str:
+def _failure(worker: _Worker, recipe: Recipe, what: str) -> str:
     if worker.pairs:
         index = worker.pairs[0]
         where = f"while drawing pair {index} ({recipe.plan(index).name})"
@@ -299,6 +321,14 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None:
+    """Draws the contact sheets of a recipe into a folder."""
+    from experiments import preview  # only here: workers need it not
+
+    for path in preview.draw_sheets(make_recipe(config), pathlib.Path(output_dir)):
+        print(path)
+
+
 def parse_shard(text: str) -> tuple[int, int]:
     """Reads "i/n".
 
@@ -316,6 +346,14 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     start = time.monotonic()
     try:
+        if _PREVIEW.value:
+            show_preview(_CONFIG.value, _OUTPUT_DIR.value or "preview")
+            return
+        if _CHECK.value:
+            print(check(make_recipe(_CONFIG.value)))
+            return
+        if _OUTPUT_DIR.value is None:
+            raise app.UsageError("--output_dir is missing: the folder to render into.")
         run(
             _CONFIG.value,
             output_dir=_OUTPUT_DIR.value,
@@ -331,8 +369,10 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_path.define_flag()
-    _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "The rendered folder.", required=True)
+    _CONFIG = config_path.define_flag(default="pit.py")
+    _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "The rendered folder; of --preview that of its pictures.")
+    _PREVIEW = flags.DEFINE_bool("preview", False, "Draw contact sheets into --output_dir (else preview/), no dataset.")
+    _CHECK = flags.DEFINE_bool("check", False, "Only verify the files that the recipe needs; list all that is wrong.")
     _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets; without it none is built.")
     _NUM_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one a core.", lower_bound=0)
     _SHARD = flags.DEFINE_string("shard", "0/1", "i/n: draw only the i-th of n parts, i from 0.")

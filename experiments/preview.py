@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageDraw, ImageFont
 
-from render import accessories, appearance, body, camera, crowd, light, manifest, occluders, paper, pit, poses
+from render import accessories, appearance, body, camera, crowd, light, manifest, occluders, paper, photo, pit, poses
 
 COLUMNS = 10
 _GAP = 4
@@ -162,6 +162,12 @@ class Variants:
             "occluders": [],
             "crowd": [],
             "background": None,
+            "look": dataclasses.replace(
+                photo.CameraLook.from_json(low.choices["look"]),
+                **{"exposure": 0.2, "cast": (1.0, 1.0, 1.0), "contrast": 1.0, "saturation": 1.0},
+                **{"blur": 0.3, "noise": 0.005, "quality": 95},
+            ).to_json(),
+            "shot": photo.Shot(exposure=0.0, motion=0.0, noise_seed=1).to_json(),
             "position": [0.0, distance],
             "light": light.sample_light(rng, recipe.light, kind="hazy").to_json(),
             "framing": camera.sample_framing(rng, recipe.framing, kind="whole").to_json(),
