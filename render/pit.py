@@ -413,19 +413,25 @@ class PitReid(OpenRecipe):
     def person(self, number: int) -> Person:
         """Person `number`. Groups of look-alikes are successive numbers, spread evenly over the identities."""
         kind, position = self._set(number)
-        rng = stream(self.seed, kind, position, 0)
         if kind != DISTRACTOR:
             group, member = divmod(position, self.look_alike_group)
             if math.floor((group + 1) * self.look_alike_share) > math.floor(group * self.look_alike_share):
-                groups = TRAIN_LOOK_ALIKES if kind == TRAIN_IDENTITY else TEST_LOOK_ALIKES
-                base = self.sample_person(stream(self.seed, groups, group))
-                return Person(
-                    appearance_module.vary_slightly(rng, base.appearance, self.wardrobe),
-                    vary_shape(rng, base.shape),
-                    base.accessories,
-                    look_alike=number - member,
-                )
-        return self.sample_person(rng)
+                return self._look_alike(kind, group, member, number - member)
+        return self.sample_person(stream(self.seed, kind, position, 0))
+
+    def _look_alike(self, kind: int, group: int, member: int, first: int) -> Person:
+        """A member of a group of look-alikes, whose first one is person `first`."""
+        groups = TRAIN_LOOK_ALIKES if kind == TRAIN_IDENTITY else TEST_LOOK_ALIKES
+        base = self.sample_person(stream(self.seed, groups, group))
+        taken: list[Appearance] = []
+        while True:
+            rng = stream(self.seed, kind, group * self.look_alike_group + len(taken), 0)
+            appearance = appearance_module.vary_slightly(rng, base.appearance, self.wardrobe)
+            while appearance in taken:  # nobody is somebody else
+                appearance = appearance_module.vary_slightly(rng, base.appearance, self.wardrobe)
+            if len(taken) == member:
+                return Person(appearance, vary_shape(rng, base.shape), base.accessories, look_alike=first)
+            taken.append(appearance)
 
     def place(self, camera_id: int) -> Place:
         """Camera `camera_id`. Heights are spread from eye level to surveillance height, one camera a step."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import pathlib
 
 import numpy as np
@@ -66,8 +67,39 @@ def test_pit_reid_examples_are_labelled(tmp_path: pathlib.Path):
 
 def test_metadata_says_how_it_was_rendered(tmp_path: pathlib.Path):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit", seed=4)
+    header = manifest.read_header(tmp_path / "rendered")
+    manifest.write_header(tmp_path / "rendered", dataclasses.replace(header, notes="hats are no texture"))
     metadata = dict(tfds.builder_from_directory(_build("pit", tmp_path / "rendered", tmp_path / "data")).info.metadata)
     assert (metadata["recipe"], metadata["seed"], metadata["parameters"]) == ("pit", 4, {"num_textures": 2})
+    assert metadata["notes"] == "hats are no texture"
+
+
+def test_folders_of_an_older_format_are_refused_with_what_to_do(tmp_path: pathlib.Path):
+    """Version 1 had no notes."""
+    dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
+    path = tmp_path / "rendered" / manifest.HEADER_FILE
+    fields = json.loads(path.read_text())
+    assert fields["version"] == 2
+    del fields["notes"]
+    path.write_text(json.dumps({**fields, "version": 1}))
+    with pytest.raises(datasets.DatasetError, match=r"format version 1; .* version 2\. Render the recipe again into"):
+        _build("pit", tmp_path / "rendered", tmp_path / "data")
+
+
+def test_pit_reid_has_the_partial_queries_that_were_rendered(tmp_path: pathlib.Path):
+    records = dataset_fixtures.write_rendered(tmp_path / "rendered", "pit_reid")
+    person_4 = records[-2]
+    for index, split in enumerate(manifest.PARTIAL_QUERIES, start=len(records)):
+        records.append(dataclasses.replace(person_4, index=index, name=f"{split}_{index}", split=split))
+    _rewrite(tmp_path / "rendered", records)
+    _build("pit_reid", tmp_path / "rendered", tmp_path / "data")
+    for split in manifest.PARTIAL_QUERIES:
+        (example,) = tfds.data_source("pit_reid", split=split, data_dir=tmp_path / "data")
+        assert (int(example["person_id"]), int(example["label"]), int(example["camera_id"])) == (4, -1, 2)
+    records[-1] = dataclasses.replace(records[-1], person_id=2)
+    _rewrite(tmp_path / "rendered", records)
+    with pytest.raises(datasets.DatasetError, match=r"persons in train and in query or gallery: \[2\]"):
+        _build("pit_reid", tmp_path / "rendered", tmp_path / "more")
 
 
 def test_the_recipe_must_be_the_datasets(tmp_path: pathlib.Path):

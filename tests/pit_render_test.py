@@ -32,17 +32,17 @@ def test_folder_is_what_the_manifest_says(rendered: pathlib.Path):
     header, records = manifest.read_manifest(rendered)
     assert header.recipe == "pit"
     assert header.num_pairs == len(records) == 6
-    assert header.parameters == {
-        "num_textures": 2,
-        "meshes_per_texture": 3,
-        "drawing_version": pit.DRAWING_VERSION,
-    }
     recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
+    assert header.parameters == recipe.parameters()
+    assert header.parameters["drawing_version"] == pit.DRAWING_VERSION
+    assert "no part of the person's UV texture" in header.notes
+    assert "frontal view is drawn without them" in header.notes
     for record in records:
         assert manifest.record_to_json(record) == manifest.record_to_json(recipe.plan(record.index))
     named = {name for record in records for name in (record.image, record.texture, record.frontal)}
     marks = {f"records/{index:06d}.json" for index in range(6)}
-    assert set(_contents(rendered)) == named | marks | {manifest.HEADER_FILE, manifest.RECORDS_FILE}
+    files = {manifest.HEADER_FILE, manifest.RECORDS_FILE, manifest.MIRROR_FILE}
+    assert set(_contents(rendered)) == named | marks | files
 
 
 def test_one_worker_in_shards_draws_the_same(rendered: pathlib.Path, tmp_path: pathlib.Path):
@@ -93,8 +93,13 @@ def test_a_complete_folder_is_left_alone(rendered: pathlib.Path, monkeypatch: py
 def test_other_parameters_are_refused_by_name(rendered: pathlib.Path):
     before = _contents(rendered)
     with pytest.raises(pit_render.RenderError) as caught:
-        pit_render.run(config_path.load("pit.py:num_textures=2,meshes_per_texture=4,seed=9"), output_dir=rendered)
+        pit_render.run(
+            config_path.load("pit.py:num_textures=2,meshes_per_texture=4,seed=9,light.kinds.night=0.5"),
+            output_dir=rendered,
+        )
     message = str(caught.value)
+    assert "light.kinds.night: 0.07 there, 0.5 now" in message
+    assert "occluders" not in message
     assert "meshes_per_texture: 3 there, 4 now" in message
     assert "seed: 0 there, 9 now" in message
     assert "num_textures:" not in message

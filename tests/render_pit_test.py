@@ -1,12 +1,17 @@
-"""The recipes: who is seen where, disjoint random streams, and drawing as a pure function of the record."""
+"""The recipes: who is seen where, disjoint random streams, topics, and drawing as a pure function of the record."""
 
 import collections
+import dataclasses
 import json
+import math
+import pathlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from render import manifest, pit
+from render import manifest, photo_folder, pit
+from render.accessories import Accessory
 
 SMALL = pit.PitReid(
     num_train_identities=5, num_test_identities=8, images_per_identity=5, num_distractors=4, num_cameras=6
@@ -21,7 +26,19 @@ def test_default_sizes_are_the_papers():
         500,
         12,
     )
-    assert benchmark.num_pairs == 1500 * 12 + benchmark.num_distractors
+    assert benchmark.num_pairs == 1000 * 12 + 500 * (12 + 1 + 1) + benchmark.num_distractors
+
+
+@pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3, meshes_per_texture=4), SMALL])
+def test_every_index_is_planned_and_goes_through_json(recipe: pit.Recipe):
+    records = [recipe.plan(index) for index in range(recipe.num_pairs)]
+    assert [record.index for record in records] == list(range(recipe.num_pairs))
+    assert len({record.name for record in records}) == recipe.num_pairs
+    for record in records:
+        assert manifest.record_from_json(manifest.record_to_json(record), "test") == record
+        assert recipe.plan(record.index) == record
+    with pytest.raises(IndexError):
+        SMALL.plan(SMALL.num_pairs)
 
 
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3, meshes_per_texture=4), SMALL])
@@ -59,6 +76,7 @@ def test_plan_depends_on_seed_and_index_only():
 
 def test_random_streams_of_the_sets_are_disjoint():
     kinds = [pit.PIT_TEXTURE, pit.PIT_MESH, pit.CAMERA, pit.TRAIN_IDENTITY, pit.TEST_IDENTITY, pit.DISTRACTOR]
+    kinds += [pit.CAMERA_ORDER, pit.TRAIN_LOOK_ALIKES, pit.TEST_LOOK_ALIKES]
     assert len(set(kinds)) == len(kinds)
     states = [
         pit.stream(0, kind, number).bit_generator.state["state"]["state"] for kind in kinds for number in range(50)
@@ -70,7 +88,7 @@ def test_textures_of_pit_and_of_the_benchmark_are_different_persons():
     reid = {
         json.dumps(SMALL.plan(group[0]).choices["appearance"]) for group in map(SMALL.group, range(SMALL.num_groups))
     }
-    assert len(reid) == SMALL.num_groups
+    assert len(reid) == SMALL.num_groups  # look-alikes are different persons as well
     textures = {json.dumps(pit.Pit().plan(10 * number).choices["appearance"]) for number in range(40)}
     assert len(textures) == 40
     assert not reid & textures
@@ -88,18 +106,77 @@ def test_benchmark_splits_have_disjoint_identities():
     assert persons["train"] == set(range(5))
     assert persons["query"] == set(range(5, 13))
     assert persons["gallery"] == set(range(5, 17))  # 13..16 are distractors
-    assert count == {"train": 25, "query": 16, "gallery": 24 + 4}
+    assert persons["query_partial"] == persons["query_occluded"] == set(range(5, 13))
+    assert count == {"train": 25, "query": 16, "gallery": 24 + 4, "query_partial": 8, "query_occluded": 8}
 
 
-def test_every_query_has_a_match_from_another_camera():
-    records = [SMALL.plan(index) for index in range(SMALL.num_pairs)]
-    assert len({record.name for record in records}) == len(records)
-    for query in [record for record in records if record.split == "query"]:
+@pytest.mark.parametrize(
+    "recipe", [SMALL, dataclasses.replace(SMALL, partial_queries_per_identity=3, occluded_queries_per_identity=0)]
+)
+def test_every_query_has_a_match_from_another_camera(recipe: pit.PitReid):
+    records = [recipe.plan(index) for index in range(recipe.num_pairs)]
+    queries = [record for record in records if record.split.startswith("query")]
+    per_person = 2 + recipe.partial_queries_per_identity + recipe.occluded_queries_per_identity
+    assert len(queries) == 8 * per_person
+    for query in queries:
         matches = [one for one in records if one.split == "gallery" and one.person_id == query.person_id]
         assert any(one.camera_id != query.camera_id for one in matches)
     for person in range(5, 13):
         cameras = [one.camera_id for one in records if one.split == "query" and one.person_id == person]
         assert len(set(cameras)) == 2
+
+
+def test_partial_and_occluded_queries_show_one_thing_each():
+    records = [SMALL.plan(index) for index in range(SMALL.num_pairs)]
+    partial = [record.choices for record in records if record.split == "query_partial"]
+    occluded = [record.choices for record in records if record.split == "query_occluded"]
+    assert all(choices["framing"]["kind"] == "partial" and not choices["occluders"] for choices in partial)
+    assert all(choices["framing"]["kind"] == "whole" and choices["occluders"] for choices in occluded)
+
+
+def test_look_alikes_differ_in_small_things():
+    recipe = pit.PitReid(num_train_identities=80, num_test_identities=80, look_alike_share=0.5, look_alike_group=4)
+    persons = [recipe.person(number) for number in range(160)]
+    groups = collections.defaultdict(list)
+    for number, human in enumerate(persons):
+        if human.look_alike is not None:
+            groups[human.look_alike].append(number)
+    assert len(groups) == 20
+    small = ("hair", "shoe", "print", "trim", "belt", "sock", "glasses", "beard")
+    for first, members in groups.items():
+        assert members == list(range(first, first + 4))
+        looks = [persons[number].appearance for number in members]
+        assert len(set(looks)) == 4
+        fields = [one.to_json() for one in looks]
+        differing = {name for name in fields[0] for one in fields if one[name] != fields[0][name]}
+        assert all(name.startswith(small) for name in differing), differing
+        heights = [persons[number].shape.height for number in members]
+        assert 0 < np.ptp(heights) < 0.15
+        assert len({persons[number].accessories for number in members}) == 1
+    own = [human.appearance.colors for human in persons if human.look_alike is None]
+    assert len(set(own)) == 80
+    assert not any(pit.PitReid(look_alike_share=0.0).person(number).look_alike is not None for number in range(9))
+    # A set whose last group is not whole.
+    everyone = dataclasses.replace(SMALL, look_alike_share=1.0)
+    assert [everyone.person(number).look_alike for number in range(14)] == [*[0] * 4, 4, *[5] * 4, *[9] * 4, None]
+
+
+def test_an_identity_keeps_its_accessories_mostly():
+    shares = {"backpack": 0.5, "shoulder_bag": 0.0, "umbrella": 0.5, "folded_umbrella": 0.0}
+    recipe = pit.PitReid(accessories=pit.AccessoryShares(**shares), images_per_identity=40, look_alike_share=0.0)
+    seen, pictures, umbrellas = 0, 0, collections.Counter()
+    for number in range(12):
+        has = {accessory.kind for accessory in recipe.person(number).accessories}
+        for index in recipe.group(number):
+            shown = [Accessory.from_json(fields) for fields in recipe.plan(index).choices["accessories"]]
+            kinds = {accessory.kind for accessory in shown}
+            assert kinds <= has | {"folded_umbrella"}
+            pictures += "backpack" in has
+            seen += "backpack" in kinds
+            umbrellas.update(kinds & {"umbrella", "folded_umbrella"})
+    assert pictures >= 80
+    assert 0.88 < seen / pictures < 1.0
+    assert min(umbrellas["umbrella"], umbrellas["folded_umbrella"]) > 20
 
 
 def test_an_identity_keeps_shape_and_texture_and_changes_the_rest():
@@ -137,16 +214,74 @@ def test_cameras_have_their_own_place_and_look():
         ({"num_cameras": 5}, "num_cameras must be at least 6, found 5"),
         ({"images_per_identity": 2}, "images_per_identity must be at least 3"),
         ({"num_distractors": -1}, "num_distractors must be at least 0"),
+        ({"partial_queries_per_identity": -1}, "partial_queries_per_identity must be at least 0"),
+        ({"look_alike_group": 1}, "look_alike_group must be at least 2, found 1"),
+        ({"look_alike_share": 1.5}, r"look_alike_share must lie in \[0, 1\], found 1.5"),
+        ({"look_alike_share": math.nan}, r"look_alike_share must lie in \[0, 1\], found nan"),
+        ({"occluders": {"share": 3}}, r"occluders.share must be a number in \[0, 1\], found 3"),
+        ({"light": {"kinds": {"noon": 1.0}}}, "light.kinds knows no 'noon'"),
+        ({"light": {"kinds": {"night": -1.0}}}, "light.kinds.night must be a weight of at least 0"),
+        ({"wardrobe": {"female": 2.0}}, "wardrobe.female must be a number"),
+        ({"accessories": {"backpack": -0.1}}, "accessories.backpack must be a probability"),
+        ({"kept": {"head": 1.5}}, "kept.head must be a number"),
+        ({"crowd": {"shar": 0.1}}, "pit_reid: crowd has no shar; there are: beside, most, share"),
+        ({"num_camera": 6}, "pit_reid has no num_camera; there are: .*num_cameras"),
+        ({"recipe": "pitt"}, "recipe is 'pitt'; expected one of pit, pit_reid"),
     ],
 )
-def test_impossible_parameters_are_named(fields: dict[str, int], message: str):
+def test_impossible_parameters_are_named(fields: dict, message: str):
     with pytest.raises(pit.RecipeError, match=message):
-        pit.PitReid(**fields)
+        pit.make_recipe({"recipe": "pit_reid", **fields})
+
+
+@pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3), SMALL])
+def test_parameters_hold_every_topic_as_json_and_give_the_recipe_back(recipe: pit.Recipe):
+    parameters = recipe.parameters()
+    assert json.loads(manifest.dump_json(parameters)) == parameters
+    expected = {field.name for field in dataclasses.fields(recipe)} - {"seed"} | {"drawing_version"}
+    assert set(parameters) == expected
+    assert parameters["cloth_dir"] is None
+    for name in ("drawing_version", "cloth_dir", "background_dir"):
+        del parameters[name]
+    again = pit.make_recipe({"recipe": recipe.name, **parameters})
+    assert again == recipe
+    # Also what is drawn: JSON sorts the names of weights.
+    assert again.plan(3) == recipe.plan(3)
+
+
+def _write_photos(folder: pathlib.Path, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    for name in ("a.png", "more/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 80, 3), np.uint8)).save(folder / name)
+
+
+def test_folders_count_by_their_content(tmp_path: pathlib.Path):
+    for name, seed in (("one", 0), ("two", 0), ("other", 1)):
+        _write_photos(tmp_path / name, seed)
+    one, two, other = (
+        pit.Pit(cloth_dir=str(tmp_path / name)).parameters()["cloth_dir"] for name in ("one", "two", "other")
+    )
+    assert one == two
+    assert one["files"] == other["files"] == 2
+    assert one["digest"] != other["digest"]
+    (tmp_path / "one" / "c.jpg").write_bytes(b"no picture")
+    with pytest.raises(photo_folder.PhotoFolderError, match=r"c\.jpg"):
+        pit.Pit(background_dir=str(tmp_path / "one")).parameters()
+
+
+def test_photographs_of_a_folder_are_planned_by_name(tmp_path: pathlib.Path):
+    _write_photos(tmp_path)
+    scenes = pit.SceneShares(photo_share=0.5)
+    recipe = pit.Pit(background_dir=str(tmp_path), scenes=scenes)
+    planned = [recipe.plan(index).choices["background"] for index in range(40)]
+    assert {None if one is None else one["photo"] for one in planned} == {None, "a.png", "more/b.png"}
+    assert all(pit.Pit().plan(index).choices["background"] is None for index in range(5))
 
 
 @pytest.fixture(scope="module")
 def studio() -> pit.Studio:
-    return pit.Studio()
+    return pit.Pit().studio()
 
 
 def test_drawing_is_a_function_of_the_record(studio: pit.Studio):
@@ -162,8 +297,6 @@ def test_drawing_is_a_function_of_the_record(studio: pit.Studio):
 
 def test_pictures_have_the_sizes_of_the_contract(studio: pit.Studio):
     import io
-
-    from PIL import Image
 
     record = pit.Pit().plan(0)
     for name, content in studio.draw(record).items():
