@@ -4,15 +4,32 @@
 
 About 12 minutes on 2 cores, 250 MB. Variants: `pit.py:smoke`, `pit.py:num_textures=20,meshes_per_texture=5`,
 `pit.py:occluders.share=0.3,light.kinds.night=0`. What the keys of a topic mean says its class in `render`.
+
+The paper's own recipe, from files that are licensed to whoever registers for them:
+
+    python -m experiments.pit_render --config=pit.py:paper --output_dir=DIR --data_dir=DIR --check \
+        --config.smpl_neutral=SMPL_NEUTRAL.pkl --config.smpl_uv=smpl_uv.obj --config.surreal_dir=smpl_data \
+        --config.poses=hmr --config.poses_file=thetas.npy --config.coco_dir=train2017
+
+With `--check` the files are only verified: all that is missing or malformed is listed, with where to get it. The keys are
+those of `render.paper.PaperPit`, which says what they mean.
 """
+
+import dataclasses
 
 from ml_collections import ConfigDict
 
 from experiments import config_path
-from render import pit
+from render import paper, pit
+
+_SMOKE = {"num_textures": 3, "meshes_per_texture": 2}
 
 
 def get_config(argument: str = "") -> ConfigDict:
+    words = argument.split(",")
+    if "paper" in words:
+        config = ConfigDict({"recipe": "paper", **dataclasses.asdict(paper.PaperPit())})
+        return config_path.apply(config, ",".join(word for word in words if word != "paper"), smoke=_SMOKE)
     config = ConfigDict(
         {
             "recipe": "pit",
@@ -24,4 +41,4 @@ def get_config(argument: str = "") -> ConfigDict:
             **pit.topics(pit.Pit()),
         }
     )
-    return config_path.apply(config, argument, smoke={"num_textures": 3, "meshes_per_texture": 2})
+    return config_path.apply(config, argument, smoke=_SMOKE)
