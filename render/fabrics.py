@@ -194,19 +194,19 @@ def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) ->
         A factor [n] of the colour, and the gloss [n] to be added to it; None without gloss.
     """
     if fabric == "knit":
-        return 1.0 + 0.10 * np.cos(2 * np.pi * weave.columns(0.017)) + 0.02 * noise("fine"), None
+        return 1.0 + 0.10 * np.cos(2 * np.pi * weave.columns(0.017)) + 0.03 * noise("grain"), None
     if fabric == "cable":
         width, height = TILE_PERIODS["cable"]
         return 0.80 + 0.34 * _look_up(prints.tile("cable"), weave.columns(width), weave.along / height)[:, 0], None
     if fabric == "corduroy":
-        return 1.0 + 0.12 * np.cos(2 * np.pi * weave.columns(0.014)) + 0.02 * noise("fine"), None
+        return 1.0 + 0.12 * np.cos(2 * np.pi * weave.columns(0.014)) + 0.03 * noise("grain"), None
     if fabric == "leather":
         shine = 0.22 * smoothstep(folds, 0.15, 0.75) + 0.03
         return 0.86 + 0.10 * folds, shine
     if fabric == "satin":
         shine = 0.14 * smoothstep(folds, 0.0, 0.8)
         return 0.95 + 0.12 * folds, shine
-    return 1.0 + {"denim": 0.045, "linen": 0.035, "fleece": 0.045}.get(fabric, 0.012) * noise("fine"), None
+    return 1.0 + {"denim": 0.045, "linen": 0.035, "fleece": 0.045}.get(fabric, 0.015) * noise("grain"), None
 
 
 def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float) -> None:

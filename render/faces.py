@@ -77,7 +77,7 @@ def face_map(atlas: Atlas) -> FaceMap:
     x, y, z = np.ascontiguousarray(s.position.T)
     across = np.abs(x)
     front = smoothstep(-y, 0.085, 0.115)
-    fine = atlas.noise[list(NOISE_BANDS).index("fine"), :, span]
+    grain = atlas.noise[list(NOISE_BANDS).index("grain"), :, span]
 
     flush = 0.10 * bump(np.hypot(across - 0.043, z - 0.766), 0.020) + 0.09 * bump(np.hypot(x, z - 0.762), 0.012)
     flush = flush * front + 0.08 * (across > 0.075) * bump(z - 0.79, 0.04) + 0.03 * front * bump(z - 0.70, 0.02)
@@ -114,11 +114,12 @@ def face_map(atlas: Atlas) -> FaceMap:
     lines += 0.28 * bump(z - 0.7855 + 0.25 * (across - 0.028), 0.0016) * bump(across - 0.028, 0.012)
     lines += 0.30 * bump(across - 0.0055, 0.0014) * bump(z - 0.822, 0.007)  # between the brows
 
-    spots = smoothstep(fine[0] + fine[1] + 0.6 * fine[2], 1.5, 2.6)
+    spots = smoothstep(grain[0] + grain[1], 1.6, 2.4)
     freckles = spots * front * bump(np.hypot(across - 0.026, (z - 0.772) * 1.2), 0.028)
 
     jaw = _edge(0.757 - 0.45 * np.minimum(0.050 - across, 0.0) - z - 0.30 * (0.055 - across), 0.016)
-    jaw *= smoothstep(z, 0.655, 0.680) * smoothstep(HEAD_CENTRE_Y + 0.022 - y, 0.0, 0.02)
+    jaw *= smoothstep(z - 0.670 - 0.55 * np.maximum(y + 0.135, 0.0), -0.006, 0.012)  # down to the edge of the jaw
+    jaw *= smoothstep(HEAD_CENTRE_Y + 0.022 - y, 0.0, 0.02)
     lips = _edge(0.024 - across, 0.006) * _edge(0.0085 - np.abs(z - 0.7285), 0.005)
     moustache = front * _edge(0.028 - across, 0.008) * _edge(0.0062 - np.abs(z - 0.7418 + 0.15 * across), 0.005)
     drop = front * _edge(0.006 - np.abs(across - 0.0265), 0.006) * _edge(0.016 - np.abs(z - 0.728), 0.008)
@@ -145,7 +146,7 @@ def face_map(atlas: Atlas) -> FaceMap:
         z=z,
         across=across,
         front=front.astype(np.float32),
-        hairs=(0.7 * (fine[3] + fine[4])).astype(np.float32),
+        hairs=(0.7 * (grain[3] + grain[4])).astype(np.float32),
     )
 
 
@@ -171,7 +172,7 @@ def paint_face(color: np.ndarray, atlas: Atlas, appearance: Appearance, rng: np.
         lit *= 1.0 - 0.30 * a.freckles * m.freckles
     color *= lit[:, None]
     if a.beard > 0:
-        hairy = np.clip(0.86 + 0.16 * m.hairs, 0.0, 1.0)
+        hairy = np.clip(0.86 + 0.09 * m.hairs, 0.0, 1.0)
         density = 0.20 + 0.35 * a.beard if a.beard_style == "stubble" else 0.45 + 0.5 * a.beard
         hair = (
             0.35 * color + 0.65 * np.asarray(a.brow_color) if a.beard_style == "stubble" else np.asarray(a.hair_color)
@@ -184,7 +185,7 @@ def paint_face(color: np.ndarray, atlas: Atlas, appearance: Appearance, rng: np.
 def _paint_lips(color: np.ndarray, m: FaceMap, a: Appearance, rng: np.random.Generator) -> None:
     index = m.mouth
     x, across, front = m.x[index], m.across[index], m.front[index]
-    z = m.z[index] - _MOUTH + 0.0012 * smoothstep(across, 0.016, 0.028)
+    z = m.z[index] - _MOUTH - 0.0022 * smoothstep(across, 0.008, 0.027)  # friendlier than the mesh
     part = color[index]
     arch = np.clip(1.0 - (x / _MOUTH_HALF_WIDTH) ** 2, 0.0, 1.0)
     high, low = 0.0092 * a.lip_fullness, 0.0112 * a.lip_fullness
@@ -217,9 +218,9 @@ def _paint_eyes(color: np.ndarray, m: FaceMap, a: Appearance, rng: np.random.Gen
         lid = bump(across - _EYE_X, 0.016) * smoothstep(z, 0.800, 0.804) * smoothstep(0.814 - z, 0.0, 0.006)
         _mix(part, hue * (0.5 + 0.6 * max(a.skin)), 0.45 * (a.makeup - 0.2) * lid * front)
 
-    height = 0.8235 + float(rng.normal(0.0, 0.0012))
+    height = 0.8225 + float(rng.normal(0.0, 0.0012))
     rise = 0.0025 + 0.0060 * a.brow_arch
-    line = height + rise * smoothstep(across, 0.012, 0.040) - (0.004 + rise) * smoothstep(across, 0.038, 0.060)
+    line = height + rise * smoothstep(across, 0.010, 0.040) - (0.003 + 0.7 * rise) * smoothstep(across, 0.038, 0.060)
     thick = 0.0031 * a.brow_weight * (1.0 - 0.62 * smoothstep(across, 0.030, 0.058))
     start = 0.0115 + float(rng.uniform(-0.002, 0.002))
     brow = _edge(thick - np.abs(z - line), 0.0030) * smoothstep(across, start, start + 0.006)

@@ -464,18 +464,19 @@ class _Painter:
         s = self.atlas.surface.take(span)
         x, y, z = np.ascontiguousarray(s.position.T)
         strands = self._noise("strand", span)
-        fine = self._noise("fine", span)
+        grain = self._noise("grain", span)
         base = np.asarray(a.hair_color, np.float32)
         # The hairline is no edge: hair thins out over a centimetre, strand by strand.
         share = garments.cover_hair(a, s, 0.007)
         ragged = 4.0 * share * (1.0 - share)
-        share = smoothstep(share + 0.22 * ragged * (strands + 0.6 * fine), 0.22, 0.85)
+        share = smoothstep(share + 0.22 * ragged * (strands + 0.6 * grain), 0.22, 0.85)
         if a.hair_style == "cropped":
-            tone = 1.0 + 0.12 * fine
-            share *= np.clip(0.86 + 0.07 * fine, 0.0, 1.0) - 0.30 * smoothstep(EYE_LEVEL + 0.01 - z, 0.0, 0.06)
+            tone = 1.0 + 0.10 * grain + 0.05 * self._noise("fine", span)
+            share *= np.clip(0.86 + 0.08 * grain, 0.0, 1.0) - 0.30 * smoothstep(EYE_LEVEL + 0.01 - z, 0.0, 0.06)
         elif a.hair_style in ("curly", "afro"):
             medium = self._noise("medium", span)
-            tone = 1.0 + 0.20 * fine + 0.12 * medium - 0.25 * smoothstep(-fine, 0.8, 1.8)
+            fine = self._noise("fine", span)
+            tone = 1.0 + 0.16 * grain + 0.16 * fine + 0.10 * medium - 0.25 * smoothstep(-grain, 0.8, 1.8)
         else:
             tone = 1.0 + 0.15 * strands + 0.06 * self._noise("broad", span)
             # Light lies around the crown, broken up by the strands.
@@ -483,11 +484,11 @@ class _Painter:
         tone += 0.10 * smoothstep(z, EYE_LEVEL, 0.9) - 0.14 * smoothstep(0.75 - z, 0.0, 0.1)
         color = base * np.maximum(tone, 0.35)[:, None]
         if a.hair_highlight:
-            light = base + 0.45 * (np.array([0.72, 0.55, 0.34], np.float32) - base)
-            mix(color, light, 0.75 * a.hair_highlight * smoothstep(strands, 0.5, 1.4))
+            light = np.minimum(base * 1.7 + np.array([0.10, 0.07, 0.04], np.float32), 0.85)
+            mix(color, light, 0.7 * a.hair_highlight * smoothstep(strands, 0.3, 1.3))
         if a.hair_style in ("parted", "medium", "bob", "long", "long_front", "low_bun"):
             # Skin shows along the parting.
             line = bump(x - a.parting, 0.0030) * smoothstep(z, 0.868, 0.885) * smoothstep(0.01 - y, 0.0, 0.03)
-            mix(color, np.multiply(a.skin, 0.80), 0.75 * line)
+            mix(color, np.multiply(a.skin, 0.80), 0.5 * line)
             color *= (1.0 - 0.18 * bump(np.abs(x - a.parting) - 0.007, 0.004) * (z > 0.875))[:, None]
         mix(self.color[span], color, share)

@@ -138,12 +138,12 @@ def _draw_lines(canvas: _Canvas, rng: np.random.Generator) -> None:
 def _draw_arc(canvas: _Canvas, rng: np.random.Generator) -> None:
     """A word on an arc over a year or an emblem."""
     word, half = _word(rng), canvas.size / 2
-    step = min(0.42, 2.0 / len(word))
+    step = min(0.46, 2.3 / len(word))
     for index, letter in enumerate(word):
         angle = (index - (len(word) - 1) / 2) * step
-        glyph = _lettering(letter, round(0.30 * half), round(0.42 * half), bold=0.8)
+        glyph = _lettering(letter, round(0.36 * half), round(0.48 * half), bold=0.8)
         glyph = glyph.rotate(-math.degrees(angle), expand=True, resample=Image.Resampling.BILINEAR)
-        canvas.paste(glyph, 0.78 * math.sin(angle), 0.78 * math.cos(angle) - 0.1, 1)
+        canvas.paste(glyph, 0.80 * math.sin(angle), 0.72 * math.cos(angle) - 0.02, 1)
     if rng.uniform() < 0.5:
         canvas.text(str(int(rng.integers(1950, 2030))), 0.0, 0.05, 1.0, 0.4, 2, bold=0.6)
     else:

@@ -54,13 +54,14 @@ def uv_islands(triangles_uv: np.ndarray, num_uv: int) -> np.ndarray:
     return connected_components(graph, directed=False)[1][triangles_uv[:, 0]]
 
 
-# Spatial frequencies of the noise bands, radians a metre (x, y, z): broad, fold-sized, fine, hair strands, and folds
-# that run down or across.
+# Spatial frequencies of the noise bands, radians a metre (x, y, z): broad, fold-sized, fine, as fine as the texels show,
+# hair strands, and folds that run down or across.
 NOISE_BANDS: dict[str, tuple[float, float, float]] = {
     "broad": (14.0, 14.0, 14.0),
     "medium": (36.0, 36.0, 36.0),
     "fine": (120.0, 120.0, 120.0),
-    "strand": (230.0, 230.0, 24.0),
+    "grain": (420.0, 420.0, 420.0),
+    "strand": (480.0, 480.0, 32.0),
     "down": (62.0, 62.0, 11.0),
     "across": (16.0, 16.0, 70.0),
 }
