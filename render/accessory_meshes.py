@@ -704,13 +704,14 @@ def _phone(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     across = _unit(knuckles[0] - knuckles[3])
     palm = _unit(np.cross(along, across))
     palm *= np.sign((np.mean(tips, axis=0) - np.mean(knuckles, axis=0)) @ palm)
-    along = _unit(along + 0.35 * palm)
+    along = _unit(along + 0.3 * palm)
     palm = _unit(palm - along * (palm @ along))
-    across = np.cross(palm, along)
-    centre = np.mean(knuckles, axis=0) + 0.03 * palm + 0.03 * along
+    across = np.cross(palm, along) * np.sign(np.cross(palm, along) @ across)
+    # The fingers close around its width, from the back; its upper end is at the index finger.
+    centre = np.mean(knuckles, axis=0) + 0.026 * palm + 0.024 * along
     half = np.array([0.037, 0.005, 0.076]) * accessory.size
     body = _box((half[0], half[1], half[2]), 8, _HARD, 6.0)
-    shape.tube(_Frame(np.stack([across, -palm, along], axis=1), centre).world(body), _MAIN)
+    shape.tube(_Frame(np.stack([along, -palm, across], axis=1), centre).world(body), _MAIN)
 
 
 # On the head.
@@ -813,6 +814,7 @@ def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     frame, scalp = _fit_hat(accessory, wearer)
     outward = _unit(scalp)
     crown = scalp + 0.008 * outward
+    crown[-1, :, 2] = 0.6 * crown[-1, :, 2].mean() + 0.4 * crown[-1, :, 2]
     rim = crown[-1]
     top = float(crown[..., 2].max()) + 0.03
     # The crown of a hat is a cylinder that narrows upwards to a flat top, not a skull.
@@ -831,12 +833,11 @@ def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     lining = rim - 0.012 * outward[-1]
     shape.tube(frame.world(np.stack([*rows, lining])), _MAIN)
     width = (0.05 if accessory.variant == "narrow" else 0.085) * accessory.size
-    level = 0.75 * rim[:, 2].mean() + 0.25 * rim[:, 2]
     away = _unit(rim * [1.0, 1.0, 0.0])
     ring = []
     for part, lift in ((-0.12, 0.004), (1.0, 0.004), (1.0, -0.001), (-0.12, -0.003)):
         bend = -0.10 * width * max(part, 0.0) * (1.0 + 0.6 * np.cos(2.0 * np.arctan2(away[:, 0], away[:, 1])))
-        ring.append(np.column_stack([(rim + part * width * away)[:, :2], level + lift + bend]))
+        ring.append(np.column_stack([(rim + part * width * away)[:, :2], rim[:, 2] + lift + bend]))
     shape.tube(frame.world(np.stack(ring, axis=1)), _EXTRA, ring=True)
 
 

@@ -338,7 +338,8 @@ def _openness(points: np.ndarray, normals: np.ndarray, samples: np.ndarray) -> n
 
 def surface_samples(meshes: Sequence[trimesh.Trimesh]) -> np.ndarray:
     """Points [M 3] float32 that fill the surface of a person: vertices and triangle centres, or some of them where a
-    mesh has a `Thinning` in `metadata["thinning"]`."""
+    mesh has a `Thinning` in `metadata["thinning"]`, and the points [N 3] in `metadata["fill"]` of one with large
+    triangles."""
     parts = []
     for mesh in meshes:
         vertices = np.asarray(mesh.vertices, np.float32)
@@ -347,4 +348,6 @@ def surface_samples(meshes: Sequence[trimesh.Trimesh]) -> np.ndarray:
         parts.append((vertices.take(first, 0) + vertices.take(second, 0) + vertices.take(third, 0)) / np.float32(3.0))
         if thinning is None:
             parts.append(vertices)
+        if "fill" in mesh.metadata:
+            parts.append(mesh.metadata["fill"])
     return np.concatenate(parts)
