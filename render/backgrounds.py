@@ -18,7 +18,7 @@ import numpy as np
 import scipy.ndimage
 from PIL import Image
 
-from render import scenery
+from render import impostors, scenery
 from render.camera import Camera, CameraSite
 from render.crowd import Bystander
 from render.light import GAMMA, Light
@@ -67,14 +67,25 @@ class Wall:
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """A cut-out that stands at (x, y) and faces the camera."""
+    """A thing of `impostors.KINDS` that stands at (x, y), turned by `yaw` radians about z."""
 
     kind: str
     variant: int
     x: float
     y: float
+    yaw: float
     size: float
     tint: Color
+
+
+@dataclasses.dataclass(frozen=True)
+class Lamp:
+    """A small light far behind, seen at night."""
+
+    x: float
+    y: float
+    z: float
+    color: Color
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +100,7 @@ class Scene:
     lines: tuple[Line, ...]
     walls: tuple[Wall, ...]
     things: tuple[Thing, ...]
+    lamps: tuple[Lamp, ...]
     ceiling: float | None
     sky: tuple[Color, Color]
     softness: float
@@ -162,35 +174,35 @@ def make_scene(kind: str, seed: int, site: CameraSite) -> Scene:
             ("slabs", "concrete", "asphalt", "pavers"),
             ("facade", "facade", "masonry"),
             ("facade", "facade", "masonry"),
-            ("car", "car", "post", "pedestrian", "bin", "tree", "bicycle"),
+            ("car", "car", "pole", "bollard", "person", "bin", "tree", "bicycle"),
         ),
         "plaza": (
             ("slabs", "slabs", "pavers", "cobbles", "concrete"),
             ("slabs", "pavers", "grass"),
             ("facade", "masonry", "hedge"),
             ("facade", "facade", "hedge"),
-            ("tree", "bench", "pedestrian", "pedestrian", "bin", "bush"),
+            ("tree", "bench", "person", "person", "bin", "planter", "pole"),
         ),
         "park": (
             ("gravel", "asphalt", "grass", "rubber", "concrete"),
             ("grass",),
             ("hedge", "hedge", "masonry"),
             ("hedge", "facade"),
-            ("tree", "tree", "tree", "bush", "bush", "bench", "pedestrian"),
+            ("tree", "tree", "tree", "bush", "bush", "bench", "person"),
         ),
         "campus": (
             ("slabs", "pavers", "asphalt", "concrete", "rubber"),
             ("pavers", "slabs", "grass"),
             ("facade", "hedge", "masonry"),
             ("facade", "hedge"),
-            ("bicycle", "bicycle", "bicycle", "tree", "pedestrian", "bush"),
+            ("bicycle", "bicycle", "bicycle", "tree", "person", "bush", "railing"),
         ),
         "station": (
             ("tiles", "tiles", "slabs"),
             ("tiles",),
             ("paneling", "paneling", "masonry"),
             ("paneling",),
-            ("pedestrian", "pedestrian", "bin", "bench"),
+            ("person", "person", "bin", "bench", "railing"),
         ),
     }[kind]
     indoors = kind == "station"
@@ -213,6 +225,7 @@ def make_scene(kind: str, seed: int, site: CameraSite) -> Scene:
         lines=_sample_lines(rng, kind, half_width, end),
         walls=tuple(walls),
         things=_sample_things(rng, things, site, end, margin),
+        lamps=() if indoors else _sample_lamps(rng, site, end),
         ceiling=float(rng.uniform(3.3, 4.2)) if indoors else None,
         sky=(_color(horizon), _color(zenith)),
         softness=float(rng.uniform(0.3, 0.9)),
@@ -272,37 +285,77 @@ def _sample_lines(rng: np.random.Generator, kind: str, half_width: float, end: f
     return tuple(lines)
 
 
+# Half of the largest extent of things, metres: that far they stay from the walkway.
+REACH = {
+    "person": 0.4,
+    "car": 2.3,
+    "bicycle": 0.95,
+    "bench": 0.95,
+    "bin": 0.4,
+    "pole": 0.4,
+    "bollard": 0.1,
+    "bush": 0.95,
+    "planter": 0.65,
+    "tree": 1.2,
+    "railing": 1.2,
+}
+
+
 def _sample_things(
     rng: np.random.Generator, kinds: tuple[str, ...], site: CameraSite, end: float, margin: float
 ) -> tuple[Thing, ...]:
     """Objects beside the walkway and behind the farthest person; at times a row of one kind."""
     things: list[Thing] = []
 
-    def place(kind: str, x: float, y: float) -> None:
-        tint = _tint(rng, 0.8, 1.12, 0.04)
-        things.append(
-            Thing(kind, int(rng.integers(scenery.VARIANTS)), float(x), float(y), float(rng.uniform(0.9, 1.1)), tint)
-        )
+    def place(kind: str, x: float, y: float, yaw: float) -> None:
+        tint = _car_paint(rng) if kind == "car" else _tint(rng, 0.8, 1.12, 0.04)
+        yaw = float(rng.uniform(0.0, 2.0 * math.pi)) if kind == "person" else float(yaw + rng.normal(0.0, 0.08))
+        variant, size = int(rng.integers(1 << 16)), float(rng.uniform(0.94, 1.06))
+        things.append(Thing(kind, variant, float(x), float(y), yaw, size, tint))
 
     for _ in range(int(rng.integers(4, 11))):
         kind = str(rng.choice(kinds))
-        clear = 0.55 * scenery.cutout(kind, 0).width + 0.2
+        clear = REACH[kind] + 0.2
+        if kind in ("car", "railing", "bicycle"):  # parked along the walkway
+            clear = 1.1 if kind == "car" else 0.5
         side = float(rng.choice([-1.0, 1.0]))
         if rng.uniform() < 0.55 and margin > clear:
-            place(kind, side * (site.half_width + rng.uniform(clear, margin)), rng.uniform(0.4 * site.nearest, end))
+            # The front (-y) turned to the walkway; what is long lies along it.
+            across = side * (site.half_width + rng.uniform(clear, margin))
+            place(kind, across, rng.uniform(0.4 * site.nearest, end), -0.5 * side * math.pi)
         else:
             low = site.farthest + 0.8
             if low < end - 0.4:
-                place(kind, rng.uniform(-1.3, 1.3) * site.half_width, rng.uniform(low, end - 0.3))
+                yaw = float(rng.choice([0.0, math.pi])) if kind in ("car", "bicycle") else 0.0
+                place(kind, rng.uniform(-1.3, 1.3) * site.half_width, rng.uniform(low, end - 0.3), yaw)
     if rng.uniform() < 0.5:
         kind = str(rng.choice(kinds))
-        width = scenery.cutout(kind, 0).width
-        spacing = float({"bicycle": 0.5}.get(kind, 1.25) * width)
+        spacing, yaw = {"bicycle": (0.55, 0.5 * math.pi), "person": (0.9, 0.0)}.get(kind, (2.3 * REACH[kind], 0.0))
         if end - site.farthest > 1.6:  # a row across the far end
             y = float(rng.uniform(site.farthest + 1.0, end - 0.4))
-            for x in np.arange(-1.4 * site.half_width, 1.4 * site.half_width, spacing):
-                place(kind, x + rng.normal(0.0, 0.08), y)
+            for x in np.arange(-1.4 * site.half_width, 1.4 * site.half_width, max(spacing, 0.5)):
+                place(kind, x + rng.normal(0.0, 0.08), y, yaw)
     return tuple(things)
+
+
+def _car_paint(rng: np.random.Generator) -> Color:
+    """Gains that turn a light car into one of the usual colours: mostly white, greys and black, at times strong."""
+    level = float(rng.choice([1.15, 0.85, 0.55, 0.3, 0.16], p=[0.25, 0.25, 0.2, 0.15, 0.15]))
+    if rng.uniform() < 0.65:
+        return _color(level * (1.0 + 0.02 * rng.standard_normal(3)))
+    strong = np.array([[0.75, 0.12, 0.12], [0.15, 0.25, 0.6], [0.2, 0.4, 0.3], [0.75, 0.62, 0.4], [0.35, 0.5, 0.65]])
+    return _color(strong[rng.integers(len(strong))] * rng.uniform(0.7, 1.2))
+
+
+def _sample_lamps(rng: np.random.Generator, site: CameraSite, end: float) -> tuple[Lamp, ...]:
+    colors = np.array([[1.0, 0.82, 0.5], [1.0, 0.95, 0.85], [0.8, 0.9, 1.0], [1.0, 0.25, 0.15], [0.4, 1.0, 0.6]])
+    lamps = []
+    for _ in range(int(rng.integers(5, 14))):
+        x = rng.uniform(-2.0, 2.0) * site.half_width
+        y, z = rng.uniform(0.7, 1.0) * end - 0.05, rng.uniform(0.5, 4.5)
+        color = colors[int(rng.choice(5, p=[0.42, 0.3, 0.12, 0.1, 0.06]))]
+        lamps.append(Lamp(float(x), float(y), float(z), _color(color)))
+    return tuple(lamps)
 
 
 # ---------------------------------------------------------------------------------------------------------- drawing
@@ -367,12 +420,14 @@ def draw_background(
     rays = camera.rays(height, width).reshape(-1, 3)
     distance, hit = _trace(scene, origin, rays)
     color = np.empty((height * width, 3), np.float32)
+    spot = person[:, :2].mean(axis=0)
+    standing = [*scene.things, *(_as_thing(one) for one in crowd)]
 
     index = np.flatnonzero(hit == _SKY)
     if len(index):
         rise = np.clip(rays[index, 2] / np.linalg.norm(rays[index], axis=1) * 2.0, 0.0, 1.0)[:, None]
         horizon, zenith = (np.array(one, np.float32) for one in scene.sky)
-        color[index] = horizon * (1.0 - rise) + zenith * rise
+        color[index] = (horizon * (1.0 - rise) + zenith * rise) * (_NIGHT_SKY if light.night else np.float32(1.0))
 
     index = np.flatnonzero(hit == _CEILING)
     if len(index):
@@ -383,17 +438,21 @@ def draw_background(
     index = np.flatnonzero(hit == _GROUND)
     if len(index):
         shade = cast_shadow(camera, light, person, height, width)
-        color[index] = _ground_color(scene, camera, light, origin, rays, distance, index, shade)
+        color[index] = _ground_color(scene, standing, camera, light, origin, rays, distance, index, shade, spot)
 
+    silhouette = Thing("person", 0, float(spot[0]), float(spot[1]), 0.0, 1.0, (1.0, 1.0, 1.0))
     for number, wall in enumerate(scene.walls):
         index = np.flatnonzero(hit == _FIRST_WALL + number)
         if len(index):
-            color[index] = _wall_color(wall, camera, light, origin, rays, distance, index)
+            near = [silhouette, *standing]
+            color[index] = _wall_color(wall, near, camera, light, origin, rays, distance, index, spot)
 
     picture = color.reshape(height, width, 3)
-    depth = distance.reshape(height, width)
-    for thing in sorted(scene.things, key=lambda one: -math.hypot(one.x, one.y)):
-        _draw_thing(thing, picture, depth, camera, light, origin, rays.reshape(height, width, 3))
+    # The ground hides nothing that stands on it.
+    depth = np.where(hit == _GROUND, np.float32(np.inf), distance).reshape(height, width)
+    if light.night:
+        _draw_lamps(scene.lamps, picture, depth, camera)
+    _draw_things(standing, picture, depth, camera, light, spot)
     picture = scipy.ndimage.gaussian_filter(picture, (scene.softness, scene.softness, 0.0), truncate=3.0)
     return np.clip(picture, 0.0, 1.0)
 
@@ -431,6 +490,7 @@ def _band(value: np.ndarray, middle: float, width: float, footprint: np.ndarray)
 
 def _ground_color(
     scene: Scene,
+    things: Sequence[Thing],
     camera: Camera,
     light: Light,
     origin: np.ndarray,
@@ -438,6 +498,7 @@ def _ground_color(
     distance: np.ndarray,
     index: np.ndarray,
     shade: tuple[np.ndarray, np.ndarray],
+    spot: np.ndarray,
 ) -> np.ndarray:
     rays, distance = rays[index], distance[index]
     x = origin[0] + distance * rays[:, 0]
@@ -465,15 +526,19 @@ def _ground_color(
             cover = cover * (np.abs(x) < scene.half_width)
         color += cover[:, None] * (np.array(line.color, np.float32) - color)
     open_sky = np.ones(len(index), np.float32)
-    for thing in scene.things:  # objects darken the ground that they stand on
-        reach = 0.5 * scenery.cutout(thing.kind, thing.variant).width * thing.size
-        offset = ((x - thing.x) / reach) ** 2 + ((y - thing.y) / min(reach, 0.5)) ** 2
-        near = offset < 6.0
-        open_sky[near] *= 1.0 - 0.5 * np.exp(-offset[near])
+    sun, sky = (one.reshape(-1)[index] for one in shade)
+    sun = sun * _shadows(things, light, x, y) * _pool(light, x, y, spot)
+    corner = np.array([x.min(), y.min(), x.max(), y.max()])
+    for thing in things:  # objects darken the ground that they stand on
+        reach = 0.8 * REACH[thing.kind] * thing.size
+        if (np.array([thing.x, thing.y, -thing.x, -thing.y]) < corner * [1, 1, -1, -1] - 2.5 * reach).any():
+            continue
+        offset = ((x - thing.x) / reach) ** 2 + ((y - thing.y) / reach) ** 2
+        near = offset < 4.0
+        open_sky[near] *= 1.0 - 0.5 * np.exp(-1.5 * offset[near])
     for wall in scene.walls:
         gap = np.abs((x if wall.axis == "x" else y) - wall.offset)
         open_sky *= 1.0 - 0.35 * np.exp(-gap / 0.5)
-    sun, sky = (one.reshape(-1)[index] for one in shade)
     normal = np.broadcast_to(np.array([0.0, 0.0, 1.0], np.float32), (len(index), 3))
     irradiance = light.irradiance(normal, sun_visibility=sun, openness=sky * open_sky)
     return color * irradiance ** np.float32(1.0 / GAMMA)
@@ -481,12 +546,14 @@ def _ground_color(
 
 def _wall_color(
     wall: Wall,
+    things: Sequence[Thing],
     camera: Camera,
     light: Light,
     origin: np.ndarray,
     rays: np.ndarray,
     distance: np.ndarray,
     index: np.ndarray,
+    spot: np.ndarray,
 ) -> np.ndarray:
     rays, distance = rays[index], distance[index]
     axis = 0 if wall.axis == "x" else 1
@@ -497,53 +564,102 @@ def _wall_color(
     color = scenery.wall(wall.kind, wall.variant).sample(along, rise, footprint)
     normal = np.zeros(3, np.float32)
     normal[axis] = -np.sign(wall.offset - origin[axis])
-    irradiance = light.irradiance(normal[None], openness=np.ones(1, np.float32))
+    level = np.full(len(index), wall.offset, np.float32)
+    other = origin[1 - axis] + distance * rays[:, 1 - axis]
+    x, y = (level, other) if axis == 0 else (other, level)
+    sun = np.ones(len(index), np.float32)
+    if light.sun_direction() @ normal > 0.05:
+        near = [one for one in things if abs((one.x, one.y)[axis] - wall.offset) < 4.0]
+        sun = _shadows(near, light, x, y, rise)
+    sun = sun * _pool(light, x, y, spot)
     openness = 0.7 + 0.3 * np.clip(rise / 0.7, 0.0, 1.0)
-    shine = (irradiance * openness[:, None]) ** np.float32(1.0 / GAMMA)
-    return color * np.array(wall.tint, np.float32) * shine
+    irradiance = light.irradiance(normal[None], sun_visibility=sun, openness=np.ones(1, np.float32))
+    color = color * np.array(wall.tint, np.float32) * (irradiance * openness[:, None]) ** np.float32(1.0 / GAMMA)
+    if light.night and wall.kind == "facade":
+        lit = scenery.glow(wall.kind, wall.variant).sample(along, rise, footprint)
+        color = np.maximum(color, lit * np.array([0.95, 0.8, 0.5], np.float32))
+    return color
 
 
-def _draw_thing(
-    thing: Thing,
+_NIGHT_SKY = np.array([0.06, 0.07, 0.1], np.float32)
+
+
+def _pool(light: Light, x: np.ndarray, y: np.ndarray, spot: np.ndarray) -> np.ndarray:
+    """Part [N] of a lamp's light at places away from the person: at night it is a pool, by day all there is."""
+    if not light.night:
+        return np.ones(np.shape(x), np.float32)
+    return np.exp(((x - spot[0]) ** 2 + (y - spot[1]) ** 2) * np.float32(-1.0 / 6.0**2))
+
+
+def _as_thing(bystander: Bystander) -> Thing:
+    one = bystander
+    return Thing("person", one.figure, one.x, one.y, one.yaw, one.size, (1.0, 1.0, 1.0))
+
+
+def _shadows(
+    things: Sequence[Thing], light: Light, x: np.ndarray, y: np.ndarray, z: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Part [N] of the sun that things leave to points [N] of the ground, or of a wall."""
+    sun = np.ones(len(x), np.float32)
+    if light.sun_size > 0.25:  # hardly a shadow
+        return sun
+    low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
+    direction = light.sun_direction()
+    for thing in things:
+        start = np.array([thing.x, thing.y])
+        end = start - direction[:2] / direction[2] * (5.0 if thing.kind in ("tree", "pole") else 2.1) * thing.size
+        if (np.minimum(start, end) - REACH[thing.kind] > high).any() or (
+            np.maximum(start, end) + REACH[thing.kind] < low
+        ).any():
+            continue
+        cast = impostors.shadow(thing.kind, thing.variant, start, thing.yaw, thing.size, light, x, y, z)
+        if cast is not None:
+            sun[cast[0]] *= 1.0 - cast[1]
+    return sun
+
+
+def _draw_lamps(lamps: Sequence[Lamp], picture: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
+    """Adds blurred discs of light, in place."""
+    for lamp in lamps:
+        ((column, row),), (distance,) = camera.project(np.array([[lamp.x, lamp.y, lamp.z]]))
+        radius = 0.09 * camera.focal / max(distance, 1.0) + 2.0
+        left, top = int(column - 3 * radius), int(row - 3 * radius)
+        rows = slice(max(top, 0), min(int(row + 3 * radius), picture.shape[0]))
+        columns = slice(max(left, 0), min(int(column + 3 * radius), picture.shape[1]))
+        if distance < 1.0 or rows.stop <= rows.start or columns.stop <= columns.start:
+            continue
+        y, x = np.ogrid[rows, columns]
+        square = ((x + 0.5 - column) ** 2 + (y + 0.5 - row) ** 2).astype(np.float32) / np.float32(radius**2)
+        shine = np.exp(-(square**2)) + 0.25 * np.exp(-0.6 * square)
+        shine = shine * (depth[rows, columns] > distance)
+        picture[rows, columns] += shine[..., None] * np.array(lamp.color, np.float32)
+
+
+def _draw_things(
+    things: Sequence[Thing],
     picture: np.ndarray,
     depth: np.ndarray,
     camera: Camera,
     light: Light,
-    origin: np.ndarray,
-    rays: np.ndarray,
+    spot: np.ndarray,
 ) -> None:
-    """Lays an object over the picture, in place, where nothing nearer is drawn."""
-    cutout = scenery.cutout(thing.kind, thing.variant)
-    width, height = cutout.width * thing.size, cutout.height * thing.size
-    foot = np.array([thing.x, thing.y, 0.0])
-    gap = math.hypot(thing.x - origin[0], thing.y - origin[1])
-    facing = np.array([origin[0] - thing.x, origin[1] - thing.y, 0.0]) / max(gap, 1e-6)
-    right = np.array([-facing[1], facing[0], 0.0])
-    corners = np.array([foot + 0.5 * side * width * right + [0, 0, top] for side in (-1, 1) for top in (0.0, height)])
-    pixels, in_front = camera.project(corners)
-    if in_front.min() < 0.3:
-        return
-    left, top = np.floor(pixels.min(axis=0)).astype(int)
-    end, bottom = np.ceil(pixels.max(axis=0)).astype(int)
-    rows, columns = slice(max(top, 0), min(bottom, picture.shape[0])), slice(max(left, 0), min(end, picture.shape[1]))
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        return
-    window = rays[rows, columns].reshape(-1, 3)
-    facing, right = facing.astype(np.float32), right.astype(np.float32)
-    distance = (foot.astype(np.float32) - origin) @ facing / (window @ facing)
-    points = origin + distance[:, None] * window - foot.astype(np.float32)
-    u, v = points @ right / np.float32(width) + np.float32(0.5), points[:, 2] / np.float32(height)
-    seen = (u > 0) & (u < 1) & (v > 0) & (v < 1) & (distance < depth[rows, columns].reshape(-1)) & (distance > 0)
-    index = np.flatnonzero(seen)
-    if not len(index):
-        return
-    drawn = cutout.sample(u[index], v[index], distance[index] / np.float32(camera.focal))
-    normal = (0.6 * facing + [0.0, 0.0, 0.7]).astype(np.float32)
-    irradiance = light.irradiance(normal[None] / np.linalg.norm(normal), openness=np.ones(1, np.float32))
-    shine = np.array(thing.tint, np.float32) * irradiance[0] ** np.float32(1.0 / GAMMA)
-    area = picture[rows, columns].reshape(-1, 3)
-    area[index] = area[index] * (1.0 - drawn[:, 3:]) + drawn[:, :3] * shine
-    picture[rows, columns] = area.reshape(picture[rows, columns].shape)
+    """Lays things over the picture, in place, the farthest first, where no wall is nearer."""
+    for thing in sorted(things, key=lambda one: -math.hypot(one.x, one.y)):
+        place = (thing.x, thing.y)
+        shone = light
+        if light.night:
+            part = float(_pool(light, np.array(thing.x), np.array(thing.y), spot))
+            red, green, blue = light.sun
+            shone = dataclasses.replace(light, sun=(part * red, part * green, part * blue))
+        patch = impostors.place(
+            thing.kind, thing.variant, place, thing.yaw, thing.size, thing.tint, camera, shone, depth.shape
+        )
+        if patch is None:
+            continue
+        area = picture[patch.rows, patch.columns]
+        seen = patch.depth < depth[patch.rows, patch.columns]
+        area *= 1.0 - (patch.alpha * seen)[..., None]
+        area += patch.color * seen[..., None]
 
 
 def cast_shadow(

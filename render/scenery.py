@@ -1,16 +1,15 @@
-"""A library of painted surfaces for backgrounds: grounds, walls, and cut-out objects such as trees and bicycles.
+"""A library of painted surfaces for backgrounds: grounds and walls.
 
 Everything is painted by code from fixed seeds, once a process and only when asked for, as image pyramids: looking a
 colour up at the right level keeps far ground and walls free of aliasing. Colours are display values in [0, 1].
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import numpy as np
 import scipy.ndimage
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 from scipy.spatial import KDTree
 
 VARIANTS = 4  # paintings of each kind; scenes tint and scale them further
@@ -71,26 +70,6 @@ class Surface:
         return upper * (1 - y) + lower * y
 
 
-class Cutout:
-    """An object as a flat picture that stands on the ground.
-
-    Args:
-        image: RGBA picture of a power-of-two square.
-        width, height: Metres.
-    """
-
-    def __init__(self, image: Image.Image, width: float, height: float):
-        self.width = width
-        self.height = height
-        pixels = np.asarray(image, np.float32) / 255.0
-        pixels[..., :3] *= pixels[..., 3:]
-        self._surface = Surface(pixels, 1.0)
-
-    def sample(self, u: np.ndarray, v: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Premultiplied RGBA [N 4] at `u` in [0, 1] from the left and `v` in [0, 1] from the ground."""
-        return self._surface.sample(u, v, footprint / max(self.width, self.height))
-
-
 @functools.cache
 def ground(kind: str, variant: int) -> Surface:
     """A ground of one of the kinds in GROUNDS, `variant` in range(VARIANTS)."""
@@ -102,13 +81,16 @@ def ground(kind: str, variant: int) -> Surface:
 def wall(kind: str, variant: int) -> Surface:
     """A wall of one of the kinds in WALLS, `variant` in range(VARIANTS); its bottom row stands on the ground."""
     paint, metres = WALLS[kind]
-    return Surface(np.clip(paint(_generator("wall", kind, variant)), 0.0, 1.0), metres)
+    return Surface(np.clip(paint(_generator("wall", kind, variant))[..., :3], 0.0, 1.0), metres)
 
 
 @functools.cache
-def cutout(kind: str, variant: int) -> Cutout:
-    """An object of one of the kinds in CUTOUTS, `variant` in range(VARIANTS)."""
-    return CUTOUTS[kind](_generator("cutout", kind, variant))
+def glow(kind: str, variant: int) -> Surface:
+    """How brightly the windows of a wall are lit at night, one channel in [0, 1]."""
+    paint, metres = WALLS[kind]
+    pixels = paint(_generator("wall", kind, variant))
+    lit = pixels[..., 3:] if pixels.shape[-1] == 4 else np.zeros((*pixels.shape[:2], 1))
+    return Surface(np.clip(lit, 0.0, 1.0), metres)
 
 
 def _generator(*key: str | int) -> np.random.Generator:
@@ -309,7 +291,8 @@ def _fill(pixels: np.ndarray, left: float, right: float, low: float, high: float
         max(0, round(_SIZE - high * scale)) : round(_SIZE - low * scale),
         max(0, round(left * scale)) : round(right * scale),
     ]
-    area[:] = color
+    area[..., :3] = color
+    area[..., 3:] = 0.0
     return area
 
 
@@ -322,13 +305,14 @@ def _glaze(rng: np.random.Generator, area: np.ndarray) -> None:
     reflection = rng.uniform(0.05, 0.4) * np.linspace(1, 0, height)[:, None] ** 1.5
     slant = (np.arange(width)[None] + 0.6 * np.arange(height)[:, None]) / max(width, 1)
     gleam = 0.08 * (np.abs(slant - rng.uniform(0.2, 1.4)) < 0.15)
-    area[:] = (dark + reflection + gleam)[..., None] * np.array([0.92, 1.0, 1.08])
+    area[..., :3] = (dark + reflection + gleam)[..., None] * np.array([0.92, 1.0, 1.08])
     if rng.uniform() < 0.3:
-        area[: int(height * rng.uniform(0.2, 1.0))] = rng.uniform(0.5, 0.8) * np.array([1.0, 0.97, 0.9])
+        area[: int(height * rng.uniform(0.2, 1.0)), :, :3] = rng.uniform(0.5, 0.8) * np.array([1.0, 0.97, 0.9])
+    area[..., 3:] = rng.uniform(0.35, 1.0) * (rng.uniform() < 0.45)
 
 
 def _facade(rng: np.random.Generator) -> np.ndarray:
-    pixels = _masonry(rng)
+    pixels = np.dstack([_masonry(rng), np.zeros((_SIZE, _SIZE))])  # colour, and how brightly it is lit at night
     bays = int(rng.integers(2, 5))
     bay = _FACADE_METRES / bays
     frame = _grey(rng, 0.7, 0.92) if rng.uniform() < 0.6 else _grey(rng, 0.12, 0.35)
@@ -344,7 +328,14 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
                 inner = sorted((middle + part * 0.03, middle + part * (width / 2)))
                 _glaze(rng, _fill(pixels, inner[0], inner[1], low, low + height, frame))
             _fill(pixels, middle - width / 2 - 0.15, middle + width / 2 + 0.15, low - 0.16, low - 0.08, frame * 0.85)
-    _fill(pixels, 0, _FACADE_METRES, floor - 0.1, floor + 0.12, pixels.mean(axis=(0, 1)) * rng.uniform(0.75, 1.15))
+    _fill(
+        pixels,
+        0,
+        _FACADE_METRES,
+        floor - 0.1,
+        floor + 0.12,
+        pixels[..., :3].mean(axis=(0, 1)) * rng.uniform(0.75, 1.15),
+    )
     for k in range(bays):  # ground floor
         left, right = (k + 0.12) * bay, (k + 0.88) * bay
         use = rng.choice(["window", "shop", "door", "shutter", "bare"], p=[0.3, 0.22, 0.16, 0.12, 0.2])
@@ -367,8 +358,8 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
             _glaze(rng, _fill(pixels, middle - 0.36, middle + 0.36, 1.1, 2.05, frame))
         elif use == "shutter":
             area = _fill(pixels, left, right, 0.05, 2.6, _grey(rng, 0.45, 0.75))
-            area *= 1 - 0.16 * (np.arange(area.shape[0]) % 7 < 2)[:, None, None]
-    plinth = pixels[int(_SIZE - rng.uniform(0.25, 0.5) * _SIZE / _FACADE_METRES) :]
+            area[..., :3] *= 1 - 0.16 * (np.arange(area.shape[0]) % 7 < 2)[:, None, None]
+    plinth = pixels[int(_SIZE - rng.uniform(0.25, 0.5) * _SIZE / _FACADE_METRES) :, :, :3]
     plinth *= rng.uniform(0.65, 0.85)
     return pixels * (1 + 0.02 * _noise(rng, 2, 8))[..., None]
 
@@ -424,183 +415,4 @@ WALLS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], float]] = {
     "masonry": (_masonry, _FACADE_METRES),
     "hedge": (_hedge, 3.0),
     "paneling": (_paneling, _FACADE_METRES),
-}
-
-
-# ---------------------------------------------------------------------------------------------------------- objects
-
-
-def _canvas(size: int = 256) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    image = Image.new("RGBA", (size, size), (0, 0, 0, 0))
-    return image, ImageDraw.Draw(image)
-
-
-def _paint_color(rng: np.random.Generator, low: int = 25, high: int = 215) -> tuple[int, int, int]:
-    """A colour as cars and clothes have it: often grey, at times strong."""
-    level = rng.uniform(low, high)
-    spread = 0.05 if rng.uniform() < 0.6 else 0.3
-    red, green, blue = np.clip(level * (1 + spread * rng.standard_normal(3)), 8, 240).astype(int)
-    return int(red), int(green), int(blue)
-
-
-def _bleed(image: Image.Image) -> Image.Image:
-    """Smooths the edge a little."""
-    return image.filter(ImageFilter.GaussianBlur(0.6))
-
-
-def _tree(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas()
-    bark = (int(rng.uniform(60, 95)), int(rng.uniform(50, 75)), int(rng.uniform(38, 58)))
-    lean = rng.uniform(-8, 8)
-    draw.polygon([(120, 256), (124 + lean, 110), (134 + lean, 110), (138, 256)], fill=(*bark, 255))
-    for _ in range(5):
-        x, y = rng.uniform(70, 190), rng.uniform(50, 120)
-        draw.line((129 + lean, rng.uniform(120, 165), x, y), fill=(*bark, 255), width=4)
-    count = 1500
-    angle, radius = rng.uniform(0, 2 * math.pi, count), np.sqrt(rng.uniform(0, 1, count))
-    lobes = rng.normal(0, 1, (7, 2)) * [42, 26] + [128, 80]
-    chosen = lobes[rng.integers(7, size=count)]
-    x = chosen[:, 0] + 44 * radius * np.cos(angle)
-    y = chosen[:, 1] + 36 * radius * np.sin(angle)
-    light = np.clip(0.75 - (y - 20) / 190 + 0.15 * rng.standard_normal(count), 0, 1)
-    size = rng.uniform(3, 9, count)
-    keep = (x > 2) & (x < 244) & (y > 2) & (y < 190)
-    boxes = np.stack([x, y, x + size, y + 0.8 * size], 1)[keep]
-    _leaves(rng, draw, boxes, light[keep], rng.uniform(-0.6, 0.6))
-    scale = rng.uniform(4.2, 6.0)
-    return Cutout(_bleed(image), scale, scale)
-
-
-def _bush(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas()
-    count = 1600
-    angle, radius = rng.uniform(0, math.pi, count), np.sqrt(rng.uniform(0, 1, count))
-    x, y = 122 + 118 * radius * np.cos(angle), 246 - rng.uniform(150, 230) * radius * np.sin(angle)
-    light = np.clip(0.8 - (y - 20) / 330 + 0.15 * rng.standard_normal(count), 0, 1)
-    size = rng.uniform(5, 14, count)
-    _leaves(rng, draw, np.stack([x, y, x + size, y + 0.8 * size], 1), light, rng.uniform(-0.6, 0.6))
-    return Cutout(_bleed(image), rng.uniform(1.2, 2.4), rng.uniform(0.8, 1.4))
-
-
-def _bicycle(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas(512)
-    color = _paint_color(rng)
-    for x in (112, 400):
-        draw.ellipse((x - 106, 300, x + 106, 512), outline=(28, 28, 30, 255), width=12)
-        for k in range(10):
-            angle = math.pi * k / 10 + 0.1
-            dx, dy = 98 * math.cos(angle), 98 * math.sin(angle)
-            draw.line((x - dx, 406 - dy, x + dx, 406 + dy), fill=(120, 120, 122, 130), width=2)
-    tube = {"fill": (*color, 255), "width": 13}
-    bottom, seat, head = (235, 410), (200, 235), (362, 215)
-    for start, end in ((bottom, seat), (bottom, head), (seat, head), (bottom, (112, 406)), ((112, 406), seat)):
-        draw.line((*start, *end), **tube)
-    draw.line((*head, 400, 406), **tube)
-    draw.line((*head, 352, 150), fill=(60, 60, 62, 255), width=9)
-    draw.line((330, 140, 380, 150), fill=(30, 30, 30, 255), width=13)
-    draw.rounded_rectangle((160, 205, 235, 228), 9, fill=(28, 26, 26, 255))
-    draw.line((*seat, 197, 220), fill=(60, 60, 62, 255), width=9)
-    draw.ellipse((215, 390, 255, 430), outline=(50, 50, 52, 255), width=8)
-    if rng.uniform() < 0.5:
-        draw.rounded_rectangle((372, 160, 460, 230), 6, outline=(70, 70, 70, 255), width=7)
-    if rng.uniform() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return Cutout(image.resize((256, 256), Image.Resampling.BOX), 1.75, 1.45)
-
-
-def _car(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas(512)
-    color = _paint_color(rng, 30, 235)
-    dark = tuple(int(0.72 * part) for part in color)
-    roof = rng.uniform(150, 185)
-    body = [
-        (14, 430),
-        (10, 330),
-        (40, 290),
-        (140, 268),
-        (185, roof),
-        (370, roof - 4),
-        (440, 275),
-        (496, 300),
-        (504, 430),
-    ]
-    draw.polygon(body, fill=(*color, 255))
-    draw.polygon([(14, 430), (12, 370), (502, 370), (504, 430)], fill=(*dark, 255))
-    draw.polygon([(158, 268), (196, roof + 14), (272, roof + 12), (272, 268)], fill=(48, 56, 62, 255))
-    draw.polygon([(284, 268), (284, roof + 12), (362, roof + 12), (418, 272)], fill=(58, 66, 72, 255))
-    draw.line((278, 275, 278, 415), fill=(*dark, 255), width=3)
-    draw.rectangle((298, 300, 330, 308), fill=(*dark, 255))
-    draw.ellipse((8, 310, 40, 345), fill=(225, 222, 205, 255))
-    draw.rectangle((484, 318, 504, 345), fill=(150, 30, 28, 255))
-    for x in (118, 398):
-        draw.ellipse((x - 54, 372, x + 54, 480), fill=(24, 24, 26, 255))
-        draw.ellipse((x - 30, 396, x + 30, 456), fill=(140, 142, 146, 255))
-    image = image.crop((0, 0, 512, 480)).resize((512, 512))
-    if rng.uniform() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return Cutout(image.resize((256, 256), Image.Resampling.BOX), 4.3, 2.05)
-
-
-def _pedestrian(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas()
-    top, trousers = _paint_color(rng), _paint_color(rng, 20, 120)
-    skin = ((206, 164, 138), (168, 122, 96), (104, 72, 56))[int(rng.integers(3))]
-    hair = ((30, 26, 24), (64, 46, 34), (120, 92, 62))[int(rng.integers(3))]
-    step = rng.uniform(4, 34)
-    for side in (-1, 1):
-        draw.line((128 + 8 * side, 130, 128 + side * step, 236), fill=(*trousers, 255), width=26)
-        draw.rounded_rectangle((112 + side * step, 234, 146 + side * step, 254), 6, fill=(36, 34, 34, 255))
-        draw.line((128 + 34 * side, 62, 128 + side * (38 + 0.3 * step), 138), fill=(*top, 255), width=18)
-        draw.ellipse((119 + side * (38 + 0.3 * step), 132, 137 + side * (38 + 0.3 * step), 150), fill=(*skin, 255))
-    draw.rounded_rectangle((92, 44, 164, 144), 22, fill=(*top, 255))
-    draw.rectangle((118, 34, 138, 50), fill=(*skin, 255))
-    draw.ellipse((108, 4, 148, 44), fill=(*skin, 255))
-    draw.chord((106, 2, 150, 44), 180 + rng.uniform(-30, 10), 360 + rng.uniform(-10, 30), fill=(*hair, 255))
-    shade = np.asarray(image, np.float32)
-    shade[..., :3] *= (0.78 + 0.4 * np.linspace(1, 0, 256))[None, :, None].clip(0, 1.15)
-    image = Image.fromarray(shade.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2.0))
-    height = rng.uniform(1.6, 1.85)
-    return Cutout(image, 0.55 * height, height)
-
-
-def _bin(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas()
-    color = _paint_color(rng, 30, 140)
-    draw.polygon([(70, 256), (52, 60), (204, 60), (186, 256)], fill=(*color, 255))
-    draw.rounded_rectangle((44, 28, 212, 66), 14, fill=(*(int(0.7 * part) for part in color), 255))
-    draw.rectangle((80, 90, 176, 150), fill=(*(min(255, int(1.35 * part + 20)) for part in color), 255))
-    return Cutout(_bleed(image), 0.65, 1.05)
-
-
-def _post(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas()
-    color = _paint_color(rng, 40, 160)
-    draw.rectangle((118, 0, 138, 256), fill=(*color, 255))
-    draw.rectangle((118, 0, 124, 256), fill=(*(int(0.7 * part) for part in color), 255))
-    draw.rectangle((108, 236, 148, 256), fill=(*(int(0.8 * part) for part in color), 255))
-    if rng.uniform() < 0.5:  # bollard
-        return Cutout(image, 0.9, 1.0)
-    return Cutout(image, 1.1, 4.8)
-
-
-def _bench(rng: np.random.Generator) -> Cutout:
-    image, draw = _canvas()
-    wood = (int(rng.uniform(95, 150)), int(rng.uniform(68, 100)), int(rng.uniform(42, 70)))
-    for top in (40, 74, 108):
-        draw.rectangle((10, top, 246, top + 24), fill=(*wood, 255))
-    draw.rectangle((4, 150, 252, 172), fill=(*(int(1.15 * part) for part in wood), 255))
-    for left in (28, 206):
-        draw.rectangle((left, 40, left + 14, 256), fill=(46, 46, 50, 255))
-    return Cutout(_bleed(image), 1.7, 0.85)
-
-
-CUTOUTS: dict[str, Callable[[np.random.Generator], Cutout]] = {
-    "tree": _tree,
-    "bush": _bush,
-    "bicycle": _bicycle,
-    "car": _car,
-    "pedestrian": _pedestrian,
-    "bin": _bin,
-    "post": _post,
-    "bench": _bench,
 }
