@@ -590,7 +590,12 @@ class Studio:
         with self._timed("drawing"):
             points = (light.surface_samples(meshes) @ turn.T + place).astype(np.float32)
             framing = camera.Framing.from_json(choices["framing"])
-            crop, native_height = camera.crop_around(site.camera(), points, framing)
+            # A detector's box holds person, bags and hat, not an open umbrella.
+            boxed = [mesh for mesh in meshes if mesh.metadata.get("in_box", True)]
+            inside = points
+            if len(boxed) < len(meshes):
+                inside = (light.surface_samples(boxed) @ turn.T + place).astype(np.float32)
+            crop, native_height = camera.crop_around(site.camera(), inside, framing)
             color, alpha = self.rasterizer.draw(
                 meshes, texture, crop.seen_from(place, choices["yaw"]), sun.seen_from(choices["yaw"])
             )
