@@ -113,7 +113,7 @@ def mirrored_uv(mesh: Mesh, partner: np.ndarray) -> np.ndarray:
     """UV [T 3 2] of the mirror image of every triangle's corners.
 
     Where the mirrored triangle is no triangle of the mesh (a quad is cut along its other diagonal) its corners get, of
-    the UV that its vertices have, those closest together: on one side of a seam.
+    the UV that its vertices have, those of one island and closest together: on one side of a seam.
 
     Args:
         mesh: The mesh.
@@ -141,15 +141,18 @@ def mirrored_uv(mesh: Mesh, partner: np.ndarray) -> np.ndarray:
             a, b, c = (copies[vertex] for vertex in wanted[row])
             perimeter = _distances(a, b)[:, :, None] + _distances(b, c)[None] + _distances(a, c)[:, None, :]
             i, j, k = np.unravel_index(np.argmin(perimeter), perimeter.shape)
-            result[row] = a[i], b[j], c[k]
+            result[row] = a[i, :2], b[j, :2], c[k, :2]
     return result
 
 
 def _uv_copies(mesh: Mesh) -> list[np.ndarray]:
-    """All UV [N 2] of every vertex."""
-    rows = np.concatenate([mesh.triangles.reshape(-1, 1), mesh.uv.reshape(-1, 2)], axis=1)
-    rows = np.unique(rows, axis=0)
-    return np.split(rows[:, 1:], np.searchsorted(rows[:, 0], np.arange(1, len(mesh.vertices))))
+    """All UV of every vertex, each with a number that tells islands apart, [N 3]."""
+    keys = np.concatenate([mesh.triangles.reshape(-1, 1), mesh.uv.reshape(-1, 2)], axis=1)
+    unique, corners = np.unique(keys, axis=0, return_inverse=True)
+    island = np.zeros(len(unique))
+    island[corners.reshape(-1, 3)] = uv_bake.uv_islands(corners.reshape(-1, 3), len(unique))[:, None]
+    copies = np.concatenate([unique[:, 1:], 100.0 * island[:, None]], axis=1)  # farther apart than any two UV
+    return np.split(copies, np.searchsorted(unique[:, 0], np.arange(1, len(mesh.vertices))))
 
 
 def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ import jax
 import numpy as np
 import pytest
 
+import datasets
 from experiments import config_path, restore, train
 from san_jax import checkpoint, sharding
-from tests import train_data
+from tests import dataset_fixtures, train_data
 
 SMALL = (
     "smoke,prepare=,dataset=toy/first,image_size=(32, 32),model.width=2,batch.num_identities=2,"
@@ -102,6 +103,26 @@ def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
     assert restore.read_data(tmp_path) == {**FIRST, "started_from": {}}
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
     assert params["classifier"]["bias"].shape == (5,)
+
+
+def test_a_run_keeps_the_mirror_map_of_its_pit(tmp_path, fake_steps):
+    dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
+    folder = datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
+    config = config_path.load(
+        f"san_pg.py:smoke,prepare=,data_dir={tmp_path / 'data'},image_size=(32, 32),model.width=2,model.texture_size=16,"
+        "batch.pit_size=2,num_steps=2,log_every=1,checkpoint_every=2,optimizer.warmup_epochs=0"
+    )
+    train.run(config, tmp_path / "run")
+    content = (tmp_path / "rendered" / "mirror_map.npy").read_bytes()
+    assert (tmp_path / "run" / "mirror_map.npy").read_bytes() == content
+    # A PIT from before there were mirror maps trains as ever.
+    (folder / "mirror_map.npy").unlink()
+    train.run(config, tmp_path / "without")
+    assert not (tmp_path / "without" / "mirror_map.npy").exists()
+    # Noise is not taken along.
+    (folder / "mirror_map.npy").write_bytes(content[:-1])
+    with pytest.raises(datasets.DatasetError, match=r"mirror_map.npy: expected an uncompressed"):
+        train.run(config, tmp_path / "damaged")
 
 
 def test_without_val(data_dir, tmp_path, fake_steps, capsys):
