@@ -133,6 +133,7 @@ def test_result(workdir, data_dir, model, capsys):
     assert json.loads((workdir / "report" / "evaluate_pit_reid.json").read_text()) == summary
     assert summary["num_query"] == summary["num_valid_queries"] == 5
     assert summary["num_gallery"] == 15
+    assert "query_partial" not in summary  # this copy has none
     assert summary["step"] == 120
     assert summary["workdir"] == str(workdir)
     assert (summary["metric"], summary["average_precision"]) == ("euclidean", "standard")
@@ -171,6 +172,51 @@ def test_result(workdir, data_dir, model, capsys):
     # Random rankings: 3 of 15 are correct.
     assert summary["chance"]["rank1"] == pytest.approx(3 / 15)
     assert summary["mAP"] > summary["chance"]["mAP"]  # colours alone are better than nothing
+
+
+def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, model, monkeypatch, capsys):
+    tiny_data.write_pit_reid(tmp_path / "rendered", test_ids=5, cameras=5, partial_queries=True)
+    datasets.build_dataset("pit_reid", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
+    embedded = []
+    embed_split = evaluate.embed_split
+
+    def noting(model, config, dataset, split, data_dir, *, flip=False):
+        embedded.append(split)
+        return embed_split(model, config, dataset, split, data_dir, flip=flip)
+
+    monkeypatch.setattr(evaluate, "embed_split", noting)
+    summary = evaluate.run(workdir, "pit_reid", tmp_path / "data")
+    assert sorted(embedded) == ["gallery", "query", "query_occluded", "query_partial"]  # the gallery once
+    assert json.loads((workdir / "report" / "evaluate_pit_reid.json").read_text()) == summary
+    gallery = embed_split(model, CONFIG, "pit_reid", "gallery", tmp_path / "data")
+    np.testing.assert_array_equal(gallery.camera_ids, np.tile([1, 2], 5))
+    results = {"query": summary, **{split: summary[split] for split in ("query_partial", "query_occluded")}}
+    for split, found in results.items():
+        query = embed_split(model, CONFIG, "pit_reid", split, tmp_path / "data")
+        expected = ranking.evaluate_ranking(
+            query.embeddings,
+            gallery.embeddings,
+            query.person_ids,
+            gallery.person_ids,
+            query.camera_ids,
+            gallery.camera_ids,
+        )
+        assert {key: found[key] for key in SCORES} == pytest.approx(evaluate.scores(expected), abs=1e-6)
+        assert (found["num_query"], found["num_valid_queries"]) == (5, 5)
+        assert found["chance"]["rank1"] == pytest.approx(2 / 10)
+    assert len({found["mAP"] for found in results.values()}) > 1
+    printed = capsys.readouterr().out
+    for split, words in (
+        ("query_partial", "hold a part of a test person"),
+        ("query_occluded", "something stands before"),
+    ):
+        assert summary[split]["protocol"] in one_line(printed)
+        assert summary[split]["protocol"].startswith(f"{split}: ")
+        assert words in summary[split]["protocol"]
+        assert "5 single queries against the same gallery" in summary[split]["protocol"]
+    rows = evaluate.table({"pit_reid": summary}, {}).splitlines()
+    assert [row.split()[:2] for row in rows[2:]] == [["pit_reid,", "query_partial"], ["pit_reid,", "query_occluded"]]
+    assert f"{100 * summary['query_occluded']['mINP']:.2f}" in rows[3].split()
 
 
 @pytest.mark.parametrize("flip", [False, True])

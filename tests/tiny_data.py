@@ -20,11 +20,12 @@ def _colour_file(path: pathlib.Path, size: tuple[int, int], colour: np.ndarray, 
 
 
 def write_pit_reid(
-    folder: pathlib.Path, *, train_ids: int = 3, test_ids: int = 3, cameras: int = 3
+    folder: pathlib.Path, *, train_ids: int = 3, test_ids: int = 3, cameras: int = 3, partial_queries: bool = False
 ) -> list[manifest.Record]:
     """Writes a `pit_reid` folder: an image an identity and camera; camera 0 of the test identities is the query.
 
-    Identities have a colour of their own and cameras a tint, so that even colours alone find most matches.
+    Identities have a colour of their own and cameras a tint, so that even colours alone find most matches. With
+    `partial_queries` the last two cameras of the test identities are query_partial and query_occluded.
     """
     rng = np.random.default_rng(0)
     records = []
@@ -34,6 +35,8 @@ def write_pit_reid(
         _colour_file(folder / texture, (256, 256), colour, "PNG")
         for camera in range(cameras):
             split = "train" if person < train_ids else "query" if camera == 0 else "gallery"
+            if partial_queries and split == "gallery" and camera >= cameras - 2:
+                split = manifest.PARTIAL_QUERIES[camera - cameras + 2]
             image = f"images/{person:04d}_c{camera}.jpg"
             _colour_file(folder / image, (256, 128), np.clip(colour + 8 * camera, 0, 255), "JPEG")
             records.append(
