@@ -33,12 +33,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias, cast
 
-import tqdm
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from experiments import config_path
-from render import manifest, mirror, paper, pit
+from experiments.progress import progress
+from render import manifest, mirror, paper, pit, rasterizer
 from render.rasterizer import OpenGLError
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
@@ -210,19 +210,28 @@ def draw_pair(studio: pit.Studio | paper.PaperStudio, recipe: Recipe, folder: pa
 
 @dataclasses.dataclass
 class _Worker:
-    """A process, the pipe to it, and the pairs that it was given and has not finished."""
+    """Its number, process, the pipe to it, and the pairs that it was given and has not finished."""
 
+    number: int
     process: BaseProcess
     pipe: Connection
     pairs: list[int]
 
 
-def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection) -> None:
-    """A worker: receives lists of pairs, sends the index of each when it is done, or a traceback."""
+@dataclasses.dataclass(frozen=True)
+class _Ready:
+    """A worker's first message: with which OpenGL it draws."""
+
+    opengl: str
+
+
+def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection, number: int) -> None:
+    """Worker `number`: receives lists of pairs, sends the index of each when it is done, or a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     try:
+        rasterizer.choose_device(number)
         studio = recipe.studio()
-        pipe.send(None)
+        pipe.send(_Ready(rasterizer.describe()))
         while True:
             for index in pipe.recv():
                 draw_pair(studio, recipe, folder, index)
@@ -243,19 +252,19 @@ def _render(
     waiting = iter(todo)
     workers: list[_Worker] = []
     with _environment(_WORKER_ENVIRONMENT):
-        for _ in range(min(num_workers, len(todo))):
+        for number in range(min(num_workers, len(todo))):
             ours, theirs = cast(tuple[Connection, Connection], context.Pipe())
-            process = context.Process(target=_work, args=(recipe, folder, theirs), daemon=True)
+            process = context.Process(target=_work, args=(recipe, folder, theirs, number), daemon=True)
             process.start()
             theirs.close()
-            workers.append(_Worker(process, ours, []))
+            workers.append(_Worker(number, process, ours, []))
     try:
-        with tqdm.tqdm(total=total, initial=done, unit="pair", desc=recipe.name, smoothing=0.05) as progress:
+        with progress(recipe.name, total=total, done=done, unit="pair") as update:
             while workers:
                 ready = set(multiprocessing.connection.wait([worker.pipe for worker in workers]))
                 for worker in [worker for worker in workers if worker.pipe in ready]:
                     if _receive(worker, recipe):
-                        progress.update()
+                        update()
                     if not worker.pairs:
                         worker.pairs = list(next(waiting, []))
                         if not worker.pairs:
@@ -284,7 +293,8 @@ def _receive(worker: _Worker, recipe: Recipe) -> bool:
         raise RenderError(_failure(worker, recipe, f"died ({_describe_exit(worker.process.exitcode)})")) from None
     if isinstance(message, str):
         raise RenderError(_failure(worker, recipe, f"failed:\n{message.rstrip()}"))
-    if message is None:  # the studio is set up
+    if isinstance(message, _Ready):
+        logging.info("worker %d: %s", worker.number, message.opengl)
         return False
     worker.pairs.remove(message)
     return True

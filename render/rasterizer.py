@@ -2,7 +2,7 @@
 
 `python -m render.rasterizer` checks that an offscreen OpenGL loads: it prints which and exits 0, or prints the command
 that installs one and exits 1. EGL is tried first, then OSMesa; PYOPENGL_PLATFORM in the environment decides instead.
-Where EGL knows several devices, EGL_DEVICE_ID in the environment says which (`choose_device` sets it for a worker).
+Where EGL knows several devices, EGL_DEVICE_ID in the environment says which; `choose_device` sets it for a worker.
 
 pyrender 0.1.45 opens the context: one for the life of a process, in its main thread, created after any fork (workers
 are spawned). All `Rasterizer` objects of a process share it. Drawing is a few OpenGL calls of our own, which costs a
@@ -119,6 +119,74 @@ def _complete_osmesa() -> None:
         OSMESA_CONTEXT_MAJOR_VERSION=0x36,
         OSMESA_CONTEXT_MINOR_VERSION=0x37,
     )
+
+
+class _Device(NamedTuple):
+    """A device that EGL can open: its number (EGL_DEVICE_ID), its DRM file ("" if it has none), and whether it is a
+    processor rather than a GPU."""
+
+    number: int
+    file: str
+    software: bool
+
+
+def choose_device(worker: int) -> None:
+    """Sets EGL_DEVICE_ID for this process, before OpenGL is opened: GPUs in turn, workers counted from 0.
+
+    A value that is set already stays. Without EGL, or with one device, nothing is set.
+    """
+    if "EGL_DEVICE_ID" in os.environ or os.environ.get("PYOPENGL_PLATFORM", "egl") != "egl":
+        return
+    devices = _egl_devices()
+    gpus: dict[str, int] = {}  # a GPU can be offered twice, by its own driver and by Mesa: the first counts
+    for device in devices:
+        if not device.software:
+            gpus.setdefault(device.file or f"device {device.number}", device.number)
+    numbers = list(gpus.values()) or [device.number for device in devices[:1]]
+    if numbers:
+        os.environ["EGL_DEVICE_ID"] = str(numbers[worker % len(numbers)])
+
+
+def _egl_devices() -> list[_Device]:
+    """The devices that EGL can open, numbered as pyrender numbers them; none where EGL is missing or too old to say.
+
+    By ctypes, as PyOpenGL can only be imported for a platform that is settled. EGL_EXT_device_enumeration,
+    EGL_EXT_device_query, EGL_EXT_device_drm, EGL_MESA_device_software; numbers from EGL/eglext.h.
+    """
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return []
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    pointer, integer = ctypes.c_void_p, ctypes.c_int
+
+    def function(name: str, result: Any, *arguments: Any) -> Any:
+        address = egl.eglGetProcAddress(name.encode())
+        return ctypes.CFUNCTYPE(result, *arguments)(address) if address else None
+
+    query = function("eglQueryDevicesEXT", ctypes.c_uint, integer, pointer, ctypes.POINTER(integer))
+    describe_device = function("eglQueryDeviceStringEXT", ctypes.c_char_p, pointer, integer)
+    get_display = function("eglGetPlatformDisplayEXT", pointer, ctypes.c_uint, pointer, pointer)
+    initialize = function("eglInitialize", ctypes.c_uint, pointer, pointer, pointer)
+    terminate = function("eglTerminate", ctypes.c_uint, pointer)
+    if None in (query, describe_device, get_display, initialize, terminate):
+        return []
+    count = integer()
+    if not query(0, None, ctypes.byref(count)):
+        return []
+    handles = (pointer * count.value)()
+    if not query(count.value, handles, ctypes.byref(count)):
+        return []
+    devices = []
+    for number, handle in enumerate(handles[: count.value]):
+        display = get_display(0x313F, handle, None)  # EGL_PLATFORM_DEVICE_EXT
+        if not display or not initialize(display, None, None):
+            continue  # listed, but its driver is missing or it belongs to somebody else
+        terminate(display)
+        extensions = (describe_device(handle, 0x3055) or b"").decode().split()  # EGL_EXTENSIONS
+        file = describe_device(handle, 0x3233) if "EGL_EXT_device_drm" in extensions else None  # its DRM device file
+        devices.append(_Device(number, (file or b"").decode(), "EGL_MESA_device_software" in extensions))
+    return devices
 
 
 def describe() -> str:

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from render import appearance, body, camera, light, person, poses
+from render import rasterizer as rasterizer_module
 from render.rasterizer import Rasterizer, describe
 
 # The promise of the recipe: a flat-lit view gives a texture's colours back to within this.
@@ -186,3 +187,76 @@ def test_missing_opengl_gives_the_command():
     assert found.returncode == 1
     assert "none-such" in found.stderr
     assert "apt-get install --yes --no-install-recommends libegl1 libgl1-mesa-dri" in found.stderr
+
+
+def _device(number: int, file: str = "", *, software: bool = False) -> rasterizer_module._Device:
+    return rasterizer_module._Device(number, file, software)
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        ([], [None, None, None, None]),  # no EGL
+        ([_device(0, software=True)], ["0", "0", "0", "0"]),
+        # Two GPUs of NVIDIA's driver, offered again by Mesa, and Mesa's processor; device 1 could not be opened.
+        (
+            [
+                _device(0, "/dev/dri/card0"),
+                _device(2, "/dev/dri/card2"),
+                _device(3, "/dev/dri/card0"),
+                _device(4, "/dev/dri/card2"),
+                _device(5, software=True),
+            ],
+            ["0", "2", "0", "2"],
+        ),
+        ([_device(0, software=True), _device(1), _device(2)], ["1", "2", "1", "2"]),  # GPUs without a DRM file
+    ],
+)
+def test_workers_take_the_gpus_in_turn(
+    monkeypatch: pytest.MonkeyPatch, devices: list[rasterizer_module._Device], expected: list[str | None]
+):
+    monkeypatch.setattr(rasterizer_module, "_egl_devices", lambda: devices)
+    monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
+    for worker, number in enumerate(expected):
+        monkeypatch.setenv("EGL_DEVICE_ID", "to be restored")
+        monkeypatch.delenv("EGL_DEVICE_ID")
+        rasterizer_module.choose_device(worker)
+        assert os.environ.get("EGL_DEVICE_ID") == number
+
+
+def test_the_users_device_stays(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rasterizer_module, "_egl_devices", lambda: [_device(0), _device(1)])
+    monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
+    monkeypatch.setenv("EGL_DEVICE_ID", "7")
+    rasterizer_module.choose_device(1)
+    assert os.environ["EGL_DEVICE_ID"] == "7"
+    monkeypatch.delenv("EGL_DEVICE_ID")
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")  # knows no devices
+    rasterizer_module.choose_device(1)
+    assert "EGL_DEVICE_ID" not in os.environ
+
+
+def test_this_machines_devices_can_be_opened(rasterizer: Rasterizer):
+    if not describe().startswith("egl"):
+        pytest.skip("this machine draws with OSMesa")
+    devices = rasterizer_module._egl_devices()
+    assert devices
+    assert describe().endswith(f"device {os.environ.get('EGL_DEVICE_ID', '0')}")
+
+
+def test_a_device_that_is_not_there_is_named():
+    found = _check(PYOPENGL_PLATFORM="egl", EGL_DEVICE_ID="97")
+    assert found.returncode == 1
+    assert "97" in found.stderr
+
+
+def test_a_mesh_may_bring_its_texture(rasterizer: Rasterizer):
+    own = _board()
+    own.metadata["texture"] = _solid(200, 10, 20)[:50, :31]  # of another size, odd
+    rgb, _ = rasterizer.draw([own], _solid(1, 2, 3), camera.frontal_camera())
+    np.testing.assert_allclose(rgb[128, 64], np.array([200, 10, 20]) / 255, atol=FIDELITY)
+    behind = _board()
+    behind.apply_translation([0.0, 0.5, 0.0])
+    for meshes in ([behind, own], [own, behind]):
+        rgb, _ = rasterizer.draw(meshes, _solid(1, 2, 3), camera.frontal_camera())
+        np.testing.assert_allclose(rgb[128, 64], np.array([200, 10, 20]) / 255, atol=FIDELITY)
