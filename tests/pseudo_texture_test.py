@@ -68,8 +68,11 @@ def pngs(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
 
 
-def test_textured_dataset(workdir, data_dir, models):
-    pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+def test_textured_dataset(workdir, data_dir, models, capsys):
+    index_map = dataset_fixtures.write_mirror_map(workdir)
+    folder = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    np.testing.assert_array_equal(datasets.read_mirror_map(folder), index_map)
+    assert not capsys.readouterr().err
     textured = tfds.data_source("pit_reid_textured", split="train", data_dir=data_dir)
     plain = tfds.data_source("pit_reid", split="train", data_dir=data_dir)
     assert len(textured) == len(plain) == 9
@@ -87,7 +90,10 @@ def test_val_of_a_builder_with_configs(workdir, tmp_path, models, capsys):
     train_data.build_benchmark(tmp_path, "toy/first", {"train": [0, 1], "val": [1], "query": [5]}, partial=True)
     for _ in range(2):
         folder = pseudo_texture.run_dataset(workdir, "toy/first", tmp_path, batch_size=2)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("pseudo textures")]
+    output = capsys.readouterr()
+    assert f"{workdir} has no mirror_map.npy" in output.err
+    assert not (folder / "mirror_map.npy").exists()
+    lines = [line for line in output.out.splitlines() if line.startswith("pseudo textures")]
     assert [line.partition(", in ")[0] for line in lines] == [
         f"pseudo textures of toy/first, train + val: 3 images, {number} to compute" for number in (3, 0)
     ]

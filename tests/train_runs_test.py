@@ -115,10 +115,6 @@ def test_a_run_keeps_the_mirror_map_of_its_pit(tmp_path, fake_steps):
     train.run(config, tmp_path / "run")
     content = (tmp_path / "rendered" / "mirror_map.npy").read_bytes()
     assert (tmp_path / "run" / "mirror_map.npy").read_bytes() == content
-    # A PIT from before there were mirror maps trains as ever.
-    (folder / "mirror_map.npy").unlink()
-    train.run(config, tmp_path / "without")
-    assert not (tmp_path / "without" / "mirror_map.npy").exists()
     # Noise is not taken along.
     (folder / "mirror_map.npy").write_bytes(content[:-1])
     with pytest.raises(datasets.DatasetError, match=r"mirror_map.npy: expected an uncompressed"):
