@@ -632,6 +632,34 @@ def _fabric(rng: np.random.Generator) -> np.ndarray:
     return _hsv(rng.uniform(), rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.8))
 
 
+# Colours that a pattern comes in (main, second, third), 255ths.
+_PALETTES = {
+    "camouflage": (
+        ((96, 98, 66), (58, 62, 40), (128, 112, 80)),
+        ((168, 148, 112), (120, 98, 70), (196, 180, 146)),
+        ((120, 122, 124), (70, 72, 76), (168, 170, 172)),
+        ((52, 66, 92), (34, 42, 62), (96, 108, 130)),
+        ((80, 104, 62), (44, 58, 38), (110, 92, 60)),
+    ),
+    "leopard": (
+        ((188, 148, 96), (52, 36, 26), (140, 92, 50)),
+        ((212, 192, 160), (66, 50, 38), (160, 122, 84)),
+        ((176, 174, 172), (48, 46, 46), (112, 110, 110)),
+    ),
+    "denim": (((84, 108, 142), (58, 78, 108), (150, 168, 190)), ((46, 58, 82), (36, 44, 62), (110, 126, 150))),
+    "leather": (((38, 34, 34), (70, 62, 60), (24, 22, 22)), ((92, 60, 40), (58, 38, 28), (128, 90, 60))),
+}
+
+
+def _palette(rng: np.random.Generator, name: str) -> list[np.ndarray] | None:
+    """Colours that go with a pattern or fabric, a little varied; None where any do."""
+    if name not in _PALETTES:
+        return None
+    colors = _PALETTES[name][int(rng.integers(len(_PALETTES[name])))]
+    level = rng.uniform(0.8, 1.15)
+    return [np.asarray(color) / 255.0 * level * (1.0 + rng.normal(0.0, 0.03, 3)) for color in colors]
+
+
 def _contrasting(rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
     """Another fabric colour that can be told from `color` (the most distant of a few draws)."""
     draws = [_fabric(rng) for _ in range(3)]
@@ -749,6 +777,9 @@ def sample_appearance(
     main = _fabric(rng)
     second = _contrasting(rng, main)
     third = _contrasting(rng, (main + second) / 2)
+    fabric = _choice_among(rng, w.fabrics, _TOP_FABRICS[top])
+    for name in (fabric, pattern):
+        main, second, third = _palette(rng, name) or (main, second, third)
     inner = _contrasting(rng, main)
 
     if top == "dress":
@@ -768,6 +799,9 @@ def sample_appearance(
         bottom_pattern = draw_name(rng, w.patterns_trousers)
     elif bottom == "skirt" and top != "dress":
         bottom_pattern = draw_name(rng, w.patterns_skirt)
+    bottom_accent = _contrasting(rng, np.asarray(bottom_color))
+    if top != "dress":
+        bottom_color, bottom_accent, _ = _palette(rng, bottom_pattern) or (bottom_color, bottom_accent, None)
     leg = {"shorts": float(rng.uniform(0.5, 1.1)), "leggings": float(rng.uniform(1.6, 1.95))}.get(bottom, 1.97)
     if bottom in ("trousers", "jeans") and rng.uniform() < 0.15:
         leg = float(rng.uniform(1.7, 1.88))
@@ -812,7 +846,7 @@ def sample_appearance(
         hood=hood,
         tucked=bottom == "skirt" and top in ("tee", "shirt", "tank", "sweater") and bool(rng.uniform() < w.tucked),
         fit=round(float(rng.uniform(*w.fit)), 4),
-        fabric=_choice_among(rng, w.fabrics, _TOP_FABRICS[top]),
+        fabric=fabric,
         pattern=pattern,
         pattern_scale=round(float(rng.uniform(*w.pattern_scale)), 4),
         pattern_phase=round(float(rng.uniform()), 4),
@@ -828,7 +862,7 @@ def sample_appearance(
         wear=round(float(rng.uniform(*w.wear)), 4),
         bottom=bottom,
         bottom_color=_color(bottom_color),
-        bottom_accent=_color(_contrasting(rng, np.asarray(bottom_color))),
+        bottom_accent=_color(bottom_accent),
         bottom_fabric="denim" if bottom == "jeans" else _choice_among(rng, w.fabrics, _BOTTOM_FABRICS[bottom]),
         bottom_pattern=bottom_pattern,
         belt=bottom in ("jeans", "trousers", "shorts") and bool(rng.uniform() < w.belt),

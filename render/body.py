@@ -262,9 +262,24 @@ def _body_part(mesh: makehuman.BaseMesh, model: Any) -> tuple[Part, np.ndarray]:
     vertex_part = np.full(len(model.rest_vertices), surface.BODY)
     for eye in _EYES:
         all_quads.append(mesh.quads[eye])
-        all_uv.append(attachments.into(_RECTANGLES[eye], _normalise(mesh.uv[mesh.quads_uv[eye]])))
+        all_uv.append(attachments.into(_RECTANGLES[eye], _eye_chart(mesh.vertices[mesh.quads[eye]])))
         vertex_part[index[mesh.quads[eye]]] = surface.EYE
     return attachments.weld(index[np.concatenate(all_quads)], np.concatenate(all_uv)), vertex_part
+
+
+def _eye_chart(points: np.ndarray) -> np.ndarray:
+    """UV in [0, 1] [F 4 2] of an eyeball's corners [F 4 3]: a disc around the pupil that holds what lids leave open.
+
+    MakeHuman's own layout gives the iris three texels. What lies behind is drawn together on its rim.
+    """
+    corners = points.reshape(-1, 3)
+    direction = points - (corners.min(axis=0) + corners.max(axis=0)) / 2
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    off = np.minimum(np.arccos(np.clip(-direction[..., 1], -1.0, 1.0)) / 1.3, 1.0)  # radians from the pupil
+    around = np.arctan2(direction[..., 2], direction[..., 0])
+    behind = (off >= 1.0).all(axis=-1)
+    around[behind] = around[behind][:, :1]  # a face behind is a point: none may lie across the disc
+    return 0.5 + 0.5 * np.stack([off * np.cos(around), off * np.sin(around)], axis=-1)
 
 
 def _normalise(points: np.ndarray) -> np.ndarray:

@@ -223,7 +223,7 @@ def _paint_eyes(color: np.ndarray, m: FaceMap, a: Appearance, rng: np.random.Gen
     line = height + rise * smoothstep(across, 0.010, 0.040) - (0.003 + 0.7 * rise) * smoothstep(across, 0.038, 0.060)
     thick = 0.0031 * a.brow_weight * (1.0 - 0.62 * smoothstep(across, 0.030, 0.058))
     start = 0.0115 + float(rng.uniform(-0.002, 0.002))
-    brow = _edge(thick - np.abs(z - line), 0.0030) * smoothstep(across, start, start + 0.006)
+    brow = _edge(thick - np.abs(z - line), 0.0030) * smoothstep(across, start - 0.001, start + 0.008)
     brow *= smoothstep(0.0565 - across, 0.0, 0.010) * front
     _mix(part, a.brow_color, 0.88 * brow * np.clip(0.88 + 0.14 * hairs, 0.0, 1.0))
 
@@ -248,7 +248,7 @@ def paint_eyeballs(color: np.ndarray, position: np.ndarray, appearance: Appearan
     """
     x, y, z = position.T
     side = np.abs(x) - _EYE_X
-    color[:] = np.array([0.77, 0.75, 0.725]) * (0.80 + 0.20 * min(1.0, max(appearance.skin) / 0.6))
+    color[:] = np.array([0.77, 0.75, 0.725]) * (0.70 + 0.30 * min(1.0, max(appearance.skin) / 0.6))
     _mix(color, (0.66, 0.48, 0.44), 0.55 * smoothstep(np.abs(side), 0.008, 0.014))  # towards the corners
     off = np.hypot(side, z - _EYE_Z)
     seen = y < -0.12

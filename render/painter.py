@@ -186,10 +186,11 @@ class _Painter:
             worn -= 0.5 * smoothstep(-folds, 0.3, 0.9) * bump(s.leg - 0.15, 0.2)
             color += ((0.05 + 0.14 * a.wear) * np.sqrt(max(a.bottom_color)) * worn)[:, None]
         elif a.bottom_pattern in ("side", "bands"):
-            stripe = np.where(on_leg, s.around - 0.112, np.abs(s.around) - 0.206)
-            mix(color, a.bottom_accent, band(stripe, 0.011) if a.bottom_pattern == "side" else band(stripe, 0.027))
+            # Beside the seam of the texture, which runs down the side of the leg.
+            stripe = np.where(on_leg, s.around - 0.094, np.abs(s.around) - 0.196)
+            mix(color, a.bottom_accent, band(stripe, 0.014) if a.bottom_pattern == "side" else band(stripe, 0.022))
             if a.bottom_pattern == "bands":
-                mix(color, a.bottom_color, band(np.abs(stripe) - 0.009, 0.005))
+                mix(color, a.bottom_color, band(stripe, 0.007))
         if denim:
             seam = np.where(on_leg, band(np.abs(s.around) - 0.118, 0.003), band(x, 0.002) * (z < 0.13) * (y < 0))
             lit *= 1.0 - 0.22 * seam
