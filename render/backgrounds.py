@@ -308,7 +308,7 @@ def _sample_things(
     things: list[Thing] = []
 
     def place(kind: str, x: float, y: float, yaw: float) -> None:
-        tint = _car_paint(rng) if kind == "car" else _tint(rng, 0.8, 1.12, 0.04)
+        tint = impostors.sample_car_paint(rng) if kind == "car" else _tint(rng, 0.8, 1.12, 0.04)
         yaw = float(rng.uniform(0.0, 2.0 * math.pi)) if kind == "person" else float(yaw + rng.normal(0.0, 0.08))
         variant, size = int(rng.integers(1 << 16)), float(rng.uniform(0.94, 1.06))
         things.append(Thing(kind, variant, float(x), float(y), yaw, size, tint))
@@ -336,15 +336,6 @@ def _sample_things(
             for x in np.arange(-1.4 * site.half_width, 1.4 * site.half_width, max(spacing, 0.5)):
                 place(kind, x + rng.normal(0.0, 0.08), y, yaw)
     return tuple(things)
-
-
-def _car_paint(rng: np.random.Generator) -> Color:
-    """Gains that turn a light car into one of the usual colours: mostly white, greys and black, at times strong."""
-    level = float(rng.choice([1.15, 0.85, 0.55, 0.3, 0.16], p=[0.25, 0.25, 0.2, 0.15, 0.15]))
-    if rng.uniform() < 0.65:
-        return _color(level * (1.0 + 0.02 * rng.standard_normal(3)))
-    strong = np.array([[0.75, 0.12, 0.12], [0.15, 0.25, 0.6], [0.2, 0.4, 0.3], [0.75, 0.62, 0.4], [0.35, 0.5, 0.65]])
-    return _color(strong[rng.integers(len(strong))] * rng.uniform(0.7, 1.2))
 
 
 def _sample_lamps(rng: np.random.Generator, site: CameraSite, end: float) -> tuple[Lamp, ...]:
@@ -451,7 +442,7 @@ def draw_background(
     # The ground hides nothing that stands on it.
     depth = np.where(hit == _GROUND, np.float32(np.inf), distance).reshape(height, width)
     if light.night:
-        _draw_lamps(scene.lamps, picture, depth, camera)
+        _draw_lamps(scene.lamps, picture, distance.reshape(height, width), camera)
     _draw_things(standing, picture, depth, camera, light, spot)
     picture = scipy.ndimage.gaussian_filter(picture, (scene.softness, scene.softness, 0.0), truncate=3.0)
     return np.clip(picture, 0.0, 1.0)
@@ -577,7 +568,7 @@ def _wall_color(
     color = color * np.array(wall.tint, np.float32) * (irradiance * openness[:, None]) ** np.float32(1.0 / GAMMA)
     if light.night and wall.kind == "facade":
         lit = scenery.glow(wall.kind, wall.variant).sample(along, rise, footprint)
-        color = np.maximum(color, lit * np.array([0.95, 0.8, 0.5], np.float32))
+        color = np.maximum(color, lit * (0.35 + color) * np.array([0.95, 0.75, 0.48], np.float32))
     return color
 
 

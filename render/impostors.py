@@ -169,6 +169,16 @@ def _shine(kind: str, light: Light, towards: np.ndarray, width: int, left: float
     return relative.astype(np.float32) ** np.float32(1.0 / GAMMA)
 
 
+def sample_car_paint(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Gains that turn a light car into one of the usual colours: mostly white, greys and black, at times strong."""
+    level = float(rng.choice([1.15, 0.85, 0.55, 0.3, 0.16], p=[0.25, 0.25, 0.2, 0.15, 0.15]))
+    strong = np.array([[0.75, 0.12, 0.12], [0.15, 0.25, 0.6], [0.2, 0.4, 0.3], [0.75, 0.62, 0.4], [0.35, 0.5, 0.65]])
+    paint = level * (1.0 + 0.02 * rng.standard_normal(3))
+    if rng.uniform() < 0.35:
+        paint = strong[rng.integers(len(strong))] * rng.uniform(0.7, 1.2)
+    return float(paint[0]), float(paint[1]), float(paint[2])
+
+
 @dataclasses.dataclass(frozen=True)
 class Outline:
     """A thing's outline seen from the sun, for its shadow.

@@ -2,16 +2,19 @@
 
 An `Occluder` is planned by what it hides: it stands on the ground before the person, and slides in from its side until
 it hides the planned share of the person's pixels. `draw_occluders` is called on the finished composition (person over
-background), before `photo.take_photo`.
+background), before `photo.take_photo`. The things are pictures of `render.impostors`.
 """
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 
+from render import impostors
 from render.camera import Camera
-from render.light import Light
+from render.impostors import Patch
+from render.light import GAMMA, Light
 from render.shares import Range, Shares, draw_name
 
 # kind -> the largest share of a person that it can be counted on to hide
@@ -28,6 +31,23 @@ KINDS: dict[str, float] = {
     "person": 0.6,
 }
 SIDES = ("left", "right")
+_THIN = 0.12  # more than lamp posts and signs hide
+
+# Extents on the ground, metres: for the shadow under a thing, and so that it does not stand in the person.
+_LENGTH = {
+    "pole": 0.3,
+    "car": 4.2,
+    "bush": 1.4,
+    "planter": 0.8,
+    "bin": 0.6,
+    "bench": 1.7,
+    "bicycle": 1.5,
+    "wall": 2.6,
+    "railing": 2.4,
+    "person": 0.5,
+}
+_WIDTH = {"car": 1.7, "bush": 1.0, "planter": 0.6, "bin": 0.6, "bench": 0.5, "wall": 0.3, "railing": 0.1, "pole": 0.3}
+_THICK = {"car": 1.2, "bush": 0.65, "planter": 0.5, "bench": 0.5, "person": 0.45}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +93,7 @@ class Occluder:
         side: Of SIDES, from where it reaches over the person.
         cover: Share of the person's pixels that it hides.
         gap: Metres between it and the person.
+        turn: Radians by which it is turned from lying across the line of sight.
         size: Scale, about 1.
         tint: (r, g, b) gains.
     """
@@ -82,6 +103,7 @@ class Occluder:
     side: str
     cover: float
     gap: float
+    turn: float
     size: float
     tint: tuple[float, float, float]
 
@@ -116,15 +138,27 @@ def _sample(rng: np.random.Generator, shares: OccluderShares) -> Occluder:
         )
     cover = float(rng.uniform(low, min(high, most)))
     kind = draw_name(rng, {name: weight for name, weight in shares.kinds.items() if KINDS[name] >= cover})
-    tint = float(rng.uniform(0.85, 1.1)) * (1.0 + 0.03 * rng.standard_normal(3))
+    variant = int(rng.integers(1 << 16))
+    if kind == "pole" and cover > _THIN:
+        variant |= 2  # columns and trunks, of lamp posts, signs, columns and trunks
+    if kind == "person":
+        turn = float(rng.uniform(0.0, 2.0 * math.pi))
+    else:
+        turn = math.pi * int(rng.integers(2)) + float(rng.normal(0.0, 0.25))
+    if kind == "car":
+        tint = impostors.sample_car_paint(rng)
+    else:
+        red, green, blue = rng.uniform(0.85, 1.1) * (1.0 + 0.03 * rng.standard_normal(3))
+        tint = float(red), float(green), float(blue)
     return Occluder(
         kind=kind,
-        variant=int(rng.integers(1 << 16)),
+        variant=variant,
         side=SIDES[int(rng.integers(2))],
         cover=cover,
         gap=float(rng.uniform(0.35, 1.2)),
-        size=float(rng.uniform(0.92, 1.1)),
-        tint=(float(tint[0]), float(tint[1]), float(tint[2])),
+        turn=turn,
+        size=float(rng.uniform(0.95, 1.1)),
+        tint=tint,
     )
 
 
@@ -149,4 +183,110 @@ def draw_occluders(
     Returns:
         The picture, float32 [height width 3], and the occluders' alpha, float32 [height width].
     """
-    return picture, np.zeros_like(alpha)
+    hidden = np.zeros_like(alpha)
+    if not occluders:
+        return picture, hidden
+    picture = picture.copy()
+    spot = person[:, :2].mean(axis=0)
+    for occluder in occluders:
+        found = _stand_before(occluder, spot, camera, light, alpha)
+        if found is None:
+            continue
+        patch, shift, place, yaw = found
+        _shade_ground(picture, occluder, place, yaw, camera, light, 1.0 - alpha)
+        left, right = patch.columns.start + shift, patch.columns.stop + shift
+        inside = slice(max(left, 0), min(right, alpha.shape[1]))
+        own = slice(inside.start - left, inside.stop - left)
+        area = picture[patch.rows, inside]
+        area *= 1.0 - patch.alpha[:, own, None]
+        area += patch.color[:, own]
+        covered = hidden[patch.rows, inside]
+        covered += (1.0 - covered) * patch.alpha[:, own]
+    return np.clip(picture, 0.0, 1.0), hidden
+
+
+def _stand_before(
+    occluder: Occluder, spot: np.ndarray, camera: Camera, light: Light, alpha: np.ndarray
+) -> tuple[Patch, int, np.ndarray, float] | None:
+    """Where an occluder hides its share: its picture, by how many columns that is shifted, its place, its yaw.
+
+    One that hides too little is tried nearer and larger.
+    """
+    total = float(alpha.sum())
+    to_camera = camera.position[:2] - spot
+    distance = float(np.linalg.norm(to_camera))
+    if total < 1.0 or distance < 1.2:
+        return None
+    best = None
+    for gap, growth in ((occluder.gap, 1.0), (0.4, 1.15), (0.3, 1.35)):
+        gap = max(gap, _THICK.get(occluder.kind, 0.35))
+        place = spot + to_camera * (min(gap, distance - 1.0) / distance)
+        yaw = math.atan2(to_camera[1], to_camera[0]) + 0.5 * math.pi + occluder.turn
+        size = occluder.size * growth
+        patch = impostors.place(
+            occluder.kind, occluder.variant, place, yaw, size, occluder.tint, camera, light, alpha.shape, clip=False
+        )
+        if patch is None:
+            continue
+        shift, cover = _slide(patch, alpha, occluder.side, occluder.cover * total)
+        if best is None or cover > best[0]:
+            ((_, _),), (depth,) = camera.project(np.array([[*place, 0.0]]))
+            moved = place + camera.rotation[:2, 0] * (shift * float(depth) / camera.focal)
+            best = cover, (patch, shift, moved, yaw)
+        if cover >= 0.97 * occluder.cover * total:
+            break
+    return None if best is None else best[1]
+
+
+def _slide(patch: Patch, alpha: np.ndarray, side: str, wanted: float) -> tuple[int, float]:
+    """By how many columns to shift a picture that comes in from a side until it hides `wanted` of alpha's sum; where
+    it cannot, to where it hides most. Returns the shift and what is hidden."""
+    # Overlap of every column of the person with every column of the thing; a shift is a diagonal.
+    overlap = alpha[patch.rows].T @ patch.alpha
+    first = patch.columns.start
+    offset = np.arange(alpha.shape[1])[:, None] - (first + np.arange(patch.alpha.shape[1]))[None]
+    lowest = int(offset.min())
+    hidden = np.bincount((offset - lowest).ravel(), weights=overlap.ravel())
+    order = np.arange(len(hidden)) if side == "left" else np.arange(len(hidden))[::-1]
+    reached = np.flatnonzero(hidden[order] >= wanted)
+    chosen = int(order[reached[0]] if len(reached) else np.argmax(hidden))
+    return chosen + lowest, float(hidden[chosen])
+
+
+def _shade_ground(
+    picture: np.ndarray,
+    occluder: Occluder,
+    place: np.ndarray,
+    yaw: float,
+    camera: Camera,
+    light: Light,
+    open_part: np.ndarray,
+) -> None:
+    """Darkens the ground where the occluder stands and where its shadow falls, in place, but for the person."""
+    height, width = picture.shape[:2]
+    rays = camera.rays(height, width)
+    below = rays[..., 2] < -0.02
+    index = np.flatnonzero(below)
+    if not len(index):
+        return
+    rays = rays.reshape(-1, 3)[index]
+    distance = camera.position[2] / -rays[:, 2]
+    x, y = (camera.position[axis] + distance * rays[:, axis] for axis in (0, 1))
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    sun, sky = np.ones(len(index), np.float32), np.ones(len(index), np.float32)
+    if light.sun_size < 0.25:
+        cast = impostors.shadow(occluder.kind, occluder.variant, place, yaw, occluder.size, light, x, y)
+        if cast is not None:
+            sun[cast[0]] -= cast[1]
+    # Under it: an ellipse along its length.
+    along, across = math.cos(yaw), math.sin(yaw)
+    u = ((x - place[0]) * along + (y - place[1]) * across) / (0.5 * _LENGTH[occluder.kind] + 0.1)
+    v = ((y - place[1]) * along - (x - place[0]) * across) / (0.5 * _WIDTH.get(occluder.kind, 0.4) + 0.15)
+    sky -= 0.65 * np.exp(-1.2 * (u**4 + v**4)).astype(np.float32)
+    normal = np.array([[0.0, 0.0, 1.0]], np.float32)
+    lit = light.irradiance(normal, sun_visibility=sun, openness=sky) / light.irradiance(
+        normal, openness=np.ones(1, np.float32)
+    )
+    gain = lit.astype(np.float32) ** np.float32(1.0 / GAMMA)
+    pixels = picture.reshape(-1, 3)
+    pixels[index] *= 1.0 + (gain - 1.0) * open_part.reshape(-1, 1)[index]
