@@ -16,12 +16,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import trimesh
 from trimesh.visual import TextureVisuals
+from trimesh.visual.material import SimpleMaterial
 
 from render.accessories import Accessory
 from render.body import Body, load_body
 from render.surface import BODY, smoothstep, vertex_normals
 
 TEXTURE_SIZE = 64
+
+# The renderer takes the texture from the metadata; a material for every mesh would take longer than the mesh.
+_MATERIAL = SimpleMaterial()
 
 # Where the parts of a thing lie in its texture: (left, bottom, right, top) in UV, v up.
 _Region = tuple[float, float, float, float]
@@ -179,7 +183,7 @@ class _Shape:
             vertices=np.concatenate(self.vertices).astype(np.float32),
             faces=np.concatenate(self.faces),
             vertex_normals=np.concatenate(self.normals),
-            visual=TextureVisuals(uv=np.concatenate(self.uv)),
+            visual=TextureVisuals(uv=np.concatenate(self.uv), material=_MATERIAL),
             process=False,
         )
         texture = paint(accessory.kind, accessory.pattern, accessory.colors, accessory.seed)
@@ -295,9 +299,9 @@ def _rays(name: str) -> tuple[list[np.ndarray], list[float]]:
         return rays, [0.018] * len(rays)
     if name == "scarf_end":
         rays = [
-            np.array([0.045 + 0.002 * k, -0.03, z, 0.0, -1.0, 0.0]) for k, z in enumerate(np.linspace(0.53, 0.27, 8))
+            np.array([0.045 + 0.002 * k, -0.03, z, 0.0, -1.0, 0.0]) for k, z in enumerate(np.linspace(0.60, 0.28, 9))
         ]
-        return rays, list(np.linspace(0.034, 0.045, 8))
+        return rays, list(np.linspace(0.030, 0.046, 9))
     raise KeyError(name)
 
 
@@ -373,6 +377,7 @@ def _strap(
 
 def _over(points: np.ndarray, normals: np.ndarray, layer: np.ndarray, reach: float = 0.03) -> np.ndarray:
     """How far [N] a layer of vertices [M 3] lies over points [N 3] of the surface, metres."""
+    layer = layer[((layer > points.min(axis=0) - 0.07) & (layer < points.max(axis=0) + 0.07)).all(axis=1)]
     if not len(layer):
         return np.zeros(len(points))
     offset = layer[None] - points[:, None]
@@ -429,7 +434,7 @@ _OPEN = (
 
 @functools.cache
 def _region_vertices(name: str) -> np.ndarray:
-    """Indices of the body's vertices that a thing may touch: "back", "trunk", "leg.L", "leg.R", "head"."""
+    """Indices of the body's vertices that a thing may touch."""
     s = load_body().surface
     x, _, z = s.position.T
     if name == "back":
@@ -438,6 +443,10 @@ def _region_vertices(name: str) -> np.ndarray:
         chosen = (s.is_arm < 0.3) & (s.group("trunk", "shoulder", "upper_leg") > 0.4)
     elif name == "head":
         chosen = s.group("head", "neck") > 0.5
+    elif name == "face":
+        chosen = (s.group("head") > 0.5) & (s.position[:, 1] < 0.0) & (np.abs(z - 0.80) < 0.05)
+    elif name == "ear":
+        chosen = (np.abs(x) > 0.078) & (np.abs(z - 0.78) < 0.025) & (s.group("head") > 0.5)
     else:
         side = x > -0.02 if name.endswith("L") else x < 0.02
         chosen = (s.is_arm < 0.3) & (s.group("hand") < 0.1) & (z < 0.2) & side
@@ -797,7 +806,7 @@ def _beanie(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     crown[0] += [0.0, 0.012, 0.006]
     fold = crown[-2:] + 0.005 * outward[-2:]
     upper = 0.35 * crown[-3] + 0.65 * crown[-2]
-    rows = [*crown[:-2], upper, upper + 0.005 * _unit(upper), *fold, crown[-1] - 0.02 * outward[-1]]
+    rows = [*crown[:-2], upper, upper + 0.005 * _unit(upper), *fold, crown[-1] - 0.016 * outward[-1]]
     shape.tube(frame.world(np.stack(rows)), _MAIN)
     if accessory.variant == "bobble":
         top = crown[0].mean(axis=0) + np.array([0.0, 0.004, 0.02])
@@ -843,11 +852,7 @@ def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
 def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     frame = _head_frame(wearer)
-    s = wearer.body.surface
-    ears = np.flatnonzero(
-        (np.abs(s.position[:, 0]) > 0.078) & (np.abs(s.position[:, 2] - 0.78) < 0.025) & (s.group("head") > 0.5)
-    )
-    ear = frame.local(wearer.vertices[ears])
+    ear = frame.local(wearer.vertices[_region_vertices("ear")])
     half = float(np.abs(ear[:, 0]).max())
     centre = np.array([half, float(ear[:, 1].mean()), float(ear[:, 2].mean())])
     head = frame.local(np.concatenate([wearer.vertices[_region_vertices("head")], wearer.hair]))
@@ -883,7 +888,7 @@ def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     frame = wearer.frame("head")
     eye = wearer.joints["eye.L"] - wearer.joints["head"]
-    face = frame.local(wearer.vertices[_region_vertices("head")])
+    face = frame.local(wearer.vertices[_region_vertices("face")])
     x, y, z = face.T
     around = (np.abs(x) > 0.012) & (np.abs(x) < 0.052) & (np.abs(z - eye[2]) < 0.018) & (y < eye[1])
     plane = float(y[around].min()) - 0.003
@@ -955,12 +960,7 @@ def _scarf(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     )
     shape.tube(ring, _MAIN, ring=True)
     if accessory.variant == "ends":
-        band = _strap(wearer, _course("scarf_end", sign), 0.014)
-        shape.tube(band, _EXTRA)
-        knot = _box(
-            (0.036, 0.028, 0.034), 8, ((0.9, 0.5, 0.5), (0.5, 0.9, 0.9), (-0.5, 0.9, 0.9), (-0.9, 0.5, 0.5)), 2.5
-        )
-        shape.tube(knot + band[0].mean(axis=0) + [0.0, -0.004, 0.012], _EXTRA)
+        shape.tube(_strap(wearer, _course("scarf_end", sign), 0.014), _EXTRA)
 
 
 _MAKERS: dict[str, Callable[[Accessory, Wearer, _Shape], None]] = {

@@ -217,16 +217,8 @@ def _hold(
                 arms["arm_abduction"][beside] += 5.0
         if accessory.kind in PLACES["back"] and arm in free and rng.uniform() < 0.15:
             # A thumb behind the strap, in front of the shoulder.
-            _set_arm(
-                rng,
-                arms,
-                arm,
-                shoulder=(6, 16),
-                arm_abduction=(10, 16),
-                elbow=(128, 138),
-                forearm_in=(0, 8),
-                curl=(60, 75),
-            )
+            _set_arm(rng, arms, arm, shoulder=(-6, 4), arm_abduction=(8, 14), elbow=(138, 146), forearm_in=(8, 16))
+            arms["curl"][arm] = 70.0
 
 
 def _pair(values: np.ndarray) -> Pair:
