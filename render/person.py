@@ -104,13 +104,14 @@ class Figure:
         if hidden.any():
             faces = faces[~hidden[self.body.part.triangles].all(axis=1)]
         meshes = [_mesh("body", posed.vertices, self.body.part, thinnings["body"], faces)]
-        wearer = self._wearer(posed, meshes[0])
-        accessory_meshes.press_hair(accessories, wearer)
+        wearer = self._wearer(posed, meshes[0]) if accessories else None
+        if wearer:
+            accessory_meshes.press_hair(accessories, wearer)
         for name, points in posed.worn.items():
             part = self.body.attachments[name].part
             kept = part.faces[self.dressed.skirt_faces] if name == "skirt" else part.faces
             meshes.append(_mesh(name, points, part, thinnings[name], kept))
-        return meshes + accessory_meshes.make_meshes(accessories, wearer)
+        return meshes + accessory_meshes.make_meshes(accessories, wearer) if wearer else meshes
 
     def _wearer(self, posed: Posed, mesh: trimesh.Trimesh) -> Wearer:
         normals = np.zeros_like(posed.vertices)
