@@ -13,6 +13,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from body_models.anny._core import _phenotype_to_coeffs
 from body_models.anny.numpy import ANNY
 from scipy import sparse
 
@@ -177,13 +178,25 @@ class Body:
 
 
 def _rest(model: Any, shape: BodyShape) -> RestBody:
-    identity: Any = model.prepare_identity(np.asarray([list(vars(shape).values())], np.float32))
-    frames = identity["rest_skeleton_transforms"][0]
+    """What `model.prepare_identity` gives, adding up only the blend shapes that have a share: a seventh of all."""
+    assets = model._assets
+    parameters = {name: np.array([value], np.float32) for name, value in vars(shape).items()}
+    shares = _phenotype_to_coeffs(
+        xp=np,
+        phenotype_mask=assets.phenotype_mask,
+        anchors=assets.anchors,
+        extrapolate_phenotypes=False,
+        **parameters,
+    )[0]
+    vertices = np.array(assets.template_vertices, np.float32)
+    for index in np.flatnonzero(shares):
+        vertices += shares[index] * assets.blendshapes[index]
+    skeleton = model._prepare_skeleton_identity(np.stack([*parameters.values()], axis=1))["rest_skeleton_transforms"]
     return RestBody(
-        vertices=identity["rest_vertices"][0],
-        joint_frames=frames,
-        joints=dict(zip(model.joint_names, frames[:, :3, 3], strict=True)),
-        identity=dict(identity),
+        vertices=vertices,
+        joint_frames=skeleton[0],
+        joints=dict(zip(model.joint_names, skeleton[0, :, :3, 3], strict=True)),
+        identity={"rest_skeleton_transforms": skeleton, "rest_vertices": vertices[None]},
     )
 
 
