@@ -181,13 +181,15 @@ def build(
         ids = np.arange(rows * columns).reshape(rows, columns)
         return weld(*_sheet(np.concatenate([ids, ids[:, :1]], axis=1) if wrap else ids, rectangle))
 
-    def on_cloth(points: np.ndarray, part: Part) -> Attachment:
-        """A mesh that lies on the trunk's cloth and is skinned like it."""
+    def on_cloth(points: np.ndarray, part: Part, with_head: np.ndarray | float = 0.0) -> Attachment:
+        """A mesh that lies on the trunk's cloth and is skinned like it, but for the share `with_head` [N]."""
         points = points.reshape(-1, 3)
         distance, index = trunk_tree.query(points, k=_NEIGHBOURS)
         shares = 1.0 / (distance**2 + 0.02**2)
         shares /= shares.sum(axis=1, keepdims=True)
         weights = np.stack([(shares * column[trunk[index]]).sum(axis=1) for column in skin.values()], axis=1)
+        weights *= (1.0 - np.asarray(with_head)).reshape(-1, 1)
+        weights[:, list(skin).index("head")] += with_head
         chosen = np.flatnonzero(weights.max(axis=0) > 0.03)
         weights = weights[:, chosen] / weights[:, chosen].sum(axis=1, keepdims=True)
         return Attachment(
@@ -198,6 +200,12 @@ def build(
             neighbours=trunk[index],
             shares=shares.astype(np.float32),
         )
+
+    def hanging(points: np.ndarray, part: Part, with_head: np.ndarray) -> Attachment:
+        """A mesh that hangs from the head onto the trunk."""
+        lower = on_cloth(points, part, with_head)
+        upper = attach(points, part, ("head",), np.ones((points[..., 0].size, 1)))
+        return dataclasses.replace(lower, neighbours=upper.neighbours, shares=upper.shares)
 
     cloth = drape.let_down(hull, SKIRT_TOP, 0.0)
     skirt = make_skirt(lambda angle, height: drape.sample(cloth, angle, height) + 0.03, centre_y)
@@ -210,22 +218,20 @@ def build(
 
     lying = _Lying(reference[(surface.part == BODY) & (surface.is_arm < 0.5)])
     for name, points in _hair(lying).items():
-        height = points.reshape(-1, 3)[:, 2]
-        with_head = smoothstep(height, 0.56, 0.71)
         part = single(points, rectangles["hair"])
         if name == "hair_front":
             part = _cut(part, points.shape[1])
-        result[name] = attach(points, part, ("head", "spine01"), np.stack([with_head, 1.0 - with_head], axis=1))
+        result[name] = hanging(points, part, smoothstep(points[..., 2].ravel(), 0.56, 0.71))
     for name, (centre, radii) in _BUNS.items():
         bun = _ellipsoid(np.array(centre), np.array(radii))
         part = single(bun, rectangles["tail"], wrap=True)
         result[name] = attach(bun, part, ("head",), np.ones((bun[..., 0].size, 1)))
-    for name, tail in (("ponytail", _tail()), ("braid", _braid(lying))):
-        with_head = smoothstep(tail.reshape(-1, 3)[:, 2], 0.54, 0.76) * 0.6 + 0.4
-        if name == "braid":  # it lies on the back
-            with_head = smoothstep(tail.reshape(-1, 3)[:, 2], 0.60, 0.74)
-        weights = np.stack([with_head, 1.0 - with_head], axis=1)
-        result[name] = attach(tail, single(tail, rectangles["tail"], wrap=True), ("head", "spine01"), weights)
+    tail = _tail()
+    with_head = smoothstep(tail[..., 2].ravel(), 0.54, 0.76) * 0.6 + 0.4
+    result["ponytail"] = hanging(tail, single(tail, rectangles["tail"], wrap=True), with_head)
+    braid = _braid(lying)
+    with_head = smoothstep(braid[..., 2].ravel(), 0.60, 0.74)
+    result["braid"] = hanging(braid, single(braid, rectangles["tail"], wrap=True), with_head)
 
     panel = _panel(lying)  # on the left; the other one is its mirror image, wound the other way round
     ids = np.arange(panel[..., 0].size).reshape(panel.shape[:2])
@@ -238,9 +244,8 @@ def build(
     points = _hood_down()
     result["hood_down"] = on_cloth(points, single(points, rectangles["hood"]))
     points = _hood_up()
-    with_head = smoothstep(points.reshape(-1, 3)[:, 2], 0.60, 0.74)
-    weights = np.stack([with_head, 1.0 - with_head], axis=1)
-    result["hood_up"] = attach(points, single(points, rectangles["hood"]), ("head", "spine01"), weights)
+    with_head = smoothstep(points[..., 2].ravel(), 0.60, 0.74)
+    result["hood_up"] = hanging(points, single(points, rectangles["hood"]), with_head)
     return result
 
 
@@ -273,37 +278,38 @@ def _unit_ring(angle: np.ndarray, grown: np.ndarray | float) -> np.ndarray:
     return 1.0 / np.sqrt((np.sin(angle) / rx) ** 2 + (np.cos(angle) / ry) ** 2)
 
 
+def _crown(top: float, rows: int) -> np.ndarray:
+    """Heights of `rows` rows of a shell that stands `top` metres off the crown, evenly spread over its curve."""
+    latitude = np.linspace(0.5 * np.pi * 0.96, 0.0, rows, endpoint=False)
+    return _HEAD_Z + (_HEAD_RADII[2] + top) * np.sin(latitude) ** _ROUND
+
+
 def _shell(
     top: float,
     grown: float,
     heights: np.ndarray,
     opening: Callable[[np.ndarray], np.ndarray],
     columns: int = 33,
-    rows: int = 10,
     tuck: float = 0.0,
 ) -> np.ndarray:
-    """A cap that opens to the face [rows + H, columns, 3]; columns run to the right seen from behind.
+    """A cap that opens to the face [R, columns, 3]; columns run to the right seen from behind.
 
     Args:
         top: How far it stands off the head at the crown, metres.
         grown: The same at the sides and the back.
-        heights: Of the rows below the middle of the head.
+        heights: Of the rows, from the crown down.
         opening: Height [R] -> angle from the back to the edges [R], degrees; 180 is closed.
         columns: Number of columns, odd.
-        rows: Number of rows above the middle of the head.
         tuck: How far the edges come in towards the head, as a share of `grown`.
     """
-    latitude = np.linspace(0.5 * np.pi * 0.96, 0.0, rows, endpoint=False)
-    rise = _HEAD_RADII[2] + top
-    z = np.concatenate([_HEAD_Z + rise * np.sin(latitude) ** _ROUND, heights])
-    size = np.concatenate([np.cos(latitude) ** _ROUND, np.ones(len(heights))])
+    up = np.clip((heights - _HEAD_Z) / (_HEAD_RADII[2] + top), 0.0, 1.0)
+    size = (1.0 - up ** (2.0 / _ROUND)) ** (_ROUND / 2.0)
     across = np.linspace(1.0, -1.0, columns)
-    angle = across * np.deg2rad(opening(z))[:, None]
+    angle = across * np.deg2rad(opening(heights))[:, None]
     inwards = tuck * smoothstep(np.abs(across), 0.72, 1.0)
     radius = size[:, None] * _unit_ring(angle, grown * (1.0 - inwards))
-    return np.stack(
-        [radius * np.sin(angle), _HEAD_Y + radius * np.cos(angle), np.broadcast_to(z[:, None], radius.shape)], axis=-1
-    )
+    z = np.broadcast_to(heights[:, None], radius.shape)
+    return np.stack([radius * np.sin(angle), _HEAD_Y + radius * np.cos(angle), z], axis=-1)
 
 
 def _table(*pairs: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
@@ -364,26 +370,30 @@ def _lumps(points: np.ndarray, height: float, waves: float) -> None:
 def _hair(lying: _Lying) -> dict[str, np.ndarray]:
     """The hair styles that are shells: name -> vertices [rows columns 3]."""
     face = _table((0.56, 74), (0.62, 84), (0.68, 96), (0.74, 104), (0.80, 112), (0.85, 124), (0.89, 150), (0.92, 180))
-    medium = _shell(0.016, 0.017, np.linspace(0.80, 0.665, 11), face, tuck=0.7)
+    low = np.linspace(0.80, 0.665, 11)
+    medium = _shell(0.016, 0.017, np.concatenate([_crown(0.016, 10), low]), face, tuck=0.7)
     medium[-4:, :, :2] *= np.linspace(1.0, 0.95, 4)[:, None, None]
     medium[-1, :, 2] += 0.02 * np.linspace(-1.0, 1.0, medium.shape[1]) ** 2
     _tips(medium, 0.006)
 
-    # A fringe to the brows: the opening closes over the forehead. The tips turn in.
-    fringe = _table((0.69, 100), (0.76, 106), (0.825, 108), (0.838, 150), (0.844, 180))
-    bob = _shell(0.022, 0.023, np.linspace(0.80, 0.690, 11), fringe, rows=16, tuck=0.35)
-    swell = 1.0 + 0.07 * np.sin(np.linspace(0.0, np.pi, 11))
+    # A fringe to the brows: between two rows the opening closes over the forehead. The tips turn in.
+    low = np.concatenate([[0.852, 0.841, 0.837, 0.82], np.linspace(0.80, 0.690, 10)])
+    fringe = _table((0.69, 100), (0.76, 106), (0.8371, 108), (0.8409, 180))
+    crown = _crown(0.022, 13)
+    bob = _shell(0.022, 0.023, np.concatenate([crown[crown > 0.86], low]), fringe, tuck=0.3)
+    swell = 1.0 + 0.07 * np.sin(np.linspace(0.0, np.pi, 10))
     swell[-3:] -= [0.0, 0.02, 0.07]
-    bob[-11:, :, 0] *= swell[:, None]
-    bob[-11:, :, 1] = _HEAD_Y + (bob[-11:, :, 1] - _HEAD_Y) * swell[:, None]
+    _widen(bob[-10:], swell)
 
-    curls = _shell(0.035, 0.036, np.linspace(0.80, 0.70, 9), face, columns=41, rows=14, tuck=0.9)
+    crown = _crown(0.032, 12)
+    curls = _shell(0.032, 0.032, np.concatenate([crown, np.linspace(0.80, 0.71, 8)]), face, columns=41, tuck=0.9)
+    _widen(curls[-8:], 1.0 - 0.16 * np.linspace(0.0, 1.0, 8) ** 2)
     _lumps(curls, 0.0055, 15.0)
-    round_face = _table((0.70, 84), (0.76, 94), (0.80, 104), (0.85, 122), (0.885, 150), (0.93, 180))
-    afro = _shell(0.075, 0.066, np.linspace(0.80, 0.725, 7), round_face, columns=41, rows=16, tuck=0.95)
-    under = np.linspace(1.0, 0.72, 7)[:, None]
-    afro[-7:, :, 0] *= under
-    afro[-7:, :, 1] = _HEAD_Y + (afro[-7:, :, 1] - _HEAD_Y) * under
+    round_face = _table((0.72, 70), (0.76, 88), (0.80, 104), (0.85, 122), (0.885, 150), (0.93, 180))
+    angle = np.linspace(0.0, 0.40 * np.pi, 8)  # the lower half of a ball
+    heights = np.concatenate([_crown(0.075, 14), _HEAD_Z + 0.02 - 0.125 * np.sin(angle[1:])])
+    afro = _shell(0.075, 0.066, heights, round_face, columns=41, tuck=0.95)
+    _widen(afro[-7:], np.cos(angle[1:]) ** 0.8)
     _lumps(afro, 0.0045, 17.0)
     return {
         "hair_long": _falling(lying, face, in_front=False),
@@ -395,14 +405,20 @@ def _hair(lying: _Lying) -> dict[str, np.ndarray]:
     }
 
 
+def _widen(points: np.ndarray, factors: np.ndarray) -> None:
+    """Scales rows [R columns 3] of a shell sideways and backwards (in place)."""
+    points[..., 0] *= factors[:, None]
+    points[..., 1] = _HEAD_Y + (points[..., 1] - _HEAD_Y) * factors[:, None]
+
+
 _PARTING = 9  # columns of hair that lie in front of either shoulder
-_NECK_ROW = 15  # the row of falling hair where it parts over the shoulders
+_NECK_ROW = 17  # the row of falling hair where it parts over the shoulders
 
 
 def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_front: bool) -> np.ndarray:
     """Long hair [rows columns 3]: down the back, and in front of the shoulders as well."""
     heights = np.concatenate([np.linspace(0.80, 0.68, 6, endpoint=False), np.linspace(0.68, 0.42, 14)])
-    points = _shell(0.015, 0.016, heights, opening, tuck=0.7)
+    points = _shell(0.015, 0.016, np.concatenate([_crown(0.015, 10), heights]), opening, tuck=0.7)
     rows, columns = points.shape[:2]
     across = np.abs(np.linspace(-1.0, 1.0, columns))
     z = points[:, :, 2]
@@ -411,7 +427,9 @@ def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_f
     below = np.arange(rows) > _NECK_ROW - 1
     behind = slice(_PARTING, -_PARTING) if in_front else slice(None)
     x = points[below][:, behind, 0]
-    on_back = lying.back(x, z[below][:, behind]) + 0.020
+    # A lock of hair is thick in its middle and lies on the back with its edges.
+    thick = -0.006 + 0.018 * (1.0 - np.linspace(-1.0, 1.0, x.shape[1]) ** 4)
+    on_back = lying.back(x, z[below][:, behind]) + thick
     hanging = points[below][:, behind, 1]
     resting = np.fmax(hanging * 0.35 + 0.65 * np.where(np.isnan(on_back), hanging, on_back), on_back)
     points[np.flatnonzero(below)[:, None], np.arange(columns)[behind], 1] = resting
@@ -424,7 +442,7 @@ def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_f
             height = z[below][:, columns_here]
             width = np.interp(height, [0.42, 0.56, 0.68], [0.050, 0.062, 0.058])
             goal_x = sign * (np.interp(height, [0.42, 0.60, 0.68], [0.122, 0.128, 0.105]) - width * inner)
-            goal_y = lying.front(goal_x, height) - 0.016 - 0.010 * np.sin(np.pi * inner)
+            goal_y = lying.front(goal_x, height) - 0.018 * np.sin(np.pi * inner) ** 0.5
             goal_y = np.where(np.isnan(goal_y), start[:, 1], goal_y)
             share = smoothstep(fraction, 0.0, 0.22)[:, None]
             points[np.flatnonzero(below)[:, None], columns_here, 0] = start[:, 0] + share * (goal_x - start[:, 0])
@@ -579,10 +597,10 @@ def _hood_up() -> np.ndarray:
         (0.92, 180),
     )
     heights = np.concatenate([np.linspace(0.80, 0.70, 5, endpoint=False), np.linspace(0.70, 0.595, 7)])
-    points = _shell(0.034, 0.034, heights, opening, columns=37, rows=12)
+    points = _shell(0.034, 0.034, np.concatenate([_crown(0.034, 12), heights]), opening, columns=37)
     z = points[..., 2]
     points[..., :2] -= [0.0, _HEAD_Y]
-    points[..., :2] *= np.interp(z, [0.595, 0.635, 0.68, 0.74, 0.80], [1.02, 0.84, 0.86, 0.96, 1.0])[..., None]
+    points[..., :2] *= np.interp(z, [0.595, 0.635, 0.68, 0.74, 0.80], [0.87, 0.81, 0.86, 0.96, 1.0])[..., None]
     points[..., 1] += _HEAD_Y + np.interp(z, [0.62, 0.72], [0.012, 0.0])
     # It falls into a point at the back; the rim is thick.
     points[..., 1] += 0.022 * smoothstep(points[..., 1], 0.0, 0.08) * np.exp(-(((z - 0.845) / 0.06) ** 2))

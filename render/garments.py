@@ -169,7 +169,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     shoe = cover_shoe(a, s, 0.010)
     if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
         shoe = shoe * (1.0 - bottom)
-    x, _, z = s.position.T
+    x, y, z = s.position.T
     on_body = s.part == BODY
     on_trunk = on_body & (s.is_arm < 0.5)
     vertices = rest.vertices.astype(np.float64)
@@ -206,6 +206,9 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     if a.top in ("sweater", "hoodie", "jacket"):
         gathered = 0.75 * smoothstep(a.hem + 0.055 - z, 0.0, 0.05)
         target = target - gathered * np.maximum(target - hull_here - 0.006, 0.0)
+    elif a.top == "coat":  # its lower end goes under the mesh of its skirt
+        under = smoothstep(skirt_span(a)[0] - 0.01 - z, 0.0, 0.03)
+        target = target - under * np.maximum(target - hull_here - 0.004, 0.0)
     hanging = np.stack(
         [target * np.sin(angle), AXIS_Y - target * np.cos(angle), _height(z, rest, body.reference)], axis=1
     )
@@ -227,7 +230,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     if a.bottom in ("trousers", "jeans"):
         # Behind the knees, and where a leg breaks on the shoe.
         folds = 0.004 * np.cos((s.leg - 1.0) * 40.0) * np.exp(-(((s.leg - 1.0) / 0.16) ** 2))
-        folds += 0.005 * np.cos((s.leg - 1.84) * 44.0) * np.exp(-(((s.leg - 1.84) / 0.10) ** 2))
+        folds += 0.004 * np.cos((s.leg - 1.94) * 44.0) * np.exp(-(((s.leg - 1.90) / 0.12) ** 2))
         stand_off += leg_share * folds * a.leg_width
     waist_share = (1.0 - leg_share) * bottom * on_trunk
     stand_off = np.maximum(stand_off, waist_share * (1.0 - fall) * max(ease, 0.004))
@@ -255,8 +258,9 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
         if _opens(a):
             column = body.attachments["skirt"].part.triangles % SKIRT_COLUMNS
             faces = np.abs(column - SKIRT_COLUMNS // 4).max(axis=1) > SKIRT_OPENING
-        else:
-            hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
+        hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
+        if _opens(a):  # the legs show in front
+            hidden &= (np.abs(x) > 0.10) | (y > 0.0)
     hair = HAIR_MESHES.get(a.hair_style)
     if hair and (a.hood != "up" or hair == "hair_front"):
         worn[hair] = _hair(a, hair, body, rest, thickness)
@@ -344,8 +348,7 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, thickness: float
     mesh = body.attachments[name]
     points = mesh.follow(rest.vertices - body.reference.vertices)
     x, y, z = mesh.vertices.T
-    # Over the cloth, and over a hood that lies behind the neck.
-    off = thickness + (0.045 if a.hood == "down" else 0.005 if a.top in _COLLARED else 0.0)
+    off = thickness + (0.012 if a.top in _COLLARED else 0.0)
     lying = smoothstep(0.68 - z, 0.0, 0.05)
     points[:, 1] += lying * np.where(y < -0.06, -thickness, off)
     if name.startswith("hair"):
@@ -357,11 +360,18 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, thickness: float
     if name in _HANGING:
         columns, first, shortest = _HANGING[name]
         grid = points.reshape(-1, columns, 3)
-        count = len(grid) - first
-        row = first + (shortest + (1.0 - shortest) * a.hair_length) * np.arange(count)
+        length = np.full(columns, shortest + (1.0 - shortest) * a.hair_length)
+        if a.hood == "down":  # what would lie on the hood ends in it
+            behind = mesh.vertices.reshape(grid.shape)[-1, :, 1] > 0.0
+            length = np.where(behind, np.minimum(length, 0.25), length)
+        row = first + length * np.arange(len(grid) - first)[:, None]
         low = np.minimum(row.astype(int), len(grid) - 2)
-        share = (row - low)[:, None, None].astype(np.float32)
-        grid[first:] = grid[low] * (1.0 - share) + grid[low + 1] * share
+        share = (row - low)[:, :, None].astype(np.float32)
+        column = np.arange(columns)
+        grid[first:] = grid[low, column] * (1.0 - share) + grid[low + 1, column] * share
+        if not name.startswith("hair"):  # tails end in a point
+            middle = grid[-2:].mean(axis=1, keepdims=True)
+            grid[-2:] = middle + (grid[-2:] - middle) * np.array([0.7, 0.15], np.float32)[:, None, None]
     return points.astype(np.float32)
 
 
@@ -380,8 +390,11 @@ def _layers(a: Appearance, body: Body, vertices: np.ndarray) -> dict[str, np.nda
     worn = {name: body.attachments[name].follow(displacement) for name in names}
     if a.open_front:
         height = body.attachments["panels"].vertices[:, 2]
-        end = a.hem + (0.07 if a.top == "coat" else 0.0)
-        worn["panels"][:, 2] += (end - PANEL_BOTTOM) * (PANEL_TOP - height) / (PANEL_TOP - PANEL_BOTTOM)
+        end = a.hem + (0.03 if a.top == "coat" else 0.0)
+        fraction = (PANEL_TOP - height) / (PANEL_TOP - PANEL_BOTTOM)
+        if a.top == "coat":  # it ends under the skirt's edge
+            worn["panels"][:, 1] += 0.022 * smoothstep(fraction, 0.85, 1.0)
+        worn["panels"][:, 2] += (end - PANEL_BOTTOM) * fraction
     return worn
 
 
@@ -495,6 +508,6 @@ def _skirt(
         radius = np.maximum(radius, drape.sample(bodice, angle, height) + 0.008)
     if _opens(a):  # the edges stand off
         edge = SKIRT_OPENING * 2 * np.pi / SKIRT_COLUMNS
-        radius += (0.010 + 0.03 * fraction) * np.exp(-(((np.abs(angle) - edge) / 0.22) ** 2)) * (np.abs(angle) < 2.0)
+        radius += (0.020 + 0.03 * fraction) * np.exp(-(((np.abs(angle) - edge) / 0.22) ** 2)) * (np.abs(angle) < 2.0)
     z = _height(height, rest, reference)
     return np.stack([radius * np.sin(angle), AXIS_Y - radius * np.cos(angle), z], axis=-1).reshape(-1, 3)
