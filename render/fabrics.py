@@ -201,15 +201,13 @@ def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) ->
     if fabric == "corduroy":
         return 1.0 + 0.12 * np.cos(2 * np.pi * weave.columns(0.014)) + 0.03 * noise("grain"), None
     if fabric == "leather":
-        shine = 0.22 * smoothstep(folds, 0.15, 0.75) + 0.03
-        return 0.86 + 0.10 * folds, shine
+        return 0.90 + 0.12 * folds, 0.03 + 0.13 * bump(folds - 0.42, 0.16)  # light along the ridges
     if fabric == "satin":
-        shine = 0.14 * smoothstep(folds, 0.0, 0.8)
-        return 0.95 + 0.12 * folds, shine
+        return 0.96 + 0.10 * folds, 0.09 * bump(folds - 0.35, 0.25)
     return 1.0 + {"denim": 0.045, "linen": 0.035, "fleece": 0.045}.get(fabric, 0.015) * noise("grain"), None
 
 
-def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float) -> None:
+def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float, phase: float) -> None:
     """Clothes a garment in an image, mirrored at its borders, so that no seam shows (in place).
 
     Args:
@@ -217,6 +215,7 @@ def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float) 
         image: uint8 [h w 3].
         weave: Where the points lie.
         scale: Metres on the garment of the image's shorter side.
+        phase: In [0, 1): shifts it.
     """
     height, width = image.shape[:2]
     metres = scale / min(height, width)  # of a pixel
@@ -225,8 +224,8 @@ def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float) 
     small = (
         np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BOX), np.float32) / 255.0
     )
-    across = np.abs((weave.columns(2 * metres * width) + _SHIFT) % 1.0 * 2.0 - 1.0)
-    down = np.abs((_SHIFT - weave.along / (2 * metres * height)) % 1.0 * 2.0 - 1.0)
+    across = np.abs((weave.columns(2 * metres * width) + phase + _SHIFT) % 1.0 * 2.0 - 1.0)
+    down = np.abs((_SHIFT + phase - weave.along / (2 * metres * height)) % 1.0 * 2.0 - 1.0)
     column = np.minimum((across * size[0]).astype(np.int32), size[0] - 1)
     row = np.minimum((down * size[1]).astype(np.int32), size[1] - 1)
     color[:] = small[row, column]

@@ -135,7 +135,7 @@ class _Painter:
         color[:] = a.colors[0] if top else a.bottom_color
         name = a.cloth[0 if top else 1]
         if name:
-            fabrics.lay_cloth(color, self.cloth[name], weave, a.cloth_scale)
+            fabrics.lay_cloth(color, self.cloth[name], weave, a.cloth_scale, a.pattern_phase)
             return color
         pattern = a.pattern if top else a.bottom_pattern
         red, green, blue = a.bottom_color
@@ -367,7 +367,7 @@ class _Painter:
         if a.trim == "bands":
             # Two stripes around hems and sleeves.
             off = np.where(arm, 0.28 * end, height - a.hem)
-            mix(color, a.trim_color, np.maximum(band(off - 0.062, 0.006), band(off - 0.084, 0.006)))
+            mix(color, a.trim_color, np.maximum(band(off - 0.060, 0.008), band(off - 0.090, 0.008)))
         elif a.trim == "piping":
             # A line down the sleeves and along the raglan seam.
             mix(color, a.trim_color, np.where(arm, band(s.around - 0.07, 0.006), 0.0) * (a.sleeve > 0))
