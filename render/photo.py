@@ -120,7 +120,7 @@ class PhotoRanges(Shares):
     motion_share: float = 0.12
     motion: Range = (1.5, 4.5)
     shake: float = 0.3
-    falloff: float = 0.12
+    falloff: float = 0.2
 
 
 def sample_look(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> CameraLook:
@@ -176,9 +176,13 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
     sigma = float(np.hypot(look.blur, min(spread, 1.6)))
     picture = scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0.0), truncate=3.0)
     if shot.motion > 0.0:
-        picture = _smear(picture, shot.motion)
+        picture = _smear(picture, shot.motion, shot.motion_angle)
+    if any(shot.falloff):
+        x, y = (np.linspace(-1.0, 1.0, count, dtype=np.float32) for count in (width, height))
+        lit = 1.0 + np.float32(shot.falloff[0]) * x + np.float32(shot.falloff[1]) * y[:, None]
+        picture = picture * np.maximum(lit, 0.0)[..., None] ** np.float32(1.0 / 2.2)
     # Automatic exposure goes part of the way to a middle brightness.
-    automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 1.6))
+    automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 2.2))
     picture = picture * np.float32(automatic * 2.0 ** ((look.exposure + shot.exposure) / 2.2))
     picture = _shoulder(picture) * np.array(look.cast, np.float32)
     grey = picture.mean(axis=-1, keepdims=True)
@@ -188,19 +192,26 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     noise += rng.standard_normal((height, width, 1), dtype=np.float32)  # brightness noise is the stronger one
     # Photon noise: relatively stronger in the dark, after the gamma curve.
-    level = np.float32(look.noise * 0.8) * (np.float32(1.35) - np.clip(picture, 0.0, 1.0) * np.float32(0.7))
+    # What the exposure amplifies in the dark, it amplifies the noise of, too.
+    strength = look.noise * 0.8 * max(1.0, automatic) ** 1.5
+    level = np.float32(strength) * (np.float32(1.35) - np.clip(picture, 0.0, 1.0) * np.float32(0.7))
     pixels = np.rint(np.clip(picture + level * noise, 0.0, 1.0) * 255.0).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=look.quality)
     return np.asarray(Image.open(buffer))
 
 
-def _smear(picture: np.ndarray, length: float) -> np.ndarray:
-    """Box blur along the rows by `length` pixels."""
-    taps = 1 + 2 * int(np.ceil(0.5 * (length - 1.0)))
-    weights = np.ones(taps, np.float32)
-    weights[[0, -1]] = 0.5 * (length - (taps - 2))
-    return scipy.ndimage.convolve1d(picture, weights / weights.sum(), axis=1, mode="nearest")
+def _smear(picture: np.ndarray, length: float, angle: float) -> np.ndarray:
+    """Box blur by `length` pixels along a line, `angle` radians from the rows."""
+    reach = int(np.ceil(0.5 * length))
+    kernel = np.zeros((2 * reach + 3, 2 * reach + 3), np.float32)
+    for step in np.linspace(-0.5, 0.5, 4 * reach + 1) * (length - 1.0):
+        x, y = step * np.cos(angle) + reach + 1, step * np.sin(angle) + reach + 1
+        column, row = int(x), int(y)
+        x, y = x - column, y - row
+        kernel[row : row + 2, column : column + 2] += np.outer([1 - y, y], [1 - x, x])
+    kernel = kernel[kernel.any(axis=1)][:, kernel.any(axis=0)]
+    return scipy.ndimage.convolve(picture, (kernel / kernel.sum())[..., None], mode="nearest")
 
 
 def _shoulder(picture: np.ndarray) -> np.ndarray:
