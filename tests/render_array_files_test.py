@@ -1,0 +1,275 @@
+"""Reading arrays from files of others: nothing in them is run, and nothing they claim is believed."""
+
+import builtins
+import contextlib
+import functools
+import io
+import os
+import pathlib
+import pickle
+import struct
+import sys
+import types
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from render import array_files
+from render.array_files import ArrayFileError
+from tests import smpl_fixtures
+
+
+def _write(path: pathlib.Path, data: bytes) -> pathlib.Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_python2_pickles_are_read(tmp_path: pathlib.Path):
+    matrix = sparse.csc_matrix(np.array([[0.0, 1.5, 0.0], [2.0, 0.0, -3.0]]))
+    values = {
+        "plain": np.arange(6, dtype=np.int32).reshape(2, 3),
+        "big_endian": np.array([1, 256], ">u2"),
+        "chumpy": np.linspace(-1.0, 1.0, 300).reshape(10, 30),
+        "matrix": matrix,
+        "style": "lbs",
+        "nested": {"deep": np.zeros(3)},
+    }
+    path = _write(tmp_path / "model.pkl", smpl_fixtures.python2_pickle(values, chumpy=("chumpy",)))
+    found = array_files.read_pickle(path, ("plain", "big_endian", "chumpy", "matrix", "absent"))
+    assert set(found) == {"plain", "big_endian", "chumpy", "matrix"}
+    for name in ("plain", "big_endian", "chumpy"):
+        np.testing.assert_array_equal(found[name], values[name])
+        assert found[name].dtype == values[name].dtype
+    np.testing.assert_array_equal(found["matrix"], matrix.toarray())
+
+
+@pytest.mark.parametrize("protocol", range(5))
+def test_pickles_of_todays_numpy_and_scipy_are_read(tmp_path: pathlib.Path, protocol: int):
+    dense = np.zeros((4, 5))
+    dense[[0, 3, 3], [4, 0, 2]] = [1.0, -2.0, 0.5]
+    values = {
+        "array": np.random.default_rng(0).normal(size=(3, 4, 2)),
+        "fortran": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        "csc": sparse.csc_matrix(dense),
+        "csr": sparse.csr_array(dense),
+        "coo": sparse.coo_matrix(dense),
+    }
+    path = _write(tmp_path / "model.pkl", pickle.dumps(values, protocol))
+    found = array_files.read_pickle(path, values)
+    np.testing.assert_array_equal(found["array"], values["array"])
+    np.testing.assert_array_equal(found["fortran"], values["fortran"])
+    for name in ("csc", "csr", "coo"):
+        np.testing.assert_array_equal(found[name], dense)
+
+
+def test_chumpy_arrays_are_read_without_chumpy(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Instances of classes that are only there while the file is written."""
+    with monkeypatch.context() as patch:
+        classes = {}
+        for module, name in (("chumpy.ch", "Ch"), ("chumpy.reordering", "Select")):
+            classes[name] = type(name, (), {"__module__": module, "__qualname__": name})
+            holder = types.ModuleType(module)
+            setattr(holder, name, classes[name])
+            patch.setitem(sys.modules, module, holder)
+        patch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
+        array, selection, expression = classes["Ch"](), classes["Select"](), classes["Ch"]()
+        array.x, array._dirty_vars = np.arange(12.0).reshape(3, 4), {"x"}
+        selection.a, selection.idxs, selection.preferred_shape = array, np.array([5, 0, 11]), (3, 1)
+        expression.left, expression.right = array, array
+        data = {protocol: pickle.dumps({"array": array, "selection": selection}, protocol) for protocol in (0, 2, 4)}
+        unreadable = pickle.dumps({"sum": expression}, 2)
+    assert "chumpy.ch" not in sys.modules
+    for protocol, content in data.items():
+        found = array_files.read_pickle(_write(tmp_path / f"{protocol}.pkl", content), ("array", "selection"))
+        np.testing.assert_array_equal(found["array"], np.arange(12.0).reshape(3, 4))
+        np.testing.assert_array_equal(found["selection"], [[5.0], [0.0], [11.0]])
+    with pytest.raises(ArrayFileError, match="sum: a chumpy expression, not an array"):
+        array_files.read_pickle(_write(tmp_path / "sum.pkl", unreadable), ("sum",))
+
+
+class _Call:
+    """Pickles as a call."""
+
+    def __init__(self, function: Any, *arguments: Any):
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("place", ["top", "value", "object array", "chumpy", "dtype"])
+def test_no_command_is_run(tmp_path: pathlib.Path, protocol: int, place: str):
+    marker = tmp_path / "pwned"
+    evil = _Call(os.system, f"touch {marker}")
+    hostile: Any = {
+        "top": evil,
+        "value": {"v_template": np.zeros(3), "note": [evil]},
+        "object array": {"v_template": np.array([evil], object)},
+        "chumpy": {"v_template": np.zeros(3), "more": {"x": (evil,)}},
+        "dtype": {"v_template": _Call(np.ndarray, (1,), evil)},
+    }[place]
+    path = _write(tmp_path / "model.pkl", pickle.dumps(hostile, protocol))
+    with pytest.raises(ArrayFileError, match=r"model\.pkl: the pickle asks for (posix|nt)\.system, which is refused"):
+        array_files.read_pickle(path, ("v_template",))
+    assert not marker.exists()
+    with contextlib.suppress(TypeError):  # what os.system returns is no dtype
+        pickle.loads(pickle.dumps(hostile, protocol))  # and would have been, had pickle read it
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (builtins.eval, "eval"),
+        (builtins.getattr, "getattr"),
+        (builtins.__import__, "__import__"),
+        (functools.partial, r"functools\.partial"),
+        (np.frombuffer, r"numpy.*frombuffer"),
+        (np.load, r"numpy.*load"),
+        (io.open, "open"),
+        (pickle.loads, "loads"),
+    ],
+)
+def test_every_other_name_is_refused_by_name(tmp_path: pathlib.Path, function: Any, name: str):
+    path = _write(tmp_path / "model.pkl", pickle.dumps({"v_template": _Call(function, "1")}, 2))
+    with pytest.raises(ArrayFileError, match=f"asks for .*{name}, which is refused"):
+        array_files.read_pickle(path, ("v_template",))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "numpy.core.multiarray scalar",
+        "numpy.ndarray tofile",
+        "numpy ndarray.tofile",
+        "scipy.sparse.csc os",
+        "chumpy.ch os",
+    ],
+)
+def test_nothing_near_the_admitted_names_is_reached(tmp_path: pathlib.Path, name: str):
+    module, attribute = name.split()
+    program = f"c{module}\n{attribute}\n(tR.".encode()
+    stacked = b"\x80\x04\x8c" + bytes([len(module)]) + module.encode()
+    stacked += b"\x8c" + bytes([len(attribute)]) + attribute.encode() + b"\x93)R."
+    for content in (program, stacked):
+        with pytest.raises(ArrayFileError, match=f"asks for {module}.{attribute}, which is refused"):
+            array_files.read_pickle(_write(tmp_path / "model.pkl", content), ("a",))
+
+
+def test_admitted_classes_cannot_be_changed_by_a_pickle(tmp_path: pathlib.Path):
+    """BUILD on a class or an instance sets attributes where nothing prevents it."""
+    for made in (b"cnumpy\nndarray\n", b"cnumpy\nndarray\n)R", b"c__builtin__\nset\n", b"c_codecs\nencode\n"):
+        for state in (b"}U\x05stateK\x01s", b"N}U\x0c__setstate__K\x01s\x86"):
+            path = _write(tmp_path / "model.pkl", b"\x80\x02" + made + state + b"b.")
+            with pytest.raises(ArrayFileError):
+                array_files.read_pickle(path, ("a",))
+    matrix = {"a": np.arange(3.0)}
+    path = _write(tmp_path / "model.pkl", smpl_fixtures.python2_pickle(matrix))
+    np.testing.assert_array_equal(array_files.read_pickle(path, ("a",))["a"], matrix["a"])
+
+
+def _array_program(shape: bytes, dtype: bytes = b"U\x02f8", data: bytes = b"U\x08" + bytes(8)) -> bytes:
+    kind = b"cnumpy\ndtype\n" + dtype + b"K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01" + shape + kind
+    return b"\x80\x02}U\x01a" + array + b"\x89" + data + b"tbs."
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (_array_program(b"\x8a\x06\x00\x00\x00\x00\x00\x01\x85"), "promises float64 .*8 bytes are there"),
+        (_array_program(b"J\xff\xff\xff\xff\x85"), "malformed array"),
+        (_array_program(b"K\x01\x85", dtype=b"U\x02O8"), "dtype 'O8', which is refused"),
+        (_array_program(b"K\x01\x85", dtype=b"U\x03V99"), "refused"),
+        (_array_program(b"K\x01\x85", data=b"X\x02\x00\x00\x00\xc4\x80"), "malformed array"),
+        (_array_program(b"K\x01\x85", data=b"T\xff\xff\xff\x7f123"), "not a readable pickle"),
+        (b"\x80\x02}r\xff\xff\xff\x7f.", "memo .* exhaust memory"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00.", "not a readable pickle|refused"),
+        (b"\x80\x02\x82\x01.", "EXT1, which is refused"),
+        (b"\x80\x02U\x01aQ.", "BINPERSID, which is refused"),
+        (b"\x80\x02]U\x01aa.", "expected a dictionary, found list"),
+        (b"", "not a readable pickle"),
+        (b"\x80\x02}", "not a readable pickle"),
+    ],
+)
+def test_lies_and_damage_are_errors(tmp_path: pathlib.Path, program: bytes, message: str):
+    with pytest.raises(ArrayFileError, match=message):
+        array_files.read_pickle(_write(tmp_path / "model.pkl", program), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("state", "value"),
+    [
+        ("_shape", (1 << 20, 1 << 20)),
+        ("indices", np.array([9, 9, 9])),
+        ("indptr", np.array([0, 1, 2])),
+        ("indptr", np.array([0, 3, 1, 3])),
+        ("data", np.zeros(2)),
+    ],
+)
+def test_sparse_matrices_that_lie_are_errors(tmp_path: pathlib.Path, state: str, value: Any):
+    matrix = sparse.csc_matrix(np.diag([1.0, 2.0, 3.0]))
+    content = pickle.dumps({"a": matrix}, 2)
+    assert array_files.read_pickle(_write(tmp_path / "good.pkl", content), ("a",))
+    matrix.__dict__[state] = value
+    with pytest.raises(ArrayFileError, match="a: malformed sparse matrix"):
+        array_files.read_pickle(_write(tmp_path / "model.pkl", pickle.dumps({"a": matrix}, 2)), ("a",))
+
+
+def test_npy_and_npz(tmp_path: pathlib.Path):
+    array = np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 4))
+    np.save(tmp_path / "a.npy", array)
+    np.testing.assert_array_equal(array_files.read_npy(tmp_path / "a.npy"), array)
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", a=array, b=np.arange(3))
+        assert array_files.npz_names(tmp_path / "a.npz") == ["a", "b"]
+        assert array_files.npz_shapes(tmp_path / "a.npz") == {"a": (3, 4), "b": (3,)}
+        found = array_files.read_npz(tmp_path / "a.npz", ("a", "c"))
+        assert list(found) == ["a"]
+        np.testing.assert_array_equal(found["a"], array)
+
+
+def test_objects_in_npy_and_npz_are_refused(tmp_path: pathlib.Path):
+    marker = tmp_path / "pwned"
+    evil = np.array([_Call(os.system, f"touch {marker}")], object)
+    np.save(tmp_path / "a.npy", evil, allow_pickle=True)
+    np.savez(tmp_path / "a.npz", evil=evil, good=np.zeros(2))
+    with pytest.raises(ArrayFileError, match=r"a\.npy: an array of Python objects"):
+        array_files.read_npy(tmp_path / "a.npy")
+    with pytest.raises(ArrayFileError, match=r"a\.npz, evil: an array of Python objects"):
+        array_files.read_npz(tmp_path / "a.npz", ("evil",))
+    assert list(array_files.read_npz(tmp_path / "a.npz", ("good",))) == ["good"]  # others are not looked at
+    assert not marker.exists()
+
+
+def test_npy_headers_that_lie_are_errors(tmp_path: pathlib.Path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }\n"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(80)
+    with pytest.raises(ArrayFileError, match="80 bytes are there"):
+        array_files.read_npy(_write(tmp_path / "a.npy", data))
+    with pytest.raises(ArrayFileError, match=r"no \.npy data"):
+        array_files.read_npy(_write(tmp_path / "b.npy", b"hello"))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", data)
+    with pytest.raises(ArrayFileError, match="80 bytes are there"):
+        array_files.read_npz(tmp_path / "a.npz", ("a",))
+    with pytest.raises(ArrayFileError, match="not a zip archive"):
+        array_files.read_npz(tmp_path / "a.npy", ("a",))
+    damaged = bytearray((tmp_path / "a.npz").read_bytes())
+    damaged[60] ^= 255
+    with pytest.raises(ArrayFileError, match="damaged"):
+        array_files.read_npz(_write(tmp_path / "c.npz", bytes(damaged)), ("a",))
+
+
+def test_missing_and_large_files(tmp_path: pathlib.Path):
+    with pytest.raises(ArrayFileError, match=r"nothing\.pkl: cannot be read \(No such file"):
+        array_files.read_pickle(tmp_path / "nothing.pkl", ("a",))
+    with pytest.raises(ArrayFileError, match=r"cannot be read"):
+        array_files.npz_names(tmp_path / "nothing.npz")
+    with pytest.raises(ArrayFileError, match="larger than 10 bytes"):
+        array_files.read_bytes(_write(tmp_path / "large", bytes(11)), 10)
+    assert array_files.read_bytes(_write(tmp_path / "fits", bytes(10)), 10) == bytes(10)
