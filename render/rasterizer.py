@@ -4,11 +4,10 @@
 that installs one and exits 1. EGL is tried first, then OSMesa; PYOPENGL_PLATFORM in the environment decides instead.
 Where EGL knows several devices, EGL_DEVICE_ID in the environment says which; `choose_device` sets it for a worker.
 
-pyrender 0.1.45 opens the context: one for the life of a process, in its main thread, created after any fork (workers
-are spawned). All `Rasterizer` objects of a process share it. Drawing is a few OpenGL calls of our own, which costs a
-third of pyrender's renderer on a processor: no multisampling on top of the supersampling, no depth read back, nothing
-built for a picture and thrown away. The shader gives texture colours back exactly; light is multiplied in as vertex
-colours (`render.light`).
+What pyrender 0.1.45 asks for: one OffscreenRenderer for the life of a process, in its main thread, created after any
+fork (workers are spawned). All `Rasterizer` objects of a process share it. The FLAT shader gives texture colours back
+exactly, so light is multiplied in as vertex colours (`render.light`). Pictures are drawn larger and averaged, so that
+pyrender's multisampling and its depth picture are left out (`_lean`): half of its time on a processor.
 """
 
 import ctypes
@@ -16,6 +15,7 @@ import functools
 import importlib
 import os
 import sys
+import types
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
@@ -28,6 +28,8 @@ from render.camera import IMAGE_HEIGHT, IMAGE_WIDTH, Camera
 from render.light import Light
 
 _PACKAGES = "libegl1 libgl1-mesa-dri"
+_SUPERSAMPLING = 3
+_NEAR, _FAR = 0.2, 100.0  # metres
 
 
 class OpenGLError(RuntimeError):
@@ -41,8 +43,8 @@ def install_command() -> str:
 
 
 class _OpenGL(NamedTuple):
-    context: Any  # kept alive
-    canvas: "_Canvas"
+    pyrender: types.ModuleType
+    renderer: Any  # the pyrender.OffscreenRenderer of the process
     description: str
 
 
@@ -62,12 +64,14 @@ def _open() -> _OpenGL:
                 if platform == "osmesa":
                     _complete_osmesa()
                 _accept_references()
-                context = _create_context(platform)
+                pyrender = importlib.import_module("pyrender")
+                renderer = pyrender.OffscreenRenderer(_SUPERSAMPLING * IMAGE_WIDTH, _SUPERSAMPLING * IMAGE_HEIGHT)
                 gl = importlib.import_module("OpenGL.GL")
                 name = cast(bytes, gl.glGetString(gl.GL_RENDERER)).decode()
-                canvas = _Canvas(gl)
+                if platform == "egl":
+                    renderer._renderer = _lean(pyrender, gl)
             device = f", device {os.environ.get('EGL_DEVICE_ID', '0')}" if platform == "egl" else ""
-            return _OpenGL(context, canvas, f"{platform} ({name}){device}")
+            return _OpenGL(pyrender, renderer, f"{platform} ({name}){device}")
         except Exception as error:
             failures.append(f"  {platform}: {type(error).__name__}: {error}")
     if chosen is None:
@@ -80,17 +84,42 @@ def _open() -> _OpenGL:
     )
 
 
-def _create_context(platform: str) -> Any:
-    """pyrender's platform object, its context made current."""
-    module = importlib.import_module(f"pyrender.platforms.{platform}")
-    if platform == "egl":
-        device = module.get_device_by_index(int(os.environ.get("EGL_DEVICE_ID", "0")))
-        context = module.EGLPlatform(IMAGE_WIDTH, IMAGE_HEIGHT, device=device)
-    else:
-        context = module.OSMesaPlatform(IMAGE_WIDTH, IMAGE_HEIGHT)
-    context.init_context()
-    context.make_current()
-    return context
+def _lean(pyrender: types.ModuleType, gl: types.ModuleType) -> Any:
+    """pyrender's renderer with a framebuffer of one sample a pixel, of which only the colours are read back."""
+
+    class Lean(pyrender.Renderer):
+        def _configure_main_framebuffer(self) -> None:
+            size = (self.viewport_width, self.viewport_height)
+            if self._main_fb is not None and self._main_fb_dims != size:
+                self._delete_main_framebuffer()
+            if self._main_fb is None:
+                self._main_cb, self._main_db = gl.glGenRenderbuffers(2)
+                self._main_fb = self._main_fb_ms = gl.glGenFramebuffers(1)
+                gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._main_fb)
+                for attachment, kind, storage in (
+                    (gl.GL_COLOR_ATTACHMENT0, gl.GL_RGBA, self._main_cb),
+                    (gl.GL_DEPTH_ATTACHMENT, gl.GL_DEPTH_COMPONENT24, self._main_db),
+                ):
+                    gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, storage)
+                    gl.glRenderbufferStorage(gl.GL_RENDERBUFFER, kind, *size)
+                    gl.glFramebufferRenderbuffer(gl.GL_DRAW_FRAMEBUFFER, attachment, gl.GL_RENDERBUFFER, storage)
+                self._main_fb_dims = size
+
+        def _delete_main_framebuffer(self) -> None:
+            if self._main_fb is not None:
+                gl.glDeleteFramebuffers(1, [self._main_fb])
+                gl.glDeleteRenderbuffers(2, [self._main_cb, self._main_db])
+            self._main_fb = self._main_fb_ms = self._main_cb = self._main_db = None
+            self._main_fb_dims = (None, None)
+
+        def _read_main_framebuffer(self, scene: Any, flags: int) -> tuple[np.ndarray, None]:
+            width, height = cast(tuple[int, int], self._main_fb_dims)
+            gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._main_fb)
+            pixels = gl.glReadPixels(0, 0, width, height, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE)
+            return np.frombuffer(pixels, np.uint8).reshape(height, width, 4)[::-1], None
+
+    # The context is current: it was opened just now.
+    return Lean(_SUPERSAMPLING * IMAGE_WIDTH, _SUPERSAMPLING * IMAGE_HEIGHT)
 
 
 def _accept_references() -> None:
@@ -198,116 +227,6 @@ def describe() -> str:
     return _open().description
 
 
-_VERTEX_SHADER = """#version 330 core
-layout(location = 0) in vec3 position;
-layout(location = 1) in vec2 texture_position;
-layout(location = 2) in vec3 vertex_shade;
-uniform mat4 clip_from_world;
-out vec2 uv;
-out vec3 shade;
-void main() {
-    gl_Position = clip_from_world * vec4(position, 1.0);
-    uv = texture_position;
-    shade = vertex_shade;
-}"""
-_FRAGMENT_SHADER = """#version 330 core
-in vec2 uv;
-in vec3 shade;
-uniform sampler2D image;
-out vec4 color;
-void main() { color = vec4(clamp(texture(image, uv).rgb * shade, 0.0, 1.0), 1.0); }"""
-_NEAR, _FAR = 0.2, 100.0  # metres
-
-
-class _Piece(NamedTuple):
-    """What `_Canvas.draw` takes of a mesh: float32 [V 3], [V 2], [V 3]; uint32 [F 3]; uint8 [h w 3]."""
-
-    positions: np.ndarray
-    uv: np.ndarray
-    shade: np.ndarray
-    faces: np.ndarray
-    texture: np.ndarray
-    double_sided: bool
-
-
-class _Canvas:
-    """The OpenGL objects of the process: a shader program, buffers, one texture, a framebuffer for each size."""
-
-    def __init__(self, gl: Any):
-        self._gl = gl
-        shaders = importlib.import_module("OpenGL.GL.shaders")
-        self._vertex_array = gl.glGenVertexArrays(1)
-        gl.glBindVertexArray(self._vertex_array)  # core profiles validate programs with one bound
-        self._program = shaders.compileProgram(
-            shaders.compileShader(_VERTEX_SHADER, gl.GL_VERTEX_SHADER),
-            shaders.compileShader(_FRAGMENT_SHADER, gl.GL_FRAGMENT_SHADER),
-        )
-        self._matrix = gl.glGetUniformLocation(self._program, "clip_from_world")
-        self._attributes = gl.glGenBuffers(3)
-        self._indices = gl.glGenBuffers(1)
-        self._texture = gl.glGenTextures(1)
-        gl.glBindTexture(gl.GL_TEXTURE_2D, self._texture)
-        # No mipmaps: a person fills the picture, texels and samples are of one size, and coarse levels would mix islands.
-        for name in (gl.GL_TEXTURE_MIN_FILTER, gl.GL_TEXTURE_MAG_FILTER):
-            gl.glTexParameteri(gl.GL_TEXTURE_2D, name, gl.GL_LINEAR)
-        for name in (gl.GL_TEXTURE_WRAP_S, gl.GL_TEXTURE_WRAP_T):
-            gl.glTexParameteri(gl.GL_TEXTURE_2D, name, gl.GL_CLAMP_TO_EDGE)
-        gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)
-        self._framebuffer = functools.cache(self._make_framebuffer)
-
-    def _make_framebuffer(self, height: int, width: int) -> Any:
-        gl = self._gl
-        framebuffer = gl.glGenFramebuffers(1)
-        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, framebuffer)
-        for attachment, kind in (
-            (gl.GL_COLOR_ATTACHMENT0, gl.GL_RGBA8),
-            (gl.GL_DEPTH_ATTACHMENT, gl.GL_DEPTH_COMPONENT24),
-        ):
-            storage = gl.glGenRenderbuffers(1)
-            gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, storage)
-            gl.glRenderbufferStorage(gl.GL_RENDERBUFFER, kind, width, height)
-            gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, attachment, gl.GL_RENDERBUFFER, storage)
-        status = gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER)
-        if status != gl.GL_FRAMEBUFFER_COMPLETE:
-            raise OpenGLError(f"OpenGL offers no framebuffer of {width} x {height} pixels (status {status}).")
-        return framebuffer
-
-    def draw(self, pieces: Sequence[_Piece], matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-        """RGBA uint8 [height width 4]; `matrix` [4 4] takes positions to clip coordinates with y down."""
-        gl = self._gl
-        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._framebuffer(height, width))
-        gl.glViewport(0, 0, width, height)
-        gl.glEnable(gl.GL_DEPTH_TEST)
-        gl.glFrontFace(gl.GL_CW)  # y is turned over, so that row 0 is the picture's first
-        gl.glClearColor(0.0, 0.0, 0.0, 0.0)
-        gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
-        gl.glUseProgram(self._program)
-        gl.glUniformMatrix4fv(self._matrix, 1, gl.GL_TRUE, np.ascontiguousarray(matrix, np.float32))
-        gl.glBindVertexArray(self._vertex_array)
-        gl.glBindBuffer(gl.GL_ELEMENT_ARRAY_BUFFER, self._indices)
-        loaded = None
-        for piece in pieces:
-            if piece.texture is not loaded:
-                loaded = piece.texture
-                rows = np.ascontiguousarray(loaded[::-1])  # v is up
-                size = (rows.shape[1], rows.shape[0])
-                gl.glTexImage2D(
-                    gl.GL_TEXTURE_2D, 0, gl.GL_RGB8, *size, 0, gl.GL_RGB, gl.GL_UNSIGNED_BYTE, rows
-                )  # fmt: skip
-            for location, values in enumerate((piece.positions, piece.uv, piece.shade)):
-                data = np.ascontiguousarray(values, np.float32)
-                gl.glBindBuffer(gl.GL_ARRAY_BUFFER, self._attributes[location])
-                gl.glBufferData(gl.GL_ARRAY_BUFFER, data.nbytes, data, gl.GL_STREAM_DRAW)
-                gl.glEnableVertexAttribArray(location)
-                gl.glVertexAttribPointer(location, data.shape[1], gl.GL_FLOAT, gl.GL_FALSE, 0, ctypes.c_void_p(0))
-            faces = np.ascontiguousarray(piece.faces, np.uint32)
-            gl.glBufferData(gl.GL_ELEMENT_ARRAY_BUFFER, faces.nbytes, faces, gl.GL_STREAM_DRAW)
-            (gl.glDisable if piece.double_sided else gl.glEnable)(gl.GL_CULL_FACE)
-            gl.glDrawElements(gl.GL_TRIANGLES, faces.size, gl.GL_UNSIGNED_INT, ctypes.c_void_p(0))
-        pixels = gl.glReadPixels(0, 0, width, height, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE)
-        return np.frombuffer(pixels, np.uint8).reshape(height, width, 4)
-
-
 class Rasterizer:
     """Draws persons in pictures of one size.
 
@@ -319,7 +238,7 @@ class Rasterizer:
         OpenGLError: No offscreen OpenGL could be loaded.
     """
 
-    def __init__(self, height: int = IMAGE_HEIGHT, width: int = IMAGE_WIDTH, supersampling: int = 3):
+    def __init__(self, height: int = IMAGE_HEIGHT, width: int = IMAGE_WIDTH, supersampling: int = _SUPERSAMPLING):
         self.height = height
         self.width = width
         self.supersampling = supersampling
@@ -350,37 +269,54 @@ class Rasterizer:
         else:
             irradiances = light_module.irradiance_of_meshes(meshes, light) if isinstance(light, Light) else light
             shades = [irradiance ** np.float32(1.0 / light_module.GAMMA) for irradiance in irradiances]
-        pieces = [
-            _Piece(
-                positions=mesh.vertices,
-                uv=cast(Any, mesh.visual).uv,
-                shade=shade,
-                faces=mesh.faces,
-                texture=mesh.metadata.get("texture", texture),
-                double_sided=bool(mesh.metadata.get("double_sided")),
+        pyrender, renderer, _ = _open()
+        images: dict[int, Any] = {}
+        primitives = []
+        for mesh, shade in zip(meshes, shades, strict=True):
+            pixels = mesh.metadata.get("texture", texture)
+            image = images.get(id(pixels))
+            if image is None:
+                image = images[id(pixels)] = pyrender.Texture(
+                    source=pixels, source_channels="RGB", sampler=_sampler(pyrender)
+                )
+            primitives.append(
+                pyrender.Primitive(
+                    positions=mesh.vertices,
+                    texcoord_0=cast(Any, mesh.visual).uv,
+                    color_0=shade,
+                    indices=mesh.faces,
+                    material=pyrender.MetallicRoughnessMaterial(
+                        baseColorTexture=image, alphaMode="OPAQUE", doubleSided=bool(mesh.metadata.get("double_sided"))
+                    ),
+                )
             )
-            for mesh, shade in zip(meshes, shades, strict=True)
-        ]
         scale = self.supersampling
-        matrix = _clip_from_world(camera, self.height, self.width)
-        samples = _open().canvas.draw(pieces, matrix, scale * self.height, scale * self.width)
+        scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
+        scene.add(pyrender.Mesh(primitives))
+        intrinsics = pyrender.IntrinsicsCamera(
+            fx=camera.focal * scale,
+            fy=camera.focal * scale,
+            cx=camera.center[0] * scale,
+            cy=camera.center[1] * scale,
+            znear=_NEAR,
+            zfar=_FAR,
+        )
+        scene.add(intrinsics, pose=camera.pose())
+        renderer.viewport_width = self.width * scale
+        renderer.viewport_height = self.height * scale
+        samples, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA | pyrender.RenderFlags.FLAT)
+        if samples.shape[-1] == 3:  # OSMesa's picture has no alpha channel
+            samples = np.concatenate([samples, (depth[..., None] > 0.0) * np.uint8(255)], axis=-1)
         rows = sum((samples[row::scale] for row in range(1, scale)), start=samples[::scale].astype(np.uint16))
         total = sum((rows[:, column::scale] for column in range(1, scale)), start=rows[:, ::scale])
         averaged = total / np.float32(255 * scale * scale)
         return averaged[..., :3], averaged[..., 3]
 
 
-def _clip_from_world(camera: Camera, height: int, width: int) -> np.ndarray:
-    """Matrix [4 4] from the camera's world to OpenGL's clip coordinates, y down."""
-    clip_from_camera = np.array(
-        [
-            [2.0 * camera.focal / width, 0.0, 1.0 - 2.0 * camera.center[0] / width, 0.0],
-            [0.0, -2.0 * camera.focal / height, 1.0 - 2.0 * camera.center[1] / height, 0.0],
-            [0.0, 0.0, (_FAR + _NEAR) / (_NEAR - _FAR), 2.0 * _FAR * _NEAR / (_NEAR - _FAR)],
-            [0.0, 0.0, -1.0, 0.0],
-        ]
-    )
-    return clip_from_camera @ np.linalg.inv(camera.pose())
+def _sampler(pyrender: types.ModuleType) -> Any:
+    # No mipmaps: a person fills the picture, texels and samples are of one size, and coarse levels would mix islands.
+    linear, clamp = pyrender.constants.GLTF.LINEAR, pyrender.constants.GLTF.CLAMP_TO_EDGE
+    return pyrender.Sampler(magFilter=linear, minFilter=linear, wrapS=clamp, wrapT=clamp)
 
 
 def main() -> int:
