@@ -382,7 +382,39 @@ def draw_backdrop(
     part = Image.fromarray(photo).resize(
         (width, height), Image.Resampling.BICUBIC, box=(left, top, left + wide, top + high), reducing_gap=3.0
     )
-    return np.asarray(part, np.float32) / np.float32(255.0)
+    picture = np.asarray(part, np.float32) * np.float32(1.0 / 255.0)
+    # Part of the way to the brightness that the light would give a middle grey.
+    normal = np.array([[0.0, 0.0, 1.0]], np.float32)
+    expected = 0.45 * float(light.irradiance(normal, openness=np.ones(1)).mean()) ** (1.0 / GAMMA)
+    picture *= np.float32(np.clip((expected / max(float(picture.mean()), 0.02)) ** 0.5, 0.35, 1.5))
+    things = [_as_thing(one) for one in crowd]
+    rays = camera.rays(height, width)
+    # How far the photograph's own ground reaches is not known: shadows fall near the person only.
+    rows_below = np.flatnonzero(rays[..., 2].max(axis=1) < -0.05)
+    if len(rows_below):
+        below = slice(int(rows_below[0]), height)
+        sun, sky = (one[below].ravel() for one in cast_shadow(camera, light, person, height, width))
+        flat = rays[below].reshape(-1, 3)
+        reach = (camera.position[2] / -flat[:, 2]).astype(np.float32)
+        x, y = (np.float32(camera.position[axis]) + reach * flat[:, axis] for axis in (0, 1))
+        sun = sun * _shadows(things, light, x, y)
+        picture[below] *= shade_gain(light, sun, sky).reshape(-1, width, 3)
+    everywhere = np.full((height, width), np.inf, np.float32)
+    _draw_things(things, picture, everywhere, camera, light, person[:, :2].mean(axis=0))
+    picture = scipy.ndimage.gaussian_filter(picture, (_PHOTO_SOFTNESS, _PHOTO_SOFTNESS, 0.0), truncate=3.0)
+    return np.clip(picture, 0.0, 1.0)
+
+
+# A photograph that is made smaller is sharper than what a video camera gives, pixels.
+_PHOTO_SOFTNESS = 0.6
+
+
+def shade_gain(light: Light, sun: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """Gain [N 3] of the display values of ground that parts `sun` and `sky` [N] of the light reach."""
+    normal = np.array([[0.0, 0.0, 1.0]], np.float32)
+    whole = light.irradiance(normal, openness=np.ones(1, np.float32))
+    lit = light.irradiance(np.repeat(normal, len(sun), axis=0), sun_visibility=sun, openness=sky)
+    return (lit / whole).astype(np.float32) ** np.float32(1.0 / GAMMA)
 
 
 def draw_background(

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from render import impostors
+from render.backgrounds import shade_gain
 from render.camera import Camera
 from render.impostors import Patch
-from render.light import GAMMA, Light
+from render.light import Light
 from render.shares import Range, Shares, draw_name
 
 # kind -> the largest share of a person that it can be counted on to hide
@@ -283,10 +284,6 @@ def _shade_ground(
     u = ((x - place[0]) * along + (y - place[1]) * across) / (0.5 * _LENGTH[occluder.kind] + 0.1)
     v = ((y - place[1]) * along - (x - place[0]) * across) / (0.5 * _WIDTH.get(occluder.kind, 0.4) + 0.15)
     sky -= 0.65 * np.exp(-1.2 * (u**4 + v**4)).astype(np.float32)
-    normal = np.array([[0.0, 0.0, 1.0]], np.float32)
-    lit = light.irradiance(normal, sun_visibility=sun, openness=sky) / light.irradiance(
-        normal, openness=np.ones(1, np.float32)
-    )
-    gain = lit.astype(np.float32) ** np.float32(1.0 / GAMMA)
+    gain = shade_gain(light, sun, sky)
     pixels = picture.reshape(-1, 3)
     pixels[index] *= 1.0 + (gain - 1.0) * open_part.reshape(-1, 1)[index]
