@@ -49,6 +49,8 @@ LIGHTS = ("outdoor", "surreal")
 # First word of the random streams, apart from those of `render.pit`.
 TEXTURES, POSES, MESH = range(101, 104)
 
+# Photographs are taken by day, or are bright.
+_DAYLIGHT = light.LightShares(kinds={**light.LightShares().kinds, "night": 0.0})
 _LEVEL = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)  # a camera that looks along +Y
 
 
@@ -212,7 +214,7 @@ class PaperPit:
         offset = inputs.poses.offset(place) or (0.0, smpl_poses.sample_distance(rng), 0.0)
         # Motion capture looks wherever it did; SURREAL turns it at random (`random_zrot`).
         yaw = float(rng.uniform(0.0, 2.0 * np.pi)) if self.poses == "surreal" else 0.0
-        lit = SphericalHarmonics.sample(rng) if self.light == "surreal" else light.sample_light(rng)
+        lit = SphericalHarmonics.sample(rng) if self.light == "surreal" else light.sample_light(rng, _DAYLIGHT)
         background = inputs.backgrounds[int(rng.integers(len(inputs.backgrounds)))]
         name = f"{number:04d}_{mesh:02d}"
         return manifest.Record(
