@@ -611,7 +611,7 @@ def _pool(light: Light, x: np.ndarray, y: np.ndarray, spot: np.ndarray) -> np.nd
     """Part [N] of a lamp's light at places away from the person: at night it is a pool, by day all there is."""
     if not light.night:
         return np.ones(np.shape(x), np.float32)
-    return np.exp(((x - spot[0]) ** 2 + (y - spot[1]) ** 2) * np.float32(-1.0 / 6.0**2))
+    return np.exp(((x - spot[0]) ** 2 + (y - spot[1]) ** 2) * np.float32(-1.0 / 5.0**2))
 
 
 def _as_thing(bystander: Bystander) -> Thing:

@@ -118,7 +118,7 @@ class LightShares(Shares):
         }
     )
     elevation: Range = (28.0, 70.0)
-    night_sky: Range = (0.05, 0.14)
+    night_sky: Range = (0.03, 0.1)
     headlights: float = 0.2
 
 
@@ -147,7 +147,7 @@ def sample_light(
         "overcast": (rng.uniform(0.08, 0.2), rng.uniform(0.85, 1.1), 0.35, 0.0, 0.01),
         "shade": (rng.uniform(0.05, 0.12), rng.uniform(0.8, 1.05), 0.4, 0.0, 0.05),
         "lamp": (rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75), 0.06, 0.12, -0.05),
-        "night": (rng.uniform(0.22, 0.5), rng.uniform(*shares.night_sky), 0.03, rng.uniform(0.05, 0.3), 0.08),
+        "night": (rng.uniform(0.2, 0.5), rng.uniform(*shares.night_sky), 0.03, rng.uniform(0.05, 0.3), 0.08),
     }[kind]
     if azimuth is None:
         azimuth = float(rng.uniform(0.0, 2.0 * math.pi))

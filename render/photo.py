@@ -182,7 +182,7 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
         lit = 1.0 + np.float32(shot.falloff[0]) * x + np.float32(shot.falloff[1]) * y[:, None]
         picture = picture * np.maximum(lit, 0.0)[..., None] ** np.float32(1.0 / 2.2)
     # Automatic exposure goes part of the way to a middle brightness.
-    automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 2.2))
+    automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 1.8))
     picture = picture * np.float32(automatic * 2.0 ** ((look.exposure + shot.exposure) / 2.2))
     picture = _shoulder(picture) * np.array(look.cast, np.float32)
     grey = picture.mean(axis=-1, keepdims=True)
