@@ -190,6 +190,9 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     leg_group = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.8)
     leg_share = leg_group * bottom
     vertices += (leg_share * (tube - radius) / radius)[:, None] * offset
+    if a.bottom in ("trousers", "jeans", "shorts"):
+        # The hem comes down to where bare leg or shoe go on, as if the tube of cloth were cut off there.
+        vertices[:, 2] -= 0.026 * leg_share * smoothstep(s.leg - a.leg, -0.20, -0.02)
     hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
     if a.has_skirt:
         # Legs swing freely inside a skirt: from the hem upwards they are made thinner than they are.
@@ -272,16 +275,30 @@ _SPAN_TURNS = np.cos(skirt_angles()[:, None] - skirt_angles()).astype(np.float32
 _SPAN_DISTANCE = np.where(_SPAN_TURNS > 0.2, 1.0 / np.maximum(_SPAN_TURNS, 0.2), np.inf).astype(np.float32)
 
 
-def span_legs(skirt: np.ndarray) -> np.ndarray:
+def span_legs(skirt: np.ndarray, legs: np.ndarray) -> np.ndarray:
     """A posed skirt [N 3] whose cloth spans the legs: every row is pushed out to its convex hull and hangs evenly.
 
     Its halves follow one leg each; without this, a long step leaves a notch between them.
+
+    Args:
+        skirt: Posed vertices [N 3].
+        legs: Posed points [M 3] of the legs, which stay inside.
     """
     grid = skirt.reshape(SKIRT_ROWS, SKIRT_COLUMNS, 3)
     middle = grid[:, :, :2].mean(axis=1, keepdims=True)
     offset = grid[:, :, :2] - middle
     support = (offset @ _SPAN_DIRECTIONS).max(axis=1)
+    level = grid[::-1, :, 2].mean(axis=1)
+    inside = legs[(legs[:, 2] > level[0] - 0.04) & (legs[:, 2] < level[-5])]
+    row = SKIRT_ROWS - 1 - np.searchsorted((level[1:] + level[:-1]) / 2, inside[:, 2])
+    reach = (inside[:, :2] - middle[row, 0]) @ _SPAN_DIRECTIONS + np.float32(0.022)
+    pushed = support.copy()
+    np.maximum.at(pushed, row, reach)
+    support = np.minimum(pushed, support + np.float32(0.20))
     hull = (support[:, None, :] * _SPAN_DISTANCE).min(axis=2)
+    for _ in range(3):  # what pushes one row pushes the next ones too; the hem does not come in
+        hull[1:-1] = np.maximum(hull[1:-1], 0.5 * (hull[:-2] + hull[2:]))
+        hull[-1] = np.maximum(hull[-1], hull[-2])
     length = np.linalg.norm(offset, axis=2)
     # Vertices keep their own direction; the hull is read there.
     column = (np.arctan2(offset[..., 0], -offset[..., 1]) / (2 * np.pi) + 0.25) * SKIRT_COLUMNS
@@ -289,7 +306,7 @@ def span_legs(skirt: np.ndarray) -> np.ndarray:
     share = column - left
     row = np.arange(SKIRT_ROWS)[:, None]
     reach = hull[row, left % SKIRT_COLUMNS] * (1.0 - share) + hull[row, (left + 1) % SKIRT_COLUMNS] * share
-    out = np.maximum(0.96 * reach / np.maximum(length, 1e-6), 1.0)
+    out = np.maximum(0.985 * reach / np.maximum(length, 1e-6), 1.0)
     result = grid.copy()
     result[:, :, :2] = middle + offset * out[..., None]
     height = result[:, :, 2]

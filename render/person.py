@@ -79,7 +79,7 @@ class Figure:
             weights = attachment.weights if dressed.skirt_weights is None or name != "skirt" else dressed.skirt_weights
             posed.worn[name] = posed.place(points, weights, [body.joint_index[joint] for joint in attachment.joints])
             if name == "skirt":
-                posed.worn[name] = garments.span_legs(posed.worn[name])
+                posed.worn[name] = garments.span_legs(posed.worn[name], posed.vertices[prepared.legs])
         return posed
 
     def meshes(self, pose: Pose, accessories: Sequence[Accessory] = ()) -> list[trimesh.Trimesh]:
@@ -144,13 +144,14 @@ class _Prepared:
 
     Attributes:
         weights: Skinning weights, sparse float32 [V J].
-        hips, feet: Vertices, int64 [N].
+        hips, feet, legs: Vertices, int64 [N]; of the legs every third below the thighs' upper half.
         thinnings: By the name of the mesh.
     """
 
     weights: Any
     hips: np.ndarray
     feet: np.ndarray
+    legs: np.ndarray
     thinnings: dict[str, Thinning]
 
 
@@ -163,6 +164,7 @@ def _prepare(body: Body) -> _Prepared:
         weights=sparse.csr_array(np.asarray(body.model.skin_weights, np.float32)),
         hips=np.flatnonzero((s.group("trunk", "upper_leg") > 0.5) & (np.abs(s.position[:, 2]) < 0.14)),
         feet=np.flatnonzero(s.group("foot") > 0.5),
+        legs=np.flatnonzero((s.group("upper_leg", "lower_leg") > 0.6) & (s.leg > 0.45) & (s.leg < 1.9))[::3],
         thinnings={
             name: thin(vertices[part.vertex_map], _normals(part, vertices), part.faces)
             for name, (vertices, part) in parts.items()
