@@ -119,12 +119,13 @@ def _make(accessory: Accessory, wearer: Wearer) -> trimesh.Trimesh:
 
 
 @functools.cache
-def _topology(rows: int, columns: int, ring: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _topology(rows: int, columns: int, ends: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Faces of a tube: welded triangles [T 3], own triangles [T 3], welded vertex of each own one [K], UV [K 2].
 
-    Welded vertices are the grid row by row, then, unless the rows close to a ring, the middles of both ends.
+    Welded vertices are the grid row by row, then the middles of its ends. `ends`: "filled", "ring" (the last row is
+    joined to the first), or "hollow" (only the first row is filled).
     """
-    last = rows + 1 if ring else rows
+    last = rows + 1 if ends == "ring" else rows
     row, column = np.meshgrid(np.arange(last), np.arange(columns + 1), indexing="ij")
     welded = (row % rows) * columns + column % columns
     uv = np.stack([column / columns, 1.0 - row / (last - 1)], axis=-1)
@@ -132,9 +133,9 @@ def _topology(rows: int, columns: int, ring: bool) -> tuple[np.ndarray, np.ndarr
     quads = np.stack([own[:-1, :-1], own[1:, :-1], own[1:, 1:], own[:-1, 1:]], axis=-1).reshape(-1, 4)
     faces = [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
     vertex_map, coordinates = [welded.ravel()], [uv.reshape(-1, 2)]
-    if not ring:
+    if ends != "ring":
         # Each triangle of a lid has its own middle, so that the texture's edge runs straight to it.
-        for end, flip in ((0, False), (last - 1, True)):
+        for end, flip in ((0, False), (last - 1, True))[: 1 if ends == "hollow" else 2]:
             middle = np.full(columns, rows * columns + int(flip))
             ids = sum(len(part) for part in vertex_map) + np.arange(columns)
             lid = np.stack([ids, own[end, :-1], own[end, 1:]], axis=-1)
@@ -156,20 +157,20 @@ class _Shape:
         self.fill: list[np.ndarray] = []
         self.in_box = True
 
-    def tube(self, points: np.ndarray, region: _Region, *, ring: bool = False) -> None:
+    def tube(self, points: np.ndarray, region: _Region, ends: str = "filled") -> None:
         """Adds the surface through rings of points [rows columns 3].
 
         Args:
             points: Rows along the tube, columns around it.
             region: Where it lies in the texture: columns from left to right, the first row at the top.
-            ring: Whether the last row is joined to the first; else both ends are filled.
+            ends: As in `_topology`. A hollow thing ends where nobody sees it, as a hat does inside the hair.
         """
         rows, columns = points.shape[:2]
-        triangles, faces, owner, uv = _topology(rows, columns, ring)
+        triangles, faces, owner, uv = _topology(rows, columns, ends)
         welded = points.reshape(-1, 3)
-        if not ring:
+        if ends != "ring":
             welded = np.concatenate([welded, points[[0, -1]].mean(axis=1)])
-        corners = welded[triangles] - welded[0]
+        corners = welded[triangles] - welded.mean(axis=0)
         if np.einsum("nc,nc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) < 0.0:
             triangles, faces = triangles[:, ::-1], faces[:, ::-1]  # faces wind outwards
         left, bottom, right, top = region
@@ -497,8 +498,8 @@ def _shoulder_bag(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     size, across = accessory.size, accessory.variant == "across"
     shoulder = _sign(accessory)
     side = -shoulder if across else shoulder  # of the hip that the bag lies against
-    half = np.array([0.15, 0.045, 0.115]) * size if across else np.array([0.165, 0.05, 0.12]) * size
-    anchor = _hip(side, 118.0 if across else 96.0, 0.10 if across else 0.17)
+    half = np.array([0.14, 0.04, 0.115] if across else [0.155, 0.042, 0.12]) * size
+    anchor = _hip(side, 134.0 if across else 102.0, 0.10 if across else 0.17)
     point, outward = anchor.points(wearer)[0], anchor.normals(wearer)[0] * [1.0, 1.0, 0.0]
     outward = _unit(outward)
     frame = _Frame(np.stack([side * np.cross(outward, _UP), outward, _UP], axis=1), point - [0.0, 0.0, half[2]])
@@ -616,30 +617,28 @@ def _hand_bag(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
 
 def _suitcase(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
-    grip, _ = _grip(accessory, wearer)
-    side = _sign(accessory)
-    length = max(1.0, grip[2] + 0.02)  # from the handle to the wheels
-    back = math.sqrt(length**2 - grip[2] ** 2)
-    up = np.array([0.0, -back, grip[2]]) / length
-    right = np.array([side, 0.0, 0.0])
-    frame = _Frame(np.stack([right, np.cross(up, np.array([1.0, 0.0, 0.0])), up], axis=1), grip - length * up)
+    grip = _grip(accessory, wearer)[0]
+    length, wheel, near = max(1.0, float(grip[2])), 0.035, 0.03
+    # It leans forwards until the handle is in the hand and the wheels are on the ground.
+    lean = math.acos((grip[2] - wheel) / math.hypot(length, near)) - math.atan2(near, length)
+    up = np.array([0.0, -math.sin(lean), math.cos(lean)])
+    back = np.array([0.0, math.cos(lean), math.sin(lean)])
+    frame = _Frame(np.stack([_sign(accessory) * np.array([1.0, 0.0, 0.0]), back, up], axis=1), grip - length * up)
     size = accessory.size
-    half = np.array([0.17 * size, 0.11 * size, 0.27 * size])
+    half = np.array([0.17 * size, 0.10 * size, 0.27 * size])
     case = _box((half[0], half[1], half[2]), 14, _HARD, 6.0)
-    shape.tube(frame.world(case + np.array([0.0, -half[1], half[2] + 0.05])), _MAIN)
+    shape.tube(frame.world(case + np.array([0.0, half[1], half[2] + 0.04])), _MAIN)
     pocket = _box((0.85 * half[0], 0.2 * half[1], 0.7 * half[2]), 10, _HARD, 6.0)
-    shape.tube(frame.world(pocket + np.array([0.0, 0.05 * half[1], half[2] + 0.03])), _EXTRA)
+    shape.tube(frame.world(pocket + np.array([0.0, 2.05 * half[1], half[2] + 0.02])), _EXTRA)
     for x in (-0.085, 0.085):
-        pole = np.array([[x, -0.03, 2.0 * half[2]], [x, -0.03, length]])
+        pole = np.array([[x, 0.02, 2.0 * half[2]], [x, 0.0, length]])
         shape.tube(frame.world(_rope(pole, np.full(2, 0.007))), _STRAP)
-    bar = np.array([[-0.095, -0.03, length], [0.0, -0.02, length], [0.095, -0.03, length]])
-    shape.tube(frame.world(_rope(bar, np.array([0.013, 0.015, 0.013]), 6)), _STRAP)
-    for x in (-0.8 * half[0], 0.8 * half[0]):
         angle = np.arange(8) * (np.pi / 4)
-        wheel = np.stack([np.zeros(8), 0.035 * np.cos(angle), 0.035 * np.sin(angle)], axis=1)
-        wheel += [x, -0.04, 0.035]
-        wheel = np.stack([wheel - [0.012, 0.0, 0.0], wheel - [-0.012, 0.0, 0.0]])
-        shape.tube(frame.world(wheel), _STRAP)
+        ring = np.stack([np.zeros(8), near + wheel * np.cos(angle), wheel * np.sin(angle)], axis=1)
+        ring += [np.sign(x) * 0.8 * half[0], 0.0, 0.0]
+        shape.tube(frame.world(np.stack([ring - [0.012, 0.0, 0.0], ring - [-0.012, 0.0, 0.0]])), _STRAP)
+    bar = np.array([[-0.095, 0.0, length], [0.0, 0.0, length], [0.095, 0.0, length]])
+    shape.tube(frame.world(_rope(bar, np.array([0.013, 0.015, 0.013]), 6)), _STRAP)
 
 
 def _umbrella(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
@@ -687,7 +686,7 @@ def _umbrella(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
 def _folded_umbrella(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     grip = _grip(accessory, wearer)[0]
-    length = min(0.62 * accessory.size, grip[2] - 0.10)
+    length = min(0.62 * accessory.size, grip[2] - 0.18)
     half = np.array([0.03, 0.03, length / 2])
     frame = _hanging(accessory, wearer, half, 0.05)
     angle = np.linspace(-0.15, np.pi + 0.05, 8)
@@ -717,7 +716,7 @@ def _phone(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     palm = _unit(palm - along * (palm @ along))
     across = np.cross(palm, along) * np.sign(np.cross(palm, along) @ across)
     # The fingers close around its width, from the back; its upper end is at the index finger.
-    centre = np.mean(knuckles, axis=0) + 0.026 * palm + 0.024 * along
+    centre = np.mean(knuckles, axis=0) + 0.018 * palm + 0.024 * along
     half = np.array([0.037, 0.005, 0.076]) * accessory.size
     body = _box((half[0], half[1], half[2]), 8, _HARD, 6.0)
     shape.tube(_Frame(np.stack([along, -palm, across], axis=1), centre).world(body), _MAIN)
@@ -784,7 +783,7 @@ def _cap(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     ease = np.array([0.018, 0.017, 0.014, 0.010, 0.007, 0.006])[:, None, None]
     crown = scalp + ease * outward
     lining = crown[-1] - 0.012 * outward[-1]
-    shape.tube(frame.world(np.concatenate([crown, lining[None]])), _MAIN)
+    shape.tube(frame.world(np.concatenate([crown, lining[None]])), _MAIN, "hollow")
     # The peak, from temple to temple: over the tip and back below.
     turn = np.linspace(-1.0, 1.0, 11)
     rim = crown[-1][np.arange(-3, 4)]
@@ -807,7 +806,7 @@ def _beanie(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     fold = crown[-2:] + 0.005 * outward[-2:]
     upper = 0.35 * crown[-3] + 0.65 * crown[-2]
     rows = [*crown[:-2], upper, upper + 0.005 * _unit(upper), *fold, crown[-1] - 0.016 * outward[-1]]
-    shape.tube(frame.world(np.stack(rows)), _MAIN)
+    shape.tube(frame.world(np.stack(rows)), _MAIN, "hollow")
     if accessory.variant == "bobble":
         top = crown[0].mean(axis=0) + np.array([0.0, 0.004, 0.02])
         ball = _box(
@@ -840,14 +839,14 @@ def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
         if part < 0.9:
             row[:, :2] *= np.maximum(1.0, (reach + 0.003) / here)[:, None]
     lining = rim - 0.012 * outward[-1]
-    shape.tube(frame.world(np.stack([*rows, lining])), _MAIN)
+    shape.tube(frame.world(np.stack([*rows, lining])), _MAIN, "hollow")
     width = (0.05 if accessory.variant == "narrow" else 0.085) * accessory.size
     away = _unit(rim * [1.0, 1.0, 0.0])
     ring = []
     for part, lift in ((-0.12, 0.004), (1.0, 0.004), (1.0, -0.001), (-0.12, -0.003)):
         bend = -0.10 * width * max(part, 0.0) * (1.0 + 0.6 * np.cos(2.0 * np.arctan2(away[:, 0], away[:, 1])))
         ring.append(np.column_stack([(rim + part * width * away)[:, :2], rim[:, 2] + lift + bend]))
-    shape.tube(frame.world(np.stack(ring, axis=1)), _EXTRA, ring=True)
+    shape.tube(frame.world(np.stack(ring, axis=1)), _EXTRA, "ring")
 
 
 def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
@@ -911,7 +910,7 @@ def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
             shape.tube(bent(np.stack([0.9 * ring + [0, 0.003, 0], ring, 0.9 * ring - [0, 0.003, 0]])), _MAIN)
         else:
             rim = [(1.0, -0.003), (1.12, -0.003), (1.12, 0.003), (1.0, 0.003)]
-            shape.tube(bent(np.stack([scale * ring + [0, deep, 0] for scale, deep in rim], axis=1)), _STRAP, ring=True)
+            shape.tube(bent(np.stack([scale * ring + [0, deep, 0] for scale, deep in rim], axis=1)), _STRAP, "ring")
         outer = middle[0] + wide
         front = plane + 2.7 * max(outer - 0.03, 0.0) ** 1.5
         path = np.array(
@@ -955,10 +954,10 @@ def _scarf(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     fold = 1.0 + 0.08 * np.cos(3.0 * np.arange(16) * (np.pi / 8) + 1.0)
     ring = (
         points[:, None]
-        + (0.3 * fat + fat * np.cos(angle))[None, :, None] * (fold[:, None] * away)[:, None]
-        + (1.45 * fat * np.sin(angle))[None, :, None] * _UP
+        + (0.35 * fat + fat * np.maximum(np.cos(angle), -0.5))[None, :, None] * (fold[:, None] * away)[:, None]
+        + (0.5 * fat + 1.3 * fat * np.sin(angle))[None, :, None] * _UP
     )
-    shape.tube(ring, _MAIN, ring=True)
+    shape.tube(ring, _MAIN, "ring")
     if accessory.variant == "ends":
         shape.tube(_strap(wearer, _course("scarf_end", sign), 0.014), _EXTRA)
 

@@ -211,10 +211,16 @@ def _hold(
     for accessory in accessories:
         arm = SIDES.index(accessory.side)
         if accessory.kind == "shoulder_bag":
-            # The arm leaves room for the bag at the hip: the strap's own, or the other one.
+            # The arm beside the bag keeps in front of it: the bag is under it, or behind the other hip.
             beside = arm if accessory.variant == "shoulder" else 1 - arm
-            if beside in free:
-                arms["arm_abduction"][beside] += 5.0
+            if beside in free and accessory.variant == "shoulder":
+                _set_arm(
+                    rng, arms, beside, shoulder=(8, 16), arm_abduction=(12, 17), elbow=(30, 48), forearm_in=(4, 12)
+                )
+            elif beside in free:
+                swing = 8.0 + 0.5 * arms["shoulder"][beside]
+                _set_arm(rng, arms, beside, arm_abduction=(11, 16), elbow=(14, 28), forearm_in=(2, 10))
+                arms["shoulder"][beside] = swing
         if accessory.kind in PLACES["back"] and arm in free and rng.uniform() < 0.15:
             # A thumb behind the strap, in front of the shoulder.
             _set_arm(rng, arms, arm, shoulder=(-6, 4), arm_abduction=(8, 14), elbow=(138, 146), forearm_in=(8, 16))
