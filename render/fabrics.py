@@ -204,7 +204,7 @@ def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) ->
         return 0.90 + 0.12 * folds, 0.03 + 0.13 * bump(folds - 0.42, 0.16)  # light along the ridges
     if fabric == "satin":
         return 0.96 + 0.10 * folds, 0.09 * bump(folds - 0.35, 0.25)
-    return 1.0 + {"denim": 0.045, "linen": 0.035, "fleece": 0.045}.get(fabric, 0.015) * noise("grain"), None
+    return 1.0 + {"denim": 0.055, "linen": 0.035, "fleece": 0.045}.get(fabric, 0.015) * noise("grain"), None
 
 
 def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float, phase: float) -> None:
