@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments import data_sources, evaluate, restore
+from experiments import data_sources, evaluate, protocols, restore
 from experiments.report import Chart, DemoReport, Picture, ScoreRow, Section, Series, Strip
 from san_jax import embed, metric_logger, ranking
 from san_jax.data.pipeline import read_labels, resize_image
@@ -52,14 +52,17 @@ def make_report(
         ]
     precisions = {name: average_precisions(*splits[name]) for name in MODELS}
     identities = splits["san"][0].person_ids
-    rows = [ScoreRow("random ranking", summaries["san"]["chance"], emphasis=False)]
+    further = further_queries(summaries)
     return DemoReport(
         title="Semantics-aligned person re-identification, small",
         verdict=verdict(summaries, precisions, identities, times_chance=times_chance),
-        rows=[*rows, *(ScoreRow(label, summaries[name]) for name, label in MODELS.items())],
-        protocol=(
-            f"{summaries['san']['num_query']} queries, {summaries['san']['num_gallery']} gallery images. "
-            + summaries["san"]["protocol"]
+        rows=score_rows(summaries),
+        protocol=" ".join(
+            [
+                f"{summaries['san']['num_query']} queries, {summaries['san']['num_gallery']} gallery images.",
+                summaries["san"]["protocol"],
+                *(summaries["san"][split]["protocol"] for split in further),
+            ]
         ),
         fairness=fairness,
         sections=[
@@ -72,6 +75,24 @@ def make_report(
         stages=stages,
         facts=facts,
     )
+
+
+def further_queries(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The splits of partial and occluded queries that were scored."""
+    return [split for split in protocols.find("pit_reid").more_queries if split in summaries["san"]]
+
+
+def score_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[ScoreRow]:
+    """The table: chance, both models, and below them both with the partial and the occluded queries."""
+    return [
+        ScoreRow("random ranking", summaries["san"]["chance"], emphasis=False),
+        *(ScoreRow(label, summaries[name]) for name, label in MODELS.items()),
+        *(
+            ScoreRow(f"{label}, {split}", summaries[name][split], emphasis=False)
+            for split in further_queries(summaries)
+            for name, label in MODELS.items()
+        ),
+    ]
 
 
 def spread(total: int, count: int) -> list[int]:

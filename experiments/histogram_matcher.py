@@ -3,7 +3,8 @@
     python -m experiments.histogram_matcher --dataset=pit_reid --data_dir=data [--output=FILE.json]
 
 Six horizontal stripes of equal height, in each a histogram over HSV with 8 x 4 x 4 bins, and the Hellinger distance
-between them. There is nothing to train. A benchmark on which it does well is solved by the colour of clothes.
+between them, over the whole picture. There is nothing to train. A benchmark on which it does well is solved by colour.
+It is misled where cameras have their own backgrounds: pictures of one camera look alike, and a match is from another one.
 """
 
 import argparse

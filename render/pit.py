@@ -344,7 +344,7 @@ class PitReid(OpenRecipe):
     occluded_queries_per_identity: int = 1
     num_distractors: int = 1000
     num_cameras: int = 6
-    look_alike_share: float = 0.5
+    look_alike_share: float = 0.6
     look_alike_group: int = 4
 
     def __post_init__(self) -> None:

@@ -119,6 +119,17 @@ def test_verdict_names_the_multiple_of_chance():
     assert "DID NOT GET" in make_verdict(0.2, 0.3, rank1=0.09)[2]
 
 
+def test_table_has_the_partial_queries_that_were_scored():
+    both = {"baseline": summary(0.2), "san": summary(0.3)}
+    assert [row.name for row in demo_report.score_rows(both)] == ["random ranking", "baseline", "SAN"]
+    both = {name: {**one, "query_occluded": summary(one["mAP"] / 2)} for name, one in both.items()}
+    rows = demo_report.score_rows(both)[3:]
+    assert [(row.name, row.scores["mAP"], row.emphasis) for row in rows] == [
+        ("baseline, query_occluded", 0.1, False),
+        ("SAN, query_occluded", 0.15, False),
+    ]
+
+
 def test_bootstrap_draws_identities_not_queries():
     # Two identities, many queries of each: their differences are +1 and -1. Drawing queries would give about 0 +- 0.1.
     differences = np.repeat([1.0, -1.0], 200)

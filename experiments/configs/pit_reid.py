@@ -25,7 +25,7 @@ def get_config(argument: str = "") -> ConfigDict:
             "occluded_queries_per_identity": 1,  # more pictures, in the split query_occluded
             "num_distractors": 1000,  # persons seen once, in the gallery only
             "num_cameras": 6,
-            "look_alike_share": 0.5,  # of the identities, in groups that differ in small things only
+            "look_alike_share": 0.6,  # of the identities, in groups that differ in small things only
             "look_alike_group": 4,
             # A group of keys for each topic, with its distributions: wardrobe, accessories, kept (how often an identity
             # has its accessories along), occluders, crowd, framing, light, photo, scenes; and cloth_dir,
