@@ -176,8 +176,11 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     thickness = _TOP_THICKNESS[a.top] * a.fit
 
     # Legs: cloth hangs as a tube around the leg's axis, never tighter than the leg.
-    along, axis = limb_coordinates(vertices, rest.joints, LEG_JOINTS)
-    offset = vertices - axis
+    leg_group = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.8)
+    leg_share = leg_group * bottom
+    legs = np.flatnonzero(leg_group > 0.0)
+    along, axis = limb_coordinates(vertices[legs], rest.joints, LEG_JOINTS)
+    offset = vertices[legs] - axis
     radius = np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
     ease = {"trousers": 0.008, "jeans": 0.006, "shorts": 0.010, "leggings": 0.001, "skirt": 0.0}[a.bottom] * a.leg_width
     tube = radius + ease
@@ -187,54 +190,55 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     elif a.bottom == "shorts":
         least = np.maximum(0.082 + 0.018 * a.leg_width - tube, 0.012 * a.leg_width)
         tube = tube + smoothstep(along, 0.15, 0.55) * least
-    leg_group = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.8)
-    leg_share = leg_group * bottom
-    vertices += (leg_share * (tube - radius) / radius)[:, None] * offset
+    vertices[legs] += (leg_share[legs] * (tube - radius) / radius)[:, None] * offset
     if a.bottom in ("trousers", "jeans", "shorts"):
         # The hem comes down to where bare leg or shoe go on, as if the tube of cloth were cut off there.
-        vertices[:, 2] -= 0.026 * leg_share * smoothstep(s.leg - a.leg, -0.20, -0.02)
+        vertices[legs, 2] -= 0.026 * leg_share[legs] * smoothstep(s.leg[legs] - a.leg, -0.20, -0.02)
     hull = drape.body_hull(body.hull_index, vertices, AXIS_Y)
     if a.has_skirt:
         # Legs swing freely inside a skirt: from the hem upwards they are made thinner than they are.
-        slimmer = 0.08 if a.open_front else 0.16
-        vertices -= (slimmer * leg_group * smoothstep(z - skirt_span(a)[1], -0.04, 0.05))[:, None] * offset
+        slimmer = (0.08 if a.open_front else 0.16) * leg_group[legs]
+        vertices[legs] -= (slimmer * smoothstep(z[legs] - skirt_span(a)[1], -0.04, 0.05))[:, None] * offset
 
     # Trunk: the top falls from chest and belly, the bottom lies on the hips.
     slope = {"tank": 0.5, "dress": 0.75, "tee": 0.5, "polo": 0.45, "shirt": 0.45}.get(a.top, 0.3) * (1.6 - a.fit)
     cloth = drape.let_down(hull, 0.44, max(slope, 0.05)) + thickness
-    reference = s.position[:, :2] - [0.0, AXIS_Y]
-    angle = np.arctan2(reference[:, 0], -reference[:, 1])
-    hull_here = drape.sample(hull, angle, z)
-    target = drape.sample(cloth, angle, z)
+    fall = np.zeros(len(vertices))
+    falling = np.flatnonzero((top > 0.0) & on_trunk & (z < 0.5))
+    level = z[falling]
+    angle = np.arctan2(x[falling], AXIS_Y - y[falling])
+    hull_here = drape.sample(hull, angle, level)
+    target = drape.sample(cloth, angle, level)
     if a.top in ("sweater", "hoodie", "jacket"):
-        gathered = 0.75 * smoothstep(a.hem + 0.055 - z, 0.0, 0.05)
+        gathered = 0.75 * smoothstep(a.hem + 0.055 - level, 0.0, 0.05)
         target = target - gathered * np.maximum(target - hull_here - 0.006, 0.0)
     elif a.top == "coat":  # its lower end goes under the mesh of its skirt
-        under = smoothstep(skirt_span(a)[0] - 0.01 - z, 0.0, 0.03)
+        under = smoothstep(skirt_span(a)[0] - 0.01 - level, 0.0, 0.03)
         target = target - under * np.maximum(target - hull_here - 0.004, 0.0)
-    hanging = np.stack(
-        [target * np.sin(angle), AXIS_Y - target * np.cos(angle), _height(z, rest, body.reference)], axis=1
-    )
-    between_legs = smoothstep(-s.normal[:, 0] * np.sign(x), 0.3, 0.7) * (z < 0.03)
-    fall = top * on_trunk * smoothstep(0.50 - z, 0.0, 0.10) * (1.0 - between_legs)
-    vertices += fall[:, None] * (hanging - vertices)
+    height = _height(level, rest, body.reference)
+    hanging = np.stack([target * np.sin(angle), AXIS_Y - target * np.cos(angle), height], axis=1)
+    between_legs = smoothstep(-s.normal[falling, 0] * np.sign(x[falling]), 0.3, 0.7) * (level < 0.03)
+    fall[falling] = top[falling] * smoothstep(0.50 - level, 0.0, 0.10) * (1.0 - between_legs)
+    vertices[falling] += fall[falling, None] * (hanging - vertices[falling])
 
     # Everything else stands off along the normal.
     stand_off = top * (1.0 - fall) * thickness
-    sleeve_end = smoothstep(s.arm - a.sleeve, -0.5, 0.0) * (s.is_arm > 0.5)
-    stand_off += top * sleeve_end * (0.012 if a.sleeve < 1.5 else 0.003) * a.fit
+    arms = np.flatnonzero((s.is_arm > 0.5) & (top > 0.0))
+    arm = s.arm[arms]
+    sleeve = smoothstep(arm - a.sleeve, -0.5, 0.0) * (0.012 if a.sleeve < 1.5 else 0.003)
     if a.sleeve > 1.5:
         # Folds inside the elbow, and cloth that bunches over the cuff.
-        folds = 0.0035 * np.cos((s.arm - 1.0) * 36.0) * np.exp(-(((s.arm - 1.0) / 0.24) ** 2))
-        over_cuff = 0.25 * thickness * np.exp(-(((s.arm - a.sleeve + 0.26) / 0.10) ** 2))
-        stand_off += top * (s.is_arm > 0.5) * (folds + over_cuff) * a.fit
+        sleeve += 0.0035 * np.cos((arm - 1.0) * 36.0) * np.exp(-(((arm - 1.0) / 0.24) ** 2))
+        sleeve += 0.25 * thickness * np.exp(-(((arm - a.sleeve + 0.26) / 0.10) ** 2))
+    stand_off[arms] += top[arms] * sleeve * a.fit
     if a.top in _COLLARED:
         stand_off += 0.005 * top * smoothstep(rim, -0.045, -0.03) * on_trunk
     if a.bottom in ("trousers", "jeans"):
         # Behind the knees, and where a leg breaks on the shoe.
-        folds = 0.004 * np.cos((s.leg - 1.0) * 40.0) * np.exp(-(((s.leg - 1.0) / 0.16) ** 2))
-        folds += 0.004 * np.cos((s.leg - 1.94) * 44.0) * np.exp(-(((s.leg - 1.90) / 0.12) ** 2))
-        stand_off += leg_share * folds * a.leg_width
+        leg = s.leg[legs]
+        folds = 0.004 * np.cos((leg - 1.0) * 40.0) * np.exp(-(((leg - 1.0) / 0.16) ** 2))
+        folds += 0.004 * np.cos((leg - 1.94) * 44.0) * np.exp(-(((leg - 1.90) / 0.12) ** 2))
+        stand_off[legs] += leg_share[legs] * folds * a.leg_width
     waist_share = (1.0 - leg_share) * bottom * on_trunk
     stand_off = np.maximum(stand_off, waist_share * (1.0 - fall) * max(ease, 0.004))
     stand_off += _scalp_hair(a, s)
