@@ -213,12 +213,12 @@ def shadow(
         Indices [M] of the points in its reach and the part of the sun [M] that it takes from them; None: no point.
     """
     azimuth, slope = light.sun_azimuth, math.tan(light.sun_elevation)
-    height = _height(kind, variant % KINDS[kind]) * size
+    tall = height(kind, variant) * size
     sx, sy = -math.cos(azimuth), -math.sin(azimuth)  # away from the sun
     dx, dy = x - np.float32(spot[0]), y - np.float32(spot[1])
     along = dx * np.float32(sx) + dy * np.float32(sy)
     rise = along * np.float32(slope) + np.asarray(z, np.float32)
-    inside = (along > -0.3) & (rise < height)
+    inside = (along > -0.3) & (rise < tall)
     index = np.flatnonzero(inside)
     if not len(index):
         return None
@@ -244,7 +244,7 @@ def shadow(
 
 @functools.lru_cache(maxsize=256)
 def _outline(kind: str, variant: int, turn: int, softness: float) -> Outline:
-    pictures, height = _views(kind, variant)
+    pictures, tall = _views(kind, variant)
     picture = pictures[turn * len(ELEVATIONS)]
     cells = 32.0  # a metre
     scale = cells / picture.pixels
@@ -253,7 +253,7 @@ def _outline(kind: str, variant: int, turn: int, softness: float) -> Outline:
     columns, rows = max(1, round(alpha.width * scale)), max(1, round(alpha.height * scale))
     small = np.pad(np.asarray(alpha.resize((columns, rows), Image.Resampling.BOX), np.float32) / 255.0, border)
     # Twice as far from the ground, twice as soft; one softness for all of it is that of its middle.
-    sigma = min(0.6 + 0.5 * height * softness * cells, 8.0)
+    sigma = min(0.6 + 0.5 * tall * softness * cells, 8.0)
     small = scipy.ndimage.gaussian_filter(small, sigma).astype(np.float32)
     foot = (picture.foot[0] * columns / alpha.width + border, picture.foot[1] * rows / alpha.height + border)
     return Outline(small, foot, cells)
@@ -269,20 +269,21 @@ def _picture(kind: str, variant: int, turn: float, elevation: float) -> Picture:
     return _views(kind, variant)[0][_turn_index(kind, turn) * len(ELEVATIONS) + nearest]
 
 
-def _height(kind: str, variant: int) -> float:
-    return _views(kind, variant)[1]
+def height(kind: str, variant: int) -> float:
+    """Of a thing, metres."""
+    return _views(kind, variant % KINDS[kind])[1]
 
 
 # ---------------------------------------------------------------------------------------------------------- library
 
 
-@functools.lru_cache(maxsize=96)
+@functools.lru_cache(maxsize=48)
 def _views(kind: str, variant: int) -> tuple[tuple[Picture, ...], float]:
     """The pictures of a thing, turns and in each of them elevations, and its height in metres."""
     with np.load(_library(), allow_pickle=False) as file:
         pixels, table = file[f"{kind}_{variant}_pixels"], file[f"{kind}_{variant}_table"]
     pictures = []
-    scale, height = float(table[0, 5]), float(table[0, 6])
+    scale, tall = float(table[0, 5]), float(table[0, 6])
     for number, (start, rows, columns, x, y, _, _) in enumerate(table):
         rows, columns = int(rows), int(columns)
         content = pixels[int(start) : int(start) + rows * columns].tobytes()
@@ -290,8 +291,8 @@ def _views(kind: str, variant: int) -> tuple[tuple[Picture, ...], float]:
         while min(levels[-1].size) > 8 and len(levels) < 5:
             levels.append(levels[-1].reduce(2))
         elevation = math.radians(ELEVATIONS[number % len(ELEVATIONS)])
-        pictures.append(Picture(tuple(levels), (float(x), float(y)), scale, scale * math.cos(elevation), height))
-    return tuple(pictures), height
+        pictures.append(Picture(tuple(levels), (float(x), float(y)), scale, scale * math.cos(elevation), tall))
+    return tuple(pictures), tall
 
 
 @functools.cache

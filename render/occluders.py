@@ -20,15 +20,15 @@ from render.shares import Range, Shares, draw_name
 
 # kind -> the largest share of a person that it can be counted on to hide
 KINDS: dict[str, float] = {
-    "pole": 0.3,
-    "car": 0.4,
+    "pole": 0.55,
+    "car": 0.6,
     "bush": 0.6,
-    "planter": 0.5,
-    "bin": 0.3,
-    "bench": 0.25,
-    "bicycle": 0.25,
+    "planter": 0.55,
+    "bin": 0.5,
+    "bench": 0.18,
+    "bicycle": 0.3,
     "wall": 0.6,
-    "railing": 0.35,
+    "railing": 0.3,
     "person": 0.6,
 }
 SIDES = ("left", "right")

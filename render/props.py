@@ -237,7 +237,7 @@ def _car(rng: np.random.Generator, style: str) -> trimesh.Trimesh:
     # Wheels in dark arches, lights, bumpers, plates, door gaps, handles, mirrors.
     for place in (-0.62 * half, 0.62 * half):
         for side in (-1.0, 1.0):
-            model.tube((place, side * (width - 0.25), 0.33), (place, side * (width + 0.004), 0.33), 0.375, dark)
+            model.tube((place, side * (width - 0.25), 0.365), (place, side * (width + 0.004), 0.365), 0.365, dark)
             model.tube(
                 (place, side * (width - 0.2), 0.31), (place, side * (width + 0.014), 0.31), 0.31, (0.07, 0.07, 0.07)
             )
