@@ -29,7 +29,7 @@ Tile = tuple[Image.Image, str]
 
 
 def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Draws every sheet of a recipe into a folder, as PNG files; returns them in order.
+    """Draws every sheet of a recipe into a folder, as JPEG files; returns them in order.
 
     Args:
         recipe: Its first pairs are shown; the sheets of the open generator also show a `pit_reid` with the same shares.
@@ -58,9 +58,9 @@ def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> li
         sheets["look_alikes"] = lambda: look_alikes(studio, benchmark)
     paths = []
     for name, rows in tqdm.tqdm(sheets.items(), unit="sheet", desc="preview"):
-        path = folder / f"{name}.png"
+        path = folder / f"{name}.jpg"
         buffer = io.BytesIO()
-        compose(rows()).save(buffer, "PNG", optimize=True)
+        compose(rows()).save(buffer, "JPEG", quality=90, subsampling=0, optimize=True)
         manifest.write_atomic(path, buffer.getvalue())
         paths.append(path)
     return paths
