@@ -270,26 +270,14 @@ class Rasterizer:
             irradiances = light_module.irradiance_of_meshes(meshes, light) if isinstance(light, Light) else light
             shades = [irradiance ** np.float32(1.0 / light_module.GAMMA) for irradiance in irradiances]
         pyrender, renderer, _ = _open()
-        images: dict[int, Any] = {}
-        primitives = []
-        for mesh, shade in zip(meshes, shades, strict=True):
-            pixels = mesh.metadata.get("texture", texture)
-            image = images.get(id(pixels))
-            if image is None:
-                image = images[id(pixels)] = pyrender.Texture(
-                    source=pixels, source_channels="RGB", sampler=_sampler(pyrender)
-                )
-            primitives.append(
-                pyrender.Primitive(
-                    positions=mesh.vertices,
-                    texcoord_0=cast(Any, mesh.visual).uv,
-                    color_0=shade,
-                    indices=mesh.faces,
-                    material=pyrender.MetallicRoughnessMaterial(
-                        baseColorTexture=image, alphaMode="OPAQUE", doubleSided=bool(mesh.metadata.get("double_sided"))
-                    ),
-                )
-            )
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for index, mesh in enumerate(meshes):
+            key = (id(mesh.metadata.get("texture", texture)), bool(mesh.metadata.get("double_sided")))
+            groups.setdefault(key, []).append(index)
+        primitives = [
+            self._primitive([meshes[index] for index in group], [shades[index] for index in group], texture)
+            for group in groups.values()
+        ]
         scale = self.supersampling
         scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         scene.add(pyrender.Mesh(primitives))
@@ -312,11 +300,35 @@ class Rasterizer:
         averaged = total / np.float32(255 * scale * scale)
         return averaged[..., :3], averaged[..., 3]
 
+    def _primitive(self, meshes: Sequence[trimesh.Trimesh], shades: Sequence[np.ndarray], texture: np.ndarray) -> Any:
+        """One pyrender.Primitive of meshes that agree in texture and sides: each costs some forty OpenGL calls."""
+        pyrender = _open().pyrender
+        metadata = meshes[0].metadata
+        pixels: np.ndarray = metadata.get("texture", texture)
+        starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
+        return pyrender.Primitive(
+            positions=np.concatenate([np.asarray(mesh.vertices, np.float32) for mesh in meshes]),
+            texcoord_0=np.concatenate([np.asarray(cast(Any, mesh.visual).uv, np.float32) for mesh in meshes]),
+            color_0=np.concatenate(shades),
+            indices=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)]),
+            material=pyrender.MetallicRoughnessMaterial(
+                baseColorTexture=_texture(pixels.tobytes(), pixels.shape),
+                alphaMode="OPAQUE",
+                doubleSided=bool(metadata.get("double_sided")),
+            ),
+        )
 
-def _sampler(pyrender: types.ModuleType) -> Any:
+
+@functools.lru_cache(maxsize=8)
+def _texture(pixels: bytes, shape: tuple[int, ...]) -> Any:
+    """The pyrender.Texture of an array's bytes: pyrender leaves in OpenGL what the next picture needs too."""
+    pyrender = _open().pyrender
     # No mipmaps: a person fills the picture, texels and samples are of one size, and coarse levels would mix islands.
     linear, clamp = pyrender.constants.GLTF.LINEAR, pyrender.constants.GLTF.CLAMP_TO_EDGE
-    return pyrender.Sampler(magFilter=linear, minFilter=linear, wrapS=clamp, wrapT=clamp)
+    sampler = pyrender.Sampler(magFilter=linear, minFilter=linear, wrapS=clamp, wrapT=clamp)
+    return pyrender.Texture(
+        source=np.frombuffer(pixels, np.uint8).reshape(shape), source_channels="RGB", sampler=sampler
+    )
 
 
 def main() -> int:
