@@ -380,3 +380,22 @@ def write_coco(
     path = root / f"instances_train{style}.json"
     path.write_text(json.dumps({"info": {}, "images": images, "annotations": annotations, "categories": categories}))
     return folder, path
+
+
+def write_paper_inputs(root: pathlib.Path) -> dict[str, Any]:
+    """Every file of the paper's recipe; returns the fields of a `render.paper.PaperPit` of 2 textures x 3 meshes."""
+    body = humanoid()
+    body.arrays["posedirs"] = body.arrays["posedirs"].astype(np.float32)  # half the bytes
+    (root / "SMPL_NEUTRAL.pkl").write_bytes(python2_pickle(body.arrays, chumpy=("shapedirs",)))
+    textures = {(gender, clothing): 1 for gender in ("female", "male") for clothing in ("grey", "nongrey")}
+    photographs, instances = write_coco(root, persons={9: "", 30: "one", 77: "crowd", 12: "", 581929: ""})
+    return {
+        "num_textures": 2,
+        "meshes_per_texture": 3,
+        "smpl_neutral": str(root / "SMPL_NEUTRAL.pkl"),
+        "smpl_uv": str(write_uv(root / "smpl_uv.obj", body)),
+        "surreal_dir": str(write_surreal(root / "smpl_data", textures=textures, size=512)),
+        "poses_file": str(write_hmr(root / "thetas.npy")),
+        "coco_dir": str(photographs),
+        "coco_instances": str(instances),
+    }
