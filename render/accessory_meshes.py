@@ -285,9 +285,9 @@ def _rays(name: str) -> tuple[list[np.ndarray], list[float]]:
         return rays, [0.026] * 9 + [0.024, 0.02, 0.014, 0.012, 0.012, 0.012, 0.012]
     if name == "shoulder":
         # From the hip in front over the shoulder to the hip at the back.
-        front = _around(58.0, 46.0, np.array([0.31, 0.36, 0.41]))
-        back = _around(134.0, 122.0, np.array([0.41, 0.36, 0.31]))
-        rays = front + _over_shoulder(172.0, 12.0, 10, (0.122, 0.126, 0.122), 0.47) + back
+        front = _around(58.0, 46.0, np.array([0.31, 0.345, 0.38, 0.41, 0.44]))
+        back = _around(134.0, 122.0, np.array([0.43, 0.37, 0.31]))
+        rays = front + _over_shoulder(177.0, 12.0, 11, (0.122, 0.126, 0.122), 0.47) + back
         return rays, [0.014] * len(rays)
     if name == "across":
         # From the right hip in front over the left shoulder to the right hip at the back.
@@ -321,14 +321,25 @@ def _course(name: str, sign: float) -> _Anchors:
     return _Anchors(np.stack([c for c, _ in columns], axis=1), np.stack([s for _, s in columns], axis=1))
 
 
+@functools.cache
+def _beside(name: str, sign: float) -> np.ndarray:
+    """Indices of the body's vertices next to a strap: folds of skin and cloth there must not come through."""
+    body = load_body()
+    course = _course(name, sign)
+    points = _points_of(body.reference.vertices, course.corners[:, 1], course.shares[:, 1])
+    near = np.linalg.norm(body.reference.vertices[:, None] - points, axis=2).min(axis=1) < 0.06
+    return np.flatnonzero(near & (body.surface.part == BODY))
+
+
 def _points_of(vertices: np.ndarray, corners: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.einsum("...k,...kc->...c", shares, vertices[corners].astype(np.float64))
 
 
 def _strap(
     wearer: Wearer,
-    course: _Anchors,
-    thickness: float = 0.006,
+    name: str,
+    sign: float,
+    thickness: float,
     start: np.ndarray | None = None,
     end: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -336,18 +347,19 @@ def _strap(
 
     Args:
         wearer: Who wears it.
-        course: From `_course`.
+        name, sign: Its course: `_rays`, and 1 for the left side or -1 for the right one.
         thickness: Of the band, metres.
         start, end: Points [3] off the body that it goes on to, if any.
     """
-    points, normals = course.points(wearer), course.normals(wearer)
-    normals = _unit(normals.sum(axis=1))
+    course = _course(name, sign)
+    points, normals = course.points(wearer), _unit(course.normals(wearer).sum(axis=1))
     for _ in range(2):
         normals[1:-1] = _unit(normals[:-2] + 2.0 * normals[1:-1] + normals[2:])
     left, middle, right = points[:, 0], points[:, 1], points[:, 2]
     # Where the body bulges between the edges, and where loose garments lie over it.
     lift = np.maximum(np.einsum("nc,nc->n", middle - (left + right) / 2, normals), 0.0)
-    lift += _over(middle, normals, wearer.cloth)
+    lift = np.maximum(lift, _over(middle, normals, wearer.vertices[_beside(name, sign)], 0.022).clip(0.0, 0.025))
+    lift += _over(middle, normals, wearer.cloth, 0.03)
     lifted = middle + lift[:, None] * normals
     # A taut band bridges hollows.
     bridge = np.zeros(len(lift))
@@ -358,25 +370,20 @@ def _strap(
     lift = (lift + bridge)[:, None] * normals
     half = (right - left) / 2
     middle = (left + right) / 2 + lift
-    if start is not None:
-        middle, half, normals = (
-            np.insert(middle, 0, start, 0),
-            np.insert(half, 0, half[0], 0),
-            normals[[0, *range(len(normals))]],
-        )
-    if end is not None:
-        middle, half, normals = (
-            np.append(middle, [end], 0),
-            np.append(half, half[-1:], 0),
-            np.append(normals, normals[-1:], 0),
-        )
+    for point, at in ((start, 0), (end, -1)):
+        if point is not None:
+            rows = [[point], middle] if at == 0 else [middle, [point]]
+            middle = np.concatenate(rows)
+            half, normals = (
+                np.concatenate([values[:1], values] if at == 0 else [values, values[-1:]]) for values in (half, normals)
+            )
     inner, outer = -0.003 * normals, thickness * normals + _CLEARANCE * normals * 0.5
     return np.stack(
         [middle - half + inner, middle - half + outer, middle + half + outer, middle + half + inner], axis=1
     )
 
 
-def _over(points: np.ndarray, normals: np.ndarray, layer: np.ndarray, reach: float = 0.03) -> np.ndarray:
+def _over(points: np.ndarray, normals: np.ndarray, layer: np.ndarray, reach: float) -> np.ndarray:
     """How far [N] a layer of vertices [M 3] lies over points [N 3] of the surface, metres."""
     layer = layer[((layer > points.min(axis=0) - 0.07) & (layer < points.max(axis=0) + 0.07)).all(axis=1)]
     if not len(layer):
@@ -491,7 +498,7 @@ def _backpack(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
         part[..., 2] = top - math.sin(tilt) * y + math.cos(tilt) * z
         shape.tube(chest.world(part * flip), region)
     for side in (sign,) if one_strap else (1.0, -1.0):
-        shape.tube(_strap(wearer, _course("backpack", side), 0.009), _STRAP)
+        shape.tube(_strap(wearer, "backpack", side, 0.009), _STRAP)
 
 
 def _shoulder_bag(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
@@ -523,7 +530,7 @@ def _shoulder_bag(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     ends = np.array([[0.85 * half[0], half[1] + rest, 0.9 * half[2]], [-0.85 * half[0], half[1] + rest, 0.9 * half[2]]])
     ends = frame.world(ends)
     front, rear = ends[np.argsort(ends[:, 1])]
-    shape.tube(_strap(wearer, _course(accessory.variant, shoulder), 0.005, front, rear), _STRAP)
+    shape.tube(_strap(wearer, accessory.variant, shoulder, 0.005, front, rear), _STRAP)
 
 
 @functools.cache
@@ -959,7 +966,7 @@ def _scarf(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     )
     shape.tube(ring, _MAIN, "ring")
     if accessory.variant == "ends":
-        shape.tube(_strap(wearer, _course("scarf_end", sign), 0.014), _EXTRA)
+        shape.tube(_strap(wearer, "scarf_end", sign, 0.014), _EXTRA)
 
 
 _MAKERS: dict[str, Callable[[Accessory, Wearer, _Shape], None]] = {
