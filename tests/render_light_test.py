@@ -65,6 +65,28 @@ def test_sampled_light_is_of_a_photographers_level(kind: str):
         assert light.Light.from_json(sampled.to_json()) == sampled
 
 
+def test_nights_are_dark_and_lit_from_one_side():
+    up = np.array([[0.0, 0.0, 1.0]], np.float32)
+    for seed in range(30):
+        night = light.sample_light(np.random.default_rng(seed), kind="night")
+        day = light.sample_light(np.random.default_rng(seed), kind="overcast")
+        assert night.night
+        assert not day.night
+        # The darkest day has 0.75.
+        assert night.irradiance(up, openness=np.ones(1)).mean() < 0.65
+        assert np.mean(night.sun) > 1.8 * np.mean(night.sky)
+        assert night.sun[0] > night.sun[2]  # warm
+        assert light.Light.from_json(night.to_json()) == night
+
+
+def test_kinds_of_light_come_as_often_as_their_weights_say():
+    rng = np.random.default_rng(0)
+    shares = light.LightShares(kinds={"night": 1.0, "sunny": 1.0}, elevation=(40.0, 50.0))
+    drawn = [light.sample_light(rng, shares) for _ in range(300)]
+    assert sum(one.night for one in drawn) == pytest.approx(150, abs=35)
+    assert all(40.0 <= math.degrees(one.sun_elevation) <= 50.0 for one in drawn if not one.night)
+
+
 def test_unknown_kind_is_named():
     with pytest.raises(ValueError, match="moonlight"):
         light.sample_light(np.random.default_rng(0), kind="moonlight")

@@ -1,8 +1,10 @@
 """The camera's part: exposure, colour cast, blur and noise do what their numbers say."""
 
 import dataclasses
+import json
 
 import numpy as np
+import pytest
 
 from render import photo
 
@@ -68,7 +70,41 @@ def test_motion_smears_along_rows_only():
     assert abs(moved[30, 16].mean() - still[30, 16].mean()) < 6
 
 
-def test_sampled_looks_go_through_json():
+def test_motion_smears_in_its_direction():
+    dot = _grey(0.4)
+    dot[32, 16] = 0.9
+    moved = photo.take_photo(dot, PLAIN, dataclasses.replace(STILL, motion=3.0, motion_angle=0.5 * np.pi), 256.0)
+    bright = moved.astype(float).mean(axis=-1)
+    assert bright[31, 16] > bright[32, 15] + 10
+    assert bright[33, 16] == pytest.approx(bright[31, 16], abs=4)
+
+
+def test_noise_rises_in_the_dark():
+    look = dataclasses.replace(PLAIN, noise=0.02, quality=100)
+    day, night = (photo.take_photo(_grey(level), look, STILL, 256.0) for level in (MIDDLE, 0.16))
+    assert night.mean() < 0.8 * day.mean()
+    assert night[..., 1].std() > 1.8 * day[..., 1].std()
+
+
+def test_light_falls_off_to_the_borders():
+    right, down = (
+        photo.take_photo(_grey(), PLAIN, dataclasses.replace(STILL, falloff=falloff), 256.0).astype(float)
+        for falloff in ((0.3, 0.0), (0.0, -0.3))
+    )
+    # At the border 1.3 and 0.7 of the light: 1.3 ** (1 / 2.2) = 1.127, 0.7 ** (1 / 2.2) = 0.85.
+    assert right[:, -1].mean() / right[:, 0].mean() == pytest.approx(1.127 / 0.85, rel=0.03)
+    assert down[0].mean() / down[-1].mean() == pytest.approx(1.127 / 0.85, rel=0.03)
+
+
+def test_sampled_looks_and_shots_go_through_json_and_keep_to_their_ranges():
+    ranges = photo.PhotoRanges(quality=(40.0, 50.0), noise=(0.01, 0.02), motion_share=1.0, motion=(2.0, 3.0))
     for seed in range(20):
-        look = photo.sample_look(np.random.default_rng(seed))
-        assert photo.CameraLook.from_json(look.to_json()) == look
+        look = photo.sample_look(np.random.default_rng(seed), ranges)
+        assert photo.CameraLook.from_json(json.loads(json.dumps(look.to_json()))) == look
+        assert 40 <= look.quality <= 50
+        assert 0.01 <= look.noise <= 0.02
+        shot = photo.sample_shot(np.random.default_rng(seed), ranges)
+        assert photo.Shot.from_json(json.loads(json.dumps(shot.to_json()))) == shot
+        assert 2.0 <= shot.motion <= 3.0
+    still = photo.PhotoRanges(motion_share=0.0)
+    assert all(photo.sample_shot(np.random.default_rng(seed), still).motion == 0.0 for seed in range(20))
