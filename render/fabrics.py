@@ -102,6 +102,61 @@ def weave_around(surface: Surface, height: np.ndarray | None = None) -> Weave:
     return _weave(along, trunk_around(position), _TRUNK_GIRTH, position[:, 0], np.zeros(len(position)))
 
 
+@dataclasses.dataclass(frozen=True)
+class Creases:
+    """Folds where a joint or a seam makes them: a run of ridges.
+
+    Attributes:
+        index: Samples int64 [k] of the span that it reaches.
+        ridge: Number of the ridge at each, float32 [k].
+        depth: float32 [k] in [0, 1].
+    """
+
+    index: np.ndarray
+    ridge: np.ndarray
+    depth: np.ndarray
+
+
+def _creases(ridge: np.ndarray, depth: np.ndarray) -> Creases:
+    index = np.flatnonzero(depth > 0.04)
+    return Creases(index, ridge[index].astype(np.float32), depth[index].astype(np.float32))
+
+
+@functools.lru_cache(maxsize=2)
+def creases_of_top(atlas: Atlas) -> tuple[Creases, ...]:
+    """From hip to neck: rays from the armpits, rings at elbows and cuffs, and at the sides of the waist."""
+    s = atlas.surface.take(atlas.span("hip", "neck"))
+    x, _, z = s.position.T
+    arm = s.is_arm > 0.5
+    right, up = np.abs(x) - 0.175, z - 0.475
+    pit = np.exp(-np.hypot(right, up) / 0.085) * smoothstep(np.hypot(right, up), 0.0, 0.03)
+    inside = 0.45 + 0.55 * smoothstep(-s.normal[:, 1], -0.3, 0.6)
+    side = smoothstep(np.abs(trunk_around(s.position)), 0.09, 0.16)
+    slant = 0.35 * np.abs(x) / 0.05
+    return (
+        _creases(np.arctan2(up, right) * (6.5 / np.pi), pit * ~arm),
+        _creases(s.arm * 15.0 + s.around * 9.0, arm * bump(s.arm - 1.02, 0.17) * inside),
+        _creases(s.arm * 17.0 - s.around * 6.0, 0.8 * arm * bump(s.arm - 1.84, 0.12)),
+        _creases(z / 0.036 + slant, 0.75 * ~arm * bump(z - 0.125, 0.055) * side),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def creases_of_bottom(atlas: Atlas) -> tuple[Creases, ...]:
+    """From foot to hip: rays from the crotch, rings at the knees, behind them, and over the shoes."""
+    s = atlas.surface.take(atlas.span("foot", "hip"))
+    x, _, z = s.position.T
+    reach = np.hypot(x, z + 0.03)
+    crotch = np.exp(-reach / 0.10) * smoothstep(reach, 0.0, 0.03) * smoothstep(0.12 - z, 0.0, 0.05)
+    behind = 0.45 + 0.55 * smoothstep(s.normal[:, 1], -0.4, 0.5)
+    leg = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.7)
+    return (
+        _creases(np.arctan2(z + 0.03, np.abs(x)) * (8.0 / np.pi), crotch),
+        _creases(s.leg * 15.0 + s.around * 7.0, leg * bump(s.leg - 1.03, 0.13) * behind),
+        _creases(s.leg * 20.0 - s.around * 6.0, leg * bump(s.leg - 1.86, 0.10)),
+    )
+
+
 def _look_up(tile: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Values [n C] of a tile that repeats, at places in periods; rows rise upwards."""
     column = ((columns + _SHIFT) * TILE_SIZE).astype(np.int32) % TILE_SIZE
@@ -201,9 +256,9 @@ def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) ->
     if fabric == "corduroy":
         return 1.0 + 0.12 * np.cos(2 * np.pi * weave.columns(0.014)) + 0.03 * noise("grain"), None
     if fabric == "leather":
-        return 0.90 + 0.12 * folds, 0.03 + 0.13 * bump(folds - 0.42, 0.16)  # light along the ridges
+        return 0.90 + 0.12 * folds, 0.03 + 0.10 * bump(folds - 0.42, 0.16)  # light along the ridges
     if fabric == "satin":
-        return 0.96 + 0.10 * folds, 0.09 * bump(folds - 0.35, 0.25)
+        return 0.96 + 0.10 * folds, 0.06 * bump(folds - 0.35, 0.22)
     return 1.0 + {"denim": 0.055, "linen": 0.035, "fleece": 0.045}.get(fabric, 0.015) * noise("grain"), None
 
 

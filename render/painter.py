@@ -122,11 +122,21 @@ class _Painter:
 
     # ------------------------------------------------------------------ cloth
 
-    def _folds(self, span: slice, first: str, second: str) -> np.ndarray:
-        """Hills and valleys of cloth, about -1 to 1: soft hills, and creases that are narrow and dark."""
-        soft = 0.55 * (self._noise(first, span) + self._noise(second, span))
-        crease = np.maximum(1.0 - 2.6 * np.abs(soft - 0.25), 0.0)
-        return 0.75 * soft - (0.35 + 0.35 * self.a.wear) * crease
+    def _folds(self, span: slice, hanging: np.ndarray | float, creases: tuple[fabrics.Creases, ...] = ()) -> np.ndarray:
+        """Hills and valleys of cloth, about -1 to 1: soft hills, and creases that are narrow and dark.
+
+        `hanging` [n] is 1 where folds run down, 0 where they run across a limb.
+        """
+        across = self._noise("across", span)
+        medium = self._noise("medium", span)
+        soft = 0.45 * medium + 0.60 * (across + hanging * (self._noise("down", span) - across))
+        crease = np.maximum(1.0 - 2.8 * np.abs(soft - 0.30), 0.0)
+        folds = 0.75 * soft - (0.45 + 0.35 * self.a.wear) * crease
+        for run in creases:
+            amount = float(self.rng.uniform(0.7, 1.5)) * (0.8 + 0.5 * self.a.wear)
+            wobble = run.ridge + 0.4 * medium[run.index] + float(self.rng.uniform())
+            folds[run.index] += amount * run.depth * (1.6 * np.abs(np.sin(np.pi * wobble)) - 1.0)
+        return folds
 
     def _cloth(self, span: slice, weave: Weave, *, top: bool) -> np.ndarray:
         """Colours float32 [n 3] of the cloth of top or bottom, flat: pattern, or the user's image."""
@@ -177,7 +187,8 @@ class _Painter:
         color = self._cloth(span, weave, top=False)
         on_leg = s.group("upper_leg", "lower_leg") > 0.5
         lit = np.ones(len(z), np.float32)
-        folds = self._folds(span, "medium", "down")
+        creases = () if a.bottom in ("leggings", "skirt") else fabrics.creases_of_bottom(self.atlas)
+        folds = self._folds(span, 0.75 - 0.6 * (bump(s.leg - 1.02, 0.2) + bump(s.leg - 1.92, 0.2)), creases)
         denim = a.bottom_fabric == "denim"
         if denim and not a.cloth[1]:
             front = smoothstep(-s.normal[:, 1], -0.1, 0.7)
@@ -214,8 +225,8 @@ class _Painter:
         lit *= 1.0 - 0.35 * bump(z + 0.03, 0.06) * bump(x, 0.03)
         if not a.tucked:
             lit *= 1.0 - 0.30 * smoothstep(a.hem - z, 0.035, 0.0) * (z < a.hem)  # under the hem of the top
-        strength = 0.4 + 0.7 * bump(s.leg - 1.02, 0.18) + 0.9 * bump(s.leg - 1.92, 0.18) + 0.6 * bump(s.leg - 0.1, 0.2)
-        strength *= 0.035 if a.bottom == "leggings" else 0.07 + 0.03 * a.wear
+        strength = 0.55 + 0.7 * bump(s.leg - 1.02, 0.18) + 0.9 * bump(s.leg - 1.92, 0.18) + 0.6 * bump(s.leg - 0.1, 0.2)
+        strength *= 0.035 if a.bottom == "leggings" else 0.11 + 0.03 * a.wear
         lit += strength * folds
         self._shade_cloth(color, span, a.bottom_fabric, weave, folds, lit)
         mix(skin, color, share)
@@ -253,7 +264,7 @@ class _Painter:
             self._closing(color, s, height)
         swing = np.sin(s.around * 52.0 + 0.8 * self._noise("broad", span))
         folds = (0.35 + 0.5 * a.skirt_flare) * swing * smoothstep(fraction, 0.1, 0.5) + 0.4 * self._noise("down", span)
-        lit = 1.0 + 0.13 * folds
+        lit = 1.0 + 0.12 * folds
         lit *= 1.0 - 0.2 * band(fraction - 0.975, 0.006, 0.012)
         if not below_top and not a.tucked:
             lit *= 1.0 - 0.3 * smoothstep(a.hem - height, 0.04, 0.0)  # under the hem of the top
@@ -271,7 +282,7 @@ class _Painter:
         off = np.abs(s.position[:, 0]) - front_gap(s.position[:, 2])
         if a.trim == "piping":
             mix(color, a.trim_color, band(off - 0.006, 0.0035) * panel)
-        folds = self._folds(span, "medium", "down")
+        folds = self._folds(span, 0.7)
         lit = (1.0 - 0.25 * bump(off, 0.006) * panel) * (1.0 + 0.07 * folds)
         self._shade_cloth(color, span, a.fabric, weave, folds, lit)
 
@@ -340,7 +351,11 @@ class _Painter:
         front = (s.normal[:, 1] < 0.1) & trunk
         end = a.sleeve - s.arm
         # The arm just below a sleeve and the neck just above a collar lie in shade.
-        shade = np.where(arm, 0.30 * smoothstep(0.16 + end, 0.0, 0.16) * (end < 0), 0.25 * bump(rim, 0.014) * (rim > 0))
+        shade = np.where(
+            arm,
+            0.30 * smoothstep(0.16 + end, 0.0, 0.16) * (end < 0) * (a.sleeve > 0),
+            0.25 * bump(rim, 0.014) * (rim > 0),
+        )
         skin *= (1.0 - shade * (1.0 - share))[:, None]
 
         main = np.asarray(a.colors[0], np.float32)
@@ -382,9 +397,8 @@ class _Painter:
                 dark += 0.2 * band(pocket - 1.0, 0.05, 0.06) * front
             dark += 0.2 * band(end - 0.14, 0.006, 0.008) * arm
         if a.top in ("shirt", "polo", "jacket", "coat"):
-            flap = rim + 0.036 + 0.02 * bump(x, 0.03) * front
-            mix(color, trim, edge(flap) * trunk)
-            dark += 0.4 * band(flap + 0.002, 0.002) * trunk
+            mix(color, trim, edge(rim + 0.012) * trunk)
+            dark += 0.25 * bump(rim + 0.030, 0.014) * trunk  # the shade of the collar, a mesh of its own
         if a.top == "coat" and not a.open_front:
             dark += 0.5 * band(np.abs(x) - 0.02 - 0.35 * (height - 0.40), 0.0025) * (height > 0.40) * front  # lapels
         elif a.top == "jacket":
@@ -402,11 +416,11 @@ class _Painter:
         armpit = bump(np.hypot(np.abs(x) - 0.185, height - 0.46), 0.05) * smoothstep(-s.normal[:, 2], -0.2, 0.6)
         dark += 0.30 * armpit
         # Folds: across the inside of the elbow and over the cuff, around the waist, slanting from the armpit.
-        folds = self._folds(span, "medium", "across")
+        folds = self._folds(span, trunk * (0.75 - 0.45 * bump(height - 0.12, 0.07)), fabrics.creases_of_top(self.atlas))
         on_arm = 0.7 * bump(s.arm - 1.02, 0.22) + 0.6 * bump(s.arm - 1.9, 0.25) + 0.35 * bump(s.arm, 0.25)
         on_trunk = 0.6 * bump(height - 0.10, 0.12) + 0.35 * bump(np.hypot(np.abs(x) - 0.13, height - 0.42), 0.07)
-        strength = 0.35 + np.where(arm, on_arm, on_trunk)
-        stiffness = {"tank": 0.05, "tee": 0.075, "sweater": 0.06, "jacket": 0.10, "shirt": 0.095}.get(a.top, 0.08)
+        strength = 0.5 + np.where(arm, on_arm, on_trunk)
+        stiffness = {"tank": 0.08, "tee": 0.13, "sweater": 0.09, "jacket": 0.15, "shirt": 0.15}.get(a.top, 0.12)
         lit = 1.0 + (stiffness + 0.03 * a.wear) * strength * folds
         lit *= 1.0 - np.clip(dark, 0.0, 0.8)
         self._shade_cloth(color, span, a.fabric, weave, folds, lit)
@@ -454,8 +468,10 @@ class _Painter:
         else:
             creases = bump((z + 0.70) % 0.03 - 0.015, 0.004) * (forward < -0.02) * (z > -0.74)
             color *= (1.0 - 0.2 * creases)[:, None]
-        mix(color, sole, edge(-0.800 - z, 0.004))
-        lit = (1.0 - 0.3 * band(z + 0.799, 0.0025)) * (1.0 + 0.04 * self._noise("medium", span))
+        toes = smoothstep(-forward, 0.105, 0.140)  # they are flat: the sole's edge runs lower there
+        off = z - (-0.784 if a.shoe == "sneaker" else -0.790) + 0.021 * toes
+        mix(color, sole, edge(-off, 0.004))
+        lit = (1.0 - 0.3 * band(off - 0.001, 0.0025) * (1.0 - toes)) * (1.0 + 0.04 * self._noise("medium", span))
         inner = garments.cover_shoe(a, s, 0.012)
         lit *= 1.0 - 1.2 * inner * (1.0 - inner)  # the collar of the shoe
         mix(leg, color * lit[:, None], share)
