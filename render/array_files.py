@@ -14,7 +14,7 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -88,17 +88,21 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, 
     Raises:
         ArrayFileError: The file is missing or malformed, or one of these arrays holds Python objects.
     """
-    result = {}
+    return dict(iterate_npz(path, names))
+
+
+def iterate_npz(path: str | os.PathLike[str], names: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """`read_npz`, one (name, array) after the other, for files larger than the memory."""
+    wanted = set(names)
     with _open_npz(path) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
-            if name not in names or name == info.filename:
+            if name not in wanted or name == info.filename:
                 continue
             if info.file_size > MAX_FILE_BYTES:
                 raise ArrayFileError(f"{path}, {name}: {info.file_size:,} bytes are more than {MAX_FILE_BYTES:,}.")
             data = _read_member(archive, info, info.file_size + 1, f"{path}, {name}")
-            result[name] = _parse_npy(data, f"{path}, {name}")
-    return result
+            yield name, _parse_npy(data, f"{path}, {name}")
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int, where: str) -> bytes:

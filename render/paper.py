@@ -15,8 +15,8 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import trimesh
@@ -41,6 +41,9 @@ NOTES = (
     "Textures are SURREAL's in SMPL's UV space (smpl_uv.obj), resized. What a person wears is painted on the body: nothing "
     "stands away from it."
 )
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 BODIES = ("neutral", "gendered")
 SHAPES = ("poses", "surreal")
@@ -357,19 +360,21 @@ class PaperPit:
         except PhotoFolderError as error:
             problems.append(str(error))
             return ()
-        content = hashlib.sha256()
-        for texture in found:
+
+        def read(texture: TextureFile) -> tuple[str, str]:
+            """The texture's digest, and what is wrong with it."""
             try:
                 pixels = folder.read(texture.name)
-                content.update(f"{texture.name}\0{pixels.shape}\0".encode())
-                content.update(pixels.tobytes())
-                if pixels.shape[0] != pixels.shape[1]:
-                    problems.append(
-                        f"{texture.name}: a square texture expected, found {pixels.shape[:2]}. {surreal.ADVICE}"
-                    )
             except PhotoFolderError as error:
-                problems.append(f"{self.surreal_dir}: {error}. {surreal.ADVICE}")
-        digests["textures"] = content.hexdigest()
+                return "", f"{self.surreal_dir}: {error}. {surreal.ADVICE}"
+            height, width, _ = pixels.shape
+            if height != width:
+                return "", f"{texture.name}: a square texture expected, found {width} x {height}. {surreal.ADVICE}"
+            return hashlib.sha256(f"{texture.name} {height} ".encode() + pixels.tobytes()).hexdigest(), ""
+
+        results = _in_threads(read, found)
+        problems += [problem for _, problem in results if problem]
+        digests["textures"] = hashlib.sha256(" ".join(digest for digest, _ in results).encode()).hexdigest()
         return tuple(found)
 
     def _check_backgrounds(self, inputs: Inputs) -> list[str]:
@@ -387,8 +392,7 @@ class PaperPit:
                 return f"{self.coco_dir}: {error}. {coco.ADVICE}"
             return ""
 
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            problems = [problem for problem in pool.map(read, names) if problem]
+        problems = [problem for problem in _in_threads(read, names) if problem]
         if not problems:
             listed = hashlib.sha256("\0".join(inputs.backgrounds).encode()).hexdigest()
             inputs.digests["backgrounds"] = hashlib.sha256(f"{listed} {folder.digest}".encode()).hexdigest()
@@ -406,6 +410,12 @@ _PATHS = (
     "coco_dir",
     "coco_instances",
 )
+
+
+def _in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The function of every item, on all cores: Pillow decodes outside of Python's lock."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
 
 
 def _digest_file(path: str) -> str:

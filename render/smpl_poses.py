@@ -37,6 +37,7 @@ _CAMERA_TO_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]
 _HMR_DEPTH = 500.0 / 112.0  # metres at scale 1: focal length over half the crop
 _NEAREST = 2.0  # metres: a body that a crop magnifies still lies before the camera
 _FARTHEST = 60.0
+_LEAST_SCALE = 1e-3
 _LARGEST_BETA = 20.0
 _MAX_JSON = 1 << 31
 
@@ -47,7 +48,8 @@ class FittedPoses:
 
     Attributes:
         kind: "hmr", "eft" or "spin".
-        rotations: float32 [N 24 3 3], as in the file: the root's leads to camera axes.
+        rotations: float32, as in the file: axis-angle vectors [N 24 3] or matrices [N 24 3 3]; the root's leads to camera
+            axes.
         betas: float32 [N 10].
         cameras: float32 [N 3] or None.
     """
@@ -68,6 +70,8 @@ class FittedPoses:
         """Rotations float64 [24 3 3] of the pose at a place that `locate` gave; the root's leads to the renderer's axes,
         with the camera looking along +Y."""
         rotations = self.rotations[place["row"]].astype(np.float64)
+        if rotations.ndim == 2:
+            rotations = smpl.rotation_matrices(rotations)
         rotations[0] = _CAMERA_TO_WORLD @ rotations[0]
         return rotations
 
@@ -124,9 +128,9 @@ class MocapPoses:
     def problems(self) -> list[str]:
         """Reads every sequence; what is wrong with any."""
         found = []
-        for name, _ in self.sequences:
+        for key, pose in array_files.iterate_npz(self.path, [f"pose_{name}" for name, _ in self.sequences]):
             try:
-                _sequence(self.path, name)
+                _check_numbers(pose, 72, f"{self.path}, {key}")
             except ArrayFileError as error:
                 found.append(str(error))
         return found
@@ -172,9 +176,7 @@ def read_surreal_shapes(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def _read_hmr(path: str) -> FittedPoses:
     thetas = _table(path, 85)
-    if not (thetas[:, 0] > 0.0).all():
-        row = int(np.argmin(thetas[:, 0] > 0.0))
-        raise ArrayFileError(f"{path}, row {row}: the camera's scale must be positive, found {thetas[row, 0]:.3g}.")
+    _check_scales(thetas[:, 0], path)
     return _fitted("hmr", thetas[:, 3:75], thetas[:, 75:], thetas[:, :3], path)
 
 
@@ -185,10 +187,8 @@ def _read_spin(path: str) -> FittedPoses:
 
 def _fitted(kind: str, pose: np.ndarray, betas: np.ndarray, cameras: np.ndarray | None, path: str) -> FittedPoses:
     _check_betas(betas, path)
-    rotations = smpl.rotation_matrices(pose.reshape(-1, smpl.NUM_JOINTS, 3)).astype(np.float32)
-    return FittedPoses(
-        kind, rotations, betas.astype(np.float32), None if cameras is None else cameras.astype(np.float32)
-    )
+    vectors = pose.reshape(-1, smpl.NUM_JOINTS, 3).astype(np.float32)
+    return FittedPoses(kind, vectors, betas.astype(np.float32), None if cameras is None else cameras.astype(np.float32))
 
 
 def _table(path: str, width: int) -> np.ndarray:
@@ -224,6 +224,12 @@ def _check_betas(betas: np.ndarray, where: str) -> None:
         )
 
 
+def _check_scales(scales: np.ndarray, where: str) -> None:
+    if scales.min() < _LEAST_SCALE:
+        row = int(scales.argmin())
+        raise ArrayFileError(f"{where}, row {row}: the camera's scale must be positive, found {scales[row]:.3g}.")
+
+
 def _read_eft(path: str) -> FittedPoses:
     try:
         # Each fit becomes numbers as soon as it is read: a file of all COCO persons is 80,000 of them.
@@ -248,9 +254,7 @@ def _read_eft(path: str) -> FittedPoses:
     bad = ~((error < 0.02) & (np.linalg.det(rotations) > 0.0).all(axis=1))
     if bad.any():
         raise ArrayFileError(f"{path}, fit {int(bad.argmax())}: parm_pose holds no rotation matrices.")
-    if not (cameras[:, 0] > 0.0).all():
-        row = int(np.argmin(cameras[:, 0] > 0.0))
-        raise ArrayFileError(f"{path}, fit {row}: the camera's scale must be positive, found {cameras[row, 0]:.3g}.")
+    _check_scales(cameras[:, 0], path)
     _check_betas(betas, path)
     return FittedPoses("eft", rotations.astype(np.float32), betas.astype(np.float32), cameras.astype(np.float32))
 

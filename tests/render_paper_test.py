@@ -301,7 +301,7 @@ def test_everything_that_is_malformed_is_listed_at_once(files: dict[str, Any], t
         "smpl_neutral: " + str(hostile) + ": the pickle asks for posix.system, which is refused",
         "smpl_uv: " + str(tmp_path / "nowhere.obj") + ": cannot be read",
         "nongrey_female_0001.jpg: cannot be read",
-        "grey_male_0021.jpg: a square texture expected, found (100, 64)",
+        "grey_male_0021.jpg: a square texture expected, found 64 x 100",
         "thetas.npy, row 3: holds numbers that are not finite",
         "smpl_data.npz: no .npz file",
         "instances.json: expected COCO's lists",

@@ -136,7 +136,7 @@ def test_wrong_tables_are_errors(thetas: pathlib.Path, tmp_path: pathlib.Path, k
         (lambda fit: fit.update(parm_pose=np.ones((24, 3, 3)).tolist()), "fit 1: parm_pose holds no rotation matrices"),
         (lambda fit: fit.update(parm_pose=(-np.eye(3) + np.zeros((24, 3, 3))).tolist()), "no rotation matrices"),
         (lambda fit: fit.update(smpltype="smplx"), "fit 1: smpltype is 'smplx'"),
-        (lambda fit: fit.update(parm_cam=[0.0, 0.0, 0.0]), "fit 1: the camera's scale must be positive"),
+        (lambda fit: fit.update(parm_cam=[0.0, 0.0, 0.0]), "row 1: the camera's scale must be positive"),
         (lambda fit: fit.update(parm_cam=[float("nan"), 0.0, 0.0]), "NaN is no number"),
         (lambda fit: fit.pop("parm_pose"), "fit 1: parm_pose, parm_shape or parm_cam is missing"),
     ],

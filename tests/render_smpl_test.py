@@ -81,7 +81,7 @@ def test_everything_wrong_with_a_model_is_listed(body: smpl_fixtures.Humanoid, t
         ("f", lambda f: f + 1, r"f: vertex numbers must lie in 0\.\.6889, found \d+\.\.6890"),
         ("kintree_table", lambda tree: tree[:, ::-1].copy(), "kintree_table: expected the parents"),
         ("weights", lambda weights: weights * 1.1, "weights: rows must be non-negative and sum to 1"),
-        ("J_regressor", lambda regressor: regressor * 0.5, "J_regressor: rows must sum to 1"),
+        ("J_regressor", lambda regressor: regressor * 0.5, "J_regressor: rows must sum to about 1"),
         ("v_template", lambda template: template * 100.0, "a body of 1 to 2.5 m along Y expected, found 1"),
         ("shapedirs", lambda directions: directions[:, :, :4], "shapedirs: expected 10 directions, found 4"),
     ],
@@ -193,7 +193,7 @@ def test_uv_layout_is_read(part: smpl.Part, body: smpl_fixtures.Humanoid):
     [
         ("vt 0.008000", "vt nonsense", r"line \d+: 'vt nonsense"),
         ("vt 0.008000", "vt 7.5", r"must lie in \[0, 1\]"),
-        ("f 1/", "f 9999999/", "names a vertex or UV coordinate that is not in the file"),
+        ("f 1/", "f 99999999999999999999999/", "names a vertex or UV coordinate that is not in the file"),
         ("vt 0.99", "vn 0.99", r"found 6890, \d+ and 13776"),
         ("v 0.0", "# 0.0", "expected 6890 vertices"),
     ],
