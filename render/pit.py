@@ -510,6 +510,8 @@ def make_recipe(fields: Mapping[str, Any]) -> Recipe:
     for key, value in values.items():
         topic = types[key]
         if isinstance(topic, type) and dataclasses.is_dataclass(topic):
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{name}: {key} must be a group of keys, found {value!r}.")
             _check_known(f"{name}: {key}", value, [field.name for field in dataclasses.fields(topic)])
             try:
                 values[key] = topic(**value)

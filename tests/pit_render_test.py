@@ -188,3 +188,19 @@ def test_configs_hold_the_papers_sizes():
     assert pit_render.make_recipe(paper) == pit.Pit()
     assert pit_render.make_recipe(config_path.load("pit_reid.py")) == pit.PitReid()
     assert json.loads(config_path.to_json(config_path.load("pit.py:smoke")))["num_textures"] < 10
+
+
+def test_keys_of_topics_are_set_by_name():
+    text = "pit_reid.py:occluders.share=0.3,light.kinds.night=0,photo.warmth=(-0.2, 0.2),kept.head=0.5,cloth_dir=/cloth"
+    recipe = pit_render.make_recipe(config_path.load(text))
+    assert isinstance(recipe, pit.PitReid)
+    assert recipe.occluders.share == 0.3
+    assert recipe.light.kinds == {**pit.LightShares().kinds, "night": 0.0}
+    assert recipe.photo.warmth == (-0.2, 0.2)
+    assert recipe.kept.head == 0.5
+    assert recipe.cloth_dir == "/cloth"
+    with pytest.raises(config_path.ConfigError, match=r"no key 'occluders.shares'.*Did you mean 'occluders.share'"):
+        config_path.load("pit.py:occluders.shares=0.3")
+    config = config_path.load("pit.py:smoke")
+    config_path.override(config, "accessories.backpack", "0.5")  # as --config.accessories.backpack=0.5 does
+    assert pit_render.make_recipe(config).accessories.backpack == 0.5

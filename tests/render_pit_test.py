@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
@@ -225,6 +226,7 @@ def test_cameras_have_their_own_place_and_look():
         ({"accessories": {"backpack": -0.1}}, "accessories.backpack must be a probability"),
         ({"kept": {"head": 1.5}}, "kept.head must be a number"),
         ({"crowd": {"shar": 0.1}}, "pit_reid: crowd has no shar; there are: beside, most, share"),
+        ({"crowd": 0.1}, "crowd must be a group of keys, found 0.1"),
         ({"num_camera": 6}, "pit_reid has no num_camera; there are: .*num_cameras"),
         ({"recipe": "pitt"}, "recipe is 'pitt'; expected one of pit, pit_reid"),
     ],
@@ -315,6 +317,22 @@ def test_person_stands_out_and_the_frontal_view_is_plain(studio: pit.Studio):
     picture = studio.picture(record.choices, texture)
     assert picture.dtype == np.uint8
     assert 40 < picture.mean() < 210
+
+
+def test_people_wear_the_users_cloth_before_the_users_photographs(studio: pit.Studio, tmp_path: pathlib.Path):
+    _write_photos(tmp_path)
+    wardrobe = pit.Wardrobe(cloth_share=1.0)
+    recipe = pit.Pit(cloth_dir=str(tmp_path), background_dir=str(tmp_path), wardrobe=wardrobe)
+    record = recipe.plan(0)
+    assert set(record.choices["appearance"]["cloth"]) <= {"a.png", "more/b.png"}
+    with pytest.raises(pit.RecipeError, match="needs the photograph"):
+        studio.draw(record)
+    there = pickle.loads(pickle.dumps(recipe)).studio()  # as a worker gets it
+    files = there.draw(record)
+    assert files == there.draw(record)
+    plain = dataclasses.replace(record, choices={**record.choices, "background": None})
+    others = there.draw(plain)
+    assert {name for name in files if files[name] != others[name]} == {record.image}
 
 
 def test_pictures_of_one_person_share_the_texture_file(studio: pit.Studio):
