@@ -553,15 +553,16 @@ def _collar(*, folded: bool) -> np.ndarray:
     foot = 0.624 - 0.022 * np.cos(np.pi - angle) - 0.010 * smoothstep(np.abs(angle), 2.2, 2.9)
     point = smoothstep(np.abs(angle), 2.3, 2.85)
     if folded:
-        off = [(0.004, 0.0), (0.003, 0.018), (0.004, 0.034), (0.010, 0.036), (0.017, 0.022), (0.024, -0.002)]
+        off = [(0.004, 0.0), (0.003, 0.018), (0.004, 0.034), (0.009, 0.036), (0.014, 0.020), (0.017, -0.010)]
     else:
-        off = [(0.006, 0.0), (0.007, 0.018), (0.009, 0.034), (0.013, 0.046), (0.019, 0.044), (0.018, 0.012)]
+        off = [(0.006, 0.0), (0.007, 0.018), (0.009, 0.034), (0.012, 0.042), (0.015, 0.030), (0.013, -0.010)]
     rows = []
     for index, (out, up) in enumerate(off):
         rx, ry = 0.068 + out, 0.062 + out
         radius = 1.0 / np.sqrt((np.sin(angle) / rx) ** 2 + (np.cos(angle) / ry) ** 2)
         z = foot + up - (0.020 * point if folded and index == len(off) - 1 else 0.0)
-        rows.append(np.stack([radius * np.sin(angle), -0.024 + radius * np.cos(angle), z], axis=-1))
+        y = -0.024 + radius * np.cos(angle) - 0.4 * max(up, 0.0) * np.maximum(np.cos(angle), 0.0)  # to the neck
+        rows.append(np.stack([radius * np.sin(angle), y, z], axis=-1))
     return np.stack(rows)
 
 
@@ -600,7 +601,7 @@ def _hood_up() -> np.ndarray:
     points = _shell(0.034, 0.034, np.concatenate([_crown(0.034, 12), heights]), opening, columns=37)
     z = points[..., 2]
     points[..., :2] -= [0.0, _HEAD_Y]
-    points[..., :2] *= np.interp(z, [0.595, 0.635, 0.68, 0.74, 0.80], [0.87, 0.81, 0.86, 0.96, 1.0])[..., None]
+    points[..., :2] *= np.interp(z, [0.595, 0.635, 0.68, 0.74, 0.80], [0.77, 0.79, 0.86, 0.96, 1.0])[..., None]
     points[..., 1] += _HEAD_Y + np.interp(z, [0.62, 0.72], [0.012, 0.0])
     # It falls into a point at the back; the rim is thick.
     points[..., 1] += 0.022 * smoothstep(points[..., 1], 0.0, 0.08) * np.exp(-(((z - 0.845) / 0.06) ** 2))

@@ -270,7 +270,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
             hidden &= (np.abs(x) > 0.10) | (y > 0.0)
     hair = HAIR_MESHES.get(a.hair_style)
     if hair and (a.hood != "up" or hair == "hair_front"):
-        worn[hair] = _hair(a, hair, body, rest, thickness)
+        worn[hair] = _hair(a, hair, body, rest, vertices)
     return Dressed(vertices.astype(np.float32), hidden, worn, weights, faces)
 
 
@@ -364,16 +364,16 @@ def _scalp_hair(a: Appearance, s: Surface) -> np.ndarray:
     return depth * (a.hair_volume if a.hair_style != "cropped" else 1.0)
 
 
-def _hair(a: Appearance, name: str, body: Body, rest: RestBody, thickness: float) -> np.ndarray:
-    """Vertices float32 [N 3] of a hair mesh on a body shape."""
+def _hair(a: Appearance, name: str, body: Body, rest: RestBody, dressed: np.ndarray) -> np.ndarray:
+    """Vertices float32 [N 3] of a hair mesh on a body shape with the dressed vertices [V 3]."""
     mesh = body.attachments[name]
     points = mesh.follow(rest.vertices - body.reference.vertices)
     x, y, z = mesh.vertices.T
-    off = thickness + (0.012 if a.top in _COLLARED else 0.0)
-    lying = smoothstep(0.68 - z, 0.0, 0.05)
-    points[:, 1] += lying * np.where(y < -0.06, -thickness, off)
+    if name in _HANGING:  # what lies on the cloth is raised with it
+        lying = smoothstep(0.69 - z, 0.0, 0.04)[:, None]
+        points += lying * (mesh.follow(dressed - rest.vertices) - mesh.vertices)
     if name.startswith("hair"):
-        more = a.hair_volume - 1.0
+        more = a.hair_volume - 1.0 if a.hood != "up" else -1.0
         share = (0.16 if name in ("hair_curls", "hair_afro") else 0.06) * more * smoothstep(z, 0.66, 0.76)
         points[:, 0] += share * x
         points[:, 1] += share * (y - HEAD_CENTRE_Y)
@@ -382,9 +382,9 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, thickness: float
         columns, first, shortest = _HANGING[name]
         grid = points.reshape(-1, columns, 3)
         length = np.full(columns, shortest + (1.0 - shortest) * a.hair_length)
-        if a.hood == "down":  # what would lie on the hood ends in it
+        if a.hood != "none":  # what would lie on the hood ends in it
             behind = mesh.vertices.reshape(grid.shape)[-1, :, 1] > 0.0
-            length = np.where(behind, np.minimum(length, 0.25), length)
+            length = np.where(behind, np.minimum(length, 0.25 if a.hood == "down" else 0.0), length)
         row = first + length * np.arange(len(grid) - first)[:, None]
         low = np.minimum(row.astype(int), len(grid) - 2)
         share = (row - low)[:, :, None].astype(np.float32)
