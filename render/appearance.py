@@ -857,7 +857,7 @@ def sample_appearance(
         print_colors=(_color(ink), _color(_contrasting(rng, (main + ink) / 2))),
         trim=draw_name(rng, w.trims),
         trim_color=_color(_contrasting(rng, main)),
-        cloth=(_cloth(rng, w.cloth_share, cloths), _cloth(rng, w.cloth_share, cloths)),
+        cloth=(_cloth(rng, w.cloth_share, cloths), "" if top == "dress" else _cloth(rng, w.cloth_share, cloths)),
         cloth_scale=round(float(rng.uniform(*w.cloth_scale)), 4),
         wear=round(float(rng.uniform(*w.wear)), 4),
         bottom=bottom,
@@ -882,7 +882,7 @@ def sample_appearance(
 
 
 def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wardrobe | None = None) -> Appearance:
-    """A look-alike: the same outfit, body hair and skin, but for one or two small things.
+    """A look-alike: the same outfit, face and skin, but for one or two small things.
 
     These are the shoes, the print, the hair, the trim, the belt and the socks, as far as they show.
 

@@ -468,8 +468,8 @@ class _Painter:
         else:
             creases = bump((z + 0.70) % 0.03 - 0.015, 0.004) * (forward < -0.02) * (z > -0.74)
             color *= (1.0 - 0.2 * creases)[:, None]
-        toes = smoothstep(-forward, 0.105, 0.140)  # they are flat: the sole's edge runs lower there
-        off = z - (-0.784 if a.shoe == "sneaker" else -0.790) + 0.021 * toes
+        toes = smoothstep(-forward, 0.100, 0.135)  # the sides of toes, drawn over the cap, are no edge of the sole
+        off = z - (-0.784 if a.shoe == "sneaker" else -0.790) + 0.05 * toes
         mix(color, sole, edge(-off, 0.004))
         lit = (1.0 - 0.3 * band(off - 0.001, 0.0025) * (1.0 - toes)) * (1.0 + 0.04 * self._noise("medium", span))
         inner = garments.cover_shoe(a, s, 0.012)
