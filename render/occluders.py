@@ -242,10 +242,10 @@ def _stand_before(
 def _slide(patch: Patch, alpha: np.ndarray, side: str, wanted: float) -> tuple[int, float]:
     """By how many columns to shift a picture that comes in from a side until it hides `wanted` of alpha's sum; where
     it cannot, to where it hides most. Returns the shift and what is hidden."""
-    # Overlap of every column of the person with every column of the thing; a shift is a diagonal.
-    overlap = alpha[patch.rows].T @ patch.alpha
-    first = patch.columns.start
-    offset = np.arange(alpha.shape[1])[:, None] - (first + np.arange(patch.alpha.shape[1]))[None]
+    # Overlap of every column of the person with every column of the thing, by every third row; a shift is a diagonal.
+    wide = np.flatnonzero(alpha.any(axis=0))
+    overlap = 3.0 * (alpha[patch.rows][::3, wide].T @ patch.alpha[::3])
+    offset = wide[:, None] - np.arange(patch.columns.start, patch.columns.stop)[None]
     lowest = int(offset.min())
     hidden = np.bincount((offset - lowest).ravel(), weights=overlap.ravel())
     order = np.arange(len(hidden)) if side == "left" else np.arange(len(hidden))[::-1]
@@ -266,24 +266,28 @@ def _shade_ground(
     """Darkens the ground where the occluder stands and where its shadow falls, in place, but for the person."""
     height, width = picture.shape[:2]
     rays = camera.rays(height, width)
-    below = rays[..., 2] < -0.02
-    index = np.flatnonzero(below)
-    if not len(index):
+    rows = np.flatnonzero(rays[..., 2].max(axis=1) < -0.02)
+    if not len(rows):
         return
-    rays = rays.reshape(-1, 3)[index]
-    distance = camera.position[2] / -rays[:, 2]
-    x, y = (camera.position[axis] + distance * rays[:, axis] for axis in (0, 1))
-    x, y = x.astype(np.float32), y.astype(np.float32)
-    sun, sky = np.ones(len(index), np.float32), np.ones(len(index), np.float32)
+    first = int(rows[0])
+    rays = rays[first:].reshape(-1, 3)
+    distance = np.float32(camera.position[2]) / -rays[:, 2]
+    x = np.float32(camera.position[0] - place[0]) + distance * rays[:, 0]
+    y = np.float32(camera.position[1] - place[1]) + distance * rays[:, 1]
+    sun, sky = np.ones(len(x), np.float32), np.ones(len(x), np.float32)
     if light.sun_size < 0.25:
-        cast = impostors.shadow(occluder.kind, occluder.variant, place, yaw, occluder.size, light, x, y)
+        cast = impostors.shadow(occluder.kind, occluder.variant, (0.0, 0.0), yaw, occluder.size, light, x, y)
         if cast is not None:
             sun[cast[0]] -= cast[1]
     # Under it: an ellipse along its length.
-    along, across = math.cos(yaw), math.sin(yaw)
-    u = ((x - place[0]) * along + (y - place[1]) * across) / (0.5 * _LENGTH[occluder.kind] + 0.1)
-    v = ((y - place[1]) * along - (x - place[0]) * across) / (0.5 * _WIDTH.get(occluder.kind, 0.4) + 0.15)
-    sky -= 0.65 * np.exp(-1.2 * (u**4 + v**4)).astype(np.float32)
-    gain = shade_gain(light, sun, sky)
+    half_length, half_width = 0.5 * _LENGTH[occluder.kind] + 0.1, 0.5 * _WIDTH.get(occluder.kind, 0.4) + 0.15
+    under = np.flatnonzero(x**2 + y**2 < (1.6 * half_length) ** 2)
+    along, across = np.float32(math.cos(yaw)), np.float32(math.sin(yaw))
+    u = ((x[under] * along + y[under] * across) / np.float32(half_length)) ** 2
+    v = ((y[under] * along - x[under] * across) / np.float32(half_width)) ** 2
+    sky[under] -= np.float32(0.65) * np.exp(np.float32(-1.2) * (u * u + v * v))
+    index = np.flatnonzero((sun < 0.995) | (sky < 0.995))
+    gain = shade_gain(light, sun[index], sky[index])
+    index += first * width
     pixels = picture.reshape(-1, 3)
     pixels[index] *= 1.0 + (gain - 1.0) * open_part.reshape(-1, 1)[index]
