@@ -497,7 +497,7 @@ def _backpack(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
         part[..., 1] = rest + slope * top + math.cos(tilt) * y + math.sin(tilt) * z
         part[..., 2] = top - math.sin(tilt) * y + math.cos(tilt) * z
         shape.tube(chest.world(part * flip), region)
-    for side in (sign,) if one_strap else (1.0, -1.0):
+    for side in (sign,) if one_strap else (sign, -sign):
         shape.tube(_strap(wearer, "backpack", side, 0.009), _STRAP)
 
 
@@ -749,16 +749,17 @@ def _scalp(rim: str, sign: float) -> tuple[_Anchors, np.ndarray]:
     return _Anchors(corners.reshape(*directions.shape), shares.reshape(*directions.shape)), directions
 
 
-def _head_frame(wearer: Wearer) -> _Frame:
-    """The head's axes, around the middle of the skull."""
+def _head_frame(accessory: Accessory, wearer: Wearer) -> _Frame:
+    """The head's axes, around the middle of the skull; x points to the thing's own side."""
     frame = wearer.frame("head")
     reference = load_body().reference.joints["head"]
-    return _Frame(frame.axes, frame.world(_HEAD_CENTRE - reference))
+    own = frame.axes * [_sign(accessory), 1.0, 1.0]
+    return _Frame(own, frame.world(_HEAD_CENTRE - reference))
 
 
 def _fit_hat(accessory: Accessory, wearer: Wearer) -> tuple[_Frame, np.ndarray]:
     """The head's frame, and the surface of scalp and hair under a hat in it [rows columns 3], crown first."""
-    frame = _head_frame(wearer)
+    frame = _head_frame(accessory, wearer)
     return frame, frame.local(_scalp(accessory.kind, _sign(accessory))[0].points(wearer))
 
 
@@ -857,7 +858,7 @@ def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
 
 def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
-    frame = _head_frame(wearer)
+    frame = _head_frame(accessory, wearer)
     ear = frame.local(wearer.vertices[_region_vertices("ear")])
     half = float(np.abs(ear[:, 0]).max())
     centre = np.array([half, float(ear[:, 1].mean()), float(ear[:, 2].mean())])
@@ -893,6 +894,7 @@ def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
 def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     frame = wearer.frame("head")
+    frame = _Frame(frame.axes * [_sign(accessory), 1.0, 1.0], frame.origin)
     eye = wearer.joints["eye.L"] - wearer.joints["head"]
     face = frame.local(wearer.vertices[_region_vertices("face")])
     x, y, z = face.T

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from render import body, person, poses
+from render import accessories, body, person, poses
+from render.accessories import Accessory
 from render.body import Body
 from render.poses import Pose
 
@@ -18,7 +19,17 @@ def figure() -> Body:
 
 @pytest.fixture(scope="module")
 def samples() -> list[Pose]:
-    return [poses.sample_pose(np.random.default_rng(seed)) for seed in range(150)]
+    return [poses.sample_pose(np.random.default_rng(seed), _with_phone(seed)) for seed in range(150)]
+
+
+def _thing(kind: str, side: str, variant: str = "") -> Accessory:
+    color = (0.1, 0.2, 0.3)
+    return Accessory(kind, variant, side, 1.0, "plain", (color, color, color), seed=0)
+
+
+def _with_phone(seed: int) -> tuple[Accessory, ...]:
+    """Every tenth person has a phone."""
+    return (_thing("phone", accessories.SIDES[seed // 10 % 2]),) if seed % 10 == 0 else ()
 
 
 def _skeleton(figure: Body, rotations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -39,6 +50,7 @@ def test_samples_differ_and_cover_every_kind(samples: list[Pose]) -> None:
     assert len({json.dumps(pose.to_json()) for pose in samples}) == len(samples)
     assert poses.sample_pose(np.random.default_rng(3)) == samples[3]
     assert all(min(pose.knee) >= 0 for pose in samples)  # knees do not bend backwards
+    assert [pose.kind == "phone" for pose in samples] == [seed % 10 == 0 for seed in range(150)]
     walking = [pose for pose in samples if pose.kind == "walk"]
     assert np.mean([abs(pose.hip[0] - pose.hip[1]) for pose in walking]) > 15  # strides
 
@@ -46,6 +58,43 @@ def test_samples_differ_and_cover_every_kind(samples: list[Pose]) -> None:
 def test_json_round_trip(samples: list[Pose]) -> None:
     for pose in [*samples[:20], poses.frontal_pose()]:
         assert Pose.from_json(json.loads(json.dumps(pose.to_json()))) == pose
+
+
+def test_mirrored_poses_place_mirrored_joints(figure: Body, samples: list[Pose]) -> None:
+    for pose in samples[:8]:
+        assert pose.mirrored().mirrored() == pose
+        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, 0.25))
+        image = _skeleton(figure, poses.joint_rotations(pose.mirrored(), figure.reference.joints, 0.25))
+        for name, position in placed.items():
+            # Without side: the middle, where the skeleton itself is off by up to a millimetre.
+            other = name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name.endswith((".L", ".R")) else name
+            np.testing.assert_allclose(image[other] * [-1, 1, 1], position, atol=5e-3)
+
+
+def test_arms_carry_what_there_is(figure: Body) -> None:
+    joints = figure.reference.joints
+    for seed in range(12):
+        side = accessories.SIDES[seed % 2]
+        suffix = "LR"[seed % 2]
+
+        def placed(*things: Accessory, seed: int = seed) -> dict[str, np.ndarray]:
+            pose = poses.sample_pose(np.random.default_rng(seed), things)
+            return _skeleton(figure, poses.joint_rotations(pose, joints, 0.25))
+
+        bag = placed(_thing("handbag", side))
+        shoulder, elbow, wrist = (bag[f"{name}.{suffix}"] for name in ("upperarm01", "lowerarm01", "wrist"))
+        bent = np.linalg.norm(wrist - shoulder) / (np.linalg.norm(wrist - elbow) + np.linalg.norm(elbow - shoulder))
+        assert bent > 0.985  # nearly straight
+        assert wrist[2] < elbow[2] - 0.15
+        rain = placed(_thing("umbrella", side))
+        wrist, shoulder, chin = (rain[name] for name in (f"wrist.{suffix}", f"upperarm01.{suffix}", "jaw"))
+        assert wrist[1] < shoulder[1] - 0.2  # in front of the shoulder
+        assert shoulder[2] - 0.25 < wrist[2] < chin[2]
+        assert abs(wrist[0] - shoulder[0]) < 0.15
+        pulled = placed(_thing("suitcase", side))
+        assert pulled[f"wrist.{suffix}"][1] > pulled[f"upperarm01.{suffix}"][1] + 0.02  # behind
+        both = poses.sample_pose(np.random.default_rng(seed), (_thing("tote", "left"), _thing("umbrella", "right")))
+        assert both.elbow[0] < 15 < 100 < both.elbow[1]
 
 
 def test_rotations_are_rotations_of_known_joints(figure: Body, samples: list[Pose]) -> None:
