@@ -199,18 +199,26 @@ def pose_transforms(body: Body, rest: RestBody, pose: Pose, clearance: float) ->
         pose: The pose.
         clearance: As in `poses.joint_rotations`.
     """
-    packed = _pack(body, rest, pose, clearance)
-    return np.array(body.model.prepare_pose(*packed, identity=rest.identity)["skinning_transforms"][0])
+    joints = body.joint_index
+    transforms = np.zeros((len(joints), 4, 4))
+    rotations = {
+        joints[name]: rotation for name, rotation in poses.joint_rotations(pose, rest.joints, clearance).items()
+    }
+    for joint, parent in enumerate(_parents(body)):  # parents come first
+        if parent < 0:  # the root's rest position goes to (0, 0, 0)
+            transforms[joint] = np.eye(4)
+            transforms[joint, :3, 3] = -rest.joint_frames[joint, :3, 3]
+            continue
+        transforms[joint] = transforms[parent]
+        rotation = rotations.get(joint)
+        if rotation is not None:  # about the joint's rest position
+            at = rest.joint_frames[joint, :3, 3]
+            transforms[joint, :3, 3] += transforms[parent, :3, :3] @ (at - rotation @ at)
+            transforms[joint, :3, :3] = transforms[parent, :3, :3] @ rotation
+    return transforms.astype(np.float32)
 
 
-def _pack(body: Body, rest: RestBody, pose: Pose, clearance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """body_pose, head_pose and hand_pose of body-models: rotation matrices [1 N 3 3]."""
-    rotations = np.tile(np.eye(3, dtype=np.float32), (len(body.joint_index), 1, 1))
-    for name, rotation in poses.joint_rotations(pose, rest.joints, clearance).items():
-        # From the axes of the rest pose to those of the bone.
-        axes = rest.joint_frames[body.joint_index[name], :3, :3]
-        rotations[body.joint_index[name]] = axes.T @ rotation @ axes
-    # The joints' order: root, then body and hand in turns, then the head.
-    body_pose = np.concatenate([rotations[1:55], rotations[74:81], rotations[100:103]])
-    hand_pose = np.concatenate([rotations[55:74], rotations[81:100]])
-    return body_pose[None], rotations[None, 103:], hand_pose[None]
+@functools.cache
+def _parents(body: Body) -> tuple[int, ...]:
+    """Every joint's parent; -1 for the root."""
+    return tuple(int(parent) for parent in body.model.parents)
