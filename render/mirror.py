@@ -40,12 +40,14 @@ class Mesh:
         vertices: float [V 3], metres, each position once (a UV seam does not split it).
         triangles: int [T 3] into `vertices`.
         uv: Of the triangles' corners, float [T 3 2] in [0, 1], v up.
+        partner: Left-right partner of every vertex, int [V], where it is known; None: found by `vertex_correspondence`.
     """
 
     name: str
     vertices: np.ndarray
     triangles: np.ndarray
     uv: np.ndarray
+    partner: np.ndarray | None = None
 
     @classmethod
     def from_part(cls, name: str, vertices: np.ndarray, part: Part) -> "Mesh":
@@ -176,7 +178,9 @@ def mirror_map(meshes: Sequence[Mesh], *, tolerance: float, size: int = TEXTURE_
     """
     sources = []
     for mesh in meshes:
-        partner = vertex_correspondence(mesh.vertices, tolerance, name=mesh.name, chosen=mesh.triangles)
+        partner = mesh.partner
+        if partner is None:
+            partner = vertex_correspondence(mesh.vertices, tolerance, name=mesh.name, chosen=mesh.triangles)
         sources.append(mirrored_uv(mesh, partner))
     uv, covered = uv_bake.rasterize_uv(
         np.concatenate([mesh.uv for mesh in meshes]), np.concatenate(sources).astype(np.float64), size

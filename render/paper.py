@@ -25,7 +25,6 @@ from trimesh.visual import TextureVisuals
 
 from render import camera, coco, light, manifest, mirror, smpl, smpl_poses, surreal
 from render.array_files import ArrayFileError
-from render.attachments import Part
 from render.body import TEXTURE_SIZE
 from render.photo_folder import PhotoFolder, PhotoFolderError
 from render.pit import RecipeError, encode_jpeg, encode_png, stream
@@ -189,15 +188,15 @@ class PaperPit:
         }
         return {"recipe": "paper", **fields, "inputs": self.inputs.digests, "drawing_version": DRAWING_VERSION}
 
-    def mesh(self) -> tuple[np.ndarray, Part]:
-        """SMPL's rest vertices float64 [V 3], X to the left and Z up, and the faces and UV that its textures are for."""
-        gender = "neutral" if self.body == "neutral" else "female"
-        return smpl.Smpl(smpl.read_model(self._model_path(gender))).upright_template(), smpl.read_uv(self.smpl_uv)
+    def mesh(self) -> mirror.Mesh:
+        """SMPL's rest pose, X to the left and Z up, with the faces and UV that its textures are for."""
+        data = smpl.read_model(self._model_path(self.genders[0]))
+        part = smpl.read_uv(self.smpl_uv)
+        return mirror.Mesh("SMPL", data.upright_template(), part.triangles, part.uv[part.faces], data.mirrored)
 
     def mirror_map(self) -> np.ndarray:
         """How the recipe's textures are mirrored, uint16 [256 256 2], see `render.mirror`."""
-        vertices, part = self.mesh()
-        return mirror.mirror_map([mirror.Mesh.from_part("SMPL", vertices, part)], tolerance=mirror.SMPL_TOLERANCE)
+        return mirror.mirror_map([self.mesh()], tolerance=mirror.SMPL_TOLERANCE)
 
     def studio(self) -> "PaperStudio":
         """What draws the recipe's records. One a process."""
@@ -270,6 +269,11 @@ class PaperPit:
                 yield
             except (ArrayFileError, PhotoFolderError) as error:
                 problems.append(f"{key}: {error}" + ("" if advice in str(error) else f" {advice}"))
+            except mirror.MirrorError as error:
+                problems.append(
+                    f"{key}: has no vert_sym_idxs, as official .pkl files do, and its template is too far from symmetric "
+                    f"to find left and right without ({error}) {advice}"
+                )
 
         def given(key: str, path: str, advice: str) -> bool:
             """Whether a path is set; its digest is taken along."""
@@ -284,7 +288,9 @@ class PaperPit:
             key = f"smpl_{gender}"
             if given(key, self._model_path(gender), smpl.SMPL_ADVICE):
                 with collecting(key, smpl.SMPL_ADVICE):
-                    smpl.read_model(self._model_path(gender))
+                    data = smpl.read_model(self._model_path(gender))
+                    if data.mirrored is None and gender == self.genders[0]:
+                        mirror.vertex_correspondence(data.v_template, mirror.SMPL_TOLERANCE, chosen=data.faces)
                     counts[key] = f"{smpl.NUM_VERTICES} vertices"
         if given("smpl_uv", self.smpl_uv, smpl.UV_ADVICE):
             with collecting("smpl_uv", smpl.UV_ADVICE):

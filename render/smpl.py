@@ -68,6 +68,7 @@ class SmplData:
         posedirs: Pose directions float64 [V 3 207].
         joint_regressor: float64 [24 V], joints from rest vertices.
         weights: Skinning weights float64 [V 24], rows sum to 1.
+        mirrored: Left-right partner of every vertex, int64 [V] (`vert_sym_idxs`); None where the file does not tell.
     """
 
     v_template: np.ndarray
@@ -76,6 +77,11 @@ class SmplData:
     posedirs: np.ndarray
     joint_regressor: np.ndarray
     weights: np.ndarray
+    mirrored: np.ndarray | None
+
+    def upright_template(self) -> np.ndarray:
+        """Rest vertices float64 [V 3] in the renderer's axes."""
+        return self.v_template @ UPRIGHT.T
 
 
 def read_model(
@@ -93,7 +99,7 @@ def read_model(
         ArrayFileError: The file is missing, malformed, hostile, or no SMPL body; lists everything that is wrong.
     """
     path = pathlib.Path(path)
-    names = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+    names = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "vert_sym_idxs")
     if path.suffix == ".pkl":
         arrays = array_files.read_pickle(path, names)
     elif path.suffix == ".npz":
@@ -138,7 +144,21 @@ def read_model(
         posedirs=arrays["posedirs"].astype(np.float64),
         joint_regressor=arrays["J_regressor"].astype(np.float64),
         weights=arrays["weights"].astype(np.float64),
+        mirrored=_mirrored(arrays),
     )
+
+
+def _mirrored(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The file's left-right partners, if it has any that are."""
+    partner, template = arrays.get("vert_sym_idxs"), arrays["v_template"]
+    if partner is None or partner.shape != (len(template),) or partner.dtype.kind not in "iu":
+        return None
+    partner = partner.astype(np.int64)
+    if not 0 <= partner.min() <= partner.max() < len(template) or (partner[partner] != np.arange(len(template))).any():
+        return None
+    middle = (template[:, 0] + template[partner, 0]).mean() / 2
+    image = template * [-1.0, 1.0, 1.0] + [2.0 * middle, 0.0, 0.0]
+    return partner if np.linalg.norm(image - template[partner], axis=1).mean() < 0.02 else None
 
 
 def _implausible(arrays: dict[str, np.ndarray], num_vertices: int) -> list[str]:
@@ -201,10 +221,6 @@ class Smpl:
         return self._model.forward_vertices(
             rotations[:, 1:], pelvis_rotation=rotations[:, 0], shape=np.asarray(betas, np.float32)[None]
         )[0]
-
-    def upright_template(self) -> np.ndarray:
-        """Rest vertices float64 [V 3] in the renderer's axes: what a mirror map needs beside the UV layout."""
-        return self.data.v_template @ UPRIGHT.T
 
 
 def read_uv(

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import pickle
 import shutil
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from render import manifest, paper, smpl_poses
+from render import manifest, mirror, paper, smpl_poses
 from render.pit import RecipeError
 from tests import smpl_fixtures
 
@@ -340,9 +341,23 @@ def test_annotations_of_other_photographs_are_an_error(files: dict[str, Any], tm
     assert "none of its 5 photographs is a person-free image" in problem
 
 
-def test_mirror_map_is_of_smpls_layout(recipe: paper.PaperPit):
+def test_mirror_map_is_of_smpls_layout(recipe: paper.PaperPit, files: dict[str, Any], tmp_path: pathlib.Path):
     index_map = recipe.mirror_map()
-    assert index_map.shape == (256, 256, 2)
-    vertices, part = recipe.mesh()
-    assert np.ptp(vertices[:, 2]) > 1.5 > np.ptp(vertices[:, 1])  # Z is up
-    assert part.uv.shape[1] == 2
+    mesh = recipe.mesh()
+    assert np.ptp(mesh.vertices[:, 2]) > 1.5 > np.ptp(mesh.vertices[:, 1])  # Z is up
+
+    # A template that is not symmetric: the file's own pairs say what positions do not.
+    arrays = smpl_fixtures.humanoid().arrays
+    partner = mirror.vertex_correspondence(mesh.vertices, 0.001, chosen=mesh.triangles)
+    arrays["v_template"] = arrays["v_template"] + 0.01 * np.sin(40.0 * arrays["v_template"][:, [1, 2, 0]])
+    arrays["posedirs"] = arrays["posedirs"].astype(np.float16)
+    (tmp_path / "bent.pkl").write_bytes(pickle.dumps(arrays, 2))
+    bent = paper.PaperPit(**{**files, "smpl_neutral": str(tmp_path / "bent.pkl")})
+    inputs, problems = bent.check()
+    assert inputs is None
+    (problem,) = problems
+    assert "smpl_neutral: has no vert_sym_idxs" in problem
+    (tmp_path / "bent.pkl").write_bytes(pickle.dumps({**arrays, "vert_sym_idxs": partner}, 2))
+    inputs, problems = dataclasses.replace(bent).check()
+    assert problems == []
+    np.testing.assert_array_equal(bent.mirror_map(), index_map)

@@ -288,7 +288,7 @@ def test_a_marker_of_the_texture_shows_up_at_its_place_of_the_body(
 
 def test_smpl_has_a_mirror_map(model: smpl.Smpl, part: smpl.Part):
     """A place of the left thigh takes its colour from the right one's; across the front it changes sides."""
-    mesh = mirror.Mesh.from_part("SMPL", model.upright_template(), part)
+    mesh = mirror.Mesh.from_part("SMPL", model.data.upright_template(), part)
     index_map = mirror.mirror_map([mesh], tolerance=0.001)
     for here, there in (
         (("left_thigh", 0.3, 0.5), ("right_thigh", 0.3, 0.5)),
@@ -298,6 +298,19 @@ def test_smpl_has_a_mirror_map(model: smpl.Smpl, part: smpl.Part):
         (u, v), (source_u, source_v) = smpl_fixtures.uv_of(*here), smpl_fixtures.uv_of(*there)
         row, column = index_map[int((1.0 - v) * 256), int(u * 256)]
         np.testing.assert_allclose([row + 0.5, column + 0.5], [(1.0 - source_v) * 256, source_u * 256], atol=2.0)
+
+
+def test_left_right_partners_are_the_files(body: smpl_fixtures.Humanoid, tmp_path: pathlib.Path):
+    """`vert_sym_idxs` counts where it fits; SMPL's template itself is only nearly symmetric."""
+    template = body.arrays["v_template"]
+    partner = mirror.vertex_correspondence(template, 0.001, chosen=body.arrays["f"])
+    bent = template + 0.008 * np.sin(40.0 * template[:, [1, 2, 0]])
+    for index, expected in ((partner, True), (np.roll(partner, 1), False), (np.arange(6890)[::-1].copy(), False)):
+        arrays = {**body.arrays, "v_template": bent, "vert_sym_idxs": index.astype(np.uint32)}
+        found = smpl.read_model(_save(tmp_path / "model.pkl", arrays)).mirrored
+        assert (found is not None) == expected
+        if found is not None:
+            np.testing.assert_array_equal(found, partner)
 
 
 def test_body_models_meets_checked_arrays_only(model: smpl.Smpl, monkeypatch: pytest.MonkeyPatch):
