@@ -614,6 +614,9 @@ def _pool(light: Light, x: np.ndarray, y: np.ndarray, spot: np.ndarray) -> np.nd
     return np.exp(((x - spot[0]) ** 2 + (y - spot[1]) ** 2) * np.float32(-1.0 / 5.0**2))
 
 
+_HAZIEST = 0.25  # a sun that is wider throws hardly a shadow
+
+
 def _as_thing(bystander: Bystander) -> Thing:
     one = bystander
     return Thing("person", one.figure, one.x, one.y, one.yaw, one.size, (1.0, 1.0, 1.0))
@@ -624,7 +627,7 @@ def _shadows(
 ) -> np.ndarray:
     """Part [N] of the sun that things leave to points [N] of the ground, or of a wall."""
     sun = np.ones(len(x), np.float32)
-    if light.sun_size > 0.25:  # hardly a shadow
+    if light.sun_size > _HAZIEST:
         return sun
     low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
     direction = light.sun_direction()
@@ -698,40 +701,58 @@ def cast_shadow(
     Returns:
         Part of the sun and part of the sky that reaches the ground behind every pixel, float32 [height width] each.
     """
+    person = np.asarray(person[::2], np.float32)  # dense enough: some points a pixel
     pixels_per_metre = camera.focal / float(np.linalg.norm(person.mean(axis=0) - camera.position))
-    sun_direction = light.sun_direction()
-    slope = sun_direction[:2] / sun_direction[2]
-    blocked = np.zeros((height // 2, width // 2), np.float32)
-    # Three layers: the shadow of what is higher is softer.
-    for low, high in ((-0.1, 0.35), (0.35, 1.0), (1.0, 3.0)):
-        part = person[(person[:, 2] >= low) & (person[:, 2] < high)]
-        on_ground = np.concatenate([part[:, :2] - part[:, 2:] * slope, np.zeros((len(part), 1))], axis=1)
-        middle = max(0.0, 0.5 * (low + high))
-        softness = light.sun_size * middle / float(sun_direction[2]) * pixels_per_metre
-        blocked = np.maximum(blocked, _splat(camera, on_ground, blocked.shape, softness))
-    feet = person[person[:, 2] < 0.12] * [1.0, 1.0, 0.0]
-    legs = person[person[:, 2] < 1.1] * [1.0, 1.0, 0.0]
-    contact = _splat(camera, feet, blocked.shape, 0.035 * pixels_per_metre)
-    around = _splat(camera, legs, blocked.shape, 0.22 * pixels_per_metre)
+    shape = (height // 2, width // 2)
+    blocked = np.zeros(shape, np.float32)
+    if light.sun_size <= _HAZIEST:
+        sun_direction = light.sun_direction()
+        slope = (sun_direction[:2] / sun_direction[2]).astype(np.float32)
+        place, inside = _cells(camera, person[:, :2] - person[:, 2:] * slope, shape)
+        # Three layers: the shadow of what is higher is softer.
+        for low, high in ((-0.1, 0.35), (0.35, 1.0), (1.0, 3.0)):
+            part = inside & (person[:, 2] >= low) & (person[:, 2] < high)
+            middle = max(0.0, 0.5 * (low + high))
+            softness = light.sun_size * middle / float(sun_direction[2]) * pixels_per_metre
+            blocked = np.maximum(blocked, _fill(place[part], shape, softness))
+    low = person[person[:, 2] < 1.1]
+    place, inside = _cells(camera, low[:, :2], shape)
+    contact = _fill(place[inside & (low[:, 2] < 0.12)], shape, 0.035 * pixels_per_metre)
+    around = _fill(place[inside], shape, 0.22 * pixels_per_metre)
     sky = (1.0 - 0.75 * contact) * (1.0 - 0.35 * around)
     return 1.0 - _enlarge(blocked), _enlarge(sky)
 
 
-def _splat(camera: Camera, points: np.ndarray, shape: tuple[int, int], softness: float) -> np.ndarray:
-    """Coverage [0, 1] of a half-size picture by a cloud of ground points, softened by `softness` full-size pixels."""
-    rows, columns = shape
-    if not len(points):
+_MARGIN = 8  # cells around the picture: what lies there, softened, reaches into it
+
+
+def _cells(camera: Camera, points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where ground points [N 2] lie in a half-size picture with a margin: number of the cell, and whether inside."""
+    rotation = camera.rotation.astype(np.float32)
+    local = (points - camera.position[:2].astype(np.float32)) @ rotation[:2] - np.float32(
+        camera.position[2]
+    ) * rotation[2]
+    depth = np.maximum(-local[:, 2], np.float32(1e-3))
+    scale = np.float32(0.5 * camera.focal) / depth
+    column = np.floor(local[:, 0] * scale + np.float32(0.5 * camera.center[0] + _MARGIN))
+    row = np.floor(np.float32(0.5 * camera.center[1] + _MARGIN) - local[:, 1] * scale)
+    rows, columns = shape[0] + 2 * _MARGIN, shape[1] + 2 * _MARGIN
+    inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows) & (local[:, 2] < -0.1)
+    return np.where(inside, row * columns + column, 0).astype(np.int32), inside
+
+
+def _fill(place: np.ndarray, shape: tuple[int, int], softness: float) -> np.ndarray:
+    """Coverage [0, 1] of a half-size picture by a cloud of cells, softened by `softness` full-size pixels."""
+    if not len(place):
         return np.zeros(shape, np.float32)
-    pixels, depth = camera.project(points)
-    column, row = np.floor(0.5 * pixels[depth > 0.1]).astype(int).T
-    inside = (column >= -8) & (column < columns + 8) & (row >= -8) & (row < rows + 8)
-    number = (row[inside] + 8) * (columns + 16) + column[inside] + 8
-    count = np.bincount(number, minlength=(rows + 16) * (columns + 16)).reshape(rows + 16, columns + 16)
-    filled = np.minimum(5.0 * scipy.ndimage.gaussian_filter(np.minimum(count, 1.0), 1.1, truncate=3.0), 1.0)
+    rows, columns = shape[0] + 2 * _MARGIN, shape[1] + 2 * _MARGIN
+    taken = np.zeros(rows * columns, np.float32)
+    taken[place] = 5.0
+    filled = np.minimum(scipy.ndimage.gaussian_filter(taken.reshape(rows, columns), 1.1, truncate=3.0), 1.0)
     softness = min(0.5 * softness, 12.0)
     if softness > 0.4:
         filled = scipy.ndimage.gaussian_filter(filled, softness, truncate=2.5)
-    return filled[8:-8, 8:-8].astype(np.float32)
+    return filled[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
 def _enlarge(picture: np.ndarray) -> np.ndarray:
