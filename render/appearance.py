@@ -814,6 +814,12 @@ def sample_appearance(
     sock = np.full(3, rng.uniform(0.72, 0.86) if light_sock else rng.uniform(0.07, 0.3))
     printable = pattern in _UNDER_PRINTS and top in ("tee", "tank", "sweater", "hoodie")
     ink = _contrasting(rng, main)
+    print_front = draw_name(rng, w.prints_front) if printable else "none"
+    print_back = "none"
+    if print_front == "number" and rng.uniform() < 0.8:
+        print_back = "number"  # the shirt of a team
+    elif printable or (top == "jacket" and pattern == "plain"):
+        print_back = draw_name(rng, w.prints_back)
     tights = female and bottom in ("skirt", "shorts") and bool(rng.uniform() < w.tights)
     return Appearance(
         seed=int(rng.integers(1 << 31)),
@@ -851,8 +857,8 @@ def sample_appearance(
         pattern_scale=round(float(rng.uniform(*w.pattern_scale)), 4),
         pattern_phase=round(float(rng.uniform()), 4),
         colors=(_color(main), _color(second), _color(third), _color(inner)),
-        print_front=draw_name(rng, w.prints_front) if printable else "none",
-        print_back=draw_name(rng, w.prints_back) if printable or (top == "jacket" and pattern == "plain") else "none",
+        print_front=print_front,
+        print_back=print_back,
         print_seed=int(rng.integers(1 << 31)),
         print_colors=(_color(ink), _color(_contrasting(rng, (main + ink) / 2))),
         trim=draw_name(rng, w.trims),
@@ -892,7 +898,9 @@ def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wa
         wardrobe: Where other hair comes from; None has the defaults.
     """
     w, a = wardrobe or Wardrobe(), appearance
-    things = ["shoes", "hair", "shoes", "hair"]
+    things = ["shoes", "shoes"]
+    if a.hood != "up":
+        things += ["hair", "hair"]
     if a.print_front != "none" or (a.pattern in _UNDER_PRINTS and a.top in ("tee", "tank", "sweater", "hoodie")):
         things += ["print", "print"]
     if a.top in ("tee", "tank", "polo", "sweater", "hoodie", "jacket", "shirt"):
@@ -909,7 +917,7 @@ def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wa
             changes["shoe_colors"] = (_color(upper), a.shoe_colors[1])
             changes["shoe_accent"] = _color(_contrasting(rng, upper))
         elif thing == "hair":
-            if rng.uniform() < 0.6:
+            if a.hair_style == "bald" or rng.uniform() < 0.6:
                 changes["hair_style"] = _other(rng, w.hair_female if a.female else w.hair_male, a.hair_style)
             else:
                 hair = max(

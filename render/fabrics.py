@@ -203,7 +203,9 @@ def lay_pattern(
         width = float(np.median(weave.girth)) / max(1.0, round(float(np.median(weave.girth)) / period))
         mix(color, second, stripes(weave.columns(period) * width, width, share, phase))
     elif name == "gradient":
-        mix(color, second, smoothstep(along, -0.05 + 0.3 * phase, 0.35 + 0.3 * phase))
+        low, length = float(along.min()), float(along.max() - along.min())
+        start = low + (0.08 + 0.35 * phase) * length
+        mix(color, second, smoothstep(along, start, start + 0.5 * length))
     elif name == "block":
         level = 0.20 + 0.22 * phase
         mix(color, second, edge(along - level))
