@@ -405,6 +405,8 @@ def draw_backdrop(
     return np.clip(picture, 0.0, 1.0)
 
 
+# Pixels a side that a photograph need not have more of: the least crop then has some 500 rows.
+PHOTO_SIDE = 900
 # A photograph that is made smaller is sharper than what a video camera gives, pixels.
 _PHOTO_SOFTNESS = 0.6
 

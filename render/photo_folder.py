@@ -6,6 +6,7 @@ leads out of it is refused.
 
 import functools
 import hashlib
+import math
 import os
 import pathlib
 import warnings
@@ -121,11 +122,12 @@ class PhotoFolder:
                 problems.append(str(error))
         _raise_all(self.path, problems)
 
-    def read(self, name: str) -> np.ndarray:
+    def read(self, name: str, *, least: int | None = None) -> np.ndarray:
         """A photograph, upright, uint8 [height width 3].
 
         Args:
             name: One of `names`.
+            least: Pixels a side that are enough: a larger JPEG may come smaller, which reads it much faster.
 
         Raises:
             PhotoFolderError: Not one of `names`; broken, too large, too small.
@@ -148,6 +150,9 @@ class PhotoFolder:
                         raise PhotoFolderError(f"{name}: {width} x {height}, expected at least {LEAST_SIDE} a side")
                     if image.mode.startswith(("I", "F")):
                         raise PhotoFolderError(f"{name}: {image.mode} pixels; save it with 8 bits a channel")
+                    if least is not None and least < min(width, height):
+                        scale = least / min(width, height)
+                        image.draft("RGB", (math.ceil(width * scale), math.ceil(height * scale)))
                     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         except PhotoFolderError:
             raise

@@ -628,7 +628,7 @@ class Studio:
     ) -> np.ndarray:
         if choices["background"] is not None:
             backdrop = backgrounds.Backdrop.from_json(choices["background"])
-            pixels = _read(self._backdrops, backdrop.photo)
+            pixels = _read(self._backdrops, backdrop.photo, least=backgrounds.PHOTO_SIDE)
             return backgrounds.draw_backdrop(pixels, backdrop, crop, sun, points, height, width, others)
         scene = self._scene(choices["scene"]["kind"], choices["scene"]["seed"], site)
         return backgrounds.draw_background(scene, crop, sun, points, height, width, others)
@@ -651,10 +651,10 @@ class Studio:
             return encode_jpeg(pixels)
 
 
-def _read(folder: PhotoFolder | None, name: str) -> np.ndarray:
+def _read(folder: PhotoFolder | None, name: str, *, least: int | None = None) -> np.ndarray:
     if folder is None:
         raise RecipeError(f"The record needs the photograph {name}: give the recipe's folder of photographs.")
-    return folder.read(name)
+    return folder.read(name, least=least)
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:

@@ -110,6 +110,17 @@ def test_files_of_many_bytes_are_not_opened(tmp_path: pathlib.Path, monkeypatch:
         PhotoFolder(tmp_path).read("a.jpg")
 
 
+def test_a_large_photograph_may_come_smaller(tmp_path: pathlib.Path):
+    _photo(tmp_path / "a.jpg", size=(1600, 1200))
+    _photo(tmp_path / "b.jpg", size=(300, 200))
+    folder = PhotoFolder(tmp_path)
+    assert folder.read("a.jpg").shape == (1200, 1600, 3)
+    smaller = folder.read("a.jpg", least=300)
+    assert smaller.shape == (300, 400, 3)
+    np.testing.assert_allclose(smaller.reshape(-1, 3).mean(axis=0), [200, 100, 50], atol=4)
+    assert folder.read("b.jpg", least=300).shape == (200, 300, 3)
+
+
 def test_a_turned_photograph_is_set_upright(tmp_path: pathlib.Path):
     picture = Image.new("RGB", (96, 64), (0, 0, 0))
     picture.paste((255, 255, 255), (0, 0, 48, 64))
