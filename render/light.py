@@ -80,13 +80,12 @@ class Light:
             [... 3], of the order of 1.
         """
         facing_sun = np.clip(normals @ self.sun_direction().astype(np.float32), 0.0, None) * sun_visibility
-        up = 0.5 + 0.5 * normals[..., 2]
-        sky = np.asarray(self.sky, np.float32)
-        ground = np.asarray(self.ground, np.float32)
-        ambient = up[..., None] * sky + (1.0 - up)[..., None] * ground
-        return ambient * np.asarray(openness, np.float32)[..., None] + facing_sun[..., None] * np.asarray(
-            self.sun, np.float32
-        )
+        openness = np.broadcast_to(np.asarray(openness, np.float32), facing_sun.shape)
+        up = openness * (0.5 + 0.5 * normals[..., 2])
+        sky, ground, sun = (np.array(one, np.float32) for one in (self.sky, self.ground, self.sun))
+        # up * sky + (openness - up) * ground + facing_sun * sun
+        shares = np.stack([up, openness, facing_sun], axis=-1, dtype=np.float32)
+        return shares @ np.stack([sky - ground, ground, sun])
 
 
 KINDS = ("sunny", "hazy", "overcast", "shade", "lamp", "night")
