@@ -23,6 +23,7 @@ FORBIDDEN = {
 # File -> what it may import although its folder does not.
 ALLOWED = {
     "datasets/rendered.py": ("render.manifest",),
+    "datasets/mirror_map.py": ("render.manifest",),
     "datasets/pit_reid/pit_reid_dataset_builder.py": ("render.manifest",),
     # Grain reads an absl flag of its own in programs that parse no flags; the file says so.
     "san_jax/data/pipeline.py": ("absl.flags",),
