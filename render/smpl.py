@@ -293,9 +293,9 @@ def rotation_matrices(axis_angles: np.ndarray) -> np.ndarray:
 
 
 def frontal_rotations() -> np.ndarray:
-    """The fixed pose of every frontal view, [24 3 3]: standing, arms hanging at 25 degrees from the body."""
+    """The fixed pose of every frontal view, [24 3 3]: standing, arms hanging at 20 degrees from the body."""
     pose = np.zeros((NUM_JOINTS, 3))
     for side, sign in (("left", -1.0), ("right", 1.0)):
         pose[JOINT_NAMES.index(f"{side}_collar"), 2] = sign * np.radians(8.0)
-        pose[JOINT_NAMES.index(f"{side}_shoulder"), 2] = sign * np.radians(57.0)
+        pose[JOINT_NAMES.index(f"{side}_shoulder"), 2] = sign * np.radians(62.0)
     return rotation_matrices(pose)
