@@ -19,7 +19,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import SimpleMaterial
 
 from render.accessories import Accessory
-from render.body import Body, load_body
+from render.body import Body, RestBody, load_body
 from render.surface import BODY, smoothstep, vertex_normals
 
 TEXTURE_SIZE = 64
@@ -45,7 +45,7 @@ class Wearer:
 
     Attributes:
         body: From `load_body`.
-        joints: Joint name -> position [3] in the rest pose of this body shape.
+        rest: The rest pose of this body shape.
         transforms: Skinning transforms float32 [J 4 4]: rest position to position in this pose.
         vertices: Dressed vertices of the body float32 [V 3].
         normals: Their normals float32 [V 3].
@@ -53,7 +53,7 @@ class Wearer:
     """
 
     body: Body
-    joints: dict[str, np.ndarray]
+    rest: RestBody
     transforms: np.ndarray
     vertices: np.ndarray
     normals: np.ndarray
@@ -62,7 +62,7 @@ class Wearer:
     def joint(self, name: str) -> np.ndarray:
         """Position float64 [3] of a joint in this pose."""
         move = self.transforms[self.body.joint_index[name]].astype(np.float64)
-        return move[:3, :3] @ self.joints[name] + move[:3, 3]
+        return move[:3, :3] @ self.rest.joints[name] + move[:3, 3]
 
     def frame(self, name: str) -> "_Frame":
         """The axes of the rest pose as a joint carries them, around the joint."""
@@ -451,6 +451,8 @@ def _region_vertices(name: str) -> np.ndarray:
         chosen = (s.is_arm < 0.3) & (s.group("trunk", "shoulder", "upper_leg") > 0.4)
     elif name == "head":
         chosen = s.group("head", "neck") > 0.5
+    elif name == "scalp":
+        chosen = (s.group("head") > 0.5) & (z > 0.76) & ~((np.abs(x) > 0.0745) & (z < 0.825))
     elif name == "face":
         chosen = (s.group("head") > 0.5) & (s.position[:, 1] < 0.0) & (np.abs(z - 0.80) < 0.05)
     elif name == "ear":
@@ -465,7 +467,7 @@ def _backpack(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     sign, size = _sign(accessory), accessory.size
     flip = np.array([sign, 1.0, 1.0])
     chest = wearer.frame("spine01")
-    length = float(wearer.joints["neck01"][2] - wearer.joints["root"][2]) / 0.569
+    length = float(wearer.rest.joints["neck01"][2] - wearer.rest.joints["root"][2]) / 0.569
     one_strap = accessory.variant == "one_strap"
     half = np.array([0.155 * size, 0.075 * size, 0.225 * size * (0.5 + 0.5 * length)])
     top = 0.085 * length - (0.03 if one_strap else 0.0)  # over spine01, which lies between the shoulder blades
@@ -738,7 +740,7 @@ def _scalp(rim: str, sign: float) -> tuple[_Anchors, np.ndarray]:
     columns = 18
     azimuth = np.arange(columns) * (2.0 * np.pi / columns)  # 0 in front, to the left
     turn = np.abs(np.remainder(azimuth + np.pi, 2.0 * np.pi) - np.pi)
-    lowest = {"cap": (24.0, 21.0, 17.0, 4.0), "beanie": (22.0, 19.0, 13.0, -8.0), "hat": (27.0, 24.0, 20.0, 12.0)}[rim]
+    lowest = {"cap": (24.0, 21.0, 17.0, 4.0), "beanie": (22.0, 19.0, 13.0, -8.0), "hat": (22.0, 20.0, 16.0, 6.0)}[rim]
     lowest = np.deg2rad(np.interp(turn, [0.0, 0.9, 1.6, 2.6], lowest))
     elevation = lowest + (np.deg2rad(84.0) - lowest) * np.array([1.0, 0.76, 0.52, 0.29, 0.1, 0.0])[:, None]
     directions = np.stack(
@@ -764,25 +766,39 @@ def _fit_hat(accessory: Accessory, wearer: Wearer) -> tuple[_Frame, np.ndarray]:
 
 
 def press_hair(accessories: Sequence[Accessory], wearer: Wearer) -> None:
-    """Presses the hair meshes of `wearer.worn` to the head where a hat sits on them (in place of the arrays)."""
+    """Presses hair to the head where a hat sits on it: moves `wearer.vertices`, replaces entries of `wearer.worn`."""
     for accessory in accessories:
         if accessory.kind not in ("cap", "beanie", "hat"):
             continue
         frame, scalp = _fit_hat(accessory, wearer)
+        rim = _unit(scalp[-1])
+
+        def share(towards: np.ndarray, rim: np.ndarray = rim) -> np.ndarray:
+            """1 under the hat [N], 0 well below its rim, by direction [N 3]."""
+            level = [1.0, 1.0, 0.0]
+            nearest = np.argmax((towards * level) @ (rim * level).T, axis=1)
+            return 1.0 - smoothstep(rim[nearest, 2] - towards[:, 2], 0.02, 0.3)
+
+        chosen = _region_vertices("scalp")
+        hair = frame.local(wearer.vertices[chosen])
+        centre = wearer.rest.joints["head"] + _HEAD_CENTRE - wearer.body.reference.joints["head"]
+        bare = np.linalg.norm(wearer.rest.vertices[chosen] - centre, axis=1)
+        far = np.linalg.norm(hair, axis=1)
+        pressed = far + share(hair / far[:, None]) * np.minimum(bare + 0.006 - far, 0.0)
+        wearer.vertices[chosen] = frame.world(hair * (pressed / far)[:, None])
+
+        frame, scalp = _fit_hat(accessory, wearer)
         radius = np.linalg.norm(scalp, axis=-1).ravel()
         directions = scalp.reshape(-1, 3) / radius[:, None]
-        rim = directions[-scalp.shape[1] :]
         for name, points in wearer.worn.items():
             if not _is_hair(name) or name in _GATHERED:
                 continue
             hair = frame.local(points)
             far = np.linalg.norm(hair, axis=1)
             towards = hair / far[:, None]
-            below = rim[np.argmax((towards * [1.0, 1.0, 0.0]) @ (rim * [1.0, 1.0, 0.0]).T, axis=1), 2] - towards[:, 2]
-            share = 1.0 - smoothstep(below, 0.02, 0.3)
             under = radius[np.argmax(towards @ directions.T, axis=1)] + 0.002
-            far += share * np.minimum(under - far, 0.0)
-            wearer.worn[name] = frame.world(towards * far[:, None]).astype(np.float32)
+            pressed = far + share(towards) * np.minimum(under - far, 0.0)
+            wearer.worn[name] = frame.world(towards * pressed[:, None]).astype(np.float32)
 
 
 def _cap(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
@@ -829,7 +845,7 @@ def _beanie(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     frame, scalp = _fit_hat(accessory, wearer)
     outward = _unit(scalp)
-    crown = scalp + 0.008 * outward
+    crown = scalp + 0.010 * outward
     crown[-1, :, 2] = 0.6 * crown[-1, :, 2].mean() + 0.4 * crown[-1, :, 2]
     rim = crown[-1]
     top = float(crown[..., 2].max()) + 0.03
@@ -848,7 +864,7 @@ def _hat(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
             row[:, :2] *= np.maximum(1.0, (reach + 0.003) / here)[:, None]
     lining = rim - 0.012 * outward[-1]
     shape.tube(frame.world(np.stack([*rows, lining])), _MAIN, "hollow")
-    width = (0.05 if accessory.variant == "narrow" else 0.085) * accessory.size
+    width = (0.06 if accessory.variant == "narrow" else 0.09) * accessory.size
     away = _unit(rim * [1.0, 1.0, 0.0])
     ring = []
     for part, lift in ((-0.12, 0.004), (1.0, 0.004), (1.0, -0.001), (-0.12, -0.003)):
@@ -895,12 +911,12 @@ def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     frame = wearer.frame("head")
     frame = _Frame(frame.axes * [_sign(accessory), 1.0, 1.0], frame.origin)
-    eye = wearer.joints["eye.L"] - wearer.joints["head"]
+    eye = wearer.rest.joints["eye.L"] - wearer.rest.joints["head"]
     face = frame.local(wearer.vertices[_region_vertices("face")])
     x, y, z = face.T
     around = (np.abs(x) > 0.012) & (np.abs(x) < 0.052) & (np.abs(z - eye[2]) < 0.018) & (y < eye[1])
     plane = float(y[around].min()) - 0.003
-    temple = (np.abs(z - eye[2] - 0.006) < 0.012) & (y > eye[1] + 0.02) & (y < -0.045)
+    temple = (np.abs(z - eye[2]) < 0.02) & (y > 0.85 * eye[1]) & (y < 0.5 * eye[1])
     widest = float(np.abs(x[temple]).max())
     dark = accessory.kind == "sunglasses"
     angle = np.arange(12) * (np.pi / 6)

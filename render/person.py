@@ -98,25 +98,27 @@ class Figure:
             The body first, then what is worn on it ("skirt", "hair_long", ...), then the accessories.
         """
         posed = self.pose(pose)
+        wearer = self._wearer(posed) if accessories else None
+        if wearer:
+            accessory_meshes.press_hair(accessories, wearer)
         thinnings = _prepare(self.body).thinnings
         hidden = self.dressed.hidden
         faces = self.body.part.faces
         if hidden.any():
             faces = faces[~hidden[self.body.part.triangles].all(axis=1)]
         meshes = [_mesh("body", posed.vertices, self.body.part, thinnings["body"], faces)]
-        wearer = self._wearer(posed, meshes[0]) if accessories else None
-        if wearer:
-            accessory_meshes.press_hair(accessories, wearer)
         for name, points in posed.worn.items():
             part = self.body.attachments[name].part
             kept = part.faces[self.dressed.skirt_faces] if name == "skirt" else part.faces
             meshes.append(_mesh(name, points, part, thinnings[name], kept))
-        return meshes + accessory_meshes.make_meshes(accessories, wearer) if wearer else meshes
+        if wearer:
+            wearer.normals[self.body.part.vertex_map] = meshes[0].vertex_normals
+            meshes += accessory_meshes.make_meshes(accessories, wearer)
+        return meshes
 
-    def _wearer(self, posed: Posed, mesh: trimesh.Trimesh) -> Wearer:
-        normals = np.zeros_like(posed.vertices)
-        normals[self.body.part.vertex_map] = mesh.vertex_normals
-        return Wearer(self.body, self.rest.joints, posed.transforms, posed.vertices, normals, posed.worn)
+    def _wearer(self, posed: Posed) -> Wearer:
+        normals = np.zeros_like(posed.vertices)  # known when the body's mesh is made
+        return Wearer(self.body, self.rest, posed.transforms, posed.vertices, normals, posed.worn)
 
 
 def build_person(

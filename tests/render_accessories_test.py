@@ -193,7 +193,7 @@ def test_straps_lie_on_the_clothes(figure: Body) -> None:
             case = _wear(wearer, _thing("backpack", "two_straps"), poses.sample_pose(np.random.default_rng(2)))
             posed = wearer.pose(case.pose)
             wears = accessory_meshes.Wearer(
-                figure, wearer.rest.joints, posed.transforms, posed.vertices, case.normals, posed.worn
+                figure, wearer.rest, posed.transforms, posed.vertices, case.normals, posed.worn
             )
             for sign in (1.0, -1.0):
                 band = accessory_meshes._strap(wears, name, sign, thickness)
