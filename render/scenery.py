@@ -283,7 +283,7 @@ def _masonry(rng: np.random.Generator) -> np.ndarray:
         brightness, joint = _cells(0.4 * pixel, 0.8 * pixel, 0.5, 2.0, rng, 0.06)
         value = value * brightness * (1 - 0.25 * joint)
     streaks = scipy.ndimage.gaussian_filter(rng.standard_normal((_SIZE, _SIZE)), (60, 2), mode="wrap")
-    value = value * (1 + 0.025 * streaks / streaks.std())
+    value = value * (1 + 0.012 * streaks / streaks.std())
     return _colored(color, value)
 
 
@@ -314,6 +314,27 @@ def _glaze(rng: np.random.Generator, area: np.ndarray) -> None:
     area[..., 3:] = rng.uniform(0.35, 1.0) * (rng.uniform() < 0.45)
 
 
+def _poster(rng: np.random.Generator, area: np.ndarray) -> None:
+    """A poster: one colour that fades into another, a round thing, some lines of writing."""
+    height, width = area.shape[:2]
+    if height < 8 or width < 8:
+        return
+    upper, lower = (rng.uniform(0.2, 0.75) + rng.uniform(-0.15, 0.15, 3) for _ in range(2))
+    fade = np.linspace(0.0, 1.0, height)[:, None, None]
+    area[..., :3] = upper * (1.0 - fade) + lower * fade
+    y, x = np.ogrid[:height, :width]
+    middle, radius = (rng.uniform(0.3, 0.5) * height, rng.uniform(0.3, 0.7) * width), rng.uniform(0.2, 0.4) * width
+    distance = np.hypot(y - middle[0], x - middle[1]) / radius
+    disc = np.clip((1.0 - distance) * 6.0, 0.0, 1.0)[..., None]
+    area[..., :3] += disc * ((rng.uniform(0.3, 0.9) + rng.uniform(-0.1, 0.1, 3)) * (1.1 - 0.3 * fade) - area[..., :3])
+    ink = 0.9 if lower.mean() < 0.45 else 0.12
+    for row in np.arange(0.72, 0.95, 0.07) * height:
+        start, end = rng.uniform(0.08, 0.2) * width, rng.uniform(0.5, 0.92) * width
+        letters = rng.uniform(size=width) < 0.75
+        line = area[int(row) : int(row + 0.03 * height) + 1, int(start) : int(end), :3]
+        line[:, letters[: line.shape[1]]] = ink
+
+
 def _facade(rng: np.random.Generator) -> np.ndarray:
     pixels = np.dstack([_masonry(rng), np.zeros((_SIZE, _SIZE))])  # colour, and how brightly it is lit at night
     bays = int(rng.integers(2, 5))
@@ -342,7 +363,7 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
     for k in range(bays):  # ground floor
         left, right = (k + 0.12) * bay, (k + 0.88) * bay
         use = rng.choice(["window", "shop", "door", "shutter", "bare"], p=[0.3, 0.22, 0.16, 0.12, 0.2])
-        accent = np.clip(rng.uniform(0.15, 0.75, 3) * 0.6 + rng.uniform(0.1, 0.3), 0, 1)
+        accent = np.clip(rng.uniform(0.15, 0.65) + rng.uniform(-0.14, 0.14, 3), 0.05, 1)
         if use == "window":
             _fill(pixels, left, right, 0.85, 2.5, frame)
             _glaze(rng, _fill(pixels, left + 0.08, right - 0.08, 0.95, 2.42, frame))
@@ -350,10 +371,16 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
             _fill(pixels, left - 0.1, right + 0.1, 0.15, 3.0, accent)
             area = _fill(pixels, left, right, 0.4, 2.4, accent)
             _glaze(rng, area)
-            for _ in range(8):  # goods behind the glass
-                x, low = rng.uniform(left, right - 0.3), rng.uniform(0.45, 1.4)
-                color = rng.uniform(0.15, 0.6) + rng.uniform(-0.12, 0.12, 3)
-                _fill(pixels, x, x + rng.uniform(0.08, 0.3), low, low + rng.uniform(0.1, 0.5), color)
+            for shelf in (0.45, 0.95, 1.45):  # goods behind the glass, on shelves
+                x = left + 0.05
+                while x < right - 0.15:
+                    wide, tall = rng.uniform(0.06, 0.2), rng.uniform(0.1, 0.36)
+                    color = rng.uniform(0.12, 0.42) + rng.uniform(-0.07, 0.07, 3)
+                    if rng.uniform() < 0.6:
+                        goods = _fill(pixels, x, x + wide, shelf, shelf + tall, color)
+                        goods[..., 3:] = 0.25
+                    x += wide + rng.uniform(0.01, 0.12)
+                _fill(pixels, left, right, shelf - 0.03, shelf, np.full(3, 0.2))
         elif use == "door":
             middle = 0.5 * (left + right)
             _fill(pixels, middle - 0.6, middle + 0.6, 0.0, 2.35, frame)
@@ -403,12 +430,9 @@ def _paneling(rng: np.random.Generator) -> np.ndarray:
             _glaze(rng, _fill(pixels, 1.333 * k + 0.06, 1.333 * k + 1.27, 0.3, 2.6, np.zeros(3)))
     for _ in range(int(rng.integers(1, 4))):
         left, low = rng.uniform(0, 6.5), rng.uniform(0.8, 1.3)
-        color = rng.uniform(0.25, 0.7) + rng.uniform(-0.2, 0.2, 3)
-        wide = rng.uniform(0.6, 1.3)
+        wide = rng.uniform(0.7, 1.1)
         _fill(pixels, left - 0.05, left + wide + 0.05, low - 0.05, low + 1.45, _grey(rng, 0.2, 0.8))
-        area = _fill(pixels, left, left + wide, low, low + 1.4, color)
-        if area.size:
-            area[area.shape[0] // 2 :] = np.clip(1.0 - 0.7 * color, 0, 1)
+        _poster(rng, _fill(pixels, left, left + wide, low, low + 1.4, np.zeros(3)))
     _fill(pixels, 0, _FACADE_METRES, 0, 0.15, _grey(rng, 0.15, 0.35))
     return pixels * (1 + 0.015 * _noise(rng, 60, 500))[..., None]
 
