@@ -106,7 +106,7 @@ def make_meshes(accessories: Sequence[Accessory], wearer: Wearer) -> list[trimes
 
     Returns:
         Closed meshes with smooth normals and UV. `metadata`: "part" is the kind, "double_sided" False, "texture" uint8
-        [64 64 3], "in_box" whether a detector's box would take it in (all but an open umbrella), and "fill" [N 3]
+        [64 64 3], "in_box" whether a detector's box would take it in (an open umbrella and a suitcase are left out), and "fill" [N 3]
         points on its surface, where its triangles are too large to cast a shadow by their corners alone.
     """
     return [_make(accessory, wearer) for accessory in accessories]
@@ -633,6 +633,7 @@ def _suitcase(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     up = np.array([0.0, -math.sin(lean), math.cos(lean)])
     back = np.array([0.0, math.cos(lean), math.sin(lean)])
     frame = _Frame(np.stack([_sign(accessory) * np.array([1.0, 0.0, 0.0]), back, up], axis=1), grip - length * up)
+    shape.in_box = False
     size = accessory.size
     half = np.array([0.17 * size, 0.10 * size, 0.27 * size])
     case = _box((half[0], half[1], half[2]), 14, _HARD, 6.0)

@@ -594,7 +594,7 @@ class Studio:
         with self._timed("drawing"):
             points = (light.surface_samples(meshes) @ turn.T + place).astype(np.float32)
             framing = camera.Framing.from_json(choices["framing"])
-            # A detector's box holds person, bags and hat, not an open umbrella.
+            # A detector's box holds person, bags and hat, no open umbrella and no suitcase.
             boxed = [mesh for mesh in meshes if mesh.metadata.get("in_box", True)]
             inside = points
             if len(boxed) < len(meshes):
