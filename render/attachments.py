@@ -280,7 +280,7 @@ def _unit_ring(angle: np.ndarray, grown: np.ndarray | float) -> np.ndarray:
 
 def _crown(top: float, rows: int) -> np.ndarray:
     """Heights of `rows` rows of a shell that stands `top` metres off the crown, evenly spread over its curve."""
-    latitude = np.linspace(0.5 * np.pi * 0.96, 0.0, rows, endpoint=False)
+    latitude = np.linspace(0.5 * np.pi * 0.9985, 0.0, rows, endpoint=False)
     return _HEAD_Z + (_HEAD_RADII[2] + top) * np.sin(latitude) ** _ROUND
 
 
@@ -587,16 +587,8 @@ def _hood_down() -> np.ndarray:
 def _hood_up() -> np.ndarray:
     """A hood around the head [rows columns 3], open to the face, its foot on the shoulders."""
     opening = _table(
-        (0.60, 160),
-        (0.64, 150),
-        (0.68, 132),
-        (0.72, 121),
-        (0.77, 117),
-        (0.82, 120),
-        (0.86, 132),
-        (0.895, 155),
-        (0.92, 180),
-    )
+        (0.60, 160), (0.64, 150), (0.68, 132), (0.72, 121), (0.77, 117), (0.82, 120), (0.855, 136), (0.872, 160), (0.882, 180)
+    )  # fmt: skip
     heights = np.concatenate([np.linspace(0.80, 0.70, 5, endpoint=False), np.linspace(0.70, 0.595, 7)])
     points = _shell(0.034, 0.034, np.concatenate([_crown(0.034, 12), heights]), opening, columns=37)
     z = points[..., 2]
@@ -605,6 +597,7 @@ def _hood_up() -> np.ndarray:
     points[..., 1] += _HEAD_Y + np.interp(z, [0.62, 0.72], [0.012, 0.0])
     # It falls into a point at the back; the rim is thick.
     points[..., 1] += 0.022 * smoothstep(points[..., 1], 0.0, 0.08) * np.exp(-(((z - 0.845) / 0.06) ** 2))
+    rim = smoothstep(175.0 - opening(z[:, 0]), 0.0, 20.0)[:, None]  # none where the hood is closed
     for edge, inside in ((0, 1), (-1, -2)):
-        points[:, edge] = points[:, inside] * [0.90, 1.0, 1.0] + [0.0, 0.006, 0.0]
+        points[:, edge] += rim * (points[:, inside] * [0.90, 1.0, 1.0] + [0.0, 0.006, 0.0] - points[:, edge])
     return points

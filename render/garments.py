@@ -231,6 +231,14 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
         sleeve += 0.0035 * np.cos((arm - 1.0) * 36.0) * np.exp(-(((arm - 1.0) / 0.24) ** 2))
         sleeve += 0.25 * thickness * np.exp(-(((arm - a.sleeve + 0.26) / 0.10) ** 2))
     stand_off[arms] += top[arms] * sleeve * a.fit
+    if a.sleeve > 0:
+        # Like a trouser leg, a sleeve ends as if it were cut off: its hem comes down along the arm.
+        hem = 0.014 * top[arms] * smoothstep(arm - a.sleeve, -0.20, -0.02)
+        for side, sign in (("L", 1.0), ("R", -1.0)):
+            upper, lower = ("upperarm01", "lowerarm01") if a.sleeve < 1.0 else ("lowerarm01", "wrist")
+            along_arm = rest.joints[f"{lower}.{side}"] - rest.joints[f"{upper}.{side}"]
+            along_arm = along_arm / np.linalg.norm(along_arm)
+            vertices[arms] += (hem * (sign * x[arms] > 0))[:, None] * along_arm
     if a.top in _COLLARED:
         stand_off += 0.005 * top * smoothstep(rim, -0.045, -0.03) * on_trunk
     if a.bottom in ("trousers", "jeans"):
