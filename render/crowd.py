@@ -13,7 +13,7 @@ import numpy as np
 from render.camera import CameraSite
 from render.shares import Range, Shares
 
-FIGURES = 16  # persons in the library
+FIGURES = 24  # persons in the library
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from render.light import GAMMA, Light
 from render.manifest import write_atomic
 from render.rasterizer import Rasterizer
 
-PERSONS = 16
+PERSONS = 24
 PERSON_PIXELS = 105.0  # rows a metre
 PERSON_TURNS = 8
 ELEVATIONS = (4.0, 18.0, 36.0)  # degrees over the horizon from which things are seen

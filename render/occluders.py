@@ -60,6 +60,7 @@ class OccluderShares(Shares):
         second: Share of those with another one.
         kinds: Weights of KINDS. A kind that cannot hide as much as was drawn is left out of the draw.
         cover: Share of the person's pixels to hide.
+        query_cover: The same for pictures that are to be occluded, such as the queries of a benchmark's hard split.
     """
 
     TOPIC: ClassVar[str] = "occluders"
@@ -82,6 +83,7 @@ class OccluderShares(Shares):
         }
     )
     cover: Range = (0.08, 0.4)
+    query_cover: Range = (0.25, 0.6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -208,7 +208,10 @@ class OpenRecipe:
         backdrop = backgrounds.sample_backdrop(rng, names, self.scenes)
         hidden = ()
         if split != "query_partial":
-            hidden = occluders.sample_occluders(rng, self.occluders, always=split == "query_occluded")
+            shares, always = self.occluders, split == "query_occluded"
+            if always:
+                shares = dataclasses.replace(shares, cover=shares.query_cover)
+            hidden = occluders.sample_occluders(rng, shares, always=always)
         # Each of these splits shows one thing alone.
         framing_kind = {"query_partial": "partial", "query_occluded": "whole"}.get(split)
         return {
