@@ -427,43 +427,6 @@ def _layers(a: Appearance, body: Body, vertices: np.ndarray) -> dict[str, np.nda
     return worn
 
 
-@dataclasses.dataclass(frozen=True)
-class HeadShell:
-    """The upper half of an ellipsoid around head and hair in the rest pose, metres: what a hat must hold.
-
-    Attributes:
-        center: [3], at the height of the brows.
-        radii: [3], sideways, forwards, upwards.
-    """
-
-    center: np.ndarray
-    radii: np.ndarray
-
-
-# Hair that no hat fits over.
-HATLESS_HAIR = ("afro", "top_bun")
-
-
-def head_shell(body: Body, dressed: Dressed) -> HeadShell:
-    """The size of a dressed figure's head with its hair; buns and tails stay outside."""
-    s = body.surface
-    low = EYE_LEVEL + 0.02
-    head = (s.part == BODY) & (s.group("head") > 0.5) & (s.position[:, 2] > low)
-    points = [dressed.vertices[head]]
-    for name, worn in dressed.worn.items():
-        if name.startswith(("hair", "hood_up")):
-            points.append(worn[body.attachments[name].vertices[:, 2] > low])
-    every = np.concatenate(points)
-    bottom = float(dressed.vertices[head, 2].min())
-    middle = float(every[:, 1].max() + every[:, 1].min()) / 2
-    return HeadShell(
-        center=np.array([0.0, middle, bottom]),
-        radii=np.array(
-            [np.abs(every[:, 0]).max(), (every[:, 1].max() - every[:, 1].min()) / 2, every[:, 2].max() - bottom]
-        ),
-    )
-
-
 def _smooth(body: Body, vertices: np.ndarray, share: np.ndarray, iterations: int) -> np.ndarray:
     """Laplacian smoothing of the vertices whose share [V] in [0, 1] is not 0."""
     chosen = np.flatnonzero(share > 0.01)

@@ -166,16 +166,3 @@ def test_span_legs_leaves_a_convex_skirt_alone() -> None:
     pushed = garments.span_legs(skirt, np.array([[0.0, 0.28, 0.5]], np.float32))
     assert pushed[:, 1].max() > 0.28  # a calf behind
     np.testing.assert_allclose(pushed[:48], skirt[:48], atol=3e-3)  # not at the waist
-
-
-def test_head_shell_holds_head_and_hair(figure: Body) -> None:
-    sizes = {}
-    for style in ("bald", "short", "medium", "afro"):
-        dressed = garments.dress(figure, _wearing(hair_style=style, hair_volume=1.0), figure.reference)
-        shell = garments.head_shell(figure, dressed)
-        top = dressed.vertices[figure.surface.group("head") > 0.5, 2].max()
-        assert shell.center[2] + shell.radii[2] >= top - 1e-6
-        sizes[style] = shell.radii
-    assert (sizes["bald"] < sizes["short"]).all()
-    assert (sizes["short"] < sizes["afro"]).all()
-    assert 0.07 < sizes["bald"][0] < 0.085  # half of a head's breadth, about 15 cm
