@@ -184,18 +184,22 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
     # Automatic exposure goes part of the way to a middle brightness.
     automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 1.8))
     picture = picture * np.float32(automatic * 2.0 ** ((look.exposure + shot.exposure) / 2.2))
-    picture = _shoulder(picture) * np.array(look.cast, np.float32)
-    grey = picture.mean(axis=-1, keepdims=True)
-    picture = grey + np.float32(look.saturation) * (picture - grey)
-    picture = np.float32(0.45) + np.float32(look.contrast) * (picture - np.float32(0.45))
+    # Colour cast, saturation (about the mean of the channels) and contrast (about 0.45) in one matrix.
+    grey = np.full((3, 3), (1.0 - look.saturation) / 3.0)
+    mixed = look.contrast * (grey + look.saturation * np.eye(3)) * np.array(look.cast)
+    picture = _shoulder(picture) @ mixed.T.astype(np.float32) + np.float32(0.45 - 0.45 * look.contrast)
     rng = np.random.default_rng(shot.noise_seed)
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
-    noise += rng.standard_normal((height, width, 1), dtype=np.float32)  # brightness noise is the stronger one
+    brightness = rng.standard_normal((height, width), dtype=np.float32)  # the stronger one
+    for channel in range(3):
+        noise[..., channel] += brightness
     # Photon noise: relatively stronger in the dark, after the gamma curve.
     # What the exposure amplifies in the dark, it amplifies the noise of, too.
     strength = look.noise * 0.8 * max(1.0, automatic) ** 1.5
     level = np.float32(strength) * (np.float32(1.35) - np.clip(picture, 0.0, 1.0) * np.float32(0.7))
-    pixels = np.rint(np.clip(picture + level * noise, 0.0, 1.0) * 255.0).astype(np.uint8)
+    noise *= level
+    noise += picture
+    pixels = np.rint(np.clip(noise, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=look.quality)
     return np.asarray(Image.open(buffer))
@@ -217,4 +221,4 @@ def _smear(picture: np.ndarray, length: float, angle: float) -> np.ndarray:
 def _shoulder(picture: np.ndarray) -> np.ndarray:
     """Rolls highlights off above 0.8 instead of clipping them."""
     over = np.maximum(picture - np.float32(0.8), 0.0)
-    return np.minimum(picture, np.float32(0.8)) + np.float32(0.2) * (1.0 - np.exp(-over / np.float32(0.2)))
+    return np.minimum(picture, np.float32(0.8)) + np.float32(0.2) * (1.0 - np.exp(over * np.float32(-1.0 / 0.2)))
