@@ -12,15 +12,17 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import trimesh
+from scipy import sparse
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import SimpleMaterial
 
 from render.accessories import Accessory
 from render.body import Body, RestBody, load_body
-from render.surface import BODY, smoothstep, vertex_normals
+from render.surface import BODY, smoothstep
 
 TEXTURE_SIZE = 64
 
@@ -119,8 +121,9 @@ def _make(accessory: Accessory, wearer: Wearer) -> trimesh.Trimesh:
 
 
 @functools.cache
-def _topology(rows: int, columns: int, ends: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Faces of a tube: welded triangles [T 3], own triangles [T 3], welded vertex of each own one [K], UV [K 2].
+def _topology(rows: int, columns: int, ends: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
+    """Faces of a tube: welded triangles [T 3], own triangles [T 3], welded vertex of each own one [K], UV [K 2], and
+    the sums over the triangles around each own vertex, sparse [K T].
 
     Welded vertices are the grid row by row, then the middles of its ends. `ends`: "filled", "ring" (the last row is
     joined to the first), or "hollow" (only the first row is filled).
@@ -143,7 +146,9 @@ def _topology(rows: int, columns: int, ends: str) -> tuple[np.ndarray, np.ndarra
             vertex_map.append(middle)
             coordinates.append(np.stack([(np.arange(columns) + 0.5) / columns, np.full(columns, 1.0 - flip)], axis=-1))
     faces, owner = np.concatenate(faces), np.concatenate(vertex_map)
-    return owner[faces], faces, owner, np.concatenate(coordinates)
+    triangles = owner[faces]
+    around = (np.ones(triangles.size), (triangles.ravel(), np.repeat(np.arange(len(triangles)), 3)))
+    return triangles, faces, owner, np.concatenate(coordinates), sparse.csr_array(around)[owner]
 
 
 class _Shape:
@@ -166,17 +171,19 @@ class _Shape:
             ends: As in `_topology`. A hollow thing ends where nobody sees it, as a hat does inside the hair.
         """
         rows, columns = points.shape[:2]
-        triangles, faces, owner, uv = _topology(rows, columns, ends)
+        triangles, faces, owner, uv, sums = _topology(rows, columns, ends)
         welded = points.reshape(-1, 3)
         if ends != "ring":
             welded = np.concatenate([welded, points[[0, -1]].mean(axis=1)])
-        corners = welded[triangles] - welded.mean(axis=0)
-        if np.einsum("nc,nc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) < 0.0:
-            triangles, faces = triangles[:, ::-1], faces[:, ::-1]  # faces wind outwards
+        a, b, c = (welded - welded.mean(axis=0))[triangles.T].transpose(0, 2, 1)
+        b, c = b - a, c - a
+        facing = np.stack([b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]], axis=1)
+        if np.einsum("cn,nc->", a, facing) < 0.0:  # the volume: faces are to wind outwards
+            facing, faces = -facing, faces[:, ::-1]
         left, bottom, right, top = region
         self.faces.append(faces + sum(len(part) for part in self.vertices))
         self.vertices.append(welded[owner])
-        self.normals.append(vertex_normals(welded, triangles)[owner])
+        self.normals.append(_unit(sums @ facing))
         self.uv.append(uv * [right - left, top - bottom] + [left, bottom])
 
     def mesh(self, accessory: Accessory) -> trimesh.Trimesh:
@@ -261,7 +268,7 @@ class _Anchors:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return vectors / np.maximum(np.sqrt(np.einsum("...c,...c->...", vectors, vectors)), 1e-9)[..., None]
 
 
 def _over_shoulder(start: float, end: float, count: int, x: tuple[float, ...], middle: float) -> list[np.ndarray]:
@@ -1015,7 +1022,8 @@ def paint(kind: str, pattern: str, colors: tuple[tuple[float, float, float], ...
     rng = np.random.default_rng(seed)
     n = TEXTURE_SIZE
     main, second, trim = (np.asarray(color, np.float32) for color in colors)
-    u, v = np.meshgrid((np.arange(n) + 0.5) / n, 1.0 - (np.arange(n) + 0.5) / n)
+    along = ((np.arange(n) + 0.5) / n).astype(np.float32)
+    u, v = np.meshgrid(along, along[::-1])
     image = np.broadcast_to(trim, (n, n, 3)).copy()
 
     def within(region: _Region) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -1024,7 +1032,7 @@ def paint(kind: str, pattern: str, colors: tuple[tuple[float, float, float], ...
         return inside, (u - left) / (right - left), (v - bottom) / (top - bottom)
 
     def put(mask: np.ndarray, color: np.ndarray, share: float = 1.0) -> None:
-        image[mask] += share * (color - image[mask])
+        image[mask] = color if share == 1.0 else image[mask] + np.float32(share) * (color - image[mask])
 
     inside, s, t = within(_MAIN)
     extra, _, t2 = within(_EXTRA)
@@ -1102,11 +1110,19 @@ def paint(kind: str, pattern: str, colors: tuple[tuple[float, float, float], ...
         put(extra, second if pattern == "stripes" else 0.88 * main)
         put(extra & (np.abs(t2 - 0.8) < 0.08), dark)
         put(inside & (np.minimum(s, 1.0 - s) < 0.12), 0.75 * main, 0.6)
-    # The weave, and lighter and darker places.
-    grain = rng.normal(0.0, 0.022, (n, n, 1)).astype(np.float32)
-    waves = sum(
-        np.cos(2.0 * np.pi * (rng.integers(-3, 4) * u + rng.integers(1, 4) * v) + rng.uniform(0.0, 6.28))
-        for _ in range(3)
-    )
-    image = image * (1.0 + 0.03 * np.asarray(waves, np.float32)[..., None]) * (1.0 + grain)
+    image *= np.roll(_weave()[int(rng.integers(8))], tuple(rng.integers(0, n, 2)), axis=(0, 1))[..., None]
     return np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+
+
+@functools.cache
+def _weave() -> np.ndarray:
+    """Factors float32 [8 64 64] around 1: the grain of a material, and lighter and darker places."""
+    rng = np.random.default_rng(0)
+    n = TEXTURE_SIZE
+    u, v = np.meshgrid(np.arange(n) / n, np.arange(n) / n)
+    fields = rng.normal(1.0, 0.022, (8, n, n))
+    for field in fields:
+        for _ in range(3):
+            turns = rng.integers(-3, 4) * u + rng.integers(1, 4) * v + rng.uniform()
+            field *= 1.0 + 0.03 * np.cos(2.0 * np.pi * turns)
+    return fields.astype(np.float32)
