@@ -244,7 +244,7 @@ class Appearance:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only: tuples become lists."""
-        return {name: _to_json(value) for name, value in dataclasses.asdict(self).items()}
+        return {name: _to_json(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Appearance":
@@ -609,7 +609,7 @@ def _from_json(value: Any) -> Any:
 
 
 def _color(values: np.ndarray | tuple[float, ...]) -> Color:
-    red, green, blue = (round(float(np.clip(value, 0.02, 0.97)), 4) for value in values)
+    red, green, blue = (round(min(max(float(value), 0.02), 0.97), 4) for value in values)
     return red, green, blue
 
 
