@@ -107,17 +107,21 @@ def make_meshes(accessories: Sequence[Accessory], wearer: Wearer) -> list[trimes
     """One mesh an accessory, in the frame of the wearer's meshes.
 
     Returns:
-        Closed meshes with smooth normals and UV. `metadata`: "part" is the kind, "double_sided" False, "texture" uint8
-        [64 64 3], "in_box" whether a detector's box would take it in (an open umbrella and a suitcase are left out), and "fill" [N 3]
-        points on its surface, where its triangles are too large to cast a shadow by their corners alone.
+        Meshes with smooth normals and UV, closed but for hats, which end inside the hair. `metadata`: "part" is the
+        kind; "double_sided" False; "texture" uint8 [64 n 64 3], one array that holds the n accessories one below the
+        other, so that they are drawn together; "in_box" whether a detector's box would take it in (an open umbrella
+        and a suitcase are left out); and "fill" float32 [N 3], where the triangles are too large to cast a shadow by
+        their corners alone, points on the surface.
     """
-    return [_make(accessory, wearer) for accessory in accessories]
-
-
-def _make(accessory: Accessory, wearer: Wearer) -> trimesh.Trimesh:
-    shape = _Shape()
-    _MAKERS[accessory.kind](accessory, wearer, shape)
-    return shape.mesh(accessory)
+    if not accessories:
+        return []
+    texture = np.concatenate([paint(a.kind, a.pattern, a.colors, a.seed) for a in accessories])
+    meshes = []
+    for row, accessory in enumerate(accessories):
+        shape = _Shape()
+        _MAKERS[accessory.kind](accessory, wearer, shape)
+        meshes.append(shape.mesh(accessory.kind, texture, row, len(accessories)))
+    return meshes
 
 
 @functools.cache
@@ -186,17 +190,20 @@ class _Shape:
         self.normals.append(_unit(sums @ facing))
         self.uv.append(uv * [right - left, top - bottom] + [left, bottom])
 
-    def mesh(self, accessory: Accessory) -> trimesh.Trimesh:
+    def mesh(self, kind: str, texture: np.ndarray, row: int, rows: int) -> trimesh.Trimesh:
+        """The mesh; its part of the texture is `row` of `rows`, from the top."""
+        uv = np.concatenate(self.uv)
+        uv[:, 1] = (uv[:, 1] + (rows - 1 - row)) / rows
         mesh = trimesh.Trimesh(
             vertices=np.concatenate(self.vertices).astype(np.float32),
             faces=np.concatenate(self.faces),
             vertex_normals=np.concatenate(self.normals),
-            visual=TextureVisuals(uv=np.concatenate(self.uv), material=_MATERIAL),
+            visual=TextureVisuals(uv=uv, material=_MATERIAL),
             process=False,
         )
-        texture = paint(accessory.kind, accessory.pattern, accessory.colors, accessory.seed)
-        fill = np.concatenate([np.zeros((0, 3)), *self.fill]).astype(np.float32)
-        mesh.metadata.update(part=accessory.kind, double_sided=False, texture=texture, in_box=self.in_box, fill=fill)
+        mesh.metadata.update(part=kind, double_sided=False, texture=texture, in_box=self.in_box)
+        if self.fill:
+            mesh.metadata["fill"] = np.concatenate(self.fill).astype(np.float32)
         return mesh
 
 
@@ -820,7 +827,7 @@ def _cap(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     turn = np.linspace(-1.0, 1.0, 11)
     rim = crown[-1][np.arange(-3, 4)]
     rim = np.stack([np.interp(turn * 2.85, np.arange(-3, 4), rim[:, axis]) for axis in range(3)], axis=1)
-    reach = 0.08 * accessory.size * np.cos(turn * np.pi / 2) ** 0.75
+    reach = 0.004 + 0.078 * accessory.size * np.maximum(np.cos(turn * np.pi / 2), 0.0) ** 0.75
     level = rim[:, 2] + (1.0 - turn**2) * 0.5 * (rim[5, 2] - rim[:, 2]) + 0.003
     ring = []
     for part, lift in ((-0.15, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, -0.004), (0.5, -0.005), (-0.15, -0.005)):

@@ -334,3 +334,18 @@ def test_impossible_values_name_the_key() -> None:
             Accessory.from_json({**good, name: value})
     with pytest.raises(ValueError, match="missing \\['size'\\]"):
         Accessory.from_json({name: value for name, value in good.items() if name != "size"})
+
+
+def test_things_worn_together_share_one_texture(figure: Body) -> None:
+    wearer = Figure(figure, _looks(1, top="tee", skirt_length=0.0), SHAPES[1])
+    worn = (_thing("backpack", "two_straps"), _thing("cap", "", pattern="plain"), _thing("sunglasses", ""))
+    meshes = wearer.meshes(poses.frontal_pose(), worn)[-3:]
+    assert len({id(mesh.metadata["texture"]) for mesh in meshes}) == 1
+    for row, (thing, mesh) in enumerate(zip(worn, meshes, strict=True)):
+        alone = wearer.meshes(poses.frontal_pose(), (thing,))[-1]
+        size = len(alone.metadata["texture"])
+        np.testing.assert_array_equal(
+            mesh.metadata["texture"][row * size : (row + 1) * size], alone.metadata["texture"]
+        )
+        # Texel rows count downwards, v upwards.
+        np.testing.assert_allclose(3.0 * (1.0 - mesh.visual.uv[:, 1]) - row, 1.0 - alone.visual.uv[:, 1], atol=1e-9)
