@@ -275,7 +275,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
             faces = np.abs(column - SKIRT_COLUMNS // 4).max(axis=1) > SKIRT_OPENING
         hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
         if _opens(a):  # the legs show in front
-            hidden &= (np.abs(x) > 0.10) | (y > 0.0)
+            hidden &= (z > -0.06) & ((np.abs(x) > 0.13) | (y > 0.0))
     hair = HAIR_MESHES.get(a.hair_style)
     if hair and (a.hood != "up" or hair == "hair_front"):
         worn[hair] = _hair(a, hair, body, rest, vertices)
@@ -303,7 +303,7 @@ def span_legs(skirt: np.ndarray, legs: np.ndarray) -> np.ndarray:
     level = grid[::-1, :, 2].mean(axis=1)
     inside = legs[(legs[:, 2] > level[0] - 0.04) & (legs[:, 2] < level[-5])]
     row = SKIRT_ROWS - 1 - np.searchsorted((level[1:] + level[:-1]) / 2, inside[:, 2])
-    reach = (inside[:, :2] - middle[row, 0]) @ _SPAN_DIRECTIONS + np.float32(0.022)
+    reach = (inside[:, :2] - middle[row, 0]) @ _SPAN_DIRECTIONS + np.float32(0.028)
     pushed = support.copy()
     np.maximum.at(pushed, row, reach)
     support = np.minimum(pushed, support + np.float32(0.20))
