@@ -115,6 +115,8 @@ def place(
     if depth.min() < 0.5:
         return None
     up = end - start
+    if np.linalg.norm(up) < 1.0:  # too far to be seen, or seen from straight above
+        return None
     scale = float(np.linalg.norm(up)) / (picture.height * picture.rise)
     level = min(max(0, math.floor(math.log2(1.0 / scale) + 0.5)), len(picture.levels) - 1)
     image = picture.levels[level]

@@ -77,7 +77,7 @@ class _Model:
         levels = np.linspace(0.0, 1.0, max(2, min(16, int(length / 0.25) + 1)))
         radii = radius + ((radius if end_radius < 0.0 else end_radius) - radius) * levels
         rings = first + levels[:, None, None] * (last - first) + radii[:, None, None] * circle
-        self.add(rings.reshape(-1, 3), _grid(len(levels), 12, closed=True), color, smooth=True)
+        self.add(rings.reshape(-1, 3), _grid(len(levels), 12, closed=True)[:, ::-1], color, smooth=True)
         fan = np.array([[0, k, k % 12 + 1] for k in range(1, 13)])
         self.add(np.vstack([first, rings[0]]), fan[:, ::-1], color, smooth=True)
         self.add(np.vstack([last, rings[-1]]), fan, color, smooth=True)
@@ -200,8 +200,8 @@ def _car(rng: np.random.Generator, style: str) -> trimesh.Trimesh:
     model.add(points.reshape(-1, 3), faces, paint, smooth=True)
     count = points.shape[1]
     fan = np.array([[0, k, k + 1] for k in range(1, count - 1)])
-    model.add(points[0], fan, paint, smooth=False)
-    model.add(points[-1], fan[:, ::-1], paint, smooth=False)
+    model.add(points[0], fan[:, ::-1], paint, smooth=False)
+    model.add(points[-1], fan, paint, smooth=False)
     # Glasshouse: windscreen, two side windows, rear window.
     front, front_top, rear_top, rear = {
         "sedan": (-0.38, -0.1, 0.36, 0.64),
@@ -233,7 +233,17 @@ def _car(rng: np.random.Generator, style: str) -> trimesh.Trimesh:
             if style == "van" and column in (1, 5) and segment == 3:
                 window = False
             tone = np.array(glass) * (1.0 + 0.5 * (segment == 0)) if window else paint
-            model.add(quad, np.array([[0, 1, 2], [0, 2, 3]]), tone, smooth=False)
+            # The sky on roof and glass is not the same all over: strips of slightly different tones.
+            strips = 10 if over else 1
+            for strip in range(strips):
+                first, last = strip / strips, (strip + 1) / strips
+                part = np.stack([quad[0] + first * (quad[1] - quad[0]), quad[0] + last * (quad[1] - quad[0]),
+                                 quad[3] + last * (quad[2] - quad[3]), quad[3] + first * (quad[2] - quad[3])])  # fmt: skip
+                shine = 1.0 + (0.06 * math.sin(0.35 * strip + 1.1 * segment) if over else 0.0)
+                model.add(part, np.array([[0, 2, 1], [0, 3, 2]]), tone * shine, smooth=False)
+    for side in (-1.0, 1.0):  # seams of the roof
+        y = side * 0.8 * roof_half
+        model.box((front_top * half, y - 0.012, roof - 0.01), (rear_top * half, y + 0.012, roof + 0.006), paint * 0.55)
     # Wheels in dark arches, lights, bumpers, plates, door gaps, handles, mirrors.
     for place in (-0.62 * half, 0.62 * half):
         for side in (-1.0, 1.0):

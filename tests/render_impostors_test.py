@@ -95,6 +95,17 @@ def test_every_model_stands_on_the_ground_with_unit_normals():
             np.testing.assert_allclose(lengths[lengths > 0.1], 1.0, atol=1e-5)
 
 
+def test_normals_point_outwards():
+    for kind in ("bin", "bollard", "car"):  # about convex
+        mesh = props.make_prop(kind, 0)
+        corners = mesh.vertices[mesh.faces]
+        sides = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        outwards = corners.mean(axis=1) - mesh.vertices.mean(axis=0)
+        area = np.linalg.norm(sides, axis=1)
+        pointing = (mesh.vertex_normals[mesh.faces[:, 0]] * outwards).sum(axis=1) > 0.0
+        assert area[pointing].sum() > 0.8 * area.sum()
+
+
 def test_variants_differ_and_repeat():
     def alpha(kind: str, variant: int) -> bytes:
         patch = impostors.place(kind, variant, (0.0, 7.0), 0.7, 1.0, (1.0, 1.0, 1.0), _view(), SUN, (256, 128))
