@@ -260,7 +260,7 @@ class _Painter:
         weave = fabrics.weave_around(s, height)
         below_top = a.top in ("coat", "dress")  # the lower part of a coat or dress goes on with the cloth of the top
         color[:] = self._cloth(span, weave, top=below_top)
-        if a.top == "coat":
+        if a.top == "coat" and not a.open_front:  # an open one lacks the front
             self._closing(color, s, height)
         swing = np.sin(s.around * 52.0 + 0.8 * self._noise("broad", span))
         folds = (0.35 + 0.5 * a.skirt_flare) * swing * smoothstep(fraction, 0.1, 0.5) + 0.4 * self._noise("down", span)
