@@ -244,7 +244,7 @@ def shadow(
     return index, upper * (1 - row) + lower * row
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)  # some 20 kB each
 def _outline(kind: str, variant: int, turn: int, softness: float) -> Outline:
     pictures, tall = _views(kind, variant)
     picture = pictures[turn * len(ELEVATIONS)]
@@ -279,7 +279,7 @@ def height(kind: str, variant: int) -> float:
 # ---------------------------------------------------------------------------------------------------------- library
 
 
-@functools.lru_cache(maxsize=48)
+@functools.cache  # all of them are about 110 MB; reading one takes as long as ten things take to be drawn
 def _views(kind: str, variant: int) -> tuple[tuple[Picture, ...], float]:
     """The pictures of a thing, turns and in each of them elevations, and its height in metres."""
     with np.load(_library(), allow_pickle=False) as file:
