@@ -5,7 +5,7 @@
 What is measured: consecutive pairs of the recipe with its default parameters, from the plan of a record to the bytes of
 its files (texture PNG, picture and, for `pit`, frontal view as JPEG); files are not written. A texture is painted once
 for all pairs that share it, so its painting and its PNG count for their part of the pairs. Every process is set up as a
-worker of `experiments.pit_render`, on one core. What it makes once (body, OpenGL, painted grounds and walls) is made
+worker of `experiments.pit_render`, on one core. What it makes once (body, OpenGL, painted grounds and walls, pictures of things) is made
 before the clock starts, and given apart.
 
 Stages are in processor time: on a busy machine it tells what a free core would do, within the share that busy
@@ -27,7 +27,7 @@ from typing import Any
 
 from absl import app, flags
 
-from render import pit, rasterizer, scenery
+from render import impostors, pit, rasterizer, scenery
 
 STAGES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs
@@ -39,7 +39,7 @@ class Times:
 
     Attributes:
         opengl: With what it drew.
-        setup: Seconds of the processor before the first pair: body, OpenGL, painted scenery.
+        setup: Seconds of the processor before the first pair: body, OpenGL, scenery.
         wall: Seconds a pair.
         processor: Seconds of the processor a pair.
         stages: Seconds of the processor a pair, by `STAGES` and "other" (planning records, above all).
@@ -64,7 +64,7 @@ def run(recipe: pit.Pit | pit.PitReid, num_pairs: int, *, first: int = 0, barrie
     start = time.process_time()
     studio = recipe.studio()
     studio.clock = time.process_time
-    _paint_scenery()
+    _load_scenery()
     setup = time.process_time() - start
     for index in range(WARM_UP):
         studio.draw(recipe.plan((first + num_pairs + index) % recipe.num_pairs))
@@ -81,11 +81,14 @@ def run(recipe: pit.Pit | pit.PitReid, num_pairs: int, *, first: int = 0, barrie
     return Times(rasterizer.describe(), setup, wall / num_pairs, processor / num_pairs, stages)
 
 
-def _paint_scenery() -> None:
+def _load_scenery() -> None:
     for paint, kinds in ((scenery.ground, scenery.GROUNDS), (scenery.wall, scenery.WALLS)):
         for kind in kinds:
             for variant in range(scenery.VARIANTS):
                 paint(kind, variant)
+    for kind, variants in impostors.KINDS.items():
+        for variant in range(variants):
+            impostors.height(kind, variant)  # loads its pictures
 
 
 def _work(recipe: pit.Pit | pit.PitReid, num_pairs: int, number: int, barrier: Any, results: Any) -> None:

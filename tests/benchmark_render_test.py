@@ -10,7 +10,7 @@ from render import pit
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=1, meshes_per_texture=2), pit.PitReid()])
 def test_stages_make_up_the_pair(monkeypatch: pytest.MonkeyPatch, recipe: pit.Pit | pit.PitReid):
     monkeypatch.setattr(benchmark_render, "WARM_UP", 0)
-    monkeypatch.setattr(benchmark_render, "_paint_scenery", lambda: None)  # painted when it is seen
+    monkeypatch.setattr(benchmark_render, "_load_scenery", lambda: None)  # made when it is seen
     times = benchmark_render.run(recipe, 2)
     assert set(benchmark_render.STAGES) < set(times.stages)
     for stage in ("posing", "painting", "drawing", "background", "photograph", "encoding", "other"):
