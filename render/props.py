@@ -72,13 +72,14 @@ class _Model:
         side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
         side /= np.linalg.norm(side)
         other = np.cross(axis, side)
-        angles = np.linspace(0.0, 2.0 * math.pi, 12, endpoint=False)
+        sides = 24 if radius > 0.15 else 12
+        angles = np.linspace(0.0, 2.0 * math.pi, sides, endpoint=False)
         circle = np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * other
         levels = np.linspace(0.0, 1.0, max(2, min(16, int(length / 0.25) + 1)))
         radii = radius + ((radius if end_radius < 0.0 else end_radius) - radius) * levels
         rings = first + levels[:, None, None] * (last - first) + radii[:, None, None] * circle
-        self.add(rings.reshape(-1, 3), _grid(len(levels), 12, closed=True)[:, ::-1], color, smooth=True)
-        fan = np.array([[0, k, k % 12 + 1] for k in range(1, 13)])
+        self.add(rings.reshape(-1, 3), _grid(len(levels), sides, closed=True)[:, ::-1], color, smooth=True)
+        fan = np.array([[0, k, k % sides + 1] for k in range(1, sides + 1)])
         self.add(np.vstack([first, rings[0]]), fan[:, ::-1], color, smooth=True)
         self.add(np.vstack([last, rings[-1]]), fan, color, smooth=True)
 
@@ -381,7 +382,7 @@ def _pole(rng: np.random.Generator, style: str) -> trimesh.Trimesh:
         model.box((-0.27, -0.27, 0.0), (0.27, 0.27, 0.12), stone * 0.9)
         model.tube((0, 0, 0.12), (0, 0, 3.6), 0.22, stone)
     elif style == "trunk":
-        bark = np.array([0.36, 0.29, 0.23]) * rng.uniform(0.7, 1.2)
+        bark = np.array([0.29, 0.255, 0.225]) * rng.uniform(0.7, 1.1)
         x, y = 0.0, 0.0
         for k in range(9):  # a little crooked
             step = rng.normal(0.0, 0.02, 2)
@@ -458,7 +459,7 @@ def _planter(rng: np.random.Generator) -> trimesh.Trimesh:
 
 def _tree(rng: np.random.Generator) -> trimesh.Trimesh:
     model = _Model()
-    bark = np.array([0.34, 0.28, 0.22]) * rng.uniform(0.7, 1.2)
+    bark = np.array([0.29, 0.25, 0.21]) * rng.uniform(0.7, 1.1)
     fork = float(rng.uniform(1.7, 2.3))
     model.tube((0, 0, 0), (0, 0, 0.3), 0.2, bark, end_radius=0.14)
     model.tube((0, 0, 0.3), (0, 0, fork + 0.3), 0.14, bark, end_radius=0.1)
