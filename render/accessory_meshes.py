@@ -434,6 +434,7 @@ def _box(
     )
 
 
+# Rows of boxes: bags with a rounded top, cases, bags with a mouth that closes, and satchels.
 _SOFT = (
     (1.0, 0.55, 0.4),
     (0.95, 0.8, 0.7),
@@ -452,11 +453,13 @@ _OPEN = (
     (-0.93, 0.96, 1.0),
     (-1.0, 0.9, 0.8),
 )
+_SATCHEL = ((1.0, 0.9, 0.7), (0.93, 1.0, 0.95), (0.2, 1.0, 1.0), (-0.9, 1.0, 1.0), (-1.0, 0.93, 0.8))
 
 
 @functools.cache
 def _region_vertices(name: str) -> np.ndarray:
-    """Indices of the body's vertices that a thing may touch."""
+    """Indices of the body's vertices that a thing may touch: "back", "trunk", "head", "scalp", "face", "ear", "leg.L"
+    or "leg.R"."""
     s = load_body().surface
     x, _, z = s.position.T
     if name == "back":
@@ -529,28 +532,21 @@ def _shoulder_bag(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
     near = frame.local(np.concatenate([wearer.vertices[_region_vertices("trunk")], wearer.cloth]))
     near = near[(np.abs(near[:, 0]) < 0.75 * half[0]) & (np.abs(near[:, 2]) < half[2])]
     rest = min(float(near[:, 1].max(initial=-0.02)), 0.06) - 0.004
-    points = _box(
-        (half[0], half[1], half[2]),
-        14,
-        _SOFT
-        if not across
-        else ((1.0, 0.9, 0.7), (0.93, 1.0, 0.95), (0.2, 1.0, 1.0), (-0.9, 1.0, 1.0), (-1.0, 0.93, 0.8)),
-        5.0,
-    )
+    points = _box((half[0], half[1], half[2]), 14, _SOFT if across else _SATCHEL, 5.0)
     points[..., 1] += half[1] + rest
     shape.tube(frame.world(points), _MAIN)
     if across:
         flap = _box((0.98 * half[0], 0.25 * half[1], 0.36 * half[2]), 10, _HARD)
         flap += [0.0, 1.8 * half[1] + rest, 0.55 * half[2]]
         shape.tube(frame.world(flap), _EXTRA)
-    ends = np.array([[0.85 * half[0], half[1] + rest, 0.9 * half[2]], [-0.85 * half[0], half[1] + rest, 0.9 * half[2]]])
-    ends = frame.world(ends)
+    ends = frame.world(np.array([[x * half[0], half[1] + rest, 0.9 * half[2]] for x in (0.85, -0.85)]))
     front, rear = ends[np.argsort(ends[:, 1])]
     shape.tube(_strap(wearer, accessory.variant, shoulder, 0.005, front, rear), _STRAP)
 
 
 @functools.cache
 def _hip(side: float, degrees: float, height: float) -> _Anchors:
+    """One anchor [1] on the side (1 left, -1 right) of the hips, degrees from the front."""
     ray = _around(degrees, degrees, np.array([height]))[0]
     flip = np.array([side, 1.0, 1.0])
     return _Anchors(*_cast(ray[None, :3] * flip, ray[None, 3:] * flip, head=False))
@@ -900,7 +896,7 @@ def _headphones(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
         centre[0] = max(half, min(float(np.abs(beside[:, 0]).max(initial=0.0)), half + 0.03))
     angle = np.linspace(-0.05, np.pi + 0.05, 15)
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    along = (near[:, [0, 2]] - [0.0, 0.0]) @ direction.T
+    along = near[:, [0, 2]] @ direction.T
     aside = np.abs(near[:, [0, 2]] @ np.stack([-direction[:, 1], direction[:, 0]]))
     radius = np.where(aside < 0.02, along, 0.0).max(axis=0) + 0.007
     radius[[0, 1, -2, -1]] = centre[0] + 0.012
@@ -943,7 +939,7 @@ def _glasses(accessory: Accessory, wearer: Wearer, shape: _Shape) -> None:
 
         def bent(points: np.ndarray, sign: float = sign, middle: np.ndarray = middle) -> np.ndarray:
             points = points + middle
-            points[..., 1] += 3.0 * np.maximum(points[..., 0] - 0.03, 0.0) ** 1.5 * 0.9  # around the face
+            points[..., 1] += 2.7 * np.maximum(points[..., 0] - 0.03, 0.0) ** 1.5  # around the face
             return frame.world(points * [sign, 1.0, 1.0])
 
         if dark:
