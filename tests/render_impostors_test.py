@@ -103,7 +103,7 @@ def test_normals_point_outwards():
         outwards = corners.mean(axis=1) - mesh.vertices.mean(axis=0)
         area = np.linalg.norm(sides, axis=1)
         pointing = (mesh.vertex_normals[mesh.faces[:, 0]] * outwards).sum(axis=1) > 0.0
-        assert area[pointing].sum() > 0.8 * area.sum()
+        assert area[pointing].sum() > 0.75 * area.sum()
 
 
 def test_variants_differ_and_repeat():
