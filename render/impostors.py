@@ -8,9 +8,11 @@ stands, the nearest direction and elevation chosen, and lit by the light of the 
 import dataclasses
 import functools
 import hashlib
+import inspect
 import io
 import math
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -301,14 +303,29 @@ def _views(kind: str, variant: int) -> tuple[tuple[Picture, ...], float]:
 def _library() -> pathlib.Path:
     """The file of all pictures made by exactly this code; made where there is none (about half a minute)."""
     digest = hashlib.sha256()
-    for source in (__file__, props.__file__):
-        digest.update(pathlib.Path(str(source)).read_bytes())
+    for source in _sources():
+        digest.update(pathlib.Path(source).read_bytes())
     path = body.cache_folder() / f"impostors-{digest.hexdigest()[:16]}.npz"
     if not path.is_file():
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **_draw_all())  # pyright: ignore[reportArgumentType]
         write_atomic(path, buffer.getvalue())
     return path
+
+
+def _sources() -> list[str]:
+    """Files of this module and of all of this package that it is made of: what its pictures depend on."""
+    package = __name__.rpartition(".")[0] + "."
+    names, found = [__name__], set[str]()
+    while names:
+        name = names.pop()
+        if name.startswith(package) and name not in found:
+            found.add(name)
+            names += [
+                str(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", ""))
+                for value in vars(sys.modules[name]).values()
+            ]
+    return [str(sys.modules[name].__file__) for name in sorted(found)]
 
 
 def _draw_all() -> dict[str, np.ndarray]:

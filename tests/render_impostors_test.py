@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import pathlib
 
 import numpy as np
 import pytest
@@ -116,3 +117,9 @@ def test_variants_differ_and_repeat():
         drawn = [alpha(kind, variant) for variant in range(count)]
         assert all(one != other for one, other in itertools.pairwise(drawn))
         assert alpha(kind, count) == drawn[0]
+
+
+def test_pictures_belong_to_the_code_that_made_them():
+    names = {pathlib.Path(source).name for source in impostors._sources()}
+    assert {"impostors.py", "props.py", "garments.py", "painter.py", "person.py", "accessory_meshes.py"} <= names
+    assert not {"pit.py", "backgrounds.py", "photo.py"} & names  # they only use them
