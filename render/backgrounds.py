@@ -1,12 +1,14 @@
 """Procedural backgrounds: a walkway that the person stands on, what is beside it and behind it, and the cast shadow.
 
 A `Scene` is a small world in the camera's frame (the camera stands over (0, 0), the walkway runs along +y): a ground
-with a border and painted lines, walls, a ceiling indoors, and cut-out objects. Nothing stands on the walkway, which is
-convex and holds camera and person, so nothing can come between the two. A camera's scene is fixed; each crop shows the
-part of it that lies behind the person.
+with a border and painted lines, walls, a ceiling indoors, and things and persons as flat pictures (`impostors`). No
+thing stands on the walkway, which is convex and holds camera and person, so nothing can come between the two. A
+camera's scene is fixed; each crop shows the part of it that lies behind the person. A `Backdrop` is a part of one of
+the user's photographs instead.
 
-The ground is lit like the person (`render.light`): where the person stands in the sun's way the sun's part is missing,
-and around the feet part of the sky's.
+The ground is lit like the person (`render.light`): where person, bystanders and things stand in the sun's way the
+sun's part is missing, and around feet part of the sky's. At night the "sun" is a lamp: its light is a pool around the
+person, and windows and lamps far behind are lit.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Other persons in the picture: figures of this renderer as flat cut-outs.
+"""Other persons in the picture: figures of this renderer as flat pictures (`render.impostors`).
 
 A bystander stands beside or behind the person, is drawn with the background (`backgrounds.draw_background(...,
 crowd=...)`), and so never hides the person; a person who does is an occluder (`render.occluders`).
@@ -66,7 +66,7 @@ def sample_crowd(
 ) -> tuple[Bystander, ...]:
     """Draws who else is in the picture of a person that stands at `position` (x, y) before a camera.
 
-    A third walk the person's way or against it; the recipe knows the way, so directions are drawn freely here.
+    They look in all directions, and stand where the crop may show them, at times cut by its border.
     """
     if rng.uniform() >= shares.share:
         return ()
