@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from render import body, garments, person, poses
+from render import body, garments, light, person, poses
 from render.appearance import Appearance, sample_appearance
 from render.body import Body
 from render.surface import vertex_normals
@@ -166,3 +166,59 @@ def test_hands_stay_out_of_the_body(figure: Body) -> None:
         hips = (s.group("trunk", "upper_leg") > 0.5) & (np.abs(s.position[:, 2]) < 0.1)
         left = (s.group("hand") > 0.9) & (s.position[:, 0] > 0)
         assert mesh.vertices[left[owner], 0].min() > mesh.vertices[hips[owner], 0].max() - 0.015
+
+
+def test_rest_bodies_are_those_of_the_model(figure: Body) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(8):
+        shape = body.BodyShape(rng.uniform(), rng.uniform(1 / 3, 1.0), *rng.uniform(size=4))
+        rest = figure.rest(shape)
+        identity = figure.model.prepare_identity(np.array([list(vars(shape).values())], np.float32))
+        # The same sum of some hundred float32 numbers up to 1 m, in another order.
+        np.testing.assert_allclose(rest.vertices, identity["rest_vertices"][0], atol=3e-6)
+        np.testing.assert_array_equal(rest.joint_frames, identity["rest_skeleton_transforms"][0])
+
+
+def test_a_posed_body_is_that_of_the_model(figure: Body) -> None:
+    """Forward kinematics and skinning against body-models, which takes rotations in the axes of the bones."""
+    rng = np.random.default_rng(6)
+    appearance = sample_appearance(rng)
+    made = person.Figure(figure, appearance, body.sample_shape(rng, appearance))
+    pose = poses.sample_pose(rng)
+    posed = made.pose(pose)
+    clearance = float(np.abs(made.dressed.vertices[person._prepare(figure).hips, 0]).max()) + 0.072
+    rotations = np.tile(np.eye(3, dtype=np.float32), (len(figure.joint_index), 1, 1))
+    for name, rotation in poses.joint_rotations(pose, made.rest.joints, clearance).items():
+        axes = made.rest.joint_frames[figure.joint_index[name], :3, :3]
+        rotations[figure.joint_index[name]] = axes.T @ rotation @ axes
+    # The joints' order: root, then body and hand in turns, then the head.
+    body_pose = np.concatenate([rotations[1:55], rotations[74:81], rotations[100:103]])[None]
+    hand_pose = np.concatenate([rotations[55:74], rotations[81:100]])[None]
+    identity = {**made.rest.identity, "rest_vertices": made.dressed.vertices[None]}
+    expected = figure.model.forward_vertices(body_pose, rotations[None, 103:], hand_pose, identity=identity)[0]
+    moved = expected - posed.vertices  # both stand somewhere else, upright
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-5)
+
+
+def test_normals_are_those_of_the_welded_surface(figure: Body) -> None:
+    rest = figure.rest(dataclasses.replace(body.REFERENCE, weight=0.8))
+    expected = vertex_normals(rest.vertices, figure.part.triangles)[figure.part.vertex_map]
+    np.testing.assert_allclose(person._normals(figure.part, rest.vertices), expected, atol=2e-4)
+
+
+def test_light_at_chosen_vertices_is_that_of_all(figure: Body) -> None:
+    rng = np.random.default_rng(2)
+    appearance = sample_appearance(rng)
+    meshes = person.build_person(figure, appearance, body.sample_shape(rng, appearance), poses.sample_pose(rng))
+    sun = light.sample_light(rng, kind="hazy")
+    fast = light.irradiance_of_meshes(meshes, sun)
+    assert len(light.surface_samples(meshes)) < 20_000
+    for mesh in meshes:
+        thinning = mesh.metadata.pop("thinning")
+        assert len(thinning.vertices) < len(mesh.vertices)
+        np.testing.assert_allclose(thinning.spread.sum(axis=1), 1.0, atol=1e-5)
+    assert len(light.surface_samples(meshes)) > 40_000
+    for quick, exact in zip(fast, light.irradiance_of_meshes(meshes, sun), strict=True):
+        # A hundredth or two of the light on average: less than two levels of 255.
+        assert np.abs(quick - exact).mean() < 0.025
+        assert np.abs(quick - exact).mean() < 0.2 * exact.std()
