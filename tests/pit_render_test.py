@@ -11,7 +11,7 @@ import time
 import pytest
 
 from experiments import config_path, pit_render
-from render import manifest, pit
+from render import manifest, pit, rasterizer
 
 TINY = "pit.py:num_textures=2,meshes_per_texture=3"
 
@@ -45,9 +45,13 @@ def test_folder_is_what_the_manifest_says(rendered: pathlib.Path):
     assert set(_contents(rendered)) == named | marks | files
 
 
-def test_one_worker_in_shards_draws_the_same(rendered: pathlib.Path, tmp_path: pathlib.Path):
+def test_one_worker_in_shards_draws_the_same(
+    rendered: pathlib.Path, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+):
     config = config_path.load(TINY)
-    pit_render.run(config, output_dir=tmp_path, num_workers=1, shard=(1, 2))
+    with caplog.at_level("INFO", logger="absl"):
+        pit_render.run(config, output_dir=tmp_path, num_workers=1, shard=(1, 2))
+    assert f"worker 0: {rasterizer.describe()}" in caplog.text
     assert not (tmp_path / manifest.RECORDS_FILE).exists()
     assert {path.name for path in (tmp_path / "records").iterdir()} == {f"{index:06d}.json" for index in (3, 4, 5)}
     pit_render.run(config, output_dir=tmp_path, num_workers=1, shard=(0, 2))
