@@ -3,7 +3,8 @@
 A pickle is a program. `read_pickle` runs it with empty hands: the names that it may use (NumPy's arrays and dtypes,
 SciPy's sparse matrices, chumpy's arrays, in the module paths of all their versions) stand for classes of this file that
 only keep what they are given; every other name is refused and named in the error. NumPy's, SciPy's and chumpy's own
-unpickling is never reached. Sizes are checked before memory is asked for: a header that lies costs nothing.
+unpickling is never reached. Sizes are checked before memory is asked for: a header that lies costs nothing. What is
+hashed, compared or put into a message is small: nested tuples that share their parts take for ever.
 """
 
 import io
@@ -13,14 +14,18 @@ import pathlib
 import pickle
 import pickletools
 import re
+import warnings
 import zipfile
-from collections.abc import Collection, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Iterator
+from types import NoneType
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 MAX_FILE_BYTES = 1 << 30  # SMPL v1.1.0 with 300 shape directions is 250 MB
 _MAX_OPCODES = 1_000_000  # SMPL's pickles have a few thousand
+_MAX_DENSE_BYTES = 1 << 28  # of a sparse matrix; SMPL's largest has 1.3 MB
+_MAX_DIMENSIONS, _MAX_SIZE = 8, 1 << 40  # of a shape
 _DTYPES = {
     f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}.items() for size in sizes
 }
@@ -106,11 +111,18 @@ def iterate_npz(path: str | os.PathLike[str], names: Collection[str]) -> Iterato
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int, where: str) -> bytes:
+    # NumPy writes no others, and Python decompresses them in pieces of any size: 2 kB may become gigabytes.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArrayFileError(f"{where}: compressed by method {info.compress_type}, expected stored or deflated.")
     try:
         with archive.open(info) as member:
             return member.read(max_bytes)
-    except Exception as error:  # zipfile's, zlib's and lzma's errors share no base class
-        raise ArrayFileError(f"{where}: damaged ({error}).") from None
+    except Exception as error:  # zipfile's and zlib's errors share no base class
+        raise ArrayFileError(f"{where}: damaged ({_first_line(error)}).") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _open_npz(path: str | os.PathLike[str]) -> zipfile.ZipFile:
@@ -119,19 +131,21 @@ def _open_npz(path: str | os.PathLike[str]) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except OSError as error:
         raise ArrayFileError(f"{path}: cannot be read ({error.strerror}).") from None
-    except zipfile.BadZipFile:
-        raise ArrayFileError(f"{path}: no .npz file (not a zip archive).") from None
+    except Exception as error:  # besides BadZipFile, what a damaged directory makes of struct and of decoding
+        raise ArrayFileError(f"{path}: no .npz file (not a zip archive: {_first_line(error)}).") from None
 
 
 def _parse_header(stream: io.BytesIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and dtype of `.npy` data; the stream then stands at the numbers."""
     try:
         version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(stream)
-        return np.lib.format.read_array_header_2_0(stream)
-    except (ValueError, SyntaxError, TypeError, EOFError, UnicodeError) as error:
-        raise ArrayFileError(f"{where}: no .npy data ({str(error).splitlines()[0]}).") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # files of Python 2, as SURREAL's and SPIN's, are no fault of the user's
+            if version == (1, 0):
+                return np.lib.format.read_array_header_1_0(stream)
+            return np.lib.format.read_array_header_2_0(stream)
+    except Exception as error:  # the header is a Python expression: its errors share no base class
+        raise ArrayFileError(f"{where}: no .npy data ({_first_line(error)}).") from None
 
 
 def _parse_npy(data: bytes, where: str) -> np.ndarray:
@@ -149,10 +163,19 @@ def _parse_npy(data: bytes, where: str) -> np.ndarray:
 def _array(data: bytes, dtype: np.dtype, shape: tuple[int, ...], fortran: bool, where: str) -> np.ndarray:
     if dtype.names or dtype.subdtype or dtype.str[1:] not in _DTYPES | {"b1"}:
         raise ArrayFileError(f"{where}: expected numbers, found dtype {dtype}.")
-    if len(shape) > 8 or any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data):
+    if not _is_shape(shape) or math.prod(shape) * dtype.itemsize != len(data):
         raise ArrayFileError(f"{where}: the header promises {dtype} {list(shape)}, {len(data):,} bytes are there.")
     array = np.frombuffer(data, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _is_shape(shape: Any) -> bool:
+    """Whether these are sizes of an array; they are small enough to multiply and to print."""
+    return (
+        isinstance(shape, tuple)
+        and len(shape) <= _MAX_DIMENSIONS
+        and all(type(size) is int and 0 <= size <= _MAX_SIZE for size in shape)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- pickles
@@ -301,16 +324,24 @@ _NAMES: tuple[tuple[str, str, type[_Kept]], ...] = (
     (r"scipy\.sparse(\._?csc)?", "csc_(matrix|array)", _Csc),
     (r"scipy\.sparse(\._?csr)?", "csr_(matrix|array)", _Csr),
     (r"scipy\.sparse(\._?coo)?", "coo_(matrix|array)", _Coo),
-    (r"chumpy(\.ch)?", "Ch", _Chumpy),
-    (r"chumpy(\.reordering)?", "Select", _Chumpy),
+    (r"chumpy(\.ch)?", "Ch|MatVecMult", _Chumpy),
+    (r"chumpy(\.reordering)?", "Select|[Rr]eshape|[Rr]avel|[Tt]ranspose|[Cc]oncatenate", _Chumpy),
+    (r"chumpy(\.ch_ops)?", "add|subtract|multiply|divide|dot|sum", _Chumpy),
     (r"_codecs", "encode", _Text),
     (r"copy_reg|copyreg", "_reconstructor", _CopyRegReconstruct),
     (r"__builtin__|builtins", "set|object", _Plain),
 )
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type[_Kept]:  # pyright: ignore[reportIncompatibleMethodOverride]
+class _Unpickler(pickle._Unpickler):
+    """Python's unpickler in Python, so that keys and members can be looked at before they are hashed."""
+
+    # Read by the base class: opcode -> function of the unpickler.
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+
+    stack: list[Any]
+
+    def find_class(self, module: str, name: str) -> type[_Kept]:
         for modules, names, stand_in in _NAMES:
             if re.fullmatch(modules, module) and re.fullmatch(names, name):
                 return stand_in
@@ -318,6 +349,36 @@ class _Unpickler(pickle.Unpickler):
             f"the pickle asks for {module}.{name}, which is refused: only NumPy arrays, SciPy sparse matrices and "
             "chumpy arrays are read, as data. Get the file again from its authors; do not open this one with pickle."
         )
+
+
+def _check_hashed(values: list[Any]) -> None:
+    """Refuses what takes long to hash (tuples of tuples) or can be made to collide (large integers)."""
+    for value in values:
+        small = abs(value) < 1 << 32 if isinstance(value, int) else isinstance(value, str | bytes | float | NoneType)
+        if not small:
+            raise ArrayFileError(
+                f"the pickle has a key or a member of a set that is no text or small number ({type(value).__name__}), "
+                "which is refused: no array needs it."
+            )
+
+
+def _check_before(opcode: bytes, hashed: slice) -> None:
+    """Has the unpickler look at the part of its stack that an operation will hash."""
+    load = _Unpickler.dispatch[opcode[0]]
+
+    def load_checked(unpickler: _Unpickler) -> None:
+        _check_hashed(unpickler.stack[hashed])
+        load(unpickler)
+
+    _Unpickler.dispatch[opcode[0]] = load_checked
+
+
+_check_before(pickle.SETITEM, slice(-2, -1))
+# For these the stack begins at the mark.
+_check_before(pickle.SETITEMS, slice(None, None, 2))
+_check_before(pickle.DICT, slice(None, None, 2))
+_check_before(pickle.ADDITEMS, slice(None))
+_check_before(pickle.FROZENSET, slice(None))
 
 
 def _fail(what: str) -> NoReturn:
@@ -331,7 +392,7 @@ def _convert(value: Any, depth: int = 0) -> np.ndarray:
     if isinstance(value, _Array):
         return _convert_array(value)
     if isinstance(value, _Sparse):
-        return _convert_sparse(value)
+        return _convert_sparse(value, depth)
     if isinstance(value, _Chumpy):
         state = value.state if isinstance(value.state, dict) else {}
         if "x" in state:
@@ -350,7 +411,7 @@ def _convert(value: Any, depth: int = 0) -> np.ndarray:
 
 def _shape(shape: Any, what: str) -> tuple[int, ...]:
     """The shape, if it is one."""
-    if not (isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)):
+    if not _is_shape(shape):
         _fail(what)
     return shape
 
@@ -363,8 +424,10 @@ def _convert_array(value: _Array) -> np.ndarray:
     code, order = kind.arguments[0] if kind.arguments else None, "|"
     if isinstance(kind.state, tuple) and len(kind.state) >= 2:
         order = kind.state[1]
-    if not isinstance(code, str) or code not in _DTYPES or order not in ("<", ">", "=", "|"):
-        raise ArrayFileError(f"an array of dtype {code!r}, which is refused: expected numbers.")
+    if not isinstance(code, str) or not isinstance(order, str):
+        _fail("dtype")
+    if code not in _DTYPES or order not in ("<", ">", "=", "|"):
+        raise ArrayFileError(f"an array of dtype {code[:20]!r}, which is refused: expected numbers.")
     if isinstance(data, _Text):
         if len(data.arguments) != 2 or data.arguments[1] not in ("latin1", "latin-1"):
             _fail("array")
@@ -379,20 +442,20 @@ def _convert_array(value: _Array) -> np.ndarray:
     return _array(data, np.dtype(order + code), shape, bool(fortran), "array")
 
 
-def _convert_sparse(value: _Sparse) -> np.ndarray:
+def _convert_sparse(value: _Sparse, depth: int) -> np.ndarray:
     """A dense array from the state of a sparse matrix; SciPy never sees it."""
     state = value.state if isinstance(value.state, dict) else {}
     shape = _shape(state.get("_shape", state.get("shape")), "sparse matrix")
-    if len(shape) != 2 or math.prod(shape) * 8 > MAX_FILE_BYTES:
+    if len(shape) != 2 or math.prod(shape) * 8 > _MAX_DENSE_BYTES:
         _fail("sparse matrix")
-    numbers = _convert(state.get("data")).ravel()
+    numbers = _convert(state.get("data"), depth + 1).ravel()
     if isinstance(value, _Coo):
         coords = state.get("coords", (state.get("row"), state.get("col")))
         if not (isinstance(coords, tuple) and len(coords) == 2):
             _fail("sparse matrix")
-        rows, columns = (_convert(one).ravel() for one in coords)
+        rows, columns = (_convert(one, depth + 1).ravel() for one in coords)
     else:
-        minor, pointers = _convert(state.get("indices")).ravel(), _convert(state.get("indptr")).ravel()
+        minor, pointers = (_convert(state.get(name), depth + 1).ravel() for name in ("indices", "indptr"))
         major_size = shape[1] if isinstance(value, _Csc) else shape[0]
         if (
             pointers.dtype.kind not in "iu"

@@ -69,17 +69,27 @@ def test_chumpy_arrays_are_read_without_chumpy(tmp_path: pathlib.Path, monkeypat
     """Instances of classes that are only there while the file is written."""
     with monkeypatch.context() as patch:
         classes = {}
-        for module, name in (("chumpy.ch", "Ch"), ("chumpy.reordering", "Select")):
+        # The joints of official files are an expression; nobody asks for them.
+        for module, name in (
+            ("chumpy.ch", "Ch"),
+            ("chumpy.reordering", "Select"),
+            ("chumpy.ch", "MatVecMult"),
+            ("chumpy.reordering", "transpose"),
+            ("chumpy.ch_ops", "add"),
+        ):
             classes[name] = type(name, (), {"__module__": module, "__qualname__": name})
-            holder = types.ModuleType(module)
+            holder = sys.modules.get(module) or types.ModuleType(module)
             setattr(holder, name, classes[name])
             patch.setitem(sys.modules, module, holder)
         patch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
-        array, selection, expression = classes["Ch"](), classes["Select"](), classes["Ch"]()
+        array, selection, expression = classes["Ch"](), classes["Select"](), classes["add"]()
+        joints, product = classes["transpose"](), classes["MatVecMult"]()
+        joints.a, product.mtx, product.vec = product, sparse.csc_matrix(np.eye(3)), array
         array.x, array._dirty_vars = np.arange(12.0).reshape(3, 4), {"x"}
         selection.a, selection.idxs, selection.preferred_shape = array, np.array([5, 0, 11]), (3, 1)
         expression.left, expression.right = array, array
-        data = {protocol: pickle.dumps({"array": array, "selection": selection}, protocol) for protocol in (0, 2, 4)}
+        values = {"J": joints, "array": array, "selection": selection}
+        data = {protocol: pickle.dumps(values, protocol) for protocol in (0, 2, 4)}
         unreadable = pickle.dumps({"sum": expression}, 2)
     assert "chumpy.ch" not in sys.modules
     for protocol, content in data.items():
@@ -172,6 +182,29 @@ def test_admitted_classes_cannot_be_changed_by_a_pickle(tmp_path: pathlib.Path):
     np.testing.assert_array_equal(array_files.read_pickle(path, ("a",))["a"], matrix["a"])
 
 
+_SHARED_TUPLES = b"K\x01" + b"".join(b"q%ch%c\x86" % (number, number) for number in range(60))
+"""Two of two of two ...: 61 objects with 2^60 places, for ever to hash or to print."""
+_COLLIDING = [(number * (2**61 - 1)).to_bytes(12, "little") for number in range(1, 30)]  # Python's hash of all is 0
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02}" + _SHARED_TUPLES + b"K\x01s.",
+        b"\x80\x02}(" + _SHARED_TUPLES + b"K\x01u.",
+        b"\x80\x02(U\x01aK\x01" + _SHARED_TUPLES + b"K\x01d.",
+        b"\x80\x04\x8f(" + _SHARED_TUPLES + b"\x90.",
+        b"\x80\x04(" + _SHARED_TUPLES + b"\x91.",
+        b"\x80\x02}(K\x01" + b"\x85" * 300_000 + b"K\x01u.",  # deep enough for the end of the C stack
+        b"\x80\x02}(" + b"".join(b"\x8a\x0c" + number + b"N" for number in _COLLIDING) + b"u.",
+        b"\x80\x04\x8f(" + b"".join(b"\x8a\x0c" + number for number in _COLLIDING) + b"\x90.",
+    ],
+)
+def test_nothing_is_hashed_that_could_take_for_ever(tmp_path: pathlib.Path, program: bytes):
+    with pytest.raises(ArrayFileError, match="a key or a member of a set that is no text or small number"):
+        array_files.read_pickle(_write(tmp_path / "model.pkl", program), ("a",))
+
+
 def _array_program(shape: bytes, dtype: bytes = b"U\x02f8", data: bytes = b"U\x08" + bytes(8)) -> bytes:
     kind = b"cnumpy\ndtype\n" + dtype + b"K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01" + shape + kind
@@ -185,6 +218,9 @@ def _array_program(shape: bytes, dtype: bytes = b"U\x02f8", data: bytes = b"U\x0
         (_array_program(b"J\xff\xff\xff\xff\x85"), "malformed array"),
         (_array_program(b"K\x01\x85", dtype=b"U\x02O8"), "dtype 'O8', which is refused"),
         (_array_program(b"K\x01\x85", dtype=b"U\x03V99"), "refused"),
+        (_array_program(b"K\x01\x85", dtype=_SHARED_TUPLES), "malformed dtype"),  # nor is it printed
+        (_array_program(b"(" + b"K\x01" * 9 + b"t"), "malformed array"),
+        (_array_program(b"\x8a\x09" + b"\x01" * 9 + b"\x85"), "malformed array"),
         (_array_program(b"K\x01\x85", data=b"X\x02\x00\x00\x00\xc4\x80"), "malformed array"),
         (_array_program(b"K\x01\x85", data=b"T\xff\xff\xff\x7f123"), "not a readable pickle"),
         (b"\x80\x02}r\xff\xff\xff\x7f.", "memo .* exhaust memory"),
@@ -215,7 +251,7 @@ def test_sparse_matrices_that_lie_are_errors(tmp_path: pathlib.Path, state: str,
     matrix = sparse.csc_matrix(np.diag([1.0, 2.0, 3.0]))
     content = pickle.dumps({"a": matrix}, 2)
     assert array_files.read_pickle(_write(tmp_path / "good.pkl", content), ("a",))
-    matrix.__dict__[state] = value
+    setattr(matrix, state, value)
     with pytest.raises(ArrayFileError, match="a: malformed sparse matrix"):
         array_files.read_pickle(_write(tmp_path / "model.pkl", pickle.dumps({"a": matrix}, 2)), ("a",))
 
@@ -257,6 +293,11 @@ def test_npy_headers_that_lie_are_errors(tmp_path: pathlib.Path):
         archive.writestr("a.npy", data)
     with pytest.raises(ArrayFileError, match="80 bytes are there"):
         array_files.read_npz(tmp_path / "a.npz", ("a",))
+    for wrong in ("((1\n", "(" + "-" * 9000 + "1,)}\n", '"""(1\n', "(True,)}\n"):
+        text = b"{'descr': '<f8', 'fortran_order': False, 'shape': " + wrong.encode()
+        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(8)
+        with pytest.raises(ArrayFileError, match=r"no \.npy data|8 bytes are there"):
+            array_files.read_npy(_write(tmp_path / "d.npy", content))
     with pytest.raises(ArrayFileError, match="not a zip archive"):
         array_files.read_npz(tmp_path / "a.npy", ("a",))
     damaged = bytearray((tmp_path / "a.npz").read_bytes())
@@ -273,3 +314,21 @@ def test_missing_and_large_files(tmp_path: pathlib.Path):
     with pytest.raises(ArrayFileError, match="larger than 10 bytes"):
         array_files.read_bytes(_write(tmp_path / "large", bytes(11)), 10)
     assert array_files.read_bytes(_write(tmp_path / "fits", bytes(10)), 10) == bytes(10)
+
+
+def test_npy_of_python_2_is_read_in_silence(tmp_path: pathlib.Path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L, 3L), }\n"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + np.arange(6.0).tobytes()
+    found = array_files.read_npy(_write(tmp_path / "coco_fits.npy", data))
+    np.testing.assert_array_equal(found, np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_bombs_are_not_decompressed(tmp_path: pathlib.Path, method: int):
+    """Python decompresses 4 kB of these at once, whatever they become."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("a.npy", bytes(1000))
+    with pytest.raises(ArrayFileError, match=f"a: compressed by method {method}, expected stored or deflated"):
+        array_files.npz_shapes(tmp_path / "a.npz")
+    with pytest.raises(ArrayFileError, match="compressed by method"):
+        array_files.read_npz(tmp_path / "a.npz", ("a",))
