@@ -68,6 +68,7 @@ def _open() -> _OpenGL:
                 renderer = pyrender.OffscreenRenderer(_SUPERSAMPLING * IMAGE_WIDTH, _SUPERSAMPLING * IMAGE_HEIGHT)
                 gl = importlib.import_module("OpenGL.GL")
                 name = cast(bytes, gl.glGetString(gl.GL_RENDERER)).decode()
+                gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)  # textures of any width: pyrender leaves rows of 4 bytes
                 if platform == "egl":
                     renderer._renderer = _lean(pyrender, gl)
             device = f", device {os.environ.get('EGL_DEVICE_ID', '0')}" if platform == "egl" else ""

@@ -53,6 +53,17 @@ def test_flat_colors_are_exact(rasterizer: Rasterizer, color: tuple[int, int, in
     assert (rgb[:40] == 0).all()
 
 
+@pytest.mark.parametrize("width", [5, 6, 7])
+def test_textures_may_have_any_width(rasterizer: Rasterizer, width: int):
+    # Rows of 3 bytes a texel that do not end at a multiple of 4 bytes.
+    texture = np.broadcast_to(np.uint8([[[10, 120, 230]], [[240, 60, 90]]]), (2, width, 3))
+    rgb, alpha = rasterizer.draw([_board()], np.ascontiguousarray(texture), camera.frontal_camera())
+    rows = np.flatnonzero((alpha == 1.0).any(axis=1))
+    for row, color in ((rows[3], (10, 120, 230)), (rows[-4], (240, 60, 90))):
+        inside = rgb[row][alpha[row] == 1.0] * 255
+        np.testing.assert_allclose(inside, np.broadcast_to(color, inside.shape), atol=0.6)
+
+
 def test_borders_are_premultiplied(rasterizer: Rasterizer):
     rgb, alpha = rasterizer.draw([_board()], _solid(200, 100, 50), camera.frontal_camera())
     border = (alpha > 0) & (alpha < 1)
