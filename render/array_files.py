@@ -1,4 +1,4 @@
-"""Arrays out of files that others made: `.npy`, `.npz` and Python pickles. No code of theirs is run.
+"""Arrays out of files that others made: `.npy`, `.npz`, JSON and Python pickles. No code of theirs is run.
 
 A pickle is a program. `read_pickle` runs it with empty hands: the names that it may use (NumPy's arrays and dtypes,
 SciPy's sparse matrices, chumpy's arrays, in the module paths of all their versions) stand for classes of this file that
@@ -8,6 +8,7 @@ hashed, compared or put into a message is small: nested tuples that share their 
 """
 
 import io
+import json
 import math
 import os
 import pathlib
@@ -23,6 +24,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 MAX_FILE_BYTES = 1 << 30  # SMPL v1.1.0 with 300 shape directions is 250 MB
+_MAX_CONTAINERS = 30_000_000  # 56 bytes each; EFT's fits have about 100 lists each, COCO's annotations four
 _MAX_OPCODES = 1_000_000  # SMPL's pickles have a few thousand
 _MAX_DENSE_BYTES = 1 << 28  # of a sparse matrix; SMPL's largest has 1.3 MB
 _MAX_DIMENSIONS, _MAX_SIZE = 8, 1 << 40  # of a shape
@@ -119,6 +121,30 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int
             return member.read(max_bytes)
     except Exception as error:  # zipfile's and zlib's errors share no base class
         raise ArrayFileError(f"{where}: damaged ({_first_line(error)}).") from None
+
+
+def read_json(path: str | os.PathLike[str], object_hook: Callable[[dict[str, Any]], Any]) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: The file.
+        object_hook: Makes each object smaller as soon as it is read, see `json.loads`.
+
+    Raises:
+        ArrayFileError: The file is missing, too large, no JSON, or holds NaN or infinities.
+    """
+    data = read_bytes(path)
+    found = data.count(b"[") + data.count(b"{")
+    if found > _MAX_CONTAINERS:
+        raise ArrayFileError(f"{path}: {found:,} lists and objects; this cannot be the file that is meant.")
+    try:
+        return json.loads(data, object_hook=object_hook, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ArrayFileError(f"{path}: not JSON ({error}).") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,6 @@ train2014/COCO_train2014_000000123456.jpg   or   train2017/000000123456.jpg
 annotations/instances_train2014.json         or   annotations/instances_train2017.json
 """
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -15,7 +14,6 @@ from render.array_files import ArrayFileError
 
 PERSON = 1
 ADVICE = "Photographs (train2017.zip) and annotations (annotations_trainval2017.zip) are on https://cocodataset.org/#download."
-_MAX_JSON = 1 << 31
 _NAME = re.compile(r"(?:.*/)?(?:COCO_[a-z]+\d{4}_)?(\d{12})\.jpg")
 
 
@@ -36,11 +34,9 @@ def read_person_free(path: str | os.PathLike[str]) -> frozenset[int]:
     """
     try:
         # Annotations shrink to two numbers as they are read: the outlines of train2017 would take gigabytes.
-        content = json.loads(array_files.read_bytes(path, _MAX_JSON), object_hook=_shrink)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ArrayFileError):
-            raise ArrayFileError(f"{error} {ADVICE}") from None
-        raise ArrayFileError(f"{path}: not JSON ({error}). {ADVICE}") from None
+        content = array_files.read_json(path, _shrink)
+    except ArrayFileError as error:
+        raise ArrayFileError(f"{error} {ADVICE}") from None
     if not isinstance(content, dict) or not all(
         isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
     ):

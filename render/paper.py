@@ -49,10 +49,11 @@ SHAPES = ("poses", "surreal")
 LIGHTS = ("outdoor", "surreal")
 
 # First word of the random streams, apart from those of `render.pit`.
-TEXTURES, POSES, MESH = range(101, 104)
+TEXTURES, POSES, MESH, BACKGROUND = range(101, 105)
 
 # Photographs are taken by day, or are bright.
 _DAYLIGHT = light.LightShares(kinds={**light.LightShares().kinds, "night": 0.0})
+_CLEARANCE = 0.5  # metres between the camera and who is before it
 _LEVEL = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)  # a camera that looks along +Y
 
 
@@ -174,10 +175,19 @@ class PaperPit:
 
     @functools.cached_property
     def _pose_order(self) -> np.ndarray:
-        """Number of the pose of every pair, int64 [num_pairs]; no pose twice where there are enough."""
+        """Number of the pose of every pair, int64 [num_pairs]; no pose twice where there are enough, and never twice on
+        one texture."""
         available = len(self.inputs.poses)
         rng = stream(self.seed, POSES)
-        return rng.choice(available, self.num_pairs, replace=available < self.num_pairs)
+        if available >= self.num_pairs:
+            return rng.choice(available, self.num_pairs, replace=False)
+        groups = [rng.choice(available, self.meshes_per_texture, replace=False) for _ in range(self.num_textures)]
+        return np.concatenate(groups)
+
+    def _background(self, index: int, photographs: tuple[str, ...]) -> dict[str, Any]:
+        """The photograph behind pair `index` and the place in it; the check knows it without knowing anything else."""
+        rng = stream(self.seed, BACKGROUND, *divmod(index, self.meshes_per_texture))
+        return {"file": photographs[int(rng.integers(len(photographs)))], "crop": rng.uniform(size=3).tolist()}
 
     def parameters(self) -> dict[str, Any]:
         """Everything but the seed that the pairs depend on, JSON values: files by their digests, wherever they lie."""
@@ -217,7 +227,6 @@ class PaperPit:
         # Motion capture looks wherever it did; SURREAL turns it at random (`random_zrot`).
         yaw = float(rng.uniform(0.0, 2.0 * np.pi)) if self.poses == "surreal" else 0.0
         lit = SphericalHarmonics.sample(rng) if self.light == "surreal" else light.sample_light(rng, _DAYLIGHT)
-        background = inputs.backgrounds[int(rng.integers(len(inputs.backgrounds)))]
         name = f"{number:04d}_{mesh:02d}"
         return manifest.Record(
             index=index,
@@ -236,7 +245,7 @@ class PaperPit:
                 "betas": betas,
                 "camera": {"offset": list(offset), "yaw": yaw},
                 "light": lit.to_json(),
-                "background": {"file": background, "crop": rng.uniform(size=3).tolist()},
+                "background": self._background(index, inputs.backgrounds),
             },
         )
 
@@ -281,7 +290,8 @@ class PaperPit:
                 problems.append(f"{key}: no path given; set --config.{key}=PATH. {advice}")
                 return False
             if pathlib.Path(path).is_file():
-                digests[key] = _digest_file(path)
+                with contextlib.suppress(OSError):  # who reads it next says so
+                    digests[key] = _digest_file(path)
             return True
 
         for gender in self.genders:
@@ -306,6 +316,11 @@ class PaperPit:
             with collecting("poses_file", smpl_poses.ADVICE[self.poses]):
                 poses = smpl_poses.read_poses(self.poses, poses_file)
                 counts["poses_file"] = f"{len(poses)} poses ({self.poses})"
+                if len(poses) < self.meshes_per_texture:
+                    problems.append(
+                        f"poses_file: {poses_file}: {len(poses)} poses, {self.meshes_per_texture} are needed for the "
+                        f"different meshes of a texture. {smpl_poses.ADVICE[self.poses]}"
+                    )
                 if isinstance(poses, smpl_poses.MocapPoses):
                     problems += [f"poses_file: {problem}" for problem in poses.problems()]
         shapes = None
@@ -321,23 +336,24 @@ class PaperPit:
             with collecting("coco_dir", coco.ADVICE):
                 backgrounds = PhotoFolder(self.coco_dir).names
                 counts["coco_dir"] = f"{len(backgrounds)} photographs"
-        if self.person_free and given("coco_instances", self.coco_instances, coco.ADVICE):
-            with collecting("coco_instances", coco.ADVICE):
-                person_free = coco.read_person_free(self.coco_instances)
-                left = tuple(coco.without_persons(backgrounds, person_free))
-                if backgrounds and not left:
-                    problems.append(
-                        f"{self.coco_dir}: none of its {len(backgrounds)} photographs is a person-free image of "
-                        f"{self.coco_instances}; do the two belong together? {coco.ADVICE}"
-                    )
-                backgrounds = left
-                counts["coco_instances"] = f"{len(left)} photographs without persons"
+        if self.person_free:
+            backgrounds, everything = (), backgrounds
+            if given("coco_instances", self.coco_instances, coco.ADVICE):
+                with collecting("coco_instances", coco.ADVICE):
+                    person_free = coco.read_person_free(self.coco_instances)
+                    backgrounds = tuple(coco.without_persons(everything, person_free))
+                    if everything and not backgrounds:
+                        problems.append(
+                            f"{self.coco_dir}: none of its {len(everything)} photographs is a person-free image of "
+                            f"{self.coco_instances}; do the two belong together? {coco.ADVICE}"
+                        )
+                    counts["coco_instances"] = f"{len(backgrounds)} photographs without persons"
+        if backgrounds:
+            with collecting("coco_dir", coco.ADVICE):
+                problems += self._check_backgrounds(backgrounds, digests, counts)
         if problems or poses is None:
             return None, problems
-
-        inputs = Inputs(textures, poses, shapes, backgrounds, digests, counts)
-        problems += self._check_backgrounds(inputs)
-        return (None if problems else inputs), problems
+        return Inputs(textures, poses, shapes, backgrounds, digests, counts), problems
 
     def _check_textures(
         self, problems: list[str], digests: dict[str, str], counts: dict[str, str]
@@ -357,6 +373,7 @@ class PaperPit:
                 f"{self.surreal_dir}: {len(found)} textures ({summary}), {self.num_textures} are asked for; "
                 f"SURREAL has {sum(surreal.NUM_TEXTURES.values())} ({paper}). {surreal.ADVICE}"
             )
+        if not found:
             return ()
         if len(found) > self.num_textures:
             chosen = stream(self.seed, TEXTURES).choice(len(found), self.num_textures, replace=False)
@@ -364,7 +381,7 @@ class PaperPit:
         try:
             folder = PhotoFolder(self.surreal_dir, [one.name for one in found])
         except PhotoFolderError as error:
-            problems.append(str(error))
+            problems.append(f"surreal_dir: {error} {surreal.ADVICE}")
             return ()
 
         def read(texture: TextureFile) -> tuple[str, str]:
@@ -383,12 +400,11 @@ class PaperPit:
         digests["textures"] = hashlib.sha256(" ".join(digest for digest, _ in results).encode()).hexdigest()
         return tuple(found)
 
-    def _check_backgrounds(self, inputs: Inputs) -> list[str]:
-        """Decodes every photograph that the plan uses, and completes the digests."""
-        # The plan is what it will be: nothing in it depends on the digests.
-        planned = dataclasses.replace(self)
-        planned.__dict__["inputs"] = inputs
-        names = sorted({planned.plan(index).choices["background"]["file"] for index in range(self.num_pairs)})
+    def _check_backgrounds(
+        self, photographs: tuple[str, ...], digests: dict[str, str], counts: dict[str, str]
+    ) -> list[str]:
+        """Decodes every photograph that the plan uses, and adds their digest and number."""
+        names = sorted({self._background(index, photographs)["file"] for index in range(self.num_pairs)})
         folder = PhotoFolder(self.coco_dir, names)
 
         def read(name: str) -> str:
@@ -400,9 +416,9 @@ class PaperPit:
 
         problems = [problem for problem in _in_threads(read, names) if problem]
         if not problems:
-            listed = hashlib.sha256("\0".join(inputs.backgrounds).encode()).hexdigest()
-            inputs.digests["backgrounds"] = hashlib.sha256(f"{listed} {folder.digest}".encode()).hexdigest()
-            inputs.counts["backgrounds"] = f"{len(names)} photographs used"
+            listed = hashlib.sha256("\0".join(photographs).encode()).hexdigest()
+            digests["backgrounds"] = hashlib.sha256(f"{listed} {folder.digest}".encode()).hexdigest()
+            counts["backgrounds"] = f"{len(names)} photographs used"
         return problems
 
 
@@ -460,7 +476,10 @@ class PaperStudio:
         rotations = self._inputs.poses.pose(choices["pose"])
         rotations[0] = camera.rotation_about_z(choices["camera"]["yaw"]) @ rotations[0]
         mesh = self._mesh(self._vertices(choices, rotations))
-        sensor = camera.Camera(_LEVEL, -np.array(choices["camera"]["offset"]), 1.0, (0.0, 0.0))
+        right, away, up = choices["camera"]["offset"]
+        # Whatever was inferred, nobody reaches behind the camera.
+        away = max(away, _CLEARANCE - float(mesh.vertices[:, 1].min()))
+        sensor = camera.Camera(_LEVEL, -np.array([right, away, up]), 1.0, (0.0, 0.0))
         framing = camera.Framing(self._recipe.fill, (0.0, 0.0))
         crop, _ = camera.crop_around(sensor, np.asarray(mesh.vertices), framing)
         if choices["light"].get("kind") == "spherical_harmonics":

@@ -15,7 +15,6 @@ SPIN (https://github.com/nkolot/SPIN): pose, shape. SURREAL (https://github.com/
 
 import dataclasses
 import functools
-import json
 import os
 from typing import Any
 
@@ -39,7 +38,7 @@ _NEAREST = 2.0  # metres: a body that a crop magnifies still lies before the cam
 _FARTHEST = 60.0
 _LEAST_SCALE = 1e-3
 _LARGEST_BETA = 20.0
-_MAX_JSON = 1 << 31
+_LARGEST_SPIN_BETA = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +181,8 @@ def _read_hmr(path: str) -> FittedPoses:
 
 def _read_spin(path: str) -> FittedPoses:
     fits = _table(path, 82)
+    # What SPIN does with its own fits when it trains: "Replace extreme betas with zero betas" (`train/trainer.py`).
+    fits[(np.abs(fits[:, 72:]) > _LARGEST_SPIN_BETA).any(axis=1), 72:] = 0.0
     return _fitted("spin", fits[:, :72], fits[:, 72:], None, path)
 
 
@@ -231,15 +232,8 @@ def _check_scales(scales: np.ndarray, where: str) -> None:
 
 
 def _read_eft(path: str) -> FittedPoses:
-    try:
-        # Each fit becomes numbers as soon as it is read: a file of all COCO persons is 80,000 of them.
-        content = json.loads(
-            array_files.read_bytes(path, _MAX_JSON), object_hook=_eft_fit, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ArrayFileError):
-            raise
-        raise ArrayFileError(f"{path}: not JSON ({error}).") from None
+    # Each fit becomes numbers as soon as it is read: a file of all COCO persons is 80,000 of them.
+    content = array_files.read_json(path, _eft_fit)
     fits = content.get("data") if isinstance(content, dict) else None
     if not isinstance(fits, list) or not fits:
         raise ArrayFileError(f'{path}: expected {{"ver": ..., "data": [fits]}} as EFT writes it.')
@@ -259,16 +253,12 @@ def _read_eft(path: str) -> FittedPoses:
     return FittedPoses("eft", rotations.astype(np.float32), betas.astype(np.float32), cameras.astype(np.float32))
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
-
-
 def _eft_fit(fields: dict[str, Any]) -> Any:
     """The numbers [229] of a fit (pose, shape, camera), what is wrong with it, or other objects as they are."""
     if "parm_pose" not in fields:
         return fields
     if fields.get("smpltype", "smpl") != "smpl":
-        return f"smpltype is {fields['smpltype']!r}, expected 'smpl'"
+        return f"smpltype is {str(fields['smpltype'])[:20]!r}, expected 'smpl'"
     parts = []
     for name, size in (("parm_pose", 9 * smpl.NUM_JOINTS), ("parm_shape", smpl.NUM_BETAS), ("parm_cam", 3)):
         try:

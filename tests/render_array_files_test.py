@@ -332,3 +332,13 @@ def test_zip_bombs_are_not_decompressed(tmp_path: pathlib.Path, method: int):
         array_files.npz_shapes(tmp_path / "a.npz")
     with pytest.raises(ArrayFileError, match="compressed by method"):
         array_files.read_npz(tmp_path / "a.npz", ("a",))
+
+
+def test_json_of_too_many_parts_is_not_read(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Three bytes of a file become 64 of memory."""
+    monkeypatch.setattr(array_files, "_MAX_CONTAINERS", 100)
+    path = _write(tmp_path / "a.json", b"[" + b"[]," * 98 + b"{}]")
+    assert len(array_files.read_json(path, dict)) == 99
+    path = _write(tmp_path / "a.json", b"[" + b"[]," * 99 + b"{}]")
+    with pytest.raises(ArrayFileError, match=r"a\.json: 101 lists and objects"):
+        array_files.read_json(path, dict)

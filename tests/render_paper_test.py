@@ -313,6 +313,37 @@ def test_everything_that_is_malformed_is_listed_at_once(files: dict[str, Any], t
     assert not (tmp_path / "pwned").exists()
 
 
+def test_broken_pictures_are_listed_beside_all_else(files: dict[str, Any], tmp_path: pathlib.Path):
+    """One round of mending will do: what is missing elsewhere hides no broken photograph or texture."""
+    shutil.copytree(files["coco_dir"], tmp_path / "photos")
+    shutil.copytree(files["surreal_dir"], tmp_path / "smpl_data")
+    for path in [*(tmp_path / "photos").iterdir(), tmp_path / "smpl_data/textures/male/grey_male_0021.jpg"]:
+        path.write_bytes(path.read_bytes()[:200])
+    changed = {"num_textures": 5, "smpl_uv": "", "coco_dir": str(tmp_path / "photos")}
+    _, problems = paper.PaperPit(**{**files, **changed, "surreal_dir": str(tmp_path / "smpl_data")}).check()
+    for part in ("smpl_uv: no path given", "4 textures", "grey_male_0021.jpg: cannot be read"):
+        assert sum(part in problem for problem in problems) == 1
+    assert sum(f"{tmp_path / 'photos'}: 0" in problem and "cannot be read" in problem for problem in problems) >= 3
+
+
+def test_meshes_of_a_texture_differ_with_few_poses(files: dict[str, Any], tmp_path: pathlib.Path):
+    """12 poses for 4 x 8 pairs: none twice on a texture. Fewer than a texture needs are an error."""
+    recipe = paper.PaperPit(**{**files, "num_textures": 4, "meshes_per_texture": 8})
+    for number in range(4):
+        rows = [recipe.plan(index).choices["pose"]["row"] for index in recipe.group(number)]
+        assert len(set(rows)) == 8
+    np.save(tmp_path / "thetas.npy", np.load(files["poses_file"])[:2])
+    _, problems = paper.PaperPit(**{**files, "poses_file": str(tmp_path / "thetas.npy")}).check()
+    (problem,) = problems
+    assert "2 poses, 3 are needed" in problem
+
+
+def test_nobody_reaches_behind_the_camera(recipe: paper.PaperPit, studio: paper.PaperStudio):
+    choices = _row_choices(recipe, 0)
+    choices["camera"] = {"offset": [0.0, 0.05, 0.0], "yaw": 0.0}
+    assert len(_red(studio.picture(choices, np.full((64, 64, 3), [255, 0, 0], np.uint8)))) > 500
+
+
 def test_too_few_textures_are_counted(files: dict[str, Any]):
     with pytest.raises(paper.PaperError) as caught:
         paper.PaperPit(**{**files, "num_textures": 929}).plan(0)

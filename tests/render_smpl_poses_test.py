@@ -71,6 +71,16 @@ def test_spin_fits_have_no_camera(thetas: pathlib.Path, tmp_path: pathlib.Path):
     assert spin.shape(spin.locate(5)) == hmr.shape(hmr.locate(5))
 
 
+def test_extreme_shapes_of_spin_are_the_mean_as_in_its_training(thetas: pathlib.Path, tmp_path: pathlib.Path):
+    fits = np.load(thetas)[:, 3:]
+    fits[2, 75], fits[5, 80] = 3.1, -140.0
+    np.save(tmp_path / "coco_fits.npy", fits)
+    spin = smpl_poses.read_poses("spin", tmp_path / "coco_fits.npy")
+    for row in range(8):
+        expected = np.zeros(10) if row in (2, 5) else fits[row, 72:]
+        np.testing.assert_allclose(spin.shape(spin.locate(row)), expected, rtol=1e-6)
+
+
 def test_a_npz_with_one_array_will_do(thetas: pathlib.Path, tmp_path: pathlib.Path):
     np.savez(tmp_path / "thetas.npz", thetas=np.load(thetas))
     np.testing.assert_array_equal(
