@@ -82,7 +82,8 @@ def list_textures(
             if match is None or match[1] != gender or match[3] != gender:
                 problems.append(f"{root / 'textures'}: {name!r} is no name of a {gender} texture.")
             elif not (root / name).is_file():
-                problems.append(f"{root / name}: listed in {gender}_{which}.txt and missing. {ADVICE}")
+                what = "no file, or a link to none" if which == "all" else f"listed in {gender}_{which}.txt and missing"
+                problems.append(f"{root / name}: {what}. {ADVICE}")
             elif clothing in ("all", match[2]):
                 textures.append(TextureFile(name, gender, match[2]))
     return textures, problems

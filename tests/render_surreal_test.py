@@ -68,6 +68,13 @@ def test_all_that_is_wrong_with_textures_is_listed(root: pathlib.Path):
     )
 
 
+def test_links_that_lead_nowhere_are_named(root: pathlib.Path):
+    (root / "textures" / "male" / "grey_male_0500.jpg").symlink_to("nowhere.jpg")
+    textures, (problem,) = surreal.list_textures(root)
+    assert len(textures) == 8
+    assert "grey_male_0500.jpg: no file, or a link to none" in problem
+
+
 def _irradiance(coefficients: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Ramamoorthi and Hanrahan 2001, eq. 3 and 8: the sum over A_l L_lm Y_lm, in SURREAL's axes."""
     x, y, z = -normals[:, 1], -normals[:, 2], -normals[:, 0]
