@@ -277,7 +277,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
         if _opens(a):  # the legs show in front
             hidden &= (z > -0.06) & ((np.abs(x) > 0.13) | (y > 0.0))
     hair = HAIR_MESHES.get(a.hair_style)
-    if hair and (a.hood != "up" or hair == "hair_front"):
+    if hair and a.hood != "up":
         worn[hair] = _hair(a, hair, body, rest, vertices)
     return Dressed(vertices.astype(np.float32), hidden, worn, weights, faces)
 
@@ -381,8 +381,9 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, dressed: np.ndar
         lying = smoothstep(0.69 - z, 0.0, 0.04)[:, None]
         points += lying * (mesh.follow(dressed - rest.vertices) - mesh.vertices)
     if name.startswith("hair"):
-        more = a.hair_volume - 1.0 if a.hood != "up" else -1.0
-        share = (0.16 if name in ("hair_curls", "hair_afro") else 0.06) * more * smoothstep(z, 0.66, 0.76)
+        share = (
+            (0.16 if name in ("hair_curls", "hair_afro") else 0.06) * (a.hair_volume - 1.0) * smoothstep(z, 0.66, 0.76)
+        )
         points[:, 0] += share * x
         points[:, 1] += share * (y - HEAD_CENTRE_Y)
         points[:, 2] += share * np.maximum(z - EYE_LEVEL, 0.0)
@@ -392,7 +393,7 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, dressed: np.ndar
         length = np.full(columns, shortest + (1.0 - shortest) * a.hair_length)
         if a.hood != "none":  # what would lie on the hood ends in it
             behind = mesh.vertices.reshape(grid.shape)[-1, :, 1] > 0.0
-            length = np.where(behind, np.minimum(length, 0.25 if a.hood == "down" else 0.0), length)
+            length = np.where(behind, np.minimum(length, 0.25), length)
         row = first + length * np.arange(len(grid) - first)[:, None]
         low = np.minimum(row.astype(int), len(grid) - 2)
         share = (row - low)[:, :, None].astype(np.float32)
