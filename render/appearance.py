@@ -681,6 +681,18 @@ def _bottom_color(rng: np.random.Generator, bottom: str) -> np.ndarray:
     return _fabric(rng)
 
 
+def _unlike_skin(color: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """The colour of a bottom; where it is near the skin's, which would look like bare legs, a greyer and darker one
+    (on dark skin a lighter one)."""
+    if np.abs(color - skin).sum() > 0.45 and np.abs(color / color.sum() - skin / skin.sum()).sum() > 0.08:
+        return color
+    if np.abs(color / color.sum() - skin / skin.sum()).sum() > 0.20:
+        return color
+    grey = color.mean() + 0.4 * (color - color.mean())
+    level = 0.42 * skin.mean() if skin.mean() > 0.4 else skin.mean() + 0.38
+    return grey * (level / grey.mean())
+
+
 def _belt_color(rng: np.random.Generator) -> np.ndarray:
     if rng.uniform() < 0.45:
         return np.full(3, rng.uniform(0.04, 0.14))
@@ -802,6 +814,7 @@ def sample_appearance(
     bottom_accent = _contrasting(rng, np.asarray(bottom_color))
     if top != "dress":
         bottom_color, bottom_accent, _ = _palette(rng, bottom_pattern) or (bottom_color, bottom_accent, None)
+    bottom_color = bottom_color if top == "dress" else _unlike_skin(np.asarray(bottom_color), skin)
     leg = {"shorts": float(rng.uniform(0.5, 1.1)), "leggings": float(rng.uniform(1.6, 1.95))}.get(bottom, 1.97)
     if bottom in ("trousers", "jeans") and rng.uniform() < 0.15:
         leg = float(rng.uniform(1.7, 1.88))

@@ -394,6 +394,11 @@ def _hair(lying: _Lying) -> dict[str, np.ndarray]:
     heights = np.concatenate([_crown(0.075, 14), _HEAD_Z + 0.02 - 0.125 * np.sin(angle[1:])])
     afro = _shell(0.075, 0.066, heights, round_face, columns=41, tuck=0.95)
     _widen(afro[-7:], np.cos(angle[1:]) ** 0.8)
+    # It keeps to the forehead instead of standing out over it; a soft minimum, so that no edge shows.
+    forward = np.maximum(_HEAD_Y - afro[..., 1], 1e-3)
+    limit = np.interp(afro[..., 2], [0.84, 0.88, 0.93, 0.99], [0.085, 0.090, 0.092, 0.075])
+    limited = (forward**-6.0 + limit**-6.0) ** (-1.0 / 6.0)
+    afro[..., 1] = np.where(afro[..., 1] < _HEAD_Y, _HEAD_Y - limited, afro[..., 1])
     _lumps(afro, 0.0045, 17.0)
     return {
         "hair_long": _falling(lying, face, in_front=False),
@@ -411,7 +416,7 @@ def _widen(points: np.ndarray, factors: np.ndarray) -> None:
     points[..., 1] = _HEAD_Y + (points[..., 1] - _HEAD_Y) * factors[:, None]
 
 
-_PARTING = 9  # columns of hair that lie in front of either shoulder
+PARTING = 9  # columns of hair that lie in front of either shoulder
 _NECK_ROW = 17  # the row of falling hair where it parts over the shoulders
 
 
@@ -425,7 +430,7 @@ def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_f
     narrow = np.interp(z, [0.42, 0.68], [0.86, 1.0])
     points[:, :, 0] *= narrow
     below = np.arange(rows) > _NECK_ROW - 1
-    behind = slice(_PARTING, -_PARTING) if in_front else slice(None)
+    behind = slice(PARTING, -PARTING) if in_front else slice(None)
     x = points[below][:, behind, 0]
     # A lock of hair is thick in its middle and lies on the back with its edges.
     thick = -0.006 + 0.018 * (1.0 - np.linspace(-1.0, 1.0, x.shape[1]) ** 4)
@@ -435,9 +440,9 @@ def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_f
     points[np.flatnonzero(below)[:, None], np.arange(columns)[behind], 1] = resting
     if in_front:
         fraction = np.linspace(0.0, 1.0, below.sum())
-        for columns_here in (np.arange(_PARTING), np.arange(columns - _PARTING, columns)):
+        for columns_here in (np.arange(PARTING), np.arange(columns - PARTING, columns)):
             sign = np.sign(points[_NECK_ROW, columns_here[0], 0])
-            inner = (across[columns_here] - across[_PARTING - 1]) / (1.0 - across[_PARTING - 1])  # 1 at the face
+            inner = (across[columns_here] - across[PARTING - 1]) / (1.0 - across[PARTING - 1])  # 1 at the face
             start = points[_NECK_ROW - 1, columns_here]
             height = z[below][:, columns_here]
             width = np.interp(height, [0.42, 0.56, 0.68], [0.050, 0.062, 0.058])
@@ -447,7 +452,7 @@ def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_f
             share = smoothstep(fraction, 0.0, 0.22)[:, None]
             points[np.flatnonzero(below)[:, None], columns_here, 0] = start[:, 0] + share * (goal_x - start[:, 0])
             points[np.flatnonzero(below)[:, None], columns_here, 1] = start[:, 1] + share * (goal_y - start[:, 1])
-        for side in (slice(0, _PARTING), slice(_PARTING, columns - _PARTING), slice(columns - _PARTING, columns)):
+        for side in (slice(0, PARTING), slice(PARTING, columns - PARTING), slice(columns - PARTING, columns)):
             _relax(points[:, side], 3, first_row=_NECK_ROW)
     else:
         _relax(points, 5, first_row=_NECK_ROW - 4)
@@ -458,8 +463,8 @@ def _falling(lying: _Lying, opening: Callable[[np.ndarray], np.ndarray], *, in_f
 def _cut(part: Part, columns: int) -> Part:
     """Leaves out the quads between the locks in front of the shoulders and the hair behind them."""
     row, column = np.divmod(part.triangles, columns)
-    across = (column.min(axis=1) < _PARTING) & (column.max(axis=1) >= _PARTING)
-    across |= (column.min(axis=1) < columns - _PARTING) & (column.max(axis=1) >= columns - _PARTING)
+    across = (column.min(axis=1) < PARTING) & (column.max(axis=1) >= PARTING)
+    across |= (column.min(axis=1) < columns - PARTING) & (column.max(axis=1) >= columns - PARTING)
     kept = ~(across & (row.max(axis=1) >= _NECK_ROW))
     return dataclasses.replace(part, triangles=part.triangles[kept], faces=part.faces[kept])
 

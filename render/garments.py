@@ -13,6 +13,7 @@ from render.appearance import Appearance
 from render.attachments import (
     PANEL_BOTTOM,
     PANEL_TOP,
+    PARTING,
     SKIRT_BOTTOM,
     SKIRT_COLUMNS,
     SKIRT_OPENING,
@@ -43,6 +44,7 @@ _TOP_THICKNESS = {
     "coat": 0.025,
     "dress": 0.005,
 }
+_UNDER_HEM = 0.04  # metres: how far the cloth of a loose top goes on below its hem over a skirt
 _COLLARED = ("polo", "shirt", "jacket", "coat")
 
 
@@ -72,7 +74,8 @@ def cover_top(appearance: Appearance, surface: Surface, soft: float, rim: np.nda
     x, _, z = s.position.T
     rim = neck_rim(a, s) if rim is None else rim
     trunk = smoothstep(-rim, -soft, soft) * smoothstep(z - a.hem, -soft, soft)
-    trunk *= 1.0 - (s.group("upper_leg") > 0.3) * (np.abs(x) < 0.06) * (z < 0.03)  # not between the legs
+    between = (s.group("upper_leg") > 0.3) * (np.abs(x) < 0.06) * (z < 0.03)  # the legs: not what faces inwards or down
+    trunk *= 1.0 - between * smoothstep(np.maximum(-s.normal[:, 0] * np.sign(x), -s.normal[:, 2]), 0.45, 0.75)
     if a.top in ("tank", "dress") and a.sleeve < 0:
         # Armholes: only straps go over the shoulders.
         armhole = 0.105 + 0.05 * smoothstep(0.5 - z, 0.0, 0.12)
@@ -87,7 +90,7 @@ def cover_top(appearance: Appearance, surface: Surface, soft: float, rim: np.nda
 def cover_bottom(appearance: Appearance, surface: Surface, soft: float) -> np.ndarray:
     """Trousers, shorts...; under a skirt its waistband. Trousers hang over shoes."""
     a, s = appearance, surface
-    end = 0.25 if a.bottom == "skirt" else a.leg
+    end = 0.42 if a.bottom == "skirt" else a.leg
     share = smoothstep(WAIST - s.position[:, 2], -soft, soft) * smoothstep(end - s.leg, -soft / 0.42, soft / 0.42)
     return (share * (s.is_arm < 0.5) * (s.group("hand", "lower_arm") < 0.3) * (s.part == BODY)).astype(np.float32)
 
@@ -164,7 +167,9 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
     """Puts cloth, hair and shoes on a body shape in its rest pose."""
     a, s = appearance, body.surface
     rim = neck_rim(a, s)
-    top = cover_top(a, s, 0.010, rim)
+    over_skirt = a.bottom == "skirt" and a.top != "dress" and not a.tucked
+    # Over a skirt the cloth goes on below its painted hem, so that the skirt comes out of it in its own colour.
+    top = cover_top(dataclasses.replace(a, hem=a.hem - _UNDER_HEM) if over_skirt else a, s, 0.010, rim)
     bottom = cover_bottom(a, s, 0.010)
     shoe = cover_shoe(a, s, 0.010)
     if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
@@ -273,7 +278,7 @@ def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
         if _opens(a):
             column = body.attachments["skirt"].part.triangles % SKIRT_COLUMNS
             faces = np.abs(column - SKIRT_COLUMNS // 4).max(axis=1) > SKIRT_OPENING
-        hidden = on_trunk & (z < upper - 0.06) & (z > lower + 0.06)
+        hidden = on_trunk & (z < upper - (0.10 + _UNDER_HEM if over_skirt else 0.06)) & (z > lower + 0.06)
         if _opens(a):  # the legs show in front
             hidden &= (z > -0.06) & ((np.abs(x) > 0.13) | (y > 0.0))
     hair = HAIR_MESHES.get(a.hair_style)
@@ -394,15 +399,32 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, dressed: np.ndar
         if a.hood != "none":  # what would lie on the hood ends in it
             behind = mesh.vertices.reshape(grid.shape)[-1, :, 1] > 0.0
             length = np.where(behind, np.minimum(length, 0.25), length)
+        place = _place_in_lock(name, columns)
+        if name.startswith("hair"):  # locks end in points, no two hairs alike
+            length *= 1.0 - 0.22 * np.abs(place) ** 2.5 - 0.06 * np.abs(np.cos(41.0 * np.abs(place)))
         row = first + length * np.arange(len(grid) - first)[:, None]
         low = np.minimum(row.astype(int), len(grid) - 2)
         share = (row - low)[:, :, None].astype(np.float32)
         column = np.arange(columns)
         grid[first:] = grid[low, column] * (1.0 - share) + grid[low + 1, column] * share
+        if name == "hair_front":
+            end = np.linspace(0.0, 1.0, len(grid) - first) ** 2
+            for lock in (slice(0, PARTING), slice(columns - PARTING, columns)):
+                middle = grid[first:, lock].mean(axis=1, keepdims=True)
+                narrow = (1.0 - 0.55 * end).astype(np.float32)[:, None, None]
+                grid[first:, lock] = middle + (grid[first:, lock] - middle) * narrow
         if not name.startswith("hair"):  # tails end in a point
             middle = grid[-2:].mean(axis=1, keepdims=True)
             grid[-2:] = middle + (grid[-2:] - middle) * np.array([0.7, 0.15], np.float32)[:, None, None]
     return points.astype(np.float32)
+
+
+def _place_in_lock(name: str, columns: int) -> np.ndarray:
+    """Where the columns of hanging hair lie in their lock: -1 and 1 are its edges [columns]."""
+    if name != "hair_front":
+        return np.linspace(-1.0, 1.0, columns)
+    lock = np.linspace(-1.0, 1.0, PARTING)
+    return np.concatenate([lock, np.linspace(-1.0, 1.0, columns - 2 * PARTING), lock])
 
 
 def _layers(a: Appearance, body: Body, vertices: np.ndarray) -> dict[str, np.ndarray]:
@@ -497,6 +519,9 @@ def _skirt(
     pleats = 0.006 * a.skirt_flare * np.cos(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
     flare = (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
     radius = drape.sample(cloth, angle, height) + ease + flare + pleats
+    if not outside:  # under the top down to the end of its cloth
+        under = smoothstep(height, a.hem - _UNDER_HEM - 0.005, a.hem - 0.5 * _UNDER_HEM)
+        radius -= under * np.maximum(radius - drape.sample(bodice, angle, height) + 0.010, 0.0)
     if outside and not a.tucked:  # the same cloth as above
         radius = np.maximum(radius, drape.sample(bodice, angle, height) + 0.008)
     if _opens(a):  # the edges stand off
