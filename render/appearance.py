@@ -920,7 +920,7 @@ def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wa
         things.append("trim")
     if a.bottom in ("jeans", "trousers", "shorts") and a.tucked:
         things.append("belt")
-    if a.leg < 1.9 and not a.tights:
+    if a.leg < 1.9 and not a.tights and a.shoe != "boot":  # boots are higher than socks
         things.append("socks")
     changes: dict[str, Any] = {}
     for thing in dict.fromkeys(str(rng.choice(things)) for _ in range(int(rng.integers(1, 3)))):
@@ -939,11 +939,15 @@ def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wa
                 changes["hair_color"] = _color(hair)
         elif thing == "print":
             changes["print_front"] = _other(rng, w.prints_front, a.print_front)
-            changes["print_seed"] = int(rng.integers(1 << 31))
-            changes["print_colors"] = (_color(_contrasting(rng, np.asarray(a.colors[0]))), a.print_colors[1])
+            seed, ink = int(rng.integers(1 << 31)), _color(_contrasting(rng, np.asarray(a.colors[0])))
+            # What is not seen stays: look-alikes that differ in it alone would be the same picture.
+            if changes["print_front"] != "none" or a.print_back != "none":
+                changes["print_seed"], changes["print_colors"] = seed, (ink, a.print_colors[1])
         elif thing == "trim":
             changes["trim"] = _other(rng, w.trims, a.trim)
-            changes["trim_color"] = _color(_contrasting(rng, np.asarray(a.colors[0])))
+            trim_color = _color(_contrasting(rng, np.asarray(a.colors[0])))
+            if changes["trim"] != "none":
+                changes["trim_color"] = trim_color
         elif thing == "belt":
             changes["belt"] = not a.belt
         else:

@@ -162,6 +162,25 @@ def test_look_alikes_differ_in_small_things():
     assert [everyone.person(number).look_alike for number in range(14)] == [*[0] * 4, 4, *[5] * 4, *[9] * 4, None]
 
 
+def test_look_alikes_differ_in_what_is_seen():
+    recipe = pit.PitReid()
+    hidden = {"trim": ("trim_color",), "print_front": ("print_seed", "print_colors")}
+    for first in (616, 636, 692):  # groups in which two persons lost the same trim or print
+        looks = []
+        for member in range(first - first % 4, first - first % 4 + 4):
+            human = recipe.person(member)
+            assert human.look_alike == first - first % 4
+            fields = human.appearance.to_json()
+            for name, unseen in hidden.items():
+                if fields[name] == "none" and (name == "trim" or fields["print_back"] == "none"):
+                    fields |= dict.fromkeys(unseen)
+            looks.append(fields)
+        assert all(looks[k] != looks[j] for k in range(4) for j in range(k))
+    first, *_, last = (recipe.person(number).appearance for number in range(284, 288))
+    assert first.shoe == "boot"
+    assert dataclasses.replace(first, sock=last.sock, sock_color=last.sock_color) != last  # socks do not show in boots
+
+
 def test_an_identity_keeps_its_accessories_mostly():
     shares = {"backpack": 0.5, "shoulder_bag": 0.0, "umbrella": 0.5, "folded_umbrella": 0.0}
     recipe = pit.PitReid(accessories=pit.AccessoryShares(**shares), images_per_identity=40, look_alike_share=0.0)
