@@ -75,6 +75,8 @@ def cover_top(appearance: Appearance, surface: Surface, soft: float, rim: np.nda
     rim = neck_rim(a, s) if rim is None else rim
     trunk = smoothstep(-rim, -soft, soft) * smoothstep(z - a.hem, -soft, soft)
     between = (s.group("upper_leg") > 0.3) * (np.abs(x) < 0.06) * (z < 0.03)  # the legs: not what faces inwards or down
+    if a.bottom == "skirt":
+        between = np.float32(0.0)  # nobody sees it
     trunk *= 1.0 - between * smoothstep(np.maximum(-s.normal[:, 0] * np.sign(x), -s.normal[:, 2]), 0.45, 0.75)
     if a.top in ("tank", "dress") and a.sleeve < 0:
         # Armholes: only straps go over the shoulders.
@@ -397,8 +399,7 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, dressed: np.ndar
         grid = points.reshape(-1, columns, 3)
         length = np.full(columns, shortest + (1.0 - shortest) * a.hair_length)
         if a.hood != "none":  # what would lie on the hood ends in it
-            behind = mesh.vertices.reshape(grid.shape)[-1, :, 1] > 0.0
-            length = np.where(behind, np.minimum(length, 0.25), length)
+            length = np.minimum(length, 0.25)
         place = _place_in_lock(name, columns)
         if name.startswith("hair"):  # locks end in points, no two hairs alike
             length *= 1.0 - 0.22 * np.abs(place) ** 2.5 - 0.06 * np.abs(np.cos(41.0 * np.abs(place)))
@@ -407,7 +408,7 @@ def _hair(a: Appearance, name: str, body: Body, rest: RestBody, dressed: np.ndar
         share = (row - low)[:, :, None].astype(np.float32)
         column = np.arange(columns)
         grid[first:] = grid[low, column] * (1.0 - share) + grid[low + 1, column] * share
-        if name == "hair_front":
+        if name == "hair_front" and a.hood == "none":
             end = np.linspace(0.0, 1.0, len(grid) - first) ** 2
             for lock in (slice(0, PARTING), slice(columns - PARTING, columns)):
                 middle = grid[first:, lock].mean(axis=1, keepdims=True)

@@ -456,7 +456,7 @@ class _Painter:
         elif design == "toe_cap":
             mix(color, a.shoe_accent, edge(-0.140 - forward, 0.008))
         elif design == "two_tone":
-            other = z + 0.70 if a.shoe == "boot" else forward + 0.075 - 0.6 * (z + 0.77)  # the shaft, or the heel
+            other = z + 0.70 if a.shoe == "boot" else forward + 0.03 - 0.6 * (z + 0.77)  # the shaft, or the heel
             mix(color, a.shoe_accent, edge(other, 0.006))
         if a.shoe == "sneaker":
             tongue = (s.normal[:, 2] > 0.25) & (forward < -0.045) & (forward > -0.13) & (z > -0.79)
@@ -470,7 +470,7 @@ class _Painter:
             creases = bump((z + 0.70) % 0.03 - 0.015, 0.004) * (forward < -0.02) * (z > -0.74)
             color *= (1.0 - 0.2 * creases)[:, None]
         toes = smoothstep(-forward, 0.100, 0.135)  # the sides of toes, drawn over the cap, are no edge of the sole
-        off = z - (-0.795 if a.shoe == "sneaker" else -0.799) + 0.05 * toes
+        off = z - (-0.789 if a.shoe == "sneaker" else -0.792) + 0.05 * toes
         mix(color, sole, edge(-off, 0.004))
         lit = (1.0 - 0.3 * band(off - 0.001, 0.0025) * (1.0 - toes)) * (1.0 + 0.04 * self._noise("medium", span))
         inner = garments.cover_shoe(a, s, 0.012)
