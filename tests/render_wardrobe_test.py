@@ -68,3 +68,13 @@ def test_default_wardrobe_wears_everything() -> None:
         assert person.hood == "none" or person.top in ("hoodie", "jacket", "coat")
         assert looks.Appearance.from_json(json.loads(json.dumps(person.to_json()))) == person
         assert all(0.0 < channel < 1.0 for color in person.colors for channel in color)
+
+
+def test_no_bottom_has_the_colour_of_the_skin() -> None:
+    for seed in range(300):
+        person = sample_appearance(np.random.default_rng(seed))
+        if person.top == "dress":
+            continue
+        cloth, skin = np.array(person.bottom_color), np.array(person.skin)
+        hue = np.abs(cloth / cloth.sum() - skin / skin.sum()).sum()
+        assert hue + 0.5 * np.abs(cloth - skin).sum() > 0.22, (seed, person.bottom, cloth, skin)
