@@ -120,6 +120,7 @@ class SceneShares(Shares):
 
     TOPIC: ClassVar[str] = "scenes"
     NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"kinds": KINDS}
+    LIMITS: ClassVar[dict[str, Range]] = {"photo_crop": (0.05, 1.0)}
 
     kinds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
     photo_share: float = 1.0

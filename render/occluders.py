@@ -85,6 +85,30 @@ class OccluderShares(Shares):
     cover: Range = (0.08, 0.4)
     query_cover: Range = (0.25, 0.6)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_cover("cover")
+
+    def check_cover(self, name: str) -> None:
+        """Checks that some of the kinds can hide the least of the field `name`, "cover" or "query_cover".
+
+        Raises:
+            ValueError: None can.
+        """
+        low = getattr(self, name)[0]
+        if self.most < low:
+            kinds = [kind for kind, weight in self.kinds.items() if weight > 0.0]
+            verb = "hides" if len(kinds) == 1 else "hide"
+            raise ValueError(
+                f"{self.TOPIC}.{name} starts at {low:g}, but of {self.TOPIC}.kinds {', '.join(kinds)} {verb} at most "
+                f"{self.most:g} of a person."
+            )
+
+    @property
+    def most(self) -> float:
+        """The largest share of a person that one of the kinds can hide."""
+        return max(KINDS[kind] for kind, weight in self.kinds.items() if weight > 0.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Occluder:
@@ -121,11 +145,7 @@ class Occluder:
 
 
 def sample_occluders(rng: np.random.Generator, shares: OccluderShares, *, always: bool = False) -> tuple[Occluder, ...]:
-    """Draws what is before the person; `always` leaves no picture without an occluder.
-
-    Raises:
-        ValueError: None of the kinds with a weight can hide the least of `shares.cover`.
-    """
+    """Draws what is before the person; `always` leaves no picture without an occluder."""
     if not always and rng.uniform() >= shares.share:
         return ()
     count = 2 if not always and rng.uniform() < shares.second else 1
@@ -134,12 +154,7 @@ def sample_occluders(rng: np.random.Generator, shares: OccluderShares, *, always
 
 def _sample(rng: np.random.Generator, shares: OccluderShares) -> Occluder:
     low, high = shares.cover
-    most = max(KINDS[name] for name, weight in shares.kinds.items() if weight > 0.0)
-    if most < low:
-        raise ValueError(
-            f"occluders.kinds: {', '.join(shares.kinds)} hide at most {most}, but occluders.cover starts at {low}."
-        )
-    cover = float(rng.uniform(low, min(high, most)))
+    cover = float(rng.uniform(low, min(high, shares.most)))
     kind = draw_name(rng, {name: weight for name, weight in shares.kinds.items() if KINDS[name] >= cover})
     variant = int(rng.integers(1 << 16))
     if kind == "pole" and cover > _THIN:

@@ -244,7 +244,7 @@ class Pit(OpenRecipe):
     meshes_per_texture: int = 10
 
     def __post_init__(self) -> None:
-        _check_at_least(self, num_textures=1, meshes_per_texture=1)
+        _check_at_least(self, seed=0, num_textures=1, meshes_per_texture=1)
 
     @property
     def num_groups(self) -> int:
@@ -353,6 +353,7 @@ class PitReid(OpenRecipe):
     def __post_init__(self) -> None:
         _check_at_least(
             self,
+            seed=0,
             num_train_identities=1,
             num_test_identities=1,
             queries_per_identity=1,
@@ -365,6 +366,11 @@ class PitReid(OpenRecipe):
         )
         if not 0.0 <= self.look_alike_share <= 1.0:
             raise RecipeError(f"{self.name}: look_alike_share must lie in [0, 1], found {self.look_alike_share}.")
+        if self.occluded_queries_per_identity:
+            try:
+                self.occluders.check_cover("query_cover")
+            except ValueError as error:
+                raise RecipeError(f"{self.name}: {error}") from None
 
     @property
     def _sets(self) -> tuple[tuple[int, int, int], ...]:
@@ -537,9 +543,12 @@ def _check_known(name: str, fields: Mapping[str, Any], known: Collection[str]) -
 
 
 def _check_at_least(recipe: Recipe, **least: int) -> None:
-    for name, value in least.items():
-        if getattr(recipe, name) < value:
-            raise RecipeError(f"{recipe.name}: {name} must be at least {value}, found {getattr(recipe, name)}.")
+    for name, lowest in least.items():
+        value = getattr(recipe, name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise RecipeError(f"{recipe.name}: {name} must be an integer, found {value!r}.")
+        if value < lowest:
+            raise RecipeError(f"{recipe.name}: {name} must be at least {lowest}, found {value}.")
 
 
 class Studio:

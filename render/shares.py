@@ -33,8 +33,8 @@ class Shares:
             low, high = self.LIMITS.get(field.name, (0.0, 1.0))
             if field.name in self.NAMES:
                 _check_weights(key, value, self.NAMES[field.name])
-            elif isinstance(value, tuple | list):
-                if len(value) != 2 or not all(_is_number(end) for end in value):
+            elif isinstance(field.default, tuple):
+                if not isinstance(value, tuple | list) or len(value) != 2 or not all(_is_number(end) for end in value):
                     raise ValueError(f"{key} must be two numbers, the lower one first, found {value!r}.")
                 if not low <= value[0] <= value[1] <= high:
                     raise ValueError(f"{key} must be a range inside [{low:g}, {high:g}], lower first, found {value!r}.")
@@ -75,8 +75,11 @@ def _check_weights(key: str, weights: Any, names: tuple[str, ...]) -> None:
             raise ValueError(f"{key} knows no {name!r}; choose among {', '.join(names)}.")
         if not _is_number(weight) or weight < 0.0:
             raise ValueError(f"{key}.{name} must be a weight of at least 0, found {weight!r}.")
-    if sum(weights.values()) <= 0.0:
+    total = sum(weights.values())
+    if total <= 0.0:
         raise ValueError(f"{key} needs a weight above 0, found {weights!r}.")
+    if not math.isfinite(total):
+        raise ValueError(f"{key} needs weights of a finite sum, found {weights!r}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -231,6 +231,8 @@ def test_cameras_have_their_own_place_and_look():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"seed": -1}, "seed must be at least 0, found -1"),
+        ({"seed": 1.5}, "seed must be an integer, found 1.5"),
         ({"num_cameras": 5}, "num_cameras must be at least 6, found 5"),
         ({"images_per_identity": 2}, "images_per_identity must be at least 3"),
         ({"num_distractors": -1}, "num_distractors must be at least 0"),
@@ -239,6 +241,7 @@ def test_cameras_have_their_own_place_and_look():
         ({"look_alike_share": 1.5}, r"look_alike_share must lie in \[0, 1\], found 1.5"),
         ({"look_alike_share": math.nan}, r"look_alike_share must lie in \[0, 1\], found nan"),
         ({"occluders": {"share": 3}}, r"occluders.share must be a number in \[0, 1\], found 3"),
+        ({"occluders": {"query_cover": (0.7, 1.0)}}, "pit_reid: occluders.query_cover starts at 0.7, but"),
         ({"light": {"kinds": {"noon": 1.0}}}, "light.kinds knows no 'noon'"),
         ({"light": {"kinds": {"night": -1.0}}}, "light.kinds.night must be a weight of at least 0"),
         ({"wardrobe": {"female": 2.0}}, "wardrobe.female must be a number"),
@@ -253,6 +256,14 @@ def test_cameras_have_their_own_place_and_look():
 def test_impossible_parameters_are_named(fields: dict, message: str):
     with pytest.raises(pit.RecipeError, match=message):
         pit.make_recipe({"recipe": "pit_reid", **fields})
+
+
+def test_what_a_recipe_does_not_draw_is_not_asked_for():
+    benches = {"kinds": {"bench": 1.0}, "cover": (0.1, 0.15)}  # too low for the queries of a hidden person
+    assert isinstance(pit.make_recipe({"recipe": "pit", "occluders": benches}), pit.Pit)
+    pit.make_recipe({"recipe": "pit_reid", "occluded_queries_per_identity": 0, "occluders": benches})
+    with pytest.raises(pit.RecipeError, match=r"pit_reid: occluders\.query_cover"):
+        pit.make_recipe({"recipe": "pit_reid", "occluders": benches})
 
 
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3), SMALL])

@@ -38,6 +38,14 @@ def test_defaults_go_through_json(kind: type[Shares]):
         (lambda: OccluderShares(share=1.5), r"occluders\.share must be a number in \[0, 1\]"),
         (lambda: OccluderShares(cover=(0.1, 1.2)), r"occluders\.cover must be a range inside \[0, 1\]"),
         (lambda: PhotoRanges(quality=(0.0, 90.0)), r"photo\.quality must be a range inside \[1, 100\]"),
+        (lambda: LightShares(kinds={"sunny": 1e308, "hazy": 1e308}), r"light\.kinds needs weights .* finite sum"),
+        (lambda: FramingShares(feet=0.2), r"framing\.feet must be two numbers"),  # pyright: ignore[reportArgumentType]
+        (lambda: PhotoRanges(motion_share=(0.0, 0.2)), r"photo\.motion_share must be a number"),  # pyright: ignore[reportArgumentType]
+        (lambda: SceneShares(photo_crop=(0.0, 0.0)), r"scenes\.photo_crop must be a range inside \[0\.05, 1\]"),
+        (
+            lambda: OccluderShares(kinds={"bench": 1.0, "pole": 0.0}, cover=(0.4, 0.6)),
+            r"occluders\.cover starts at 0\.4, but of occluders\.kinds bench hides at most 0\.18",
+        ),
         (lambda: CrowdShares(most=0), r"crowd\.most"),
         (lambda: SceneShares.from_json({"kindz": {}}), r"scenes has no \['kindz'\]"),
     ],
