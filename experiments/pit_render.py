@@ -28,7 +28,7 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias, cast
@@ -48,6 +48,7 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "LP_NUM_THREADS": "0",  # llvmpipe, the software OpenGL
 }
+_ABANDONED = 3600.0  # seconds after which nobody is still writing a file
 
 
 Recipe: TypeAlias = pit.Recipe | paper.PaperPit
@@ -83,7 +84,7 @@ def run(
     index, count = shard
     if not 0 <= index < count:
         raise RenderError(f"--shard={index}/{count}: expected i/n with 0 <= i < n.")
-    prepare_folder(folder, recipe)
+    prepare_folder(folder, recipe, alone=count == 1)
     if not (folder / manifest.MIRROR_FILE).exists():  # first: a body without one is found before anything is drawn
         manifest.write_atomic(folder / manifest.MIRROR_FILE, mirror.encode_map(recipe.mirror_map()))
     wanted = [
@@ -125,8 +126,14 @@ def check(recipe: Recipe) -> str:
     return f"All inputs are there: {recipe.num_pairs} pairs can be drawn.{lines}"
 
 
-def prepare_folder(folder: pathlib.Path, recipe: Recipe) -> None:
+def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) -> None:
     """Makes the folder or checks that it belongs to this recipe, and removes what a killed run left half written.
+
+    Args:
+        folder: The rendered folder.
+        recipe: What is to be drawn.
+        alone: Nobody else draws into the folder. Else what was half written within the last hour stays: another shard
+            may be writing it.
 
     Raises:
         RenderError: The folder was begun with other parameters, or holds something else.
@@ -144,7 +151,9 @@ def prepare_folder(folder: pathlib.Path, recipe: Recipe) -> None:
         raise RenderError(f"{folder} is not empty and has no {manifest.HEADER_FILE}: give a new or empty --output_dir.")
     manifest.write_header(folder, header)
     for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if alone or time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
 
 
 def _differences(old: manifest.Header, new: manifest.Header) -> dict[str, tuple[Any, Any]]:

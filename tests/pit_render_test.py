@@ -58,6 +58,21 @@ def test_one_worker_in_shards_draws_the_same(
     assert _contents(tmp_path) == _contents(rendered)
 
 
+def test_a_shard_leaves_the_files_that_another_one_is_writing(tmp_path: pathlib.Path):
+    recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
+    pit_render.prepare_folder(tmp_path, recipe)
+    (tmp_path / "images").mkdir()
+    written, left = (tmp_path / "images" / f".0000_0{number}.jpg.abc.tmp" for number in (0, 1))
+    written.write_bytes(b"half a picture")
+    left.write_bytes(b"half a picture")
+    os.utime(left, (time.time() - 7200.0,) * 2)
+    pit_render.prepare_folder(tmp_path, recipe, alone=False)
+    assert written.exists()
+    assert not left.exists()
+    pit_render.prepare_folder(tmp_path, recipe)
+    assert not written.exists()
+
+
 def test_killed_and_started_again_ends_with_the_same_bytes(rendered: pathlib.Path, tmp_path: pathlib.Path):
     folder = tmp_path / "pit"
     command = [sys.executable, "-m", "experiments.pit_render", f"--config={TINY}", f"--output_dir={folder}"]
