@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import tempfile
+import typing
 from collections.abc import Iterable
 from typing import Any
 
@@ -187,12 +188,14 @@ def _read(path: pathlib.Path) -> str:
             f"{path} does not exist. It is written when a rendering is complete: "
             "run `python -m experiments.pit_render` on this folder again; it draws only what is missing."
         ) from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not UTF-8 ({error}).") from None
 
 
 def _parse(path: str | os.PathLike[str], text: str, line: int) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"{path}, line {line}: not JSON ({error}).") from None
     if not isinstance(fields, dict):
         raise ManifestError(f"{path}, line {line}: expected a JSON object, found {type(fields).__name__}.")
@@ -204,4 +207,11 @@ def _construct(cls: type, fields: dict[str, Any], path: str | os.PathLike[str], 
     if set(fields) != expected:
         missing, unknown = sorted(expected - set(fields)), sorted(set(fields) - expected)
         raise ManifestError(f"{path}, line {line}: missing fields {missing}, unknown fields {unknown}.")
+    for field in dataclasses.fields(cls):
+        kind: Any = dict if typing.get_origin(field.type) is dict else field.type
+        if not isinstance(fields[field.name], kind):
+            name = getattr(kind, "__name__", str(kind))
+            raise ManifestError(
+                f"{path}, line {line}: {field.name} must be of type {name}, found {fields[field.name]!r}."
+            )
     return cls(**fields)

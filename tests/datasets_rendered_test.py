@@ -155,3 +155,31 @@ def test_pit_reid_needs_identities_cameras_and_all_splits(tmp_path: pathlib.Path
     assert f"{broken[0].name}: expected a person id and a camera id of 0 or more, found 0 and -1" in str(error.value)
     assert "no records of the split 'query'" in str(error.value)
     assert "persons in train and in query or gallery: [1]" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"person_id": "1"}, r"line 2: person_id must be of type int, found '1'"),
+        ({"image": None}, r"line 2: image must be of type str, found None"),
+        ({"frontal": 3}, r"line 2: frontal must be of type str \| None, found 3"),
+        ({"choices": []}, r"line 2: choices must be of type dict, found \[\]"),
+        ({"image": "/etc/passwd"}, r"line 2: the path '/etc/passwd' leaves the rendered folder"),
+        ({"texture": "textures/../../x.png"}, r"line 2: the path .* leaves the rendered folder"),
+    ],
+)
+def test_records_from_outside_are_checked(tmp_path: pathlib.Path, changes: dict, message: str):
+    records = dataset_fixtures.write_rendered(tmp_path / "rendered", "pit_reid")
+    records[1] = dataclasses.replace(records[1], **changes)
+    _rewrite(tmp_path / "rendered", records)
+    with pytest.raises(datasets.DatasetError, match=message):
+        _build("pit_reid", tmp_path / "rendered", tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", [manifest.HEADER_FILE, manifest.RECORDS_FILE])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000])
+def test_manifests_of_something_else_are_named(tmp_path: pathlib.Path, name: str, content: bytes):
+    dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
+    (tmp_path / "rendered" / name).write_bytes(content)
+    with pytest.raises(datasets.DatasetError, match=rf"{name}(, line 1)?: not (UTF-8|JSON)"):
+        _build("pit", tmp_path / "rendered", tmp_path / "data")
