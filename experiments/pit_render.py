@@ -182,14 +182,22 @@ def record_path(folder: pathlib.Path, index: int) -> pathlib.Path:
 
 
 def read_record(folder: pathlib.Path, index: int) -> manifest.Record | None:
-    """The record of a pair that is done; None if it, or a file that it names, is missing."""
+    """The record of a pair that is done; None if it, or a file that it names, is missing or was left empty."""
     path = record_path(folder, index)
     try:
         record = manifest.record_from_json(path.read_text(encoding="utf-8"), path)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError, manifest.ManifestError):
         return None
     names = (record.image, record.texture, record.frontal)
-    return record if all(name is None or (folder / name).is_file() for name in names) else None
+    return record if all(name is None or _is_there(folder / name) for name in names) else None
+
+
+def _is_there(path: pathlib.Path) -> bool:
+    """Whether a file is there with its content: a machine that crashes may leave it empty."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
@@ -209,7 +217,7 @@ def draw_pair(studio: pit.Studio | paper.PaperStudio, recipe: Recipe, folder: pa
     record = recipe.plan(index)
     for name, content in studio.draw(record).items():
         # Pairs of one texture share its file.
-        if name != record.texture or not (folder / name).exists():
+        if name != record.texture or not _is_there(folder / name):
             manifest.write_atomic(folder / name, content)
     manifest.write_atomic(record_path(folder, index), (manifest.record_to_json(record) + "\n").encode())
 

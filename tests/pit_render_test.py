@@ -65,12 +65,28 @@ def test_a_shard_leaves_the_files_that_another_one_is_writing(tmp_path: pathlib.
     written, left = (tmp_path / "images" / f".0000_0{number}.jpg.abc.tmp" for number in (0, 1))
     written.write_bytes(b"half a picture")
     left.write_bytes(b"half a picture")
-    os.utime(left, (time.time() - 7200.0,) * 2)
+    os.utime(left, (0.0, 0.0))
     pit_render.prepare_folder(tmp_path, recipe, alone=False)
     assert written.exists()
     assert not left.exists()
     pit_render.prepare_folder(tmp_path, recipe)
     assert not written.exists()
+
+
+def test_what_a_crash_of_the_machine_left_empty_is_drawn_again(tmp_path: pathlib.Path):
+    recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
+    record = recipe.plan(0)
+
+    class Studio:
+        def draw(self, record: manifest.Record) -> dict[str, bytes]:
+            return dict.fromkeys((record.image, record.texture, str(record.frontal)), b"picture")
+
+    for name in (record.image, record.texture, record.frontal, pit_render.record_path(tmp_path, 0)):
+        pit_render.draw_pair(Studio(), recipe, tmp_path, 0)  # pyright: ignore[reportArgumentType]
+        assert pit_render.read_record(tmp_path, 0) == record
+        assert (tmp_path / record.texture).read_bytes() == b"picture"
+        (tmp_path / str(name)).write_bytes(b"")
+        assert pit_render.read_record(tmp_path, 0) is None
 
 
 def test_killed_and_started_again_ends_with_the_same_bytes(rendered: pathlib.Path, tmp_path: pathlib.Path):
