@@ -174,7 +174,8 @@ def test_result(workdir, data_dir, model, capsys):
     assert summary["mAP"] > summary["chance"]["mAP"]  # colours alone are better than nothing
 
 
-def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, model, monkeypatch, capsys):
+@pytest.mark.parametrize("rerank", [None, ranking.KReciprocal(k1=4, k2=2)])
+def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, model, monkeypatch, capsys, rerank):
     tiny_data.write_pit_reid(tmp_path / "rendered", test_ids=5, cameras=5, partial_queries=True)
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     embedded = []
@@ -185,14 +186,16 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
         return embed_split(model, config, dataset, split, data_dir, flip=flip)
 
     monkeypatch.setattr(evaluate, "embed_split", noting)
-    summary = evaluate.run(workdir, "pit_reid", tmp_path / "data")
+    flip = rerank is not None
+    summary = evaluate.run(workdir, "pit_reid", tmp_path / "data", flip=flip, rerank=rerank)
     assert sorted(embedded) == ["gallery", "query", "query_occluded", "query_partial"]  # the gallery once
-    assert json.loads((workdir / "report" / "evaluate_pit_reid.json").read_text()) == summary
-    gallery = embed_split(model, CONFIG, "pit_reid", "gallery", tmp_path / "data")
+    name = "evaluate_pit_reid_flip_rerank_k1=4_k2=2.json" if flip else "evaluate_pit_reid.json"
+    assert json.loads((workdir / "report" / name).read_text()) == summary
+    gallery = embed_split(model, CONFIG, "pit_reid", "gallery", tmp_path / "data", flip=flip)
     np.testing.assert_array_equal(gallery.camera_ids, np.tile([1, 2], 5))
     results = {"query": summary, **{split: summary[split] for split in ("query_partial", "query_occluded")}}
     for split, found in results.items():
-        query = embed_split(model, CONFIG, "pit_reid", split, tmp_path / "data")
+        query = embed_split(model, CONFIG, "pit_reid", split, tmp_path / "data", flip=flip)
         expected = ranking.evaluate_ranking(
             query.embeddings,
             gallery.embeddings,
@@ -200,6 +203,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
             gallery.person_ids,
             query.camera_ids,
             gallery.camera_ids,
+            rerank=rerank,
         )
         assert {key: found[key] for key in SCORES} == pytest.approx(evaluate.scores(expected), abs=1e-6)
         assert (found["num_query"], found["num_valid_queries"]) == (5, 5)
@@ -213,6 +217,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
         assert summary[split]["protocol"] in one_line(printed)
         assert summary[split]["protocol"].startswith(f"{split}: ")
         assert words in summary[split]["protocol"]
+        assert ("these queries and the gallery alone" in summary[split]["protocol"]) == flip
         assert "5 single queries against the same gallery" in summary[split]["protocol"]
     rows = evaluate.table({"pit_reid": summary}, {}).splitlines()
     assert [row.split()[:2] for row in rows[2:]] == [["pit_reid,", "query_partial"], ["pit_reid,", "query_occluded"]]
