@@ -178,6 +178,8 @@ def fairness(sizes: Sizes) -> list[str]:
         "Different from the paper: everything is small (images, networks, data, steps), started from SAN-PG instead of "
         "ImageNet, no random erasing (in so few batches it only slows both down), and L_TR takes the mean over "
         "channels in place of the sum of equation 1, which at this size meets its margin early and falls silent.",
+        f"The renderings are {EASIER_WORDS}. Partial and occluded queries are cut and hidden all the same, unlike anything "
+        "that the models were trained on.",
     ]
 
 
