@@ -153,7 +153,7 @@ def test_partial_copy_and_another_epoch_are_told(data_dir, tmp_path, fake_steps,
 def test_epochs_of_the_real_benchmarks(stage, turns, expected):
     config = config_path.load(f"{stage}.py")
     market = {"dataset": "market1501", "splits": ["train"], "images": 12936, "identities": 751, "partial": False}
-    lines = train._describe_data(config, train._Data({}, 751, market, 9290, None), turns)
+    lines = train._describe_data(config, train._Data({}, 751, market, 9290, {}), turns)
     assert lines[1].startswith(expected)
     assert any("WARNING" in line for line in lines) == (expected.split()[4] not in ("47", "94"))
 
