@@ -233,9 +233,9 @@ def accessory_kinds(variants: Variants) -> list[list[Tile]]:
                 if worn:
                     pose = poses.sample_pose(rng, worn).to_json()
                     listed = [one.to_json() for one in worn]
-                    # A detector's box leaves an open umbrella out; here it is to be seen.
+                    # A detector's box leaves these out; here they are to be seen.
                     wide = camera.Framing(fill=0.68, shift=(0.0, 0.06)).to_json()
-                    framing = wide if kind == "umbrella" else variants.base.choices["framing"]
+                    framing = wide if kind in ("umbrella", "suitcase") else variants.base.choices["framing"]
                     for yaw in (FRONT, BACK):
                         yield variants.tile(kind, **human, pose=pose, accessories=listed, framing=framing, yaw=yaw)
                     break
