@@ -8,11 +8,12 @@ the frontal view is drawn without them.
 import colorsys
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from render.appearance import Appearance, Color
+from render.shares import Shares
 
 # Of the kinds that share a place one at most is worn.
 PLACES: dict[str, tuple[str, ...]] = {
@@ -106,7 +107,7 @@ class Accessory:
 
 
 @dataclasses.dataclass(frozen=True)
-class AccessoryShares:
+class AccessoryShares(Shares):
     """Probability of every kind, among the persons who can wear it (`can_wear`).
 
     The defaults are near the attributes that people annotated in Market-1501 (Y. Lin et al., Improving Person
@@ -117,6 +118,8 @@ class AccessoryShares:
         one_strap: Share of backpacks that hang from one shoulder.
         across: Share of shoulder bags whose strap runs across the chest.
     """
+
+    TOPIC: ClassVar[str] = "accessories"
 
     backpack: float = 0.22
     shoulder_bag: float = 0.2
@@ -147,22 +150,6 @@ class AccessoryShares:
             if total > 1.0 + 1e-9:
                 names = " + ".join(f"accessories.{kind}" for kind in kinds)
                 raise ValueError(f"{names} share a place and must sum to at most 1, found {total:g}.")
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "AccessoryShares":
-        """The inverse of `to_json`; kinds left out have their defaults.
-
-        Raises:
-            ValueError: An unknown key, or an impossible value; the message names it.
-        """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if not set(fields) <= known:
-            raise ValueError(f"accessories has no {sorted(set(fields) - known)}; it has {sorted(known)}.")
-        return cls(**fields)
 
 
 NONE = AccessoryShares(**dict.fromkeys(KINDS, 0.0))

@@ -27,7 +27,7 @@ from render import camera, coco, light, manifest, mirror, smpl, smpl_poses, surr
 from render.array_files import ArrayFileError
 from render.body import TEXTURE_SIZE
 from render.photo_folder import PhotoFolder, PhotoFolderError
-from render.pit import RecipeError, encode_jpeg, encode_png, stream
+from render.pit import RecipeError, TexturesTimesMeshes, encode_jpeg, encode_png, stream
 from render.rasterizer import Rasterizer
 from render.smpl_poses import Poses
 from render.surface import vertex_normals
@@ -83,7 +83,7 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class PaperPit:
+class PaperPit(TexturesTimesMeshes):
     """The paper's recipe. Paths that are "" are not given.
 
     Attributes:
@@ -147,18 +147,6 @@ class PaperPit:
             raise RecipeError(f"fill must lie in [0.1, 1], found {self.fill}.")
         if self.poses == "surreal" and self.shapes != "surreal":
             raise RecipeError("poses=surreal is motion capture without body shapes: set shapes=surreal as well.")
-
-    @property
-    def num_groups(self) -> int:
-        return self.num_textures
-
-    @property
-    def num_pairs(self) -> int:
-        return self.num_textures * self.meshes_per_texture
-
-    def group(self, number: int) -> range:
-        """Indices of the pairs of texture `number`."""
-        return range(number * self.meshes_per_texture, (number + 1) * self.meshes_per_texture)
 
     @functools.cached_property
     def inputs(self) -> Inputs:

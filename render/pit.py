@@ -234,17 +234,11 @@ class OpenRecipe:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Pit(OpenRecipe):
-    """Textures times meshes, no identities. Defaults are the paper's 929 x 10 = 9,290 pairs."""
+class TexturesTimesMeshes:
+    """The order of pairs where every texture meets as many meshes: texture by texture."""
 
-    name: ClassVar[str] = "pit"
-
-    num_textures: int = 929
-    meshes_per_texture: int = 10
-
-    def __post_init__(self) -> None:
-        _check_at_least(self, seed=0, num_textures=1, meshes_per_texture=1)
+    num_textures: int
+    meshes_per_texture: int
 
     @property
     def num_groups(self) -> int:
@@ -257,6 +251,19 @@ class Pit(OpenRecipe):
     def group(self, number: int) -> range:
         """Indices of the pairs of texture `number`."""
         return range(number * self.meshes_per_texture, (number + 1) * self.meshes_per_texture)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pit(TexturesTimesMeshes, OpenRecipe):
+    """Textures times meshes, no identities. Defaults are the paper's 929 x 10 = 9,290 pairs."""
+
+    name: ClassVar[str] = "pit"
+
+    num_textures: int = 929
+    meshes_per_texture: int = 10
+
+    def __post_init__(self) -> None:
+        _check_at_least(self, seed=0, num_textures=1, meshes_per_texture=1)
 
     def plan(self, index: int) -> manifest.Record:
         """The record of pair `index`, with every choice."""
