@@ -44,6 +44,7 @@ ADDED_KEYS = {
     "augment.crop_probability": 0.0,
     "augment.crop_height": (0.4, 1.0),
     "augment.crop_width": (0.5, 1.0),
+    "loss.triplet_reid_blocks": (1, 2, 3),
 }
 MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device: more would only hold more batches
 

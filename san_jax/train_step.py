@@ -25,9 +25,6 @@ from san_jax.typing import PitBatch, ReidBatch
 Metrics = dict[str, Float[Array, ""]]
 Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
 
-L_TR_BLOCKS = 3  # the paper: the first three of the decoder's four blocks
-
-
 @dataclasses.dataclass(frozen=True)
 class LossSettings:
     """Weights and constants of the losses; the defaults are the paper's.
@@ -41,6 +38,11 @@ class LossSettings:
         triplet_margin: Of L_Triplet.
         triplet_reid_margin: Of L_TR.
         triplet_reid_channels: L_TR's distance summed over channels (the paper) or averaged (the released code).
+        triplet_reid_blocks: The decoder blocks whose L_TR are added up, counted from 1: the paper's are the first three
+            of the four, the released code's all four.
+
+    Raises:
+        ValueError: `triplet_reid_blocks` holds something that is no block, or one twice.
     """
 
     identification: float = 0.5
@@ -51,6 +53,12 @@ class LossSettings:
     triplet_margin: float = 0.3
     triplet_reid_margin: float = 0.3
     triplet_reid_channels: Literal["sum", "mean"] = "sum"
+    triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
+
+    def __post_init__(self):
+        blocks = self.triplet_reid_blocks
+        if not set(blocks) <= {1, 2, 3, 4} or len(set(blocks)) < len(blocks):
+            raise ValueError(f"triplet_reid_blocks must be different numbers among 1, 2, 3, 4, found {blocks}.")
 
 
 def reid_losses(output: SANOutput, batch: ReidBatch, key: PRNGKeyArray, settings: LossSettings) -> Metrics:
@@ -83,13 +91,13 @@ def reid_losses(output: SANOutput, batch: ReidBatch, key: PRNGKeyArray, settings
         parts["triplet_reid"] = sum(
             (
                 losses.triplet_reid_loss(
-                    feature_map,
+                    output.decoder_maps[block - 1],
                     positive,
                     negative,
                     margin=settings.triplet_reid_margin,
                     channel_reduction=settings.triplet_reid_channels,
                 )
-                for feature_map in output.decoder_maps[:L_TR_BLOCKS]
+                for block in settings.triplet_reid_blocks
             ),
             start=jnp.zeros((), jnp.float32),
         )

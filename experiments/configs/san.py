@@ -92,6 +92,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.loss.triplet_margin = 0.3
     config.loss.triplet_reid_margin = 0.3
     config.loss.triplet_reid_channels = "sum"  # the paper's equation 1; or "mean"
+    config.loss.triplet_reid_blocks = (1, 2, 3)  # of the decoder; the released code: all four
 
     config.augment = ConfigDict()  # of reID images; the texture stays as it is, as in the released code
     config.augment.crop_probability = 0.0  # of cropping to a partial image; `san_partial.py` has 0.5
