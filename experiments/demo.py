@@ -16,27 +16,13 @@ import json
 import os
 import pathlib
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
-
-from experiments import config_path, demo_report, evaluate, report, stages
-from render import camera
+from experiments import config_path, demo_report, evaluate, provenance, report, small, stages
 from render.manifest import write_atomic
-
-# The renderings of the demo leave out what so few steps of so small a network cannot learn: with the generator's defaults
-# (look-alikes, persons half hidden or cut, crowds, nights) the baseline came to rank-1 10 in 450 batches, 12.5 in 900.
-EASIER = {
-    "occluders": {"share": 0.0},
-    "crowd": {"share": 0.0},
-    "framing": {"kinds": {kind: float(kind == "whole") for kind in camera.FRAMINGS}},
-    "light": {"kinds": {"night": 0.0}},
-}
-EASIER_WORDS = "easier than the defaults: no look-alikes, crowds, occluders, cut boxes or nights"
 
 TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
 NUM_STAGES = 7
@@ -104,15 +90,13 @@ class Clock:
 
 
 def render_configs(sizes: Sizes) -> tuple[Any, Any]:
-    """The configs of `pit` and `pit_reid`, smaller and `EASIER`. Queries of the splits for it are cut or hidden all the same."""
+    """The configs of `pit` and `pit_reid`, smaller and easier. Queries of the splits for it are cut or hidden all the same."""
     pit = config_path.load("pit.py")
     pit.update({"seed": sizes.seed, "num_textures": sizes.pit_textures, "meshes_per_texture": sizes.pit_meshes})
-    pit.update(EASIER)
+    small.ease(pit)
     pit_reid = config_path.load("pit_reid.py")
     pit_reid.update(
         {
-            **EASIER,
-            "look_alike_share": 0.0,
             "seed": sizes.seed,
             "num_train_identities": sizes.train_identities,
             "num_test_identities": sizes.test_identities,
@@ -120,44 +104,18 @@ def render_configs(sizes: Sizes) -> tuple[Any, Any]:
             "num_distractors": sizes.distractors,
         }
     )
+    small.ease(pit_reid)
     return pit, pit_reid
 
 
 def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path) -> dict[str, Any]:
     """The real configs of the three runs, made smaller. Baseline and SAN differ in the method alone."""
-    shared = {
-        "seed": sizes.seed,
-        "data_dir": str(data_dir),
-        "image_size": sizes.image_size,
-        "num_workers": 0,
-        "log_every": 10,
-        "checkpoint_every": 50,
-        "model": {"width": sizes.width, "stage_sizes": sizes.stage_sizes},
-        "optimizer": {
-            "name": "adam",
-            "schedule": "cosine",
-            "learning_rate": 1e-3,
-            "warmup_epochs": 0,
-            "weight_decay": 0.0,
-        },
-    }
-    batch = {"num_identities": sizes.num_identities, "images_per_identity": sizes.images_of_each}
-    pit_size = sizes.num_identities * sizes.images_of_each
     configs = {name: config_path.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
-    for config in configs.values():
-        config.update(shared)
-    for name in ("san_pg", "san"):
-        configs[name].model.texture_size = sizes.texture_size
-        configs[name].batch.pit_size = pit_size
-    for name in ("baseline", "san"):
-        configs[name].update({"dataset": "pit_reid", "init_from": str(generator), "batch": batch})
-    configs["san_pg"].num_steps = sizes.generator_steps
-    configs["baseline"].num_steps = sizes.reid_batches
-    configs["san"].num_steps = sizes.reid_batches * len(configs["san"].turns)  # a PIT batch after each reID batch
-    for name in ("baseline", "san"):
-        # In so few batches erasing only slows both down (measured on an earlier generator: rank-1 51 in
-        # 450 batches without it, 7 to 12 in 360 with it).
-        configs[name].augment.erase_probability = 0.0
+    for name, config in configs.items():
+        small.shrink(config, sizes, sizes.stage_sizes)
+        config.update({"seed": sizes.seed, "data_dir": str(data_dir)})
+        if name != "san_pg":
+            config.update({"dataset": "pit_reid", "init_from": str(generator)})
     # The sum over channels (the paper's equation 1) meets its margin early here and the term falls silent.
     configs["san"].loss.triplet_reid_channels = "mean"
     return configs
@@ -178,53 +136,23 @@ def fairness(sizes: Sizes) -> list[str]:
         "Different from the paper: everything is small (images, networks, data, steps), started from SAN-PG instead of "
         "ImageNet, no random erasing (in so few batches it only slows both down), and L_TR takes the mean over "
         "channels in place of the sum of equation 1, which at this size meets its margin early and falls silent.",
-        f"The renderings are {EASIER_WORDS}. Partial and occluded queries are cut and hidden all the same, unlike anything "
+        f"The renderings are {small.EASIER_WORDS}. Partial and occluded queries are cut and hidden all the same, unlike anything "
         "that the models were trained on.",
     ]
 
 
 def facts(sizes: Sizes) -> list[tuple[str, str]]:
     """Where and from what the report was made."""
-    device = jax.devices()[0]
     return [
         ("command", " ".join(["python -m experiments.demo", *sys.argv[1:]])),
-        ("commit", _commit()),
-        ("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores, {_memory()}"),
-        ("JAX", f"{jax.__version__} on {jax.device_count()} x {device.device_kind} ({device.platform})"),
+        ("commit", provenance.commit()),
+        ("processor", provenance.processor()),
+        ("JAX", provenance.accelerator()),
         ("Python", platform.python_version()),
         ("seed", f"{sizes.seed} (rendering, weights, batches, augmentation)"),
         ("sizes", ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(sizes).items())),
         ("finished", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())),
     ]
-
-
-def _commit() -> str:
-    root = pathlib.Path(__file__).resolve().parent.parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        changed = " with uncommitted changes" if git("status", "--porcelain", "--untracked-files=no") else ""
-        return git("rev-parse", "HEAD") + changed
-    except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout"
-
-
-def _processor() -> str:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _memory() -> str:
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{size / 2**30:.0f} GiB of memory"
 
 
 def run(output: str | os.PathLike[str], sizes: Sizes = Sizes()) -> bool:
@@ -249,7 +177,7 @@ def run(output: str | os.PathLike[str], sizes: Sizes = Sizes()) -> bool:
     with clock.stage("render pit", f"{pairs} pairs of person image and texture, each also in the frontal pose"):
         stages.ensure_rendered(pit, data_dir)
     with clock.stage(
-        "render pit_reid", f"{identities}, {sizes.images_per_identity} images each, 6 cameras; {EASIER_WORDS}"
+        "render pit_reid", f"{identities}, {sizes.images_per_identity} images each, 6 cameras; {small.EASIER_WORDS}"
     ):
         stages.ensure_rendered(pit_reid, data_dir)
     with clock.stage("SAN-PG", f"{sizes.generator_steps} steps of {batch} PIT pairs, L_Rec alone"):
