@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from absl import app, flags, logging
 
-from experiments import config_path, data_sources, restore
+from experiments import config_path, data_sources, restore, targets
 from experiments.config_path import Config
 from render.manifest import write_atomic
 from san_jax import checkpoint, metric_logger, optim, sharding, train_state, train_step
@@ -36,11 +36,18 @@ from san_jax.models import parameter_count
 from san_jax.train_state import TrainState
 
 # Keys that may differ from the run that a workdir holds: they do not change what is computed.
-FREE_KEYS = frozenset({"log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare"})
+FREE_KEYS = frozenset(
+    {"log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare", "test_metric"}
+)
 # Keys that configs did not always have, and the value that does what a run did before: such a run can be gone on with.
 ADDED_KEYS = {
     "use_val": True,
     "init_classifier": False,
+    "target": "texture",
+    "target_dir": "",
+    "input": "image",
+    "generator": "",
+    "test_metric": "euclidean",
     "augment.crop_probability": 0.0,
     "augment.crop_height": (0.4, 1.0),
     "augment.crop_width": (0.5, 1.0),
@@ -67,6 +74,9 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     """
     workdir = pathlib.Path(workdir)
     turns = _turns(config)
+    if config.stage != "baseline":
+        with _explain("target"):
+            targets.find(config)
     if _takes_classifier(config) and not config.init_from:
         raise RunError("init_classifier needs init_from: the workdir of the run whose classifier it takes.")
     _claim_workdir(config, workdir)
@@ -276,21 +286,31 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
     }
+    target = None if config.stage == "baseline" else targets.find(config)
+    target_arguments: dict[str, Any] = {"texture_size": None if target is None else targets.batch_size(config)}
+    if target is not None and target.feature is not None:
+        target_arguments["target"] = target.feature
     if "reid" in turns:
         _check_batch("batch.num_identities x batch.images_per_identity", _batch_size(config, "reid"), mesh)
-        name = config.dataset if config.stage == "baseline" else f"{config.dataset}_textured"
+        name = f"{config.dataset}{'' if target is None else target.suffix}"
         splits = data_sources.training_splits(name, config.data_dir, use_val=config.use_val)
         source = data_sources.open_source(name, "+".join(splits), config.data_dir)
+        if config.stage == "san" and config.target == "true_texture" and "texture" not in source.dataset_info.features:
+            raise RunError(
+                f"target=true_texture needs true textures, which pit_reid alone holds; {name} has none. Take target=texture."
+            )
         labels = pipeline.read_labels(source)
         num_classes = int(labels.max()) + 1
         num_identities = len(np.unique(labels))
         record = _record(config.dataset, name, splits, len(source), num_identities, config.data_dir)
+        if config.stage == "san" and config.target == "folder":
+            source, record["targets_digest"] = targets.open_folder(source, config.target_dir)
         streams["reid"] = pipeline.reid_batches(
             source,
             labels,
-            texture_size=None if config.stage == "baseline" else config.model.texture_size,
             num_identities=config.batch.num_identities,
             images_per_identity=config.batch.images_per_identity,
+            **target_arguments,
             **shared,
         )
     if "pit" in turns:
@@ -304,10 +324,12 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
             record = _record(config.pit_dataset, config.pit_dataset, ["train"], num_pairs, None, config.data_dir)
         streams["pit"] = pipeline.pit_batches(
             source,
-            texture_size=config.model.texture_size,
             batch_size=config.batch.pit_size,
+            **target_arguments,
             **shared,
         )
+    if target is not None and config.target != "texture":
+        record["target"] = config.target
     return _Data(streams, num_classes, record, num_pairs, mirror_file)
 
 

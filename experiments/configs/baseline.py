@@ -55,6 +55,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take the encoder from
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
+    config.input = "image"  # or "texture": the texture that `generator` regresses from an image, in its place
+    config.generator = ""  # with input="texture": workdir of the SAN-PG run
+    config.test_metric = "euclidean"  # what `evaluate` takes where it is not told; or "cosine"
     config.image_size = (256, 128)
     config.num_workers = 4
 

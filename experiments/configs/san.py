@@ -63,6 +63,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
     config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
+    config.target = "texture"  # what the decoder reconstructs: see `experiments.targets`
+    config.target_dir = ""  # with target="folder": images named as the training images
+    config.test_metric = "euclidean"  # what `evaluate` takes where it is not told; or "cosine"
     config.turns = ("reid", "pit")  # which batch each step takes, over and over
     config.image_size = (256, 128)
     config.num_workers = 4

@@ -27,6 +27,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take encoder and decoder from
+    config.target = "texture"  # what the decoder reconstructs: or "input", "frontal", see `experiments.targets`
     config.image_size = (256, 128)
     config.num_workers = 4
 

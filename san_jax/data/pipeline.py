@@ -19,7 +19,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import grain
 import numpy as np
@@ -28,6 +28,9 @@ from PIL import Image
 
 from san_jax.data import sampler
 from san_jax.typing import EvalBatch, PitBatch, ReidBatch
+
+# (height, width), one number for both, or None for nothing.
+TargetSize: TypeAlias = int | tuple[int, int] | None
 
 # A batch of 64 images and textures has 19 MB; two pipelines with four workers each hold some 25 of them.
 _SHARED_MEMORY_NEEDED = 2**29
@@ -135,7 +138,7 @@ def reid_batches(
     labels: Int[np.ndarray, " examples"],
     *,
     image_size: tuple[int, int],
-    texture_size: int | None,
+    texture_size: TargetSize,
     num_identities: int,
     images_per_identity: int,
     seed: int,
@@ -143,14 +146,17 @@ def reid_batches(
     num_workers: int,
     process_index: int = 0,
     process_count: int = 1,
+    image: str = "image",
+    target: str = "texture",
 ) -> BatchIterator:
     """P x K batches of a reID benchmark's train split, as `ReidBatch`.
 
     Args:
-        source: Examples with `image`, and `texture` unless `texture_size` is None.
+        source: Examples with the features that `image` and (unless `texture_size` is None) `target` name.
         labels: Label of each example, see `read_labels`.
         image_size: (height, width) that images are resized to.
-        texture_size: Height and width that textures are resized to; None for batches without textures.
+        texture_size: Height and width (one number for both) that the decoder's targets are resized to; None for batches
+            without `texture`.
         num_identities: P of the global batch.
         images_per_identity: K.
         seed: Seed of the order.
@@ -158,6 +164,8 @@ def reid_batches(
         num_workers: Processes that decode; 0 decodes in a thread of this one.
         process_index: This process among those that train together (`jax.process_index()`).
         process_count: Their number; each loads its contiguous rows of the global batch.
+        image: The feature that becomes the batch's `image`.
+        target: The feature that becomes the batch's `texture`.
 
     Returns:
         An iterator over batches of P * K / process_count rows.
@@ -167,14 +175,15 @@ def reid_batches(
     """
     if len(labels) != len(source):
         raise ValueError(f"Expected a label for each of the {len(source)} examples, found {len(labels)}.")
-    source = _undecoded(source)
-    _check_features(source, ("image",) if texture_size is None else ("image", "texture"))
+    source = undecoded(source)
+    features = _batch_features(image, image_size, target, texture_size)
+    _check_features(source, tuple(key for key, _ in features.values()))
     batches = sampler.IdentitySampler.from_labels(
         labels, seed=seed, num_identities=num_identities, images_per_identity=images_per_identity
     )
     part = functools.partial(sampler.process_slice, process_index=process_index, process_count=process_count)
     part(batches.batch(0))  # raises here, not in a worker, where the batch does not divide
-    reader = _ReidReader(source, labels.astype(np.int32), batches, part, image_size, texture_size)
+    reader = _ReidReader(source, labels.astype(np.int32), batches, part, features)
     return BatchIterator(reader, num_steps=num_steps, num_workers=num_workers)
 
 
@@ -182,26 +191,28 @@ def pit_batches(
     source: Source,
     *,
     image_size: tuple[int, int],
-    texture_size: int,
+    texture_size: TargetSize,
     batch_size: int,
     seed: int,
     num_steps: int,
     num_workers: int,
     process_index: int = 0,
     process_count: int = 1,
+    target: str = "texture",
 ) -> BatchIterator:
     """Batches of PIT pairs, as `PitBatch`.
 
     Args:
-        source: Examples with `image` and `texture`.
+        source: Examples with `image` and (unless `texture_size` is None) the feature that `target` names.
         image_size: (height, width) that images are resized to.
-        texture_size: Height and width that textures are resized to.
+        texture_size: As in `reid_batches`.
         batch_size: B of the global batch.
         seed: Seed of the order.
         num_steps: Number of batches.
         num_workers: Processes that decode; 0 decodes in a thread of this one.
         process_index: This process among those that train together.
         process_count: Their number; each loads its contiguous rows of the global batch.
+        target: The feature that becomes the batch's `texture`.
 
     Returns:
         An iterator over batches of B / process_count rows.
@@ -209,12 +220,13 @@ def pit_batches(
     Raises:
         ValueError: No examples, examples lack a feature, or the batch does not divide among the processes.
     """
-    source = _undecoded(source)
-    _check_features(source, ("image", "texture"))
+    source = undecoded(source)
+    features = _batch_features("image", image_size, target, texture_size)
+    _check_features(source, tuple(key for key, _ in features.values()))
     draw = functools.partial(sampler.shuffled_batch, len(source), seed=seed, batch_size=batch_size)
     part = functools.partial(sampler.process_slice, process_index=process_index, process_count=process_count)
     part(draw(step=0))
-    reader = _PitReader(source, draw, part, image_size, texture_size)
+    reader = _PitReader(source, draw, part, features)
     return BatchIterator(reader, num_steps=num_steps, num_workers=num_workers)
 
 
@@ -230,7 +242,7 @@ class EvalBatches:
     def __init__(self, source: Source, *, batch_size: int, image_size: tuple[int, int], num_workers: int = 0):
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of 1 or more, found {batch_size}.")
-        self._source = _undecoded(source)
+        self._source = undecoded(source)
         _check_features(self._source, ("image", "person_id", "camera_id"))
         self.batch_size = batch_size
         self._image_size = image_size
@@ -275,14 +287,14 @@ def eval_batches(source: Source, *, batch_size: int, image_size: tuple[int, int]
 
 def read_labels(source: Source) -> Int64[np.ndarray, " examples"]:
     """The `label` of each example, without decoding images."""
-    source = _undecoded(source)
+    source = undecoded(source)
     _check_features(source, ("label",))
     return np.asarray([source[index]["label"] for index in range(len(source))], dtype=np.int64)
 
 
 def read_names(source: Source) -> list[str]:
     """The `name` of each example, without decoding images."""
-    source = _undecoded(source)
+    source = undecoded(source)
     _check_features(source, ("name",))
     return [_text(source[index]["name"]) for index in range(len(source))]
 
@@ -302,15 +314,11 @@ class _ReidReader:
     labels: np.ndarray
     batches: sampler.IdentitySampler
     part: Callable[[np.ndarray], np.ndarray]
-    image_size: tuple[int, int]
-    texture_size: int | None
+    features: "_Features"
 
     def __call__(self, step: int) -> ReidBatch:
         indices = self.part(self.batches.batch(step))
-        sizes = {"image": self.image_size}
-        if self.texture_size is not None:
-            sizes["texture"] = (self.texture_size, self.texture_size)
-        batch: Any = _read_images(self.source, indices, sizes)
+        batch: Any = _read_images(self.source, indices, self.features)
         batch["label"] = self.labels[indices]
         return batch
 
@@ -320,12 +328,10 @@ class _PitReader:
     source: Source
     draw: Callable[..., np.ndarray]
     part: Callable[[np.ndarray], np.ndarray]
-    image_size: tuple[int, int]
-    texture_size: int
+    features: "_Features"
 
     def __call__(self, step: int) -> PitBatch:
-        sizes = {"image": self.image_size, "texture": (self.texture_size, self.texture_size)}
-        batch: Any = _read_images(self.source, self.part(self.draw(step=step)), sizes)
+        batch: Any = _read_images(self.source, self.part(self.draw(step=step)), self.features)
         return batch
 
 
@@ -351,14 +357,26 @@ class _EvalReader:
         )
 
 
+# Key of a batch -> (feature of the examples, (height, width) that it is resized to).
+_Features: TypeAlias = dict[str, tuple[str, tuple[int, int]]]
+
+
+def _batch_features(image: str, image_size: tuple[int, int], target: str, target_size: TargetSize) -> _Features:
+    features = {"image": (image, image_size)}
+    if target_size is not None:
+        size = (target_size, target_size) if isinstance(target_size, int) else target_size
+        features["texture"] = (target, size)
+    return features
+
+
 def _read_images(
-    source: Source, indices: np.ndarray, sizes: dict[str, tuple[int, int]]
+    source: Source, indices: np.ndarray, features: _Features
 ) -> dict[str, UInt8[np.ndarray, "batch height width 3"]]:
-    arrays = {key: np.empty((len(indices), *size, 3), np.uint8) for key, size in sizes.items()}
+    arrays = {key: np.empty((len(indices), *size, 3), np.uint8) for key, (_, size) in features.items()}
     for row, index in enumerate(indices):
         example = _read_example(source, int(index))
-        for key, size in sizes.items():
-            arrays[key][row] = _decode(example, key, size, int(index))
+        for key, (feature, size) in features.items():
+            arrays[key][row] = _decode(example, feature, size, int(index))
     return arrays
 
 
@@ -383,7 +401,7 @@ def _decode(example: Any, key: str, size: tuple[int, int], index: int) -> np.nda
         raise ValueError(f"The {key} of example {index} ({name}) cannot be decoded: {error}") from error
 
 
-def _undecoded(source: Source) -> Source:
+def undecoded(source: Source) -> Source:
     """The same TFDS source with its images left encoded; any other source as it is.
 
     `_decode` then knows the example's name when an image is damaged, and labels are read without decoding.

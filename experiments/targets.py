@@ -1,0 +1,144 @@
+"""What the decoder reconstructs (Table 2 of the paper), and where it is found: `config.target` of SAN-PG and SAN.
+
+| target | a reID image's target | a PIT image's target |
+|---|---|---|
+| `texture` | its pseudo texture, of `<dataset>_textured` | its texture |
+| `true_texture` | its true texture, where the benchmark holds one (`pit_reid`): an oracle | its texture |
+| `frontal` | the person in the frontal pose, of `<dataset>_frontal`, which a SAN-PG with this target gives | its frontal image |
+| `input` | the image itself | the image itself |
+| `folder` | the image of its name in `config.target_dir`, as in Table 2 those that PN-GAN makes | none: no PIT steps |
+"""
+
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from datasets import reid
+from experiments.config_path import Config
+from san_jax.data import pipeline
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+_FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where one kind of target is found.
+
+    Attributes:
+        suffix: The reID dataset that holds it is `<dataset><suffix>`.
+        feature: Its feature there, and in PIT; None for the image itself.
+        is_texture: Whether it lies on the UV square; the others have the size of images.
+    """
+
+    suffix: str
+    feature: str | None
+    is_texture: bool = False
+
+
+TARGETS = {
+    "texture": Target("_textured", "texture", is_texture=True),
+    "true_texture": Target("", "texture", is_texture=True),
+    "frontal": Target("_frontal", "frontal"),
+    "input": Target("", None),
+    "folder": Target("", _FOLDER_FEATURE),
+}
+GENERATED = ("texture", "frontal")  # those that a SAN-PG run makes for real images
+_OF_STAGE = {"pg": ("texture", "input", "frontal"), "san": tuple(TARGETS)}
+
+
+def find(config: Config) -> Target:
+    """The target of a SAN-PG or SAN config.
+
+    Raises:
+        ValueError: There is no such target, or not for this stage or these turns.
+    """
+    known = _OF_STAGE[config.stage]
+    if config.target not in known:
+        raise ValueError(f"target must be one of {', '.join(known)} in this stage, found {config.target!r}.")
+    if config.stage == "san":
+        if (config.target == "folder") != bool(config.target_dir):
+            raise ValueError(
+                "target=folder and target_dir (the folder of the target images) belong together, found "
+                f"target={config.target!r} and target_dir={config.target_dir!r}."
+            )
+        if config.target == "folder" and "pit" in config.turns:
+            raise ValueError(
+                f"target=folder has no targets for PIT images: set turns=('reid',), found turns={tuple(config.turns)}."
+            )
+    return TARGETS[config.target]
+
+
+def batch_size(config: Config) -> pipeline.TargetSize:
+    """The size of the batches' `texture`: the texture's, the images', or None where the target is the image itself."""
+    target = find(config)
+    if target.feature is None:
+        return None
+    return config.model.texture_size if target.is_texture else tuple(config.image_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FolderSource:
+    """The examples of `source`, each with the bytes of its file as the feature `target`."""
+
+    source: pipeline.Source
+    files: Sequence[pathlib.Path]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: Any) -> Any:
+        return {**self.source[index], _FOLDER_FEATURE: self.files[index].read_bytes()}
+
+
+def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
+    """Gives each example the image of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.jpeg` or `a/b.png`.
+
+    Args:
+        source: Examples with `image` and `name`.
+        folder: Of the images, JPEG or PNG. They come from outside: only their headers are read here.
+
+    Returns:
+        The examples with the image as the feature `target`, and a digest of all the images.
+
+    Raises:
+        datasets.DatasetError: Images that are absent, ambiguous, or no images; all of them in one message.
+    """
+    root = pathlib.Path(folder).expanduser()
+    files, problems, digest = [], [], hashlib.sha256()
+    for name in pipeline.read_names(source):
+        path = pathlib.PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            problems.append(f"the example name {name!r} is no relative path")
+            continue
+        candidates = [root / path.with_suffix(suffix) for suffix in SUFFIXES]
+        found = [candidate for candidate in candidates if candidate.is_file()]
+        if len(found) != 1:
+            problems.append(
+                f"{root / path.with_suffix('')}: expected one of {', '.join(SUFFIXES)}, found "
+                f"{' and '.join(file.suffix for file in found) or 'none'}"
+            )
+            continue
+        content = found[0].read_bytes()
+        try:
+            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+                if image.width * image.height > reid.MAX_IMAGE_PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} pixels are too many")
+        # Pillow reports damaged files by several exception types.
+        except Exception as error:
+            problems.append(f"{found[0]}: not a readable JPEG or PNG ({error})")
+            continue
+        files.append(found[0])
+        digest.update(f"{name}\n".encode() + hashlib.sha256(content).digest())
+    reid.raise_problems(
+        f"target_dir={folder}: {len(problems):,} of {len(source):,} training images have no target there",
+        problems,
+        "A target is named as the example is, with any of these suffixes. Add what is missing.",
+    )
+    return FolderSource(pipeline.undecoded(source), files), digest.hexdigest()
