@@ -22,31 +22,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments import config_path, demo_report, evaluate, provenance, report, small, stages
+from experiments.small import Sizes
 from render.manifest import write_atomic
 
 TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
 NUM_STAGES = 7
-
-
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """How small the demo is. The defaults take about 17 minutes on 2 cores."""
-
-    pit_textures: int = 250
-    pit_meshes: int = 4
-    train_identities: int = 200
-    test_identities: int = 100
-    images_per_identity: int = 6
-    distractors: int = 40
-    generator_steps: int = 400
-    reid_batches: int = 600
-    image_size: tuple[int, int] = (128, 64)
-    width: int = 16
-    stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
-    texture_size: int = 64
-    num_identities: int = 8
-    images_of_each: int = 4
-    seed: int = 0
 
 
 class Clock:
@@ -89,30 +69,11 @@ class Clock:
         return [(name, record["seconds"], record["what"]) for name, record in self._records.items()]
 
 
-def render_configs(sizes: Sizes) -> tuple[Any, Any]:
-    """The configs of `pit` and `pit_reid`, smaller and easier. Queries of the splits for it are cut or hidden all the same."""
-    pit = config_path.load("pit.py")
-    pit.update({"seed": sizes.seed, "num_textures": sizes.pit_textures, "meshes_per_texture": sizes.pit_meshes})
-    small.ease(pit)
-    pit_reid = config_path.load("pit_reid.py")
-    pit_reid.update(
-        {
-            "seed": sizes.seed,
-            "num_train_identities": sizes.train_identities,
-            "num_test_identities": sizes.test_identities,
-            "images_per_identity": sizes.images_per_identity,
-            "num_distractors": sizes.distractors,
-        }
-    )
-    small.ease(pit_reid)
-    return pit, pit_reid
-
-
 def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path) -> dict[str, Any]:
     """The real configs of the three runs, made smaller. Baseline and SAN differ in the method alone."""
     configs = {name: config_path.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
     for name, config in configs.items():
-        small.shrink(config, sizes, sizes.stage_sizes)
+        small.shrink(config, sizes)
         config.update({"seed": sizes.seed, "data_dir": str(data_dir)})
         if name != "san_pg":
             config.update({"dataset": "pit_reid", "init_from": str(generator)})
@@ -155,19 +116,20 @@ def facts(sizes: Sizes) -> list[tuple[str, str]]:
     ]
 
 
-def run(output: str | os.PathLike[str], sizes: Sizes = Sizes()) -> bool:
+def run(output: str | os.PathLike[str], sizes: Sizes | None = None) -> bool:
     """Runs every stage that is not complete and writes the report.
 
     Args:
         output: Folder of the demo.
-        sizes: How small it is.
+        sizes: How small it is; None for the defaults.
 
     Returns:
         Whether rank-1 of both models is at least `TIMES_CHANCE` times chance.
     """
+    sizes = sizes or Sizes()
     output = pathlib.Path(output)
     data_dir, runs = output / "data", output / "runs"
-    pit, pit_reid = render_configs(sizes)
+    pit, pit_reid = small.render_configs(sizes)
     configs = train_configs(sizes, data_dir, runs / "san_pg")
     clock = Clock(output / "times.json")
 
