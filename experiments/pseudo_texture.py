@@ -67,7 +67,7 @@ def run_dataset(
         TextureError: The run has no decoder, or the benchmark's names are not fit for files.
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
     """
-    model, config = _load_decoder(workdir)
+    model, config = load_decoder(workdir)
     digest = _parameter_digest(model)
     # Another copy of the benchmark may have other images under the same names.
     source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
@@ -155,11 +155,11 @@ def run_folder(
         sources[target] = file
     missing = {target: file for target, file in sources.items() if not target.is_file()}
     print(f"textures of {images}: {len(sources)} images, {len(sources) - len(missing)} already in {output} and kept")
-    model, config = _load_decoder(workdir)
+    model, config = load_decoder(workdir)
     failed = write_textures(
         model,
         config,
-        [(lambda path=file: _read_image(path), target) for target, file in missing.items()],
+        [(lambda path=file: read_image(path), target) for target, file in missing.items()],
         batch_size=batch_size,
     )
     for target, error in failed:
@@ -216,7 +216,14 @@ def write_textures(
     return failed
 
 
-def _load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:
+def load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:
+    """A run's model, which has a decoder, and its config.
+
+    Raises:
+        TextureError: The run has no decoder.
+        FileNotFoundError: The folder is no run's.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+    """
     model, config = restore.load_run(workdir)
     if model.decoder is None:
         raise TextureError(
@@ -243,7 +250,8 @@ def _texture_path(folder: pathlib.Path, name: str) -> pathlib.Path:
     return folder / path.with_suffix(".png")
 
 
-def _read_image(path: pathlib.Path) -> Image.Image:
+def read_image(path: pathlib.Path) -> Image.Image:
+    """A JPEG or PNG file, turned as its EXIF says. Pillow reports damaged files by several types of exceptions."""
     with Image.open(path, formats=("JPEG", "PNG")) as image:
         return ImageOps.exif_transpose(image)
 
