@@ -20,12 +20,12 @@ from jaxtyping import UInt8
 from PIL import Image
 from skimage import metrics
 
+from datasets.reid import TEXTURE_SIZE
 from experiments import data_sources, pseudo_texture
 from san_jax import embed
 from san_jax.data.pipeline import Source, resize_image
 
 SAMPLE = 1000  # images of a split that are measured
-_TRUTH_SIZE = (pseudo_texture.TEXTURE_SIZE, pseudo_texture.TEXTURE_SIZE)
 
 Textures = UInt8[np.ndarray, "count height width 3"]
 
@@ -105,7 +105,7 @@ def of_run(
         for examples in _chunks(source, chosen, batch_size, f"{workdir} on {dataset} {split}"):
             images = [resize_image(Image.fromarray(one["image"]), config.image_size) for one in examples]
             textures = embed.regress_textures(model, np.stack(images), batch_size=batch_size)
-            resized = np.stack([resize_image(Image.fromarray(texture), _TRUTH_SIZE) for texture in textures])
+            resized = np.stack([resize_image(Image.fromarray(texture), TEXTURE_SIZE) for texture in textures])
             yield from _measure_each(resized, np.stack([one["texture"] for one in examples]))
 
     return _mean(qualities())
@@ -119,7 +119,7 @@ def of_mean(
     Arguments and errors as in `of_run`, so that it measures against the same images.
     """
     source, chosen = _open(dataset, split, data_dir, sample, seed)
-    total = np.zeros((*_TRUTH_SIZE, 3))
+    total = np.zeros((*TEXTURE_SIZE, 3))
     for examples in _chunks(source, chosen, 32, f"mean texture of {dataset} {split}"):
         total += np.sum([one["texture"] for one in examples], axis=0)
     mean = np.rint(total / len(chosen)).astype(np.uint8)
