@@ -18,6 +18,21 @@ CONFIG_FILE = "config.json"
 DATA_FILE = "data.json"
 STARTED_FROM = "started_from"  # in DATA_FILE
 CHECKPOINT_FOLDER = "checkpoints"
+# Keys that configs did not always have, and the value that does what a run did before: such a run is read, and gone on
+# with, as one that has them.
+ADDED_KEYS: dict[str, Any] = {
+    "use_val": True,
+    "init_classifier": False,
+    "target": "texture",
+    "target_dir": "",
+    "input": "image",
+    "generator": "",
+    "test_metric": "euclidean",
+    "augment.crop_probability": 0.0,
+    "augment.crop_height": (0.4, 1.0),
+    "augment.crop_width": (0.5, 1.0),
+    "loss.triplet_reid_blocks": (1, 2, 3),
+}
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -46,7 +61,7 @@ def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> 
 
 
 def read_config(workdir: str | os.PathLike[str]) -> Config:
-    """The config of a run.
+    """The config of a run, with the keys of `ADDED_KEYS` that its groups lack.
 
     Raises:
         FileNotFoundError: The folder holds no config.json.
@@ -56,7 +71,13 @@ def read_config(workdir: str | os.PathLike[str]) -> Config:
         raise FileNotFoundError(
             f"{path} does not exist: expected the folder of a run, as --workdir of `python -m experiments.train`."
         )
-    return config_path.from_json(path.read_text(encoding="utf-8"))
+    config = config_path.from_json(path.read_text(encoding="utf-8")).unlock()
+    for key, value in ADDED_KEYS.items():
+        group, _, leaf = key.rpartition(".")
+        holder = config.get(group) if group else config
+        if holder is not None and leaf not in holder:
+            holder[leaf] = value
+    return config.lock()
 
 
 def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:

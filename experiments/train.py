@@ -39,20 +39,6 @@ from san_jax.train_state import TrainState
 FREE_KEYS = frozenset(
     {"log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare", "test_metric"}
 )
-# Keys that configs did not always have, and the value that does what a run did before: such a run can be gone on with.
-ADDED_KEYS = {
-    "use_val": True,
-    "init_classifier": False,
-    "target": "texture",
-    "target_dir": "",
-    "input": "image",
-    "generator": "",
-    "test_metric": "euclidean",
-    "augment.crop_probability": 0.0,
-    "augment.crop_height": (0.4, 1.0),
-    "augment.crop_width": (0.5, 1.0),
-    "loss.triplet_reid_blocks": (1, 2, 3),
-}
 MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device: more would only hold more batches
 
 
@@ -250,10 +236,12 @@ def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The keys that make two configs two runs, with (old, new). A config from before a key existed did its old value."""
+    added = restore.ADDED_KEYS
     return {
         key: (there, here)
         for key, (there, here) in config_path.differences(old, new).items()
-        if key not in FREE_KEYS and not (there == "absent" and here == ADDED_KEYS.get(key, "absent"))
+        # `read_config` gives every old run every key, also those that configs of its stage do not have.
+        if key not in FREE_KEYS and not (key in added and {there, here} <= {"absent", added[key]})
     }
 
 
