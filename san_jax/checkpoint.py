@@ -1,7 +1,8 @@
 """Checkpoints of a run: weights, optimizer and data iterators, saved together. The only file that touches Orbax.
 
 A folder `checkpoints/` holds one folder a saved step, named by it, with three items: `weights` (parameters and running
-statistics), `optimizer` (its state and the step) and `iterators` (JSON). Saving is asynchronous; a step's folder gets
+statistics), `optimizer` (its state and the step) and `iterators` (JSON); and `average`, of the weights, where the run
+keeps one. Saving is asynchronous; a step's folder gets
 its name when all of it is written, so a process that dies at any moment leaves the last checkpoint whole.
 """
 
@@ -21,7 +22,7 @@ from orbax.checkpoint import v1 as ocp
 from san_jax.sharding import wait_for_all
 from san_jax.train_state import TrainState, Tree
 
-WEIGHTS, OPTIMIZER, ITERATORS = "weights", "optimizer", "iterators"
+WEIGHTS, OPTIMIZER, ITERATORS, AVERAGE = "weights", "optimizer", "iterators", "average"
 
 
 class CheckpointError(RuntimeError):
@@ -91,7 +92,7 @@ class Checkpoints:
         for step in self._steps():
             try:
                 loaded = self._checkpointer.load_checkpointables(step, wanted)
-                for item in (WEIGHTS, OPTIMIZER):
+                for item in wanted.keys() - {ITERATORS}:
                     _verify(loaded[item])
                 if loaded[ITERATORS]["crc32"] != _crc32(loaded[ITERATORS]["states"]):
                     raise ValueError("the iterators' states are not what was saved.")
@@ -101,7 +102,10 @@ class Checkpoints:
                 continue
             self._put_aside(unreadable, first_error)
             weights, optimizer = loaded[WEIGHTS], loaded[OPTIMIZER]
-            state = TrainState(optimizer["step"], weights["params"], weights["batch_stats"], optimizer["opt_state"])
+            average = {key: loaded[AVERAGE][key] for key in like.average}
+            state = TrainState(
+                optimizer["step"], weights["params"], weights["batch_stats"], optimizer["opt_state"], average
+            )
             return state, loaded[ITERATORS]["states"]
         if unreadable:
             raise CheckpointError(
@@ -145,6 +149,8 @@ def latest_step(directory: str | os.PathLike[str]) -> int | None:
 def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None = None) -> tuple[int, Tree, Tree]:
     """Loads the weights of the newest checkpoint, whatever devices they were saved on, and nothing else of it.
 
+    Of a run that keeps an average of its weights it is the average that is loaded.
+
     Args:
         directory: A run's `checkpoints` folder.
         sharding: Where to put the arrays; None for the first local device.
@@ -164,10 +170,11 @@ def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None
     try:
         with _context():
             metadata = ocp.checkpointables_metadata(str(path)).metadata
+            item = AVERAGE if AVERAGE in metadata else WEIGHTS
             abstract = jax.tree.map(
-                lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), metadata[WEIGHTS]
+                lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), metadata[item]
             )
-            weights = ocp.load_checkpointables(str(path), {WEIGHTS: abstract})[WEIGHTS]
+            weights = ocp.load_checkpointables(str(path), {item: abstract})[item]
         _verify(weights)
     except Exception as error:  # Orbax, TensorStore, OS and JSON each raise their own
         raise CheckpointError(
@@ -180,10 +187,11 @@ def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None
 def _items(state: TrainState, checksum: Any) -> dict[str, dict[str, Any]]:
     """The saved items of a state, each with its checksum, or with the one given (for an abstract state)."""
     weights = {"params": state.params, "batch_stats": state.batch_stats}
-    optimizer = {"step": state.step, "opt_state": state.opt_state}
+    items = {WEIGHTS: weights, OPTIMIZER: {"step": state.step, "opt_state": state.opt_state}}
+    if state.average:
+        items[AVERAGE] = state.average
     return {
-        WEIGHTS: {**weights, "checksum": _checksum(weights) if checksum is None else checksum},
-        OPTIMIZER: {**optimizer, "checksum": _checksum(optimizer) if checksum is None else checksum},
+        name: {**item, "checksum": _checksum(item) if checksum is None else checksum} for name, item in items.items()
     }
 
 

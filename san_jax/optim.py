@@ -4,6 +4,7 @@ AMSGrad with L2-coupled weight decay after a warm-up with plain Adam, number for
 step here is one optimizer update; schedules map the number of updates already done to a learning rate.
 """
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
@@ -128,6 +129,40 @@ def adam(
 ) -> optax.GradientTransformation:
     """Adam with the weight decay added to the gradient, as torch.optim.Adam; arguments as in `amsgrad`."""
     return _adam(learning_rate, weight_decay, b1, b2, eps, keep_maximum=False, warmup_steps=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlternatingOptimizer:
+    """The released code's two optimizers, one after the other in every reID step.
+
+    A reID step first updates all but the decoder (encoder, head, classifier) by L_ID and L_Triplet with `reid`; then, in
+    a forward pass of its own with those weights, encoder and decoder by L_Rec and L_TR with `reconstruction`. A PIT step
+    is an update with `reconstruction`. Each keeps its own moments.
+
+    Attributes:
+      reid: AMSGrad after a warm-up, in the released code.
+      reconstruction: Adam with a rate of 1e-5, b1 = 0.5 and without weight decay, in the released code.
+    """
+
+    reid: optax.GradientTransformation
+    reconstruction: optax.GradientTransformation
+
+    def init(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The state of both, by their names; `params` are those of the whole model, by its modules."""
+        return {
+            "reid": self.reid.init(self.reid_modules(params)),
+            "reconstruction": self.reconstruction.init(self.reconstruction_modules(params)),
+        }
+
+    @staticmethod
+    def reid_modules(tree: dict[str, Any]) -> dict[str, Any]:
+        """The part of a tree by modules that `reid` updates."""
+        return {name: value for name, value in tree.items() if name != "decoder"}
+
+    @staticmethod
+    def reconstruction_modules(tree: dict[str, Any]) -> dict[str, Any]:
+        """The part of a tree by modules that `reconstruction` updates."""
+        return {name: value for name, value in tree.items() if name in ("encoder", "decoder")}
 
 
 def _adam(

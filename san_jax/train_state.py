@@ -10,13 +10,16 @@ import optax
 from flax import nnx
 
 from san_jax.models import split_model
+from san_jax.optim import AlternatingOptimizer
 
 Tree = dict[str, Any]
 """Nested dict of arrays, keyed by module and parameter names."""
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=("step", "params", "batch_stats", "opt_state"), meta_fields=()
+    jax.tree_util.register_dataclass,
+    data_fields=("step", "params", "batch_stats", "opt_state", "average"),
+    meta_fields=(),
 )
 @dataclasses.dataclass(frozen=True)
 class TrainState:
@@ -28,23 +31,54 @@ class TrainState:
         params: float32 parameters.
         batch_stats: Running mean and variance of every batch normalisation, float32.
         opt_state: The optimizer's.
+        average: Exponential moving averages, {"params", "batch_stats"} as those; empty where a run keeps none.
     """
 
     step: Any
     params: Tree
     batch_stats: Tree
     opt_state: Any
+    average: Tree = dataclasses.field(default_factory=dict)
 
 
-def create(model: nnx.Module, optimizer: optax.GradientTransformation) -> tuple[Any, TrainState]:
+def create(
+    model: nnx.Module, optimizer: optax.GradientTransformation | AlternatingOptimizer, *, average: bool = False
+) -> tuple[Any, TrainState]:
     """Takes a fresh model apart.
+
+    Args:
+        model: The model; its arrays become the state's.
+        optimizer: The run's.
+        average: Whether the state has an average of the weights, for `make_step(..., ema_decay=...)`.
 
     Returns:
         The model's graphdef (static) and the state at step 0. Under `jax.jit` or `jax.eval_shape` return the state only.
     """
     graphdef, params, batch_stats = split_model(model)
-    state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
+    # Its own arrays: a donated buffer must not be passed twice.
+    averages = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if average else {}
+    state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params), averages)
     return graphdef, state
+
+
+def update_average(average: Tree, params: Tree, batch_stats: Tree, *, step: Any, decay: float) -> Tree:
+    """The averages after one more step: d old + (1 - d) new, with d = min(decay, step / (step + 9)).
+
+    By that d the average is the weights themselves after the first step, whatever they started from, and covers about
+    the last tenth of a short run; it is the ramp of TensorFlow's `ExponentialMovingAverage` with `num_updates`,
+    (1 + n) / (10 + n), begun one step earlier.
+
+    Args:
+        average: {"params", "batch_stats"}, as in `TrainState`.
+        params: The new parameters.
+        batch_stats: The new running statistics.
+        step: Steps done before this one.
+        decay: At most this much of the old average is kept, in [0, 1).
+    """
+    step = step.astype(jnp.float32)
+    keep = jnp.minimum(decay, step / (step + 9.0))
+    new = {"params": params, "batch_stats": batch_stats}
+    return jax.tree.map(lambda old, value: keep * old + (1.0 - keep) * value, average, new)
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:

@@ -3,15 +3,18 @@
 Batches arrive as uint8. Every image draws its own random numbers from its own key, so what happens to image i of a
 global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped,
 partly erased or cropped image is the whole texture of the person. So the decoder has to know what a crop does not show,
-and the feature it reads must say which part of the body is seen, which is what partial reID needs (section 4.6).
+and the feature it reads must say which part of the body is seen, which is what partial reID needs (section 4.6). By
+choice the texture of a flipped image is mirrored as the UV map says.
 """
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8, UInt32
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8, UInt32
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,6 +44,8 @@ class AugmentSettings:
       erase_aspect: smallest and largest height / width of the rectangle.
       erase_fill: what the rectangle is filled with, RGB, in normalised units: 0 is the ImageNet mean. (The released
         code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
+      mirror_textures: whether the texture of a flipped image is mirrored too, see `mirror_textures`. Neither the paper
+        nor the released code does it: the person in the mirror has its texture mirrored, but for them it stays.
     """
 
     crop_probability: float = 0.0
@@ -53,6 +58,7 @@ class AugmentSettings:
     erase_area: tuple[float, float] = (0.02, 0.4)
     erase_aspect: tuple[float, float] = (0.3, 1.0 / 0.3)
     erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mirror_textures: bool = False
 
     def __post_init__(self):
         for name in ("crop_probability", "translate_probability", "flip_probability", "erase_probability"):
@@ -80,29 +86,82 @@ def normalize_textures(textures: UInt8[Array, "*batch height width 3"]) -> Float
     return textures.astype(jnp.float32) / 127.5 - 1.0
 
 
+class Augmented(NamedTuple):
+    """Augmented images, and what a target for the decoder needs to know of them.
+
+    image: float32 [B H W 3], ImageNet-normalised: what the encoder takes.
+    clean: float32 [B H W 3] in [-1, 1]: the same before anything was erased, in the units of textures.
+    flipped: bool [B], which ones were mirrored left and right.
+    """
+
+    image: Any
+    clean: Any
+    flipped: Any
+
+
 def augment_reid(
     key: PRNGKeyArray | UInt32[Array, "2"],
     images: UInt8[Array, "batch height width 3"],
     *,
     settings: AugmentSettings,
 ) -> Float[Array, "batch height width 3"]:
+    """The `image` of `augment_images`: what the encoder takes. With all probabilities 0 `normalize_images(images)`."""
+    return augment_images(key, images, settings=settings).image
+
+
+def augment_images(
+    key: PRNGKeyArray | UInt32[Array, "2"],
+    images: UInt8[Array, "batch height width 3"],
+    *,
+    settings: AugmentSettings,
+) -> Augmented:
     """Crops, translates, flips, normalises and erases, each with its probability and independently for every image.
 
     Args:
       key: a JAX random key, new in every step.
       images: uint8 RGB.
       settings: probabilities and ranges; hashable, static under jit.
-
-    Returns:
-      float32, ImageNet-normalised, of the same size. With all probabilities 0 it is `normalize_images(images)`.
     """
     keys = jax.random.split(key, images.shape[0])
     return jax.vmap(lambda image_key, image: _augment_image(image_key, image, settings))(keys, images)
 
 
+def mirror_textures(
+    textures: UInt8[Array, "batch size size 3"],
+    flipped: Bool[Array, " batch"],
+    mirror_map: Int[np.ndarray, "size size 2"],
+) -> UInt8[Array, "batch size size 3"]:
+    """The textures of images of which some were flipped: those become `texture[map[..., 0], map[..., 1]]`.
+
+    Args:
+      textures: of the images before any was flipped.
+      flipped: which ones were.
+      mirror_map: row and column that each texel of a mirrored texture takes its colour from, at the textures' size: a
+        dataset's `mirror_map.npy`, by `resize_mirror_map` where the textures are not of its size.
+    """
+    mirrored = textures[:, mirror_map[..., 0].astype(np.int32), mirror_map[..., 1].astype(np.int32)]
+    return jnp.where(flipped[:, None, None, None], mirrored, textures)
+
+
+def resize_mirror_map(mirror_map: Int[np.ndarray, "size size 2"], size: int) -> Int[np.ndarray, "{size} {size} 2"]:
+    """A mirror map for textures that are resized to another size.
+
+    The texel of the new size takes its colour from the new texel that holds the place where the old map leads from its
+    centre.
+
+    Args:
+      mirror_map: row and column that each texel of a mirrored texture takes its colour from.
+      size: height and width of the resized textures.
+    """
+    old = mirror_map.shape[0]
+    centre = ((np.arange(size) + 0.5) * old / size).astype(np.int64)
+    # The centre of the old texel that it leads to, in new texels.
+    return ((mirror_map[np.ix_(centre, centre)] + 0.5) * size / old).astype(np.int32)
+
+
 def _augment_image(
     key: PRNGKeyArray | UInt32[Array, "2"], image: UInt8[Array, "height width 3"], settings: AugmentSettings
-) -> Float[Array, "height width 3"]:
+) -> Augmented:
     height, width, _ = image.shape
     translate_key, row_key, column_key, flip_key, erase_key, rectangle_key = jax.random.split(key, 6)
     translate = jax.random.bernoulli(translate_key, settings.translate_probability)
@@ -123,7 +182,11 @@ def _augment_image(
     pixels = jnp.einsum("jw,iwc->ijc", columns, pixels, precision=lax.Precision.HIGHEST)
 
     erased = _random_rectangle(rectangle_key, height, width, settings) & erase
-    return jnp.where(erased[:, :, None], jnp.asarray(settings.erase_fill, jnp.float32), _normalize(pixels))
+    return Augmented(
+        image=jnp.where(erased[:, :, None], jnp.asarray(settings.erase_fill, jnp.float32), _normalize(pixels)),
+        clean=pixels / 127.5 - 1.0,
+        flipped=flip,
+    )
 
 
 def _normalize(pixels: Float[Array, "*batch height width 3"]) -> Float[Array, "*batch height width 3"]:

@@ -3,10 +3,11 @@
 from san_jax.losses.identification import identification_loss
 from san_jax.losses.reconstruction import reconstruction_loss
 from san_jax.losses.triplet import batch_hard_triplet_loss
-from san_jax.losses.triplet_reid import sample_triplets, triplet_reid_loss
+from san_jax.losses.triplet_reid import fixed_triplets, sample_triplets, triplet_reid_loss
 
 __all__ = [
     "batch_hard_triplet_loss",
+    "fixed_triplets",
     "identification_loss",
     "reconstruction_loss",
     "sample_triplets",

@@ -1,10 +1,16 @@
 """L_TR: Triplet ReID constraints on the decoder's feature maps (section 3.2, equation 1)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt32
+
+# The released code's triplets, for K = 4 images of an identity: places of anchor, positive and negative from the
+# identity's first image on. A negative is of the next identity.
+IMAGES_PER_IDENTITY = 4
+_FIXED_PLACES = {1: (0, 1, 4), 2: (1, 2, 5), 3: (2, 3, 6), 4: (3, 0, 4)}
 
 
 def sample_triplets(
@@ -28,46 +34,84 @@ def sample_triplets(
     return _choose(positive_key, same & ~itself), _choose(negative_key, ~same)
 
 
+def fixed_triplets(
+    batch_size: int, block: int
+) -> tuple[Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"]]:
+    """The released code's triplets of a decoder block: one of each identity but the last, at places that never change.
+
+    Args:
+      batch_size: images of the batch, 4 consecutive ones of each identity.
+      block: 1 to 4; each has places of its own.
+
+    Returns:
+      (anchor, positive, negative): indices into the batch, batch_size / 4 - 1 of each. Anchor and positive are of one
+      identity, the negative is of the next one in the batch.
+
+    Raises:
+      ValueError: the batch is not made of fours, or there is no such block.
+    """
+    if batch_size % IMAGES_PER_IDENTITY:
+        raise ValueError(
+            f"fixed triplets need {IMAGES_PER_IDENTITY} consecutive images of each identity, found a batch of "
+            f'{batch_size}: set batch.images_per_identity={IMAGES_PER_IDENTITY}, or take "random" triplets.'
+        )
+    if block not in _FIXED_PLACES:
+        raise ValueError(f"block must be 1, 2, 3 or 4, found {block}.")
+    first = np.arange(0, batch_size - IMAGES_PER_IDENTITY, IMAGES_PER_IDENTITY, dtype=np.int32)
+    anchor, positive, negative = (first + np.int32(place) for place in _FIXED_PLACES[block])
+    return anchor, positive, negative
+
+
 def triplet_reid_loss(
     feature_map: Float[Array, "batch height width channels"],
-    positive: Int32[Array, " batch"],
-    negative: Int32[Array, " batch"],
+    positive: Int32[Array, " anchors"] | Int32[np.ndarray, " anchors"],
+    negative: Int32[Array, " anchors"] | Int32[np.ndarray, " anchors"],
     *,
+    anchor: Int32[np.ndarray, " anchors"] | None = None,
     margin: float = 0.3,
     channel_reduction: Literal["sum", "mean"] = "sum",
+    anchor_reduction: Literal["sum", "mean"] = "mean",
 ) -> Float[Array, ""]:
     """L_TR of one decoder block: mean over anchors of max(0, D(a, p) - D(a, n) + margin).
 
     D is the squared difference of two feature maps, averaged over positions, and over channels summed (equation 1) or
     averaged ("mean", the released code's scale). The paper adds up this loss over the first three of the four blocks.
-    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless.
+    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless. The released
+    code takes the sum over the anchors that `fixed_triplets` gives.
 
     Args:
       feature_map: output d_l of a decoder block, any floating dtype; computed in float32.
-      positive: for each image the index of another one of its identity, or its own.
-      negative: for each image the index of one of another identity, or its own.
+      positive: for each anchor the index of another image of its identity, or its own.
+      negative: for each anchor the index of one of another identity, or its own.
+      anchor: indices of the anchors; None where every image is one, in their order.
       margin: the paper's m, 0.3.
       channel_reduction: "sum" or "mean".
+      anchor_reduction: "mean" or "sum" over the anchors.
 
     Returns:
       float32 scalar.
 
     Raises:
-      ValueError: channel_reduction is neither.
+      ValueError: channel_reduction or anchor_reduction is neither.
     """
     if channel_reduction not in ("sum", "mean"):
         raise ValueError(f'channel_reduction must be "sum" (the paper) or "mean", found {channel_reduction!r}.')
+    if anchor_reduction not in ("sum", "mean"):
+        raise ValueError(f'anchor_reduction must be "mean" (the paper) or "sum", found {anchor_reduction!r}.')
     batch, height, width, channels = feature_map.shape
     feature_map = feature_map.astype(jnp.float32)
     scale = 1.0 / (height * width * (channels if channel_reduction == "mean" else 1))
 
-    def distance(other: Int32[Array, " batch"]) -> Float[Array, " batch"]:
-        return scale * jnp.sum(jnp.square(feature_map - feature_map[other]), axis=(1, 2, 3))
+    anchors = feature_map if anchor is None else feature_map[anchor]
 
-    anchor = jnp.arange(batch, dtype=jnp.int32)
-    complete = (positive != anchor) & (negative != anchor)
+    def distance(other: Any) -> Float[Array, " anchors"]:
+        return scale * jnp.sum(jnp.square(anchors - feature_map[other]), axis=(1, 2, 3))
+
+    own = jnp.arange(batch, dtype=jnp.int32) if anchor is None else anchor
+    complete = (positive != own) & (negative != own)
     violation = distance(positive) - distance(negative) + margin
-    return jnp.mean(jnp.where(complete, jax.nn.relu(violation), 0.0))
+    reduce = jnp.mean if anchor_reduction == "mean" else jnp.sum
+    return reduce(jnp.where(complete, jax.nn.relu(violation), 0.0))
 
 
 def _choose(key: PRNGKeyArray | UInt32[Array, "2"], allowed: Bool[Array, "batch batch"]) -> Int32[Array, " batch"]:
