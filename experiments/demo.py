@@ -74,7 +74,7 @@ def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path)
     configs = {name: config_path.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
     for name, config in configs.items():
         small.shrink(config, sizes)
-        config.update({"seed": sizes.seed, "data_dir": str(data_dir)})
+        config.update({"seed": sizes.seed, "data_dir": str(data_dir), "pretrained": ""})
         if name != "san_pg":
             config.update({"dataset": "pit_reid", "init_from": str(generator)})
     # The sum over channels (the paper's equation 1) meets its margin early here and the term falls silent.

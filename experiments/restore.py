@@ -23,6 +23,7 @@ CHECKPOINT_FOLDER = "checkpoints"
 ADDED_KEYS: dict[str, Any] = {
     "use_val": True,
     "init_classifier": False,
+    "pretrained": "",
     "target": "texture",
     "target_dir": "",
     "input": "image",

@@ -32,6 +32,7 @@ from experiments import config_path
 
 SMOKE = {
     "prepare": "smoke",
+    "pretrained": "",
     "dataset": "pit_reid",
     "data_dir": "data/smoke",
     "init_from": "data/smoke/san_pg",
@@ -62,6 +63,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
     config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
+    config.pretrained = "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.target = "texture"  # what the decoder reconstructs: see `experiments.targets`
     config.target_dir = ""  # with target="folder": images named as the training images
