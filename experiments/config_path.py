@@ -125,7 +125,7 @@ def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> Con
     items = _split(argument)
     if "smoke" in items:
         for key, value in smoke.items():
-            _set(config, key, value)
+            assign(config, key, value)
     for item in items:
         if item == "smoke":
             continue
@@ -145,7 +145,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
         ConfigError: An unknown key, or a value that is not of the key's type.
     """
     check_key(config, key)
-    _set(config, key, _parse(key, text, _get(config, key)))
+    assign(config, key, _parse(key, text, _get(config, key)))
 
 
 def keys(config: ConfigDict, prefix: str = "") -> list[str]:
@@ -250,7 +250,7 @@ def _get(config: ConfigDict, key: str) -> Any:
     return value
 
 
-def _set(config: ConfigDict, key: str, value: Any) -> None:
+def assign(config: ConfigDict, key: str, value: Any) -> None:
     """Sets a dotted key. A wrong key or type in a config's `smoke` is an error as well."""
     check_key(config, key)
     group, _, leaf = key.rpartition(".")

@@ -1,0 +1,305 @@
+"""The rows of the paper's tables as configs, with the paper's numbers, for `experiments.ablate`.
+
+A row is a training config and what differs from it; all rows of a table have one budget of identity-labelled batches. Rows
+marked `ours` are not in the paper. Numbers: Jin et al., AAAI 2020, Tables 1 to 4 (rank-1, mAP; Table 4 rank-1, 5, 10).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+Scores = tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """A SAN-PG run: what its targets and starts come from.
+
+    Attributes:
+        encoder: "resnet50", "resnet101" or "densenet121".
+        target: What it regresses: "texture", "frontal" or "input".
+    """
+
+    encoder: str = "resnet50"
+    target: str = "texture"
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.encoder}_{self.target}"
+
+
+TEXTURES = Generator()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        key: Names the run's folder. Rows of several tables that are one model have one key.
+        name: As the paper's table has it, or what we call it.
+        config: The config file of `experiments.train`.
+        changes: Dotted keys that differ from it.
+        start: "pretrained" (ImageNet weights, or random ones), "generator" (encoder, and decoder where the row has one, of
+            `generator`), or "row" (the weights of the row `start_row`, classifier included).
+        start_row: Key of the row that it starts from.
+        generator: The SAN-PG run that the row's targets and start come from; None for none.
+        start_generator: The SAN-PG run that it starts from where that is another one.
+        paper: Column of the paper -> scores in percent.
+        ours: Whether the row is not in the paper's table.
+        only: Datasets that the row can be made for; () for all.
+        note: What a reader has to know about the row.
+    """
+
+    key: str
+    name: str
+    config: str = "san"
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    start: str = "generator"
+    start_row: str = ""
+    generator: Generator | None = TEXTURES
+    start_generator: Generator | None = None
+    paper: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
+    ours: bool = False
+    only: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: One line.
+        rows: In order.
+        scores: Which scores are shown.
+        evaluated: Training dataset -> ((column, dataset to score on, part of its summary or ""), ...); a dataset that is
+            not there is scored on itself.
+        textures: Whether the quality of the generators' textures belongs to it.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    scores: tuple[str, ...] = ("rank1", "mAP")
+    evaluated: Mapping[str, tuple[tuple[str, str, str], ...]] = dataclasses.field(default_factory=dict)
+    textures: bool = False
+
+    def columns(self, dataset: str) -> tuple[tuple[str, str, str], ...]:
+        """(column, dataset to score on, part of the summary) for a training dataset."""
+        return self.evaluated.get(dataset, ((dataset, dataset, ""),))
+
+
+def _paper(cuhk03: Scores, market1501: Scores) -> dict[str, Scores]:
+    return {"CUHK03 (L)": cuhk03, "Market1501": market1501}
+
+
+REID_ONLY = {"turns": ("reid",)}
+NO_L_TR = {"loss.triplet_reid": 0.0}
+
+BASELINE = Row(
+    "baseline",
+    "Baseline (ResNet-50)",
+    config="baseline",
+    start="pretrained",
+    generator=None,
+    paper=_paper((73.7, 69.8), (94.1, 83.2)),
+)
+BASELINE_FROM_PG = Row(
+    "baseline_from_pg",
+    "Baseline, encoder from SAN-PG",
+    config="baseline",
+    ours=True,
+    note="tells what pre-training on PIT gives from what alignment gives",
+)
+SAN_BASIC = Row(
+    "san_basic",
+    "SAN-basic",
+    changes={**REID_ONLY, **NO_L_TR},
+    paper=_paper((77.9, 73.7), (95.1, 85.8)),
+)
+SAN_L_TR = Row("san_l_tr", "SAN w/ L_TR", changes=REID_ONLY, paper=_paper((78.9, 74.9), (95.4, 86.9)))
+SAN = Row("san", "SAN", paper=_paper((80.1, 76.4), (96.1, 88.0)))
+SAN_TRUE = Row(
+    "san_true_textures",
+    "SAN on true textures",
+    changes={"target": "true_texture"},
+    ours=True,
+    only=("pit_reid",),
+    note="an oracle: supervised by the textures that the persons were rendered with",
+)
+
+TABLE_1 = Table(
+    "Table 1: ablation",
+    (
+        BASELINE,
+        BASELINE_FROM_PG,
+        SAN_BASIC,
+        SAN_L_TR,
+        Row("san_syn", "SAN w/ syn. data", changes=NO_L_TR, paper=_paper((78.8, 75.8), (95.7, 86.8))),
+        SAN,
+        SAN_TRUE,
+    ),
+)
+
+
+def _reconstruction(key: str, name: str, target: str, generator: Generator, paper: Mapping[str, Scores]) -> Row:
+    return Row(key, name, changes={**REID_ONLY, **NO_L_TR, "target": target}, generator=generator, paper=paper)
+
+
+TABLE_2 = Table(
+    "Table 2: what the decoder reconstructs",
+    (
+        BASELINE,
+        _reconstruction(
+            "rec_input",
+            "Enc-Dec rec. input",
+            "input",
+            Generator(target="input"),
+            _paper((74.4, 70.8), (94.3, 84.0)),
+        ),
+        _reconstruction(
+            "rec_pose",
+            "Enc-Dec rec. pose",
+            "frontal",
+            Generator(target="frontal"),
+            _paper((75.8, 72.0), (94.4, 84.5)),
+        ),
+        dataclasses.replace(
+            _reconstruction(
+                "rec_pn_gan_pose",
+                "Enc-Dec rec. PN-GAN pose",
+                "folder",
+                Generator(target="frontal"),
+                _paper((76.1, 72.6), (94.3, 84.7)),
+            ),
+            note="needs --target_dir: the images that PN-GAN made, named as the training images",
+        ),
+        dataclasses.replace(SAN_BASIC, name="Enc-Dec rec. texture (SAN-basic)"),
+        Row(
+            "texture_input",
+            "Generated textures as the reID input",
+            config="baseline",
+            changes={"input": "texture"},
+            note="section 4.3 studies it without printing its numbers",
+        ),
+    ),
+)
+
+TABLE_3 = Table(
+    "Table 3: benchmarks",
+    (
+        dataclasses.replace(
+            BASELINE,
+            paper={
+                "cuhk03/labeled": (73.7, 69.8),
+                "cuhk03/detected": (69.7, 66.1),
+                "market1501": (94.1, 83.2),
+                "dukemtmc_reid": (85.9, 71.8),
+                "msmt17": (73.8, 47.2),
+            },
+        ),
+        dataclasses.replace(
+            SAN,
+            paper={
+                "cuhk03/labeled": (80.1, 76.4),
+                "cuhk03/detected": (79.4, 74.6),
+                "market1501": (96.1, 88.0),
+                "dukemtmc_reid": (87.9, 75.5),
+                "msmt17": (79.2, 55.7),
+            },
+        ),
+    ),
+)
+
+TABLE_4 = Table(
+    "Table 4: partial persons",
+    (
+        dataclasses.replace(BASELINE, paper={"Partial REID": (37.8, 65.0, 74.5), "Partial-iLIDS": (42.0, 65.5, 73.2)}),
+        dataclasses.replace(SAN, paper={"Partial REID": (39.7, 67.5, 80.5), "Partial-iLIDS": (46.9, 71.2, 78.2)}),
+        Row(
+            "baseline_partial",
+            "Baseline*",
+            config="baseline_partial",
+            start="row",
+            start_row="baseline",
+            generator=None,
+            paper={"Partial REID": (38.9, 67.7, 78.2), "Partial-iLIDS": (46.1, 69.6, 76.1)},
+            note="fine-tuned on whole and cropped images",
+        ),
+        Row(
+            "san_partial",
+            "SAN*",
+            config="san_partial",
+            start="row",
+            start_row="san",
+            paper={"Partial REID": (44.7, 72.4, 86.0), "Partial-iLIDS": (53.7, 77.4, 81.9)},
+            note="fine-tuned on whole and cropped images",
+        ),
+    ),
+    scores=("rank1", "rank5", "rank10"),
+    evaluated={
+        "market1501": (("Partial REID", "partial_reid", ""), ("Partial-iLIDS", "partial_ilids", "")),
+        "pit_reid": (
+            ("partial queries", "pit_reid", "query_partial"),
+            ("occluded queries", "pit_reid", "query_occluded"),
+        ),
+    },
+)
+
+
+def _backbone(encoder: str, name: str) -> Row:
+    # The encoder of the reID network is ResNet-50 in all rows, from one start: textures alone differ.
+    same = encoder == TEXTURES.encoder
+    return dataclasses.replace(
+        SAN_BASIC,
+        key="san_basic" if same else f"san_basic_{encoder}",
+        name=f"SAN-basic, textures by {name}",
+        generator=Generator(encoder),
+        start_generator=TEXTURES,
+        paper={},
+    )
+
+
+TABLE_PG = Table(
+    "PG backbones (section 4.3; the paper prints no numbers)",
+    (
+        _backbone("resnet50", "SAN-PG with ResNet-50"),
+        _backbone("resnet101", "SAN-PG with ResNet-101"),
+        _backbone("densenet121", "SAN-PG with DenseNet-121"),
+    ),
+    textures=True,
+)
+
+
+DEFAULT_L_TR = ("mean", 0.3, (1, 2, 3))  # channels, margin, blocks of san.py
+
+
+def _l_tr(channels: str, margin: float, blocks: tuple[int, ...]) -> Row:
+    words = {"sum": "channels summed (equation 1)", "mean": "mean over channels"}[channels]
+    settings = {
+        "loss.triplet_reid_channels": channels,
+        "loss.triplet_reid_margin": margin,
+        "loss.triplet_reid_blocks": blocks,
+    }
+    # The default's run is that of Table 1.
+    default = (channels, margin, blocks) == DEFAULT_L_TR
+    key = SAN_L_TR.key if default else f"l_tr_{channels}_{margin:g}_{''.join(map(str, blocks))}"
+    name = f"{words}, margin {margin:g}, blocks {', '.join(map(str, blocks))}"
+    return Row(key, name, changes={**REID_ONLY, **settings}, note="the default of the configs" if default else "")
+
+
+TABLE_L_TR = Table(
+    "L_TR by itself: SAN-basic with L_TR of several forms",
+    (
+        dataclasses.replace(SAN_BASIC, name="without L_TR (SAN-basic)", paper={}),
+        _l_tr("sum", 0.3, (1, 2, 3)),
+        _l_tr("mean", 0.3, (1, 2, 3)),
+        _l_tr("sum", 3.0, (1, 2, 3)),
+        _l_tr("mean", 0.1, (1, 2, 3)),
+        _l_tr("mean", 0.3, (1,)),
+        _l_tr("mean", 0.3, (1, 2, 3, 4)),
+    ),
+)
+
+TABLES = {"1": TABLE_1, "2": TABLE_2, "3": TABLE_3, "4": TABLE_4, "pg": TABLE_PG, "l_tr": TABLE_L_TR}
