@@ -114,19 +114,22 @@ def build_textured(
     texture_dir: str | os.PathLike[str],
     metadata: Mapping[str, Any],
     mirror_dir: str | os.PathLike[str] | None = None,
+    feature: str = "texture",
 ) -> pathlib.Path:
     """Builds `<benchmark>_textured` from the splits train and (if any) val of `benchmark` and one PNG an example.
 
-    Image bytes, ids, names and their order are the benchmark's; `texture` is the PNG.
+    Image bytes, ids, names and their order are the benchmark's; `texture` is the PNG. With the feature `frontal` it is
+    `<benchmark>_frontal`.
 
     Args:
         benchmark: A reID dataset that is already under `data_dir`.
         data_dir: Where TFDS keeps datasets.
-        texture_dir: Holds, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB.
+        texture_dir: Holds, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB (a frontal view: 256x128).
         metadata: Where the textures come from (JSON values); stored with the dataset. Other metadata or other
             textures make another dataset.
         mirror_dir: The folder that holds the `mirror_map.npy` of these textures, to be stored with the dataset: that of
-            the PIT, or of the run that was trained on it. None where it is not known.
+            the PIT, or of the run that was trained on it. None where it is not known, and for frontal views.
+        feature: What the PNGs are: "texture" or "frontal".
 
     Returns:
         The dataset's folder, `data_dir/<benchmark>_textured/version`.
@@ -137,7 +140,7 @@ def build_textured(
     """
     from datasets.textured import textured_dataset_builder
 
-    builder_class = textured_dataset_builder.builder_class(benchmark)
+    builder_class = textured_dataset_builder.builder_class(benchmark, feature)
     builder = builder_class(
         data_dir=_make_folder(data_dir),
         texture_metadata=dict(metadata),

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from datasets import build, mirror_map, reid
+from datasets.textured.textured_dataset_builder import SUFFIXES
 from render import manifest
 
 BENCHMARKS = build.BENCHMARKS
@@ -30,7 +31,7 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
     """The split of a built dataset, as `tfds.data_source(name, split=split, data_dir=data_dir)` gives it.
 
     Args:
-        name: "pit", "pit_reid", one of `BENCHMARKS`, `<benchmark>_textured`, or any TFDS dataset under `data_dir`.
+        name: "pit", "pit_reid", one of `BENCHMARKS`, `<benchmark>_textured`, `<benchmark>_frontal`, or any TFDS dataset under `data_dir`.
         split: "train", "val", "query" or "gallery"; "train+val" is the one after the other.
         data_dir: Where TFDS keeps datasets.
 
@@ -110,10 +111,12 @@ def _missing(name: str, data_dir: pathlib.Path, built: list[str]) -> str:
     there = f"Built there: {', '.join(built)}." if built else "Nothing is built there."
     if name in _COMMANDS:
         command = f"Build it with: {_COMMANDS[name].format(data_dir=data_dir)}"
-    elif name.endswith("_textured"):
+    elif name.endswith(tuple(SUFFIXES.values())):
+        benchmark, _, feature = name.rpartition("_")
+        trained = "a trained SAN-PG" if feature == "textured" else "a SAN-PG trained with target=frontal"
         command = (
-            "Build it from a trained SAN-PG with: python -m experiments.pseudo_texture --workdir=RUN "
-            f"--dataset={name.removesuffix('_textured')} --data_dir={data_dir}"
+            f"Build it from {trained} with: python -m experiments.pseudo_texture --workdir=RUN "
+            f"--dataset={benchmark} --data_dir={data_dir}"
         )
     else:
         command = _nearest(name, [*built, *_COMMANDS, *(f"{known}_textured" for known in _COMMANDS)]).strip()

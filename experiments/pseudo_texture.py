@@ -7,6 +7,9 @@ The first form writes the TFDS dataset `<dataset>_textured` beside the benchmark
 each image of its split `train`, and of `val` where it has one (MSMT17; `cuhk03/labeled` gives `cuhk03/labeled_textured`).
 The second one writes a texture PNG for every JPEG and PNG file under a folder. Textures are 256x256 RGB, the decoder's [-1, 1]
 clipped and mapped to 0..255. Either form can be interrupted: started again it computes only what is missing.
+
+A SAN-PG that was trained with `target=frontal` gives frontal views instead, 256x128 (Table 2): the dataset is then
+`<dataset>_frontal`.
 """
 
 import argparse
@@ -24,14 +27,14 @@ import tqdm
 from PIL import Image, ImageOps
 
 import datasets
-from experiments import data_sources, restore
+from datasets import reid
+from datasets.textured.textured_dataset_builder import SUFFIXES
+from experiments import data_sources, restore, targets
+from experiments.targets import IMAGE_SUFFIXES
 from render.manifest import MIRROR_FILE, write_atomic
 from san_jax import embed
 from san_jax.data.pipeline import read_names, resize_image
 from san_jax.models import SAN, split_model
-
-TEXTURE_SIZE = 256
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class TextureError(ValueError):
@@ -49,10 +52,10 @@ def run_dataset(
     """Writes `<dataset>_textured`: the benchmark's training images with the texture that the run regresses from each.
 
     The splits are the benchmark's train, and its val where it has one. The mirror map of the PIT that the run was trained
-    on, which the run keeps, goes with them.
+    on, which the run keeps, goes with them. A run with the target `frontal` gives `<dataset>_frontal`, without the map.
 
     Args:
-        workdir: Folder of a SAN-PG run (any run with a decoder).
+        workdir: Folder of a SAN-PG run (any run with a decoder of textures or frontal views).
         dataset: A reID dataset under `data_dir`, `builder` or `builder/config`.
         data_dir: Where TFDS keeps datasets.
         texture_dir: Where the PNGs are kept; None for a folder inside `workdir`, named by the dataset ("_" for "/") and by
@@ -64,11 +67,17 @@ def run_dataset(
         The dataset's folder.
 
     Raises:
-        TextureError: The run has no decoder, or the benchmark's names are not fit for files.
+        TextureError: The run has no decoder of textures or frontal views, or the benchmark's names are not fit for files.
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
     """
     model, config = load_decoder(workdir)
-    digest = _parameter_digest(model)
+    feature = targets.TARGETS[config.target].feature
+    if feature not in SUFFIXES:
+        raise TextureError(
+            f"{workdir} reconstructs its {config.target} images (target={config.target!r}), which are no pseudo targets: "
+            "give the folder of a SAN-PG run with target texture or frontal."
+        )
+    digest = parameter_digest(model)
     # Another copy of the benchmark may have other images under the same names.
     source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
     both = hashlib.sha256(f"{source_digest} {digest}".encode()).hexdigest()
@@ -77,23 +86,28 @@ def run_dataset(
         folder = pathlib.Path(texture_dir)
     splits = data_sources.training_splits(dataset, data_dir, use_val=True)
     source = data_sources.open_source(dataset, "+".join(splits), data_dir)
-    targets = [_texture_path(folder, name) for name in read_names(source)]
-    if len(set(targets)) != len(targets):
+    paths = [_texture_path(folder, name) for name in read_names(source)]
+    if len(set(paths)) != len(paths):
         raise TextureError(f"{dataset}: two training images have one name but for the suffix; textures would collide.")
-    missing = [index for index, target in enumerate(targets) if not target.is_file()]
+    missing = [index for index, path in enumerate(paths) if not path.is_file()]
+    what = {"texture": "textures", "frontal": "frontal views"}[feature]
     print(
-        f"pseudo textures of {dataset}, {' + '.join(splits)}: {len(targets)} images, {len(missing)} to compute, in {folder}"
+        f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, in {folder}"
     )
     failed = write_textures(
         model,
         config,
-        [(lambda i=index: Image.fromarray(source[i]["image"]), targets[index]) for index in missing],
+        [(lambda i=index: Image.fromarray(source[i]["image"]), paths[index]) for index in missing],
         batch_size=batch_size,
     )
     if failed:
         target, error = failed[0]
         raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
-    metadata = {"model": config.model.to_dict(), "image_size": list(config.image_size), "parameters_sha256": digest}
+    metadata = {"model": _noted_model(config), "image_size": list(config.image_size), "parameters_sha256": digest}
+    if feature == "frontal":
+        return datasets.build_textured(
+            dataset, data_dir=data_dir, texture_dir=folder, metadata=metadata, feature="frontal"
+        )
     has_map = (pathlib.Path(workdir) / MIRROR_FILE).exists()
     if not has_map:
         print(
@@ -178,7 +192,8 @@ def write_textures(
 
     Args:
         model: A SAN with decoder.
-        config: The config that it was trained with; its `image_size` is what images are resized to.
+        config: The config that it was trained with: its `image_size` is what images are resized to, its `target` says
+            what the textures are.
         work: (function that gives the image, path of the PNG).
         batch_size: Images computed at a time.
 
@@ -201,7 +216,7 @@ def write_textures(
     def write(batch: list[tuple[np.ndarray, pathlib.Path]]) -> None:
         textures = embed.regress_textures(model, np.stack([image for image, _ in batch]), batch_size=batch_size)
         for texture, (_, target) in zip(textures, batch, strict=True):
-            write_atomic(target, _encode(texture))
+            write_atomic(target, _encode(as_stored(texture, config.target)))
         progress.update(len(batch))
 
     batch: list[tuple[np.ndarray, pathlib.Path]] = []
@@ -233,7 +248,7 @@ def load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:
     return model, config
 
 
-def _parameter_digest(model: SAN) -> str:
+def parameter_digest(model: SAN) -> str:
     """SHA-256 over every parameter and running statistic: two states of a model have two digests."""
     _, params, batch_stats = split_model(model)
     digest = hashlib.sha256()
@@ -256,10 +271,23 @@ def read_image(path: pathlib.Path) -> Image.Image:
         return ImageOps.exif_transpose(image)
 
 
-def _encode(texture: np.ndarray) -> bytes:
-    image = Image.fromarray(texture)
-    if image.size != (TEXTURE_SIZE, TEXTURE_SIZE):
-        image = image.resize((TEXTURE_SIZE, TEXTURE_SIZE), Image.Resampling.BILINEAR)
+def as_stored(image: np.ndarray, target: str) -> np.ndarray:
+    """What a decoder of that target gives, uint8 [H W 3], at the size of datasets and files: 256x256, or 256x128."""
+    size = reid.TEXTURE_SIZE if targets.TARGETS[target].is_texture else reid.PERSON_SIZE
+    return resize_image(Image.fromarray(image), size)
+
+
+def _noted_model(config: Any) -> dict[str, Any]:
+    """The `model` group without the keys at which nothing changed when they were added: older copies stay the same."""
+    return {
+        key: value
+        for key, value in config.model.to_dict().items()
+        if f"model.{key}" not in restore.ADDED_KEYS or restore.ADDED_KEYS[f"model.{key}"] != value
+    }
+
+
+def _encode(pixels: np.ndarray) -> bytes:
+    image = Image.fromarray(pixels)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

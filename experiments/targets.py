@@ -20,10 +20,11 @@ from typing import Any
 from PIL import Image
 
 from datasets import reid
+from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.config_path import Config
 from san_jax.data import pipeline
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
 
 
@@ -43,13 +44,12 @@ class Target:
 
 
 TARGETS = {
-    "texture": Target("_textured", "texture", is_texture=True),
+    "texture": Target(SUFFIXES["texture"], "texture", is_texture=True),
     "true_texture": Target("", "texture", is_texture=True),
-    "frontal": Target("_frontal", "frontal"),
+    "frontal": Target(SUFFIXES["frontal"], "frontal"),
     "input": Target("", None),
     "folder": Target("", _FOLDER_FEATURE),
 }
-GENERATED = ("texture", "frontal")  # those that a SAN-PG run makes for real images
 _OF_STAGE = {"pg": ("texture", "input", "frontal"), "san": tuple(TARGETS)}
 
 
@@ -117,11 +117,11 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         if path.is_absolute() or ".." in path.parts or not path.name:
             problems.append(f"the example name {name!r} is no relative path")
             continue
-        candidates = [root / path.with_suffix(suffix) for suffix in SUFFIXES]
+        candidates = [root / path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
         found = [candidate for candidate in candidates if candidate.is_file()]
         if len(found) != 1:
             problems.append(
-                f"{root / path.with_suffix('')}: expected one of {', '.join(SUFFIXES)}, found "
+                f"{root / path.with_suffix('')}: expected one of {', '.join(IMAGE_SUFFIXES)}, found "
                 f"{' and '.join(file.suffix for file in found) or 'none'}"
             )
             continue

@@ -72,7 +72,7 @@ def embed_batches(
 
 def regress_textures(
     model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
-) -> UInt8[np.ndarray, "count size size 3"]:
+) -> UInt8[np.ndarray, "count texture_height texture_width 3"]:
     """Textures that the decoder regresses from images.
 
     Args:
@@ -82,7 +82,7 @@ def regress_textures(
         mesh: Devices to split a batch over; None for the default device.
 
     Returns:
-        uint8 [N S S 3] with S the model's texture size: [-1, 1] clipped and mapped to 0..255.
+        uint8 [N H W 3] of the model's texture size: [-1, 1] clipped and mapped to 0..255.
 
     Raises:
         ValueError: No images, weights that are not finite, or a batch that the mesh cannot split evenly.
@@ -108,7 +108,7 @@ def _embed_flipped(
 @functools.partial(jax.jit, static_argnums=0)
 def _regress(
     graphdef: Any, state: list[Tree], images: UInt8[jax.Array, "batch height width 3"]
-) -> UInt8[jax.Array, "batch size size 3"]:
+) -> UInt8[jax.Array, "batch texture_height texture_width 3"]:
     textures = merge_model(graphdef, *state)(normalize_images(images)).texture.astype(jnp.float32)
     return jnp.round((jnp.clip(textures, -1.0, 1.0) + 1.0) * 127.5).astype(jnp.uint8)
 

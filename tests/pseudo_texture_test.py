@@ -37,8 +37,8 @@ def workdir(tmp_path, monkeypatch, models):
     return tmp_path / "run"
 
 
-def load_model(monkeypatch, model):
-    config = ConfigDict({"stage": "pg", "model": SHAPE, "image_size": (48, 32)})
+def load_model(monkeypatch, model, target="texture"):
+    config = ConfigDict({"stage": "pg", "model": SHAPE, "image_size": (48, 32), "target": target})
     monkeypatch.setattr(pseudo_texture.restore, "load_run", lambda path: (model, config))
 
 

@@ -1,6 +1,7 @@
 """`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.2).
 
-It stands beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`.
+It stands beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. In the same
+way `<benchmark>_frontal` has a pseudo frontal view with each image (Table 2).
 """
 
 import hashlib
@@ -16,7 +17,9 @@ import tensorflow_datasets as tfds
 from datasets import mirror_map, reid
 
 TRAINING_SPLITS = ("train", "val")
-ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses a texture for each training image."
+# What a copy adds to its benchmark: name of the feature -> suffix of the copy.
+SUFFIXES = {"texture": "_textured", "frontal": "_frontal"}
+ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses one for each training image."
 
 
 class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
@@ -29,6 +32,7 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = ADVICE
     benchmark: str
+    feature: str  # of SUFFIXES
     config_name: str  # "" for a benchmark whose builder has no configs
 
     def __init__(
@@ -50,7 +54,12 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
         return builder_config  # TFDS would warn of one that is not among BUILDER_CONFIGS
 
     def features(self) -> dict[str, Any]:
-        return {**reid.reid_features(), "texture": reid.texture_feature()}
+        if self.feature == "texture":
+            return {**reid.reid_features(), "texture": reid.texture_feature()}
+        return {
+            **reid.reid_features(),
+            "frontal": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), encoding_format="png"),
+        }
 
     def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
         texture_dir = pathlib.Path(manual_dir)
@@ -75,11 +84,11 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
                         "label": int(example["label"]),
                         "camera_id": int(example["camera_id"]),
                         "name": name,
-                        "texture": str(texture),
+                        self.feature: str(texture),
                     }
                 )
         reid.raise_problems(
-            f"{texture_dir}: textures of {len(problems):,} of the {sum(map(len, splits.values())):,} training images of "
+            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {sum(map(len, splits.values())):,} training images of "
             f"{self.benchmark} cannot be read",
             problems,
             ADVICE,
@@ -93,10 +102,16 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
         )
 
 
-def builder_class(benchmark: str) -> type[TexturedBuilder]:
-    """The builder of `<benchmark>_textured`."""
-    name, _, config = f"{benchmark}_textured".partition("/")
-    names = {"name": name, "config_name": config, "benchmark": benchmark, "__module__": __name__}
+def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuilder]:
+    """The builder of `<benchmark>_textured`, or with another feature of SUFFIXES that of the copy which has it."""
+    name, _, config = f"{benchmark}{SUFFIXES[feature]}".partition("/")
+    names = {
+        "name": name,
+        "config_name": config,
+        "benchmark": benchmark,
+        "feature": feature,
+        "__module__": __name__,
+    }
     return types.new_class(
         "Builder", (TexturedBuilder,), {"skip_registration": True}, lambda namespace: namespace.update(names)
     )
