@@ -21,7 +21,7 @@ from PIL import Image
 from skimage import metrics
 
 from datasets.reid import TEXTURE_SIZE
-from experiments import data_sources, pseudo_texture
+from experiments import data_sources, pseudo_texture, targets
 from san_jax import embed
 from san_jax.data.pipeline import Source, resize_image
 
@@ -99,14 +99,16 @@ def of_run(
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
     model, config = pseudo_texture.load_decoder(workdir)
+    if not targets.TARGETS[config.target].is_texture:
+        raise pseudo_texture.TextureError(f"{workdir} regresses no textures: its target is {config.target!r}.")
     source, chosen = _open(dataset, split, data_dir, sample, seed)
 
     def qualities() -> Iterator[Quality]:
         for examples in _chunks(source, chosen, batch_size, f"{workdir} on {dataset} {split}"):
             images = [resize_image(Image.fromarray(one["image"]), config.image_size) for one in examples]
             textures = embed.regress_textures(model, np.stack(images), batch_size=batch_size)
-            resized = np.stack([resize_image(Image.fromarray(texture), TEXTURE_SIZE) for texture in textures])
-            yield from _measure_each(resized, np.stack([one["texture"] for one in examples]))
+            stored = np.stack([pseudo_texture.as_stored(texture, config.target) for texture in textures])
+            yield from _measure_each(stored, np.stack([one["texture"] for one in examples]))
 
     return _mean(qualities())
 
