@@ -37,7 +37,7 @@ class TinyModel(nnx.Module):
         feature_map = self.norm(self.encoder(images), use_running_average=not train)
         embedding = jnp.mean(feature_map, axis=(1, 2))
         maps = (feature_map, jnp.tanh(feature_map), jnp.square(feature_map), 10.0 * feature_map)
-        return SANOutput(feature_map, embedding, self.classifier(embedding), self.decoder(feature_map), maps)
+        return SANOutput(feature_map, embedding, self.classifier(embedding), self.decoder(feature_map), maps, embedding)
 
 
 def make_batch(seed: int, *, image_size=(8, 4), texture_size=None):

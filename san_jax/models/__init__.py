@@ -1,12 +1,14 @@
-"""The networks of the paper: SA-Enc (`resnet`), SA-Dec (`decoder`), and both with pooling and classifier (`san`)."""
+"""The networks of the paper: SA-Enc (`resnet`, `densenet`), SA-Dec (`decoder`), and both with pooling and classifier (`san`)."""
 
 from san_jax.models.decoder import TextureDecoder
+from san_jax.models.densenet import DenseNet
 from san_jax.models.functional import batch_statistics, merge_model, parameter_count, split_model
 from san_jax.models.resnet import ResNet, StageOutputs
 from san_jax.models.san import SAN, SANOutput
 
 __all__ = [
     "SAN",
+    "DenseNet",
     "ResNet",
     "SANOutput",
     "StageOutputs",

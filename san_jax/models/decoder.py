@@ -1,10 +1,13 @@
 """SA-Dec: regresses the aligned texture from the encoder's last feature map (section 3.2, "SA-Dec").
 
 Four residual up-sampling blocks with about a third of the encoder's parameters. The paper gives no more than that; the
-blocks are those of the authors' released code without its U-Net skips from the encoder, which the paper does not have:
+blocks are those of the authors' released code, its U-Net skips from the encoder, which the paper does not have, left out
+unless asked for:
 1x1 convolution 2048 -> 512, blocks 512 -> 256 -> 64 -> 32 -> 16, a 7x7 convolution to RGB, resizing to the texture's
 size. No output non-linearity; targets live in [-1, 1]. It is dropped at inference.
 """
+
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -106,11 +109,15 @@ class TextureDecoder(nnx.Module):
 
     The 1x1 convolution has no bias (the released code's is undone by the batch normalisation that follows it).
 
+    With `skip_features` it is the released code's U-Net: the encoder's stages 3, 2 and 1, each through a 1x1
+    convolution, batch normalisation and ReLU of its own, are added to what goes into blocks 1, 2 and 3.
+
     Args:
       in_features: channels of the feature map (2048 for ResNet-50).
+      skip_features: channels of the encoder's stages 1, 2 and 3 where they are skipped to the decoder, else ().
       width: base width of the encoder, which scales the blocks alike: with 64, channels 512, 256, 64, 32, 16 (never
         fewer than 8).
-      texture_size: height and width of the texture.
+      texture_size: height and width of the texture, or both as one number.
       compute_dtype: float32 or bfloat16 for convolutions and activations; the texture is float32.
       rngs: the stream `params` draws the weights.
     """
@@ -119,13 +126,14 @@ class TextureDecoder(nnx.Module):
         self,
         in_features: int,
         *,
+        skip_features: Sequence[int] = (),
         width: int = 64,
-        texture_size: int = 256,
+        texture_size: int | tuple[int, int] = 256,
         compute_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         features = [max(MIN_FEATURES, f) for f in (8 * width, 4 * width, width, width // 2, width // 4)]
-        self.texture_size = texture_size
+        self.texture_size = (texture_size, texture_size) if isinstance(texture_size, int) else texture_size
         self.reduce_conv = conv(in_features, features[0], 1, compute_dtype=compute_dtype, rngs=rngs)
         self.reduce_bn = BatchNorm(features[0], compute_dtype=compute_dtype, rngs=rngs)
         for index in range(NUM_BLOCKS):
@@ -141,24 +149,63 @@ class TextureDecoder(nnx.Module):
             compute_dtype=compute_dtype,
             rngs=rngs,
         )
+        self.num_skips = len(skip_features)
+        for index, in_size in enumerate(skip_features):
+            # Stage 3 joins what goes into block 1, stage 1 what goes into block 3.
+            out_size = features[self.num_skips - 1 - index]
+            setattr(self, f"skip{index + 1}_conv", conv(in_size, out_size, 1, compute_dtype=compute_dtype, rngs=rngs))
+            setattr(self, f"skip{index + 1}_bn", BatchNorm(out_size, compute_dtype=compute_dtype, rngs=rngs))
 
     def __call__(
-        self, feature_map: Float[Array, "batch height width in_features"], *, train: bool = False
+        self,
+        feature_map: Float[Array, "batch height width in_features"],
+        skips: Sequence[Float[Array, "batch _ _ _"]] = (),
+        *,
+        train: bool = False,
     ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
         """Decodes a feature map.
 
         Args:
           feature_map: the encoder's stage4, [B h w C].
+          skips: the encoder's stages 1, 2 and 3 where the decoder was built for them: [B 4h 4w .], [B 2h 2w .] and
+            [B h w .].
           train: batch normalisation by the batch's statistics, the running ones are updated.
 
         Returns:
-          The texture, float32 [B texture_size texture_size 3], about [-1, 1] but not clipped; and the outputs
+          The texture, float32 [B texture_height texture_width 3], about [-1, 1] but not clipped; and the outputs
           d_1..d_4 of the four blocks in the compute dtype, d_l of size [B 2^l h, 2^l w, .].
+
+        Raises:
+          ValueError: other skips than the decoder was built for, or of sizes that do not fit: height and width of the
+            images are no multiples of 16.
         """
+        if len(skips) != self.num_skips:
+            raise ValueError(f"This decoder takes {self.num_skips} maps of the encoder, found {len(skips)}.")
         x = nnx.relu(self.reduce_bn(self.reduce_conv(feature_map), train=train))
         maps = []
         for index in range(NUM_BLOCKS):
+            if index < self.num_skips:
+                number = self.num_skips - index
+                x = self._add_skip(x, number, skips[number - 1], train=train)
             x = getattr(self, f"block{index + 1}")(x, train=train)
             maps.append(x)
         texture = reflected_conv(self.out_conv, x).astype(jnp.float32)
-        return resize_bilinear_corners(texture, self.texture_size, self.texture_size), tuple(maps)
+        return resize_bilinear_corners(texture, *self.texture_size), tuple(maps)
+
+    def _add_skip(
+        self,
+        x: Float[Array, "batch _ _ features"],
+        number: int,
+        stage: Float[Array, "batch _ _ _"],
+        *,
+        train: bool,
+    ) -> Float[Array, "batch _ _ features"]:
+        """Adds what the encoder's stage `number` says to a block's input."""
+        if x.shape[1:3] != stage.shape[1:3]:
+            found, expected = (f"{height}x{width}" for _, height, width, _ in (stage.shape, x.shape))
+            raise ValueError(
+                f"Stage {number} of the encoder is {found}, the decoder's map {expected}: "
+                "skips need images whose height and width are multiples of 16."
+            )
+        conv, norm = getattr(self, f"skip{number}_conv"), getattr(self, f"skip{number}_bn")
+        return x + nnx.relu(norm(conv(stage), train=train))

@@ -1,4 +1,4 @@
-"""What encoder and decoder share: convolution and batch normalisation as PyTorch defines them, in mixed precision."""
+"""What the networks share: convolution and batch normalisation as PyTorch defines them, in mixed precision."""
 
 import jax
 import jax.numpy as jnp
@@ -40,21 +40,65 @@ def conv(
 
 
 class BatchNorm(nnx.Module):
-    """Batch normalisation over N, H and W: eps 1e-5, running statistics decaying with 0.9 (PyTorch's momentum 0.1).
+    """Batch normalisation over all axes but the last: eps 1e-5, running statistics decaying with 0.9 (PyTorch's momentum 0.1).
 
     Statistics and normalisation are float32 whatever the compute dtype; the result is cast back to the compute dtype.
     The running variance is the biased one (PyTorch keeps n / (n - 1) times that).
     """
 
-    def __init__(self, num_features: int, *, compute_dtype: DTypeLike, rngs: nnx.Rngs):
+    def __init__(self, num_features: int, *, use_bias: bool = True, compute_dtype: DTypeLike, rngs: nnx.Rngs):
         # Not the fast variance E[x^2] - E[x]^2: its cancellation costs a digit in every layer, and flips ReLUs.
         self.norm = nnx.BatchNorm(
-            num_features, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, use_fast_variance=False, rngs=rngs
+            num_features,
+            momentum=0.9,
+            epsilon=1e-5,
+            use_bias=use_bias,
+            dtype=jnp.float32,
+            use_fast_variance=False,
+            rngs=rngs,
         )
         self.compute_dtype = compute_dtype
 
     def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool
-    ) -> Float[Array, "batch height width channels"]:
+        self, x: Float[Array, "batch *positions channels"], *, train: bool
+    ) -> Float[Array, "batch *positions channels"]:
         """Normalises by the batch's statistics and updates the running ones (train), or by the running ones."""
         return self.norm(x, use_running_average=not train).astype(self.compute_dtype)
+
+
+class GeneralizedMean(nnx.Module):
+    """Pools each channel by its generalised mean (mean of x^p over positions)^(1/p), one learnable p that starts at 3.
+
+    Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2018, equation 3; as
+    there, numbers below 1e-6 count as 1e-6.
+    """
+
+    def __init__(self):
+        self.p = nnx.Param(jnp.full((), 3.0, jnp.float32))
+
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch channels"]:
+        """Computed in float32, whatever the input."""
+        p = self.p[...]
+        return jnp.mean(jnp.maximum(x.astype(jnp.float32), 1e-6) ** p, axis=(1, 2)) ** (1.0 / p)
+
+
+class FullyConnectedHead(nnx.Module):
+    """Linear layer, batch normalisation and ReLU on the pooled feature (released code: 2048 -> 512), in float32.
+
+    Drawn as in torchreid: weights normal(0, 0.01), zero bias.
+    """
+
+    def __init__(self, in_features: int, features: int, *, rngs: nnx.Rngs):
+        self.linear = nnx.Linear(
+            in_features,
+            features,
+            kernel_init=nnx.initializers.normal(0.01),
+            dtype=jnp.float32,
+            param_dtype=jnp.float32,
+            rngs=rngs,
+        )
+        self.bn = BatchNorm(features, compute_dtype=jnp.float32, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "batch in_features"], *, train: bool) -> Float[Array, "batch features"]:
+        """Maps pooled features to embeddings."""
+        return nnx.relu(self.bn(self.linear(x), train=train))

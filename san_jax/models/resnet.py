@@ -18,7 +18,7 @@ EXPANSION = 4  # output channels of a bottleneck per inner channel
 
 
 class StageOutputs(NamedTuple):
-    """What each stage gives, for an image of H x W and base width C (64 in ResNet-50), NHWC.
+    """What each stage of an encoder gives, for an image of H x W, NHWC; the channels are the ResNets' of width C.
 
     stem: [B H/4 W/4 C], after max-pooling; stage1: [B H/4 W/4 4C]; stage2: [B H/8 W/8 8C];
     stage3: [B H/16 W/16 16C]; stage4: [B H/16 W/16 32C], the paper's f_e4.
@@ -29,6 +29,22 @@ class StageOutputs(NamedTuple):
     stage2: Array
     stage3: Array
     stage4: Array
+
+
+def check_network(width: int, stage_sizes: Sequence[int], *, least_width: int = 1) -> None:
+    """Raises a ValueError unless an encoder can have this stem width and these blocks per stage."""
+    if len(stage_sizes) != 4 or min(stage_sizes) < 1:
+        raise ValueError(f"stage_sizes must hold 4 positive block counts such as (3, 4, 6, 3), found {stage_sizes}.")
+    if width < least_width:
+        raise ValueError(
+            f"width must be a positive channel count, at least {least_width} (64 is the real network), found {width}."
+        )
+
+
+def max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch out_height out_width channels"]:
+    """The stem's: the largest of 3x3, strided by 2."""
+    # flax annotates its padding too narrowly: pairs of numbers are documented and work.
+    return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
 
 
 class Bottleneck(nnx.Module):
@@ -115,12 +131,7 @@ class ResNet(nnx.Module):
         compute_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        if len(stage_sizes) != 4 or min(stage_sizes) < 1:
-            raise ValueError(
-                f"stage_sizes must hold 4 positive block counts such as (3, 4, 6, 3), found {stage_sizes}."
-            )
-        if width < 1:
-            raise ValueError(f"width must be a positive channel count (64 is ResNet-50), found {width}.")
+        check_network(width, stage_sizes)
         self.compute_dtype = compute_dtype
         self.conv1 = conv(3, width, 7, strides=2, padding=3, compute_dtype=compute_dtype, rngs=rngs)
         self.bn1 = BatchNorm(width, compute_dtype=compute_dtype, rngs=rngs)
@@ -134,13 +145,12 @@ class ResNet(nnx.Module):
         self.stage2 = stage(2, 4 * width, 2)
         self.stage3 = stage(3, 8 * width, 2)
         self.stage4 = stage(4, 16 * width, 1)  # stride 2 in the ImageNet network; 1 keeps f_e4 at 16x8
+        self.stage_features = (4 * width, 8 * width, 16 * width, 32 * width)
         self.out_features = 32 * width
 
     def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> StageOutputs:
         """Encodes ImageNet-normalised images; returns the output of every stage (unused ones cost nothing in jit)."""
-        x = nnx.relu(self.bn1(self.conv1(images), train=train))
-        # flax annotates its padding too narrowly: pairs of numbers are documented and work.
-        stem = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+        stem = max_pool(nnx.relu(self.bn1(self.conv1(images), train=train)))
         stage1 = self.stage1(stem, train=train)
         stage2 = self.stage2(stage1, train=train)
         stage3 = self.stage3(stage2, train=train)

@@ -1,6 +1,10 @@
 """The Semantics Aligning Network: SA-Enc, the reID feature and its classifier, SA-Dec (section 3.2, Figure 2).
 
 Without classifier it is SAN-PG, the generator of pseudo textures (section 3.3); without decoder it is the baseline.
+
+By default it is the paper's. The released code has U-Net skips (`skips`) and a fully connected layer on the pooled
+feature (`feature_size=512`); generalised-mean pooling (`pooling="gem"`) and a batch normalisation between triplet loss
+and classifier (`bnneck`) are later work's.
 """
 
 from collections.abc import Sequence
@@ -12,17 +16,29 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from san_jax.models.decoder import TextureDecoder
-from san_jax.models.resnet import ResNet
+from san_jax.models.densenet import DenseNet
+from san_jax.models.layers import BatchNorm, FullyConnectedHead, GeneralizedMean
+from san_jax.models.resnet import ResNet, StageOutputs
+
+# Networks by name, and the blocks in each of their stages.
+ENCODERS: dict[str, tuple[type[ResNet] | type[DenseNet], tuple[int, int, int, int]]] = {
+    "resnet50": (ResNet, (3, 4, 6, 3)),
+    "resnet101": (ResNet, (3, 4, 23, 3)),
+    "densenet121": (DenseNet, (6, 12, 24, 16)),
+}
+POOLINGS = ("average", "gem")
 
 
 class SANOutput(NamedTuple):
-    """What a forward pass gives.
+    """What a forward pass gives. C is the encoder's channels (32 width for the ResNets), D the embedding's size.
 
-    feature_map: f_e4 in the compute dtype, [B H/16 W/16 32 width].
-    embedding: the reID feature f, its mean over positions, float32 [B 32 width].
+    feature_map: f_e4 in the compute dtype, [B H/16 W/16 C].
+    embedding: the reID feature f that the triplet loss takes, float32 [B D].
     logits: float32 [B num_classes]; None without classifier.
-    texture: float32 [B texture_size texture_size 3], about [-1, 1]; None without decoder.
+    texture: float32 [B texture_height texture_width 3], about [-1, 1]; None without decoder.
     decoder_maps: d_1..d_4 in the compute dtype, [B 2^l H/16, 2^l W/16, .]; () without decoder.
+    test_embedding: what images are compared by at inference, float32 [B D]: with `bnneck` the normalised f that the
+      classifier takes, else f.
     """
 
     feature_map: Array
@@ -30,6 +46,7 @@ class SANOutput(NamedTuple):
     logits: Array | None
     texture: Array | None
     decoder_maps: tuple[Array, ...]
+    test_embedding: Array
 
 
 class SAN(nnx.Module):
@@ -38,41 +55,72 @@ class SAN(nnx.Module):
     Whether batch normalisation uses the batch's statistics is an argument of each call, not a state of the module. See
     `san_jax.models.functional` for its use under `jax.jit`.
 
+    Its modules, as far as they were built: encoder, classifier, decoder; pooling (with "gem"), head (with
+    feature_size), neck (with bnneck).
+
     Args:
       num_classes: identities the classifier tells apart; 0 for none.
-      width: base width; 64 makes the encoder the real ResNet-50 and scales the decoder alike.
-      stage_sizes: bottlenecks per stage; (3, 4, 6, 3) is ResNet-50.
-      texture_size: height and width of the texture.
+      encoder: "resnet50", "resnet101" or "densenet121".
+      width: base width; 64 makes the encoder the real network and scales the decoder alike.
+      stage_sizes: blocks per stage; () for those of the encoder's name.
+      texture_size: height and width of the texture, or both as one number.
       decoder: whether to build SA-Dec.
-      compute_dtype: float32 or bfloat16 for convolutions and activations.
+      skips: whether the decoder sees the encoder's stages 1 to 3 too, as in the released code; height and width of the
+        images must be multiples of 16 then.
+      feature_size: n > 0 for a fully connected layer, batch normalisation and ReLU on the pooled feature: f has n
+        numbers (512 in the released code). 0: f is the pooled feature.
+      pooling: "average" over positions, or "gem", see `GeneralizedMean`.
+      bnneck: Luo et al., "Bag of Tricks and A Strong Baseline for Deep Person Re-identification", CVPRW 2019: the
+        classifier, without bias, takes f after a batch normalisation without bias, and so does inference; the triplet
+        loss takes f.
+      compute_dtype: float32 or bfloat16 for convolutions and activations; from the pooling on it is float32 always.
       rngs: the stream `params` draws the weights: torchvision's for the encoder, normal(0, 0.01) and a zero bias for
         the classifier as in torchreid (the released code).
 
     Raises:
-      ValueError: num_classes or texture_size out of range, or see `ResNet`.
+      ValueError: num_classes, texture_size or feature_size out of range, an unknown encoder or pooling, skips without
+        decoder, or see `ResNet`.
     """
 
     def __init__(
         self,
         num_classes: int,
         *,
+        encoder: str = "resnet50",
         width: int = 64,
-        stage_sizes: Sequence[int] = (3, 4, 6, 3),
-        texture_size: int = 256,
+        stage_sizes: Sequence[int] = (),
+        texture_size: int | tuple[int, int] = 256,
         decoder: bool = True,
+        skips: bool = False,
+        feature_size: int = 0,
+        pooling: str = "average",
+        bnneck: bool = False,
         compute_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         if num_classes < 0:
             raise ValueError(f"num_classes must be the number of training identities or 0, found {num_classes}.")
-        if texture_size < 2:
+        if encoder not in ENCODERS:
+            raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, found {encoder!r}.")
+        if min((texture_size,) if isinstance(texture_size, int) else texture_size) < 2:
             raise ValueError(f"texture_size must be at least 2 pixels, found {texture_size}.")
-        self.encoder = ResNet(width=width, stage_sizes=stage_sizes, compute_dtype=compute_dtype, rngs=rngs)
-        self.embedding_size = self.encoder.out_features
+        if feature_size < 0:
+            raise ValueError(f"feature_size must be the embedding's size or 0 for the encoder's, found {feature_size}.")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, found {pooling!r}.")
+        if skips and not decoder:
+            raise ValueError("skips lead into the decoder: build it with decoder=True, or leave skips out.")
+        network, sizes = ENCODERS[encoder]
+        self.encoder = network(
+            width=width, stage_sizes=tuple(stage_sizes) or sizes, compute_dtype=compute_dtype, rngs=rngs
+        )
+        features = self.encoder.out_features
+        self.embedding_size = feature_size or features
         self.classifier = (
             nnx.Linear(
                 self.embedding_size,
                 num_classes,
+                use_bias=not bnneck,
                 kernel_init=nnx.initializers.normal(0.01),
                 dtype=jnp.float32,
                 param_dtype=jnp.float32,
@@ -83,10 +131,22 @@ class SAN(nnx.Module):
         )
         self.decoder = (
             TextureDecoder(
-                self.embedding_size, width=width, texture_size=texture_size, compute_dtype=compute_dtype, rngs=rngs
+                features,
+                skip_features=self.encoder.stage_features[:3] if skips else (),
+                width=width,
+                texture_size=texture_size,
+                compute_dtype=compute_dtype,
+                rngs=rngs,
             )
             if decoder
             else None
+        )
+        self.skips = skips
+        # After the others, which then draw the same weights with and without them.
+        self.pooling = GeneralizedMean() if pooling == "gem" else None
+        self.head = FullyConnectedHead(features, feature_size, rngs=rngs) if feature_size else None
+        self.neck = (
+            BatchNorm(self.embedding_size, use_bias=False, compute_dtype=jnp.float32, rngs=rngs) if bnneck else None
         )
 
     def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> SANOutput:
@@ -97,35 +157,74 @@ class SAN(nnx.Module):
             the decoder has a border to mirror.
           train: batch normalisation by the batch's statistics, the running ones are updated.
         """
-        feature_map, embedding = self.encode(images, train=train)
-        logits = None if self.classifier is None else self.classifier(embedding)
-        texture, decoder_maps = (None, ()) if self.decoder is None else self.decode(feature_map, train=train)
-        return SANOutput(feature_map, embedding, logits, texture, decoder_maps)
+        stages = self._encode(images, train=train)
+        embedding, test_embedding = self._embed(stages.stage4, train=train)
+        logits = None if self.classifier is None else self.classifier(test_embedding)
+        texture, decoder_maps = (None, ()) if self.decoder is None else self._decode(stages, train=train)
+        return SANOutput(stages.stage4, embedding, logits, texture, decoder_maps, test_embedding)
 
     def encode(
         self, images: Float[Array, "batch height width 3"], *, train: bool = False
-    ) -> tuple[Float[Array, "batch map_height map_width features"], Float[Array, "batch features"]]:
-        """The encoder alone, all that inference needs: feature map and float32 embedding.
+    ) -> tuple[Float[Array, "batch map_height map_width channels"], Float[Array, "batch features"]]:
+        """All that inference needs: feature map and the float32 embedding to compare by (`test_embedding`).
 
         Raises:
           TypeError: the images are not floats, so they cannot have been normalised.
         """
+        feature_map = self._encode(images, train=train).stage4
+        return feature_map, self._embed(feature_map, train=train)[1]
+
+    def regress(
+        self, images: Float[Array, "batch height width 3"], *, train: bool = False
+    ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
+        """Encoder and decoder alone: texture and the outputs of the decoder's four blocks (see `TextureDecoder`).
+
+        With train=True the running statistics of head and neck stay as they are.
+
+        Raises:
+          ValueError: the model was built without decoder.
+          TypeError: the images are not floats, so they cannot have been normalised.
+        """
+        return self._decode(self._encode(images, train=train), train=train)
+
+    def decode(
+        self,
+        feature_map: Float[Array, "batch map_height map_width channels"],
+        skips: Sequence[Float[Array, "batch _ _ _"]] = (),
+        *,
+        train: bool = False,
+    ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
+        """The decoder alone: texture and the outputs of its four blocks (see `TextureDecoder`).
+
+        Raises:
+          ValueError: the model was built without decoder, or see `TextureDecoder`.
+        """
+        if self.decoder is None:
+            raise ValueError("This SAN has no decoder: build it with decoder=True.")
+        return self.decoder(feature_map, skips, train=train)
+
+    def _encode(self, images: Array, *, train: bool) -> StageOutputs:
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(
                 f"SAN expects ImageNet-normalised float images, found {images.dtype}: "
                 "pass them through san_jax.data.augment.normalize_images first."
             )
-        feature_map = self.encoder(images, train=train).stage4
-        return feature_map, jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
+        return self.encoder(images, train=train)
 
-    def decode(
-        self, feature_map: Float[Array, "batch map_height map_width features"], *, train: bool = False
+    def _embed(
+        self, feature_map: Float[Array, "batch map_height map_width channels"], *, train: bool
+    ) -> tuple[Float[Array, "batch features"], Float[Array, "batch features"]]:
+        """f, and what the classifier and inference take."""
+        if self.pooling is None:
+            embedding = jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
+        else:
+            embedding = self.pooling(feature_map)
+        if self.head is not None:
+            embedding = self.head(embedding, train=train)
+        return embedding, embedding if self.neck is None else self.neck(embedding, train=train)
+
+    def _decode(
+        self, stages: StageOutputs, *, train: bool
     ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
-        """The decoder alone: texture and the outputs of its four blocks (see `TextureDecoder`).
-
-        Raises:
-          ValueError: the model was built without decoder.
-        """
-        if self.decoder is None:
-            raise ValueError("This SAN has no decoder: build it with decoder=True.")
-        return self.decoder(feature_map, train=train)
+        skips = (stages.stage1, stages.stage2, stages.stage3) if self.skips else ()
+        return self.decode(stages.stage4, skips, train=train)
