@@ -8,6 +8,7 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets import build, mirror_map, reid
@@ -76,6 +77,15 @@ def read_mirror_file(name: str, data_dir: str | os.PathLike[str]) -> dict[str, b
     """
     folder = pathlib.Path(_open(name, data_dir).data_dir)
     return mirror_map.read_mirror_file(folder) if (folder / manifest.MIRROR_FILE).exists() else {}
+
+
+def read_mirror_map(name: str, data_dir: str | os.PathLike[str]) -> np.ndarray:
+    """The UV mirror map beside a built dataset's shards, as `datasets.mirror_map.read_mirror_map`.
+
+    Raises:
+        DatasetError: There is no such dataset, it has no map, or the map is malformed.
+    """
+    return mirror_map.read_mirror_map(_open(name, data_dir).data_dir)
 
 
 def list_splits(name: str, data_dir: str | os.PathLike[str]) -> list[str]:

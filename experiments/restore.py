@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from experiments import config_path
+from experiments import config_path, targets
 from experiments.config_path import Config
+from experiments.configs import baseline, san, san_pg
 from san_jax import checkpoint
 from san_jax.models import SAN, merge_model, split_model
 
@@ -18,6 +19,7 @@ CONFIG_FILE = "config.json"
 DATA_FILE = "data.json"
 STARTED_FROM = "started_from"  # in DATA_FILE
 CHECKPOINT_FOLDER = "checkpoints"
+TRAINING_MODULES = ("decoder", "classifier")  # which inference needs not
 # Keys that configs did not always have, and the value that does what a run did before: such a run is read, and gone on
 # with, as one that has them.
 ADDED_KEYS: dict[str, Any] = {
@@ -32,8 +34,21 @@ ADDED_KEYS: dict[str, Any] = {
     "augment.crop_probability": 0.0,
     "augment.crop_height": (0.4, 1.0),
     "augment.crop_width": (0.5, 1.0),
+    "model.encoder": "resnet50",
+    "model.skips": False,
+    "model.feature_size": 0,
+    "model.pooling": "average",
+    "model.bnneck": False,
+    "ema_decay": 0.0,
+    "augment.mirror_textures": False,
+    "pit_augment.mirror_textures": False,
     "loss.triplet_reid_blocks": (1, 2, 3),
+    "loss.triplet_reid_sampling": "random",
+    "optimizer.alternating": False,
+    "optimizer.reconstruction_learning_rate": 1e-5,
+    "optimizer.reconstruction_b1": 0.5,
 }
+_CONFIGS = {"pg": san_pg, "san": san, "baseline": baseline}  # whose keys a run of a stage has
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -54,15 +69,18 @@ def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> 
     config = read_config(workdir)
     _, params, batch_stats = checkpoint.load_weights(pathlib.Path(workdir) / CHECKPOINT_FOLDER)
     if encoder_only:
-        params, batch_stats = ({"encoder": tree["encoder"]} for tree in (params, batch_stats))
-    num_classes = params["classifier"]["bias"].size if "classifier" in params else 0
+        params, batch_stats = (
+            {name: module for name, module in tree.items() if name not in TRAINING_MODULES}
+            for tree in (params, batch_stats)
+        )
+    num_classes = params["classifier"]["kernel"].shape[-1] if "classifier" in params else 0
     skeleton = nnx.eval_shape(lambda: build_model(config, num_classes, decoder="decoder" in params, seed=0))
     graphdef, _, _ = split_model(skeleton)
     return merge_model(graphdef, params, batch_stats), config
 
 
 def read_config(workdir: str | os.PathLike[str]) -> Config:
-    """The config of a run, with the keys of `ADDED_KEYS` that its groups lack.
+    """The config of a run; keys that its stage had not yet come from `ADDED_KEYS`.
 
     Raises:
         FileNotFoundError: The folder holds no config.json.
@@ -73,11 +91,13 @@ def read_config(workdir: str | os.PathLike[str]) -> Config:
             f"{path} does not exist: expected the folder of a run, as --workdir of `python -m experiments.train`."
         )
     config = config_path.from_json(path.read_text(encoding="utf-8")).unlock()
-    for key, value in ADDED_KEYS.items():
-        group, _, leaf = key.rpartition(".")
-        holder = config.get(group) if group else config
-        if holder is not None and leaf not in holder:
-            holder[leaf] = value
+    present = set(config_path.keys(config))
+    if "model.encoder" not in present and config.model.stage_sizes == (3, 4, 6, 3):
+        config.model.stage_sizes = ()  # today's way to say ResNet-50, which was the only encoder
+    for key in config_path.keys(_CONFIGS[config.stage].get_config()):
+        if key in ADDED_KEYS and key not in present:
+            group, _, leaf = key.rpartition(".")
+            (config[group] if group else config)[leaf] = ADDED_KEYS[key]
     return config.lock()
 
 
@@ -101,21 +121,29 @@ def build_model(config: Config, num_classes: int, *, decoder: bool, seed: Any) -
     Args:
         config: A training config.
         num_classes: Identities of the classifier, 0 for none.
-        decoder: Whether to build SA-Dec.
+        decoder: Whether to build SA-Dec, for textures or images as `target` says.
         seed: Of the initial weights: an integer or a JAX key.
 
     Raises:
-        ValueError: `model.compute_dtype` is not known, or see `SAN`.
+        ValueError: `model.compute_dtype` or `target` is not known, or see `SAN`.
     """
     name = config.model.compute_dtype
     if name not in COMPUTE_DTYPES:
         raise ValueError(f"model.compute_dtype must be one of {', '.join(COMPUTE_DTYPES)}, found {name!r}.")
+    settings = config.model
+    options: dict[str, Any] = {}
+    if decoder:
+        is_texture = targets.find(config).is_texture
+        options |= {"texture_size": settings.texture_size if is_texture else config.image_size, "skips": settings.skips}
+    if config.stage != "pg":
+        options |= {name: settings[name] for name in ("feature_size", "pooling", "bnneck")}
     return SAN(
         num_classes,
-        width=config.model.width,
-        stage_sizes=config.model.stage_sizes,
-        **({"texture_size": config.model.texture_size} if decoder else {}),
+        encoder=settings.encoder,
+        width=settings.width,
+        stage_sizes=settings.stage_sizes,
         decoder=decoder,
+        **options,
         compute_dtype=COMPUTE_DTYPES[name],
         rngs=nnx.Rngs(params=seed if not isinstance(seed, int) else jax.random.key(seed)),
     )

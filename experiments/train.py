@@ -26,10 +26,10 @@ import numpy as np
 import optax
 from absl import app, flags, logging
 
-from experiments import config_path, data_sources, restore, targets
+from experiments import config_path, data_sources, pseudo_texture, restore, targets
 from experiments.config_path import Config
 from render.manifest import write_atomic
-from san_jax import checkpoint, metric_logger, optim, sharding, train_state, train_step
+from san_jax import checkpoint, metric_logger, optim, ranking, sharding, train_state, train_step
 from san_jax.data import pipeline
 from san_jax.data.augment import AugmentSettings
 from san_jax.models import parameter_count
@@ -60,11 +60,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     """
     workdir = pathlib.Path(workdir)
     turns = _turns(config)
-    if config.stage != "baseline":
-        with _explain("target"):
-            targets.find(config)
-    if _takes_classifier(config) and not config.init_from:
-        raise RunError("init_classifier needs init_from: the workdir of the run whose classifier it takes.")
+    _check_keys(config)
     _claim_workdir(config, workdir)
     if config.prepare == "smoke":
         from experiments import stages  # it runs this program
@@ -107,7 +103,13 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     state = sharding.init_replicated(init, mesh)
     steps = {
         kind: train_step.make_step(
-            kind, graphdef, optimizer, settings=settings, augment=augment[kind], seed=config.seed
+            kind,
+            graphdef,
+            optimizer,
+            settings=settings,
+            augment=augment[kind],
+            seed=config.seed,
+            target="input" if _target_name(config) == "input" else "batch",
         )
         for kind in streams
     }
@@ -235,13 +237,9 @@ def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """The keys that make two configs two runs, with (old, new). A config from before a key existed did its old value."""
-    added = restore.ADDED_KEYS
+    """The keys that make two configs two runs, with (old, new); `old` as `restore.read_config` gives it."""
     return {
-        key: (there, here)
-        for key, (there, here) in config_path.differences(old, new).items()
-        # `read_config` gives every old run every key, also those that configs of its stage do not have.
-        if key not in FREE_KEYS and not (key in added and {there, here} <= {"absent", added[key]})
+        key: (there, here) for key, (there, here) in config_path.differences(old, new).items() if key not in FREE_KEYS
     }
 
 
@@ -274,16 +272,16 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
     }
-    target = None if config.stage == "baseline" else targets.find(config)
-    target_arguments: dict[str, Any] = {"texture_size": None if target is None else targets.batch_size(config)}
-    if target is not None and target.feature is not None:
-        target_arguments["target"] = target.feature
+    target_name = _target_name(config)
+    target_arguments: dict[str, Any] = {"texture_size": None}
+    if target_name is not None:
+        target_arguments = {"texture_size": targets.batch_size(config), "target": targets.find(config).feature}
     if "reid" in turns:
         _check_batch("batch.num_identities x batch.images_per_identity", _batch_size(config, "reid"), mesh)
-        name = f"{config.dataset}{'' if target is None else target.suffix}"
+        name = _reid_name(config)
         splits = data_sources.training_splits(name, config.data_dir, use_val=config.use_val)
         source = data_sources.open_source(name, "+".join(splits), config.data_dir)
-        if config.stage == "san" and config.target == "true_texture" and "texture" not in source.dataset_info.features:
+        if target_name == "true_texture" and "texture" not in source.dataset_info.features:
             raise RunError(
                 f"target=true_texture needs true textures, which pit_reid alone holds; {name} has none. Take target=texture."
             )
@@ -291,13 +289,18 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         num_classes = int(labels.max()) + 1
         num_identities = len(np.unique(labels))
         record = _record(config.dataset, name, splits, len(source), num_identities, config.data_dir)
-        if config.stage == "san" and config.target == "folder":
+        if target_name == "folder":
             source, record["targets_digest"] = targets.open_folder(source, config.target_dir)
+        if _takes_textures(config):
+            generator = pseudo_texture.load_generator(config.generator)
+            record["generator_sha256"] = generator.digest
+            pseudo_texture.check_made_by(generator, name, config.data_dir)
         streams["reid"] = pipeline.reid_batches(
             source,
             labels,
             num_identities=config.batch.num_identities,
             images_per_identity=config.batch.images_per_identity,
+            image="texture" if _takes_textures(config) else "image",
             **target_arguments,
             **shared,
         )
@@ -316,9 +319,45 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
             **target_arguments,
             **shared,
         )
-    if target is not None and config.target != "texture":
-        record["target"] = config.target
+    if target_name not in (None, "texture"):
+        record["target"] = target_name
     return _Data(streams, num_classes, record, num_pairs, mirror_file)
+
+
+def _check_keys(config: Config) -> None:
+    """Raises a RunError where keys have values that are not known or do not go together, before anything is made."""
+    if config.stage == "baseline":
+        if config.input not in ("image", "texture"):
+            raise RunError(f"input must be 'image' or 'texture', found {config.input!r}.")
+        if _takes_textures(config) != bool(config.generator):
+            raise RunError(
+                "input=texture and generator (the workdir of the SAN-PG run that regresses the textures) belong together, "
+                f"found input={config.input!r} and generator={config.generator!r}."
+            )
+    else:
+        with _explain("target"):
+            targets.find(config)
+    if _takes_classifier(config) and not config.init_from:
+        raise RunError("init_classifier needs init_from: the workdir of the run whose classifier it takes.")
+    if config.stage != "pg" and config.test_metric not in ranking.METRICS:
+        raise RunError(f"test_metric must be one of {', '.join(ranking.METRICS)}, found {config.test_metric!r}.")
+
+
+def _target_name(config: Config) -> str | None:
+    """What the decoder reconstructs, None where there is none."""
+    return None if config.stage == "baseline" else config.target
+
+
+def _takes_textures(config: Config) -> bool:
+    """Whether the reID network sees generated textures in place of images."""
+    return config.stage == "baseline" and config.input == "texture"
+
+
+def _reid_name(config: Config) -> str:
+    """The dataset that reID batches are read from: the benchmark or a copy of it that has more."""
+    if config.stage == "baseline":
+        return config.dataset + (targets.TARGETS["texture"].suffix if _takes_textures(config) else "")
+    return config.dataset + targets.find(config).suffix
 
 
 def _record(
@@ -447,7 +486,7 @@ def _check_classifier(params: train_state.Tree, there: dict[str, Any] | None, da
     advice = "Train on the data of that run, or set init_classifier=false for a fresh classifier."
     if "classifier" not in params:
         raise ValueError(f"that run has no classifier to take (init_classifier). {advice}")
-    known, here = params["classifier"]["bias"].size, data.record
+    known, here = params["classifier"]["kernel"].shape[-1], data.record
     if known != data.num_classes:
         of = f" of {there['dataset']}" if there else ""
         raise ValueError(

@@ -55,7 +55,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take the encoder from
-    config.pretrained = "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
+    config.pretrained = (
+        "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
+    )
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.input = "image"  # or "texture": the texture that `generator` regresses from an image, in its place
     config.generator = ""  # with input="texture": workdir of the SAN-PG run
@@ -67,10 +69,15 @@ def get_config(argument: str = "") -> ConfigDict:
     config.log_every = 50
     config.checkpoint_every = 500
     config.keep_checkpoints = 2
+    config.ema_decay = 0.0  # of an average of the weights, such as 0.999, which is what is then evaluated; 0 for none
 
     config.model = ConfigDict()
-    config.model.width = 64  # 64 is the real ResNet-50
-    config.model.stage_sizes = (3, 4, 6, 3)
+    config.model.encoder = "resnet50"  # or "resnet101", "densenet121"
+    config.model.width = 64  # 64 is the real network
+    config.model.stage_sizes = ()  # blocks per stage; () is the encoder's own
+    config.model.feature_size = 0  # n > 0: a fully connected layer gives n numbers; the released code: 512
+    config.model.pooling = "average"  # or "gem", the generalised mean
+    config.model.bnneck = False  # a batch normalisation between triplet loss and classifier, also at test
     config.model.compute_dtype = "float32"  # or "bfloat16"
 
     config.batch = ConfigDict()

@@ -63,7 +63,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
     config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
-    config.pretrained = "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
+    config.pretrained = (
+        "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
+    )
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.target = "texture"  # what the decoder reconstructs: see `experiments.targets`
     config.target_dir = ""  # with target="folder": images named as the training images
@@ -76,11 +78,17 @@ def get_config(argument: str = "") -> ConfigDict:
     config.log_every = 50
     config.checkpoint_every = 500
     config.keep_checkpoints = 2
+    config.ema_decay = 0.0  # of an average of the weights, such as 0.999, which is what is then evaluated; 0 for none
 
     config.model = ConfigDict()
-    config.model.width = 64  # 64 is the real ResNet-50
-    config.model.stage_sizes = (3, 4, 6, 3)
+    config.model.encoder = "resnet50"  # or "resnet101", "densenet121"
+    config.model.width = 64  # 64 is the real network
+    config.model.stage_sizes = ()  # blocks per stage; () is the encoder's own
     config.model.texture_size = 256
+    config.model.skips = False  # U-Net skips from the encoder into the decoder, as in the released code
+    config.model.feature_size = 0  # n > 0: a fully connected layer gives n numbers; the released code: 512
+    config.model.pooling = "average"  # or "gem", the generalised mean
+    config.model.bnneck = False  # a batch normalisation between triplet loss and classifier, also at test
     config.model.compute_dtype = "float32"  # or "bfloat16"
 
     config.batch = ConfigDict()
@@ -98,8 +106,10 @@ def get_config(argument: str = "") -> ConfigDict:
     config.loss.triplet_reid_margin = 0.3
     config.loss.triplet_reid_channels = "sum"  # the paper's equation 1; or "mean"
     config.loss.triplet_reid_blocks = (1, 2, 3)  # of the decoder; the released code: all four
+    config.loss.triplet_reid_sampling = "random"  # or "fixed": the released code's triplets, for 4 images per identity
 
-    config.augment = ConfigDict()  # of reID images; the texture stays as it is, as in the released code
+    config.augment = ConfigDict()  # of reID images
+    config.augment.mirror_textures = False  # mirror the texture of a flipped image; the released code does not
     config.augment.crop_probability = 0.0  # of cropping to a partial image; `san_partial.py` has 0.5
     config.augment.crop_height = (0.4, 1.0)  # smallest and largest height of the window, of the image's
     config.augment.crop_width = (0.5, 1.0)
@@ -109,6 +119,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.augment.erase_probability = 0.5
 
     config.pit_augment = ConfigDict()
+    config.pit_augment.mirror_textures = False  # to flip PIT images, set it and flip_probability
     config.pit_augment.translate_probability = 0.5
     config.pit_augment.enlargement = 1.125
     config.pit_augment.flip_probability = 0.0
@@ -124,5 +135,8 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
+    config.optimizer.alternating = False  # the released code: reID losses, then L_Rec and L_TR by an Adam of their own
+    config.optimizer.reconstruction_learning_rate = 1e-5  # of that Adam, and its b1
+    config.optimizer.reconstruction_b1 = 0.5
 
     return config_path.apply(config, argument, smoke=SMOKE)

@@ -7,7 +7,7 @@ Jin et al., "Semantics-Aligned Representation Learning for Person Re-identificat
 
 The paper gives no schedule for this stage: 100 epochs of the 9,290 pairs (145 steps each at batch 64) with a cosine is
 ours. The encoder starts from random weights; the paper's starts from ImageNet's. Images are shifted but neither flipped
-nor erased: the texture of the mirrored person is another one.
+nor erased: the texture of the mirrored person is another one (`pit_augment.mirror_textures`).
 
 Cost: 14,500 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
 `san_pg.py:smoke` renders its own data and takes a minute on two cores.
@@ -27,7 +27,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take encoder and decoder from
-    config.pretrained = "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
+    config.pretrained = (
+        "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
+    )
     config.target = "texture"  # what the decoder reconstructs: or "input", "frontal", see `experiments.targets`
     config.image_size = (256, 128)
     config.num_workers = 4
@@ -36,11 +38,14 @@ def get_config(argument: str = "") -> ConfigDict:
     config.log_every = 50
     config.checkpoint_every = 500
     config.keep_checkpoints = 2
+    config.ema_decay = 0.0  # of an average of the weights, such as 0.999, which is what is then evaluated; 0 for none
 
     config.model = ConfigDict()
-    config.model.width = 64  # 64 is the real ResNet-50
-    config.model.stage_sizes = (3, 4, 6, 3)
+    config.model.encoder = "resnet50"  # or "resnet101", "densenet121"
+    config.model.width = 64  # 64 is the real network
+    config.model.stage_sizes = ()  # blocks per stage; () is the encoder's own
     config.model.texture_size = 256
+    config.model.skips = False  # U-Net skips from the encoder into the decoder, as in the released code
     config.model.compute_dtype = "float32"  # or "bfloat16"
 
     config.batch = ConfigDict()
@@ -50,6 +55,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.loss.reconstruction = 1.0
 
     config.pit_augment = ConfigDict()
+    config.pit_augment.mirror_textures = False  # to flip images, set it and flip_probability
     config.pit_augment.translate_probability = 0.5
     config.pit_augment.enlargement = 1.125
     config.pit_augment.flip_probability = 0.0
