@@ -29,9 +29,9 @@ from absl import app, flags, logging
 from experiments import config_path, data_sources, pseudo_texture, restore, targets
 from experiments.config_path import Config
 from render.manifest import write_atomic
-from san_jax import checkpoint, metric_logger, optim, ranking, sharding, train_state, train_step
+from san_jax import checkpoint, losses, metric_logger, optim, ranking, sharding, train_state, train_step
 from san_jax.data import pipeline
-from san_jax.data.augment import AugmentSettings
+from san_jax.data.augment import AugmentSettings, resize_mirror_map
 from san_jax.models import parameter_count
 from san_jax.train_state import TrainState
 
@@ -88,6 +88,12 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
         schedule, optimizer = build_optimizer(config)
     with _explain("loss"):
         settings = train_step.LossSettings(**config.loss)
+        if settings.triplet_reid_sampling == "fixed" and config.batch.images_per_identity != losses.IMAGES_PER_IDENTITY:
+            raise RunError(
+                "triplet_reid_sampling='fixed' takes the released code's places in batches of "
+                f"{losses.IMAGES_PER_IDENTITY} images per identity: set batch.images_per_identity="
+                f"{losses.IMAGES_PER_IDENTITY}, found {config.batch.images_per_identity}."
+            )
     with _explain("augment"):
         groups = {"reid": "augment", "pit": "pit_augment"}
         augment = {kind: AugmentSettings(**config[groups[kind]]) for kind in streams}
@@ -98,21 +104,24 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
 
     def init() -> TrainState:
         model = restore.build_model(config, num_classes, seed=config.seed, **model_args)
-        return train_state.create(model, optimizer)[1]
+        return train_state.create(model, optimizer, average=config.ema_decay > 0)[1]
 
     state = sharding.init_replicated(init, mesh)
-    steps = {
-        kind: train_step.make_step(
-            kind,
-            graphdef,
-            optimizer,
-            settings=settings,
-            augment=augment[kind],
-            seed=config.seed,
-            target="input" if _target_name(config) == "input" else "batch",
-        )
-        for kind in streams
-    }
+    with _explain("step"):
+        steps = {
+            kind: train_step.make_step(
+                kind,
+                graphdef,
+                optimizer,
+                settings=settings,
+                augment=augment[kind],
+                seed=config.seed,
+                target="input" if _target_name(config) == "input" else "batch",
+                mirror_map=_mirror_map(config, kind, augment[kind]),
+                ema_decay=config.ema_decay,
+            )
+            for kind in streams
+        }
 
     checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=config.keep_checkpoints)
     stack.callback(checkpoints.close)
@@ -168,8 +177,12 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     logger.print(f"finished {config.num_steps} steps: {workdir}")
 
 
-def build_optimizer(config: Config) -> tuple[optax.Schedule, optax.GradientTransformation]:
-    """The learning rate as a function of the updates done, and the optimizer, of a config's `optimizer` group.
+def build_optimizer(
+    config: Config,
+) -> tuple[optax.Schedule, optax.GradientTransformation | optim.AlternatingOptimizer]:
+    """The learning rate as a function of the steps done, and the optimizer, of a config's `optimizer` group.
+
+    With alternating optimizers the rate is that of the reID losses' one.
 
     Raises:
         RunError: `optimizer.name` or `optimizer.schedule` is not known.
@@ -187,12 +200,42 @@ def build_optimizer(config: Config) -> tuple[optax.Schedule, optax.GradientTrans
         schedule = optim.cosine_schedule(settings.learning_rate, config.num_steps, warmup_steps=warmup_steps)
     else:
         raise RunError(f"optimizer.schedule must be 'released' or 'cosine', found {settings.schedule!r}.")
+    alternating = config.stage == "san" and settings.alternating
+    own_schedule = schedule
+    if alternating:  # an optimizer of reID steps alone counts its own updates
+        turns = [kind == "reid" for kind in config.turns]
+        own_schedule, warmup_steps = optim.schedule_of_turns(schedule, turns), optim.count_turns(warmup_steps, turns)
     shared: dict[str, Any] = {"weight_decay": settings.weight_decay, "b1": settings.b1, "b2": settings.b2}
     if settings.name == "amsgrad":
-        return schedule, optim.amsgrad(schedule, warmup_steps=warmup_steps, eps=settings.eps, **shared)
-    if settings.name == "adam":
-        return schedule, optim.adam(schedule, eps=settings.eps, **shared)
-    raise RunError(f"optimizer.name must be 'amsgrad' or 'adam', found {settings.name!r}.")
+        optimizer = optim.amsgrad(own_schedule, warmup_steps=warmup_steps, eps=settings.eps, **shared)
+    elif settings.name == "adam":
+        optimizer = optim.adam(own_schedule, eps=settings.eps, **shared)
+    else:
+        raise RunError(f"optimizer.name must be 'amsgrad' or 'adam', found {settings.name!r}.")
+    if not alternating:
+        return schedule, optimizer
+    reconstruction = optim.adam(
+        settings.reconstruction_learning_rate,
+        weight_decay=0.0,
+        b1=settings.reconstruction_b1,
+        b2=settings.b2,
+        eps=settings.eps,
+    )
+    return schedule, optim.AlternatingOptimizer(optimizer, reconstruction)
+
+
+def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarray | None:
+    """How the textures of a kind of batches are mirrored, at their size; None where they are not."""
+    if not augment.mirror_textures:
+        return None
+    target = targets.find(config)
+    if not target.is_texture:
+        raise RunError(
+            f"mirror_textures is for textures, found target={config.target!r}: set augment.mirror_textures=False and "
+            "pit_augment.mirror_textures=False."
+        )
+    name = config.pit_dataset if kind == "pit" else _reid_name(config)
+    return resize_mirror_map(data_sources.read_mirror_map(name, config.data_dir), config.model.texture_size)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ step here is one optimizer update; schedules map the number of updates already d
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -74,6 +75,29 @@ def cosine_schedule(peak_learning_rate: float, num_steps: int, *, warmup_steps: 
         return peak_learning_rate * warmup * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
 
     return schedule
+
+
+def schedule_of_turns(schedule: optax.Schedule, turns: Sequence[bool]) -> optax.Schedule:
+    """A schedule of a run's steps, for an optimizer that has an update in some of them: as a function of its updates.
+
+    Args:
+      schedule: a function of the number of steps done.
+      turns: whether it has an update in each step, over and over.
+    """
+    places = np.flatnonzero(turns).astype(np.int32)
+
+    def of_updates(update: ArrayLike) -> Float[Array, ""]:
+        update = jnp.asarray(update, jnp.int32)
+        step = update // len(places) * len(turns) + jnp.asarray(places)[update % len(places)]
+        return jnp.asarray(schedule(step))
+
+    return of_updates
+
+
+def count_turns(num_steps: int, turns: Sequence[bool]) -> int:
+    """The updates among the first `num_steps` steps of an optimizer as in `schedule_of_turns`."""
+    rounds, rest = divmod(num_steps, len(turns))
+    return rounds * sum(turns) + sum(turns[:rest])
 
 
 class AdamState(NamedTuple):
