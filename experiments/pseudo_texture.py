@@ -13,6 +13,7 @@ A SAN-PG that was trained with `target=frontal` gives frontal views instead, 256
 """
 
 import argparse
+import dataclasses
 import hashlib
 import io
 import os
@@ -229,6 +230,53 @@ def write_textures(
         write(batch)
     progress.close()
     return failed
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """A SAN-PG run whose textures are the reID input in place of images.
+
+    Attributes:
+        workdir: Folder of the run.
+        model: With decoder.
+        config: That the run was trained with.
+        digest: Of the model's parameters.
+    """
+
+    workdir: str
+    model: SAN
+    config: Any
+    digest: str
+
+    def resize(self, texture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """A texture at a network's image size (height, width), as training on the stored textures sees it."""
+        return resize_image(Image.fromarray(as_stored(texture, "texture")), size)
+
+
+def load_generator(workdir: str | os.PathLike[str]) -> Generator:
+    """The run that makes the textures of `input=texture`.
+
+    Raises:
+        TextureError: The run regresses no textures.
+        FileNotFoundError: The folder is no run's.
+    """
+    model, config = load_decoder(workdir)
+    if not targets.TARGETS[config.target].is_texture:
+        raise TextureError(
+            f"generator={workdir} reconstructs {config.target!r}, not textures: give a SAN-PG run with target=texture."
+        )
+    return Generator(str(workdir), model, config, parameter_digest(model))
+
+
+def check_made_by(generator: Generator, name: str, data_dir: str | os.PathLike[str]) -> None:
+    """Raises a TextureError unless the textures of the dataset `name` are this generator's."""
+    made_by = data_sources.read_metadata(name, data_dir).get("textures", {}).get("parameters_sha256")
+    if made_by != generator.digest:
+        raise TextureError(
+            f"The textures of {name} in {data_dir} were made by another state of a model (parameters {made_by}) than "
+            f"generator={generator.workdir} (parameters {generator.digest}), which is to make those of the query and the "
+            "gallery. Give the run that made them, or make them anew in another data_dir."
+        )
 
 
 def load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:

@@ -34,12 +34,12 @@ class Target:
 
     Attributes:
         suffix: The reID dataset that holds it is `<dataset><suffix>`.
-        feature: Its feature there, and in PIT; None for the image itself.
+        feature: Its feature there, and in PIT.
         is_texture: Whether it lies on the UV square; the others have the size of images.
     """
 
     suffix: str
-    feature: str | None
+    feature: str
     is_texture: bool = False
 
 
@@ -47,7 +47,7 @@ TARGETS = {
     "texture": Target(SUFFIXES["texture"], "texture", is_texture=True),
     "true_texture": Target("", "texture", is_texture=True),
     "frontal": Target(SUFFIXES["frontal"], "frontal"),
-    "input": Target("", None),
+    "input": Target("", "image"),
     "folder": Target("", _FOLDER_FEATURE),
 }
 _OF_STAGE = {"pg": ("texture", "input", "frontal"), "san": tuple(TARGETS)}
@@ -78,7 +78,7 @@ def find(config: Config) -> Target:
 def batch_size(config: Config) -> pipeline.TargetSize:
     """The size of the batches' `texture`: the texture's, the images', or None where the target is the image itself."""
     target = find(config)
-    if target.feature is None:
+    if config.target == "input":
         return None
     return config.model.texture_size if target.is_texture else tuple(config.image_size)
 
