@@ -31,7 +31,7 @@ from experiments.config_path import Config
 from render.manifest import write_atomic
 from san_jax import checkpoint, losses, metric_logger, optim, ranking, sharding, train_state, train_step
 from san_jax.data import pipeline
-from san_jax.data.augment import AugmentSettings, resize_mirror_map
+from san_jax.data.augment import AugmentSettings
 from san_jax.models import parameter_count
 from san_jax.train_state import TrainState
 
@@ -225,7 +225,7 @@ def build_optimizer(
 
 
 def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarray | None:
-    """How the textures of a kind of batches are mirrored, at their size; None where they are not."""
+    """How the textures of a kind of batches are mirrored; None where they are not."""
     if not augment.mirror_textures:
         return None
     target = targets.find(config)
@@ -235,7 +235,7 @@ def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarr
             "pit_augment.mirror_textures=False."
         )
     name = config.pit_dataset if kind == "pit" else _reid_name(config)
-    return resize_mirror_map(data_sources.read_mirror_map(name, config.data_dir), config.model.texture_size)
+    return data_sources.read_mirror_map(name, config.data_dir)
 
 
 @contextlib.contextmanager

@@ -172,8 +172,7 @@ def make_step(
         seed: Of augmentation and triplets.
         target: What the decoder has to regress: "batch", the batch's `texture`; or "input", the image as it was augmented,
             before anything was erased (the texture size is then the images').
-        mirror_map: How textures are mirrored, at their size (`augment.resize_mirror_map`); for `mirror_textures` of
-            `augment`.
+        mirror_map: How textures are mirrored, a dataset's `mirror_map.npy`; for `mirror_textures` of `augment`.
         ema_decay: Of the averages of weights and running statistics, in [0, 1); 0 for none. The state must be made
             accordingly (`train_state.create`).
 
@@ -202,16 +201,11 @@ def make_step(
     def decoder_targets(augmented: Augmented, batch: Any) -> Any:
         if target == "input":
             return augmented.clean
-        textures = jnp.asarray(batch["texture"])
+        textures = normalize_textures(jnp.asarray(batch["texture"]))
         if augment.mirror_textures:
             assert mirror_map is not None
-            if textures.shape[1:3] != mirror_map.shape[:2]:
-                raise ValueError(
-                    f"the mirror map is for textures of {mirror_map.shape[:2]}, found textures of {textures.shape[1:3]}: "
-                    "bring it to their size with resize_mirror_map."
-                )
             textures = mirror_textures(textures, augmented.flipped, mirror_map)
-        return normalize_textures(textures)
+        return textures
 
     def loss_fn(
         params: Tree, batch_stats: Tree, batch: Any, key: PRNGKeyArray, wanted: tuple[str, ...] | None = None

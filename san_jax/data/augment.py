@@ -127,36 +127,33 @@ def augment_images(
 
 
 def mirror_textures(
-    textures: UInt8[Array, "batch size size 3"],
+    textures: Float[Array, "batch size size 3"],
     flipped: Bool[Array, " batch"],
-    mirror_map: Int[np.ndarray, "size size 2"],
-) -> UInt8[Array, "batch size size 3"]:
+    mirror_map: Int[np.ndarray, "map_size map_size 2"],
+) -> Float[Array, "batch size size 3"]:
     """The textures of images of which some were flipped: those become `texture[map[..., 0], map[..., 1]]`.
 
+    Textures of another size than the map's are mirrored at the map's, by the nearest of their texels, and averaged over
+    the places that each of theirs covers: a map of few texels would miss what lies between.
+
     Args:
-      textures: of the images before any was flipped.
+      textures: float32 of any range, of the images before any was flipped.
       flipped: which ones were.
-      mirror_map: row and column that each texel of a mirrored texture takes its colour from, at the textures' size: a
-        dataset's `mirror_map.npy`, by `resize_mirror_map` where the textures are not of its size.
+      mirror_map: row and column that each texel of a mirrored texture takes its colour from: a dataset's
+        `mirror_map.npy`.
     """
-    mirrored = textures[:, mirror_map[..., 0].astype(np.int32), mirror_map[..., 1].astype(np.int32)]
+    size, map_size = textures.shape[1], mirror_map.shape[0]
+    rows, columns = (((mirror_map[..., axis] + 0.5) * size / map_size).astype(np.int32) for axis in (0, 1))
+    mirrored = textures[:, rows, columns]
+    if size != map_size:
+        edges = np.arange(size + 1) * map_size / size
+        texel = np.arange(map_size)
+        # How much of each of the map's texels every one of the texture's covers.
+        covered = np.minimum(edges[1:, None], texel + 1) - np.maximum(edges[:-1, None], texel)
+        shares = jnp.asarray(np.maximum(covered, 0.0) * size / map_size, jnp.float32)
+        mirrored = jnp.einsum("ih,bhwc->biwc", shares, mirrored, precision=lax.Precision.HIGHEST)
+        mirrored = jnp.einsum("jw,biwc->bijc", shares, mirrored, precision=lax.Precision.HIGHEST)
     return jnp.where(flipped[:, None, None, None], mirrored, textures)
-
-
-def resize_mirror_map(mirror_map: Int[np.ndarray, "size size 2"], size: int) -> Int[np.ndarray, "{size} {size} 2"]:
-    """A mirror map for textures that are resized to another size.
-
-    The texel of the new size takes its colour from the new texel that holds the place where the old map leads from its
-    centre.
-
-    Args:
-      mirror_map: row and column that each texel of a mirrored texture takes its colour from.
-      size: height and width of the resized textures.
-    """
-    old = mirror_map.shape[0]
-    centre = ((np.arange(size) + 0.5) * old / size).astype(np.int64)
-    # The centre of the old texel that it leads to, in new texels.
-    return ((mirror_map[np.ix_(centre, centre)] + 0.5) * size / old).astype(np.int32)
 
 
 def _augment_image(
