@@ -182,7 +182,7 @@ def test_a_run_from_before_these_keys(data_dir, tmp_path, fake_steps, capsys):
     assert restore.read_data(tmp_path) is None
     assert restore.load_run(tmp_path)[0].classifier is not None
 
-    with pytest.raises(train.RunError, match=r"augment\.crop_probability: 'absent' there, 0\.5 here"):
+    with pytest.raises(train.RunError, match=r"augment\.crop_probability: 0\.0 there, 0\.5 here"):
         train.run(load(data_dir, augment__crop_probability=0.5), tmp_path)
     train.run(load(data_dir), tmp_path)
     assert "goes on from step 2" in capsys.readouterr().out

@@ -55,9 +55,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take the encoder from
-    config.pretrained = (
-        "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
-    )
+    config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.input = "image"  # or "texture": the texture that `generator` regresses from an image, in its place
     config.generator = ""  # with input="texture": workdir of the SAN-PG run

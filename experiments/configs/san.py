@@ -63,9 +63,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
     config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
-    config.pretrained = (
-        "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
-    )
+    config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.target = "texture"  # what the decoder reconstructs: see `experiments.targets`
     config.target_dir = ""  # with target="folder": images named as the training images

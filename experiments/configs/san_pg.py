@@ -27,9 +27,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take encoder and decoder from
-    config.pretrained = (
-        "imagenet"  # first weights where init_from is empty, or a file, or "": `experiments/pretrained.py`
-    )
+    config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
     config.target = "texture"  # what the decoder reconstructs: or "input", "frontal", see `experiments.targets`
     config.image_size = (256, 128)
     config.num_workers = 4
