@@ -115,5 +115,6 @@ def smoke_start(config: Any) -> ConfigDict:
 def smoke_generator(config: Any) -> ConfigDict:
     """The config of the small SAN-PG run that belongs to a SAN config: same networks, images and data."""
     generator = config_path.load("san_pg.py:smoke")
-    generator.update({"model": config.model.to_dict(), "image_size": config.image_size, "data_dir": config.data_dir})
+    model = {key: config.model[key] for key in generator.model}
+    generator.update({"model": model, "image_size": config.image_size, "data_dir": config.data_dir})
     return generator

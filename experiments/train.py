@@ -504,14 +504,15 @@ def _init_from(
 ) -> TrainState:
     """Takes encoder and decoder from another run, as far as this model has them, and says so.
 
-    With `init_classifier` the classifier as well, which must know the identities of this run's data.
+    With `init_classifier` the classifier as well, which must know the identities of this run's data, and what lies
+    between encoder and classifier.
     """
     init_from, modules = config.init_from, ("encoder", "decoder")
     folder = pathlib.Path(init_from) / restore.CHECKPOINT_FOLDER
     try:
         step, params, batch_stats = checkpoint.load_weights(folder, sharding=sharding.replicated(mesh))
         if _takes_classifier(config):
-            modules = (*modules, "classifier")
+            modules = (*modules, "pooling", "head", "neck", "classifier")
             _check_classifier(params, restore.read_data(init_from), data)
         state, transfer = train_state.take_weights(state, params, batch_stats, modules=modules)
     except (ValueError, checkpoint.CheckpointError) as error:
