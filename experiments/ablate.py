@@ -77,6 +77,7 @@ class Plan:
         data_dir: Where TFDS keeps the datasets; the small scale keeps its own in `output`/data.
         pretrained: Weights that the "pretrained" rows and SAN-PG start from, as `config.pretrained`; "" for random ones.
         target_dir: Folder of target images for the row that needs one; "" for none.
+        rows: Keys of the rows to make now, () for all; of the others the table shows what is there.
         changes: (dotted key, text) applied to every training config that has the key, such as model.compute_dtype.
         sizes: Of the small scale.
     """
@@ -89,6 +90,7 @@ class Plan:
     data_dir: pathlib.Path
     pretrained: str
     target_dir: str = ""
+    rows: tuple[str, ...] = ()
     changes: tuple[tuple[str, str], ...] = ()
     sizes: small.Sizes = SMALL
 
@@ -97,6 +99,9 @@ class Plan:
             raise AblationError(f"--table must be one of {', '.join(TABLES)}, found {self.table!r}.")
         if self.seeds < 1:
             raise AblationError(f"--seeds must be at least 1, found {self.seeds}.")
+        known = [row.key for row in TABLES[self.table].rows]
+        if unknown := set(self.rows) - set(known):
+            raise AblationError(f"--rows: table {self.table} has {', '.join(known)}, no {', '.join(sorted(unknown))}.")
         if not self.datasets:
             raise AblationError("--dataset names no dataset.")
         if self.scale == "small" and self.datasets != ("pit_reid",):
@@ -138,6 +143,11 @@ class _Ablation:
             # Seed by seed: an interrupted table has every row once before any twice.
             for seed in range(self._plan.seeds):
                 for row in rows:
+                    if self._plan.rows and row.key not in self._plan.rows:
+                        if (path := self._result_path(row, dataset, seed)).is_file():
+                            noted = json.loads(path.read_text(encoding="utf-8"))
+                            results.setdefault(dataset, {}).setdefault(row.key, []).append(noted)
+                        continue
                     name = f"{row.name}, {dataset}, seed {seed}"
                     print(f"\n=== {name}", flush=True)
                     try:
@@ -235,6 +245,9 @@ class _Ablation:
     def _row_dir(self, key: str, dataset: str, seed: int) -> pathlib.Path:
         return self._plan.output / "runs" / dataset.replace("/", "_") / f"{key}-seed{seed}"
 
+    def _result_path(self, row: Row, dataset: str, seed: int) -> pathlib.Path:
+        return self._plan.output / "results" / dataset.replace("/", "_") / f"{row.key}-seed{seed}.json"
+
     def _view(self, generator: Generator, dataset: str) -> pathlib.Path:
         """A data_dir that shows pit and the benchmark, and takes the targets that this generator makes.
 
@@ -259,7 +272,7 @@ class _Ablation:
     def _ensure_row(self, row: Row, dataset: str, seed: int) -> dict[str, Any]:
         """Trains and scores one row with one seed, unless that was done."""
         workdir = self._row_dir(row.key, dataset, seed)
-        path = self._plan.output / "results" / dataset.replace("/", "_") / f"{row.key}-seed{seed}.json"
+        path = self._result_path(row, dataset, seed)
         config = self._row_config(row, dataset, seed)
         noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"scores": {}, "summaries": {}}
         columns = [
@@ -577,6 +590,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--pretrained",
         help="weights for the baseline and SAN-PG: imagenet, a file, or empty for random ones (full: imagenet; small: random)",
     )
+    parser.add_argument("--rows", default="", help="comma list of the rows to make now, by their folders' names (all)")
     parser.add_argument("--target_dir", default="", help="Table 2: folder of target images, as those of PN-GAN")
     parser.add_argument(
         "--set",
@@ -602,6 +616,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             data_dir=pathlib.Path(arguments.data_dir),
             pretrained=pretrained,
             target_dir=arguments.target_dir,
+            rows=tuple(filter(None, arguments.rows.split(","))),
             changes=tuple((key, value) for key, value in changes),
         )
         path, failures = run(plan)

@@ -77,8 +77,6 @@ def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path)
         config.update({"seed": sizes.seed, "data_dir": str(data_dir), "pretrained": ""})
         if name != "san_pg":
             config.update({"dataset": "pit_reid", "init_from": str(generator)})
-    # The sum over channels (the paper's equation 1) meets its margin early here and the term falls silent.
-    configs["san"].loss.triplet_reid_channels = "mean"
     return configs
 
 

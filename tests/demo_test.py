@@ -41,15 +41,13 @@ def test_networks_and_images_fit_together(configs):
 
 
 def test_configs_are_the_real_ones(configs):
-    """Only sizes, optimizer, erasing and the scale of L_TR are the demo's; the rest is the paper's."""
+    """Only sizes, optimizer, and erasing are the demo's; the rest is the paper's."""
     for name, config in configs.items():
         kept = config_path.differences(config_path.load(f"{name}.py"), config)
         assert [key for key in kept if key.startswith(("augment", "pit_augment"))] == (
             [] if name == "san_pg" else ["augment.erase_probability"]
         )
-        assert [key for key in kept if key.startswith("loss")] == (
-            ["loss.triplet_reid_channels"] if name == "san" else []
-        )
+        assert [key for key in kept if key.startswith("loss")] == []
 
 
 def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
