@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from san_jax import losses
 from san_jax.data.augment import Augmented, AugmentSettings, augment_images, mirror_textures, normalize_textures
@@ -158,7 +158,7 @@ def make_step(
     augment: AugmentSettings,
     seed: int,
     target: Literal["batch", "input"] = "batch",
-    mirror_map: Int[np.ndarray, "size size 2"] | None = None,
+    mirror_map: Integer[np.ndarray, "size size 2"] | None = None,
     ema_decay: float = 0.0,
 ) -> Step:
     """A jitted train step.
@@ -219,7 +219,10 @@ def make_step(
         if wanted is not None:
             parts = {name: parts[name] for name in wanted}
         loss = sum((getattr(settings, name) * part for name, part in parts.items()), start=jnp.zeros((), jnp.float32))
-        return loss, (parts, batch_statistics(model))
+        statistics = batch_statistics(model)
+        if kind == "pit":  # PIT's persons are not whom the reID feature is for
+            statistics |= {name: batch_stats[name] for name in ("head", "neck") if name in batch_stats}
+        return loss, (parts, statistics)
 
     def update(state: TrainState, batch: Any, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         """One update of all parameters by all losses."""

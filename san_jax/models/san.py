@@ -158,9 +158,12 @@ class SAN(nnx.Module):
           train: batch normalisation by the batch's statistics, the running ones are updated.
         """
         stages = self._encode(images, train=train)
-        embedding, test_embedding = self._embed(stages.stage4, train=train)
+        embedding, test_embedding = self.embed(stages.stage4, train=train)
         logits = None if self.classifier is None else self.classifier(test_embedding)
-        texture, decoder_maps = (None, ()) if self.decoder is None else self._decode(stages, train=train)
+        texture, decoder_maps = None, ()
+        if self.decoder is not None:
+            skips = (stages.stage1, stages.stage2, stages.stage3) if self.skips else ()
+            texture, decoder_maps = self.decode(stages.stage4, skips, train=train)
         return SANOutput(stages.stage4, embedding, logits, texture, decoder_maps, test_embedding)
 
     def encode(
@@ -172,20 +175,19 @@ class SAN(nnx.Module):
           TypeError: the images are not floats, so they cannot have been normalised.
         """
         feature_map = self._encode(images, train=train).stage4
-        return feature_map, self._embed(feature_map, train=train)[1]
+        return feature_map, self.embed(feature_map, train=train)[1]
 
-    def regress(
-        self, images: Float[Array, "batch height width 3"], *, train: bool = False
-    ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
-        """Encoder and decoder alone: texture and the outputs of the decoder's four blocks (see `TextureDecoder`).
-
-        With train=True the running statistics of head and neck stay as they are.
-
-        Raises:
-          ValueError: the model was built without decoder.
-          TypeError: the images are not floats, so they cannot have been normalised.
-        """
-        return self._decode(self._encode(images, train=train), train=train)
+    def embed(
+        self, feature_map: Float[Array, "batch map_height map_width channels"], *, train: bool = False
+    ) -> tuple[Float[Array, "batch features"], Float[Array, "batch features"]]:
+        """From f_e4 to f and to what the classifier and inference take: `embedding` and `test_embedding`."""
+        if self.pooling is None:
+            embedding = jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
+        else:
+            embedding = self.pooling(feature_map)
+        if self.head is not None:
+            embedding = self.head(embedding, train=train)
+        return embedding, embedding if self.neck is None else self.neck(embedding, train=train)
 
     def decode(
         self,
@@ -210,21 +212,3 @@ class SAN(nnx.Module):
                 "pass them through san_jax.data.augment.normalize_images first."
             )
         return self.encoder(images, train=train)
-
-    def _embed(
-        self, feature_map: Float[Array, "batch map_height map_width channels"], *, train: bool
-    ) -> tuple[Float[Array, "batch features"], Float[Array, "batch features"]]:
-        """f, and what the classifier and inference take."""
-        if self.pooling is None:
-            embedding = jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
-        else:
-            embedding = self.pooling(feature_map)
-        if self.head is not None:
-            embedding = self.head(embedding, train=train)
-        return embedding, embedding if self.neck is None else self.neck(embedding, train=train)
-
-    def _decode(
-        self, stages: StageOutputs, *, train: bool
-    ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
-        skips = (stages.stage1, stages.stage2, stages.stage3) if self.skips else ()
-        return self.decode(stages.stage4, skips, train=train)
