@@ -124,7 +124,7 @@ def jax_name(prefix: str, name: str, module: nn.Module) -> str:
     """The dotted name of a PyTorch parameter or buffer in the JAX model."""
     leaf = name.rsplit(".", 1)[-1]
     path = ".".join([prefix, *name.split(".")[:-1]])
-    if isinstance(module, nn.BatchNorm2d):
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         leaf = STATISTICS.get(leaf) or {"weight": "scale", "bias": "bias"}[leaf]
         return f"{path}.norm.{leaf}"
     return f"{path}.{'kernel' if leaf == 'weight' else leaf}"

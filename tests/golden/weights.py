@@ -12,7 +12,7 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """float32 array for a parameter or running statistic with a dotted name as in the JAX model.
 
     "kernel" (height, width, in, out): normal, scaled for ReLU; "scale" and "var": uniform in 0.5..1.5; "bias" and
-    "mean": normal with deviation 0.1. None of them what a fresh model has.
+    "mean": normal with deviation 0.1; "p" (an exponent): uniform in 2..4. None of them what a fresh model has.
     """
     stream = np.random.RandomState(zlib.crc32(name.encode()))
     kind = name.rsplit(".", 1)[-1]
@@ -22,8 +22,10 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
         values = stream.uniform(0.5, 1.5, size=shape)
     elif kind in ("bias", "mean"):
         values = 0.1 * stream.normal(size=shape)
+    elif kind == "p":
+        values = np.asarray(stream.uniform(2.0, 4.0, size=shape))
     else:
-        raise ValueError(f"No rule for the name {name!r}: it must end in kernel, scale, bias, mean or var.")
+        raise ValueError(f"No rule for the name {name!r}: it must end in kernel, scale, bias, mean, var or p.")
     return values.astype(np.float32)
 
 
