@@ -17,7 +17,7 @@ from san_jax.models import SAN, merge_model, split_model
 
 CONFIG_FILE = "config.json"
 DATA_FILE = "data.json"
-STARTED_FROM = "started_from"  # in DATA_FILE
+STARTED_FROM, PRETRAINED = "started_from", "pretrained"  # in DATA_FILE
 CHECKPOINT_FOLDER = "checkpoints"
 TRAINING_MODULES = ("decoder", "classifier")  # which inference needs not
 # Keys that configs did not always have, and the value that does what a run did before: such a run is read, and gone on
@@ -108,7 +108,10 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
         `dataset` (a benchmark's name, without `_textured`; the PIT dataset for SAN-PG), `splits` (a list), `images`,
         `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy),
         `source_digest` (of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT
-        batches between those of the benchmark, or None) and `started_from` (all of this but itself of the runs that the
+        batches between those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there
+        is none), `targets_digest` (only with the target `folder`: of its images), `generator_sha256` (only with
+        input=texture: of the generator's parameters), `pretrained` (only of a run that began
+        with the weights of a file: `file` and `sha256`) and `started_from` (all of this but itself of the runs that the
         weights come from, newest first, by their folders; None for one that did not note it).
     """
     path = pathlib.Path(workdir) / DATA_FILE

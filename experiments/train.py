@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from absl import app, flags, logging
 
-from experiments import config_path, data_sources, pseudo_texture, restore, targets
+from experiments import config_path, data_sources, pretrained, pseudo_texture, restore, targets
 from experiments.config_path import Config
 from render.manifest import write_atomic
 from san_jax import checkpoint, losses, metric_logger, optim, ranking, sharding, train_state, train_step
@@ -61,6 +61,10 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     workdir = pathlib.Path(workdir)
     turns = _turns(config)
     _check_keys(config)
+    first_weights = None
+    if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is None:
+        with _explain("pretrained"):
+            first_weights = pretrained.load(config)
     _claim_workdir(config, workdir)
     if config.prepare == "smoke":
         from experiments import stages  # it runs this program
@@ -69,10 +73,16 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
             stages.prepare_smoke(config)
 
     with contextlib.ExitStack() as stack:
-        _train(config, workdir, turns, stack)
+        _train(config, workdir, turns, first_weights, stack)
 
 
-def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: contextlib.ExitStack) -> None:
+def _train(
+    config: Config,
+    workdir: pathlib.Path,
+    turns: tuple[str, ...],
+    first_weights: pretrained.Pretrained | None,
+    stack: contextlib.ExitStack,
+) -> None:
     """Data, model, state, loop; what has to be closed at the end, however it comes, is put on the stack."""
     mesh = sharding.make_mesh()
     with _explain("data"):
@@ -80,7 +90,7 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
     streams, num_classes = data.streams, data.num_classes
     for stream in streams.values():
         stack.callback(stream.close)
-    _claim_data(data.record, config.init_from, workdir)
+    _claim_data(data.record, config.init_from, first_weights, workdir)
     if jax.process_index() == 0:
         for file, content in data.mirror_file.items():  # for the textures that the run will regress
             write_atomic(workdir / file, content)
@@ -141,6 +151,10 @@ def _train(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack:
         logger.print(f"goes on from step {first_step} of {workdir}")
     elif config.init_from:
         state = _init_from(config, state, data, mesh, logger)
+    elif first_weights is not None:
+        weights = sharding.replicate((first_weights.params, first_weights.batch_stats), mesh)
+        state, _ = train_state.take_weights(state, *({"encoder": tree} for tree in weights), modules=("encoder",))
+        logger.print(f"encoder from {first_weights.path} (SHA-256 {first_weights.sha256})")
 
     pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
     last_time = time.monotonic()
@@ -419,7 +433,9 @@ def _record(
     }
 
 
-def _claim_data(record: dict[str, Any], init_from: str, workdir: pathlib.Path) -> None:
+def _claim_data(
+    record: dict[str, Any], init_from: str, first_weights: pretrained.Pretrained | None, workdir: pathlib.Path
+) -> None:
     """Writes `data.json`, or refuses where the folder holds checkpoints of a run on other data."""
     noted = None
     if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
@@ -433,11 +449,15 @@ def _claim_data(record: dict[str, Any], init_from: str, workdir: pathlib.Path) -
                 "\n".join([f"{workdir} holds a run on other data:", *lines])
                 + "\nChoose another --workdir, or give the data_dir of that run to go on with it."
             )
-    # Noted when the run begins: later the folders of earlier runs may be elsewhere.
-    started_from = _started_from(init_from) if noted is None else noted[restore.STARTED_FROM]
+    # Noted when the run begins: later the folders of earlier runs and the file may be elsewhere.
+    began: dict[str, Any] = {restore.STARTED_FROM: _started_from(init_from)} if noted is None else {}
+    if noted is not None:
+        began = {key: noted[key] for key in (restore.PRETRAINED, restore.STARTED_FROM) if key in noted}
+    elif first_weights is not None:
+        began[restore.PRETRAINED] = first_weights.record
     sharding.wait_for_all("data compared")
     if jax.process_index() == 0:
-        record = {**record, restore.STARTED_FROM: started_from}
+        record = {**record, **began}
         write_atomic(workdir / restore.DATA_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
 

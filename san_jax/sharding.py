@@ -62,6 +62,15 @@ def init_replicated(function: Callable[[], Any], mesh: Mesh) -> Any:
     return jax.jit(function, out_shardings=replicated(mesh), compiler_options=options)()
 
 
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Places a tree of NumPy arrays, the same in every process, on every device."""
+
+    def place(array: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(array.shape, replicated(mesh), lambda index: array[index])
+
+    return jax.tree.map(place, tree)
+
+
 def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
     """Raises ValueError where a global batch cannot be split evenly; `name` says which batch."""
     if batch_size % mesh.size:

@@ -1,0 +1,126 @@
+"""The weights that an encoder starts from where no earlier run gives them: `config.pretrained`.
+
+- "imagenet" (as in the paper): torchvision's file for `model.encoder`, looked for in the folder `weights/` of the current
+  directory. Nothing is downloaded: where it is missing, the error says what to fetch and where to put it.
+- A path: that file, `.pth` (both of torch.save's formats), `.pth.tar` or `.safetensors`, of torchvision's network of
+  that name and of the model's width and stages.
+- "": random weights.
+
+With `config.init_from` the weights are another run's, and this key is not looked at.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+
+import jax
+
+from experiments import restore
+from experiments.config_path import Config
+from san_jax import train_state
+from san_jax.models import pretrained, torch_files
+from san_jax.models.san import ENCODERS
+
+FOLDER = pathlib.Path("weights")
+URL = "https://download.pytorch.org/models/"
+# The first that is there is taken. torchvision's names end in the beginning of the file's SHA-256.
+FILES = {
+    "resnet50": ("resnet50-0676ba61.pth", "resnet50-19c8e357.pth", "resnet50-11ad3fa6.pth"),
+    "resnet101": ("resnet101-63fe2227.pth", "resnet101-5d3b4d8f.pth"),
+    "densenet121": ("densenet121-a639ec97.pth",),
+}
+
+
+class PretrainedError(ValueError):
+    """No weights to start from. The message says what to fetch or to change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """An encoder's weights from a file.
+
+    Attributes:
+        path: The file.
+        sha256: Its digest, hexadecimal.
+        params: The encoder's parameters, NumPy arrays.
+        batch_stats: Its running statistics.
+    """
+
+    path: pathlib.Path
+    sha256: str
+    params: train_state.Tree
+    batch_stats: train_state.Tree
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What data.json says of it."""
+        return {"file": str(self.path), "sha256": self.sha256}
+
+
+def load(config: Config) -> Pretrained | None:
+    """The weights that a config's run starts from; None where they are random or another run's.
+
+    Raises:
+        PretrainedError: The file is missing, cannot be read or is another network's.
+    """
+    if not config.pretrained or config.init_from:
+        return None
+    model = config.model
+    whole = model.width == 64 and tuple(model.stage_sizes) in ((), ENCODERS.get(model.encoder, (None, ()))[1])
+    if config.pretrained == "imagenet" and not whole:
+        raise PretrainedError(
+            "ImageNet weights are of the whole network: expected model.width=64 and model.stage_sizes=(), found "
+            f"{model.width} and {tuple(model.stage_sizes)}. Smaller ones start from random weights: --config.pretrained="
+        )
+    path = find(config.pretrained, model.encoder)
+    skeleton = jax.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0))
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if config.pretrained == "imagenet" and not sha256.startswith(path.stem.rpartition("-")[2]):
+            raise PretrainedError(
+                f"{path} is damaged: its SHA-256 begins with {sha256[:8]}, not as its name ends. Fetch it again from "
+                f"{URL}{path.name}"
+            )
+        params, batch_stats = pretrained.load_torch_resnet(path, skeleton.encoder)
+    except OSError as error:
+        raise PretrainedError(f"{path} cannot be read ({error.strerror}).") from None
+    except (torch_files.TorchFileError, pretrained.WeightsError) as error:
+        raise PretrainedError(
+            f"{error}\nSet model.encoder, model.width and model.stage_sizes as in that "
+            "file, or start from random weights: --config.pretrained="
+        ) from None
+    return Pretrained(path, sha256, params, batch_stats)
+
+
+def find(pretrained: str, encoder: str) -> pathlib.Path:
+    """The file that `config.pretrained` means.
+
+    Args:
+        pretrained: "imagenet" or a path.
+        encoder: `config.model.encoder`.
+
+    Raises:
+        PretrainedError: It is not there.
+    """
+    if pretrained != "imagenet":
+        path = pathlib.Path(pretrained)
+        if not path.is_file():
+            raise PretrainedError(
+                f"there is no file {path}. Give 'imagenet', the path of a .pth or .safetensors file, or nothing for "
+                "random weights: --config.pretrained="
+            )
+        return path
+    if encoder not in FILES:
+        raise PretrainedError(f"no ImageNet file is known for {encoder!r}, only for {', '.join(FILES)}.")
+    for name in FILES[encoder]:
+        if (FOLDER / name).is_file():
+            return FOLDER / name
+    wanted, *others = FILES[encoder]
+    also = f" ({', '.join(others)} will do as well)" if others else ""
+    raise PretrainedError(
+        f"the ImageNet weights of {encoder} are not in {FOLDER.resolve()}.\n"
+        f"Fetch {URL}{wanted} and put it there{also}:\n"
+        f"  mkdir -p {FOLDER} && curl -o {FOLDER / wanted} {URL}{wanted}\n"
+        "Another file of torchvision's network: --config.pretrained=PATH. Random weights: --config.pretrained="
+    )
