@@ -28,7 +28,7 @@ import jax
 import numpy as np
 import tqdm
 
-from experiments import data_sources, protocols, restore
+from experiments import data_sources, protocols, pseudo_texture, restore
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed, ranking, sharding
 from san_jax.data.pipeline import eval_batches, read_names
@@ -59,7 +59,7 @@ def run(
     data_dir: str | os.PathLike[str],
     *,
     output: str | os.PathLike[str] | None = None,
-    metric: str = "euclidean",
+    metric: str | None = None,
     average_precision: str = "standard",
     flip: bool = False,
     rerank: ranking.KReciprocal | None = None,
@@ -71,7 +71,7 @@ def run(
         dataset: A dataset with splits query and gallery under `data_dir`.
         data_dir: Where TFDS keeps datasets.
         output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json.
-        metric: "euclidean" or "cosine".
+        metric: "euclidean" or "cosine"; None for the `test_metric` of the run's config.
         average_precision: "standard", or "trapezoidal" as in the Market authors' MATLAB code.
         flip: Average embeddings with those of the mirror images.
         rerank: Settings of k-reciprocal re-ranking, None for none.
@@ -79,7 +79,8 @@ def run(
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
-        num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, source_digest and
+        num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, generator (None, or the
+        workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `restore.read_data`), started_from (the same of the runs that the weights started from,
         by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
@@ -88,13 +89,13 @@ def run(
         chance, num_query and num_valid_queries of these queries, with their protocol.
 
     Raises:
-        ValueError: Unknown options, embeddings that are not finite, or a query and gallery that cannot be scored.
+        ValueError: Unknown options, embeddings that are not finite, a query and gallery that cannot be scored, or a
+            generator that is not the one that the run was trained with.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
         datasets.DatasetError: The dataset or a split is absent.
     """
-    options = protocols.Options(metric, average_precision, flip, rerank)
-    return _Evaluation(workdir, data_dir, options).score(dataset, output)
+    return _Evaluation(workdir, data_dir, metric, average_precision, flip, rerank).score(dataset, output)
 
 
 def run_datasets(
@@ -102,7 +103,7 @@ def run_datasets(
     names: Sequence[str],
     data_dir: str | os.PathLike[str],
     *,
-    metric: str = "euclidean",
+    metric: str | None = None,
     average_precision: str = "standard",
     flip: bool = False,
     rerank: ranking.KReciprocal | None = None,
@@ -117,7 +118,7 @@ def run_datasets(
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
     """
-    evaluation = _Evaluation(workdir, data_dir, protocols.Options(metric, average_precision, flip, rerank))
+    evaluation = _Evaluation(workdir, data_dir, metric, average_precision, flip, rerank)
     summaries: dict[str, dict[str, Any]] = {}
     failures: dict[str, str] = {}
     for name in names:
@@ -138,13 +139,24 @@ class _Evaluation:
     """A loaded run with the options that it is scored with."""
 
     def __init__(
-        self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str], options: protocols.Options
+        self,
+        workdir: str | os.PathLike[str],
+        data_dir: str | os.PathLike[str],
+        metric: str | None,
+        average_precision: str,
+        flip: bool,
+        rerank: ranking.KReciprocal | None,
     ) -> None:
         self._workdir = pathlib.Path(workdir)
         self._data_dir = data_dir
-        self._options = options
+        # Before anything is loaded, so that an unknown option is told at once.
+        options = protocols.Options(metric or "euclidean", average_precision, flip, rerank)
         self._model, self._config = restore.load_run(workdir, encoder_only=True)
+        if metric is None and self._config.stage != "pg":
+            options = dataclasses.replace(options, metric=self._config.test_metric)
+        self._options = options
         data = restore.read_data(workdir)
+        self._generator = _load_generator(self._config, data)
         self._training = protocols.Training(data, {} if data is None else data.pop(restore.STARTED_FROM))
         self._step = checkpoint.latest_step(self._workdir / restore.CHECKPOINT_FOLDER)
 
@@ -152,10 +164,7 @@ class _Evaluation:
         """Scores a dataset, writes the JSON and prints the result."""
         options = self._options
         metadata = data_sources.read_metadata(dataset, self._data_dir)
-        query, gallery = (
-            embed_split(self._model, self._config, dataset, split, self._data_dir, flip=options.flip)
-            for split in ("query", "gallery")
-        )
+        query, gallery = (self._embed(dataset, split) for split in ("query", "gallery"))
         protocol = protocols.find(dataset)
         summary = {
             "dataset": dataset,
@@ -168,6 +177,7 @@ class _Evaluation:
                 num_gallery=len(gallery.person_ids),
                 dimensions=query.embeddings.shape[1],
                 image_size=self._config.image_size,
+                generator="" if self._generator is None else self._generator.workdir,
             ),
             **_rank(query, gallery, protocol.ranks, options),
             "num_query": len(query.person_ids),
@@ -177,6 +187,9 @@ class _Evaluation:
             "flip": options.flip,
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
             "image_size": list(self._config.image_size),
+            "generator": None
+            if self._generator is None
+            else {"workdir": self._generator.workdir, "parameters_sha256": self._generator.digest},
             "source_digest": metadata.get("source_digest"),
             "release": metadata.get("release"),
             "partial": bool(protocols.partial_warnings(dataset, metadata, self._training)),
@@ -201,8 +214,19 @@ class _Evaluation:
         print(f"written to {path}", flush=True)
         return summary
 
+    def _embed(self, dataset: str, split: str) -> EmbeddedSplit:
+        return embed_split(
+            self._model,
+            self._config,
+            dataset,
+            split,
+            self._data_dir,
+            flip=self._options.flip,
+            generator=self._generator,
+        )
+
     def _score_queries(self, dataset: str, split: str, gallery: EmbeddedSplit, ranks: Sequence[int]) -> dict[str, Any]:
-        query = embed_split(self._model, self._config, dataset, split, self._data_dir, flip=self._options.flip)
+        query = self._embed(dataset, split)
         return {
             "protocol": protocols.query_split_words(dataset, split, len(query.person_ids), self._options),
             **_rank(query, gallery, ranks, self._options),
@@ -256,19 +280,49 @@ def _rank(
     }
 
 
+def _load_generator(config: Any, data: Mapping[str, Any] | None) -> pseudo_texture.Generator | None:
+    """The generator of a run whose input are textures, None for a run whose input are images."""
+    if config.stage != "baseline" or config.input == "image":
+        return None
+    generator = pseudo_texture.load_generator(config.generator)
+    noted = None if data is None else data.get("generator_sha256")
+    if noted != generator.digest:
+        raise ValueError(
+            f"The run was trained on textures of {config.generator} when its parameters were {noted}; they are "
+            f"{generator.digest} now. Put that state of the generator back, or train anew."
+        )
+    return generator
+
+
 def embed_split(
-    model: SAN, config: Any, dataset: str, split: str, data_dir: str | os.PathLike[str], *, flip: bool = False
+    model: SAN,
+    config: Any,
+    dataset: str,
+    split: str,
+    data_dir: str | os.PathLike[str],
+    *,
+    flip: bool = False,
+    generator: pseudo_texture.Generator | None = None,
 ) -> EmbeddedSplit:
     """Embeds a split by the encoder alone, over every device of this machine; on a terminal it shows how far it is.
+
+    Args:
+        model: What embeds.
+        config: The config that it was trained with.
+        dataset, split: What is embedded.
+        data_dir: Where TFDS keeps datasets.
+        flip: Average with the embeddings of the inputs mirrored left to right.
+        generator: What regresses a texture from each image, which is embedded in its place; None to embed the images.
 
     Raises:
         datasets.DatasetError: The dataset or the split is absent.
     """
     mesh = _mesh()
+    batch_size = -(-BATCH_SIZE // mesh.size) * mesh.size
     batches = eval_batches(
         data_sources.open_source(dataset, split, data_dir),
-        batch_size=-(-BATCH_SIZE // mesh.size) * mesh.size,
-        image_size=config.image_size,
+        batch_size=batch_size,
+        image_size=config.image_size if generator is None else generator.config.image_size,
         num_workers=config.num_workers,
     )
     person_ids, camera_ids = [], []
@@ -281,7 +335,15 @@ def embed_split(
             camera_ids.append(batch["camera_id"][batch["valid"]])
             yield batch
 
-    embeddings = embed.embed_batches(model, noting_labels(), mesh=mesh, flip=flip)
+    def as_inputs(batches: Iterator[EvalBatch]) -> Iterator[Mapping[str, Any]]:
+        if generator is None:
+            yield from batches
+            return
+        for textures in embed.regress_batches(generator.model, batches, mesh=mesh):
+            inputs = np.stack([generator.resize(texture, config.image_size) for texture in textures])
+            yield from embed.padded_batches(inputs, batch_size)
+
+    embeddings = embed.embed_batches(model, as_inputs(noting_labels()), mesh=mesh, flip=flip)
     return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
 
 
@@ -389,7 +451,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
     parser.add_argument("--output", help="JSON file, with a single dataset (RUN/report/evaluate_<dataset>...json)")
-    parser.add_argument("--metric", choices=ranking.METRICS, default="euclidean", help="distance (euclidean)")
+    parser.add_argument("--metric", choices=ranking.METRICS, help="distance (the test_metric of the run's config)")
     parser.add_argument(
         "--average_precision",
         choices=ranking.AVERAGE_PRECISIONS,

@@ -189,6 +189,7 @@ def words(
     num_gallery: int,
     dimensions: int,
     image_size: Sequence[int],
+    generator: str = "",
 ) -> str:
     """The protocol of an evaluation, in words.
 
@@ -200,6 +201,7 @@ def words(
         num_query, num_gallery: Images.
         dimensions: Length of an embedding.
         image_size: (height, width) that images are resized to.
+        generator: The run whose textures are embedded in place of images; empty for the images themselves.
     """
     protocol = find(dataset)
     missing = [rank for rank in protocol.ranks if rank > num_gallery]
@@ -211,7 +213,7 @@ def words(
             _shots(protocol, num_query, num_gallery),
             *(f"The gallery is too small for rank {rank}, which is left out." for rank in missing),
             _scores(options),
-            _distance(options, dimensions, image_size),
+            _distance(options, dimensions, image_size, generator),
             training_words(dataset, training),
         ]
     )
@@ -263,6 +265,12 @@ def _data_words(data: Mapping[str, Any]) -> str:
     text = f"{data['dataset']}, {'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({', '.join(counts)})"
     if data["dataset"] == "msmt17":
         text += ", with val" if "val" in splits else ", without val"
+    if "generator_sha256" in data:
+        text += ", on generated textures in place of the images"
+    if data.get("target") == "true_texture":
+        text += ", with the true textures as the decoder's target (an oracle)"
+    elif "target" in data:
+        text += f", with the decoder's target {data['target']}"
     if data["pit"] is not None:
         text += f", and on {data['pit']['images']:,} synthetic images of {data['pit']['dataset']}"
     return text
@@ -371,11 +379,12 @@ def _scores(options: Options) -> str:
     )
 
 
-def _distance(options: Options, dimensions: int, image_size: Sequence[int]) -> str:
+def _distance(options: Options, dimensions: int, image_size: Sequence[int], generator: str) -> str:
     distance = {"euclidean": "Euclidean distance", "cosine": "Cosine distance"}[options.metric]
     flip = "each averaged with that of the mirror image (flip-test averaging)" if options.flip else "no flip averaging"
+    inputs = f"textures that the run {generator} regresses from the images" if generator else "images"
     text = (
-        f"{distance} between {dimensions}-d embeddings of the encoder alone, images resized to "
+        f"{distance} between {dimensions}-d embeddings of the encoder alone, {inputs} resized to "
         f"{image_size[0]}x{image_size[1]}, {flip}; "
     )
     if options.rerank is None:

@@ -4,6 +4,7 @@ Each runs a real program; called again after an interruption, it goes on; called
 nothing. Nothing is trusted for its name alone: other parameters than those asked for are an error of the program's.
 """
 
+import io
 import os
 import pathlib
 from typing import Any
@@ -11,9 +12,13 @@ from typing import Any
 import jax
 from absl import logging
 from ml_collections import ConfigDict
+from PIL import Image, ImageOps
 
-from experiments import config_path, pit_render, pseudo_texture, restore, train
+from datasets.textured.textured_dataset_builder import SUFFIXES
+from experiments import config_path, data_sources, pit_render, pseudo_texture, restore, targets, train
+from render.manifest import write_atomic
 from san_jax import checkpoint
+from san_jax.data.pipeline import read_names
 
 # Enough identities for a batch of a :smoke config and enough gallery images for rank-10.
 SMOKE_SIZES = {"pit": "smoke", "pit_reid": "smoke,num_train_identities=4,num_test_identities=4"}
@@ -57,16 +62,29 @@ def ensure_run(config: Any, workdir: str | os.PathLike[str]) -> None:
 
 
 def ensure_textured(workdir: str | os.PathLike[str], dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes `<dataset>_textured` from a SAN-PG run; see `pseudo_texture.run_dataset`."""
+    """Writes `<dataset>_textured` (`_frontal`) from a SAN-PG run; see `pseudo_texture.run_dataset`."""
     return pseudo_texture.run_dataset(workdir, dataset, data_dir)
+
+
+def ensure_targets(dataset: str, target_dir: str | os.PathLike[str], data_dir: str | os.PathLike[str]) -> None:
+    """Writes images to reconstruct for `target=folder` where they are missing: each training image, mirrored."""
+    splits = data_sources.training_splits(dataset, data_dir, use_val=True)
+    source = data_sources.open_source(dataset, "+".join(splits), data_dir)
+    for example, name in zip(source, read_names(source), strict=True):
+        path = (pathlib.Path(target_dir) / name).with_suffix(".png")
+        if not path.is_file():
+            buffer = io.BytesIO()
+            ImageOps.mirror(Image.fromarray(example["image"])).save(buffer, "PNG")
+            write_atomic(path, buffer.getvalue())
 
 
 def prepare_smoke(config: Any) -> None:
     """Makes the small data that a training config with `prepare="smoke"` needs, where it is missing.
 
-    SAN-PG needs `pit`, the baseline `pit_reid`; SAN needs both, a small SAN-PG run (at `init_from`) and the pseudo
-    textures that it gives. Fine-tuning (`init_classifier`) needs what the run that it starts from needs, and that run
-    (at `init_from`). The data goes into the config's `data_dir`.
+    SAN-PG needs `pit`, the baseline `pit_reid`; SAN needs both, a small SAN-PG run (at `init_from`) and, as its target
+    says, the pseudo textures or frontal views that it gives, or a folder of images (at `target_dir`). The baseline on
+    textures needs the SAN-PG run (at `generator`) and its textures. Fine-tuning (`init_classifier`) needs what the run that it
+    starts from needs, and that run (at `init_from`). The data goes into the config's `data_dir`.
 
     Args:
         config: A config of `experiments.train`.
@@ -92,29 +110,41 @@ def prepare_smoke(config: Any) -> None:
         start.prepare = ""
         ensure_run(start, config.init_from)
         return
-    recipes = {"pg": ("pit",), "baseline": ("pit_reid",), "san": ("pit", "pit_reid")}[config.stage]
+    takes_textures = config.stage == "baseline" and config.input == "texture"
+    needs_generator = config.stage == "san" or takes_textures
+    recipes = ("pit",) if config.stage == "pg" else ("pit", "pit_reid") if needs_generator else ("pit_reid",)
     for recipe in recipes:
         ensure_rendered(config_path.load(f"{recipe}.py:{SMOKE_SIZES[recipe]}"), config.data_dir)
-    if config.stage != "san":
+    if not needs_generator:
         return
-    if not config.init_from:
+    folder = config.generator if takes_textures else config.init_from
+    if not folder:
         raise StageError("prepare=smoke of a SAN config needs init_from: the folder for a small SAN-PG run.")
-    ensure_run(smoke_generator(config), config.init_from)
-    ensure_textured(config.init_from, config.dataset, config.data_dir)
+    ensure_run(smoke_generator(config), folder)
+    if takes_textures or config.target in SUFFIXES:
+        ensure_textured(folder, config.dataset, config.data_dir)
+    elif config.target == "folder":
+        ensure_targets(config.dataset, config.target_dir, config.data_dir)
 
 
 def smoke_start(config: Any) -> ConfigDict:
     """The config of the small run that a fine-tuning config starts from: same networks, images, batches and data."""
     start = config_path.load(f"{config.stage}.py:smoke")
-    shared = ("seed", "dataset", "data_dir", "use_val", "image_size", "num_workers", "model", "batch")
+    shared = ["seed", "dataset", "data_dir", "use_val", "image_size", "num_workers", "model", "batch"]
+    shared += ["target", "target_dir", "turns"] if config.stage == "san" else ["input", "generator"]
     start.update(ConfigDict({key: config[key] for key in shared}))
     start.init_from = f"{config.init_from}_pg" if config.stage == "san" else ""
     return start
 
 
 def smoke_generator(config: Any) -> ConfigDict:
-    """The config of the small SAN-PG run that belongs to a SAN config: same networks, images and data."""
+    """The config of the small SAN-PG run that belongs to a config: same images and data, the networks as far as it has them.
+
+    Its target is the config's, textures where a SAN-PG cannot have that one.
+    """
     generator = config_path.load("san_pg.py:smoke")
-    model = {key: config.model[key] for key in generator.model}
+    model = {key: value for key, value in config.model.items() if key in generator.model}
     generator.update({"model": model, "image_size": config.image_size, "data_dir": config.data_dir})
+    if config.stage == "san" and config.target in targets.OF_STAGE["pg"]:
+        generator.target = config.target
     return generator

@@ -50,7 +50,7 @@ TARGETS = {
     "input": Target("", "image"),
     "folder": Target("", _FOLDER_FEATURE),
 }
-_OF_STAGE = {"pg": ("texture", "input", "frontal"), "san": tuple(TARGETS)}
+OF_STAGE = {"pg": ("texture", "input", "frontal"), "san": tuple(TARGETS)}
 
 
 def find(config: Config) -> Target:
@@ -59,7 +59,7 @@ def find(config: Config) -> Target:
     Raises:
         ValueError: There is no such target, or not for this stage or these turns.
     """
-    known = _OF_STAGE[config.stage]
+    known = OF_STAGE[config.stage]
     if config.target not in known:
         raise ValueError(f"target must be one of {', '.join(known)} in this stage, found {config.target!r}.")
     if config.stage == "san":

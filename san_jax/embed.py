@@ -47,7 +47,7 @@ def embed_images(
     Raises:
         ValueError: No images, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
-    return embed_batches(model, _padded_batches(images, batch_size), mesh=mesh, flip=flip)
+    return embed_batches(model, padded_batches(images, batch_size), mesh=mesh, flip=flip)
 
 
 def embed_batches(
@@ -70,6 +70,22 @@ def embed_batches(
     return np.concatenate(list(_run(_embed_flipped if flip else _embed, model, batches, mesh)))
 
 
+def regress_batches(
+    model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None
+) -> Iterator[UInt8[np.ndarray, "count texture_height texture_width 3"]]:
+    """As `regress_textures`, a batch at a time: the textures of its valid rows, in order.
+
+    Args:
+        model: A `SAN` with its decoder.
+        batches: `EvalBatch`es, all of one shape; rows where `valid` is False are dropped.
+        mesh: Devices to split a batch over; None for the default device.
+
+    Raises:
+        ValueError: As `regress_textures`, when the batches are asked for.
+    """
+    return _run(_regress, model, batches, mesh)
+
+
 def regress_textures(
     model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
 ) -> UInt8[np.ndarray, "count texture_height texture_width 3"]:
@@ -87,7 +103,7 @@ def regress_textures(
     Raises:
         ValueError: No images, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
-    return np.concatenate(list(_run(_regress, model, _padded_batches(images, batch_size), mesh)))
+    return np.concatenate(list(regress_batches(model, padded_batches(images, batch_size), mesh=mesh)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -113,7 +129,8 @@ def _regress(
     return jnp.round((jnp.clip(textures, -1.0, 1.0) + 1.0) * 127.5).astype(jnp.uint8)
 
 
-def _padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+def padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Images [N H W 3] in batches of one size, black and not `valid` beyond the last image."""
     images = np.asarray(images)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]

@@ -16,7 +16,9 @@ from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
 from tests import dataset_fixtures, tiny_data
 
-CONFIG = types.SimpleNamespace(image_size=(48, 32), num_workers=0)
+CONFIG = types.SimpleNamespace(
+    stage="baseline", image_size=(48, 32), num_workers=0, input="image", generator="", test_metric="euclidean"
+)
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mINP")
 PARTIAL = {"partial": True, "num_problems": 1, "counts": {}, "counts_expected": {}}
 MARKET_TRAIN = {
@@ -85,9 +87,9 @@ class Benchmarks:
         self._rng = np.random.default_rng(0)
         embed_split, read_metadata = evaluate.embed_split, evaluate.data_sources.read_metadata
 
-        def fake_split(model, config, dataset, split, data_dir, *, flip=False):
+        def fake_split(model, config, dataset, split, data_dir, **options):
             if dataset not in self._splits:
-                return embed_split(model, config, dataset, split, data_dir, flip=flip)
+                return embed_split(model, config, dataset, split, data_dir, **options)
             return self._splits[dataset][split]
 
         def fake_metadata(dataset, data_dir):
@@ -181,9 +183,9 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
     embedded = []
     embed_split = evaluate.embed_split
 
-    def noting(model, config, dataset, split, data_dir, *, flip=False):
+    def noting(model, config, dataset, split, data_dir, **options):
         embedded.append(split)
-        return embed_split(model, config, dataset, split, data_dir, flip=flip)
+        return embed_split(model, config, dataset, split, data_dir, **options)
 
     monkeypatch.setattr(evaluate, "embed_split", noting)
     flip = rerank is not None

@@ -1,14 +1,17 @@
 """Stages do only what is missing, and `:smoke` gets the data it needs: what is called, with what."""
 
+import io
 import pathlib
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
-from experiments import config_path, stages, train
+from experiments import config_path, data_sources, stages, targets, train
 from render.manifest import write_atomic
 from san_jax.data import sampler
+from tests import train_data
 
 
 @pytest.fixture
@@ -86,8 +89,51 @@ def test_smoke_of_san_makes_its_own_generator(calls):
     assert generator.prepare == "smoke"
     assert generator.data_dir == "d"
     assert generator.image_size == (96, 48)
-    assert generator.model == config.model  # so that every weight of encoder and decoder fits
+    # So that every weight of encoder and decoder fits; the head is the SAN's own.
+    assert generator.model.to_dict() == {key: config.model[key] for key in generator.model}
+    assert generator.target == "texture"
     assert calls[3] == ("textures", "pg", "pit_reid", "d")
+
+
+@pytest.mark.parametrize(
+    ("target", "generators", "made"),
+    [
+        ("texture", "texture", ["textures"]),
+        ("frontal", "frontal", ["textures"]),  # which are frontal views: the program sees it by the run
+        ("input", "input", []),
+        ("true_texture", "texture", []),
+        ("folder", "texture", ["folder"]),
+    ],
+)
+def test_smoke_of_each_target(calls, monkeypatch, target, generators, made):
+    monkeypatch.setattr(stages, "ensure_targets", lambda *arguments: calls.append(("folder", *arguments)))
+    variant = "target_dir=t,turns=('reid',)" if target == "folder" else ""
+    stages.prepare_smoke(config_path.load(f"san.py:smoke,data_dir=d,init_from=pg,target={target},{variant}"))
+    assert [call[0] for call in calls] == ["render", "render", "train", *made]
+    assert calls[2][1].target == generators
+    if made:
+        assert calls[3] == (
+            ("folder", "pit_reid", "t", "d") if target == "folder" else ("textures", "pg", "pit_reid", "d")
+        )
+
+
+def test_smoke_of_a_baseline_on_textures(calls):
+    stages.prepare_smoke(config_path.load("baseline.py:smoke,data_dir=d,input=texture,generator=pg,model.width=4"))
+    assert [call[0] for call in calls] == ["render", "render", "train", "textures"]
+    _, generator, workdir = calls[2]
+    assert (workdir, generator.stage, generator.target, generator.model.width) == ("pg", "pg", "texture", 4)
+    assert calls[3] == ("textures", "pg", "pit_reid", "d")
+
+
+def test_targets_for_smoke_are_what_training_asks_for(tmp_path):
+    train_data.build_benchmark(tmp_path, "toy/first", {"train": [0, 1], "val": [1], "query": [5]})
+    for _ in range(2):
+        stages.ensure_targets("toy/first", tmp_path / "targets", tmp_path)
+    source = data_sources.open_source("toy/first", "train+val", tmp_path)
+    examples, _ = targets.open_folder(source, tmp_path / "targets")
+    assert len(examples) == 3
+    with Image.open(io.BytesIO(examples[2]["target"])) as image:
+        np.testing.assert_array_equal(np.asarray(image), source[2]["image"][:, ::-1])
 
 
 def test_smoke_of_fine_tuning_makes_the_run_it_starts_from(calls):
