@@ -165,7 +165,7 @@ def from_files(
     images, problems = [], []
     for index in chosen:
         try:
-            images.append((pseudo_texture.read_image(files[index]).convert("RGB"), paths[index]))
+            images.append((pseudo_texture.read_image(files[index]).convert("RGB"), files[index].stem))
         except Exception as error:  # Pillow reports damaged files by several types
             problems.append(f"  {files[index]}: {error}")
     if problems:
@@ -178,10 +178,9 @@ def from_files(
 
 
 def _default_split(figure: str, dataset: str, splits: Sequence[str], crops: bool) -> str:
-    if not {"query", "gallery"} <= set(splits):
-        return "train"
+    whole = "query+gallery" if {"query", "gallery"} <= set(splits) else "train"
     if figure == "6" or crops or dataset in PARTIAL_BENCHMARKS:
-        return "query+gallery"
+        return whole
     if "query_partial" in splits:
         return "query_partial+gallery"
     raise FigureError(
@@ -287,9 +286,9 @@ def _lines(
 
 
 def _fitting(words: str, width: int) -> str:
-    """The end of words that are wider than a picture: of a path the name."""
+    """Words without the end that would not fit below a picture."""
     letters = max(width // 7, 8)
-    return words if len(words) <= letters else f"...{words[3 - letters :]}"
+    return words if len(words) <= letters else f"{words[: letters - 3]}..."
 
 
 def _step(workdir: str | os.PathLike[str]) -> int | None:
