@@ -69,7 +69,11 @@ class Transition(nnx.Module):
     ) -> Float[Array, "batch out_height out_width out_features"]:
         """Halves the channels, and height and width where it pools."""
         x = self.conv(nnx.relu(self.bn(x, train=train)))
-        return nnx.avg_pool(x, (2, 2), strides=(2, 2)) if self.pool else x
+        if not self.pool:
+            return x
+        batch, height, width, features = x.shape
+        x = x[:, : height // 2 * 2, : width // 2 * 2]  # an odd last row or column is left out, as in PyTorch
+        return jnp.mean(x.reshape(batch, height // 2, 2, width // 2, 2, features), axis=(2, 4))
 
 
 class DenseNet(nnx.Module):
