@@ -13,7 +13,9 @@ from san_jax.data.augment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     AugmentSettings,
+    augment_images,
     augment_reid,
+    mirror_textures,
     normalize_images,
     normalize_textures,
 )
@@ -314,3 +316,57 @@ def test_one_in_two_of_everything_by_default():
 def test_impossible_settings_are_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         AugmentSettings(**changes)
+
+
+def test_what_is_told_of_augmented_images():
+    """`clean` is the image before it was erased, `flipped` says which ones were mirrored."""
+    images = jnp.asarray(random_images(32, 16, 8))
+    key = jax.random.key(4)
+    all_of_it = AugmentSettings(crop_probability=0.5, erase_probability=1.0)
+    found = jax.jit(lambda key, images: augment_images(key, images, settings=all_of_it))(key, images)
+    np.testing.assert_array_equal(found.image, augment(np.asarray(images), all_of_it, seed=4))
+    not_erased = augment(np.asarray(images), dataclasses.replace(all_of_it, erase_probability=0.0), seed=4)
+    # Back from normalised units: a few roundings of numbers up to 255.
+    np.testing.assert_allclose(found.clean, to_pixels(not_erased) / 127.5 - 1.0, atol=2e-6)
+    assert found.clean.dtype == jnp.float32
+
+    only_flipped = dataclasses.replace(NOTHING, flip_probability=0.5)
+    told = jax.jit(lambda key, images: augment_images(key, images, settings=only_flipped))(key, images)
+    np.testing.assert_array_equal(told.flipped, found.flipped)  # the same draw, whatever else is done
+    assert 5 < int(told.flipped.sum()) < 27
+    for image, clean, flipped in zip(np.asarray(images), told.clean, told.flipped, strict=True):
+        np.testing.assert_allclose(clean, (image[:, ::-1] if flipped else image) / 127.5 - 1.0, atol=1e-6)
+
+
+def slow_mirror(texture: np.ndarray, mirror_map: np.ndarray) -> np.ndarray:
+    mirrored = np.empty_like(texture)
+    for row in range(len(mirror_map)):
+        for column in range(len(mirror_map)):
+            mirrored[row, column] = texture[tuple(mirror_map[row, column])]
+    return mirrored
+
+
+def test_flipped_images_have_mirrored_textures():
+    """As a dataset's `mirror_map.npy` is defined, exactly, with a map that is far from its own inverse."""
+    stream = np.random.RandomState(0)
+    textures = stream.uniform(-1, 1, (3, 6, 6, 3)).astype(np.float32)
+    mirror_map = stream.randint(0, 6, (6, 6, 2)).astype(np.uint16)
+    found = mirror_textures(jnp.asarray(textures), jnp.asarray([True, False, True]), mirror_map)
+    expected = [slow_mirror(textures[0], mirror_map), textures[1], slow_mirror(textures[2], mirror_map)]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size", [4, 5, 24])
+def test_textures_of_another_size_are_mirrored_at_the_map_s(size: int):
+    """12 texels a side in the map: each of a texture's texels is the mean of what it covers, by shares of 1/60."""
+    stream = np.random.RandomState(size)
+    texture = stream.uniform(-1, 1, (size, size, 3)).astype(np.float32)
+    mirror_map = stream.randint(0, 12, (12, 12, 2)).astype(np.uint16)
+    flipped = jnp.asarray([True])
+    found = mirror_textures(jnp.asarray(texture[None]), flipped, mirror_map)[0]
+    fine = 120  # a multiple of all sizes
+    nearest = (np.arange(12) + 0.5) * size // 12
+    at_the_map_s = texture[np.ix_(nearest.astype(int), nearest.astype(int))]
+    mirrored = slow_mirror(at_the_map_s, mirror_map).astype(np.float64).repeat(fine // 12, 0).repeat(fine // 12, 1)
+    expected = mirrored.reshape(size, fine // size, size, fine // size, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,5 +1,6 @@
 """san_jax/checkpoint.py on a small state: round trips, other devices, damage of every kind in every file."""
 
+import dataclasses
 import gc
 import shutil
 
@@ -97,6 +98,32 @@ def test_weights_alone(tmp_path):
     assert_equal(params, make_state(4).params)
     assert_equal(batch_stats, make_state(4).batch_stats)
     assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves(params))
+
+
+def test_weights_of_a_run_with_an_average_are_the_average(tmp_path):
+    average = {"params": make_state(7).params, "batch_stats": make_state(8).batch_stats}
+    state = dataclasses.replace(make_state(2), average=average)
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=1)
+    checkpoints.save(2, state, ITERATORS)
+    assert checkpoints.latest() == tmp_path / "2"
+    restored, _ = checkpoints.restore(jax.tree.map(jnp.zeros_like, state))
+    checkpoints.close()
+    assert_equal(restored, state)
+    step, params, batch_stats = checkpoint.load_weights(tmp_path)
+    assert step == 2
+    assert_equal(params, average["params"])
+    assert_equal(batch_stats, average["batch_stats"])
+
+
+@failed_read
+def test_an_average_is_neither_made_up_nor_dropped(tmp_path):
+    """A run from before there were averages goes on without one."""
+    save(tmp_path, [1])
+    averaged = dataclasses.replace(make_state(), average={"params": make_state().params})
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint in"):
+        restore(tmp_path, averaged)
+    state, _ = restore(tmp_path, make_state())
+    assert state.average == {}
 
 
 def test_no_checkpoint(tmp_path):

@@ -238,6 +238,58 @@ def test_triplet_reid_refuses_another_reduction():
     function = losses.triplet_reid_loss.__wrapped__
     with pytest.raises(ValueError, match="found 'max'"):
         function(jnp.zeros((1, 2, 2, 1)), int32(0), int32(0), channel_reduction="max")
+    with pytest.raises(ValueError, match="found 'none'"):
+        function(jnp.zeros((1, 2, 2, 1)), int32(0), int32(0), anchor_reduction="none")
+
+
+@pytest.mark.parametrize(
+    ("block", "places"),  # anchor, positive, negative of the identity that begins at image i = 0, 4, 8
+    [(1, (0, 1, 4)), (2, (1, 2, 5)), (3, (2, 3, 6)), (4, (3, 0, 4))],
+)
+def test_fixed_triplets_are_the_released_code_s(block: int, places: tuple[int, int, int]):
+    found = losses.fixed_triplets(16, block)
+    np.testing.assert_array_equal(found, [[i + place for i in (0, 4, 8)] for place in places])
+    labels = np.repeat([3, 1, 2, 0], 4)
+    anchor, positive, negative = found
+    assert (labels[anchor] == labels[positive]).all()
+    assert (labels[anchor] != labels[negative]).all()
+
+
+def test_fixed_triplets_need_fours():
+    with pytest.raises(ValueError, match=r"4 consecutive images .* batch of 10: set batch.images_per_identity=4"):
+        losses.fixed_triplets(10, 1)
+    with pytest.raises(ValueError, match="block must be 1, 2, 3 or 4, found 0"):
+        losses.fixed_triplets(8, 0)
+
+
+@pytest.mark.parametrize("anchor_reduction", ["sum", "mean"])
+@pytest.mark.parametrize("channel_reduction", ["sum", "mean"])
+def test_triplet_reid_of_chosen_anchors_equals_a_slow_loop(anchor_reduction: str, channel_reduction: str):
+    stream = np.random.RandomState(2)
+    maps = stream.normal(size=(20, 3, 2, 5)).astype(np.float32)
+    maps += 0.3 * np.repeat(stream.normal(size=(5, 3, 2, 5)).astype(np.float32), 4, axis=0)
+    anchor, positive, negative = losses.fixed_triplets(20, 4)
+    constants = {"margin": 0.3, "channel_reduction": channel_reduction, "anchor_reduction": anchor_reduction}
+    function = functools.partial(losses.triplet_reid_loss, anchor=anchor, **constants)
+    scale = 1 / 6 if channel_reduction == "sum" else 1 / 30
+
+    def slow(maps):
+        total, gradient = 0.0, np.zeros(maps.shape)
+        for a, p, n in zip(anchor, positive, negative, strict=True):
+            violation = scale * ((maps[a] - maps[p]) ** 2 - (maps[a] - maps[n]) ** 2).sum() + 0.3
+            if violation > 0:
+                total += violation
+                gradient[a] += 2 * scale * (maps[n] - maps[p])
+                gradient[p] -= 2 * scale * (maps[a] - maps[p])
+                gradient[n] += 2 * scale * (maps[a] - maps[n])
+        count = 1 if anchor_reduction == "sum" else len(anchor)
+        return total / count, gradient / count
+
+    loss, gradient = value_and_gradient(function, jnp.asarray(maps), positive, negative)
+    expected_loss, expected_gradient = slow(maps.astype(np.float64))
+    assert 0 < np.any(expected_gradient, axis=(1, 2, 3)).sum() < 12  # not all of the four anchors violate
+    np.testing.assert_allclose(loss, expected_loss, rtol=2e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=2e-5, atol=1e-6)
 
 
 LABELS = [5, 2, 5, 5, 2, 8, 2, 5]

@@ -170,3 +170,22 @@ def test_cosine_schedule():
 def test_cosine_schedule_of_warm_up_only_is_refused():
     with pytest.raises(ValueError, match=r"0..num_steps-1 = 9, found 10"):
         optim.cosine_schedule(2.0, 10, warmup_steps=10)
+
+
+def test_a_schedule_of_steps_for_an_optimizer_of_some_of_them():
+    """Every third and fourth of four steps: its updates are the run's steps 2, 3, 6, 7, 10, ..."""
+    turns = [False, False, True, True]
+    schedule = optim.schedule_of_turns(lambda step: 10.0 * jnp.asarray(step, jnp.float32), turns)
+    steps = [step for step in range(20) if turns[step % 4]]
+    rates = jax.vmap(schedule)(jnp.arange(len(steps), dtype=jnp.int32))
+    np.testing.assert_array_equal(rates, [10.0 * step for step in steps])
+    for num_steps in range(20):
+        assert optim.count_turns(num_steps, turns) == sum(step < num_steps for step in steps)
+
+
+def test_alternating_optimizers_keep_moments_of_their_own_modules():
+    params = {name: {"kernel": jnp.ones(2)} for name in ("encoder", "head", "classifier", "decoder")}
+    optimizer = optim.AlternatingOptimizer(optim.amsgrad(1e-3), optim.adam(1e-5, b1=0.5, weight_decay=0.0))
+    state = optimizer.init(params)
+    assert state["reid"].first_moment.keys() == {"encoder", "head", "classifier"}
+    assert state["reconstruction"].first_moment.keys() == {"encoder", "decoder"}

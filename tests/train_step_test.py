@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,9 @@ import pytest
 from flax import nnx
 
 from san_jax import losses, optim, sharding, train_state
-from san_jax.data.augment import AugmentSettings, normalize_images, normalize_textures
+from san_jax.data.augment import AugmentSettings, augment_images, normalize_images, normalize_textures
 from san_jax.models import SAN, SANOutput, merge_model
-from san_jax.train_step import LossSettings, make_step
+from san_jax.train_step import LossSettings, make_step, reid_losses
 
 NUM_CLASSES, BATCH = 4, 16
 NO_AUGMENT = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
@@ -50,13 +51,33 @@ def make_batch(seed: int, *, image_size=(8, 4), texture_size=None):
     }
 
 
-def make_tiny(kind, *, num_devices=1, settings=LossSettings(), augment=NO_AUGMENT, seed=0):  # noqa: B008
+def make_tiny(
+    kind,
+    *,
+    num_devices=1,
+    settings=LossSettings(),  # noqa: B008
+    augment=NO_AUGMENT,
+    seed=0,
+    optimizer=smooth_optimizer(),  # noqa: B008
+    **options,
+):
     mesh = sharding.make_mesh(jax.devices()[:num_devices])
-    optimizer = smooth_optimizer()
-    graphdef, state = train_state.create(TinyModel(rngs=nnx.Rngs(0)), optimizer)
+    average = options.get("ema_decay", 0.0) > 0
+    graphdef, state = train_state.create(TinyModel(rngs=nnx.Rngs(0)), optimizer, average=average)
     state = jax.device_put(state, sharding.replicated(mesh))
-    step = make_step(kind, graphdef, optimizer, settings=settings, augment=augment, seed=seed)
+    step = make_step(kind, graphdef, optimizer, settings=settings, augment=augment, seed=seed, **options)
     return step, state, mesh, graphdef
+
+
+def augment_as_in_step(batch, settings, *, seed):
+    """What the first step of a run makes of the images."""
+    key, _ = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0))
+    return jax.jit(functools.partial(augment_images, settings=settings))(key, jnp.asarray(batch["image"]))
+
+
+def forward(graphdef, state, images):
+    """The model's output in training mode."""
+    return merge_model(graphdef, state.params, state.batch_stats)(images, train=True)
 
 
 def copy(state):
@@ -239,3 +260,209 @@ def test_number_of_devices_changes_nothing_for_the_network_of_the_paper():
         return history, jax.device_get(state)
 
     assert_devices_agree(run_on, others=(8,))  # each number compiles anew
+
+
+def reid_parts(batch, settings):
+    """The parts of a reID loss of the tiny model without augmentation, and the model's output."""
+    graphdef, state = train_state.create(TinyModel(rngs=nnx.Rngs(0)), smooth_optimizer())
+    output = forward(graphdef, state, normalize_images(jnp.asarray(batch["image"])))
+    return reid_losses(output, batch, jax.random.key(5), settings), output
+
+
+def test_l_tr_takes_the_blocks_that_it_is_given():
+    batch = make_batch(0)
+    parts, output = reid_parts(batch, LossSettings(triplet_reid_blocks=(4, 2)))
+    pairs = losses.sample_triplets(jax.random.key(5), jnp.asarray(batch["label"]))
+    expected = sum(float(losses.triplet_reid_loss(output.decoder_maps[block - 1], *pairs)) for block in (2, 4))
+    np.testing.assert_allclose(parts["triplet_reid"], expected, rtol=1e-6)
+    assert float(reid_parts(batch, LossSettings(triplet_reid_blocks=()))[0]["triplet_reid"]) == 0.0
+
+
+def test_fixed_triplets_are_added_up():
+    batch = make_batch(0)
+    settings = LossSettings(
+        triplet_reid_blocks=(1, 2, 3, 4), triplet_reid_sampling="fixed",
+        triplet_reid_channels="mean", triplet_reid_margin=2.0,
+    )  # fmt: skip
+    parts, output = reid_parts(batch, settings)
+    maps = [np.asarray(map_, np.float64) for map_ in output.decoder_maps]
+    expected = 0.0
+    for i in (0, 4, 8):  # the last identity has no next one
+        pairs = [
+            (i, i + 1, i, i + 4),
+            (i + 1, i + 2, i + 1, i + 5),
+            (i + 2, i + 3, i + 2, i + 6),
+            (i, i + 3, i + 3, i + 4),
+        ]
+        for d, (a, p, b, n) in zip(maps, pairs, strict=True):
+            expected += max(np.mean((d[a] - d[p]) ** 2) - np.mean((d[b] - d[n]) ** 2) + 2.0, 0.0)
+    np.testing.assert_allclose(parts["triplet_reid"], expected, rtol=1e-5)
+    assert np.isfinite(parts["triplet_reid"])
+
+    batch["label"] = np.roll(batch["label"], 1)
+    assert np.isnan(reid_parts(batch, settings)[0]["triplet_reid"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"triplet_reid_blocks": (0, 1)}, r"different numbers among 1, 2, 3, 4, found \(0, 1\)"),
+        ({"triplet_reid_blocks": (1, 1)}, r"different numbers .* found \(1, 1\)"),
+        ({"triplet_reid_sampling": "hard"}, "must be 'random' or 'fixed', found 'hard'"),
+    ],
+)
+def test_impossible_losses_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        # Past the annotations, which outside of tests nobody checks.
+        LossSettings.__post_init__(types.SimpleNamespace(**{**vars(LossSettings()), **settings}))
+
+
+def test_the_input_as_target():
+    """The image as it was augmented, before it was erased."""
+    augment = AugmentSettings(erase_probability=1.0)
+    step, state, _, graphdef = make_tiny("pit", augment=augment, target="input", seed=2)
+    batch = {"image": make_batch(0)["image"]}
+    _, metrics = step(copy(state), batch)
+    augmented = augment_as_in_step(batch, augment, seed=2)
+    texture = forward(graphdef, state, augmented.image).texture
+    np.testing.assert_allclose(metrics["reconstruction"], np.mean(np.abs(texture - augmented.clean)), rtol=1e-5)
+    # As far off as the erased rectangles are large.
+    assert np.mean(np.abs(augmented.image - normalize_images(jnp.asarray(batch["image"])))) > 0.1
+
+
+@pytest.mark.parametrize("kind", ["reid", "pit"])
+def test_the_textures_of_flipped_images_are_mirrored(kind):
+    augment = dataclasses.replace(NO_AUGMENT, flip_probability=0.5, mirror_textures=True)
+    mirror_map = np.random.default_rng(1).integers(0, 8, (8, 8, 2), np.uint16)
+    options = {"augment": augment, "mirror_map": mirror_map, "seed": 2}
+    step, state, _, graphdef = make_tiny(kind, **options)
+    batch = make_batch(0, image_size=(8, 8))
+    _, metrics = step(copy(state), batch)
+    augmented = augment_as_in_step(batch, augment, seed=2)
+    flipped = np.asarray(augmented.flipped)
+    assert 0 < flipped.sum() < BATCH
+    mirrored = batch["texture"][:, mirror_map[..., 0], mirror_map[..., 1]]
+    textures = np.where(flipped[:, None, None, None], mirrored, batch["texture"]) / 127.5 - 1.0
+    expected = np.mean(np.abs(forward(graphdef, state, augmented.image).texture - textures))
+    np.testing.assert_allclose(metrics["reconstruction"], expected, rtol=1e-5)
+
+
+def test_an_average_is_kept_beside_the_weights():
+    """A loop by hand, and the weights themselves are not touched by it."""
+    step, state, _, _ = make_tiny("pit", ema_decay=0.5)
+    plain_step, plain, _, _ = make_tiny("pit")
+    expected = None
+    for number in range(12):
+        batch = make_batch(number)
+        state, metrics = step(state, batch)
+        plain, plain_metrics = plain_step(plain, batch)
+        assert metrics == plain_metrics
+        # The ramp reaches 1/2 after 9 steps; the first average is the weights.
+        keep = min(0.5, number / (number + 9))
+        new = jax.tree.map(
+            lambda x: np.asarray(x, np.float64), {"params": state.params, "batch_stats": state.batch_stats}
+        )
+        expected = new if expected is None else jax.tree.map(lambda e, n: keep * e + (1 - keep) * n, expected, new)  # noqa: B023
+    jax.tree.map(np.testing.assert_array_equal, state.params, plain.params)
+    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, plain.batch_stats)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), state.average, expected)
+    assert not np.array_equal(state.average["params"]["decoder"]["kernel"], state.params["decoder"]["kernel"])
+    assert plain.average == {}
+
+
+def test_options_that_do_not_fit_are_refused():
+    mirror = dataclasses.replace(NO_AUGMENT, mirror_textures=True)
+    mirror_map = np.zeros((8, 8, 2), np.int32)
+    for options, message in [
+        ({"augment": mirror}, "mirror_textures needs the UV mirror map of the textures, found none"),
+        ({"augment": mirror, "mirror_map": mirror_map, "target": "input"}, "flipped with it already"),
+        ({"ema_decay": 1.0}, "ema_decay must lie in 0..1, 1 excluded .*, found 1.0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make_step(
+                "pit", None, optim.adam(1.0), **{"settings": LossSettings(), "augment": NO_AUGMENT, "seed": 0} | options
+            )
+    with pytest.raises(ValueError, match="target must be 'batch' or 'input', found 'image'"):
+        make_step.__wrapped__(
+            "pit", None, optim.adam(1.0), settings=LossSettings(), augment=NO_AUGMENT, seed=0, target="image"
+        )
+    averaging, with_average, _, _ = make_tiny("pit", ema_decay=0.9)
+    plain, without, _, _ = make_tiny("pit")
+    for step, state, message in [
+        (averaging, without, "ema_decay=0.9 and a state that has no average"),
+        (plain, with_average, "ema_decay=0.0 and a state that has an average"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            jax.eval_shape(step, state, make_batch(0))
+
+
+def smooth_pair(*, reid=1e-3, reconstruction=2e-4):
+    """Alternating optimizers with the given rates; see `smooth_optimizer`."""
+    return optim.AlternatingOptimizer(
+        optim.amsgrad(reid, eps=0.01), optim.adam(reconstruction, b1=0.5, weight_decay=0.0, eps=0.01)
+    )
+
+
+def test_alternating_optimizers_each_do_their_part():
+    """The first as a step without the decoder's losses; the second as one without the others, after the first."""
+    batch = make_batch(0)
+    step, state, _, _ = make_tiny("reid", optimizer=smooth_pair())
+    found, metrics = step(copy(state), batch)
+
+    encoder_losses = LossSettings(reconstruction=0.0, triplet_reid=0.0)
+    first_step, first_state, _, _ = make_tiny("reid", settings=encoder_losses)
+    first, first_metrics = first_step(first_state, batch)
+    decoder_losses = LossSettings(identification=0.0, triplet=0.0)
+    second_step, second_state, _, _ = make_tiny("reid", settings=decoder_losses, optimizer=smooth_pair().reconstruction)
+    # What the second optimizer finds: the first's weights, but the decoder as it was, and the same random numbers.
+    updated = {**first.params, "decoder": state.params["decoder"]}
+    second, second_metrics = second_step(dataclasses.replace(second_state, params=copy(updated)), batch)
+
+    # A thousandth of a step of 1e-3: gradients that are zero up to rounding differ by that.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6)
+    jax.tree.map(close, found.params["classifier"], first.params["classifier"])
+    jax.tree.map(close, found.params["norm"], first.params["norm"])
+    jax.tree.map(close, found.params["encoder"], second.params["encoder"])
+    jax.tree.map(close, found.params["decoder"], second.params["decoder"])
+    assert not np.array_equal(found.params["encoder"]["kernel"], first.params["encoder"]["kernel"])
+    # The running statistics take the batch in once, as the first forward pass saw it.
+    jax.tree.map(close, found.batch_stats, first.batch_stats)
+    for name in ("identification", "triplet"):
+        close(metrics[name], first_metrics[name])
+    for name in ("reconstruction", "triplet_reid"):
+        close(metrics[name], second_metrics[name], rtol=1e-5)
+    close(metrics["loss"], first_metrics["loss"] + second_metrics["loss"], rtol=1e-5)
+
+
+def test_a_pit_step_with_alternating_optimizers_leaves_the_classifier_alone():
+    step, state, _, _ = make_tiny("pit", optimizer=smooth_pair())
+    batch = make_batch(0)
+    found, metrics = step(copy(state), batch)
+    assert set(metrics) == {"loss", "reconstruction", "gradient_norm"}
+    for name, changes in (("encoder", True), ("decoder", True), ("classifier", False), ("norm", False)):
+        kernels = [jax.tree.leaves(params[name])[-1] for params in (state.params, found.params)]
+        assert np.array_equal(*kernels) != changes, name
+    jax.tree.map(np.testing.assert_array_equal, found.opt_state["reid"], state.opt_state["reid"])
+    assert int(found.opt_state["reconstruction"].num_updates) == 1
+
+
+def test_all_options_at_once_on_several_devices():
+    """Compiled once, with donated state and no implicit transfer; the number of devices changes nothing."""
+    settings = LossSettings(triplet_reid_sampling="fixed", triplet_reid_blocks=(1, 2, 3, 4))
+    augment = dataclasses.replace(NO_AUGMENT, flip_probability=0.5, mirror_textures=True)
+    options = {"settings": settings, "augment": augment, "ema_decay": 0.5}
+    options["mirror_map"] = np.random.default_rng(1).integers(0, 8, (8, 8, 2), np.uint16)
+
+    def run_on(num_devices):
+        step, state, mesh, _ = make_tiny("reid", num_devices=num_devices, optimizer=smooth_pair(), **options)
+        first, history = state, []
+        for seed in range(3):
+            batch = sharding.shard_batch(make_batch(seed, image_size=(8, 8)), mesh)
+            with jax.transfer_guard("disallow"):
+                state, metrics = step(state, batch)
+            history.append(jax.device_get(metrics))
+        assert step._cache_size() == 1
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves((first.params, first.average)))
+        return history, jax.device_get(state)
+
+    assert_devices_agree(run_on, others=(8,))

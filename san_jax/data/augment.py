@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8, UInt32
+from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray, UInt8, UInt32
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -129,7 +129,7 @@ def augment_images(
 def mirror_textures(
     textures: Float[Array, "batch size size 3"],
     flipped: Bool[Array, " batch"],
-    mirror_map: Int[np.ndarray, "map_size map_size 2"],
+    mirror_map: Integer[np.ndarray, "map_size map_size 2"],
 ) -> Float[Array, "batch size size 3"]:
     """The textures of images of which some were flipped: those become `texture[map[..., 0], map[..., 1]]`.
 
