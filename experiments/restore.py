@@ -40,6 +40,7 @@ ADDED_KEYS: dict[str, Any] = {
     "model.pooling": "average",
     "model.bnneck": False,
     "ema_decay": 0.0,
+    "augment.erase_fill": (0.0, 0.0, 0.0),
     "augment.mirror_textures": False,
     "pit_augment.mirror_textures": False,
     "loss.triplet_reid_blocks": (1, 2, 3),

@@ -96,6 +96,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.augment.enlargement = 1.125
     config.augment.flip_probability = 0.5
     config.augment.erase_probability = 0.5
+    config.augment.erase_fill = (0.0, 0.0, 0.0)  # in normalised units: the ImageNet mean; see `san_released.py`
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "amsgrad"

@@ -116,6 +116,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.augment.enlargement = 1.125
     config.augment.flip_probability = 0.5
     config.augment.erase_probability = 0.5
+    config.augment.erase_fill = (0.0, 0.0, 0.0)  # in normalised units: the ImageNet mean; see `san_released.py`
 
     config.pit_augment = ConfigDict()
     config.pit_augment.mirror_textures = False  # to flip PIT images, set it and flip_probability

@@ -1,0 +1,78 @@
+"""SAN as the authors' released code trains it, where that differs from the paper: CUHK03 (labeled) without PIT batches.
+
+Code: microsoft/Semantics-Aligned-Representation-Learning-for-Person-Re-identification (PyTorch, frozen in 2020). The
+paper: Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020.
+
+    python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=cuhk03/labeled --data_dir=data
+    python -m experiments.train --config=san_released.py --workdir=runs/san_released
+
+It is `san.py` but for what stands here:
+
+| released behaviour | key |
+|---|---|
+| The decoder is a U-Net: stages 1 to 3 of the encoder are added, through 1x1 convolutions | `model.skips` |
+| The feature is 512 numbers of a fully connected layer with batch normalisation and ReLU | `model.feature_size` |
+| The encoder starts from ImageNet weights, the decoder from random ones: no SAN-PG weights | `init_from`, `pretrained` |
+| No PIT batches | `turns` |
+| L_ID with label smoothing 0.1; L_ID and L_Triplet weigh 1 each, not 0.5 and 1.5 | `loss.label_smoothing`, ... |
+| L_TR at all four blocks, not three | `loss.triplet_reid_blocks` |
+| L_TR averages the squared difference over channels too | `loss.triplet_reid_channels` |
+| L_TR takes one fixed triplet of each identity but the last, and adds them up | `loss.triplet_reid_sampling` |
+| Two optimizers in turn: encoder, head and classifier by L_ID and L_Triplet; then encoder and decoder by L_Rec and L_TR, with Adam, rate 1e-5, b1 0.5, no weight decay | `optimizer.alternating`, ... |
+| Erased rectangles hold 0.485, 0.456, 0.406, the mean of pixels in [0, 1], in the normalised image | `augment.erase_fill` |
+
+Batches, schedule, warm-up, shift and flip are those of `san.py`, which took them from there. 320 epochs (20 of warm-up) of
+48 steps: CUHK03's 767 identities by 16. Another benchmark has half the numbers of the table in `san.py`.
+
+What remains different, and why:
+
+- The second optimizer has a forward pass of its own, with the weights that the first one left. The released code goes
+  backward through the graph of the first pass after its weights were changed, which gives the gradient of no function;
+  PyTorch has refused it since 1.5.
+- Pseudo textures are our SAN-PG's, which is the paper's: the network of SAN, 256x128 -> 256x256. The released SAN-PG is
+  another network (64x128 -> 64x64), and its training data were never published.
+- A fresh decoder is drawn as in `san_jax.models.layers`; there it is Xavier's normal with gain 0.02 and normal(1, 0.02)
+  for the scales of batch normalisation.
+- The decoder's 1x1 convolutions have no bias: a batch normalisation follows each and would undo it.
+- Running variances are Flax's, of the biased variance; PyTorch's are n / (n - 1) times that.
+
+`san_jax.models.pretrained.load_released_checkpoint` reads the authors' own weights.
+
+Cost: 15,360 steps of batch 64, each with two forward passes; `python -m experiments.benchmark` measures images/s on your
+device. `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke` does,
+and takes a few minutes on two cores.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import config_path
+from experiments.configs import san
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    """The config; `argument` is a comma list of `smoke` and key=value."""
+    config: config_path.Config = san.get_config().unlock()
+    config.dataset = "cuhk03/labeled"
+    config.init_from = ""
+    config.pretrained = "imagenet"
+    config.turns = ("reid",)
+    config.num_steps = 320 * 48
+
+    config.model.skips = True
+    config.model.feature_size = 512
+
+    config.loss.identification = 1.0
+    config.loss.triplet = 1.0
+    config.loss.label_smoothing = 0.1
+    config.loss.triplet_reid_blocks = (1, 2, 3, 4)
+    config.loss.triplet_reid_channels = "mean"
+    config.loss.triplet_reid_sampling = "fixed"
+
+    config.augment.erase_fill = (0.485, 0.456, 0.406)
+
+    config.optimizer.steps_per_epoch = 48
+    config.optimizer.alternating = True
+    config.optimizer.reconstruction_learning_rate = 1e-5
+    config.optimizer.reconstruction_b1 = 0.5
+    smoke = {**san.SMOKE, "model.feature_size": 64, "batch.images_per_identity": 4, "optimizer.steps_per_epoch": 1}
+    return config_path.apply(config, argument, smoke=smoke)
