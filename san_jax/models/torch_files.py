@@ -5,7 +5,8 @@ its own that knows the few operations and names that tensors and plain container
 nothing of the file's choosing: any other name or operation is refused and named in the error. Sizes are compared with
 what is there before memory is asked for. `numpy.float64` and such (a checkpoint's best score) become Python numbers.
 
-Formats: `torch/serialization.py` and `torch/_utils.py` of PyTorch 0.4 to 2.13; PEP 307 and 3154; safetensors' README.
+Formats: `torch/serialization.py` and `torch/_utils.py` of PyTorch 0.1.6 to 2.13 (before 0.4, tensors and parameters were
+objects that got their state afterwards); PEP 307 and 3154; safetensors' README.
 """
 
 import dataclasses
@@ -153,7 +154,7 @@ def _read_zip(data: bytes) -> dict[str, Any]:
             _fail("saved on a big-endian machine, which is not read.")
         if sizes[programs[0]] > _MAX_PICKLE_BYTES:
             _fail(f"its data.pkl is larger than {_MAX_PICKLE_BYTES:,} bytes.")
-        root = _run(io.BytesIO(archive.read(programs[0])))
+        root, _ = _run(io.BytesIO(archive.read(programs[0])))
 
         def load(key: str, num_bytes: int) -> bytes:
             name = f"{folder}data/{key}"
@@ -167,19 +168,18 @@ def _read_zip(data: bytes) -> dict[str, Any]:
 def _read_legacy(data: bytes) -> dict[str, Any]:
     """Five pickles (magic number, protocol, facts on the machine, content, keys of storages), then the storages."""
     stream = io.BytesIO(data[:_MAX_PICKLE_BYTES])
-    if _run(stream) != _LEGACY_MAGIC:
+    if _run(stream)[0] != _LEGACY_MAGIC:
         _fail("a pickle, but not of torch.save: its magic number is missing.")
-    protocol, machine, root, keys = (_run(stream) for _ in range(4))
+    (protocol, _), (machine, _), (root, storages), (keys, _) = (_run(stream) for _ in range(4))
     if protocol != _LEGACY_PROTOCOL or not isinstance(machine, dict) or machine.get("little_endian") is not True:
         _fail("expected torch.save's legacy format 1001 of a little-endian machine.")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         _fail("damaged: the list of its storages is missing.")
-    item_sizes = {storage.key: _item_size(storage.kind) for storage in _storages(root)}
+    item_sizes = {storage.key: _item_size(storage.kind) for storage in storages}
     position, parts = stream.tell(), {}
     for key in keys:
-        # A storage that no tensor of the dictionary uses cannot be skipped: its type is not known.
         if key not in item_sizes or key in parts:
-            _fail(f"damaged: its storage {_quote(key)} belongs to no tensor, or is there twice.")
+            _fail(f"damaged: its storage {_quote(key)} is not that of a tensor, or is there twice.")
         count = int.from_bytes(data[position : position + 8], "little")
         position, size = position + 8, count * item_sizes[key]
         if size > len(data) - position:
@@ -229,6 +229,13 @@ class _Tensor:
 
 
 @dataclasses.dataclass(slots=True, eq=False)
+class _Wrapped:
+    """A Parameter, Variable or typed tensor of an old file: empty until it is built."""
+
+    tensor: _Tensor | None
+
+
+@dataclasses.dataclass(slots=True, eq=False)
 class _DType:
     """numpy.dtype; its byte order comes later."""
 
@@ -236,7 +243,13 @@ class _DType:
     order: str = "|"
 
 
+_WRAPPERS = {
+    ("torch.nn.parameter", "Parameter"),
+    ("torch.autograd.variable", "Variable"),
+    *((module, name.replace("Storage", "Tensor")) for module in ("torch", "torch.cuda") for name in _STORAGES),
+}
 _CALLED = {
+    *_WRAPPERS,
     ("collections", "OrderedDict"),
     ("torch._utils", "_rebuild_tensor"),
     ("torch._utils", "_rebuild_tensor_v2"),
@@ -250,12 +263,12 @@ _CALLED = {
 }
 
 
-def _run(stream: io.BytesIO) -> Any:
+def _run(stream: io.BytesIO) -> tuple[Any, list[_Storage]]:
     """Runs the next pickle of a stream, with empty hands; the stream then stands behind it.
 
     Returns:
         Numbers, text, bytes, None, lists, tuples and dictionaries (with keys that are text or small integers) of them
-        and of the classes above. They may contain themselves.
+        and of the classes above, which may contain themselves; and all storages that it named.
     """
     machine = _Machine()
     with warnings.catch_warnings():
@@ -265,7 +278,7 @@ def _run(stream: io.BytesIO) -> Any:
                 break
             machine.step(opcode.name, argument)
     (result,) = machine.stack
-    return result
+    return result, machine.storages
 
 
 class _Machine:
@@ -275,6 +288,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.storages: list[_Storage] = []
         self.work = 0
 
     def step(self, name: str, argument: Any) -> None:
@@ -311,15 +325,19 @@ class _Machine:
             self.stack.append(_admit(*argument.split(" ", 1)))
         elif name == "STACK_GLOBAL":
             self.stack.append(_admit(*self.pop(2)))
-        elif name == "REDUCE":
+        elif name in ("REDUCE", "NEWOBJ"):
             function, arguments = self.pop(2)
             self.call(function, arguments)
         elif name == "BINPERSID":
-            self.stack.append(_storage(*self.pop(1)))
+            self.storages.append(_storage(*self.pop(1)))
+            self.stack.append(self.storages[-1])
         elif name == "BUILD":
             (state,) = self.pop(1)
-            if isinstance(self.top(dict | _DType), _DType):
-                self.top(_DType).order = _check(state[1], str)
+            target = self.top(dict | _DType | _Wrapped)
+            if isinstance(target, _DType):
+                target.order = _check(state[1], str)
+            elif isinstance(target, _Wrapped) and len(state) != 3:  # three say whether it was to be trained
+                target.tensor = _tensor(*state) if len(state) == 4 else _unwrap(state[0])
             # Of a dictionary: OrderedDict's attributes, where PyTorch notes versions of modules.
         else:
             _fail(f"its pickle uses the operation {name}, which is refused: no tensor needs it.")
@@ -357,6 +375,9 @@ class _Machine:
     def call(self, function: Any, arguments: Any) -> None:
         """Puts on the stack what a global makes of its arguments."""
         function, arguments = _check(function, _Name), _check(arguments, tuple)
+        if (function.module, function.name) in _WRAPPERS:
+            self.stack.append(_Wrapped(_unwrap(arguments[0]) if arguments else None))
+            return
         match function.name:
             case "OrderedDict":
                 self.stack.append({})
@@ -367,7 +388,7 @@ class _Machine:
             case "_rebuild_tensor" | "_rebuild_tensor_v2":
                 self.stack.append(_tensor(*arguments[:4]))
             case "_rebuild_parameter" | "_rebuild_parameter_with_state":
-                self.stack.append(_check(arguments[0], _Tensor))
+                self.stack.append(_unwrap(arguments[0]))
             case "Size":
                 self.stack.append(_check(arguments[0], tuple))
             case "dtype":
@@ -442,6 +463,10 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
     return _Tensor(storage, offset, shape, strides)
 
 
+def _unwrap(value: Any) -> _Tensor:
+    return _check(value.tensor if isinstance(value, _Wrapped) else value, _Tensor)
+
+
 def _scalar(dtype: Any, data: Any) -> int | float:
     dtype = _check(dtype, _DType)
     if isinstance(data, str):  # bytes, as Python 2 writes them
@@ -469,10 +494,6 @@ def _walk(root: Any) -> Iterable[Any]:
             pending.extend((member, depth + 1) for member in members)
 
 
-def _storages(root: Any) -> Iterable[_Storage]:
-    return (value.storage for value in _walk(root) if isinstance(value, _Tensor))
-
-
 def _resolve(root: Any, load: Callable[[str, int], bytes | memoryview]) -> dict[str, Any]:
     """Arrays in place of the tensors.
 
@@ -483,7 +504,7 @@ def _resolve(root: Any, load: Callable[[str, int], bytes | memoryview]) -> dict[
     if not isinstance(root, dict):
         _fail(f"expected a dictionary of tensors, found {type(root).__name__.strip('_').lower()}.")
     storages: dict[tuple[str, str], np.ndarray] = {}
-    for storage in _storages(root):
+    for storage in (_unwrap(value).storage for value in _walk(root) if isinstance(value, _Tensor | _Wrapped)):
         if (storage.key, storage.kind) not in storages:
             data = load(storage.key, storage.size * _item_size(storage.kind))
             storages[storage.key, storage.kind] = _decode(data, storage.kind)
@@ -491,8 +512,9 @@ def _resolve(root: Any, load: Callable[[str, int], bytes | memoryview]) -> dict[
             _fail(f"damaged: its storage {_quote(storage.key)} has two sizes.")
 
     def convert(value: Any) -> Any:  # as deep as _walk went
-        if isinstance(value, _Tensor):
-            return _view(storages[value.storage.key, value.storage.kind], value)
+        if isinstance(value, _Tensor | _Wrapped):
+            tensor = _unwrap(value)
+            return _view(storages[tensor.storage.key, tensor.storage.kind], tensor)
         if isinstance(value, dict):
             return {key: convert(member) for key, member in value.items()}
         if isinstance(value, list | tuple):
