@@ -106,6 +106,20 @@ def regress_textures(
     return np.concatenate(list(regress_batches(model, padded_batches(images, batch_size), mesh=mesh)))
 
 
+def encoder_function(model: SAN) -> Callable[[jax.Array], jax.Array]:
+    """What `embed_images` computes of a batch, as a function to export: uint8 [N H W 3] -> float32 [N D].
+
+    Args:
+        model: A `SAN`; its weights become constants of the function.
+
+    Raises:
+        ValueError: Weights that are not finite.
+    """
+    graphdef, *state = split_model(model)
+    _check_finite(state)
+    return lambda images: _embed(graphdef, state, images)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _embed(
     graphdef: Any, state: list[Tree], images: UInt8[jax.Array, "batch height width 3"]

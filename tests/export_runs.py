@@ -1,0 +1,61 @@
+"""Small trained-looking runs to export: a checkpoint of random weights with statistics unlike a fresh model's."""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from experiments import config_path, restore
+from render.manifest import write_atomic
+from san_jax import checkpoint, train_state
+from san_jax.models import merge_model, split_model
+from tests.golden import weights
+
+
+def write_run(workdir: pathlib.Path, config: str = "san.py:smoke", *, average: bool = False, **changes: Any) -> Any:
+    """Writes config.json, data.json and a checkpoint at step 7.
+
+    Args:
+        workdir: The run's folder, made.
+        config: Of `experiments/configs`.
+        average: The run keeps an average of its weights, which are other ones.
+        changes: Values by keys with "__" for the dot, such as model__bnneck=True.
+
+    Returns:
+        The config.
+    """
+    loaded = config_path.load(config).unlock()
+    for key, value in changes.items():
+        group, _, leaf = key.rpartition("__")
+        (loaded[group] if group else loaded)[leaf] = value
+    if average:
+        loaded.ema_decay = 0.9
+    model = restore.build_model(loaded, 3, decoder=True, seed=0)
+    model = with_drawn_weights(model)
+    _, state = train_state.create(model, optax.identity(), average=average)
+    if average:  # loading takes the average, so the others may be anything
+        state = train_state.TrainState(
+            state.step, jax.tree.map(np.zeros_like, state.params), state.batch_stats, state.opt_state, state.average
+        )
+    write_atomic(workdir / restore.CONFIG_FILE, config_path.to_json(loaded).encode())
+    write_atomic(workdir / restore.DATA_FILE, json.dumps({"dataset": "pit_reid", "started_from": {}}).encode())
+    checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=1)
+    checkpoints.save(7, state, {})
+    checkpoints.close()
+    return loaded
+
+
+def with_drawn_weights(model: Any) -> Any:
+    """The model with every array drawn by its name, see `tests.golden.weights`."""
+
+    def draw(path: Any, leaf: Any) -> np.ndarray:
+        name = ".".join(str(key.key) for key in path[1:])
+        if name == "pooling.p":
+            return np.full((), 2.5, np.float32)
+        return weights.draw(name, leaf.shape)
+
+    graphdef, *state = split_model(model)
+    return merge_model(graphdef, *jax.tree.map_with_path(draw, state))
