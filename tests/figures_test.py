@@ -264,3 +264,16 @@ def test_a_pit_that_was_trained_on_is_not_held_out(run, monkeypatch, held, expec
     )
     with pytest.raises(figures.FigureError, match=expected):
         figures.quality_table([str(run)], held_out="other")
+
+
+def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
+    (run / "config.json").write_text(config_path.to_json(config_path.load("baseline.py:smoke")))
+    monkeypatch.setattr(figures.data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
+    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
+    monkeypatch.setattr(texture_quality, "of_run", _no_decoder)
+    with pytest.raises(pseudo_texture.TextureError, match="no decoder"):
+        figures.quality_table([str(run)], held_out="other")
+
+
+def _no_decoder(workdir, *where, sample):
+    raise pseudo_texture.TextureError(f"{workdir} has no decoder")
