@@ -21,10 +21,10 @@ from san_jax.data.augment import AugmentSettings
 from san_jax.models import SAN, split_model
 from tests.golden import step_run
 from tests.golden.weights import draw
+from tests.quick_compile import compile_quickly
 
 WIDTH, STAGE_SIZES = 4, (1, 2, 1, 1)  # of make_networks.py, which needs PyTorch
 NO_AUGMENT = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
-QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times only need not be optimized by LLVM
 
 
 def read_golden() -> dict[str, np.ndarray]:
@@ -114,7 +114,7 @@ def ran(request: pytest.FixtureRequest) -> Ran:
             step = train_step.make_step(
                 kind, graphdef, optimizer, settings=make_settings(run), augment=NO_AUGMENT, seed=step_run.SEED
             )
-            compiled[kind] = step.lower(state, batch).compile(compiler_options=QUICK)
+            compiled[kind] = compile_quickly(step, state, batch)
         state, values = compiled[kind](state, batch)
         metrics.append(host(values))
         parameters.append(host(state.params))
@@ -124,6 +124,7 @@ def ran(request: pytest.FixtureRequest) -> Ran:
 def test_the_golden_run_has_the_triplets_that_the_step_draws():
     """Should JAX ever draw other numbers from a key: write those here into step_run.py and run make_step.py again."""
     run = step_run.RUNS["paper"]
+    assert run.triplets is not None
     for number, expected in run.triplets.items():
         _, key = jax.random.split(jax.random.fold_in(jax.random.key(step_run.SEED), number))
         np.testing.assert_array_equal(losses.sample_triplets(key, jnp.asarray(run.labels, jnp.int32)), expected)

@@ -232,30 +232,25 @@ def make_run(run: Run) -> dict[str, np.ndarray]:
         before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
         images, textures = tensors(step_run.batch(run, step))
         stages = model.encoder(images)
+        parts = reid_parts(model, run, stages) if kind == "reid" else {}
         if not run.released:
-            parts = reid_parts(model, run, stages) if kind == "reid" else {}
             parts |= decoder_parts(model, run, step, stages, textures)
             loss = backward(model, run, parts)
             squares = squared_norm(everything)
             optimizer.step()
         else:
-            parts, loss, squares = {}, torch.zeros(()), torch.zeros(())
-            if kind == "reid":
-                parts = reid_parts(model, run, stages)
-                loss = backward(model, run, parts)
-                squares = squared_norm(not_decoder)
-                optimizer.step()
-                # The second optimizer has a forward pass of its own, which does not count in the running statistics.
-                statistics = {name: tensor.clone() for name, tensor in model.encoder.named_buffers()}
-                stages = model.encoder(images)
-            reconstruction_parts = decoder_parts(model, run, step, stages, textures)
-            loss = loss + backward(model, run, reconstruction_parts)
-            squares = squares + squared_norm([*encoder, *decoder])
+            loss = backward(model, run, parts)
+            squares = squared_norm(not_decoder)
+            optimizer.step()
+            # The second optimizer has a forward pass of its own, which does not count in the running statistics.
+            statistics = {name: tensor.clone() for name, tensor in model.encoder.named_buffers()}
+            reconstruction_parts = decoder_parts(model, run, step, model.encoder(images), textures)
+            loss += backward(model, run, reconstruction_parts)
+            squares += squared_norm([*encoder, *decoder])
             reconstruction.step()
             parts |= reconstruction_parts
-            if kind == "reid":
-                for name, tensor in model.encoder.named_buffers():
-                    tensor.copy_(statistics[name])
+            for name, tensor in model.encoder.named_buffers():
+                tensor.copy_(statistics[name])
         variances.step()
         metrics = {"loss": loss, **parts, "gradient_norm": squares.sqrt()}
         print(step, kind, {name: round(number.item(), 4) for name, number in metrics.items()})

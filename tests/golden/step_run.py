@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from typing import Literal
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Run:
     labels: tuple[int, ...]
     weights: dict[str, float]
     label_smoothing: float
-    channels: str
+    channels: Literal["sum", "mean"]
     triplets: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] | None
     feature_size: int
     released: bool
@@ -65,7 +66,7 @@ RUNS = {
         released=False,
     ),
     "released": Run(
-        turns=("reid", "reid", "reid", "pit"),
+        turns=("reid", "reid", "reid"),
         labels=(3, 3, 3, 3, 0, 0, 0, 0, 4, 4, 4, 4),
         weights={"identification": 1.0, "triplet": 1.0, "reconstruction": 1.0, "triplet_reid": 1.0},
         label_smoothing=0.1,
