@@ -17,7 +17,7 @@ import pathlib
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -81,10 +81,11 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = pathlib.Path(path)
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size) if size <= MAX_FILE_BYTES else b""
     except OSError as error:
         raise TorchFileError(f"{path}: cannot be read ({error.strerror}).") from None
-    if len(data) > MAX_FILE_BYTES:
+    if size > MAX_FILE_BYTES:
         raise TorchFileError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes; this cannot be the file that is meant.")
     try:
         if data.startswith(b"PK"):
@@ -111,11 +112,12 @@ def _fail(what: str) -> NoReturn:
     raise TorchFileError(what)
 
 
-def _decode(data: bytes | memoryview, kind: str) -> np.ndarray:
+def _decode(data: bytes | bytearray | memoryview, kind: str) -> np.ndarray:
     """Numbers from their bytes; only bfloat16 is copied."""
     if kind == BFLOAT16:
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-    array = np.frombuffer(data, kind)
+        array = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    else:
+        array = np.frombuffer(data, kind)
     array.flags.writeable = False
     return array
 
@@ -273,10 +275,7 @@ def _run(stream: io.BytesIO) -> tuple[Any, list[_Storage]]:
     machine = _Machine()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of text with odd escapes, which a damaged file may have
-        for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name == "STOP":
-                break
-            machine.step(opcode.name, argument)
+        machine.run(pickletools.genops(stream))
     (result,) = machine.stack
     return result, machine.storages
 
@@ -291,56 +290,58 @@ class _Machine:
         self.storages: list[_Storage] = []
         self.work = 0
 
-    def step(self, name: str, argument: Any) -> None:
-        """Does one operation."""
-        self.count(1)
-        if name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name])
-        elif name in _ARGUMENTS:
-            self.stack.append(argument)
-        elif name in _EMPTY:
-            self.stack.append(_EMPTY[name]())
-        elif name in _TUPLES:
-            self.stack.append(tuple(self.pop(_TUPLES[name])))
-        elif name in ("PROTO", "FRAME"):
-            pass
-        elif name == "MARK":
-            self.marks.append(len(self.stack))
-        elif name in ("BINGET", "LONG_BINGET"):
-            self.stack.append(self.memo[argument])
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = self.stack[-1]
-        elif name == "MEMOIZE":
-            self.memo[len(self.memo)] = self.stack[-1]
-        elif name in ("TUPLE", "LIST"):
-            items = self.pop_to_mark()
-            self.stack.append(tuple(items) if name == "TUPLE" else items)
-        elif name in ("APPEND", "APPENDS"):
-            items = self.pop(1) if name == "APPEND" else self.pop_to_mark()
-            self.top(list).extend(items)
-        elif name in ("SETITEM", "SETITEMS"):
-            items = self.pop(2) if name == "SETITEM" else self.pop_to_mark()
-            self.set_items(zip(items[::2], items[1::2], strict=True))
-        elif name == "GLOBAL":
-            self.stack.append(_admit(*argument.split(" ", 1)))
-        elif name == "STACK_GLOBAL":
-            self.stack.append(_admit(*self.pop(2)))
-        elif name in ("REDUCE", "NEWOBJ"):
-            function, arguments = self.pop(2)
-            self.call(function, arguments)
-        elif name == "BINPERSID":
-            self.storages.append(_storage(*self.pop(1)))
-            self.stack.append(self.storages[-1])
-        elif name == "BUILD":
-            (state,) = self.pop(1)
-            target = self.top(dict | _DType | _Wrapped)
-            if isinstance(target, _DType):
-                target.order = _check(state[1], str)
-            elif isinstance(target, _Wrapped) and len(state) != 3:  # three say whether it was to be trained
-                target.tensor = _tensor(*state) if len(state) == 4 else _unwrap(state[0])
-            # Of a dictionary: OrderedDict's attributes, where PyTorch notes versions of modules.
-        else:
-            _fail(f"its pickle uses the operation {name}, which is refused: no tensor needs it.")
+    def run(self, operations: Iterator[tuple[Any, Any, Any]]) -> None:
+        """Does (operation, argument, _) after (operation, argument, _), until one says to stop."""
+        for opcode, argument, _ in operations:
+            name = opcode.name
+            self.count(1)
+            if name == "STOP":
+                return
+            if name in _CONSTANTS:
+                self.stack.append(_CONSTANTS[name])
+            elif name in _ARGUMENTS:
+                self.stack.append(argument)
+            elif name in _EMPTY:
+                self.stack.append(_EMPTY[name]())
+            elif name in _TUPLES:
+                self.stack.append(tuple(self.pop(_TUPLES[name])))
+            elif name == "MARK":
+                self.marks.append(len(self.stack))
+            elif name in ("BINGET", "LONG_BINGET"):
+                self.stack.append(self.memo[argument])
+            elif name in ("BINPUT", "LONG_BINPUT"):
+                self.memo[argument] = self.stack[-1]
+            elif name == "MEMOIZE":
+                self.memo[len(self.memo)] = self.stack[-1]
+            elif name in ("TUPLE", "LIST"):
+                items = self.pop_to_mark()
+                self.stack.append(tuple(items) if name == "TUPLE" else items)
+            elif name in ("APPEND", "APPENDS"):
+                items = self.pop(1) if name == "APPEND" else self.pop_to_mark()
+                self.top(list).extend(items)
+            elif name in ("SETITEM", "SETITEMS"):
+                items = self.pop(2) if name == "SETITEM" else self.pop_to_mark()
+                self.set_items(zip(items[::2], items[1::2], strict=True))
+            elif name == "GLOBAL":
+                self.stack.append(_admit(*argument.split(" ", 1)))
+            elif name == "STACK_GLOBAL":
+                self.stack.append(_admit(*self.pop(2)))
+            elif name in ("REDUCE", "NEWOBJ"):
+                function, arguments = self.pop(2)
+                self.call(function, arguments)
+            elif name == "BINPERSID":
+                self.storages.append(_storage(*self.pop(1)))
+                self.stack.append(self.storages[-1])
+            elif name == "BUILD":
+                (state,) = self.pop(1)
+                target = self.top(dict | _DType | _Wrapped)
+                if isinstance(target, _DType):
+                    target.order = _check(state[1], str)
+                elif isinstance(target, _Wrapped) and len(state) != 3:  # three say whether it was to be trained
+                    target.tensor = _tensor(*state) if len(state) == 4 else _unwrap(state[0])
+                # Of a dictionary: OrderedDict's attributes, where PyTorch notes versions of modules.
+            elif name not in ("PROTO", "FRAME"):
+                _fail(f"its pickle uses the operation {name}, which is refused: no tensor needs it.")
 
     def count(self, work: int) -> None:
         self.work += work
@@ -526,6 +527,6 @@ def _resolve(root: Any, load: Callable[[str, int], bytes | memoryview]) -> dict[
 
 def _view(numbers: np.ndarray, tensor: _Tensor) -> np.ndarray:
     if not math.prod(tensor.shape):
-        return np.zeros(tensor.shape, numbers.dtype)
+        return numbers[:0].reshape(tensor.shape)
     strides = tuple(stride * numbers.itemsize for stride in tensor.strides)
     return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides, writeable=False)
