@@ -140,7 +140,7 @@ def build_model(config: Config, num_classes: int, *, decoder: bool, seed: Any) -
         is_texture = targets.find(config).is_texture
         options |= {"texture_size": settings.texture_size if is_texture else config.image_size, "skips": settings.skips}
     if config.stage != "pg":
-        options |= {name: settings[name] for name in ("feature_size", "pooling", "bnneck")}
+        options |= {key: settings[key] for key in ("feature_size", "pooling", "bnneck")}
     return SAN(
         num_classes,
         encoder=settings.encoder,

@@ -1,0 +1,124 @@
+"""experiments/restore.py: configs of earlier runs, models by config, and what inference loads of a run."""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from experiments import config_path, restore
+from render.manifest import write_atomic
+from san_jax import checkpoint, train_state
+from san_jax.models import SAN, DenseNet, split_model
+
+QUICK = {"xla_backend_optimization_level": 0}  # what runs once need not be optimized by LLVM
+CONFIGS = ("san_pg.py", "san.py", "baseline.py")
+
+
+def write_config(workdir: Any, config: dict[str, Any]) -> None:
+    write_atomic(workdir / restore.CONFIG_FILE, json.dumps(config).encode())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_run_from_before_any_added_key_gets_those_of_its_stage(name, tmp_path):
+    """And no others: decoder-only keys are none of a baseline's."""
+    today = config_path.load(name)
+    old = today.to_dict()
+    for key in restore.ADDED_KEYS:
+        group, _, leaf = key.rpartition(".")
+        (old.get(group, {}) if group else old).pop(leaf, None)
+    old["model"]["stage_sizes"] = [3, 4, 6, 3]  # as it was written then
+    write_config(tmp_path, old)
+    expected = today.copy_and_resolve_references().unlock()
+    for key in config_path.keys(today):
+        if key in restore.ADDED_KEYS:
+            config_path.assign(expected, key, restore.ADDED_KEYS[key])
+    read = restore.read_config(tmp_path)
+    assert config_path.differences(expected, read) == {}
+    assert read.model.stage_sizes == ()
+    assert ("model.skips" in config_path.keys(read)) == (name != "baseline.py")
+
+
+def test_own_stage_sizes_of_an_earlier_run_are_kept(tmp_path):
+    old = config_path.load("baseline.py").to_dict()
+    del old["model"]["encoder"]
+    old["model"]["stage_sizes"] = [2, 2, 2, 2]
+    write_config(tmp_path, old)
+    assert restore.read_config(tmp_path).model.stage_sizes == (2, 2, 2, 2)
+
+
+def test_configs_of_one_stage_have_the_same_keys():
+    for name in ("san", "baseline"):
+        partial = config_path.load(f"{name}_partial.py")
+        assert config_path.keys(partial) == config_path.keys(config_path.load(f"{name}.py"))
+
+
+def build(argument: str, **arguments: Any) -> SAN:
+    """A model's shapes."""
+    config = config_path.load(argument)
+    return nnx.eval_shape(lambda: restore.build_model(config, 3, **{"decoder": True, "seed": 0, **arguments}))
+
+
+@pytest.mark.parametrize(
+    ("target", "size"), [("texture", (32, 32)), ("true_texture", (32, 32)), ("input", (64, 32)), ("frontal", (64, 32))]
+)
+def test_the_decoder_gives_what_the_target_is(target, size):
+    decoder = build(f"san.py:smoke,target={target}").decoder
+    assert decoder is not None
+    assert decoder.texture_size == size
+
+
+def test_models_are_built_by_their_keys():
+    options = "model.encoder=densenet121,model.feature_size=6,model.pooling=gem,model.bnneck=true"
+    model = build(f"san.py:smoke,model.skips=true,{options}")
+    assert isinstance(model.encoder, DenseNet)
+    assert model.encoder.block1.num_layers == 1  # the smoke config's own sizes
+    assert model.skips
+    assert model.embedding_size == 6
+    assert None not in (model.pooling, model.head, model.neck)
+    baseline = build(f"baseline.py:smoke,{options}", decoder=False)
+    assert baseline.decoder is None
+    assert baseline.embedding_size == 6
+    generator = build("san_pg.py:smoke,model.skips=true,model.encoder=resnet101")
+    assert generator.skips
+    assert generator.head is None
+    with pytest.raises(ValueError, match=r"target must be one of .*, found 'textures'"):
+        build("san.py:smoke,target=textures")
+    with pytest.raises(ValueError, match=r"compute_dtype must be one of float32, bfloat16, found 'half'"):
+        build("san.py:smoke,model.compute_dtype=half")
+
+
+def test_the_encoders_own_sizes_are_the_default():
+    config = config_path.load("baseline.py:smoke,model.stage_sizes=()")
+    model = nnx.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0))
+    assert [getattr(model.encoder, f"stage{number}").num_blocks for number in (1, 2, 3, 4)] == [3, 4, 6, 3]
+
+
+def test_inference_loads_all_that_the_embedding_needs(tmp_path):
+    """Pooling, head and neck, but neither decoder nor classifier; the embeddings are the whole model's."""
+    config = config_path.load(
+        "san.py:smoke,model.width=2,model.feature_size=6,model.pooling=gem,model.bnneck=true,model.skips=true"
+    )
+    draw = jax.jit(
+        lambda: train_state.create(restore.build_model(config, 3, decoder=True, seed=1), optax.sgd(0.1))[1],
+        compiler_options=QUICK,
+    )
+    state = draw()
+    checkpoints = checkpoint.Checkpoints(tmp_path / restore.CHECKPOINT_FOLDER, keep=1)
+    checkpoints.save(1, state, {})
+    checkpoints.close()
+    write_atomic(tmp_path / restore.CONFIG_FILE, config_path.to_json(config).encode())
+
+    whole, _ = restore.load_run(tmp_path)
+    alone, _ = restore.load_run(tmp_path, encoder_only=True)
+    assert set(split_model(alone)[1]) == {"encoder", "pooling", "head", "neck"}
+    assert set(split_model(whole)[1]) == {"encoder", "pooling", "head", "neck", "decoder", "classifier"}
+    images = jnp.asarray(np.random.RandomState(0).normal(size=(2, 64, 32, 3)), jnp.float32)
+    encode = jax.jit(lambda: [model.encode(images)[1] for model in (whole, alone)], compiler_options=QUICK)
+    embeddings = encode()
+    assert embeddings[0].shape == (2, 6)
+    np.testing.assert_array_equal(*embeddings)
