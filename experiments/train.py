@@ -98,12 +98,6 @@ def _train(
         schedule, optimizer = build_optimizer(config)
     with _explain("loss"):
         settings = train_step.LossSettings(**config.loss)
-        if settings.triplet_reid_sampling == "fixed" and config.batch.images_per_identity != losses.IMAGES_PER_IDENTITY:
-            raise RunError(
-                "triplet_reid_sampling='fixed' takes the released code's places in batches of "
-                f"{losses.IMAGES_PER_IDENTITY} images per identity: set batch.images_per_identity="
-                f"{losses.IMAGES_PER_IDENTITY}, found {config.batch.images_per_identity}."
-            )
     with _explain("augment"):
         groups = {"reid": "augment", "pit": "pit_augment"}
         augment = {kind: AugmentSettings(**config[groups[kind]]) for kind in streams}
@@ -242,12 +236,6 @@ def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarr
     """How the textures of a kind of batches are mirrored; None where they are not."""
     if not augment.mirror_textures:
         return None
-    target = targets.find(config)
-    if not target.is_texture:
-        raise RunError(
-            f"mirror_textures is for textures, found target={config.target!r}: set augment.mirror_textures=False and "
-            "pit_augment.mirror_textures=False."
-        )
     name = config.pit_dataset if kind == "pit" else _reid_name(config)
     return data_sources.read_mirror_map(name, config.data_dir)
 
@@ -393,7 +381,20 @@ def _check_keys(config: Config) -> None:
             )
     else:
         with _explain("target"):
-            targets.find(config)
+            target = targets.find(config)
+        for group in ("augment", "pit_augment"):
+            if group in config and config[group].mirror_textures and not target.is_texture:
+                raise RunError(
+                    f"{group}.mirror_textures is for textures, the UV map says how they are mirrored; found "
+                    f"target={config.target!r}. Set {group}.mirror_textures=False."
+                )
+    fixed = config.stage == "san" and config.loss.triplet_reid_sampling == "fixed"
+    if fixed and config.batch.images_per_identity != losses.IMAGES_PER_IDENTITY:
+        raise RunError(
+            "loss.triplet_reid_sampling='fixed' takes the released code's places in batches of "
+            f"{losses.IMAGES_PER_IDENTITY} images per identity: set batch.images_per_identity="
+            f"{losses.IMAGES_PER_IDENTITY}, found {config.batch.images_per_identity}."
+        )
     if _takes_classifier(config) and not config.init_from:
         raise RunError("init_classifier needs init_from: the workdir of the run whose classifier it takes.")
     if config.stage != "pg" and config.test_metric not in ranking.METRICS:
