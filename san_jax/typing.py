@@ -13,7 +13,11 @@ Array = jax.Array | np.ndarray
 
 
 class ReidBatch(TypedDict):
-    """A P x K batch of a reID benchmark: K consecutive rows share an identity. `texture` is absent for a baseline."""
+    """A P x K batch of a reID benchmark: K consecutive rows share an identity.
+
+    `texture` is what the decoder has to regress, whatever it shows (a UV texture, a frontal view, another image); it is
+    absent for a baseline, and where the target is the image itself. `image` is what the encoder sees.
+    """
 
     image: UInt8[Array, "batch height width 3"]
     label: Int32[Array, " batch"]
@@ -21,7 +25,7 @@ class ReidBatch(TypedDict):
 
 
 class PitBatch(TypedDict):
-    """A batch of PIT pairs, without identities."""
+    """A batch of PIT pairs, without identities; `texture` as in `ReidBatch`."""
 
     image: UInt8[Array, "batch height width 3"]
     texture: UInt8[Array, "batch texture_height texture_width 3"]

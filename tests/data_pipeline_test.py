@@ -94,6 +94,24 @@ def test_a_baseline_reads_no_textures():
         _reid(source)
 
 
+def test_other_features_as_image_and_target():
+    """Whatever the examples have may be seen or regressed; a target may be as little square as an image."""
+    source = [{**example, "frontal": example["image"] + 50} for example in SOURCE]
+    batch = next(_reid(source, image="texture", target="frontal", texture_size=(HEIGHT, WIDTH)))
+    plain = next(_reid())
+    assert (batch["image"].shape, batch["texture"].shape) == ((8, HEIGHT, WIDTH, 3), (8, HEIGHT, WIDTH, 3))
+    np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], plain["texture"][:, 0, 0, 0])
+    np.testing.assert_array_equal(batch["texture"], plain["image"] + 50)
+    with pytest.raises(ValueError, match=r"Expected examples with image, frontal; .* lacks frontal"):
+        _pit(target="frontal")
+
+
+def test_pit_batches_without_a_target():
+    batch = next(_pit([{"image": example["image"]} for example in SOURCE], texture_size=None))
+    assert batch.keys() == {"image"}
+    np.testing.assert_array_equal(batch["image"], next(_pit())["image"])
+
+
 def test_pit_batches_hold_the_drawn_examples():
     for step, batch in enumerate(_pit()):
         indices = sampler.shuffled_batch(12, step=step, seed=5, batch_size=4)

@@ -457,6 +457,24 @@ def test_textured_copies_of_pit_reid_replace_the_true_texture(tmp_path: pathlib.
     np.testing.assert_array_equal(source[4]["texture"], np.asarray(Image.open(path)))
 
 
+def test_frontal_views_stand_beside_textures(archive: pathlib.Path, tmp_path: pathlib.Path):
+    _build(archive, tmp_path / "data")
+    _write_textures(tmp_path / "textures")
+    arguments = {"data_dir": tmp_path / "data", "metadata": {}, "feature": "frontal"}
+    with pytest.raises(datasets.DatasetError, match=r"expected 256x128 \(height x width\), found 256x256"):
+        datasets.build_textured("market1501", texture_dir=tmp_path / "textures", **arguments)
+    for path in sorted((tmp_path / "textures").rglob("*.png")):
+        target = tmp_path / "frontal" / path.relative_to(tmp_path / "textures")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(dataset_fixtures.encoded(len(path.name), 256, 128, "PNG"))
+    folder = datasets.build_textured("market1501", texture_dir=tmp_path / "frontal", **arguments)
+    assert folder == tmp_path / "data" / "market1501_frontal" / "1.0.0"
+    source = tfds.data_source("market1501_frontal", split="train", data_dir=tmp_path / "data")
+    assert source[0].keys() == {"image", "frontal", "person_id", "label", "camera_id", "name"}
+    path = (tmp_path / "frontal" / source[3]["name"].decode()).with_suffix(".png")
+    np.testing.assert_array_equal(source[3]["frontal"], np.asarray(Image.open(path)))
+
+
 def test_other_textures_or_another_model_make_another_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
     _build(archive, tmp_path)
     arguments = {"data_dir": tmp_path, "texture_dir": tmp_path / "textures"}

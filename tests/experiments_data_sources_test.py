@@ -38,6 +38,7 @@ def test_opens_a_split(data_dir: pathlib.Path):
     [
         ("pit", "python -m experiments.pit_render --config=pit.py --output_dir=FOLDER --data_dir={data_dir}"),
         ("market1501", "python -m experiments.prepare --dataset=market1501 --manual_dir=FOLDER --data_dir={data_dir}"),
+        ("pit_reid_frontal", "a SAN-PG trained with target=frontal with: python -m experiments.pseudo_texture"),
         ("pit_reid_textured", "experiments.pseudo_texture --workdir=RUN --dataset=pit_reid --data_dir={data_dir}"),
         ("cuhk03/detected", "experiments.prepare --dataset=cuhk03/detected --manual_dir=FOLDER --data_dir={data_dir}"),
         (

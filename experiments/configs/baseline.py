@@ -18,6 +18,9 @@ identities:
 | cuhk03/labeled, cuhk03/detected | 767 | 48 | 15360 |
 | msmt17 (train + val) | 1,041 | 66 | 21120 |
 
+`input=texture,generator=runs/san_pg,image_size=(256, 256)` has generated textures as the reID network's input in place of the
+images: those of `<dataset>_textured` in training, at test those that the generator regresses.
+
 Cost: 15,040 steps of batch 64, without decoder; `python -m experiments.benchmark` measures images/s on your device.
 `baseline.py:smoke` renders its own data and takes a minute on two cores.
 """

@@ -23,6 +23,12 @@ The paper's ablation: SAN-basic is `turns=('reid',)` with `loss.triplet_reid=0.0
 SAN w/ syn. data is `loss.triplet_reid=0.0`. `loss.triplet_reid_channels=sum` has L_TR
 as equation 1 writes it; the default, its mean over channels (the released code's scale), did better (docs/ablation.md).
 
+The paper's Table 2 has other targets of the decoder: `target=input` and `target=frontal` (of `<dataset>_frontal`, which
+`experiments.pseudo_texture` makes from a SAN-PG run with `target=frontal`), each from a SAN-PG run with that target; and
+`target=folder,target_dir=DIR,turns=('reid',)` for images of your own, as those of PN-GAN. `target=true_texture` is an oracle
+of ours on `pit_reid`. `experiments.targets` says where each target is found. A smoke run of `frontal` or `input` needs a folder
+for a SAN-PG of its own: `san.py:smoke,target=frontal,init_from=data/smoke/san_pg_frontal`.
+
 Cost: 30,080 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
 `san.py:smoke` renders its own data, trains its own SAN-PG and takes a few minutes on two cores.
 """

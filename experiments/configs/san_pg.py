@@ -9,6 +9,8 @@ The paper gives no schedule for this stage: 100 epochs of the 9,290 pairs (145 s
 ours. The encoder starts from random weights; the paper's starts from ImageNet's. Images are shifted but neither flipped
 nor erased: the texture of the mirrored person is another one (`pit_augment.mirror_textures`).
 
+`target=frontal` regresses PIT's frontal views instead (Table 2), `target=input` the image itself.
+
 Cost: 14,500 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
 `san_pg.py:smoke` renders its own data and takes a minute on two cores.
 """
