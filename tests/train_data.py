@@ -65,8 +65,12 @@ def _example(split: str, index: int, person: int) -> reid.Example:
     }
 
 
-def build_all(folder: pathlib.Path, *, num_pairs: int = 20, num_ids: int = 6, per_id: int = 3) -> pathlib.Path:
+def build_all(
+    folder: pathlib.Path, *, num_pairs: int = 20, num_ids: int = 6, per_id: int = 3, num_test_ids: int = 1
+) -> pathlib.Path:
     """Builds `pit`, `pit_reid` and `pit_reid_textured`, whose textures are noise as well.
+
+    `num_ids` persons are for training, `num_test_ids` for query and gallery, with `per_id` images each.
 
     Returns:
         The data_dir.
@@ -75,7 +79,7 @@ def build_all(folder: pathlib.Path, *, num_pairs: int = 20, num_ids: int = 6, pe
     for recipe in ("pit", "pit_reid"):
         source = folder / recipe
         records = []
-        for index in range(num_pairs if recipe == "pit" else (num_ids + 1) * per_id):
+        for index in range(num_pairs if recipe == "pit" else (num_ids + num_test_ids) * per_id):
             person = index // per_id if recipe == "pit_reid" else -1
             split = "train" if recipe == "pit" or person < num_ids else "query" if index % per_id == 0 else "gallery"
             record = manifest.Record(

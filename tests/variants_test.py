@@ -1,0 +1,191 @@
+"""Every variant of the paper's tables and every option of the configs: trains, goes on after a stop, and evaluates.
+
+The real programs on the real configs, shrunk: four steps with a checkpoint after the second; once more from that
+checkpoint, to the same state bit for bit; then the encoder's scores. Each jitted step is compiled once for all of these
+runs and with little optimization: tracing and compiling are nearly all of the time here.
+"""
+
+import pathlib
+import shutil
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import datasets
+from experiments import config_path, evaluate, pseudo_texture, train
+from san_jax import metric_logger, sharding
+from tests import train_data
+from tests.quick_compile import compile_quickly
+
+WIDTH = 2
+REAL = 32 * WIDTH  # of the ResNets, in channels of the last stage
+SMALL = (
+    f"smoke,prepare=,pretrained=,init_from=,image_size=(64, 32),model.width={WIDTH},num_steps=4,log_every=1,"
+    "checkpoint_every=2,optimizer.steps_per_epoch=1,optimizer.warmup_epochs=1"
+)
+REID = ",batch.num_identities=2,batch.images_per_identity=4"
+DECODER = ",model.texture_size=16,batch.pit_size=4"
+CONFIGS = {
+    "san_pg": SMALL + DECODER,
+    "san": SMALL + REID + DECODER,
+    "san_released": SMALL + REID + DECODER,
+    "baseline": SMALL + REID,
+}
+
+
+class Variant(NamedTuple):
+    """A config with what makes the variant, and the embedding's size."""
+
+    config: str
+    options: str = ""
+    embedding_size: int = REAL
+
+
+VARIANTS = {
+    # Table 1
+    "baseline": Variant("baseline"),
+    "san_basic": Variant("san", "turns=('reid',),loss.triplet_reid=0.0"),
+    "san_with_l_tr": Variant("san", "turns=('reid',)"),
+    "san_with_synthetic_data": Variant("san", "loss.triplet_reid=0.0"),
+    "san": Variant("san", "init_from=GENERATOR"),
+    "true_texture": Variant("san", "target=true_texture"),
+    # Table 2
+    "target_input": Variant("san", "target=input"),
+    "target_frontal": Variant("san", "target=frontal"),
+    "target_folder": Variant("san", "target=folder,target_dir=FOLDER,turns=('reid',)"),
+    "texture_as_input": Variant("baseline", "input=texture,generator=GENERATOR"),
+    # Section 4.5: encoders
+    "resnet101": Variant("baseline", "model.encoder=resnet101,model.stage_sizes=(1, 1, 2, 1)"),
+    "densenet121": Variant("san", "model.encoder=densenet121,turns=('reid',)", 16 * WIDTH),
+    # The released code
+    "san_released": Variant("san_released", "model.feature_size=24", 24),
+    "skips_and_head": Variant(
+        "san",
+        "model.skips=true,model.feature_size=24,loss.triplet_reid_sampling=fixed,loss.label_smoothing=0.1,"
+        "loss.triplet_reid_channels=sum",
+        24,
+    ),
+    # Later work
+    "modern": Variant(
+        "baseline",
+        "model.bnneck=true,model.pooling=gem,test_metric=cosine,ema_decay=0.9,optimizer.schedule=cosine",
+    ),
+    "mirrored": Variant(
+        "san",
+        "target=true_texture,augment.mirror_textures=true,pit_augment.mirror_textures=true,"
+        "pit_augment.flip_probability=0.5,model.bnneck=true,ema_decay=0.9",
+    ),
+}
+
+
+class Steps:
+    """The programs' own steps, compiled quickly and once for all runs in which they are the same."""
+
+    def __init__(self, patch: pytest.MonkeyPatch):
+        self.state: Any = None  # of the last step that was taken
+        self._executables: dict[Any, Any] = {}
+        self._optimizer: Any = None
+        self._make_step, self._build_optimizer = train.train_step.make_step, train.build_optimizer
+        patch.setattr(train.train_step, "make_step", self._make)
+        patch.setattr(train, "build_optimizer", self._note_optimizer)
+
+    def _note_optimizer(self, config):
+        self._optimizer = config_path.to_json(config.optimizer), config.num_steps, config.get("turns")
+        return self._build_optimizer(config)
+
+    def _make(self, kind, graphdef, optimizer, *, mirror_map, **settings):
+        digest = None if mirror_map is None else mirror_map.tobytes()
+        key = (kind, graphdef, self._optimizer, digest, tuple(settings.items()))
+        made = self._make_step(kind, graphdef, optimizer, mirror_map=mirror_map, **settings)
+
+        def step(state, batch):
+            shapes = tuple((name, array.shape) for name, array in batch.items())
+            if (key, shapes) not in self._executables:
+                with jax.transfer_guard("allow"):  # constants of the program
+                    self._executables[key, shapes] = compile_quickly(made, state, batch)
+            self.state, metrics = self._executables[key, shapes](state, batch)
+            return self.state, metrics
+
+        return step
+
+    @property
+    def num_compiled(self) -> int:
+        return len(self._executables)
+
+
+@pytest.fixture(scope="module")
+def steps():
+    with pytest.MonkeyPatch.context() as patch:
+        mesh = sharding.make_mesh(jax.devices()[:1])
+        patch.setattr(sharding, "make_mesh", lambda devices=None: mesh)  # compiling for eight takes longer
+        yield Steps(patch)
+
+
+class Places(NamedTuple):
+    """Folders that the variants share."""
+
+    data_dir: pathlib.Path  # pit, pit_reid, pit_reid_textured, pit_reid_frontal
+    generator_data_dir: pathlib.Path  # pit_reid, and pit_reid_textured by the generator
+    generator: pathlib.Path  # a SAN-PG run
+    folder: pathlib.Path  # an image for each training image
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("variants")
+    data_dir = train_data.build_all(folder, num_pairs=8, num_ids=3, per_id=4, num_test_ids=3)
+    (folder / "frontal" / "images").mkdir(parents=True)
+    for index in range(12):  # named as the training images of pit_reid
+        image = Image.open(folder / "pit" / "frontals" / f"{index % 8:04d}.jpg")
+        image.save(folder / "frontal" / "images" / f"{index:04d}.png")
+    datasets.build_textured(
+        "pit_reid", data_dir=data_dir, texture_dir=folder / "frontal", metadata={"model": "noise"}, feature="frontal"
+    )
+    generator = folder / "generator"
+    train.run(config_path.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), generator)
+    shutil.copytree(data_dir / "pit_reid", folder / "generated" / "pit_reid")
+    pseudo_texture.run_dataset(generator, "pit_reid", folder / "generated")
+    return Places(data_dir, folder / "generated", generator, folder / "frontal")
+
+
+def load(variant: Variant, places: Places) -> Any:
+    options = variant.options.replace("GENERATOR", str(places.generator)).replace("FOLDER", str(places.folder))
+    data_dir = places.generator_data_dir if "input=texture" in options else places.data_dir
+    return config_path.load(f"{variant.config}.py:{CONFIGS[variant.config]},data_dir={data_dir},{options}")
+
+
+def records(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    lines = metric_logger.read_metrics(workdir)
+    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant(name, places, steps, tmp_path, capsys):
+    variant = VARIANTS[name]
+    config = load(variant, places)
+    train.run(config, tmp_path / "whole")
+    whole = jax.device_get(steps.state)
+    assert int(whole.step) == 4
+    compiled = steps.num_compiled
+
+    # As it was when it was stopped after the second step.
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "4")
+    capsys.readouterr()
+    train.run(config, tmp_path / "resumed")
+    assert "goes on from step 2 of" in capsys.readouterr().out
+    resumed = jax.device_get(steps.state)
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    assert [line["step"] for line in records(tmp_path / "resumed")] == [1, 2, 3, 4]
+    assert records(tmp_path / "resumed") == records(tmp_path / "whole")
+    assert steps.num_compiled == compiled
+
+    summary = evaluate.run(tmp_path / "resumed", "pit_reid", config.data_dir)
+    assert f" {variant.embedding_size}-d embeddings" in " ".join(summary["protocol"].split())
+    assert summary["metric"] == config.test_metric
+    assert summary["num_valid_queries"] == 3
+    for score in ("rank1", "rank5", "mAP", "mINP"):
+        assert 0.0 <= summary[score] <= 1.0
