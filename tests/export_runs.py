@@ -2,13 +2,15 @@
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+from flax import nnx
 
-from experiments import config_path, restore
+from experiments import config_path, export, restore
 from render.manifest import write_atomic
 from san_jax import checkpoint, train_state
 from san_jax.models import merge_model, split_model
@@ -33,8 +35,8 @@ def write_run(workdir: pathlib.Path, config: str = "san.py:smoke", *, average: b
         (loaded[group] if group else loaded)[leaf] = value
     if average:
         loaded.ema_decay = 0.9
-    model = restore.build_model(loaded, 3, decoder=True, seed=0)
-    model = with_drawn_weights(model)
+    skeleton = nnx.eval_shape(lambda: restore.build_model(loaded, 3, decoder=loaded.stage != "baseline", seed=0))
+    model = with_drawn_weights(skeleton)
     _, state = train_state.create(model, optax.identity(), average=average)
     if average:  # loading takes the average, so the others may be anything
         state = train_state.TrainState(
@@ -59,3 +61,46 @@ def with_drawn_weights(model: Any) -> Any:
 
     graphdef, *state = split_model(model)
     return merge_model(graphdef, *jax.tree.map_with_path(draw, state))
+
+
+# What tests/golden/make_export.py loads into PyTorch: name -> changes of the config.
+GOLDEN_RUNS: dict[str, dict[str, Any]] = {
+    "resnet": {"model__width": 4},
+    "heads": {
+        "model__width": 4,
+        "model__stage_sizes": (1, 2, 1, 1),
+        "model__feature_size": 6,
+        "model__pooling": "gem",
+        "model__bnneck": True,
+    },
+    "densenet": {
+        "model__encoder": "densenet121",
+        "model__width": 4,
+        "model__stage_sizes": (2, 1, 1, 2),
+        "model__bnneck": True,
+    },
+}
+
+
+def golden_images() -> np.ndarray:
+    """uint8 [3 64 32 3], the same wherever they are drawn."""
+    return np.random.RandomState(5).randint(0, 256, (3, 64, 32, 3)).astype(np.uint8)
+
+
+def fingerprint(tensor: np.ndarray) -> float:
+    """A number that another order of a tensor's values changes too."""
+    values = tensor.astype(np.float64).ravel()
+    return float(values @ np.cos(np.arange(len(values))))
+
+
+def main() -> None:
+    """Exports the golden runs as safetensors into the folder that is named."""
+    folder = pathlib.Path(sys.argv[1])
+    for name, changes in GOLDEN_RUNS.items():
+        write_run(folder / "runs" / name, **changes)
+        export.run(folder / "runs" / name, folder / name, formats=[export.SAFETENSORS])
+        np.save(folder / name / "images.npy", golden_images())
+
+
+if __name__ == "__main__":
+    main()
