@@ -66,8 +66,7 @@ def load(config: Config) -> Pretrained | None:
     if not config.pretrained or config.init_from:
         return None
     model = config.model
-    whole = model.width == 64 and tuple(model.stage_sizes) in ((), ENCODERS.get(model.encoder, (None, ()))[1])
-    if config.pretrained == "imagenet" and not whole:
+    if config.pretrained == "imagenet" and not _is_whole(model):
         raise PretrainedError(
             "ImageNet weights are of the whole network: expected model.width=64 and model.stage_sizes=(), found "
             f"{model.width} and {tuple(model.stage_sizes)}. Smaller ones start from random weights: --config.pretrained="
@@ -91,6 +90,11 @@ def load(config: Config) -> Pretrained | None:
             "file, or start from random weights: --config.pretrained="
         ) from None
     return Pretrained(path, sha256, params, batch_stats)
+
+
+def _is_whole(model: Config) -> bool:
+    """Whether a config's `model` group is the network of its name, not a narrower or shallower one."""
+    return model.width == 64 and tuple(model.stage_sizes) in ((), ENCODERS.get(model.encoder, (None, ()))[1])
 
 
 def find(pretrained: str, encoder: str) -> pathlib.Path:

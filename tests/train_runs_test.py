@@ -5,6 +5,7 @@ The real loop on a benchmark with train and val; steps compute nothing but where
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -12,10 +13,12 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import datasets
 from experiments import config_path, restore, train
-from san_jax import checkpoint, sharding
+from san_jax import checkpoint, sharding, train_state
+from san_jax.models import pretrained
 from tests import dataset_fixtures, train_data
 
 SMALL = (
@@ -270,3 +273,29 @@ def test_nothing_to_take_a_classifier_from(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(train.checkpoint, "load_weights", lambda folder, sharding: (2, {"encoder": {}}, {}))
     with pytest.raises(train.RunError, match=r"init_from=pg: that run has no classifier to take"):
         train.run(load(data_dir, "baseline_partial", init_from="pg"), tmp_path / "run")
+
+
+def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, capsys):
+    """The encoder begins with them; a run that goes on, or begins with that run's weights, does not need the file."""
+    golden = pathlib.Path(__file__).parent / "golden" / "weight_files" / "resnet.safetensors"
+    file = shutil.copy(golden, tmp_path / "weights.safetensors")
+    noted = {"file": str(file), "sha256": hashlib.sha256(golden.read_bytes()).hexdigest()}
+    changes = {"model__stage_sizes": (1, 2, 1, 1), "pretrained": file}
+    first, second = tmp_path / "first", tmp_path / "second"
+    train.run(load(data_dir, **changes), first)
+    assert f"encoder from {file} (SHA-256 {noted['sha256']})" in capsys.readouterr().out
+    expected = {**FIRST, "pretrained": noted, "started_from": {}}
+    assert restore.read_data(first) == expected
+    _, params, batch_stats = checkpoint.load_weights(first / "checkpoints")
+    taken = train_state.flatten(params["encoder"]) | train_state.flatten(batch_stats["encoder"])
+    tensors = safetensors.numpy.load_file(golden)
+    names = pretrained.torch_names(restore.load_run(first, encoder_only=True)[0].encoder)
+    assert taken.keys() == names.keys()
+    for leaf, (name, transform) in names.items():
+        np.testing.assert_array_equal(taken[leaf], transform.to_jax(tensors[name]), err_msg=name)
+    pathlib.Path(file).unlink()
+    train.run(load(data_dir, **changes), first)
+    assert restore.read_data(first) == expected
+    train.run(load(data_dir, init_from=first, **changes), second)
+    del expected["started_from"]
+    assert restore.read_data(second) == {**FIRST, "started_from": {str(first): expected}}

@@ -1,0 +1,98 @@
+"""`config.pretrained`: which file a run starts from, and what is said where it is missing or another network's."""
+
+import hashlib
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments import config_path, pretrained, train
+from experiments.pretrained import PretrainedError
+
+FOLDER = pathlib.Path(__file__).parent / "golden" / "weight_files"
+NARROW = "san_pg.py:smoke,prepare=,model.width=2,model.stage_sizes=(1, 2, 1, 1)"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["san_pg", "baseline", "san"])
+def test_a_missing_file_stops_before_anything_else(here, name):
+    """The real configs as they are, run on a machine without any data."""
+    with pytest.raises(train.RunError) as error:
+        train.run(config_path.load(f"{name}.py"), "run")
+    message = str(error.value)
+    assert f"the ImageNet weights of resnet50 are not in {here / 'weights'}" in message
+    assert "Fetch https://download.pytorch.org/models/resnet50-0676ba61.pth" in message
+    assert "resnet50-19c8e357.pth, resnet50-11ad3fa6.pth will do" in message
+    assert message.endswith("Random weights: --config.pretrained=")
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoder", pretrained.FILES)
+def test_the_first_file_that_is_there_is_taken(here, encoder):
+    with pytest.raises(PretrainedError, match=f"of {encoder} are not in"):
+        pretrained.find("imagenet", encoder)
+    for name in reversed(pretrained.FILES[encoder]):
+        (here / "weights").mkdir(exist_ok=True)
+        (here / "weights" / name).touch()
+        assert pretrained.find("imagenet", encoder) == pathlib.Path("weights") / name
+
+
+def test_no_file_where_none_is_asked_for():
+    assert pretrained.load(config_path.load("san_pg.py:pretrained=")) is None
+    assert pretrained.load(config_path.load("san.py:init_from=runs/san_pg")) is None
+    for name in ("san_pg", "baseline", "san", "baseline_partial", "san_partial"):
+        assert config_path.load(f"{name}.py").pretrained == "imagenet"
+        assert config_path.load(f"{name}.py:smoke").pretrained == ""
+
+
+@pytest.mark.parametrize("name", ["resnet.pth", "resnet_legacy.pth", "resnet.safetensors"])
+def test_a_file_by_its_path(name):
+    weights = pretrained.load(config_path.load(f"{NARROW},pretrained={FOLDER / name}"))
+    assert weights.params["conv1"]["kernel"].shape == (7, 7, 3, 2)
+    assert weights.batch_stats["bn1"]["norm"]["mean"].shape == (2,)
+    digest = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
+    assert weights.record == {"file": str(FOLDER / name), "sha256": digest}
+
+
+def test_files_that_do_not_fit(here):
+    config = config_path.load(f"{NARROW},pretrained=none.pth")
+    with pytest.raises(PretrainedError, match=r"there is no file none.pth. Give 'imagenet', the path of"):
+        pretrained.load(config)
+    config.pretrained = str(FOLDER / "densenet_legacy.pth")
+    with pytest.raises(PretrainedError) as error:
+        pretrained.load(config)
+    assert "densenet_legacy.pth: the weights are not those of this ResNet" in str(error.value)
+    assert str(error.value).endswith("or start from random weights: --config.pretrained=")
+    (here / "page.pth").write_text("<html>not found</html>")
+    config.pretrained = "page.pth"
+    with pytest.raises(PretrainedError, match=r"page.pth: expected a file of torch.save"):
+        pretrained.load(config)
+    config.pretrained = "imagenet"
+    with pytest.raises(
+        PretrainedError, match=r"expected model.width=64 and model.stage_sizes=\(\), found 2 and \(1, 2"
+    ):
+        pretrained.load(config)
+
+
+def test_imagenet_files_are_what_their_names_promise(here, monkeypatch):
+    """torchvision's names end in the beginning of the SHA-256; one that does not has changed on its way."""
+    data = (FOLDER / "resnet.pth").read_bytes()
+    good = f"resnet50-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    monkeypatch.setattr(pretrained, "FILES", {"resnet50": (good, "resnet50-00000000.pth")})
+    monkeypatch.setattr(pretrained, "_is_whole", lambda model: True)
+    config = config_path.load(f"{NARROW},pretrained=imagenet")
+    (here / "weights").mkdir()
+    shutil.copy(FOLDER / "resnet.pth", here / "weights" / "resnet50-00000000.pth")
+    with pytest.raises(PretrainedError, match=r"resnet50-00000000.pth is damaged: its SHA-256 begins with"):
+        pretrained.load(config)
+    shutil.copy(FOLDER / "resnet.pth", here / "weights" / good)
+    weights = pretrained.load(config)
+    assert weights.path.name == good
+    assert np.isfinite(weights.params["conv1"]["kernel"]).all()
