@@ -1,4 +1,4 @@
-"""Trains SAN-PG, SAN or the baseline (sections 3.2 and 3.3 of the paper).
+"""Trains SAN-PG, SAN or the baseline (sections 3.1 and 3.2 of the paper).
 
     python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san

@@ -1,4 +1,4 @@
-"""Learning-rate schedules and the optimizer of the released recipe (the paper's section 4, "Implementation Details").
+"""Learning-rate schedules and the optimizer of the released code's recipe (the paper gives none).
 
 AMSGrad with L2-coupled weight decay after a warm-up with plain Adam, number for number what `torch.optim.Adam` does. A
 step here is one optimizer update; schedules map the number of updates already done to a learning rate.

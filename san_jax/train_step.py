@@ -1,4 +1,4 @@
-"""The jitted train steps: a reID step with the four losses, and a PIT step with L_Rec alone (section 3.2 and 3.3).
+"""The jitted train steps: a reID step with the four losses, and a PIT step with L_Rec alone (section 3.2).
 
     L = l1 L_ID + l2 L_Triplet + l3 L_Rec + l4 L_TR       on a reID batch
     L = L_Rec                                             on a PIT batch
@@ -51,8 +51,8 @@ class LossSettings:
         triplet_reid_blocks: The decoder blocks whose L_TR are added up, counted from 1: the paper's are the first three
             of the four, the released code's all four.
         triplet_reid_sampling: "random": for every image a drawn positive and negative, and the mean over the images (the
-            paper does not say how it samples). "fixed": the released code's places in a batch of 4 consecutive images of
-            each identity, and the sum over the anchors (`losses.fixed_triplets`).
+            paper draws them too, but leaves open which images are anchors). "fixed": the released code's places in a
+            batch of 4 consecutive images of each identity, and the sum over the anchors (`losses.fixed_triplets`).
 
     Raises:
         ValueError: `triplet_reid_blocks` holds something that is no block, or one twice; or there is no such sampling.

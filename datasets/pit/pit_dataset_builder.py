@@ -1,4 +1,4 @@
-"""PIT: paired person images and UV textures without identities (paper, section 3.2), from a rendered folder."""
+"""PIT: paired person images and UV textures without identities (paper, section 3.1), from a rendered folder."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.2).
+"""`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.1).
 
 It stands beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. In the same
 way `<benchmark>_frontal` has a pseudo frontal view with each image (Table 2).

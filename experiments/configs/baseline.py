@@ -1,12 +1,13 @@
 """The baseline of Table 1: SA-Enc with L_ID and L_Triplet, no decoder.
 
 Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 4.2 (Table 1 on
-Market-1501: rank-1 94.1, mAP 83.2, from ImageNet weights).
+Market-1501: rank-1 94.1, mAP 83.2, from ImageNet weights, as in the released code).
 
     python -m experiments.train --config=baseline.py --workdir=runs/baseline
 
-Weights, batches and schedule are `san.py`'s, so that the two differ in the method alone. With `init_from=runs/san_pg` the
-encoder starts where SAN's does; without, from random weights (the paper's starts from ImageNet's).
+Loss weights, batches and schedule are `san.py`'s, so that the two differ in the method alone. The encoder starts from
+ImageNet's weights (`pretrained`: the file is yours to fetch, the error says which; `pretrained=` starts from random ones), with
+`init_from=runs/san_pg` where SAN's does.
 
 `baseline.py:dataset=dukemtmc_reid` takes another benchmark. 320 epochs (20 of warm-up and 300) of each, in steps of 16
 identities:

@@ -1,7 +1,7 @@
 """SAN, the joint stage: the four losses on a reID benchmark with pseudo textures, and L_Rec on PIT, in turn.
 
 Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 3.2; the paper's
-setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, from ImageNet weights).
+setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, SAN-PG from ImageNet weights, as in the released code).
 
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
@@ -9,7 +9,7 @@ setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, from ImageNet 
 What the paper leaves open follows the released code: batch 16 x 4, AMSGrad with L2, 20 epochs of warm-up and 300 with
 the rate halved every 40, shift, flip and erasing; L_ID is the paper's plain cross entropy.
 
-`san.py:dataset=dukemtmc_reid` takes another benchmark; it is read as `<dataset>_textured`. 320 epochs of each, of reID
+`san.py:dataset=dukemtmc_reid` takes another benchmark; with `target=texture` it is read as `<dataset>_textured`. 320 epochs of each, of reID
 steps with 16 identities and as many PIT steps:
 
 | dataset | identities | `optimizer.steps_per_epoch` | `num_steps` |
@@ -19,8 +19,9 @@ steps with 16 identities and as many PIT steps:
 | cuhk03/labeled, cuhk03/detected | 767 | 96 | 30720 |
 | msmt17 (train + val) | 1,041 | 132 | 42240 |
 
-The paper's ablation: SAN-basic is `turns=('reid',)` with `loss.triplet_reid=0.0`, SAN w/ L_TR is `turns=('reid',)`,
-SAN w/ syn. data is `loss.triplet_reid=0.0`. `loss.triplet_reid_channels=sum` has L_TR
+The paper's ablation: SAN w/ syn. data is `loss.triplet_reid=0.0`; SAN w/ L_TR is
+`turns=('reid',),optimizer.steps_per_epoch=47,num_steps=15040` (half the steps: as many reID batches), SAN-basic the same with
+`loss.triplet_reid=0.0`. `python -m experiments.ablate` trains and compares them all. `loss.triplet_reid_channels=sum` has L_TR
 as equation 1 writes it; the default, its mean over channels (the released code's scale), did better (docs/ablation.md).
 
 The paper's Table 2 has other targets of the decoder: `target=input` and `target=frontal` (of `<dataset>_frontal`, which

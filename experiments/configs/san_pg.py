@@ -1,17 +1,18 @@
-"""SAN-PG, the generator of pseudo textures: SA-Enc and SA-Dec on PIT with L_Rec alone (section 3.3 of the paper).
+"""SAN-PG, the generator of pseudo textures: SA-Enc and SA-Dec on PIT with L_Rec alone (sections 3.1 and 3.2, step 1, of the paper).
 
 Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020.
 
     python -m experiments.pit_render --config=pit.py --output_dir=rendered/pit --data_dir=data
     python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
 
-The paper gives no schedule for this stage: 100 epochs of the 9,290 pairs (145 steps each at batch 64) with a cosine is
-ours. The encoder starts from random weights; the paper's starts from ImageNet's. Images are shifted but neither flipped
-nor erased: the texture of the mirrored person is another one (`pit_augment.mirror_textures`).
+The paper gives no schedule for this stage: 100 epochs of the 9,290 pairs (146 steps each at batch 64) with a cosine is
+ours. The encoder starts from ImageNet's weights as in the released code (`pretrained`: the file is yours to fetch, the
+error says which; `pretrained=` starts from random ones). Images are shifted; they are not flipped, for the texture of the
+mirrored person is another one (`pit_augment.mirror_textures`), and not erased, for the whole texture is to be seen.
 
 `target=frontal` regresses PIT's frontal views instead (Table 2), `target=input` the image itself.
 
-Cost: 14,500 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
+Cost: 14,600 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
 `san_pg.py:smoke` renders its own data and takes a minute on two cores.
 """
 
@@ -34,7 +35,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.image_size = (256, 128)
     config.num_workers = 4
 
-    config.num_steps = 14_500
+    config.num_steps = 100 * 146
     config.log_every = 50
     config.checkpoint_every = 500
     config.keep_checkpoints = 2
@@ -65,7 +66,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.name = "amsgrad"
     config.optimizer.schedule = "cosine"
     config.optimizer.learning_rate = 8e-4
-    config.optimizer.steps_per_epoch = 145
+    config.optimizer.steps_per_epoch = 146
     config.optimizer.warmup_epochs = 5
     config.optimizer.weight_decay = 5e-4
     config.optimizer.b1 = 0.9

@@ -1,4 +1,4 @@
-"""Normalisation and augmentation on the device, inside the jitted step (the paper's section 4; the released recipe).
+"""Normalisation and augmentation on the device, inside the jitted step (the released code's recipe; the paper gives none).
 
 Batches arrive as uint8. Every image draws its own random numbers from its own key, so what happens to image i of a
 global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped,

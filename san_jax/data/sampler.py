@@ -1,7 +1,7 @@
 """Which examples make up the batch of a step: pure functions of (seed, step).
 
-The paper trains with P identities x K images a batch (section 4.2; batch-hard mining of Hermans et al., "In Defense of
-the Triplet Loss", 2017, needs them). Nothing here keeps a state: a run that is resumed, moved to another number of
+Batches of P identities x K images, as batch-hard mining needs them (Hermans et al., "In Defense of the Triplet Loss",
+2017); the released code has 16 x 4, the paper names no batch. Nothing here keeps a state: a run that is resumed, moved to another number of
 workers or split over other processes sees the same global batches.
 
 An epoch is a permutation, cut into batches; its last batch is filled up from the beginning of the same permutation, so

@@ -26,7 +26,7 @@ def batch_hard_triplet_loss(
     Args:
       embeddings: any floating dtype; computed in float32.
       labels: identities, any integers.
-      margin: the paper's m, 0.3.
+      margin: 0.3, the paper's m of L_TR and the released code's margin here.
 
     Returns:
       float32 scalar.
