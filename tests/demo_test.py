@@ -34,7 +34,7 @@ def test_baseline_and_san_differ_in_the_method_alone(configs):
 
 def test_networks_and_images_fit_together(configs):
     generator = configs["san_pg"]
-    assert generator.model == configs["san"].model
+    assert generator.model.to_dict() == {key: configs["san"].model[key] for key in generator.model}
     assert generator.image_size == configs["san"].image_size == configs["baseline"].image_size
     assert generator.batch.pit_size == configs["san"].batch.pit_size
     assert configs["san"].init_from == configs["baseline"].init_from != ""
