@@ -37,8 +37,8 @@ def workdir(tmp_path, monkeypatch, models):
     return tmp_path / "run"
 
 
-def load_model(monkeypatch, model, target="texture"):
-    config = ConfigDict({"stage": "pg", "model": SHAPE, "image_size": (48, 32), "target": target})
+def load_model(monkeypatch, model, target="texture", **keys):
+    config = ConfigDict({"stage": "pg", "model": {**SHAPE, **keys}, "image_size": (48, 32), "target": target})
     monkeypatch.setattr(pseudo_texture.restore, "load_run", lambda path: (model, config))
 
 
@@ -153,6 +153,31 @@ def test_another_model_never_mixes(workdir, data_dir, models, monkeypatch):
     assert len(pngs(workdir)) == 2 * len(before)  # in a folder of their own
     assert pngs(workdir).items() >= before.items()
     assert first.is_dir()
+
+
+def test_keys_that_changed_nothing_when_they_were_added(workdir, data_dir, models, monkeypatch):
+    """A copy from before `model.skips` existed is still the copy of the same model; with skips it is another one."""
+    folder = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+    load_model(monkeypatch, models[0], skips=False, encoder="resnet50")
+    assert pseudo_texture.run_dataset(workdir, "pit_reid", data_dir) == folder
+    load_model(monkeypatch, models[0], skips=True)
+    with pytest.raises(datasets.DatasetError, match="built from another source"):
+        pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+
+
+def test_frontal_views(workdir, data_dir, models, monkeypatch, capsys):
+    """A run with that target writes them at the size of images, beside the textures, without a mirror map."""
+    load_model(monkeypatch, models[0], target="frontal")
+    dataset_fixtures.write_mirror_map(workdir)
+    folder = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    assert folder == data_dir / "pit_reid_frontal" / "1.0.0"
+    assert not (folder / "mirror_map.npy").exists()
+    assert "pseudo frontal views of pit_reid, train: 9 images" in capsys.readouterr().out
+    example = data_sources.open_source("pit_reid_frontal", "train", data_dir)[0]
+    small = np.asarray(Image.fromarray(example["image"]).resize((32, 48), Image.Resampling.BILINEAR))
+    (view,) = embed.regress_textures(models[0], small[None], batch_size=4)
+    expected = np.asarray(Image.fromarray(view).resize((128, 256), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(example["frontal"], expected, atol=1)
 
 
 def test_run_without_decoder(workdir, data_dir, monkeypatch):
