@@ -54,17 +54,18 @@ VARIANTS = {
     "true_texture": Variant("san", "target=true_texture"),
     # Table 2
     "target_input": Variant("san", "target=input"),
-    "target_frontal": Variant("san", "target=frontal"),
+    "target_frontal": Variant("san", "target=frontal,turns=('reid',)"),
     "target_folder": Variant("san", "target=folder,target_dir=FOLDER,turns=('reid',)"),
     "texture_as_input": Variant("baseline", "input=texture,generator=GENERATOR"),
     # Section 4.5: encoders
     "resnet101": Variant("baseline", "model.encoder=resnet101,model.stage_sizes=(1, 1, 2, 1)"),
-    "densenet121": Variant("san", "model.encoder=densenet121,turns=('reid',)", 16 * WIDTH),
+    # Growth 4, a layer a block, half the channels between: 8 + 4, 6 + 4, 5 + 4, 4 + 4.
+    "densenet121": Variant("san", "model.encoder=densenet121,model.width=8,turns=('reid',)", 8),
     # The released code
     "san_released": Variant("san_released", "model.feature_size=24", 24),
     "skips_and_head": Variant(
         "san",
-        "model.skips=true,model.feature_size=24,loss.triplet_reid_sampling=fixed,loss.label_smoothing=0.1,"
+        "turns=('reid',),model.skips=true,model.feature_size=24,loss.triplet_reid_sampling=fixed,loss.label_smoothing=0.1,"
         "loss.triplet_reid_channels=sum",
         24,
     ),
@@ -89,8 +90,19 @@ class Steps:
         self._executables: dict[Any, Any] = {}
         self._optimizer: Any = None
         self._make_step, self._build_optimizer = train.train_step.make_step, train.build_optimizer
+        self._init_replicated, self._initial = sharding.init_replicated, None
+        patch.setattr(sharding, "init_replicated", self._init)
         patch.setattr(train.train_step, "make_step", self._make)
         patch.setattr(train, "build_optimizer", self._note_optimizer)
+
+    def begin(self) -> None:
+        """Another variant begins: its initial state is drawn anew, once."""
+        self._initial = None
+
+    def _init(self, function, mesh):
+        if self._initial is None:
+            self._initial = jax.device_get(self._init_replicated(function, mesh))
+        return jax.device_put(self._initial, sharding.replicated(mesh))
 
     def _note_optimizer(self, config):
         self._optimizer = config_path.to_json(config.optimizer), config.num_steps, config.get("turns")
@@ -166,6 +178,7 @@ def records(workdir: pathlib.Path) -> list[dict[str, Any]]:
 def test_variant(name, places, steps, tmp_path, capsys):
     variant = VARIANTS[name]
     config = load(variant, places)
+    steps.begin()
     train.run(config, tmp_path / "whole")
     whole = jax.device_get(steps.state)
     assert int(whole.step) == 4
