@@ -35,6 +35,8 @@ from experiments import (
     config_path,
     data_sources,
     evaluate,
+    pit_render,
+    protocols,
     provenance,
     restore,
     small,
@@ -57,6 +59,8 @@ HELD_OUT_SEED = (
 )
 HELD_OUT_TEXTURES = 100
 REID_EPOCHS, PARTIAL_EPOCHS = 320, 40  # of the full configs, see san.py and san_partial.py
+# Keys of the training configs that follow from the table and the arguments.
+OWN_KEYS = {"seed", "dataset", "data_dir", "init_from", "pretrained", "target", "target_dir", "input", "generator"}
 ROW_ERRORS = (ValueError, OSError, RuntimeError, checkpoint.CheckpointError)
 
 
@@ -110,6 +114,17 @@ class Plan:
             )
         if self.target_dir and not pathlib.Path(self.target_dir).is_dir():
             raise AblationError(f"--target_dir: {self.target_dir} is not a folder.")
+        configs = [
+            config_path.load(f"{name}.py") for name in {"san_pg", *(row.config for row in TABLES[self.table].rows)}
+        ]
+        for key, text in self.changes:
+            if key in OWN_KEYS:
+                raise AblationError(f"--set {key}: the runner sets this key itself, see --help.")
+            having = [config for config in configs if key in config_path.keys(config)]
+            if not having:
+                raise AblationError(f"--set {key}: no config of table {self.table} has this key.")
+            for config in having:
+                config_path.override(config, key, text)  # raises where the value does not fit
 
 
 def run(plan: Plan) -> tuple[pathlib.Path, dict[str, str]]:
@@ -278,9 +293,13 @@ class _Ablation:
         columns = [
             (column, on, part) for column, on, part in self._table.columns(dataset) if column not in noted["scores"]
         ]
-        if not columns and not train.changed_keys(restore.read_config(workdir), config):
-            print(f"{path}: complete")
-            return noted
+        if not columns:
+            # Where the run's folder was removed, its config is what the result noted.
+            is_there = (workdir / restore.CONFIG_FILE).is_file()
+            old = restore.read_config(workdir) if is_there else config_path.from_json(json.dumps(noted["config"]))
+            if not train.changed_keys(old, config):
+                print(f"{path}: complete")
+                return noted
         if row.generator is not None:
             generator_dir = self._ensure_generator(row.generator)
             target = config.target if config.stage == "san" else config.input
@@ -302,7 +321,7 @@ class _Ablation:
             }
         turns = config.turns if config.stage == "san" else ("reid",)
         num_pit = config.num_steps * turns.count("pit") // len(turns)
-        noted |= {
+        facts = {
             "row": row.key,
             "dataset": dataset,
             "seed": seed,
@@ -315,6 +334,10 @@ class _Ablation:
             "jax": provenance.accelerator(),
             "config": json.loads(config_path.to_json(config)),
         }
+        noted = {
+            **facts,
+            **noted,
+        }  # what was noted when the run was trained stays where another table scores it once more
         write_atomic(path, (json.dumps(noted, indent=1) + "\n").encode())
         return noted
 
@@ -488,9 +511,9 @@ def budget_words(plan: Plan, runs: Sequence[Mapping[str, Any]]) -> str:
 def _runs_section(table: Table, dataset: str, runs: Sequence[Mapping[str, Any]]) -> Section:
     names = {row.key: row.name for row in table.rows}
     header = ["run", "seed", "rank-1 / mAP / mINP", "reID + PIT batches", "training", "commit", "hardware", "JAX"]
-    rows, protocols = [], []
+    rows, paragraphs = [], []
     for run in runs:
-        for column, _, _ in table.columns(dataset):
+        for column, on, _ in table.columns(dataset):
             scores = run["scores"][column]
             rows.append(
                 [
@@ -508,16 +531,17 @@ def _runs_section(table: Table, dataset: str, runs: Sequence[Mapping[str, Any]])
                 ]
             )
             chance = scores["chance"]
-            protocols.append(
-                f"Protocol of {column}: {first_sentences(scores['protocol'])} Random rankings come to rank-1 "
+            paragraphs.append(
+                f"Protocol of {column}: {without_training(scores['protocol'], on, run['summaries'][on])} Random rankings come to rank-1 "
                 f"{100 * chance['rank1']:.1f}, mAP {100 * chance['mAP']:.1f}."
             )
-    return Section(f"Every run on {dataset}", list(dict.fromkeys(protocols)), header, rows)
+    return Section(f"Every run on {dataset}", list(dict.fromkeys(paragraphs)), header, rows)
 
 
-def first_sentences(protocol: str) -> str:
-    """A protocol's words without what they say of the run, which differs from row to row."""
-    return protocol.partition(" Trained on")[0]
+def without_training(protocol: str, dataset: str, summary: Mapping[str, Any]) -> str:
+    """A protocol's words without the last ones, on what the run was trained on, which differ from row to row."""
+    training = protocols.Training(summary["trained_on"], summary["started_from"])
+    return protocol.removesuffix(protocols.training_words(dataset, training)).rstrip()
 
 
 def quality_section(qualities: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Section:
@@ -597,7 +621,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a config key for every run, such as model.compute_dtype=bfloat16; may be repeated",
+        help="a config key for every run, such as model.compute_dtype=bfloat16 (num_steps: of SAN-PG alone); may be repeated",
     )
     arguments = parser.parse_args(argv)
     changes = [tuple(item.split("=", 1)) for item in arguments.set]
@@ -622,7 +646,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         path, failures = run(plan)
     except KeyboardInterrupt:
         sys.exit("ablate: interrupted. The same command goes on from there.")
-    except (AblationError, datasets.DatasetError, config_path.ConfigError, train.RunError, stages.StageError) as error:
+    except (
+        AblationError,
+        datasets.DatasetError,
+        config_path.ConfigError,
+        train.RunError,
+        stages.StageError,
+        pit_render.RenderError,
+    ) as error:
         sys.exit(f"ablate: {error}")
     print(path.read_text(encoding="utf-8"))
     print(path)

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import pytest
 
-from experiments import ablate, ablation_tables, config_path, restore, small
+from experiments import ablate, ablation_tables, config_path, protocols, restore, small
 from experiments.ablation_tables import TABLES, Row, Table
 from render.manifest import write_atomic
 
@@ -43,8 +44,12 @@ def programs(monkeypatch, tmp_path):
         config = restore.read_config(workdir)
         value = 0.5 + 0.1 * config.seed
         scores = dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), value)
-        scores |= {"chance": {"rank1": 0.01, "mAP": 0.02}, "protocol": "As always. Trained on that."}
-        return {**scores, "query_partial": scores, "query_occluded": scores}
+        trained = {"dataset": dataset, "splits": ["train"], "images": 9, "identities": 3, "partial": False, "pit": None}
+        started = {config.init_from: None} if config.init_from else {}
+        words = protocols.training_words(dataset, protocols.Training(trained, started))
+        scores |= {"chance": {"rank1": 0.01, "mAP": 0.02}, "protocol": f"As always. {words}"}
+        parts = {"query_partial": scores, "query_occluded": scores}
+        return {**scores, **parts, "trained_on": trained, "started_from": started}
 
     monkeypatch.setattr(ablate.stages, "ensure_rendered", lambda config, data_dir: None)
     monkeypatch.setattr(ablate.stages, "ensure_run", run)
@@ -155,9 +160,33 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     line = next(line for line in path.read_text().splitlines() if line.startswith("| **SAN** |"))
     assert "55.0 ± 7.1 / 55.0 ± 7.1" in line
     assert "80.1 / 76.4" in line
+    # Said once, though the runs started from different ones.
+    assert path.read_text().count("Protocol of pit_reid: As always. Random rankings come to rank-1 1.0") == 1
+    assert "the model was trained on" not in path.read_text()
     programs.clear()
     ablate.run(plan)
     assert programs == []
+
+
+def test_results_are_shown_where_their_runs_were_removed(programs, tmp_path):
+    plan = plan_of(tmp_path, rows=("baseline",))
+    ablate.run(plan)
+    shutil.rmtree(tmp_path / "runs")
+    programs.clear()
+    path, failures = ablate.run(plan)
+    assert (failures, programs) == ({}, [])
+    assert "| Baseline (ResNet-50) | 50.0 / 50.0 | 1 |" in path.read_text()
+
+
+def test_another_table_scores_a_run_and_leaves_what_was_noted_of_its_training(programs, tmp_path, monkeypatch):
+    ablate.run(plan_of(tmp_path, rows=("baseline",)))
+    noted = tmp_path / "results/pit_reid/baseline-seed0.json"
+    before = json.loads(noted.read_text())
+    monkeypatch.setattr(ablate.provenance, "commit", lambda: "a later one")
+    ablate.run(plan_of(tmp_path, "4", rows=("baseline",)))
+    after = json.loads(noted.read_text())
+    assert set(after["scores"]) == {"pit_reid", "partial queries", "occluded queries"}
+    assert {fact: after[fact] for fact in RUN_FACTS} == {fact: before[fact] for fact in RUN_FACTS}
 
 
 def test_a_row_that_fails_does_not_stop_the_others(programs, tmp_path):
@@ -215,6 +244,8 @@ def test_targets_of_two_generators_stand_side_by_side(programs, tmp_path):
         ({"datasets": ()}, "names no dataset"),
         ({"rows": ("sam",)}, "--rows: table 1 has baseline, .* no sam"),
         ({"target_dir": "absent"}, "not a folder"),
+        ({"changes": (("model.widht", "8"),)}, "--set model.widht: no config of table 1 has this key"),
+        ({"changes": (("seed", "3"),)}, "--set seed: the runner sets this key itself"),
     ],
 )
 def test_plans_that_cannot_be(tmp_path, changes, message):
