@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -79,7 +80,10 @@ class GeneralizedMean(nnx.Module):
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch channels"]:
         """Computed in float32, whatever the input."""
         p = self.p[...]
-        return jnp.mean(jnp.maximum(x.astype(jnp.float32), 1e-6) ** p, axis=(1, 2)) ** (1.0 / p)
+        x = jnp.maximum(x.astype(jnp.float32), 1e-6)
+        # In units of the largest number: 1e-6 ** p is 0 from p = 6.4 on, and the gradient of a channel of zeros NaN.
+        largest = lax.stop_gradient(jnp.max(x, axis=(1, 2), keepdims=True))
+        return jnp.mean((x / largest) ** p, axis=(1, 2)) ** (1.0 / p) * largest[:, 0, 0]
 
 
 class FullyConnectedHead(nnx.Module):
