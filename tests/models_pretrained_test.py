@@ -256,9 +256,13 @@ def test_released_checkpoints_that_do_not_fit(monkeypatch):
     decoder["embed_layer1.0.bias"] = bias[:3]
     del decoder["reduce_dim.1.running_mean"]
     decoder["up1.conv.5.weight"] = bias
+    # A file can claim any shape of a single number (stride 0): 8 TB, should anybody compute with it.
+    huge = np.broadcast_to(np.float32(0), (1 << 40,))
+    decoder["embed_layer2.0.bias"] = decoder["embed_layer2.1.running_mean"] = huge
     message = problems(RELEASED, make_san(), load_released_checkpoint)
-    assert "4 tensors do not fit" in message
-    for name in ("embed_layer1.0.bias", "reduce_dim.0.bias", "reduce_dim.1.running_mean", "up1.conv.5.weight"):
+    assert "6 tensors do not fit" in message
+    wrong = ("embed_layer2.0.bias", "embed_layer2.1.running_mean")
+    for name in ("embed_layer1.0.bias", "reduce_dim.0.bias", "reduce_dim.1.running_mean", "up1.conv.5.weight", *wrong):
         assert f"decoder.{name}" in message
     del content["decoder_state_dict"]
     assert "expected a dictionary with 'decoder_state_dict'" in problems(RELEASED, make_san(), load_released_checkpoint)

@@ -110,7 +110,7 @@ def load_released_checkpoint(path: str | os.PathLike[str], san: SAN) -> tuple[Tr
     if san.classifier is None:
         tensors = {name: value for name, value in tensors.items() if not name.startswith("classifier.")}
     if san.decoder is not None:
-        decoder = _fold_biases(_state_dict(path, content, "decoder_state_dict"))
+        decoder = _fold_biases(_state_dict(path, content, "decoder_state_dict"), split_model(san)[2]["decoder"])
         tensors |= {f"decoder.{name}": value for name, value in decoder.items()}
     return _load(path, san, released_names(san), tensors)
 
@@ -230,13 +230,28 @@ def _state_dict(
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 
-def _fold_biases(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The released decoder without the biases that its batch normalisations undo: (x + b) - m = x - (m - b)."""
+_BIASED = {
+    "skip1_bn": "embed_layer1",
+    "skip2_bn": "embed_layer2",
+    "skip3_bn": "embed_layer3",
+    "reduce_bn": "reduce_dim",
+}
+
+
+def _fold_biases(tensors: dict[str, np.ndarray], batch_stats: Tree) -> dict[str, np.ndarray]:
+    """The released decoder without the biases that its batch normalisations undo: (x + b) - m = x - (m - b).
+
+    Args:
+        tensors: Its "decoder_state_dict".
+        batch_stats: The running statistics of the decoder here; their shapes alone are looked at.
+    """
     folded = dict(tensors)
-    for part in ("embed_layer1", "embed_layer2", "embed_layer3", "reduce_dim"):
+    for norm, part in _BIASED.items():
+        shape = batch_stats[norm]["norm"]["mean"].shape
         bias, mean = tensors.get(f"{part}.0.bias"), tensors.get(f"{part}.1.running_mean")
-        # Where one is missing or misshapen, the bias stays and is told with the rest.
-        if bias is not None and mean is not None and bias.shape == mean.shape:
+        # Where one is missing or misshapen, the bias stays and is told with the rest: nothing is computed of arrays
+        # whose size is the file's choice.
+        if bias is not None and mean is not None and bias.shape == mean.shape == shape:
             del folded[f"{part}.0.bias"]
             folded[f"{part}.1.running_mean"] = mean.astype(np.float64) - bias
     return folded
