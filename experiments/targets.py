@@ -125,12 +125,12 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
                 f"{' and '.join(file.suffix for file in found) or 'none'}"
             )
             continue
-        content = found[0].read_bytes()
         try:
+            content = found[0].read_bytes()
             with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
                 if image.width * image.height > reid.MAX_IMAGE_PIXELS:
                     raise ValueError(f"{image.width} x {image.height} pixels are too many")
-        # Pillow reports damaged files by several exception types.
+        # Pillow reports damaged files by several exception types, and the file may not be ours to read.
         except Exception as error:
             problems.append(f"{found[0]}: not a readable JPEG or PNG ({error})")
             continue

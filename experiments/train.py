@@ -242,12 +242,12 @@ def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarr
 
 @contextlib.contextmanager
 def _explain(part: str) -> Iterator[None]:
-    """Turns the ValueError of a wrong config value into a RunError that says which part of the config it is about."""
+    """Turns the error of a wrong config value or folder into a RunError that says which part of the config it is about."""
     try:
         yield
     except (RunError, data_sources.reid.DatasetError):
         raise
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         raise RunError(f"{part}: {error}") from error
 
 

@@ -55,7 +55,8 @@ class LossSettings:
             batch of 4 consecutive images of each identity, and the sum over the anchors (`losses.fixed_triplets`).
 
     Raises:
-        ValueError: `triplet_reid_blocks` holds something that is no block, or one twice; or there is no such sampling.
+        ValueError: `triplet_reid_blocks` holds something that is no block, or one twice; or there is no such sampling or
+            reduction of channels.
     """
 
     identification: float = 0.5
@@ -77,6 +78,8 @@ class LossSettings:
             raise ValueError(
                 f"triplet_reid_sampling must be 'random' or 'fixed', found {self.triplet_reid_sampling!r}."
             )
+        if self.triplet_reid_channels not in ("sum", "mean"):  # now, not when the first step is traced
+            raise ValueError(f"triplet_reid_channels must be 'sum' or 'mean', found {self.triplet_reid_channels!r}.")
 
 
 def reid_losses(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -311,11 +312,13 @@ def test_one_in_two_of_everything_by_default():
         ({"enlargement": 0.9}, "enlargement must be at least 1"),
         ({"erase_area": (0.5, 0.4)}, "erase_area must be"),
         ({"erase_aspect": (0.0, 1.0)}, "erase_aspect must be"),
+        ({"erase_fill": (0.0, 0.0)}, r"erase_fill must be three numbers, red, green and blue, found \(0.0, 0.0\)"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        AugmentSettings(**changes)
+        # Past the annotations, which outside of tests nobody checks.
+        AugmentSettings.__post_init__(types.SimpleNamespace(**{**vars(AugmentSettings()), **changes}))
 
 
 def test_what_is_told_of_augmented_images():

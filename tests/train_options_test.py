@@ -26,6 +26,15 @@ def test_options_that_do_not_go_together_are_refused_before_anything_is_made(con
     assert not (tmp_path / "run").exists()
 
 
+def test_a_generator_that_is_no_run_is_told(tmp_path, monkeypatch):
+    config = config_path.load(f"baseline:pretrained=,input=texture,generator={tmp_path / 'absent'},data_dir={tmp_path}")
+    monkeypatch.setattr(train, "_open_data", lambda *a: train.pseudo_texture.load_generator(config.generator))
+    with pytest.raises(
+        train.RunError, match=r"data: .*absent/config\.json does not exist: expected the folder of a run"
+    ):
+        train.run(config, tmp_path / "run")
+
+
 def test_alternating_optimizers_have_the_rates_of_the_run_s_steps():
     """Of turns reid, pit, pit the reID losses' optimizer updates in steps 0, 3, 6, ...; the warm-up ends with step 4."""
     config = config_path.load(

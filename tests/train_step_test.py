@@ -309,6 +309,7 @@ def test_fixed_triplets_are_added_up():
         ({"triplet_reid_blocks": (0, 1)}, r"different numbers among 1, 2, 3, 4, found \(0, 1\)"),
         ({"triplet_reid_blocks": (1, 1)}, r"different numbers .* found \(1, 1\)"),
         ({"triplet_reid_sampling": "hard"}, "must be 'random' or 'fixed', found 'hard'"),
+        ({"triplet_reid_channels": "max"}, "must be 'sum' or 'mean', found 'max'"),
     ],
 )
 def test_impossible_losses_are_refused(settings, message):

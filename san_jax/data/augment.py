@@ -74,6 +74,8 @@ class AugmentSettings:
             raise ValueError(f"erase_area must be (low, high) with 0 < low <= high <= 1, found {self.erase_area}.")
         if not 0.0 < self.erase_aspect[0] <= self.erase_aspect[1]:
             raise ValueError(f"erase_aspect must be (low, high) with 0 < low <= high, found {self.erase_aspect}.")
+        if len(self.erase_fill) != 3:
+            raise ValueError(f"erase_fill must be three numbers, red, green and blue, found {self.erase_fill}.")
 
 
 def normalize_images(images: UInt8[Array, "*batch height width 3"]) -> Float[Array, "*batch height width 3"]:
