@@ -33,9 +33,10 @@ from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments import data_sources, restore, targets
 from experiments.targets import IMAGE_SUFFIXES
 from render.manifest import MIRROR_FILE, write_atomic
-from san_jax import embed
+from san_jax import checkpoint, embed
 from san_jax.data.pipeline import read_names, resize_image
 from san_jax.models import SAN, split_model
+from san_jax.models.san import ENCODERS
 
 
 class TextureError(ValueError):
@@ -326,10 +327,14 @@ def as_stored(image: np.ndarray, target: str) -> np.ndarray:
 
 
 def _noted_model(config: Any) -> dict[str, Any]:
-    """The `model` group without the keys at which nothing changed when they were added: older copies stay the same."""
+    """The `model` group as it was noted before it had more keys, so that older copies stay the same: the encoder's own
+    stages by their numbers, and none of the keys at which nothing changed when they were added.
+    """
+    model = config.model.to_dict()
+    model["stage_sizes"] = model["stage_sizes"] or ENCODERS[model["encoder"]][1]
     return {
         key: value
-        for key, value in config.model.to_dict().items()
+        for key, value in model.items()
         if f"model.{key}" not in restore.ADDED_KEYS or restore.ADDED_KEYS[f"model.{key}"] != value
     }
 
@@ -368,7 +373,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
             return
         failed = run_folder(arguments.workdir, arguments.images, arguments.output, batch_size=arguments.batch_size)
-    except (TextureError, datasets.DatasetError) as error:
+    except (TextureError, datasets.DatasetError, FileNotFoundError, checkpoint.CheckpointError) as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
         sys.exit(f"pseudo_texture: {len(failed)} images could not be read, see above; the others are done.")

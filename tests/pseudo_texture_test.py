@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
-from experiments import data_sources, pseudo_texture
+from experiments import config_path, data_sources, pseudo_texture
 from render import manifest
 from san_jax import embed
 from san_jax.models import SAN
@@ -165,6 +165,17 @@ def test_keys_that_changed_nothing_when_they_were_added(workdir, data_dir, model
         pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
 
 
+def test_the_encoder_s_own_stages_are_noted_by_their_numbers():
+    """As they stood in every config before () meant them."""
+    config = config_path.load("san_pg.py")
+    assert pseudo_texture._noted_model(config) == {
+        "width": 64,
+        "stage_sizes": (3, 4, 6, 3),
+        "texture_size": 256,
+        "compute_dtype": "float32",
+    }
+
+
 def test_frontal_views(workdir, data_dir, models, monkeypatch, capsys):
     """A run with that target writes them at the size of images, beside the textures, without a mirror map."""
     load_model(monkeypatch, models[0], target="frontal")
@@ -257,11 +268,14 @@ def test_folder_errors(workdir, photos, tmp_path):
         pseudo_texture.run_folder(workdir, photos, tmp_path / "out")
 
 
-def test_main(workdir, photos, tmp_path, capsys):
+def test_main(workdir, photos, tmp_path, monkeypatch, capsys):
     flags = [f"--workdir={workdir}", f"--images={photos}"]
     with pytest.raises(SystemExit, match="1 images could not be read"):
         pseudo_texture.main([*flags, f"--output={tmp_path / 'out'}"])
     assert (tmp_path / "out" / "a.png").is_file()
+    monkeypatch.undo()
+    with pytest.raises(SystemExit, match=r"config\.json does not exist: expected the folder of a run"):
+        pseudo_texture.main([*flags, f"--output={tmp_path / 'other'}"])
     for arguments in (flags, [*flags, "--output=o", "--data_dir=d"], ["--workdir=w", "--dataset=d", "--output=o"]):
         with pytest.raises(SystemExit) as raised:
             pseudo_texture.main(arguments)

@@ -38,8 +38,8 @@ What remains different, and why:
 
 `san_jax.models.pretrained.load_released_checkpoint` reads the authors' own weights.
 
-Cost: 15,360 steps of batch 64, each with two forward passes; `python -m experiments.benchmark` measures images/s on your
-device. `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke` does,
+Cost: 15,360 steps of batch 64, each with two forward passes (`python -m experiments.benchmark` measures those of `san.py`,
+which have one). `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke` does,
 and takes a few minutes on two cores.
 """
 
