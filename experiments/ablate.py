@@ -293,13 +293,17 @@ class _Ablation:
         columns = [
             (column, on, part) for column, on, part in self._table.columns(dataset) if column not in noted["scores"]
         ]
-        if not columns:
+        if "config" in noted:
             # Where the run's folder was removed, its config is what the result noted.
             is_there = (workdir / restore.CONFIG_FILE).is_file()
             old = restore.read_config(workdir) if is_there else config_path.from_json(json.dumps(noted["config"]))
-            if not train.changed_keys(old, config):
-                print(f"{path}: complete")
-                return noted
+            if changed := train.changed_keys(old, config):
+                raise AblationError(
+                    f"{path} is of a run with other values of {', '.join(changed)}: give those, or another --output."
+                )
+        if not columns:
+            print(f"{path}: complete")
+            return noted
         if row.generator is not None:
             generator_dir = self._ensure_generator(row.generator)
             target = config.target if config.stage == "san" else config.input

@@ -176,6 +176,9 @@ def test_results_are_shown_where_their_runs_were_removed(programs, tmp_path):
     path, failures = ablate.run(plan)
     assert (failures, programs) == ({}, [])
     assert "| Baseline (ResNet-50) | 50.0 / 50.0 | 1 |" in path.read_text()
+    _, failures = ablate.run(dataclasses.replace(plan, changes=(("loss.triplet_margin", "0.5"),)))
+    assert "is of a run with other values of loss.triplet_margin" in failures["Baseline (ResNet-50), pit_reid, seed 0"]
+    assert programs == []
 
 
 def test_another_table_scores_a_run_and_leaves_what_was_noted_of_its_training(programs, tmp_path, monkeypatch):
