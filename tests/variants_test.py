@@ -136,18 +136,15 @@ def steps():
         yield Steps(patch)
 
 
-class Places(NamedTuple):
-    """Folders that the variants share."""
-
-    data_dir: pathlib.Path  # pit, pit_reid, pit_reid_textured, pit_reid_frontal
-    generator_data_dir: pathlib.Path  # pit_reid, and pit_reid_textured by the generator
-    generator: pathlib.Path  # a SAN-PG run
-    folder: pathlib.Path  # an image for each training image
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the variants' common data and runs lie."""
+    return tmp_path_factory.mktemp("variants")
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory, steps):
-    folder = tmp_path_factory.mktemp("variants")
+def data_dir(folder):
+    """pit, pit_reid, pit_reid_textured and pit_reid_frontal, whose images lie in `folder`/frontal too."""
     data_dir = train_data.build_all(folder, num_pairs=8, num_ids=3, per_id=4, num_test_ids=3)
     (folder / "frontal" / "images").mkdir(parents=True)
     for index in range(12):  # named as the training images of pit_reid
@@ -156,17 +153,28 @@ def places(tmp_path_factory, steps):
     datasets.build_textured(
         "pit_reid", data_dir=data_dir, texture_dir=folder / "frontal", metadata={"model": "noise"}, feature="frontal"
     )
-    generator = folder / "generator"
-    train.run(config_path.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), generator)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def generator(folder, data_dir, steps):
+    """A SAN-PG run; `folder`/generated has pit_reid and the textures that it gives."""
+    steps.begin()
+    train.run(config_path.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), folder / "generator")
     shutil.copytree(data_dir / "pit_reid", folder / "generated" / "pit_reid")
-    pseudo_texture.run_dataset(generator, "pit_reid", folder / "generated")
-    return Places(data_dir, folder / "generated", generator, folder / "frontal")
+    pseudo_texture.run_dataset(folder / "generator", "pit_reid", folder / "generated")
+    return folder / "generator"
 
 
-def load(variant: Variant, places: Places) -> Any:
-    options = variant.options.replace("GENERATOR", str(places.generator)).replace("FOLDER", str(places.folder))
-    data_dir = places.generator_data_dir if "input=texture" in options else places.data_dir
-    return config_path.load(f"{variant.config}.py:{CONFIGS[variant.config]},data_dir={data_dir},{options}")
+@pytest.fixture
+def config(name, folder, data_dir, request):
+    """The variant's config."""
+    variant = VARIANTS[name]
+    options = variant.options.replace("FOLDER", str(folder / "frontal"))
+    if "GENERATOR" in options:
+        options = options.replace("GENERATOR", str(request.getfixturevalue("generator")))
+    where = folder / "generated" if "input=texture" in options else data_dir
+    return config_path.load(f"{variant.config}.py:{CONFIGS[variant.config]},data_dir={where},{options}")
 
 
 def records(workdir: pathlib.Path) -> list[dict[str, Any]]:
@@ -175,9 +183,7 @@ def records(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variant(name, places, steps, tmp_path, capsys):
-    variant = VARIANTS[name]
-    config = load(variant, places)
+def test_variant(name, config, steps, tmp_path, capsys):
     steps.begin()
     train.run(config, tmp_path / "whole")
     whole = jax.device_get(steps.state)
@@ -197,7 +203,7 @@ def test_variant(name, places, steps, tmp_path, capsys):
     assert steps.num_compiled == compiled
 
     summary = evaluate.run(tmp_path / "resumed", "pit_reid", config.data_dir)
-    assert f" {variant.embedding_size}-d embeddings" in " ".join(summary["protocol"].split())
+    assert f" {VARIANTS[name].embedding_size}-d embeddings" in " ".join(summary["protocol"].split())
     assert summary["metric"] == config.test_metric
     assert summary["num_valid_queries"] == 3
     for score in ("rank1", "rank5", "mAP", "mINP"):
