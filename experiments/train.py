@@ -283,9 +283,10 @@ def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The keys that make two configs two runs, with (old, new); `old` as `restore.read_config` gives it."""
-    return {
-        key: (there, here) for key, (there, here) in config_path.differences(old, new).items() if key not in FREE_KEYS
-    }
+    # Where the weights come from another run, those of a file are not looked at.
+    unused = {"pretrained"} if old.init_from and new.init_from else set()
+    differing = config_path.differences(old, new)
+    return {key: values for key, values in differing.items() if key not in FREE_KEYS | unused}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,3 +96,14 @@ def test_imagenet_files_are_what_their_names_promise(here, monkeypatch):
     weights = pretrained.load(config)
     assert weights.path.name == good
     assert np.isfinite(weights.params["conv1"]["kernel"]).all()
+
+
+def test_the_key_counts_only_where_the_weights_come_from_it():
+    """A run that starts from another one goes on, whatever file is named."""
+
+    def config(init_from: str, weights: str):
+        return config_path.load(f"baseline.py:init_from={init_from},pretrained={weights}")
+
+    assert train.changed_keys(config("runs/a", ""), config("runs/a", "imagenet")) == {}
+    assert train.changed_keys(config("", ""), config("", "imagenet")) == {"pretrained": ("", "imagenet")}
+    assert set(train.changed_keys(config("runs/a", ""), config("", "imagenet"))) == {"init_from", "pretrained"}
