@@ -140,7 +140,7 @@ def take_weights(
         shown = "\n  ".join(problems[:10]) + (f"\n  and {len(problems) - 10} more" if len(problems) > 10 else "")
         raise ValueError(
             f"the weights do not fit this model in {len(problems)} arrays:\n  {shown}\n"
-            "Set the keys of the config's group `model` as in the run that they come from."
+            "Set the keys of the config's group `model` (model.encoder, model.width, ...) as in the run that they come from."
         )
     if not taken:
         raise ValueError(

@@ -236,7 +236,13 @@ def test_what_is_refused(data_dir, tmp_path, stage, changes, message):
 
 
 GENERATOR = ConfigDict(
-    {"stage": "pg", "target": "texture", "image_size": (64, 32), "num_workers": 0, "model": {"width": 2}}
+    {
+        "stage": "pg",
+        "target": "texture",
+        "image_size": (64, 32),
+        "num_workers": 0,
+        "model": {"encoder": "resnet50", "width": 2, "stage_sizes": (1, 1, 1, 1)},
+    }
 )
 
 
