@@ -233,7 +233,7 @@ class _Ablation:
             if not self._plan.target_dir:
                 raise AblationError("needs --target_dir: a folder of target images named as the training images.")
             config.target_dir = self._plan.target_dir
-        turns = config.turns if config.stage == "san" else ("reid",)
+        turns = train.turns_of(config)
         if self._plan.scale == "small":
             batches = self._plan.sizes.reid_batches
             if row.start == "row":  # fine-tuning takes as large a part of the schedule as in the paper's configs
@@ -323,7 +323,7 @@ class _Ablation:
             noted["scores"][column] = {
                 name: scores[name] for name in ("rank1", "rank5", "rank10", "mAP", "mINP", "chance", "protocol")
             }
-        turns = config.turns if config.stage == "san" else ("reid",)
+        turns = train.turns_of(config)
         num_pit = config.num_steps * turns.count("pit") // len(turns)
         facts = {
             "row": row.key,
@@ -396,11 +396,8 @@ class _Ablation:
 def training_seconds(workdir: str | os.PathLike[str], config: Any) -> float:
     """How long a run trained, from the images per second that it logged; waits between interruptions do not count."""
     seconds, last = 0.0, 0
-    turns = config.turns if config.stage == "san" else ("reid",)
-    sizes = [
-        config.batch.pit_size if kind == "pit" else config.batch.num_identities * config.batch.images_per_identity
-        for kind in turns
-    ]
+    turns = train.turns_of(config)
+    sizes = [train.batch_size(config, kind) for kind in turns]
     for line in metric_logger.read_metrics(workdir):
         images = sum(sizes[(step - 1) % len(sizes)] for step in range(last + 1, int(line["step"]) + 1))
         seconds, last = seconds + images / line["images_per_second"], int(line["step"])

@@ -59,7 +59,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         SystemExit: SIGINT or SIGTERM came, after a checkpoint was saved; its message says how to go on.
     """
     workdir = pathlib.Path(workdir)
-    turns = _turns(config)
+    turns = turns_of(config)
     _check_keys(config)
     first_weights = None
     if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is None:
@@ -169,7 +169,7 @@ def _train(
         if report or save or stopping:
             means = _collect(pending, checkpoints)
             now = time.monotonic()
-            num_images = sum(_batch_size(config, kind) for _, kind, _ in pending)
+            num_images = sum(batch_size(config, kind) for _, kind, _ in pending)
             means["learning_rate"] = float(np.asarray(schedule(done - 1)))
             logger.write(done, means, seconds=now - last_time, num_images=num_images)
             pending, last_time = [], now
@@ -251,7 +251,7 @@ def _explain(part: str) -> Iterator[None]:
         raise RunError(f"{part}: {error}") from error
 
 
-def _turns(config: Config) -> tuple[str, ...]:
+def turns_of(config: Config) -> tuple[str, ...]:
     """Which kind of batch each step takes, over and over."""
     if config.stage == "pg":
         return ("pit",)
@@ -323,7 +323,7 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
     if target_name is not None:
         target_arguments = {"texture_size": targets.batch_size(config), "target": targets.find(config).feature}
     if "reid" in turns:
-        _check_batch("batch.num_identities x batch.images_per_identity", _batch_size(config, "reid"), mesh)
+        _check_batch("batch.num_identities x batch.images_per_identity", batch_size(config, "reid"), mesh)
         name = _reid_name(config)
         splits = data_sources.training_splits(name, config.data_dir, use_val=config.use_val)
         source = data_sources.open_source(name, "+".join(splits), config.data_dir)
@@ -512,7 +512,7 @@ def _check_batch(name: str, size: int, mesh: jax.sharding.Mesh) -> None:
         raise RunError(str(error)) from None
 
 
-def _batch_size(config: Config, kind: str) -> int:
+def batch_size(config: Config, kind: str) -> int:
     """Images of a global batch."""
     return config.batch.pit_size if kind == "pit" else config.batch.num_identities * config.batch.images_per_identity
 

@@ -1,6 +1,5 @@
 """SA-Enc, SA-Dec and SAN: against PyTorch (tests/golden/make_networks.py), by shape and count, and under jit."""
 
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,20 +13,13 @@ from flax import nnx
 from san_jax import losses, optim
 from san_jax.models import SAN, ResNet, SANOutput, batch_statistics, merge_model, parameter_count, split_model
 from san_jax.models.decoder import resize_bilinear_corners, upsample_bilinear
-from tests.golden.weights import draw, inputs
+from tests.golden.weights import draw, inputs, load
 
 WIDTH, STAGE_SIZES, TEXTURE_SIZE = 4, (1, 2, 1, 1), 20
 QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times only need not be optimized by LLVM
 
 
-def read_golden() -> dict[str, np.ndarray]:
-    with np.load(pathlib.Path(__file__).parent / "golden" / "networks.npz") as file:
-        shapes = [tuple(map(int, shape.split())) for shape in file["shapes"]]
-        parts = np.split(file["values"], np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
-        return {name: part.reshape(shape) for name, part, shape in zip(file["names"], parts, shapes, strict=True)}
-
-
-GOLDEN = read_golden()
+GOLDEN = load("networks.npz")
 
 
 def map_named(function: Callable[[str, Any], Any], tree: dict) -> dict:

@@ -1,6 +1,5 @@
 """The networks' variants (DenseNet, U-Net skips, head, GeM, BNNeck): against PyTorch, by count and shape, and by name."""
 
-import pathlib
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from san_jax.data.augment import AugmentSettings
 from san_jax.models import SAN, DenseNet, SANOutput, batch_statistics, merge_model, parameter_count, split_model
 from san_jax.models.layers import BatchNorm, GeneralizedMean
 from san_jax.train_state import flatten
-from tests.golden.weights import draw, inputs
+from tests.golden.weights import draw, inputs, load
 
 UNET: dict[str, Any] = {"encoder": "densenet121", "width": 8, "stage_sizes": (2, 1, 2, 1), "texture_size": (20, 12)}
 HEADS: dict[str, dict[str, Any]] = {
@@ -33,14 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times only need not be optimized by LLVM
 
 
-def read_golden() -> dict[str, np.ndarray]:
-    with np.load(pathlib.Path(__file__).parent / "golden" / "variants.npz") as file:
-        shapes = [tuple(map(int, shape.split())) for shape in file["shapes"]]
-        parts = np.split(file["values"], np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
-        return {name: part.reshape(shape) for name, part, shape in zip(file["names"], parts, shapes, strict=True)}
-
-
-GOLDEN = read_golden()
+GOLDEN = load("variants.npz")
 
 
 def golden_of(case: str) -> dict[str, np.ndarray]:

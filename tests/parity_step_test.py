@@ -7,7 +7,6 @@ released code's run has U-Net skips, a fully connected layer, fixed triplets and
 """
 
 import itertools
-import pathlib
 from typing import NamedTuple
 
 import jax
@@ -20,21 +19,14 @@ from san_jax import losses, optim, train_state, train_step
 from san_jax.data.augment import AugmentSettings
 from san_jax.models import SAN, split_model
 from tests.golden import step_run
-from tests.golden.weights import draw
+from tests.golden.weights import draw, load
 from tests.quick_compile import compile_quickly
 
 WIDTH, STAGE_SIZES = 4, (1, 2, 1, 1)  # of make_networks.py, which needs PyTorch
 NO_AUGMENT = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
 
 
-def read_golden() -> dict[str, np.ndarray]:
-    with np.load(pathlib.Path(__file__).parent / "golden" / "step.npz") as file:
-        shapes = [tuple(map(int, shape.split())) for shape in file["shapes"]]
-        parts = np.split(file["values"], np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
-        return {name: part.reshape(shape) for name, part, shape in zip(file["names"], parts, shapes, strict=True)}
-
-
-GOLDEN = read_golden()
+GOLDEN = load("step.npz")
 
 
 def make_optimizer(run: step_run.Run):

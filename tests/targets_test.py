@@ -89,7 +89,7 @@ def load(data_dir, stage="san", **changes):
 
 def open_data(config):
     """The first batch of each kind, and what data.json will say."""
-    data = train._open_data(config, train._turns(config), train.sharding.make_mesh())
+    data = train._open_data(config, train.turns_of(config), train.sharding.make_mesh())
     batches = {kind: next(stream) for kind, stream in data.streams.items()}
     for stream in data.streams.values():
         stream.close()

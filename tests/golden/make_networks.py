@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.golden.weights import draw, inputs
+from tests.golden.weights import draw, inputs, save
 
 WIDTH = 4
 STAGE_SIZES = (1, 2, 1, 1)
@@ -211,16 +211,7 @@ def main() -> None:
         if mode == "train":
             golden |= {f"train.{name}.count": np.asarray(number) for name, number in counts.items()}
     golden = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in golden.items()}
-    path = pathlib.Path(__file__).with_name("networks.npz")
-    # One array per kind of number, with the names beside: 200 small files in an archive would be mostly headers.
-    names = sorted(golden)
-    np.savez_compressed(
-        path,
-        names=np.array(names),
-        shapes=np.array([" ".join(map(str, golden[n].shape)) for n in names]),
-        values=np.concatenate([golden[n].astype(np.float32).ravel() for n in names]),
-    )
-    print(f"{len(names)} arrays, {path.stat().st_size} bytes")
+    save(pathlib.Path(__file__).with_name("networks.npz"), golden)
 
 
 if __name__ == "__main__":

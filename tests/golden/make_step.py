@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from tests.golden import make_losses, make_networks, step_run
 from tests.golden.step_run import Run
-from tests.golden.weights import draw
+from tests.golden.weights import draw, save
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -273,16 +273,7 @@ def main() -> None:
     for name, run in step_run.RUNS.items():
         print(f"as {name}:")
         golden |= {f"{name}.{key}": values for key, values in make_run(run).items()}
-    names = sorted(golden)
-    path = pathlib.Path(__file__).with_name("step.npz")
-    # One array, with the names beside: some hundred small files in an archive would be mostly headers.
-    np.savez_compressed(
-        path,
-        names=np.array(names),
-        shapes=np.array([" ".join(map(str, golden[name].shape)) for name in names]),
-        values=np.concatenate([golden[name].astype(np.float32).ravel() for name in names]),
-    )
-    print(f"{len(names)} arrays, {path.stat().st_size} bytes")
+    save(pathlib.Path(__file__).with_name("step.npz"), golden)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.golden.make_networks import UpsamplingBlock, nhwc
-from tests.golden.weights import draw, inputs
+from tests.golden.weights import draw, inputs, save
 
 WIDTH, STAGE_SIZES, TEXTURE_SIZE = 8, (2, 1, 2, 1), (20, 12)
 STAGE_FEATURES = (16, 12, 14, 11)
@@ -272,15 +272,7 @@ def main() -> None:
         golden |= {f"unet.{mode}.{name}": array for name, array in run_unet(mode).items()}
         for head, options in HEADS.items():
             golden |= {f"{head}.{mode}.{name}": array for name, array in run_head(options, mode).items()}
-    path = pathlib.Path(__file__).with_name("variants.npz")
-    names = sorted(golden)
-    np.savez_compressed(  # one array, with the names beside, as in networks.npz
-        path,
-        names=np.array(names),
-        shapes=np.array([" ".join(map(str, golden[name].shape)) for name in names]),
-        values=np.concatenate([golden[name].astype(np.float32).ravel() for name in names]),
-    )
-    print(f"{len(names)} arrays, {path.stat().st_size} bytes")
+    save(pathlib.Path(__file__).with_name("variants.npz"), golden)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 NumPy guarantees the stream of the legacy RandomState for ever (NEP 19), of its newer generators it does not.
 """
 
+import pathlib
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -32,3 +34,23 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
 def inputs(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """float32 normal numbers for an input with a name."""
     return np.random.RandomState(zlib.crc32(name.encode())).normal(size=shape).astype(np.float32)
+
+
+def save(path: pathlib.Path, golden: Mapping[str, np.ndarray]) -> None:
+    """Writes named arrays as one float32 array with the names beside: hundreds of small files would be mostly headers."""
+    names = sorted(golden)
+    np.savez_compressed(
+        path,
+        names=np.array(names),
+        shapes=np.array([" ".join(map(str, golden[name].shape)) for name in names]),
+        values=np.concatenate([golden[name].astype(np.float32).ravel() for name in names]),
+    )
+    print(f"{len(names)} arrays, {path.stat().st_size} bytes")
+
+
+def load(name: str) -> dict[str, np.ndarray]:
+    """The arrays that `save` wrote to a file in this folder."""
+    with np.load(pathlib.Path(__file__).with_name(name)) as file:
+        shapes = [tuple(map(int, shape.split())) for shape in file["shapes"]]
+        parts = np.split(file["values"], np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
+        return {name: part.reshape(shape) for name, part, shape in zip(file["names"], parts, shapes, strict=True)}
