@@ -236,7 +236,7 @@ def _check_kept(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pat
             f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
         )
     # The digest does not tell that an image of the same size was repaired.
-    if partial and not archive.problems and not reid.image_problems(archive, builder.features()):
+    if partial and not archive.problems and not reid.examine_images(archive, builder.features()).problems:
         logging.warning("The source is whole now, but %s was built before it was. %s", target, _REMOVE)
 
 

@@ -3,11 +3,13 @@
 An archive comes from outside. It is looked at wholly before the first byte is written, and everything that is wrong
 with it (names, counts, images) is reported at once, each item with its path.
 
-Original image bytes go into the records as they are: TFDS's Image feature takes a path or a file object without
-TensorFlow, and would need TensorFlow to encode an array.
+The bytes of an upright RGB JPEG or PNG go into the records as they are: TFDS's Image feature takes a path or a file
+object without TensorFlow, and would need TensorFlow to encode an array. Any other picture is converted to such a PNG, as
+readers disagree about grey, 16 bits, transparency and EXIF orientation; how many were is told in the metadata.
 """
 
 import abc
+import collections
 import concurrent.futures
 import dataclasses
 import fnmatch
@@ -17,7 +19,6 @@ import math
 import os
 import pathlib
 import re
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -27,11 +28,11 @@ import tqdm
 from absl import logging
 from PIL import Image
 
+from render import pictures
+
 MAX_REPORTED = 20  # problems in a message
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 EXAMPLES_PER_SHARD = 1024
-# What file managers and network drives leave in archives and in copies of them.
-_JUNK = re.compile(r"\..*|thumbs\.db.*|desktop\.ini|__macosx|@eadir", re.IGNORECASE | re.DOTALL)
 # How browsers call a second download, and Google Drive a packed folder.
 _DOWNLOADS = ("", " (?)", "(?)", "-20*Z-*")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
@@ -68,6 +69,43 @@ class ImageSource(abc.ABC):
     @abc.abstractmethod
     def read(self) -> bytes:
         """The image encoded as PNG or JPEG; the same bytes at each call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedImage(ImageSource):
+    """A picture file whose own bytes do not go into the records: upright, RGB, as PNG.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: str
+
+    def problem(self) -> str | None:
+        try:
+            pictures.decode(self.path, max_pixels=MAX_IMAGE_PIXELS)
+        except pictures.PictureError as error:
+            return str(error)
+        return None
+
+    def read(self) -> bytes:
+        image = pictures.decode(self.path, max_pixels=MAX_IMAGE_PIXELS).image
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(image)).save(buffer, format="PNG")  # without the file's metadata
+        return buffer.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What decoding the images of an archive showed.
+
+    Attributes:
+        problems: A line for each image that cannot be used, in the archive's order.
+        conversions: What each file is that has to be converted, as `render.pictures.Picture.conversion`.
+    """
+
+    problems: dict[str | ImageSource, str]
+    conversions: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,13 +189,31 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """Opens every image of an archive that was scanned.
 
         Returns:
-            What can be built from.
+            What can be built from, with a `ConvertedImage` for each file that is no upright RGB JPEG or PNG, and their
+            number by kind in the metadata.
 
         Raises:
             DatasetError: Something is wrong with the archive; names everything.
         """
-        check_images(archive, self.features())
-        return archive
+        examined = examine_images(archive, self.features())
+        number = len(_images(archive, self.features()))
+        raise_problems(
+            f"{archive.root}: {len(examined.problems):,} of {number:,} image files cannot be used",
+            list(examined.problems.values()),
+            "Replace these files (unpack the archive or render them again) and build again; nothing was written.",
+        )
+        return self._converted(archive, examined.conversions)
+
+    def _converted(self, archive: Archive, conversions: Mapping[str, str]) -> Archive:
+        keys = _image_keys(self.features())
+
+        def convert(example: Example) -> Example:
+            changed = {key: ConvertedImage(example[key]) for key in keys if example[key] in conversions}
+            return {**example, **changed} if changed else example
+
+        splits = {split: [convert(example) for example in examples] for split, examples in archive.splits.items()}
+        metadata = {**archive.metadata, "converted": dict(sorted(collections.Counter(conversions.values()).items()))}
+        return dataclasses.replace(archive, splits=splits, metadata=metadata)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -338,10 +394,11 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
 
     def usable(self, archive: Archive) -> Archive:
         """The archive as it is, or with `allow_partial` what of it can be read, marked `partial`."""
-        unreadable = image_problems(archive, self.features())
+        examined = examine_images(archive, self.features())
+        unreadable = examined.problems
         problems = [*archive.problems, *unreadable.values()]
         if not problems:
-            return archive
+            return self._converted(archive, examined.conversions)
         if not self.allow_partial:
             raise_problems(
                 f"{archive.root} is not the whole {self.TITLE}: {len(problems):,} problems, {len(unreadable):,} of them "
@@ -369,7 +426,8 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
             "problems": [_storable(line, archive.root) for line in problems[:MAX_STORED]],
             "counts": counts,
         }
-        return dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
+        partial = dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
+        return self._converted(partial, examined.conversions)
 
 
 def _is_text(name: str) -> bool:
@@ -386,7 +444,10 @@ def _storable(line: str, root: pathlib.Path) -> str:
 def reid_features() -> dict[str, Any]:
     """Features of a reID benchmark: the contract that every program reading one relies on."""
     return {
-        "image": tfds.features.Image(shape=(None, None, 3), doc="As in the archive: original bytes, RGB."),
+        "image": tfds.features.Image(
+            shape=(None, None, 3),
+            doc="RGB. As in the archive, byte by byte, if it is an upright RGB JPEG or PNG there.",
+        ),
         "person_id": tfds.features.Scalar(np.int64, doc="Identity as the archive numbers it."),
         "label": tfds.features.Scalar(np.int64, doc="train: 0..K-1 in increasing person_id; -1 in query and gallery."),
         "camera_id": tfds.features.Scalar(np.int64, doc="0-based camera."),
@@ -494,7 +555,7 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:  # absent, or not ours to read
         return []
-    return [folder / name for name in sorted(names) if not _is_junk(name)]
+    return [folder / name for name in sorted(names) if not pictures.is_junk(name)]
 
 
 def has_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str]) -> bool:
@@ -528,11 +589,7 @@ def list_files(folder: pathlib.Path) -> list[str]:
     """File names in a folder, sorted, without the leavings of file managers."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries]
-    return sorted(name for name in names if not _is_junk(name))
-
-
-def _is_junk(name: str) -> bool:
-    return _JUNK.fullmatch(name) is not None
+    return sorted(name for name in names if not pictures.is_junk(name))
 
 
 def count_problems(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
@@ -581,37 +638,25 @@ def _digest(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def check_images(archive: Archive, features: Mapping[str, Any]) -> None:
-    """Decodes every image once and compares it with its feature's size.
-
-    Raises:
-        DatasetError: Images that are missing, truncated, of another size or not RGB; all of them in one message.
-    """
-    problems = list(image_problems(archive, features).values())
-    number = len(_images(archive, features))
-    raise_problems(
-        f"{archive.root}: {len(problems):,} of {number:,} image files cannot be used",
-        problems,
-        "Replace these files (unpack the archive or render them again) and build again; nothing was written.",
-    )
-
-
-def image_problems(archive: Archive, features: Mapping[str, Any]) -> dict[str | ImageSource, str]:
-    """One line for each image of an archive that cannot be used, in the archive's order.
-
-    Every image is decoded once: only so are truncated files found.
-    """
+def examine_images(archive: Archive, features: Mapping[str, Any]) -> Examined:
+    """Decodes every image of an archive once: only so are truncated files found."""
     images = _images(archive, features)
-    # Pillow only warns of images between its own limit and twice that; an error names the file.
-    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        results = pool.map(_image_problem, images.keys(), images.values())
+    problems: dict[str | ImageSource, str] = {}
+    conversions: dict[str, str] = {}
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(_examine, images.keys(), images.values())
         progress = tqdm.tqdm(results, total=len(images), desc="Checking images", unit="file", disable=None, leave=False)
         try:
-            return {image: problem for image, problem in zip(images, progress, strict=True) if problem}
+            for image, (problem, conversion) in zip(images, progress, strict=True):
+                if problem:
+                    problems[image] = problem
+                elif conversion:
+                    assert isinstance(image, str)
+                    conversions[image] = conversion
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # who interrupts does not wait for the rest
             raise
+    return Examined(problems, conversions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -624,7 +669,7 @@ class _Expected:
 
 def _images(archive: Archive, features: Mapping[str, Any]) -> dict[str | ImageSource, _Expected]:
     images: dict[str | ImageSource, _Expected] = {}
-    keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    keys = _image_keys(features)
     for examples in archive.splits.values():
         for example in examples:
             for key in keys:
@@ -636,37 +681,24 @@ def _images(archive: Archive, features: Mapping[str, Any]) -> dict[str | ImageSo
     return images
 
 
-def _image_problem(image: str | ImageSource, expected: _Expected) -> str | None:
-    """What is wrong with an image, in one line, or None."""
+def _image_keys(features: Mapping[str, Any]) -> list[str]:
+    return [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+
+
+def _examine(image: str | ImageSource, expected: _Expected) -> tuple[str, str]:
+    """What is wrong with an image, in one line, and what it is converted from; either may be empty."""
     if isinstance(image, ImageSource):
         problem = image.problem()
-        return None if problem is None else f"{expected.path}: {problem}"
-    return _file_problem(image, expected.size)
-
-
-def _file_problem(path: str, size: tuple[int | None, int | None]) -> str | None:
+        return "" if problem is None else f"{expected.path}: {problem}", ""
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            if image.width * image.height > MAX_IMAGE_PIXELS:
-                return _too_large(path, f"{image.height}x{image.width} (height x width)")
-            image.load()
-            mode, found = image.mode, (image.height, image.width)
-    except FileNotFoundError:
-        return f"{path}: no such file"
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        return _too_large(path, str(error))
-    # Pillow reports damaged files by several exception types.
-    except Exception as error:
-        return f"{path}: not a readable JPEG or PNG ({error})"
-    if mode != "RGB":
-        return f"{path}: expected an RGB image, found mode {mode}"
-    if any(wanted is not None and wanted != side for wanted, side in zip(size, found, strict=True)):
-        return f"{path}: expected {size[0]}x{size[1]} (height x width), found {found[0]}x{found[1]}"
-    return None
-
-
-def _too_large(path: str, found: str) -> str:
-    return f"{path}: expected an image of at most {MAX_IMAGE_PIXELS:,} pixels, its header says {found}; not decoded"
+        picture = pictures.decode(image, max_pixels=MAX_IMAGE_PIXELS)
+    except pictures.PictureError as error:
+        return f"{image}: {error}", ""
+    height, width = expected.size
+    found = picture.image.height, picture.image.width
+    if any(wanted is not None and wanted != side for wanted, side in zip(expected.size, found, strict=True)):
+        return f"{image}: expected {height}x{width} (height x width), found {found[0]}x{found[1]}", ""
+    return "", picture.conversion
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,8 +41,8 @@ from PIL import Image, ImageOps
 
 from experiments import data_sources, preview, pseudo_texture, restore, texture_quality
 from experiments.demo_report import spread
-from experiments.targets import IMAGE_SUFFIXES
 from experiments.texture_quality import Quality
+from render import pictures
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed
 from san_jax.data.pipeline import read_names, resize_image, undecoded
@@ -143,8 +143,10 @@ def from_dataset(
 
 def from_files(
     figure: str, folder: str | os.PathLike[str], *, names: Sequence[str] = (), crops: bool = False
-) -> list[Row]:
-    """The rows of Figure 6 or 7 from the JPEG and PNG files under a folder.
+) -> tuple[list[Row], list[str]]:
+    """The rows of Figure 6 or 7 from the pictures under a folder, and a line for each that cannot be read.
+
+    Pictures are taken by the rules of `render.pictures`. A line is printed about files that are no pictures.
 
     Args:
         figure: "6" or "7".
@@ -153,28 +155,25 @@ def from_files(
         crops: Cut parts from each, a row a file. Without it the files are drawn as they are, several in a row.
 
     Raises:
-        FigureError: No image there, a name fits nothing or they fit too much, or files cannot be read; all are named.
+        FigureError: None of the pictures can be read, or a name fits nothing or they fit too much.
+        pseudo_texture.TextureError: There is no such folder, or no picture in it.
     """
     root = pathlib.Path(folder)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not files:
-        raise FigureError(f"--images: {root} holds no file {', '.join('*' + suffix for suffix in IMAGE_SUFFIXES)}.")
+    files, problems = pseudo_texture.list_pictures(root)
     paths = [file.relative_to(root).as_posix() for file in files]
     many = PERSONS[figure] * (1 if crops else PAIRS)
     chosen = _find(names, paths, str(root)) if names else spread(len(files), many)
-    images, problems = [], []
+    images = []
     for index in chosen:
         try:
-            images.append((pseudo_texture.read_image(files[index]).convert("RGB"), files[index].stem))
-        except Exception as error:  # Pillow reports damaged files by several types
-            problems.append(f"  {files[index]}: {error}")
-    if problems:
-        raise FigureError(
-            "\n".join(["These files are no readable JPEG or PNG; choose others with --names:", *problems])
-        )
+            images.append((pictures.decode(files[index]).image, files[index].stem))
+        except pictures.PictureError as error:
+            problems.append(f"{files[index]}: {error}")
+    if not images:
+        raise FigureError("\n".join(["none of these pictures can be read; choose others with --names:", *problems]))
     if crops:
-        return [Row(_pictures([one], crops=True)) for one in images]
-    return [Row(_pictures(images, crops=False))]
+        return [Row(_pictures([one], crops=True)) for one in images], problems
+    return [Row(_pictures(images, crops=False))], problems
 
 
 def _default_split(figure: str, dataset: str, splits: Sequence[str], crops: bool) -> str:
@@ -431,7 +430,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--figure", required=True, choices=("6", "7", "quality"), help="what to draw or measure")
     parser.add_argument("--workdir", required=True, help="folder of a run with a decoder, or several by commas")
     parser.add_argument("--dataset", help="dataset whose images are taken")
-    parser.add_argument("--images", help="instead of --dataset: a folder of JPEG and PNG files")
+    parser.add_argument("--images", help="instead of --dataset: a folder of pictures")
     parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
     parser.add_argument("--split", help="of the dataset; for figures FIRST+FURTHER, see the docstring of from_dataset")
     parser.add_argument("--names", help="for figures: names of pictures or patterns such as images/0200_*, by commas")
@@ -460,6 +459,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     output = pathlib.Path(arguments.output)
     workdirs = list(dict.fromkeys(arguments.workdir.split(",")))
     names = arguments.names.split(",") if arguments.names else ()
+    unread: list[str] = []
     try:
         if measures:
             table = quality_table(
@@ -487,7 +487,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     crops=arguments.crops,
                 )
             else:
-                rows = from_files(arguments.figure, arguments.images, names=names, crops=arguments.crops)
+                rows, unread = from_files(arguments.figure, arguments.images, names=names, crops=arguments.crops)
             buffer = io.BytesIO()
             draw(rows, workdirs).save(buffer, "PNG", optimize=True)
             what = (arguments.dataset or pathlib.Path(arguments.images).resolve().name).replace("/", "_")
@@ -497,6 +497,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, content in files.items():
         write_atomic(output / name, content)
         print(f"written to {output / name}")
+    if unread:
+        sys.exit("\n".join(["figures: drawn without these pictures, which could not be read:", *unread]))
 
 
 if __name__ == "__main__":

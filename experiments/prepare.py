@@ -97,7 +97,7 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
 
     Args:
         name: The dataset.
-        metadata: As its builder stored it; `counts` and `counts_expected` of benchmarks.
+        metadata: As its builder stored it; `counts` and `counts_expected` of benchmarks, and `converted`.
         images: Number of examples in each split.
     """
     found: dict[str, int] = metadata.get("counts") or {f"{split} images": number for split, number in images.items()}
@@ -114,6 +114,8 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
     lines = [f"{name}:", *(f"  {row[0]:<10}" + "".join(f"{text:>20}" for text in row[1:]) for row in rows)]
     tabled = {f"{split} {kind}" for split in images for kind in kinds}
     lines += [f"  {key}: {cell(key)}" for key in found if key not in tabled]
+    if converted := metadata.get("converted"):
+        lines.append("  converted to RGB: " + ", ".join(f"{number:,} {kind}" for kind, number in converted.items()))
     if expected:
         agree = all(found.get(key) == number for key, number in expected.items())
         source = "published" if metadata["counts_published"] else "given"

@@ -5,7 +5,8 @@
 
 The first form writes the TFDS dataset `<dataset>_textured` beside the benchmark, for the joint training: a texture for
 each image of its split `train`, and of `val` where it has one (MSMT17; `cuhk03/labeled` gives `cuhk03/labeled_textured`).
-The second one writes a texture PNG for every JPEG and PNG file under a folder. Textures are 256x256 RGB, the decoder's [-1, 1]
+The second one writes a texture PNG for every picture under a folder (JPEG, PNG, WebP or BMP by content, of any size, grey,
+16-bit or turned by EXIF); files that are not named like pictures are passed over and named. Textures are 256x256 RGB, the decoder's [-1, 1]
 clipped and mapped to 0..255. Either form can be interrupted: started again it computes only what is missing.
 
 A SAN-PG that was trained with `target=frontal` gives frontal views instead, 256x128 (Table 2): the dataset is then
@@ -25,13 +26,13 @@ from typing import Any
 import jax
 import numpy as np
 import tqdm
-from PIL import Image, ImageOps
+from PIL import Image
 
 import datasets
 from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments import data_sources, restore, targets
-from experiments.targets import IMAGE_SUFFIXES
+from render import pictures
 from render.manifest import MIRROR_FILE, write_atomic
 from san_jax import checkpoint, embed
 from san_jax.data.pipeline import read_names, resize_image
@@ -132,11 +133,11 @@ def run_folder(
     output: str | os.PathLike[str],
     *,
     batch_size: int = 32,
-) -> list[pathlib.Path]:
-    """Writes a texture PNG for every JPEG and PNG file under `images`, at the same relative path under `output`.
+) -> list[str]:
+    """Writes a texture PNG for every picture under `images`, at the same relative path under `output`.
 
-    Nothing that exists is overwritten: a texture that is already there is kept. Unreadable images are named and
-    skipped.
+    Nothing that exists is overwritten: a texture that is already there is kept. Pictures are taken by the rules of
+    `render.pictures`. Those that cannot be read are named, and the others done; so are files that are no pictures.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).
@@ -145,42 +146,63 @@ def run_folder(
         batch_size: Images computed at a time.
 
     Returns:
-        The files that could not be read.
+        A line for each picture that could not be read.
 
     Raises:
-        TextureError: No image under `images`, two images with one texture's name, output inside the input, or a run
+        TextureError: No picture under `images`, several with one texture's name, output inside the input, or a run
             without decoder.
     """
     images, output = pathlib.Path(images), pathlib.Path(output)
-    if not images.is_dir():
-        raise TextureError(f"--images: {images} is not a folder.")
     if output.resolve().is_relative_to(images.resolve()):
         raise TextureError(
             f"--output {output} lies inside --images {images}: a second run would read its own textures."
         )
-    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not files:
-        raise TextureError(f"{images} holds no image: expected files {', '.join('*' + s for s in IMAGE_SUFFIXES)}.")
-    sources: dict[pathlib.Path, pathlib.Path] = {}
+    files, skipped = list_pictures(images)
+    wanted: dict[pathlib.Path, list[pathlib.Path]] = {}
     for file in files:
         target = output / file.relative_to(images).with_suffix(".png")
-        if target in sources:
-            raise TextureError(f"{sources[target]} and {file} would both become {target}: rename one of them.")
         if target.resolve().is_relative_to(images.resolve()):
             raise TextureError(f"{target} would be written into --images {images}: choose another --output.")
-        sources[target] = file
-    missing = {target: file for target, file in sources.items() if not target.is_file()}
-    print(f"textures of {images}: {len(sources)} images, {len(sources) - len(missing)} already in {output} and kept")
+        wanted.setdefault(target, []).append(file)
+    collisions = [
+        f"{' and '.join(map(str, sources))} would both become {target}"
+        for target, sources in wanted.items()
+        if len(sources) > 1
+    ]
+    if collisions:
+        raise TextureError("\n".join(["pictures of one name but for the suffix; rename them:", *collisions]))
+    missing = {target: sources[0] for target, sources in wanted.items() if not target.is_file()}
+    print(f"textures of {images}: {len(wanted)} images, {len(wanted) - len(missing)} already in {output} and kept")
     model, config = load_decoder(workdir)
     failed = write_textures(
         model,
         config,
-        [(lambda path=file: read_image(path), target) for target, file in missing.items()],
+        [(lambda path=file: pictures.decode(path).image, target) for target, file in missing.items()],
         batch_size=batch_size,
     )
-    for target, error in failed:
-        print(f"skipped {missing[target]}: {error}", file=sys.stderr)
-    return [missing[target] for target, _ in failed]
+    skipped += [f"{missing[target]}: {error}" for target, error in failed]
+    for line in skipped:
+        print(f"skipped {line}", file=sys.stderr)
+    return skipped
+
+
+def list_pictures(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
+    """The pictures under a folder, and a line for each thing in it that could not be looked into.
+
+    Prints a line about files that are not named like pictures.
+
+    Raises:
+        TextureError: There is no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise TextureError(f"--images: {folder} is not a folder.")
+    listing = pictures.list_folder(folder)
+    if not listing.pictures:
+        lines = [*listing.problems, *filter(None, [listing.passed_over()])]
+        raise TextureError("\n".join([f"--images: {folder} holds no picture ({pictures.suffixes()}).", *lines]))
+    if listing.others:
+        print(f"{folder}: {listing.passed_over()}", file=sys.stderr)
+    return [folder / name for name in listing.pictures], [f"{folder / line}" for line in listing.problems]
 
 
 def write_textures(
@@ -314,12 +336,6 @@ def _texture_path(folder: pathlib.Path, name: str) -> pathlib.Path:
     return folder / path.with_suffix(".png")
 
 
-def read_image(path: pathlib.Path) -> Image.Image:
-    """A JPEG or PNG file, turned as its EXIF says. Pillow reports damaged files by several types of exceptions."""
-    with Image.open(path, formats=("JPEG", "PNG")) as image:
-        return ImageOps.exif_transpose(image)
-
-
 def as_stored(image: np.ndarray, target: str) -> np.ndarray:
     """What a decoder of that target gives, uint8 [H W 3], at the size of datasets and files: 256x256, or 256x128."""
     size = reid.TEXTURE_SIZE if targets.TARGETS[target].is_texture else reid.PERSON_SIZE
@@ -355,7 +371,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", required=True, help="folder of a SAN-PG run")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", help="benchmark to write the textured copy of")
-    what.add_argument("--images", help="a folder of JPEG and PNG files")
+    what.add_argument("--images", help="a folder of pictures")
     parser.add_argument("--data_dir", help="with --dataset: where TFDS keeps datasets (data)")
     parser.add_argument("--output", help="with --images: folder for the texture PNGs")
     parser.add_argument("--batch_size", type=int, default=32, help="images computed at a time (32)")
@@ -376,7 +392,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (TextureError, datasets.DatasetError, FileNotFoundError, checkpoint.CheckpointError) as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
-        sys.exit(f"pseudo_texture: {len(failed)} images could not be read, see above; the others are done.")
+        sys.exit(f"pseudo_texture: {len(failed)} pictures could not be read, see above; the others are done.")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import os
@@ -17,14 +18,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
+import numpy as np
 
 from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.config_path import Config
+from render import pictures
 from san_jax.data import pipeline
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
 
 
@@ -85,7 +86,7 @@ def batch_size(config: Config) -> pipeline.TargetSize:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FolderSource:
-    """The examples of `source`, each with the bytes of its file as the feature `target`."""
+    """The examples of `source`, each with the pixels of its file as the feature `target`, uint8 [H W 3]."""
 
     source: pipeline.Source
     files: Sequence[pathlib.Path]
@@ -94,15 +95,20 @@ class FolderSource:
         return len(self.files)
 
     def __getitem__(self, index: Any) -> Any:
-        return {**self.source[index], _FOLDER_FEATURE: self.files[index].read_bytes()}
+        file = self.files[index]
+        try:
+            picture = pictures.decode(file, max_pixels=reid.MAX_IMAGE_PIXELS)
+        except pictures.PictureError as error:
+            raise ValueError(f"{file}: {error}") from error
+        return {**self.source[index], _FOLDER_FEATURE: np.asarray(picture.image)}
 
 
 def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
-    """Gives each example the image of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.jpeg` or `a/b.png`.
+    """Gives each example the picture of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.PNG`, `a/b.webp`, ...
 
     Args:
         source: Examples with `image` and `name`.
-        folder: Of the images, JPEG or PNG. They come from outside: only their headers are read here.
+        folder: Of the pictures, by the rules of `render.pictures`. Only their headers are looked at here.
 
     Returns:
         The examples with the image as the feature `target`, and a digest of all the images.
@@ -111,30 +117,28 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         datasets.DatasetError: Images that are absent, ambiguous, or no images; all of them in one message.
     """
     root = pathlib.Path(folder).expanduser()
+    in_folder = functools.cache(_pictures_by_stem)
     files, problems, digest = [], [], hashlib.sha256()
     for name in pipeline.read_names(source):
         path = pathlib.PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.name:
             problems.append(f"the example name {name!r} is no relative path")
             continue
-        candidates = [root / path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
-        found = [candidate for candidate in candidates if candidate.is_file()]
-        if len(found) != 1:
+        candidates = in_folder((root / path).parent).get(path.stem, [])
+        if len(candidates) != 1:
             problems.append(
-                f"{root / path.with_suffix('')}: expected one of {', '.join(IMAGE_SUFFIXES)}, found "
-                f"{' and '.join(file.suffix for file in found) or 'none'}"
+                f"{root / path.with_suffix('')}: expected one picture ({pictures.suffixes()}), found "
+                f"{' and '.join(os.path.splitext(candidate)[1] for candidate in candidates) or 'none'}"
             )
             continue
+        file = (root / path).with_name(candidates[0])
         try:
-            content = found[0].read_bytes()
-            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-                if image.width * image.height > reid.MAX_IMAGE_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels are too many")
-        # Pillow reports damaged files by several exception types, and the file may not be ours to read.
-        except Exception as error:
-            problems.append(f"{found[0]}: not a readable JPEG or PNG ({error})")
+            content = file.read_bytes()
+            pictures.check_header(io.BytesIO(content), max_pixels=reid.MAX_IMAGE_PIXELS)
+        except (pictures.PictureError, OSError) as error:
+            problems.append(f"{file}: {error}")
             continue
-        files.append(found[0])
+        files.append(file)
         digest.update(f"{name}\n".encode() + hashlib.sha256(content).digest())
     reid.raise_problems(
         f"target_dir={folder}: {len(problems):,} of {len(source):,} training images have no target there",
@@ -142,3 +146,12 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         "A target is named as the example is, with any of these suffixes. Add what is missing.",
     )
     return FolderSource(pipeline.undecoded(source), files), digest.hexdigest()
+
+
+def _pictures_by_stem(folder: pathlib.Path) -> dict[str, list[str]]:
+    """Files in a folder that are named like pictures, by their names without the suffix."""
+    found: dict[str, list[str]] = {}
+    for name in reid.list_files(folder) if folder.is_dir() else ():
+        if pictures.is_picture_name(name):
+            found.setdefault(os.path.splitext(name)[0], []).append(name)
+    return found

@@ -322,8 +322,10 @@ class PaperPit(TexturesTimesMeshes):
         backgrounds: tuple[str, ...] = ()
         if given("coco_dir", self.coco_dir, coco.ADVICE):
             with collecting("coco_dir", coco.ADVICE):
-                backgrounds = PhotoFolder(self.coco_dir).names
-                counts["coco_dir"] = f"{len(backgrounds)} photographs"
+                photographs = PhotoFolder(self.coco_dir)
+                backgrounds = photographs.names
+                passed_over = f"; {photographs.passed_over}" if photographs.passed_over else ""
+                counts["coco_dir"] = f"{len(backgrounds)} photographs{passed_over}"
         if self.person_free:
             backgrounds, everything = (), backgrounds
             if given("coco_instances", self.coco_instances, coco.ADVICE):

@@ -1,23 +1,20 @@
 """A user's folder of photographs: backgrounds, cloth. Files from outside are checked before they are decoded.
 
-JPEG, PNG and WebP only, at any depth; hidden files are left out. Nothing outside of the folder is read: a link that
-leads out of it is refused.
+Pictures at any depth, by the rules of `render.pictures`; what is not named like one is passed over and named by `check`.
+Nothing outside of the folder is read: a link that leads out of it is refused.
 """
 
 import functools
 import hashlib
-import math
 import os
 import pathlib
 import warnings
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, ImageOps
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-MOST_BYTES = 100_000_000
-MOST_PIXELS = 50_000_000
+from render import pictures
+
 LEAST_SIDE = 48
 
 
@@ -38,6 +35,7 @@ class PhotoFolder:
     Attributes:
         path: The folder.
         names: Sorted relative names, with slashes.
+        passed_over: A line about the files that are not named like pictures; "" where there are none.
 
     Raises:
         PhotoFolderError: No such folder, no photographs in it, names that are not in it, links that lead out of it.
@@ -46,9 +44,12 @@ class PhotoFolder:
     def __init__(self, path: str | os.PathLike[str], names: Iterable[str] | None = None):
         self.path = pathlib.Path(path)
         if not self.path.is_dir():
-            raise PhotoFolderError(f"{self.path} is no folder; give one that holds photographs ({_suffixes()}).")
+            raise PhotoFolderError(
+                f"{self.path} is no folder; give one that holds photographs ({pictures.suffixes()})."
+            )
         self._root = os.path.realpath(self.path)
         problems: list[str] = []
+        self.passed_over = ""
         found = self._list(problems) if names is None else sorted(set(names))
         self._paths: dict[str, str] = {}
         for name in found:
@@ -58,27 +59,16 @@ class PhotoFolder:
         _raise_all(self.path, problems)
         self.names = tuple(self._paths)
         if not self.names:
-            raise PhotoFolderError(f"{self.path} holds no photographs ({_suffixes()}).")
+            raise PhotoFolderError(
+                f"{self.path} holds no photographs ({pictures.suffixes()})."
+                + (f" {self.passed_over}." if self.passed_over else "")
+            )
 
-    def _list(self, problems: list[str]) -> list[str]:
-        def refuse(error: OSError) -> None:
-            problems.append(f"{error.filename}: {error.strerror}")
-
-        names = []
-        for folder, folders, files in os.walk(self._root, onerror=refuse):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in folders:
-                if os.path.islink(os.path.join(folder, name)):
-                    problems.append(f"{self._relative(folder, name)}: is a link to a folder; move the folder here")
-            names += [
-                self._relative(folder, name)
-                for name in files
-                if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            ]
-        return sorted(names)
-
-    def _relative(self, folder: str, name: str) -> str:
-        return os.path.relpath(os.path.join(folder, name), self._root).replace(os.sep, "/")
+    def _list(self, problems: list[str]) -> tuple[str, ...]:
+        listing = pictures.list_folder(self._root)
+        problems += listing.problems
+        self.passed_over = listing.passed_over()
+        return listing.pictures
 
     def _locate(self, name: str, problems: list[str]) -> str | None:
         """The real path of a photograph, or None and a line in `problems`."""
@@ -90,8 +80,8 @@ class PhotoFolder:
             return None
         if os.path.isabs(name) or not path.startswith(os.path.join(self._root, "")):
             problems.append(f"{name}: leads out of the folder; copy the photograph into it")
-        elif not name.lower().endswith(SUFFIXES):
-            problems.append(f"{name}: expected {_suffixes()}")
+        elif not pictures.is_picture_name(name):
+            problems.append(f"{name}: expected {pictures.suffixes()}")
         elif not os.path.isfile(path):
             problems.append(f"{name}: no such file")
         else:
@@ -109,7 +99,7 @@ class PhotoFolder:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Decodes every photograph.
+        """Decodes every photograph, and warns of the files that are passed over.
 
         Raises:
             PhotoFolderError: Lists all that are broken, too large or too small.
@@ -121,6 +111,8 @@ class PhotoFolder:
             except PhotoFolderError as error:
                 problems.append(str(error))
         _raise_all(self.path, problems)
+        if self.passed_over:
+            warnings.warn(f"{self.path}: {self.passed_over}", stacklevel=2)
 
     def read(self, name: str, *, least: int | None = None) -> np.ndarray:
         """A photograph, upright, uint8 [height width 3].
@@ -134,35 +126,11 @@ class PhotoFolder:
         """
         if name not in self._paths:
             raise PhotoFolderError(f"{name}: not one of the {len(self.names)} photographs in {self.path}.")
-        path = self._paths[name]
         try:
-            if os.path.getsize(path) > MOST_BYTES:
-                raise PhotoFolderError(f"{name}: more than {MOST_BYTES // 10**6} MB; make it smaller")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's on size (checked below), odd metadata and palettes
-                with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
-                    width, height = image.size
-                    if width * height > MOST_PIXELS:
-                        raise PhotoFolderError(
-                            f"{name}: {width} x {height} is more than {MOST_PIXELS // 10**6} megapixels; make it smaller"
-                        )
-                    if min(width, height) < LEAST_SIDE:
-                        raise PhotoFolderError(f"{name}: {width} x {height}, expected at least {LEAST_SIDE} a side")
-                    if image.mode.startswith(("I", "F")):
-                        raise PhotoFolderError(f"{name}: {image.mode} pixels; save it with 8 bits a channel")
-                    if least is not None and least < min(width, height):
-                        scale = least / min(width, height)
-                        image.draft("RGB", (math.ceil(width * scale), math.ceil(height * scale)))
-                    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except PhotoFolderError:
-            raise
-        # What a hostile file makes a decoder raise has no common base.
-        except Exception as error:
-            raise PhotoFolderError(f"{name}: cannot be read ({type(error).__name__}: {error})") from error
-
-
-def _suffixes() -> str:
-    return ", ".join(SUFFIXES)
+            picture = pictures.decode(self._paths[name], min_side=LEAST_SIDE, enough=least)
+        except pictures.PictureError as error:
+            raise PhotoFolderError(f"{name}: {error}") from error
+        return np.asarray(picture.image)
 
 
 def _raise_all(path: pathlib.Path, problems: list[str]) -> None:

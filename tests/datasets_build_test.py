@@ -311,7 +311,7 @@ _SLOW_BUILD = """
     if stage == "unpack":
         archives._create = slow(archives._create)
     elif stage == "check":
-        reid._file_problem = slow(reid._file_problem)
+        reid._examine = slow(reid._examine)
     else:
         shard = reid._Shard.__call__
         def write(self):

@@ -236,7 +236,7 @@ def test_every_defect_of_extracted_images_in_one_error(images_root: pathlib.Path
     problems = _problems(images_root, tmp_path / "data")
     assert problems[:4] == expected
     assert problems[4].startswith(f"{bomb}: expected an image of at most")
-    assert problems[5].startswith(f"{truncated}: not a readable JPEG or PNG")
+    assert problems[5].startswith(f"{truncated}: not a readable picture")
     assert len(problems) == 6
 
     folder = _build(images_root, tmp_path / "partial", allow_partial=True)

@@ -11,7 +11,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
+from datasets import reid
 from datasets.market1501 import market1501_dataset_builder
+from experiments import prepare
 from tests import dataset_fixtures
 
 COUNTS = dataset_fixtures.SMALL_MARKET_COUNTS
@@ -206,18 +208,90 @@ def test_all_damaged_images_are_named_and_nothing_is_written(archive: pathlib.Pa
     truncated.write_bytes(truncated.read_bytes()[:1000])
     empty = archive / "bounding_box_train" / "0002_c1s1_000451_03.jpg"
     empty.write_bytes(b"")
-    gray = archive / "bounding_box_test" / "0001_c2s1_000351_02.jpg"
-    Image.new("L", (64, 128)).save(gray)
+    other = archive / "bounding_box_test" / "0001_c2s1_000351_02.jpg"
+    Image.new("L", (64, 128)).save(other, "GIF")
     # Junk is not part of the dataset: nobody reads it.
     (archive / "bounding_box_test" / "-1_c1s1_000401_03.jpg").write_bytes(b"")
     with pytest.raises(datasets.DatasetError) as error:
         _build(archive, tmp_path)
     message = str(error.value)
     assert "is not the whole Market-1501: 3 problems, 3 of them unreadable images" in message
-    assert f"{truncated}: not a readable JPEG or PNG" in message
-    assert f"{empty}: not a readable JPEG or PNG" in message
-    assert f"{gray}: expected an RGB image, found mode L" in message
+    assert f"{truncated}: not a readable picture" in message
+    assert f"{empty}: not a readable picture" in message
+    assert f"{other}: not a readable picture (it is GIF; save it as JPEG or PNG)" in message
     assert _is_empty(tmp_path)
+
+
+def test_pictures_that_are_no_upright_rgb_are_converted_and_counted(archive: pathlib.Path, tmp_path: pathlib.Path):
+    """All others keep their bytes, be their suffix wrong or not; cameras at night give grey pictures."""
+    pixels = np.random.default_rng(9).integers(0, 256, (128, 64, 3), np.uint8)
+    grey, turned = pixels[..., 0], Image.Exif()
+    turned[0x0112] = 8
+    kept = {
+        "bounding_box_train/0002_c2s1_000301_01.jpg": dataset_fixtures.encoded(1, 128, 64, "PNG"),
+        "query/0003_c1s1_001051_00.jpg": (archive / "query" / "0003_c1s1_001051_00.jpg").read_bytes(),
+    }
+    for name, content in kept.items():
+        (archive / name).write_bytes(content)
+    changed = {
+        "bounding_box_train/0002_c1s1_000451_03.jpg": (Image.fromarray(grey), "PNG", {}),
+        "bounding_box_train/0700_c6s3_000001_00.jpg": (Image.fromarray(grey), "BMP", {}),
+        "bounding_box_train/0010_c3s2_012345_01.jpg": (Image.fromarray(grey.astype(np.uint16) * 257), "PNG", {}),
+        "query/0001_c1s1_001051_00.jpg": (Image.fromarray(pixels), "PNG", {"exif": turned}),
+        "bounding_box_test/0001_c2s1_000351_02.jpg": (Image.fromarray(grey), "PNG", {}),
+        "bounding_box_test/0003_c5s1_000351_02.jpg": (Image.fromarray(pixels), "WEBP", {"lossless": True}),
+    }
+    for name, (image, image_format, options) in changed.items():
+        image.save(archive / name, image_format, **options)
+    folder = _build(archive, tmp_path)
+    found = {}
+    for split in ("train", "query", "gallery"):
+        source = tfds.data_source(
+            "market1501", split=split, data_dir=tmp_path, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+        found.update({example["name"].decode(): example["image"] for example in source})
+    assert {name: found[name] for name in kept} == kept
+    for name in changed:
+        with Image.open(io.BytesIO(found[name])) as image:
+            assert (image.format, image.mode) == ("PNG", "RGB")
+            expected = np.repeat(grey[..., None], 3, axis=-1)
+            if name.startswith("query"):
+                expected = np.rot90(pixels)
+            elif "0003_c5" in name:
+                expected = pixels
+            np.testing.assert_array_equal(np.asarray(image), expected)
+    metadata = tfds.builder_from_directory(folder).info.metadata
+    kinds = {"16-bit grey": 1, "WebP": 1, "grey": 2, "grey + BMP": 1, "turned": 1}
+    assert metadata["converted"] == kinds
+    assert not metadata["partial"]
+    text = prepare.describe("market1501", metadata, {"train": 4, "query": 2, "gallery": 3})
+    assert "  converted to RGB: 1 16-bit grey, 1 WebP, 2 grey, 1 grey + BMP, 1 turned\n" in text
+
+    # The same source is kept; a picture that was changed makes another one.
+    stamp = (folder / "dataset_info.json").stat().st_mtime_ns
+    assert _build(archive, tmp_path) == folder
+    assert (folder / "dataset_info.json").stat().st_mtime_ns == stamp
+    Image.fromarray(grey[::2]).save(archive / "bounding_box_train" / "0002_c1s1_000451_03.jpg", "PNG")
+    with pytest.raises(datasets.DatasetError, match="was built from another source"):
+        _build(archive, tmp_path)
+
+
+def test_a_partial_copy_counts_the_pictures_that_it_converted(archive: pathlib.Path, tmp_path: pathlib.Path):
+    Image.new("L", (64, 128)).save(archive / "query" / "0001_c1s1_001051_00.jpg")
+    (archive / "query" / "0003_c1s1_001051_00.jpg").write_bytes(b"")
+    arguments = {"data_dir": tmp_path, "manual_dir": archive, "counts": COUNTS}
+    folder = datasets.build_dataset("market1501", allow_partial=True, **arguments)
+    metadata = tfds.builder_from_directory(folder).info.metadata
+    assert (metadata["partial"], metadata["num_problems"], metadata["converted"]) == (True, 1, {"grey": 1})
+
+
+def test_a_converted_image_says_what_is_wrong_with_it(tmp_path: pathlib.Path):
+    Image.new("L", (64, 128)).save(tmp_path / "a.png")
+    image = reid.ConvertedImage(str(tmp_path / "a.png"))
+    assert image.problem() is None
+    assert image.read() == image.read()
+    (tmp_path / "a.png").unlink()
+    assert image.problem() == "no such file"
 
 
 def test_names_counts_and_images_are_reported_in_one_error(archive: pathlib.Path, tmp_path: pathlib.Path):
@@ -235,7 +309,7 @@ def test_names_counts_and_images_are_reported_in_one_error(archive: pathlib.Path
         "query images: expected 2, found 1",
         "query identities: expected 2, found 1",
     )
-    assert lines[3].startswith(f"{truncated}: not a readable JPEG or PNG (")
+    assert lines[3].startswith(f"{truncated}: not a readable picture (")
     assert lines[4].startswith(f"{bomb}: expected an image of at most 16,777,216 pixels, its header says ")
     assert len(lines) == 5
     for line in lines:

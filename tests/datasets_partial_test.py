@@ -110,7 +110,7 @@ def test_every_defect_of_partial_reid_in_one_error(tmp_path: pathlib.Path):
         "query images: expected 12, found 11",
         "gallery images: expected 12, found 11",
     ]
-    assert problems[-1].startswith(f"{empty}: not a readable JPEG or PNG")
+    assert problems[-1].startswith(f"{empty}: not a readable picture")
 
     folder = _build("partial_reid", root, tmp_path / "partial", counts=_counts(4, 3), allow_partial=True)
     rows = _rows(folder)
@@ -165,7 +165,7 @@ def test_every_defect_of_partial_ilids_in_one_error(tmp_path: pathlib.Path, layo
         "query images: expected 6, found 5",
         "query identities: expected 6, found 5",
     ]
-    assert problems[-1].startswith(f"{truncated}: not a readable JPEG or PNG")
+    assert problems[-1].startswith(f"{truncated}: not a readable picture")
 
 
 def test_the_two_are_told_apart_although_their_folders_have_the_same_names(tmp_path: pathlib.Path):

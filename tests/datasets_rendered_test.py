@@ -128,7 +128,7 @@ def test_all_missing_damaged_and_misshapen_files_are_named(tmp_path: pathlib.Pat
     # 6 images, 6 frontals and 2 textures, each looked at once.
     assert "4 of 14 image files cannot be used" in message
     assert f"{rendered / records[0].image}: no such file" in message
-    assert f"{rendered / records[1].frontal}: not a readable JPEG or PNG" in message
+    assert f"{rendered / records[1].frontal}: not a readable picture" in message
     assert f"{rendered / records[2].image}: expected 256x128 (height x width), found 128x64" in message
     assert f"{rendered / records[5].texture}: expected 256x256 (height x width), found 256x255" in message
     assert not (tmp_path / "data" / "pit").exists()

@@ -102,7 +102,7 @@ def test_a_partial_dataset_is_announced(
     assert "dukemtmc_reid IS PARTIAL: built in spite of 1 problems." in out
     path = tmp_path / "data" / "dukemtmc_reid_problems.txt"
     image = downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg"
-    assert path.read_text().startswith(f"{image}: not a readable JPEG or PNG")
+    assert path.read_text().startswith(f"{image}: not a readable picture")
     # It stays what it is until it is removed.
     code, _, err = _run(capsys, *arguments)
     assert code == 1

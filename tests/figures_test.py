@@ -1,6 +1,7 @@
 """Figures: which pictures are chosen, what stands where on the sheet, and the table of texture quality."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -118,18 +119,48 @@ def test_files(tmp_path):
         path = tmp_path / f"{index % 2}" / f"{index}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(dataset_fixtures.encoded(index, 300, 100, "PNG"))
-    assert [len(row.pictures) for row in figures.from_files("6", tmp_path)] == [8]
-    (row,) = figures.from_files("6", tmp_path, names=["1/*"])
+    rows, unread = figures.from_files("6", tmp_path)
+    assert [len(row.pictures) for row in rows] == [8]
+    assert unread == []
+    ((row,), _) = figures.from_files("6", tmp_path, names=["1/*"])
     assert [picture.words for picture in row.pictures] == ["1", "3", "5", "7", "9"]
     assert row.pictures[0].image.size == (100, 300)
     assert row.pictures[0].shown.size == (85, 256)
-    assert words(figures.from_files("7", tmp_path, names=["0/4.png"], crops=True)) == [["4", *figures.PARTS]]
-    for name in ("0/4.png", "1/5.png"):
-        (tmp_path / name).write_bytes(b"no image")
-    with pytest.raises(figures.FigureError, match=r"(?s)0/4\.png.*1/5\.png"):
-        figures.from_files("6", tmp_path, names=["*/[3-6].png"])
-    with pytest.raises(figures.FigureError, match="holds no file"):
+    rows, _ = figures.from_files("7", tmp_path, names=["0/4.png"], crops=True)
+    assert words(rows) == [["4", *figures.PARTS]]
+
+
+def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, runs, capsys):
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for index, name in enumerate(("a.png", "sub/b.JPG", "sub/c.webp", "sub/._a.png", "sub/e.png")):
+        image_format = {"c": "WEBP", "b": "JPEG"}.get(pathlib.Path(name).stem, "PNG")
+        (folder / name).write_bytes(dataset_fixtures.encoded(index, 30, 20, image_format))
+    for name in ("sub/._a.png", "sub/e.png", "d.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"no image")
+    command = ["--figure=6", "--workdir=a/san", f"--images={folder}", f"--output={tmp_path / 'out'}"]
+    with pytest.raises(SystemExit) as raised:
+        figures.main(command)
+    lines = str(raised.value).splitlines()
+    assert lines[0].startswith("figures: drawn without these pictures")
+    assert [line.partition(": ")[0] for line in lines[1:]] == [str(folder / "d.jpg"), str(folder / "sub/e.png")]
+    captured = capsys.readouterr()
+    assert "1 files passed over that are not named like pictures" in captured.err
+    assert captured.err.rstrip().endswith(": notes.txt")
+    with Image.open(tmp_path / "out" / "figure_6_photos.png") as sheet:  # three pairs
+        assert sheet.height == 256 + 16
+    rows, _ = figures.from_files("6", folder)
+    assert words(rows) == [["a", "b", "c"]]
+
+    (folder / "d.jpg").unlink()
+    (folder / "sub" / "e.png").unlink()
+    figures.main(command)  # what is not named like a picture does not make it fail
+    with pytest.raises(pseudo_texture.TextureError, match="absent is not a folder"):
         figures.from_files("6", tmp_path / "absent")
+    for name in ("a.png", "sub/b.JPG", "sub/c.webp"):
+        (folder / name).write_bytes(b"no image")
+    with pytest.raises(figures.FigureError, match=r"(?s)none of these.*a\.png.*b\.JPG.*c\.webp"):
+        figures.from_files("6", folder)
 
 
 def test_a_sheet_shows_each_picture_and_beside_it_the_texture_of_each_run(runs):
@@ -182,7 +213,7 @@ def test_the_program_draws_a_built_dataset(tmp_path, runs, capsys):
         (["--figure=quality", "--names=a"], "--names does not go with --figure=quality"),
         (["--figure=6", "--images=a", "--split=train"], "--split does not go"),
         (["--figure=quality"], "Nothing to measure on"),
-        (["--figure=6", "--images=absent"], "figures: --images: absent holds no file"),
+        (["--figure=6", "--images=absent"], "figures: --images: absent is not a folder"),
     ],
 )
 def test_the_program_refuses(arguments, expected, capsys):

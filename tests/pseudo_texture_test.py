@@ -206,7 +206,7 @@ def test_names_stay_inside(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Photos of several kinds, one of them damaged, and a file that is none."""
+    """Photos of several kinds, one of them damaged, system junk, and a file that is no picture."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     pixels = np.random.default_rng(3).integers(0, 256, (40, 30, 3), np.uint8)
@@ -216,17 +216,25 @@ def photos(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG")
     (folder / "broken.jpeg").write_bytes(buffer.getvalue()[:200])
+    Image.fromarray(pixels).save(folder / "sub" / "web.webp", lossless=True)
     (folder / "notes.txt").write_text("no image")
+    for name in ("._a.jpg", "__MACOSX/._a.jpg", "@eaDir/a.jpg", "sub/Thumbs.db", "sub/desktop.ini", ".DS_Store"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\26\7mac")
     return folder
 
 
 def test_folder(workdir, photos, tmp_path, models, capsys):
     content = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     failed = pseudo_texture.run_folder(workdir, photos, tmp_path / "out", batch_size=2)
-    assert failed == [photos / "broken.jpeg"]
-    assert f"skipped {photos / 'broken.jpeg'}: " in capsys.readouterr().err
+    (line,) = failed
+    assert line.startswith(f"{photos / 'broken.jpeg'}: not a readable picture (")
+    errors = capsys.readouterr().err
+    assert f"skipped {line}\n" in errors
+    assert "1 files passed over that are not named like pictures" in errors
+    assert ": notes.txt\n" in errors
     names = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
-    assert names == ["a.png", "sub/alpha.png", "sub/grey.png"]
+    assert names == ["a.png", "sub/alpha.png", "sub/grey.png", "sub/web.png"]
     with Image.open(photos / "a.jpg") as image, Image.open(tmp_path / "out" / "a.png") as texture:
         assert texture.mode == "RGB"
         expected = expected_texture(models[0], np.asarray(image))
@@ -261,16 +269,30 @@ def test_folder_errors(workdir, photos, tmp_path):
     with pytest.raises(pseudo_texture.TextureError, match="is not a folder"):
         pseudo_texture.run_folder(workdir, tmp_path / "absent", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(pseudo_texture.TextureError, match="holds no image: expected files"):
+    with pytest.raises(pseudo_texture.TextureError, match=r"holds no picture \(\.jpg, "):
         pseudo_texture.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
-    Image.new("RGB", (8, 8)).save(photos / "a.png")
-    with pytest.raises(pseudo_texture.TextureError, match=r"a\.jpg and .*a\.png would both become"):
+    (tmp_path / "empty" / "notes.txt").touch()
+    (tmp_path / "empty" / "link").symlink_to(photos)
+    with pytest.raises(pseudo_texture.TextureError, match=r"(?s)holds no picture.*link: is a link.*: notes\.txt"):
+        pseudo_texture.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
+
+
+def test_all_pictures_that_would_share_a_texture_are_named(workdir, photos, tmp_path):
+    for name in ("a.png", "sub/grey.webp", "sub/grey.JPG"):
+        Image.new("RGB", (8, 8)).save(photos / name)
+    with pytest.raises(pseudo_texture.TextureError) as raised:
         pseudo_texture.run_folder(workdir, photos, tmp_path / "out")
+    sub = photos / "sub"
+    assert str(raised.value).splitlines()[1:] == [
+        f"{photos / 'a.jpg'} and {photos / 'a.png'} would both become {tmp_path / 'out' / 'a.png'}",
+        f"{sub / 'grey.JPG'} and {sub / 'grey.PNG'} and {sub / 'grey.webp'} would both become {tmp_path / 'out' / 'sub' / 'grey.png'}",
+    ]
+    assert not (tmp_path / "out").exists()
 
 
 def test_main(workdir, photos, tmp_path, monkeypatch, capsys):
     flags = [f"--workdir={workdir}", f"--images={photos}"]
-    with pytest.raises(SystemExit, match="1 images could not be read"):
+    with pytest.raises(SystemExit, match="1 pictures could not be read"):
         pseudo_texture.main([*flags, f"--output={tmp_path / 'out'}"])
     assert (tmp_path / "out" / "a.png").is_file()
     monkeypatch.undo()

@@ -17,6 +17,7 @@ from PIL import Image
 
 import datasets
 from experiments import config_path, data_sources, evaluate, protocols, pseudo_texture, restore, targets, train
+from render import pictures
 from san_jax import embed, sharding
 from san_jax.models import SAN
 from tests import dataset_fixtures, train_data
@@ -191,11 +192,29 @@ def test_all_that_is_wrong_with_a_folder_is_told_at_once(data_dir, own_images):
     lines = str(error.value).splitlines()
     assert lines[0] == f"target_dir={own_images}: 4 of 6 training images have no target there:"
     assert [line.strip().removeprefix(str(own_images)).partition(":")[2] for line in lines[1:-1]] == [
-        " expected one of .jpg, .jpeg, .png, found none",
-        f" not a readable JPEG or PNG ({lines[2].partition(' PNG (')[2]}",
-        " expected one of .jpg, .jpeg, .png, found .jpg and .png",
-        " not a readable JPEG or PNG (5000 x 5000 pixels are too many)",
+        f" expected one picture ({pictures.suffixes()}), found none",
+        " not a readable picture (neither JPEG, PNG, WebP nor BMP by its content)",
+        f" expected one picture ({pictures.suffixes()}), found .jpg and .png",
+        " expected an image of at most 16,777,216 pixels, its header says 5000x5000 (height x width); not decoded",
     ]
+
+
+def test_targets_of_any_kind_are_taken_and_damage_is_named(tmp_path):
+    """An upper-case suffix, WebP, 16-bit grey and a turned picture; a file that is cut short is named when it is read."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (8, 4), (255, 0, 0)).save(tmp_path / "a.PNG", exif=turned)
+    Image.new("RGB", (8, 4), (255, 0, 0)).save(tmp_path / "b.webp", lossless=True)
+    Image.fromarray(np.full((4, 8), 128 * 257, np.uint16)).save(tmp_path / "c.png")
+    content = dataset_fixtures.encoded(0, 64, 64, "PNG")
+    (tmp_path / "d.png").write_bytes(content[: len(content) // 2])
+    (tmp_path / "._a.png").write_bytes(b"mac")
+    source, _ = targets.open_folder([{"name": f"{name}.jpg".encode(), "image": b""} for name in "abcd"], tmp_path)
+    expected = [np.full((8, 4, 3), (255, 0, 0)), np.full((4, 8, 3), (255, 0, 0)), np.full((4, 8, 3), 128)]
+    for index, pixels in enumerate(expected):
+        np.testing.assert_array_equal(source[index]["target"], pixels)
+    with pytest.raises(ValueError, match=r"d\.png: not a readable picture"):
+        source[3]
 
 
 def test_names_that_leave_the_folder(tmp_path):
