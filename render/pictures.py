@@ -111,7 +111,7 @@ class Listing:
             return ""
         names = _printable(", ".join(self.others[:MAX_NAMED]))
         more = f" and {len(self.others) - MAX_NAMED:,} more" if len(self.others) > MAX_NAMED else ""
-        return f"{len(self.others):,} files passed over that are not named like pictures ({suffixes()}): {names}{more}"
+        return f"passed over, as they are not named like pictures ({suffixes()}): {names}{more}"
 
 
 def is_junk(name: str) -> bool:

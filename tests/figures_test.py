@@ -145,7 +145,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, r
     assert lines[0].startswith("figures: drawn without these pictures")
     assert [line.partition(": ")[0] for line in lines[1:]] == [str(folder / "d.jpg"), str(folder / "sub/e.png")]
     captured = capsys.readouterr()
-    assert "1 files passed over that are not named like pictures" in captured.err
+    assert "passed over, as they are not named like pictures" in captured.err
     assert captured.err.rstrip().endswith(": notes.txt")
     with Image.open(tmp_path / "out" / "figure_6_photos.png") as sheet:  # three pairs
         assert sheet.height == 256 + 16

@@ -231,7 +231,7 @@ def test_folder(workdir, photos, tmp_path, models, capsys):
     assert line.startswith(f"{photos / 'broken.jpeg'}: not a readable picture (")
     errors = capsys.readouterr().err
     assert f"skipped {line}\n" in errors
-    assert "1 files passed over that are not named like pictures" in errors
+    assert "passed over, as they are not named like pictures" in errors
     assert ": notes.txt\n" in errors
     names = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
     assert names == ["a.png", "sub/alpha.png", "sub/grey.png", "sub/web.png"]

@@ -301,7 +301,7 @@ def test_everything_that_is_malformed_is_listed_at_once(files: dict[str, Any], t
     for part in (
         "smpl_neutral: " + str(hostile) + ": the pickle asks for posix.system, which is refused",
         "smpl_uv: " + str(tmp_path / "nowhere.obj") + ": cannot be read",
-        "nongrey_female_0001.jpg: cannot be read",
+        "nongrey_female_0001.jpg: not a readable picture",
         "grey_male_0021.jpg: a square texture expected, found 64 x 100",
         "thetas.npy, row 3: holds numbers that are not finite",
         "smpl_data.npz: no .npz file",
@@ -321,9 +321,11 @@ def test_broken_pictures_are_listed_beside_all_else(files: dict[str, Any], tmp_p
         path.write_bytes(path.read_bytes()[:200])
     changed = {"num_textures": 5, "smpl_uv": "", "coco_dir": str(tmp_path / "photos")}
     _, problems = paper.PaperPit(**{**files, **changed, "surreal_dir": str(tmp_path / "smpl_data")}).check()
-    for part in ("smpl_uv: no path given", "4 textures", "grey_male_0021.jpg: cannot be read"):
+    for part in ("smpl_uv: no path given", "4 textures", "grey_male_0021.jpg: not a readable picture"):
         assert sum(part in problem for problem in problems) == 1
-    assert sum(f"{tmp_path / 'photos'}: 0" in problem and "cannot be read" in problem for problem in problems) >= 3
+    assert (
+        sum(f"{tmp_path / 'photos'}: 0" in problem and "not a readable picture" in problem for problem in problems) >= 3
+    )
 
 
 def test_meshes_of_a_texture_differ_with_few_poses(files: dict[str, Any], tmp_path: pathlib.Path):
@@ -362,7 +364,16 @@ def test_broken_backgrounds_are_found_before_drawing(files: dict[str, Any], tmp_
     inputs, problems = paper.PaperPit(**{**files, "coco_dir": str(tmp_path / "photos")}).check()
     assert inputs is None
     assert len(problems) >= 2
-    assert all("cannot be read" in problem and "cocodataset.org" in problem for problem in problems)
+    assert all("not a readable picture" in problem and "cocodataset.org" in problem for problem in problems)
+
+
+def test_files_beside_the_backgrounds_are_named(files: dict[str, Any], tmp_path: pathlib.Path):
+    shutil.copytree(files["coco_dir"], tmp_path / "photos")
+    (tmp_path / "photos" / "notes.txt").touch()
+    inputs, _ = paper.PaperPit(**{**files, "coco_dir": str(tmp_path / "photos")}).check()
+    assert inputs is not None
+    assert inputs.counts["coco_dir"].startswith("5 photographs; passed over, as they are not named like pictures")
+    assert inputs.counts["coco_dir"].endswith(": notes.txt")
 
 
 def test_annotations_of_other_photographs_are_an_error(files: dict[str, Any], tmp_path: pathlib.Path):
