@@ -1,12 +1,13 @@
 """Arrays out of files that others made: `.npy`, `.npz`, JSON and Python pickles. No code of theirs is run.
 
-A pickle is a program. `read_pickle` runs it with empty hands: the names that it may use (NumPy's arrays and dtypes,
-SciPy's sparse matrices, chumpy's arrays, in the module paths of all their versions) stand for classes of this file that
-only keep what they are given; every other name is refused and named in the error. NumPy's, SciPy's and chumpy's own
+A pickle is a program. `read_pickle` runs it with empty hands: the names that it may use (NumPy's arrays, scalars and
+dtypes, SciPy's sparse matrices, chumpy's arrays, in the module paths of all their versions, and OrderedDict) stand for
+classes of this file that only keep what they are given; every other name is refused and named in the error. NumPy's, SciPy's and chumpy's own
 unpickling is never reached. Sizes are checked before memory is asked for: a header that lies costs nothing. What is
 hashed, compared or put into a message is small: nested tuples that share their parts take for ever.
 """
 
+import contextlib
 import io
 import json
 import math
@@ -55,7 +56,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) ->
 
 
 def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
-    """The array of a `.npy` file; arrays of Python objects are refused.
+    """The array of a `.npy` file; arrays of Python objects are refused, but see `_parse_npy`.
 
     Raises:
         ArrayFileError: The file is missing, malformed or holds objects.
@@ -175,9 +176,16 @@ def _parse_header(stream: io.BytesIO, where: str) -> tuple[tuple[int, ...], bool
 
 
 def _parse_npy(data: bytes, where: str) -> np.ndarray:
-    """An array from the bytes of a `.npy` file, which it shares: no header can ask for more memory than was read."""
+    """An array from the bytes of a `.npy` file, which it shares: no header can ask for more memory than was read.
+
+    NumPy stores whatever is no array, such as the sparse matrix of a model saved with `np.savez`, as an array of shape ()
+    with one object, a pickle. It is read as `read_pickle` reads one.
+    """
     stream = io.BytesIO(data)
     shape, fortran, dtype = _parse_header(stream, where)
+    if dtype.hasobject and shape == ():
+        with _naming(where):
+            return _convert(_unpickle(data[stream.tell() :]))
     if dtype.hasobject:
         raise ArrayFileError(
             f"{where}: an array of Python objects, which only running a pickle could read; it is refused. "
@@ -186,7 +194,7 @@ def _parse_npy(data: bytes, where: str) -> np.ndarray:
     return _array(data[stream.tell() :], dtype, shape, fortran, where)
 
 
-def _array(data: bytes, dtype: np.dtype, shape: tuple[int, ...], fortran: bool, where: str) -> np.ndarray:
+def _array(data: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], fortran: bool, where: str) -> np.ndarray:
     if dtype.names or dtype.subdtype or dtype.str[1:] not in _DTYPES | {"b1"}:
         raise ArrayFileError(f"{where}: expected numbers, found dtype {dtype}.")
     if not _is_shape(shape) or math.prod(shape) * dtype.itemsize != len(data):
@@ -210,19 +218,18 @@ def _is_shape(shape: Any) -> bool:
 def read_pickle(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, np.ndarray]:
     """Those of the named arrays that a pickled dictionary holds, sparse matrices made dense.
 
-    Written for SMPL's files: Python 2 pickles whose values are NumPy arrays, SciPy sparse matrices and chumpy arrays.
-    Strings are read as Latin-1, as NumPy asks for Python 2.
+    Written for SMPL's files: Python 2 pickles whose values are NumPy arrays, SciPy sparse matrices and chumpy arrays, and
+    the same saved again by Python 3 with any protocol. Strings are read as Latin-1, as NumPy asks for Python 2.
 
     Raises:
         ArrayFileError: The file is missing, malformed, no dictionary, or asks for anything but arrays; the error names
             what it asked for.
     """
     data = read_bytes(path)
-    try:
-        _scan(data)
-        found = _Unpickler(io.BytesIO(data), encoding="latin1").load()
+    with _naming(str(path)):
+        found = _unpickle(data)
         if not isinstance(found, dict):
-            raise ArrayFileError(f"expected a dictionary, found {type(found).__name__.strip('_').lower()}.")
+            raise ArrayFileError(f"expected a dictionary, found {_kind(found)}.")
         result = {}
         for name in names:
             if name in found:
@@ -231,17 +238,35 @@ def read_pickle(path: str | os.PathLike[str], names: Collection[str]) -> dict[st
                 except ArrayFileError as error:
                     raise ArrayFileError(f"{name}: {error}") from None
         return result
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Turns whatever goes wrong with a pickle into an ArrayFileError that says where."""
+    try:
+        yield
     except ArrayFileError as error:
-        raise ArrayFileError(f"{path}: {error}") from None
+        raise ArrayFileError(f"{where}: {error}") from None
     except MemoryError:
-        raise ArrayFileError(f"{path}: damaged, or made to exhaust the memory.") from None
+        raise ArrayFileError(f"{where}: damaged, or made to exhaust the memory.") from None
     except Exception as error:  # what a damaged or hostile program makes of the unpickler is without limit
-        raise ArrayFileError(f"{path}: not a readable pickle ({type(error).__name__}: {error}).") from None
+        raise ArrayFileError(f"{where}: not a readable pickle ({type(error).__name__}: {error}).") from None
+
+
+def _unpickle(data: bytes) -> Any:
+    """What a pickle makes of the classes of this file."""
+    _scan(data)
+    return _Unpickler(io.BytesIO(data), encoding="latin1").load()
+
+
+def _kind(value: Any) -> str:
+    """What messages call the type of a value."""
+    return type(value).__name__.strip("_").lower()
 
 
 def _scan(data: bytes) -> None:
     """Reads the program without running it: every length must be there, and nothing is asked that SMPL does not."""
-    refused = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER"}
+    refused = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name in refused:
             raise ArrayFileError(f"the pickle uses {opcode.name}, which is refused: no array needs it.")
@@ -280,6 +305,18 @@ class _Array(_Kept):
     __slots__ = ()
 
 
+class _FromBuffer(_Kept):
+    """numpy.core.numeric._frombuffer(data, dtype, shape, order, axis order), as protocol 5 makes arrays."""
+
+    __slots__ = ()
+
+
+class _Scalar(_Kept):
+    """numpy.core.multiarray.scalar(dtype, data)."""
+
+    __slots__ = ()
+
+
 class _DType(_Kept):
     """numpy.dtype(code, align, copy); its state is (version, byte order, ...)."""
 
@@ -311,7 +348,7 @@ class _Chumpy(_Kept):
 
 
 class _Text(_Kept):
-    """_codecs.encode(text, "latin1"), as Python 3 writes bytes in old protocols."""
+    """_codecs.encode(text, "latin1"), or bytes() where they are empty, as Python 3 writes bytes in old protocols."""
 
     __slots__ = ()
 
@@ -343,9 +380,31 @@ class _Plain(_Kept):
     __slots__ = ()
 
 
-_NAMES: tuple[tuple[str, str, type[_Kept]], ...] = (
+class _OrderedDict(dict[Any, Any]):
+    """collections.OrderedDict; Python 2 hands it its items as lists of key and value."""
+
+    __slots__ = ()
+
+    def __init__(self, *arguments: Any):
+        super().__init__()
+        items = arguments[0] if arguments else []
+        if len(arguments) > 1 or not (
+            isinstance(items, list) and all(isinstance(item, list | tuple) and len(item) == 2 for item in items)
+        ):
+            _fail("OrderedDict")
+        _check_hashed([key for key, _ in items])
+        self.update(items)
+
+    def __setstate__(self, state: Any) -> None:
+        """Drops attributes, see `_Kept`."""
+
+
+_NAMES: tuple[tuple[str, str, type[Any]], ...] = (
     (r"numpy\._?core\.multiarray", "_reconstruct", _Reconstruct),
+    (r"numpy\._?core\.numeric", "_frombuffer", _FromBuffer),
+    (r"numpy\._?core\.multiarray", "scalar", _Scalar),
     (r"numpy", "ndarray", _Array),
+    (r"numpy(\.matrixlib\.defmatrix)?", "matrix", _Array),  # what todense() of a sparse matrix returns
     (r"numpy", "dtype", _DType),
     (r"scipy\.sparse(\._?csc)?", "csc_(matrix|array)", _Csc),
     (r"scipy\.sparse(\._?csr)?", "csr_(matrix|array)", _Csr),
@@ -354,7 +413,9 @@ _NAMES: tuple[tuple[str, str, type[_Kept]], ...] = (
     (r"chumpy(\.reordering)?", "Select|[Rr]eshape|[Rr]avel|[Tt]ranspose|[Cc]oncatenate", _Chumpy),
     (r"chumpy(\.ch_ops)?", "add|subtract|multiply|divide|dot|sum", _Chumpy),
     (r"_codecs", "encode", _Text),
+    (r"__builtin__|builtins", "bytes", _Text),
     (r"copy_reg|copyreg", "_reconstructor", _CopyRegReconstruct),
+    (r"collections", "OrderedDict", _OrderedDict),
     (r"__builtin__|builtins", "set|object", _Plain),
 )
 
@@ -367,7 +428,7 @@ class _Unpickler(pickle._Unpickler):
 
     stack: list[Any]
 
-    def find_class(self, module: str, name: str) -> type[_Kept]:
+    def find_class(self, module: str, name: str) -> type[Any]:
         for modules, names, stand_in in _NAMES:
             if re.fullmatch(modules, module) and re.fullmatch(names, name):
                 return stand_in
@@ -416,7 +477,14 @@ def _convert(value: Any, depth: int = 0) -> np.ndarray:
     if depth > 4:
         _fail("chain of arrays")
     if isinstance(value, _Array):
-        return _convert_array(value)
+        return _convert_array(value, depth)
+    if isinstance(value, _FromBuffer):
+        return _convert_buffer(value)
+    if isinstance(value, _Scalar):
+        if len(value.arguments) != 2:
+            _fail("scalar")
+        kind, data = value.arguments
+        return _numbers(data, kind, (), False)
     if isinstance(value, _Sparse):
         return _convert_sparse(value, depth)
     if isinstance(value, _Chumpy):
@@ -432,21 +500,48 @@ def _convert(value: Any, depth: int = 0) -> np.ndarray:
                 _fail("chumpy selection")
             return source[index.ravel()].reshape(shape)
         raise ArrayFileError("a chumpy expression, not an array: save the model with plain arrays.")
-    raise ArrayFileError(f"expected an array, found {type(value).__name__.strip('_').lower()}.")
+    raise ArrayFileError(f"expected an array, found {_kind(value)}.")
 
 
 def _shape(shape: Any, what: str) -> tuple[int, ...]:
-    """The shape, if it is one."""
+    """The shape, if it is one; SciPy's may hold NumPy scalars."""
+    if isinstance(shape, tuple) and len(shape) <= _MAX_DIMENSIONS:
+        shape = tuple(_convert(size).item() if isinstance(size, _Scalar) else size for size in shape)
     if not _is_shape(shape):
         _fail(what)
     return shape
 
 
-def _convert_array(value: _Array) -> np.ndarray:
+def _convert_array(value: _Array, depth: int) -> np.ndarray:
     state = value.state
-    if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[2], _DType)):
+    if not (isinstance(state, tuple) and len(state) == 5):
         _fail("array")
-    shape, kind, fortran, data = _shape(state[1], "array"), state[2], state[3], state[4]
+    _, shape, kind, fortran, data = state
+    if isinstance(data, list) and len(data) == 1 and shape == ():  # one object, see `_parse_npy`
+        return _convert(data[0], depth + 1)
+    return _numbers(data, kind, _shape(shape, "array"), bool(fortran))
+
+
+def _convert_buffer(value: _FromBuffer) -> np.ndarray:
+    if len(value.arguments) not in (4, 5):
+        _fail("array")
+    data, kind, shape, order, *axes = value.arguments
+    shape = _shape(shape, "array")
+    array = _numbers(data, kind, shape, order == "F")
+    if order == "K":
+        axes = _shape(axes[0] if axes else None, "array")
+        if sorted(axes) != list(range(len(shape))):
+            _fail("array")
+        return array.transpose(axes)
+    if order not in ("C", "F"):
+        _fail("array")
+    return array
+
+
+def _numbers(data: Any, kind: Any, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
+    """An array from its bytes, in whichever way a protocol writes them, and its dtype."""
+    if not isinstance(kind, _DType):
+        _fail("array")
     code, order = kind.arguments[0] if kind.arguments else None, "|"
     if isinstance(kind.state, tuple) and len(kind.state) >= 2:
         order = kind.state[1]
@@ -455,17 +550,17 @@ def _convert_array(value: _Array) -> np.ndarray:
     if code not in _DTYPES or order not in ("<", ">", "=", "|"):
         raise ArrayFileError(f"an array of dtype {code[:20]!r}, which is refused: expected numbers.")
     if isinstance(data, _Text):
-        if len(data.arguments) != 2 or data.arguments[1] not in ("latin1", "latin-1"):
+        if data.arguments and (len(data.arguments) != 2 or data.arguments[1] not in ("latin1", "latin-1")):
             _fail("array")
-        data = data.arguments[0]
+        data = data.arguments[0] if data.arguments else b""
     if isinstance(data, str):
         try:
             data = data.encode("latin1")
         except UnicodeEncodeError:
             _fail("array")
-    if not isinstance(data, bytes):
+    if not isinstance(data, bytes | bytearray):
         _fail("array")
-    return _array(data, np.dtype(order + code), shape, bool(fortran), "array")
+    return _array(data, np.dtype(order + code), shape, fortran, "array")
 
 
 def _convert_sparse(value: _Sparse, depth: int) -> np.ndarray:

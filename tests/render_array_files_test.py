@@ -1,6 +1,7 @@
 """Reading arrays from files of others: nothing in them is run, and nothing they claim is believed."""
 
 import builtins
+import collections
 import contextlib
 import functools
 import io
@@ -46,7 +47,7 @@ def test_python2_pickles_are_read(tmp_path: pathlib.Path):
     np.testing.assert_array_equal(found["matrix"], matrix.toarray())
 
 
-@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("protocol", range(6))
 def test_pickles_of_todays_numpy_and_scipy_are_read(tmp_path: pathlib.Path, protocol: int):
     dense = np.zeros((4, 5))
     dense[[0, 3, 3], [4, 0, 2]] = [1.0, -2.0, 0.5]
@@ -56,13 +57,39 @@ def test_pickles_of_todays_numpy_and_scipy_are_read(tmp_path: pathlib.Path, prot
         "csc": sparse.csc_matrix(dense),
         "csr": sparse.csr_array(dense),
         "coo": sparse.coo_matrix(dense),
+        "strided": np.arange(24.0).reshape(2, 3, 4).transpose(0, 2, 1),
+        "read only": np.frombuffer(bytes(range(8)), np.uint8),
+        "empty": np.zeros((0, 3)),
+        "scalar": np.float32(1.5),
     }
     path = _write(tmp_path / "model.pkl", pickle.dumps(values, protocol))
     found = array_files.read_pickle(path, values)
-    np.testing.assert_array_equal(found["array"], values["array"])
-    np.testing.assert_array_equal(found["fortran"], values["fortran"])
+    for name in ("array", "fortran", "strided", "read only", "empty", "scalar"):
+        np.testing.assert_array_equal(found[name], values[name])
+        assert (found[name].shape, found[name].dtype) == (values[name].shape, values[name].dtype)
     for name in ("csc", "csr", "coo"):
         np.testing.assert_array_equal(found[name], dense)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_dictionaries_that_users_saved_again_are_read(tmp_path: pathlib.Path, protocol: int):
+    """What is beside the arrays may be anything that an array library makes; what is asked for is read."""
+    matrix = np.arange(6.0).reshape(2, 3)
+    sparse_one = sparse.csr_matrix(matrix)
+    sparse_one._shape = (np.int64(2), np.int32(3))  # type: ignore[attr-defined]
+    values = collections.OrderedDict(
+        dense=matrix.view(np.matrix),
+        sparse=sparse_one,
+        num_betas=np.int64(10),
+        gender=np.str_("neutral"),
+        flag=np.bool_(True),
+        nested=collections.OrderedDict(a=np.zeros(2)),
+        names=["pelvis", "left_hip"],
+    )
+    found = array_files.read_pickle(_write(tmp_path / "m.pkl", pickle.dumps(values, protocol)), ("dense", "sparse"))
+    np.testing.assert_array_equal(found["dense"], matrix)
+    np.testing.assert_array_equal(found["sparse"], matrix)
+    assert type(found["dense"]) is np.ndarray
 
 
 def test_chumpy_arrays_are_read_without_chumpy(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
@@ -110,6 +137,43 @@ class _Call:
         return self.call
 
 
+def test_names_of_older_numpy_and_python_are_read(tmp_path: pathlib.Path):
+    """NumPy 1 calls its inner modules numpy.core; Python 2 hands an OrderedDict its items in lists."""
+    array = np.arange(6.0).reshape(2, 3)
+    program = pickle.dumps({"a": array, "b": np.int64(3)}, 5)
+    new, old = b"numpy._core", b"numpy.core"
+    assert program.count(new) == 2
+    for name in (b".numeric", b".multiarray"):
+        long, short = new + name, old + name
+        program = program.replace(bytes([len(long)]) + long, bytes([len(short)]) + short)
+    frame = struct.pack("<Q", len(program) - 11)  # 11: protocol, frame and its length
+    path = _write(tmp_path / "numpy1.pkl", program[:3] + frame + program[11:])
+    found = array_files.read_pickle(path, ("a", "b"))
+    np.testing.assert_array_equal(found["a"], array)
+    assert found["b"] == 3
+
+    items = _Call(collections.OrderedDict, [["a", array], ["b", "text"]])
+    path = _write(tmp_path / "python2.pkl", pickle.dumps(items, 2))
+    np.testing.assert_array_equal(array_files.read_pickle(path, ("a",))["a"], array)
+
+
+def test_one_object_in_an_npz_is_read_as_data(tmp_path: pathlib.Path):
+    """`np.savez(path, **model)` of an official model stores its sparse matrix as an array of one object."""
+    dense = np.diag([1.0, 2.0, 3.0])
+    np.savez(tmp_path / "model.npz", J_regressor=np.array(sparse.csc_matrix(dense), object), f=np.arange(3))
+    found = array_files.read_npz(tmp_path / "model.npz", ("J_regressor", "f"))
+    np.testing.assert_array_equal(found["J_regressor"], dense)
+
+    marker = tmp_path / "pwned"
+    for number, content in enumerate((_Call(os.system, f"touch {marker}"), {"a": 1}, np.array("text", object))):
+        holder = np.empty((), object)
+        holder[()] = content
+        np.savez(tmp_path / f"{number}.npz", a=holder)
+        with pytest.raises(ArrayFileError, match=rf"{number}\.npz, a: .*(system, which is refused|expected an array)"):
+            array_files.read_npz(tmp_path / f"{number}.npz", ("a",))
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize("place", ["top", "value", "object array", "chumpy", "dtype"])
 def test_no_command_is_run(tmp_path: pathlib.Path, protocol: int, place: str):
@@ -153,7 +217,10 @@ def test_every_other_name_is_refused_by_name(tmp_path: pathlib.Path, function: A
 @pytest.mark.parametrize(
     "name",
     [
-        "numpy.core.multiarray scalar",
+        "numpy.core.multiarray frombuffer",
+        "numpy.core.numeric fromfile",
+        "collections namedtuple",
+        "collections OrderedDict.fromkeys",
         "numpy.ndarray tofile",
         "numpy ndarray.tofile",
         "scipy.sparse.csc os",
@@ -203,6 +270,75 @@ _COLLIDING = [(number * (2**61 - 1)).to_bytes(12, "little") for number in range(
 def test_nothing_is_hashed_that_could_take_for_ever(tmp_path: pathlib.Path, program: bytes):
     with pytest.raises(ArrayFileError, match="a key or a member of a set that is no text or small number"):
         array_files.read_pickle(_write(tmp_path / "model.pkl", program), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (b"(K\x01tR", "malformed OrderedDict"),
+        (b"(]]tR", "malformed OrderedDict"),
+        (b"(](](U\x01aeetR", "malformed OrderedDict"),
+        (b"(](](" + _SHARED_TUPLES + b"K\x01eetR", "a key or a member of a set"),
+        (b"N}U\x01aK\x01s\x86b", "not a readable pickle"),  # attributes of the class
+    ],
+)
+def test_hostile_ordered_dictionaries_are_errors(tmp_path: pathlib.Path, arguments: bytes, message: str):
+    path = _write(tmp_path / "model.pkl", b"\x80\x02ccollections\nOrderedDict\n" + arguments + b".")
+    with pytest.raises(ArrayFileError, match=message):
+        array_files.read_pickle(path, ("a",))
+
+
+def _buffer_program(order: bytes, axes: bytes = b"", shape: bytes = b"K\x01\x85") -> bytes:
+    """An array of 8 bytes as protocol 5 writes it."""
+    kind = b"cnumpy\ndtype\n\x8c\x02f8\x89\x88\x87R(K\x03\x8c\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    data = b"\x96" + struct.pack("<Q", 8) + bytes(8)
+    array = b"cnumpy._core.numeric\n_frombuffer\n(" + data + kind + shape + order + axes + b"tR"
+    return b"\x80\x05}\x8c\x01a" + array + b"s."
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        _buffer_program(b"\x8c\x01A"),
+        _buffer_program(b"K\x01"),
+        _buffer_program(_SHARED_TUPLES),
+        _buffer_program(b"\x8c\x01K"),  # without the order of its axes
+        _buffer_program(b"\x8c\x01K", b"K\x01\x85"),
+        _buffer_program(b"\x8c\x01K", b"K\x00K\x00\x86"),
+        _buffer_program(b"\x8c\x01C", b"NN"),
+        _buffer_program(b"\x8c\x01C", shape=b"\x8a\x06\x00\x00\x00\x00\x00\x01\x85"),
+    ],
+)
+def test_buffers_that_lie_are_errors(tmp_path: pathlib.Path, program: bytes):
+    good = _write(tmp_path / "good.pkl", _buffer_program(b"\x8c\x01K", b"K\x00\x85"))
+    np.testing.assert_array_equal(array_files.read_pickle(good, ("a",))["a"], [0.0])
+    with pytest.raises(ArrayFileError, match=r"a: (malformed array|array: the header promises .* 8 bytes are there)"):
+        array_files.read_pickle(_write(tmp_path / "model.pkl", program), ("a",))
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_damaged_pickles_are_read_or_refused(tmp_path: pathlib.Path, protocol: int):
+    """Nothing but our error leaves the reader, whichever bytes are changed, cut out or doubled."""
+    values = collections.OrderedDict(
+        a=np.arange(4.0), m=sparse.csc_matrix(np.eye(3)), s=np.int64(2), x={"deep": (1, 2.5, "text")}
+    )
+    whole = pickle.dumps(values, protocol)
+    rng = np.random.default_rng(protocol)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            start, length = int(rng.integers(len(data))), int(rng.integers(1, 9))
+            kind = rng.integers(3)
+            if kind == 0:
+                data[start] = int(rng.integers(256))
+            else:
+                data[start : start + length] = data[start : start + length] * 2 if kind == 1 else b""
+        try:
+            array_files.read_pickle(_write(tmp_path / "model.pkl", bytes(data)), ("a", "m", "s"))
+        except ArrayFileError:
+            refused += 1
+    assert refused > 150
 
 
 def _array_program(shape: bytes, dtype: bytes = b"U\x02f8", data: bytes = b"U\x08" + bytes(8)) -> bytes:
