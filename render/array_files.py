@@ -55,6 +55,15 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) ->
     return data
 
 
+def is_zip(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as a zip archive, such as a `.npz`, whatever its name is; False where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
 def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
     """The array of a `.npy` file; arrays of Python objects are refused, but see `_parse_npy`.
 

@@ -189,7 +189,7 @@ class PaperPit(TexturesTimesMeshes):
     def mesh(self) -> mirror.Mesh:
         """SMPL's rest pose, X to the left and Z up, with the faces and UV that its textures are for."""
         data = smpl.read_model(self._model_path(self.genders[0]))
-        part = smpl.read_uv(self.smpl_uv)
+        part = smpl.read_uv(self.smpl_uv, {self._model_path(self.genders[0]): data})
         return mirror.Mesh("SMPL", data.upright_template(), part.triangles, part.uv[part.faces], data.mirrored)
 
     def mirror_map(self) -> np.ndarray:
@@ -282,17 +282,20 @@ class PaperPit(TexturesTimesMeshes):
                     digests[key] = _digest_file(path)
             return True
 
+        models: dict[str, smpl.SmplData] = {}
         for gender in self.genders:
             key = f"smpl_{gender}"
             if given(key, self._model_path(gender), smpl.SMPL_ADVICE):
                 with collecting(key, smpl.SMPL_ADVICE):
-                    data = smpl.read_model(self._model_path(gender))
+                    data = models[self._model_path(gender)] = smpl.read_model(self._model_path(gender))
                     if data.mirrored is None and gender == self.genders[0]:
                         mirror.vertex_correspondence(data.v_template, mirror.SMPL_TOLERANCE, chosen=data.faces)
-                    counts[key] = f"{smpl.NUM_VERTICES} vertices"
+                    counts[key] = (
+                        f"{smpl.NUM_VERTICES} vertices, {smpl.NUM_BETAS} of {data.num_shapedirs} shape directions"
+                    )
         if given("smpl_uv", self.smpl_uv, smpl.UV_ADVICE):
             with collecting("smpl_uv", smpl.UV_ADVICE):
-                counts["smpl_uv"] = f"{len(smpl.read_uv(self.smpl_uv).faces)} triangles"
+                counts["smpl_uv"] = f"{len(smpl.read_uv(self.smpl_uv, models).faces)} triangles"
 
         textures: tuple[TextureFile, ...] = ()
         if given("surreal_dir", self.surreal_dir, surreal.ADVICE):
@@ -441,8 +444,9 @@ class PaperStudio:
     def __init__(self, recipe: PaperPit):
         self._recipe = recipe
         self._inputs = recipe.inputs
-        self._models = {gender: smpl.Smpl(smpl.read_model(recipe._model_path(gender))) for gender in recipe.genders}
-        self._part = smpl.read_uv(recipe.smpl_uv)
+        models = {gender: smpl.read_model(recipe._model_path(gender)) for gender in recipe.genders}
+        self._models = {gender: smpl.Smpl(data) for gender, data in models.items()}
+        self._part = smpl.read_uv(recipe.smpl_uv, {recipe._model_path(gender): data for gender, data in models.items()})
         self._textures = PhotoFolder(recipe.surreal_dir, [one.name for one in self._inputs.textures])
         self._texture = functools.lru_cache(maxsize=4)(self._read_texture)
         self._rasterizer = Rasterizer()

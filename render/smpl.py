@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping
 
 import numpy as np
 from body_models.smpl.numpy import SMPL as _BodyModelsSmpl
@@ -50,8 +51,14 @@ JOINT_NAMES = (
 # Kinematic tree of every SMPL file (row 0 of kintree_table); the root has none.
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
-SMPL_ADVICE = "Register at https://smpl.is.tue.mpg.de (its licence applies) and download the SMPL model for Python."
+SMPL_ADVICE = (
+    "Register at https://smpl.is.tue.mpg.de (its licence applies) and download version 1.1.0 for Python: its "
+    "SMPL_python_v.1.1.0/smpl/models holds basicmodel_{neutral,f,m}_lbs_10_207_0_v1.1.0.pkl."
+)
 UV_ADVICE = "smpl_uv.obj is on the download page of https://smpl.is.tue.mpg.de (UV map in OBJ format)."
+
+# Bodies of the same family that are taken for SMPL: (vertices, joints) -> name.
+_RELATIVES = {(6890, 52): "SMPL-H", (10475, 55): "SMPL-X", (778, 16): "MANO", (5023, 5): "FLAME"}
 
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """Rotation [3 3] from model axes to the renderer's: front from +Z to -Y, up from +Y to +Z."""
@@ -69,6 +76,7 @@ class SmplData:
         joint_regressor: float64 [24 V], joints from rest vertices.
         weights: Skinning weights float64 [V 24], rows sum to 1.
         mirrored: Left-right partner of every vertex, int64 [V] (`vert_sym_idxs`); None where the file does not tell.
+        num_shapedirs: Shape directions in the file, of which the first ones are kept.
     """
 
     v_template: np.ndarray
@@ -78,6 +86,7 @@ class SmplData:
     joint_regressor: np.ndarray
     weights: np.ndarray
     mirrored: np.ndarray | None
+    num_shapedirs: int = NUM_BETAS
 
     def upright_template(self) -> np.ndarray:
         """Rest vertices float64 [V 3] in the renderer's axes."""
@@ -87,12 +96,13 @@ class SmplData:
 def read_model(
     path: str | os.PathLike[str], *, num_vertices: int = NUM_VERTICES, num_faces: int = NUM_FACES
 ) -> SmplData:
-    """Reads `basicModel_*_lbs_10_207_0_v1.0.0.pkl`, `SMPL_{FEMALE,MALE,NEUTRAL}.pkl`, or the same arrays in a `.npz`.
+    """Reads `basicmodel_*_lbs_10_207_0_v*.pkl`, `SMPL_{FEMALE,MALE,NEUTRAL}.pkl`, or the same arrays in a `.npz`.
 
-    Of more than 10 shape directions (version 1.1.0 has 300) the first 10 are kept.
+    Of more than 10 shape directions (version 1.1.0 has 300) the first 10 are kept: HMR, EFT, SPIN and SURREAL give so many
+    coefficients.
 
     Args:
-        path: The file; its name's end tells the format.
+        path: The file, `.pkl` or `.npz`; what it holds tells which of the two it is, as people rename them.
         num_vertices, num_faces: What the mesh must have.
 
     Raises:
@@ -100,12 +110,12 @@ def read_model(
     """
     path = pathlib.Path(path)
     names = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "vert_sym_idxs")
-    if path.suffix == ".pkl":
-        arrays = array_files.read_pickle(path, names)
-    elif path.suffix == ".npz":
+    if path.suffix.lower() not in (".pkl", ".npz"):
+        raise ArrayFileError(f"{path}: expected a .pkl or .npz file. {SMPL_ADVICE}")
+    if array_files.is_zip(path):
         arrays = array_files.read_npz(path, names)
     else:
-        raise ArrayFileError(f"{path}: expected a .pkl or .npz file. {SMPL_ADVICE}")
+        arrays = array_files.read_pickle(path, names)
     shapes = {
         "v_template": (num_vertices, 3),
         "f": (num_faces, 3),
@@ -136,7 +146,9 @@ def read_model(
     if not problems:
         problems = _implausible(arrays, num_vertices)
     if problems:
-        raise ArrayFileError(f"{path}: no SMPL body: {'; '.join(problems)}. {SMPL_ADVICE}")
+        relative = _relative(arrays)
+        what = f"no SMPL body but one of {relative}" if relative else "no SMPL body"
+        raise ArrayFileError(f"{path}: {what}: {'; '.join(problems)}. {SMPL_ADVICE}")
     return SmplData(
         v_template=arrays["v_template"].astype(np.float64),
         faces=arrays["f"].astype(np.int64),
@@ -145,7 +157,16 @@ def read_model(
         joint_regressor=arrays["J_regressor"].astype(np.float64),
         weights=arrays["weights"].astype(np.float64),
         mirrored=_mirrored(arrays),
+        num_shapedirs=arrays["shapedirs"].shape[2],
     )
+
+
+def _relative(arrays: dict[str, np.ndarray]) -> str | None:
+    """Which other body of SMPL's family a file's arrays are of."""
+    template, weights = arrays.get("v_template"), arrays.get("weights")
+    if template is None or weights is None or weights.ndim != 2:
+        return None
+    return _RELATIVES.get((len(template), weights.shape[1]))
 
 
 def _mirrored(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
@@ -225,6 +246,7 @@ class Smpl:
 
 def read_uv(
     path: str | os.PathLike[str],
+    models: Mapping[str, SmplData],
     *,
     num_vertices: int = NUM_VERTICES,
     num_faces: int = NUM_FACES,
@@ -235,8 +257,13 @@ def read_uv(
     Corners that share position and UV share a vertex of the result; triangles keep the model's vertices, so that normals
     are computed across UV seams.
 
+    Args:
+        path: The file. Its positions (`v`) are not looked at: a body in any pose and of any shape will do.
+        models: The bodies that will be drawn with it, by what messages call them. Its faces must be theirs, in any order.
+        num_vertices, num_faces, num_uv: What the file must hold.
+
     Raises:
-        ArrayFileError: The file is missing or not this mesh; the message names the line.
+        ArrayFileError: The file is missing, not this mesh or not this layout; the message says what differs.
     """
     text = array_files.read_bytes(path, 1 << 26).decode("ascii", "replace")
     positions = 0
@@ -271,6 +298,16 @@ def read_uv(
         raise ArrayFileError(f"{path}: a face names a vertex or UV coordinate that is not in the file. {UV_ADVICE}")
     if not (np.abs(coordinates - 0.5) <= 0.5 + 1e-6).all():
         raise ArrayFileError(f"{path}: UV coordinates must lie in [0, 1]. {UV_ADVICE}")
+    for name, model in models.items():
+        problem = _difference(pairs[:, 0].reshape(-1, 3), model)
+        if problem:
+            raise ArrayFileError(f"{path}: not the mesh of {name}: {problem}. {UV_ADVICE}")
+    mirrored = _mirrored_share(coordinates[pairs[:, 1]].reshape(-1, 3, 2))
+    if mirrored > 0.5:
+        raise ArrayFileError(
+            f"{path}: {100 * mirrored:.0f} % of the UV layout is mirrored: u or v is flipped, or left and right are "
+            f"exchanged. {UV_ADVICE}"
+        )
     unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
     return Part(
         triangles=pairs[:, 0].reshape(-1, 3),
@@ -278,6 +315,48 @@ def read_uv(
         vertex_map=unique[:, 0],
         uv=coordinates[unique[:, 1]].astype(np.float32),
     )
+
+
+def _difference(faces: np.ndarray, model: SmplData) -> str | None:
+    """How faces int [F 3] differ from the model's, whose order and first corners do not matter; None if they do not."""
+    foreign = _count_foreign(faces, model.faces)
+    if not foreign:
+        return None
+    if not _count_foreign(faces[:, ::-1], model.faces):
+        why = "reversed winding: every face lists its corners the other way round"
+    elif model.mirrored is not None and not all(
+        _count_foreign(model.mirrored[faces][:, ::step], model.faces) for step in (1, -1)
+    ):
+        why = "left and right are exchanged"
+    elif np.array_equal(
+        *(np.sort(np.bincount(one.ravel(), minlength=len(model.weights))) for one in (faces, model.faces))
+    ):
+        why = (
+            "the vertices are numbered in another order; a program that exports OBJ files may have an option to keep it"
+        )
+    else:
+        why = "the surface is divided in another way"
+    return f"{foreign:,} of its {len(faces):,} faces are no faces of the model ({why})"
+
+
+def _count_foreign(faces: np.ndarray, known: np.ndarray) -> int:
+    """How many of the faces int [F 3] are not among the known ones, each of which counts once."""
+    both = np.concatenate([faces, known])
+    first = (both.argmin(axis=1)[:, None] + np.arange(3)) % 3  # a face may begin at any of its corners
+    _, number = np.unique(np.take_along_axis(both, first, axis=1), axis=0, return_inverse=True)
+    size = number.max() + 1
+    surplus = np.bincount(number[: len(faces)], minlength=size) - np.bincount(number[len(faces) :], minlength=size)
+    return int(surplus.clip(0).sum())
+
+
+def _mirrored_share(uv: np.ndarray) -> float:
+    """Share of the area of triangles [F 3 2] in UV that lies there as seen from inside the body.
+
+    SMPL's own layout holds 8 % of such triangles. Its faces are symmetric, so this alone tells left from right.
+    """
+    (x, y), (other_x, other_y) = np.moveaxis(uv[:, 1:] - uv[:, :1], 0, -1)
+    area = x * other_y - y * other_x
+    return float(-area.clip(max=0.0).sum() / max(np.abs(area).sum(), 1e-12))
 
 
 def rotation_matrices(axis_angles: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from render import manifest, mirror, paper, smpl_poses
+from render.array_files import ArrayFileError
 from render.pit import RecipeError
 from tests import smpl_fixtures
 
@@ -311,6 +312,42 @@ def test_everything_that_is_malformed_is_listed_at_once(files: dict[str, Any], t
     assert len(problems) == 7
     assert all("https://" in problem for problem in problems)
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_layout_of_another_mesh_is_neither_checked_nor_drawn(files: dict[str, Any], tmp_path: pathlib.Path):
+    path = tmp_path / "smpl_uv.obj"
+    lines = (line.split() for line in pathlib.Path(files["smpl_uv"]).read_text().splitlines())
+    path.write_text("".join(" ".join([kind, *(rest[::-1] if kind == "f" else rest)]) + "\n" for kind, *rest in lines))
+    recipe = paper.PaperPit(**{**files, "smpl_uv": str(path)})
+    _, problems = recipe.check()
+    (problem,) = problems
+    assert problem.startswith(f"smpl_uv: {path}: not the mesh of {files['smpl_neutral']}: 13,776 of its 13,776 faces")
+    with pytest.raises(paper.PaperError, match="reversed winding"):
+        recipe.studio()
+    with pytest.raises(ArrayFileError, match="reversed winding"):
+        recipe.mirror_map()
+
+
+def test_every_body_is_held_against_the_layout(files: dict[str, Any], tmp_path: pathlib.Path):
+    other = smpl_fixtures.humanoid()
+    other.arrays["f"] = other.arrays["f"][:, [0, 2, 1]]
+    other.arrays["posedirs"] = other.arrays["posedirs"].astype(np.float16)
+    (tmp_path / "male.pkl").write_bytes(smpl_fixtures.python2_pickle(other.arrays))
+    fields = {"body": "gendered", "smpl_female": files["smpl_neutral"], "smpl_male": str(tmp_path / "male.pkl")}
+    _, problems = paper.PaperPit(**{**files, **fields}).check()
+    (problem,) = problems
+    assert f"not the mesh of {tmp_path / 'male.pkl'}" in problem
+
+
+def test_the_check_says_how_many_shape_directions_are_used(files: dict[str, Any], tmp_path: pathlib.Path):
+    arrays = smpl_fixtures.humanoid(num_betas=20).arrays
+    arrays["posedirs"] = arrays["posedirs"].astype(np.float16)
+    path = tmp_path / "basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl"
+    path.write_bytes(smpl_fixtures.python2_pickle(arrays))
+    inputs, problems = paper.PaperPit(**{**files, "smpl_neutral": str(path)}).check()
+    assert problems == []
+    assert inputs is not None
+    assert inputs.counts["smpl_neutral"] == "6890 vertices, 10 of 20 shape directions"
 
 
 def test_broken_pictures_are_listed_beside_all_else(files: dict[str, Any], tmp_path: pathlib.Path):

@@ -1,7 +1,11 @@
 """SMPL: its files, skinning against a slow loop, the UV layout and where a texture's places show up."""
 
+import collections
+import dataclasses
 import pathlib
 import pickle
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,11 +47,52 @@ def test_official_pickles_are_read(model: smpl.Smpl, body: smpl_fixtures.Humanoi
     _check_equal(model.data, body.arrays)
 
 
-def test_npz_and_300_shape_directions_are_read(tmp_path: pathlib.Path):
-    """Version 1.1.0 has 300 directions; converted files hold the regressor dense."""
-    arrays = smpl_fixtures.humanoid(num_betas=30).arrays
-    np.savez(tmp_path / "SMPL_MALE.npz", **{**arrays, "J_regressor": arrays["J_regressor"].toarray()})
-    _check_equal(smpl.read_model(tmp_path / "SMPL_MALE.npz"), arrays)
+@pytest.mark.parametrize("name", ["basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl", "SMPL_FEMALE.pkl", "SMPL_MALE.npz"])
+def test_version_1_1_0_is_read_under_its_names(tmp_path: pathlib.Path, name: str):
+    """It has 300 shape directions, of which the first 10 count; converted files hold the regressor dense."""
+    arrays = smpl_fixtures.humanoid(num_betas=300).arrays
+    arrays["shapedirs"] = arrays["shapedirs"].astype(np.float16)  # fewer bytes
+    path = tmp_path / name
+    if path.suffix == ".npz":
+        np.savez(path, **{**arrays, "J_regressor": arrays["J_regressor"].toarray()})
+    else:
+        path.write_bytes(smpl_fixtures.python2_pickle(arrays, chumpy=("shapedirs",)))
+    data = smpl.read_model(path)
+    _check_equal(data, arrays)
+    assert data.num_shapedirs == 300
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize(
+    "convert", [lambda matrix: matrix, lambda matrix: matrix.toarray(), lambda matrix: matrix.todense()]
+)
+def test_models_saved_again_are_read(
+    body: smpl_fixtures.Humanoid, tmp_path: pathlib.Path, protocol: int, convert: Callable[[Any], Any]
+):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # np.matrix
+        arrays = {**body.arrays, "J_regressor": convert(body.arrays["J_regressor"]), "num_betas": np.int64(10)}
+    path = tmp_path / "SMPL_NEUTRAL.pkl"
+    path.write_bytes(pickle.dumps(collections.OrderedDict(arrays), protocol))
+    _check_equal(smpl.read_model(path), body.arrays)
+
+
+def test_a_renamed_file_is_read_as_what_it_is(body: smpl_fixtures.Humanoid, tmp_path: pathlib.Path):
+    """Many programs ask for SMPL_NEUTRAL.pkl; people call their .npz so. `np.savez` keeps the sparse matrix as an object."""
+    np.savez(tmp_path / "model.npz", **{**body.arrays, "J_regressor": np.array(body.arrays["J_regressor"], object)})
+    (tmp_path / "model.npz").rename(tmp_path / "SMPL_NEUTRAL.pkl")
+    _check_equal(smpl.read_model(tmp_path / "SMPL_NEUTRAL.pkl"), body.arrays)
+    (tmp_path / "SMPL_NEUTRAL.NPZ").write_bytes(smpl_fixtures.python2_pickle(body.arrays))
+    _check_equal(smpl.read_model(tmp_path / "SMPL_NEUTRAL.NPZ"), body.arrays)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "joints", "name"), [(10475, 55, "SMPL-X"), (6890, 52, "SMPL-H"), (778, 16, "MANO"), (5023, 5, "FLAME")]
+)
+def test_bodies_of_the_same_family_are_named(tmp_path: pathlib.Path, vertices: int, joints: int, name: str):
+    np.savez(tmp_path / "m.npz", v_template=np.zeros((vertices, 3)), weights=np.zeros((vertices, joints)))
+    with pytest.raises(ArrayFileError, match=rf"no SMPL body but one of {name}: .*basicmodel_{{neutral,f,m}}_lbs"):
+        smpl.read_model(tmp_path / "m.npz")
 
 
 def _save(path: pathlib.Path, arrays: dict[str, Any]) -> pathlib.Path:
@@ -178,7 +223,7 @@ def test_frontal_pose_stands_with_the_arms_hanging(model: smpl.Smpl, body: smpl_
 
 @pytest.fixture(scope="module")
 def part(body: smpl_fixtures.Humanoid, tmp_path_factory: pytest.TempPathFactory) -> smpl.Part:
-    return smpl.read_uv(smpl_fixtures.write_uv(tmp_path_factory.mktemp("uv") / "smpl_uv.obj", body))
+    return smpl.read_uv(smpl_fixtures.write_uv(tmp_path_factory.mktemp("uv") / "smpl_uv.obj", body), {})
 
 
 def test_uv_layout_is_read(part: smpl.Part, body: smpl_fixtures.Humanoid):
@@ -206,15 +251,92 @@ def test_other_uv_files_are_errors(
     assert old in text
     path.write_text(text.replace(old, new))
     with pytest.raises(ArrayFileError, match=message):
-        smpl.read_uv(path)
+        smpl.read_uv(path, {})
+
+
+def _rewrite(path: pathlib.Path, change: Callable[[list[str]], list[str]], kind: str = "f") -> None:
+    """Changes the words of every line of a kind in an OBJ file."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    path.write_text("".join(" ".join([one, *(change(rest) if one == kind else rest)]) + "\n" for one, *rest in lines))
+
+
+def _renumber(table: np.ndarray) -> Callable[[list[str]], list[str]]:
+    def change(corners: list[str]) -> list[str]:
+        pairs = [corner.split("/") for corner in corners]
+        return [f"{table[int(vertex) - 1] + 1}/{uv}" for vertex, uv in pairs]
+
+    return change
+
+
+_SHUFFLED = np.random.default_rng(0).permutation(smpl.NUM_VERTICES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda words, _: words[::-1], r"13,776 of its 13,776 faces are no faces of the model \(reversed winding"),
+        (
+            lambda words, _: _renumber(_SHUFFLED)(words),
+            r"13,7\d\d of its .* \(the vertices are numbered in another order",
+        ),
+        (lambda words, partner: _renumber(partner)(words)[::-1], r"4,736 of its .* \(left and right are exchanged\)"),
+        (
+            lambda words, _: ["3/1", *words[1:]] if words[0] == "1/1" else words,
+            r"[1-9] of its 13,776 faces are no faces of the model \(the surface is divided in another way",
+        ),
+    ],
+)
+def test_a_layout_of_another_mesh_is_refused(
+    body: smpl_fixtures.Humanoid, model: smpl.Smpl, tmp_path: pathlib.Path, change: Any, message: str
+):
+    """Its numbers of vertices, UV and faces agree with the model's; what each face says does not."""
+    partner = mirror.vertex_correspondence(model.data.v_template, 0.001, chosen=model.data.faces)
+    data = dataclasses.replace(model.data, mirrored=partner)
+    path = smpl_fixtures.write_uv(tmp_path / "smpl_uv.obj", body)
+    _rewrite(path, lambda words: change(words, partner))
+    with pytest.raises(
+        ArrayFileError, match=rf"smpl_uv\.obj: not the mesh of neutral: {message}.*smpl\.is\.tue\.mpg\.de"
+    ):
+        smpl.read_uv(path, {"neutral": data})
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "u"), (1, "v")])
+def test_a_mirrored_layout_is_refused(
+    body: smpl_fixtures.Humanoid, model: smpl.Smpl, tmp_path: pathlib.Path, axis: int, name: str
+):
+    """SMPL's faces are their own mirror image: with left and right exchanged, only the layout tells."""
+    path = smpl_fixtures.write_uv(tmp_path / "smpl_uv.obj", body)
+
+    def flip(words: list[str]) -> list[str]:
+        words[axis] = f"{1.0 - float(words[axis]):.6f}"
+        return words
+
+    _rewrite(path, flip, kind="vt")
+    with pytest.raises(ArrayFileError, match=r"100 % of the UV layout is mirrored: u or v is flipped"):
+        smpl.read_uv(path, {"neutral": model.data})
+
+
+def test_the_order_of_faces_and_corners_and_the_positions_do_not_matter(
+    body: smpl_fixtures.Humanoid, model: smpl.Smpl, part: smpl.Part, tmp_path: pathlib.Path
+):
+    """An exporter may write all of them anew."""
+    path = smpl_fixtures.write_uv(tmp_path / "smpl_uv.obj", body)
+    _rewrite(path, lambda words: [*words[1:], words[0]])
+    _rewrite(path, lambda _: ["7", "7", "7"], kind="v")
+    lines = path.read_text().splitlines()
+    faces = [line for line in lines if line.startswith("f ")]
+    path.write_text("\n".join([line for line in lines if not line.startswith("f ")] + faces[::-1]) + "\n")
+    found = smpl.read_uv(path, {"neutral": model.data})
+    np.testing.assert_array_equal(found.triangles, np.roll(part.triangles, -1, axis=1)[::-1])
+    np.testing.assert_array_equal(found.uv[found.faces], np.roll(part.uv[part.faces], -1, axis=1)[::-1])
 
 
 def test_faces_without_uv_are_errors(tmp_path: pathlib.Path):
     (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1 2 3\n")
     with pytest.raises(ArrayFileError, match=r"line 5: 'f 1 2 3' cannot be read \(expected three corners vertex/uv\)"):
-        smpl.read_uv(tmp_path / "a.obj", num_vertices=3, num_faces=1, num_uv=1)
+        smpl.read_uv(tmp_path / "a.obj", {}, num_vertices=3, num_faces=1, num_uv=1)
     (tmp_path / "b.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1/9 2/2/9 3/3/9\n")
-    small = smpl.read_uv(tmp_path / "b.obj", num_vertices=3, num_faces=1, num_uv=3)
+    small = smpl.read_uv(tmp_path / "b.obj", {}, num_vertices=3, num_faces=1, num_uv=3)
     np.testing.assert_array_equal(small.uv[small.faces], [[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
 
 
@@ -291,7 +413,7 @@ def test_smpl_has_a_mirror_map(model: smpl.Smpl, part: smpl.Part):
     mesh = mirror.Mesh.from_part("SMPL", model.data.upright_template(), part)
     index_map = mirror.mirror_map([mesh], tolerance=0.001)
     for here, there in (
-        (("left_thigh", 0.3, 0.5), ("right_thigh", 0.3, 0.5)),
+        (("left_thigh", 0.3, 0.5), ("right_thigh", 0.7, 0.5)),
         (("right_palm", 0.5, 0.7), ("left_palm", 0.5, 0.7)),
         (("chest", 0.3, 0.5), ("chest", 0.7, 0.5)),
     ):

@@ -62,7 +62,8 @@ def part_names() -> list[str]:
 
 
 def uv_of(part: str, across: float = 0.5, along: float = 0.5) -> tuple[float, float]:
-    """UV of a place of a capsule: across 0.5 is its front, 0 and 1 its back; along 0 to 1 as in `_PARTS`."""
+    """UV of a place of a capsule: across 0.5 is its front, 0 and 1 its back, from the body's right to its left; along 0 to
+    1 as in `_PARTS`."""
     row, column = divmod(part_names().index(part), GRID)
     return (column + 0.04 + 0.92 * across) / GRID, (row + 0.04 + 0.92 * along) / GRID
 
@@ -145,7 +146,7 @@ def humanoid(num_betas: int = 10) -> Humanoid:
         faces_uv.append((cell_faces_uv if side > 0 else cell_faces_uv[:, ::-1]) + offset_uv)
         u, v = np.meshgrid(grid_u, grid_v)
         local = np.concatenate([np.stack([u, v], axis=-1).reshape(-1, 2), [[0.5, 0.0], [0.5, 1.0]]])
-        uv.append(np.array([uv_of(name, across_, along) for across_, along in local]))
+        uv.append(np.array([uv_of(name, 0.5 + side * (across_ - 0.5), along) for across_, along in local]))
         vertices.append(points)
         part_of.append(np.full(len(points), number))
         index = smpl.JOINT_NAMES.index(joint)
