@@ -1,8 +1,9 @@
 """Draws textured trimesh objects off screen: the only file that touches pyrender and OpenGL.
 
-`python -m render.rasterizer` checks that an offscreen OpenGL loads: it prints which and exits 0, or prints the command
-that installs one and exits 1. EGL is tried first, then OSMesa; PYOPENGL_PLATFORM in the environment decides instead.
-Where EGL knows several devices, EGL_DEVICE_ID in the environment says which; `choose_device` sets it for a worker.
+`python -m render.rasterizer` checks that an offscreen OpenGL loads: it prints which and exits 0, or prints what to install
+or which environment variable to change, and exits 1. EGL is tried first, then OSMesa; PYOPENGL_PLATFORM in the
+environment decides instead. Where EGL knows several devices, EGL_DEVICE_ID in the environment says which;
+`choose_device` sets it for a worker. A variable that is set and empty counts as not set.
 
 What pyrender 0.1.45 asks for: one OffscreenRenderer for the life of a process, in its main thread, created after any
 fork (workers are spawned). All `Rasterizer` objects of a process share it. The FLAT shader gives texture colours back
@@ -10,6 +11,7 @@ exactly, so light is multiplied in as vertex colours (`render.light`). Pictures 
 pyrender's multisampling and its depth picture are left out (`_lean`): half of its time on a processor.
 """
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -17,7 +19,7 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -27,19 +29,35 @@ from render import light as light_module
 from render.camera import IMAGE_HEIGHT, IMAGE_WIDTH, Camera
 from render.light import Light
 
-_PACKAGES = "libegl1 libgl1-mesa-dri"
+_PACKAGES = {"egl": "libegl1 libgl1-mesa-dri", "osmesa": "libosmesa6"}  # by the platforms that draw off screen
+# Variables that decide which OpenGL libglvnd, Mesa and NVIDIA's container tools load; a failure names those that are set.
+_STEERING = (
+    "PYOPENGL_PLATFORM",
+    "EGL_DEVICE_ID",
+    "EGL_PLATFORM",
+    "__EGL_VENDOR_LIBRARY_FILENAMES",
+    "__EGL_VENDOR_LIBRARY_DIRS",
+    "GALLIUM_DRIVER",
+    "LIBGL_ALWAYS_SOFTWARE",
+    "LIBGL_DRIVERS_PATH",
+    "MESA_GL_VERSION_OVERRIDE",
+    "MESA_LOADER_DRIVER_OVERRIDE",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+)
 _SUPERSAMPLING = 3
 _NEAR, _FAR = 0.2, 100.0  # metres
 
 
 class OpenGLError(RuntimeError):
-    """No offscreen OpenGL. The message says what was tried and how to install one."""
+    """No offscreen OpenGL. The message says what was tried, and what to install or which variable to change."""
 
 
-def install_command() -> str:
-    """The command that installs a software OpenGL on Debian and Ubuntu."""
+def install_command(platform: str = "egl") -> str:
+    """The command that installs a software OpenGL on Debian and Ubuntu, for "egl" or "osmesa"."""
     sudo = "" if os.geteuid() == 0 else "sudo "
-    return f"{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends {_PACKAGES}"
+    return f"{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends {_PACKAGES[platform]}"
 
 
 class _OpenGL(NamedTuple):
@@ -52,8 +70,15 @@ class _OpenGL(NamedTuple):
 def _open() -> _OpenGL:
     """Opens OpenGL on the first platform that works."""
     chosen = os.environ.get("PYOPENGL_PLATFORM")
+    if chosen and chosen not in _PACKAGES:
+        raise OpenGLError(
+            f"PYOPENGL_PLATFORM={chosen} is set in the environment; only {' and '.join(_PACKAGES)} draw off screen. "
+            "Unset it (then both are tried), or set it to one of them."
+        )
+    devices = _egl_devices() if chosen != "osmesa" else None
+    device = _device_number(devices)
     failures = []
-    for platform in (chosen,) if chosen else ("egl", "osmesa"):
+    for platform in (chosen,) if chosen else _PACKAGES:
         # PyOpenGL binds itself to a platform at import: forget a failed attempt before the next one.
         for name in [name for name in sys.modules if name.split(".")[0] in ("OpenGL", "pyrender")]:
             del sys.modules[name]
@@ -65,24 +90,55 @@ def _open() -> _OpenGL:
                     _complete_osmesa()
                 _accept_references()
                 pyrender = importlib.import_module("pyrender")
-                renderer = pyrender.OffscreenRenderer(_SUPERSAMPLING * IMAGE_WIDTH, _SUPERSAMPLING * IMAGE_HEIGHT)
+                with _device_chosen(device):
+                    renderer = pyrender.OffscreenRenderer(_SUPERSAMPLING * IMAGE_WIDTH, _SUPERSAMPLING * IMAGE_HEIGHT)
                 gl = importlib.import_module("OpenGL.GL")
                 name = cast(bytes, gl.glGetString(gl.GL_RENDERER)).decode()
                 gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)  # textures of any width: pyrender leaves rows of 4 bytes
                 if platform == "egl":
                     renderer._renderer = _lean(pyrender, gl)
-            device = f", device {os.environ.get('EGL_DEVICE_ID', '0')}" if platform == "egl" else ""
-            return _OpenGL(pyrender, renderer, f"{platform} ({name}){device}")
+            return _OpenGL(
+                pyrender, renderer, f"{platform} ({name})" + (f", device {device}" if platform == "egl" else "")
+            )
         except Exception as error:
-            failures.append(f"  {platform}: {type(error).__name__}: {error}")
-    if chosen is None:
+            failures.append(f"  {platform}: {_explain(platform, devices, error)}")
+    if not chosen:
         del os.environ["PYOPENGL_PLATFORM"]
-    raise OpenGLError(
-        "No offscreen OpenGL could be loaded. Tried:\n"
-        + "\n".join(failures)
-        + f"\nOn Debian or Ubuntu install one with\n  {install_command()}\n"
-        "and check it with\n  python -m render.rasterizer"
-    )
+    raise OpenGLError(_advice(chosen, failures))
+
+
+def _explain(platform: str, devices: list["_Device"] | None, error: Exception) -> str:
+    """Why a platform could not be opened, for people."""
+    if platform == "egl" and devices == []:
+        return (
+            "EGL is there but knows no device: no driver is installed for it. In a container with an NVIDIA GPU, set "
+            "NVIDIA_DRIVER_CAPABILITIES=all when it is started."
+        )
+    if platform == "egl" and devices and not any(device.opens for device in devices):
+        return f"EGL lists {_listing(devices)}; none of them can be opened: {_UNOPENED}."
+    if platform == "osmesa" and isinstance(error, ImportError):
+        return f"the library libOSMesa was not found (package {_PACKAGES['osmesa']})."
+    if getattr(getattr(error, "baseOperation", None), "__name__", "") == "eglCreateContext":
+        return "the driver offers no OpenGL 4.1 with the core profile, which pyrender asks for; a newer one may."
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _advice(chosen: str | None, failures: list[str]) -> str:
+    """The message when no platform could be opened."""
+    lines = ["No offscreen OpenGL could be loaded. Tried:", *failures]
+    if chosen:
+        lines.append(
+            f"PYOPENGL_PLATFORM={chosen} is set in the environment: nothing else was tried; unset it to try all."
+        )
+    lines += ["On Debian or Ubuntu install one with", f"  {install_command(chosen or 'egl')}"]
+    steering = [f"  {name}={os.environ[name]}" for name in _STEERING if os.environ.get(name)]
+    if steering:
+        lines += [
+            "These environment variables decide which OpenGL is loaded; if it is installed, try without:",
+            *steering,
+        ]
+    lines += ["Check it with", "  python -m render.rasterizer"]
+    return "\n".join(lines)
 
 
 def _lean(pyrender: types.ModuleType, gl: types.ModuleType) -> Any:
@@ -152,33 +208,100 @@ def _complete_osmesa() -> None:
 
 
 class _Device(NamedTuple):
-    """A device that EGL can open: its number (EGL_DEVICE_ID), its DRM file ("" if it has none), and whether it is a
-    processor rather than a GPU."""
+    """A device that EGL lists.
+
+    Attributes:
+        number: What EGL_DEVICE_ID calls it.
+        file: Its DRM file; "" if it has none.
+        software: Whether it is a processor rather than a GPU.
+        opens: Whether it can be opened.
+    """
 
     number: int
     file: str
     software: bool
+    opens: bool = True
+
+
+_UNOPENED = "the driver is missing, or this user has no right to the device's file"
+
+
+def _listing(devices: Sequence[_Device]) -> str:
+    """Devices for people."""
+    kinds = ((one.number, "the processor" if one.software else one.file or "a GPU") for one in devices)
+    return ", ".join(f"{number} ({kind})" for number, kind in kinds) or "no device"
+
+
+def _in_turn(devices: Sequence[_Device]) -> list[int]:
+    """Numbers of the devices that workers take in turn: the GPUs, or the first device where there is none."""
+    devices = [device for device in devices if device.opens]
+    gpus: dict[str, int] = {}  # a GPU can be offered twice, by its own driver and by Mesa: the first counts
+    for device in devices:
+        if not device.software:
+            gpus.setdefault(device.file or f"device {device.number}", device.number)
+    return list(gpus.values()) or [device.number for device in devices[:1]]
 
 
 def choose_device(worker: int) -> None:
     """Sets EGL_DEVICE_ID for this process, before OpenGL is opened: GPUs in turn, workers counted from 0.
 
-    A value that is set already stays. Without EGL, or with one device, nothing is set.
+    A value that is set already stays. Without EGL, or where no device can be opened, nothing is set.
     """
-    if "EGL_DEVICE_ID" in os.environ or os.environ.get("PYOPENGL_PLATFORM", "egl") != "egl":
+    if os.environ.get("EGL_DEVICE_ID") or (os.environ.get("PYOPENGL_PLATFORM") or "egl") != "egl":
         return
-    devices = _egl_devices()
-    gpus: dict[str, int] = {}  # a GPU can be offered twice, by its own driver and by Mesa: the first counts
-    for device in devices:
-        if not device.software:
-            gpus.setdefault(device.file or f"device {device.number}", device.number)
-    numbers = list(gpus.values()) or [device.number for device in devices[:1]]
+    numbers = _in_turn(_egl_devices() or ())
     if numbers:
         os.environ["EGL_DEVICE_ID"] = str(numbers[worker % len(numbers)])
 
 
-def _egl_devices() -> list[_Device]:
-    """The devices that EGL can open, numbered as pyrender numbers them; none where EGL is missing or too old to say.
+def _device_number(devices: list[_Device] | None) -> int:
+    """The device to draw with: that of EGL_DEVICE_ID, or the first worker's.
+
+    Args:
+        devices: From `_egl_devices`.
+
+    Raises:
+        OpenGLError: EGL_DEVICE_ID names no device that can be opened.
+    """
+    chosen = os.environ.get("EGL_DEVICE_ID", "")
+    if not devices:  # the variable is not what is at fault
+        return int(chosen) if chosen.isdecimal() else 0
+    if not chosen:
+        return next(iter(_in_turn(devices)), 0)
+    found = [device for device in devices if str(device.number) == chosen]
+    if found and found[0].opens:
+        return found[0].number
+    if found:
+        what = f"cannot be opened: {_UNOPENED}"
+    else:
+        what = f"is no number of a device: EGL lists {_listing(devices)}"
+    usable = [device for device in devices if device.opens]
+    raise OpenGLError(
+        f"EGL_DEVICE_ID={chosen} is set in the environment and {what}. "
+        + (
+            f"Unset it, or set it to the number of one that can be opened: {_listing(usable)}."
+            if usable
+            else "Unset it."
+        )
+    )
+
+
+@contextlib.contextmanager
+def _device_chosen(number: int) -> Iterator[None]:
+    """Sets EGL_DEVICE_ID while pyrender opens a device; a worker that is spawned later chooses its own."""
+    before = os.environ.get("EGL_DEVICE_ID")
+    os.environ["EGL_DEVICE_ID"] = str(number)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["EGL_DEVICE_ID"]
+        else:
+            os.environ["EGL_DEVICE_ID"] = before
+
+
+def _egl_devices() -> list[_Device] | None:
+    """The devices that EGL lists, numbered as pyrender numbers them; None where EGL is missing or too old to say.
 
     By ctypes, as PyOpenGL can only be imported for a platform that is settled. EGL_EXT_device_enumeration,
     EGL_EXT_device_query, EGL_EXT_device_drm, EGL_MESA_device_software; numbers from EGL/eglext.h.
@@ -186,7 +309,7 @@ def _egl_devices() -> list[_Device]:
     try:
         egl = ctypes.CDLL("libEGL.so.1")
     except OSError:
-        return []
+        return None
     egl.eglGetProcAddress.restype = ctypes.c_void_p
     pointer, integer = ctypes.c_void_p, ctypes.c_int
 
@@ -195,27 +318,29 @@ def _egl_devices() -> list[_Device]:
         return ctypes.CFUNCTYPE(result, *arguments)(address) if address else None
 
     query = function("eglQueryDevicesEXT", ctypes.c_uint, integer, pointer, ctypes.POINTER(integer))
-    describe_device = function("eglQueryDeviceStringEXT", ctypes.c_char_p, pointer, integer)
-    get_display = function("eglGetPlatformDisplayEXT", pointer, ctypes.c_uint, pointer, pointer)
-    initialize = function("eglInitialize", ctypes.c_uint, pointer, pointer, pointer)
-    terminate = function("eglTerminate", ctypes.c_uint, pointer)
-    if None in (query, describe_device, get_display, initialize, terminate):
-        return []
+    if query is None:
+        return None
     count = integer()
-    if not query(0, None, ctypes.byref(count)):
+    if not query(0, None, ctypes.byref(count)) or not count.value:
         return []
     handles = (pointer * count.value)()
     if not query(count.value, handles, ctypes.byref(count)):
         return []
+    describe_device = function("eglQueryDeviceStringEXT", ctypes.c_char_p, pointer, integer)
+    get_display = function("eglGetPlatformDisplayEXT", pointer, ctypes.c_uint, pointer, pointer)
+    initialize = function("eglInitialize", ctypes.c_uint, pointer, pointer, pointer)
+    terminate = function("eglTerminate", ctypes.c_uint, pointer)
+    if None in (describe_device, get_display, initialize, terminate):
+        return None
     devices = []
     for number, handle in enumerate(handles[: count.value]):
         display = get_display(0x313F, handle, None)  # EGL_PLATFORM_DEVICE_EXT
-        if not display or not initialize(display, None, None):
-            continue  # listed, but its driver is missing or it belongs to somebody else
-        terminate(display)
+        opens = bool(display and initialize(display, None, None))
+        if opens:
+            terminate(display)
         extensions = (describe_device(handle, 0x3055) or b"").decode().split()  # EGL_EXTENSIONS
         file = describe_device(handle, 0x3233) if "EGL_EXT_device_drm" in extensions else None  # its DRM device file
-        devices.append(_Device(number, (file or b"").decode(), "EGL_MESA_device_software" in extensions))
+        devices.append(_Device(number, (file or b"").decode(), "EGL_MESA_device_software" in extensions, opens))
     return devices
 
 

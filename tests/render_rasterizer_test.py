@@ -182,37 +182,167 @@ def test_solid_person_is_one_color(rasterizer: Rasterizer):
     )
 
 
+_NO_DRIVER = {"__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere.json"}  # libEGL without a driver, as in a bare container
+
+
 def _check(**environment: str) -> subprocess.CompletedProcess[str]:
+    cleared = [name for name in rasterizer_module._STEERING if not name.startswith("LD_")]
+    inherited = {name: value for name, value in os.environ.items() if name not in cleared}
     command = [sys.executable, "-m", "render.rasterizer"]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env={**inherited, **environment}, check=False)
 
 
 def test_check_names_the_opengl(rasterizer: Rasterizer):
-    found = _check()
+    description = describe()  # before the environment is looked at: opening OpenGL settles the platform
+    found = _check(**{name: os.environ[name] for name in rasterizer_module._STEERING if name in os.environ})
     assert found.returncode == 0, found.stderr
-    assert found.stdout.strip() == f"offscreen OpenGL: {describe()}"
+    assert found.stdout.strip() == f"offscreen OpenGL: {description}"
 
 
-def test_missing_opengl_gives_the_command():
-    found = _check(PYOPENGL_PLATFORM="none-such")
+def _without_egl() -> bool:
+    return not rasterizer_module._in_turn(rasterizer_module._egl_devices() or ())
+
+
+@pytest.mark.skipif(_without_egl(), reason="EGL opens no device here")
+def test_a_missing_driver_gives_the_command_and_the_variables():
+    found = _check(PYOPENGL_PLATFORM="egl", NVIDIA_DRIVER_CAPABILITIES="compute", **_NO_DRIVER)
     assert found.returncode == 1
-    assert "none-such" in found.stderr
     assert "apt-get install --yes --no-install-recommends libegl1 libgl1-mesa-dri" in found.stderr
+    assert "egl: EGL is there but knows no device" in found.stderr
+    for line in (
+        "PYOPENGL_PLATFORM=egl is set in the environment: nothing else was tried",
+        "  __EGL_VENDOR_LIBRARY_FILENAMES=/nowhere.json",
+        "  NVIDIA_DRIVER_CAPABILITIES=compute",
+    ):
+        assert line in found.stderr
 
 
-def _device(number: int, file: str = "", *, software: bool = False) -> rasterizer_module._Device:
-    return rasterizer_module._Device(number, file, software)
+@pytest.mark.parametrize("platform", ["glx", "wgl", "EGL", "none-such"])
+def test_a_platform_that_draws_on_a_screen_is_named(platform: str):
+    found = _check(PYOPENGL_PLATFORM=platform)
+    assert found.returncode == 1
+    assert (
+        f"PYOPENGL_PLATFORM={platform} is set in the environment; only egl and osmesa draw off screen" in found.stderr
+    )
+    assert "apt-get" not in found.stderr  # nothing is missing
+
+
+def test_osmesa_draws_or_names_its_package():
+    found = _check(PYOPENGL_PLATFORM="osmesa")
+    if found.returncode == 0:
+        assert found.stdout.startswith("offscreen OpenGL: osmesa (")
+    else:
+        assert "osmesa: the library libOSMesa was not found (package libosmesa6)" in found.stderr
+        assert "apt-get install --yes --no-install-recommends libosmesa6" in found.stderr
+        assert "PYOPENGL_PLATFORM=osmesa is set in the environment" in found.stderr
+
+
+@pytest.mark.skipif(_without_egl(), reason="EGL opens no device here")
+@pytest.mark.parametrize("name", ["EGL_DEVICE_ID", "PYOPENGL_PLATFORM"])
+def test_an_empty_variable_is_not_set(name: str):
+    """Compose files and job scripts pass variables on that nobody gave a value."""
+    found = _check(**{name: ""})
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("offscreen OpenGL: egl (")
+
+
+@pytest.mark.skipif(_without_egl(), reason="EGL opens no device here")
+@pytest.mark.parametrize("value", ["97", "-1", "0,1", "cuda:0"])
+def test_a_device_that_is_not_there_is_named(value: str):
+    found = _check(EGL_DEVICE_ID=value)
+    assert found.returncode == 1
+    assert (
+        f"EGL_DEVICE_ID={value} is set in the environment and is no number of a device: EGL lists 0 (" in found.stderr
+    )
+    assert "apt-get" not in found.stderr
+
+
+@pytest.mark.skipif(_without_egl(), reason="EGL opens no device here")
+def test_an_old_opengl_is_named():
+    found = _check(PYOPENGL_PLATFORM="egl", MESA_GL_VERSION_OVERRIDE="2.1", GALLIUM_DRIVER="llvmpipe")
+    if "llvmpipe" not in _check(PYOPENGL_PLATFORM="egl").stdout:
+        pytest.skip("only Mesa obeys the variable")
+    assert found.returncode == 1
+    assert "egl: the driver offers no OpenGL 4.1" in found.stderr
+    assert "  MESA_GL_VERSION_OVERRIDE=2.1" in found.stderr
+
+
+def _device(number: int, file: str = "", *, software: bool = False, opens: bool = True) -> rasterizer_module._Device:
+    return rasterizer_module._Device(number, file, software, opens)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without the variables in question, put back after the test."""
+    for name in ("EGL_DEVICE_ID", "PYOPENGL_PLATFORM"):
+        monkeypatch.setenv(name, "to be restored")
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+_TWO_OF_THREE = [_device(0, "/dev/dri/card0"), _device(1, "/dev/dri/card1", opens=False), _device(2, software=True)]
+
+
+@pytest.mark.parametrize(
+    ("value", "devices", "expected"),
+    [
+        ("", _TWO_OF_THREE, 0),
+        ("2", _TWO_OF_THREE, 2),
+        ("", [_device(0, opens=False), _device(1)], 1),  # the first one belongs to somebody else
+        ("", [_device(0, software=True), _device(1, opens=False)], 0),
+        ("", [_device(0, opens=False)], 0),  # pyrender will fail, and say so
+        ("", [], 0),
+        ("3", None, 3),  # an EGL too old to list devices
+        ("", None, 0),
+        (
+            "1",
+            _TWO_OF_THREE,
+            r"EGL_DEVICE_ID=1 .* cannot be opened: the driver is missing.*: 0 \(/dev/dri/card0\), 2 \(the",
+        ),
+        ("3", _TWO_OF_THREE, r"EGL_DEVICE_ID=3 .* no number of a device: EGL lists 0 .* 1 \(/dev/dri/card1\), 2"),
+        ("one", _TWO_OF_THREE, "EGL_DEVICE_ID=one .* no number"),
+        ("0", [_device(0, opens=False)], r"EGL_DEVICE_ID=0 .* cannot be opened: .*\. Unset it\.$"),
+    ],
+)
+def test_the_device_is_one_that_can_be_opened(
+    environment: pytest.MonkeyPatch,
+    value: str,
+    devices: list[rasterizer_module._Device] | None,
+    expected: int | str,
+):
+    if value:
+        environment.setenv("EGL_DEVICE_ID", value)
+    if isinstance(expected, int):
+        assert rasterizer_module._device_number(devices) == expected
+    else:
+        with pytest.raises(rasterizer_module.OpenGLError, match=expected):
+            rasterizer_module._device_number(devices)
+
+
+def test_opening_a_device_leaves_the_variable_as_it_was(environment: pytest.MonkeyPatch):
+    """Workers that are spawned later inherit it, and would take it for the user's wish."""
+    with rasterizer_module._device_chosen(3):
+        assert os.environ["EGL_DEVICE_ID"] == "3"
+    assert "EGL_DEVICE_ID" not in os.environ
+    environment.setenv("EGL_DEVICE_ID", "")
+    with pytest.raises(KeyError), rasterizer_module._device_chosen(3):
+        raise KeyError
+    assert os.environ["EGL_DEVICE_ID"] == ""
 
 
 @pytest.mark.parametrize(
     ("devices", "expected"),
     [
-        ([], [None, None, None, None]),  # no EGL
+        (None, [None, None, None, None]),  # no EGL
+        ([], [None, None, None, None]),  # no driver
+        ([_device(0, opens=False)], [None, None, None, None]),
+        ([_device(0, opens=False), _device(1), _device(2)], ["1", "2", "1", "2"]),
         ([_device(0, software=True)], ["0", "0", "0", "0"]),
         # Two GPUs of NVIDIA's driver, offered again by Mesa, and Mesa's processor; device 1 could not be opened.
         (
             [
                 _device(0, "/dev/dri/card0"),
+                _device(1, "/dev/dri/card1", opens=False),
                 _device(2, "/dev/dri/card2"),
                 _device(3, "/dev/dri/card0"),
                 _device(4, "/dev/dri/card2"),
@@ -224,25 +354,28 @@ def _device(number: int, file: str = "", *, software: bool = False) -> rasterize
     ],
 )
 def test_workers_take_the_gpus_in_turn(
-    monkeypatch: pytest.MonkeyPatch, devices: list[rasterizer_module._Device], expected: list[str | None]
+    environment: pytest.MonkeyPatch,
+    devices: list[rasterizer_module._Device] | None,
+    expected: list[str | None],
 ):
-    monkeypatch.setattr(rasterizer_module, "_egl_devices", lambda: devices)
-    monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
+    environment.setattr(rasterizer_module, "_egl_devices", lambda: devices)
     for worker, number in enumerate(expected):
-        monkeypatch.setenv("EGL_DEVICE_ID", "to be restored")
-        monkeypatch.delenv("EGL_DEVICE_ID")
+        environment.delenv("EGL_DEVICE_ID", raising=False)
         rasterizer_module.choose_device(worker)
         assert os.environ.get("EGL_DEVICE_ID") == number
 
 
-def test_the_users_device_stays(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rasterizer_module, "_egl_devices", lambda: [_device(0), _device(1)])
-    monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
-    monkeypatch.setenv("EGL_DEVICE_ID", "7")
+def test_the_users_device_stays(environment: pytest.MonkeyPatch):
+    environment.setattr(rasterizer_module, "_egl_devices", lambda: [_device(0), _device(1)])
+    environment.setenv("EGL_DEVICE_ID", "7")
     rasterizer_module.choose_device(1)
     assert os.environ["EGL_DEVICE_ID"] == "7"
-    monkeypatch.delenv("EGL_DEVICE_ID")
-    monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")  # knows no devices
+    for name in ("EGL_DEVICE_ID", "PYOPENGL_PLATFORM"):
+        environment.setenv(name, "")  # as if it were not set
+    rasterizer_module.choose_device(1)
+    assert os.environ["EGL_DEVICE_ID"] == "1"
+    environment.delenv("EGL_DEVICE_ID")
+    environment.setenv("PYOPENGL_PLATFORM", "osmesa")  # knows no devices
     rasterizer_module.choose_device(1)
     assert "EGL_DEVICE_ID" not in os.environ
 
@@ -253,12 +386,6 @@ def test_this_machines_devices_can_be_opened(rasterizer: Rasterizer):
     devices = rasterizer_module._egl_devices()
     assert devices
     assert describe().endswith(f"device {os.environ.get('EGL_DEVICE_ID', '0')}")
-
-
-def test_a_device_that_is_not_there_is_named():
-    found = _check(PYOPENGL_PLATFORM="egl", EGL_DEVICE_ID="97")
-    assert found.returncode == 1
-    assert "97" in found.stderr
 
 
 def test_a_mesh_may_bring_its_texture(rasterizer: Rasterizer):
