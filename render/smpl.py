@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from body_models.smpl.numpy import SMPL as _BodyModelsSmpl
+from scipy.spatial import KDTree
 
 from render import array_files
 from render.array_files import ArrayFileError
@@ -57,6 +58,7 @@ SMPL_ADVICE = (
 )
 UV_ADVICE = "smpl_uv.obj is on the download page of https://smpl.is.tue.mpg.de (UV map in OBJ format)."
 
+_SEEDS = 50  # faces that are tried as the first of a mirror image
 # Bodies of the same family that are taken for SMPL: (vertices, joints) -> name.
 _RELATIVES = {(6890, 52): "SMPL-H", (10475, 55): "SMPL-X", (778, 16): "MANO", (5023, 5): "FLAME"}
 
@@ -75,7 +77,8 @@ class SmplData:
         posedirs: Pose directions float64 [V 3 207].
         joint_regressor: float64 [24 V], joints from rest vertices.
         weights: Skinning weights float64 [V 24], rows sum to 1.
-        mirrored: Left-right partner of every vertex, int64 [V] (`vert_sym_idxs`); None where the file does not tell.
+        mirrored: Left-right partner of every vertex, int64 [V], from the file (`vert_sym_idxs`) or its faces; None where
+            neither tells.
         num_shapedirs: Shape directions in the file, of which the first ones are kept.
     """
 
@@ -170,16 +173,55 @@ def _relative(arrays: dict[str, np.ndarray]) -> str | None:
 
 
 def _mirrored(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The file's left-right partners, if it has any that are."""
-    partner, template = arrays.get("vert_sym_idxs"), arrays["v_template"]
-    if partner is None or partner.shape != (len(template),) or partner.dtype.kind not in "iu":
-        return None
-    partner = partner.astype(np.int64)
-    if not 0 <= partner.min() <= partner.max() < len(template) or (partner[partner] != np.arange(len(template))).any():
-        return None
+    """The left-right partners that the file names, or that its faces have."""
+    partner, template = arrays.get("vert_sym_idxs"), arrays["v_template"].astype(np.float64)
+    if partner is not None and partner.shape == (len(template),) and partner.dtype.kind in "iu":
+        partner = partner.astype(np.int64)
+        if 0 <= partner.min() <= partner.max() < len(template) and _are_partners(partner, template):
+            return partner
+    return partners_by_faces(template, arrays["f"].astype(np.int64))
+
+
+def _are_partners(partner: np.ndarray, template: np.ndarray) -> bool:
+    """Whether each is the other's partner, and near its mirror image."""
     middle = (template[:, 0] + template[partner, 0]).mean() / 2
     image = template * [-1.0, 1.0, 1.0] + [2.0 * middle, 0.0, 0.0]
-    return partner if np.linalg.norm(image - template[partner], axis=1).mean() < 0.02 else None
+    mutual = np.array_equal(partner[partner], np.arange(len(partner)))
+    return mutual and bool(np.linalg.norm(image - template[partner], axis=1).mean() < 0.02)
+
+
+def partners_by_faces(template: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
+    """Left-right partners int64 [V] of a surface in one piece whose faces are their own mirror image, as SMPL's are.
+
+    From a face and its mirror image, found by position, the partners of all others follow along the edges. Positions alone
+    do not do: SMPL's template is so far from symmetric that the nearest vertex is often a neighbour of the right one.
+
+    Args:
+        template: float [V 3], left and right along x.
+        faces: int [F 3].
+    """
+    image = template * [-1.0, 1.0, 1.0] + [template[:, 0].min() + template[:, 0].max(), 0.0, 0.0]
+    distance, nearest = (np.asarray(one) for one in KDTree(template).query(image))
+    third = {(a, b): c for a, b, c in np.concatenate([np.roll(faces, -step, axis=1) for step in range(3)]).tolist()}
+    for row in np.argsort(distance[faces].max(axis=1))[:_SEEDS]:
+        a, b, c = faces[row].tolist()
+        partner = np.full(len(template), -1)
+        partner[[a, b, c]] = nearest[[a, b, c]]
+        if third.get((int(nearest[b]), int(nearest[a]))) != nearest[c]:
+            continue  # not the corners of a face
+        waiting = [(a, b), (b, c), (c, a)]
+        while waiting:
+            a, b = waiting.pop()
+            c, there = third.get((b, a)), third.get((int(partner[a]), int(partner[b])))
+            if c is None or there is None or partner[c] not in (-1, there):
+                break
+            if partner[c] == -1:
+                partner[c] = there
+                waiting += [(a, c), (c, b)]
+        else:
+            if partner.min() >= 0 and _are_partners(partner, template):
+                return partner
+    return None
 
 
 def _implausible(arrays: dict[str, np.ndarray], num_vertices: int) -> list[str]:
@@ -328,15 +370,18 @@ def _difference(faces: np.ndarray, model: SmplData) -> str | None:
         _count_foreign(model.mirrored[faces][:, ::step], model.faces) for step in (1, -1)
     ):
         why = "left and right are exchanged"
-    elif np.array_equal(
-        *(np.sort(np.bincount(one.ravel(), minlength=len(model.weights))) for one in (faces, model.faces))
-    ):
+    elif np.array_equal(_degrees(faces), _degrees(model.faces)):
         why = (
             "the vertices are numbered in another order; a program that exports OBJ files may have an option to keep it"
         )
     else:
         why = "the surface is divided in another way"
     return f"{foreign:,} of its {len(faces):,} faces are no faces of the model ({why})"
+
+
+def _degrees(faces: np.ndarray) -> np.ndarray:
+    """How many faces meet in a vertex, in increasing order."""
+    return np.sort(np.unique(faces, return_counts=True)[1])
 
 
 def _count_foreign(faces: np.ndarray, known: np.ndarray) -> int:
