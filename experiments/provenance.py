@@ -9,7 +9,10 @@ import jax
 
 
 def commit() -> str:
-    """The checkout's commit, with a note where tracked files differ from it."""
+    """The checkout's commit, with a note where tracked files differ from it.
+
+    An installed package has none; where its environment lies inside somebody's own repository, that one does not count.
+    """
     root = pathlib.Path(__file__).resolve().parent.parent
 
     def git(*arguments: str) -> str:
@@ -18,6 +21,8 @@ def commit() -> str:
         ).stdout.strip()
 
     try:
+        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return "not a git checkout"
         changed = " with uncommitted changes" if git("status", "--porcelain", "--untracked-files=no") else ""
         return git("rev-parse", "HEAD") + changed
     except (OSError, subprocess.CalledProcessError):
