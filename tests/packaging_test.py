@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -66,21 +67,43 @@ def test_the_wheel_is_private(wheel):
         assert "Classifier: Private :: Do Not Upload\n" in file.read(name).decode()
 
 
-def test_every_module_of_an_installed_wheel_is_imported_from_another_folder(wheel, tmp_path):
-    installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    pip("install", "--no-index", "--no-deps", "--target", installed, wheel)
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> pathlib.Path:
+    """A folder with the wheel installed into it and nothing else."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip("install", "--no-index", "--no-deps", "--target", folder, wheel)
+    return folder
+
+
+def python(installed: pathlib.Path, folder: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python in a folder, with the installed wheel before this checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(installed), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def test_every_module_of_an_installed_wheel_is_imported_from_another_folder(installed, tmp_path):
     modules = [
         ".".join(path.with_suffix("").parts).removesuffix(".__init__")
         for path in map(pathlib.PurePath, tracked_files())
         if path.parts[0] in PACKAGES and path.suffix == ".py"
     ]
-    result = subprocess.run(
-        [sys.executable, "-P", "-c", IMPORT_ALL, str(installed), *modules],
-        capture_output=True,
-        text=True,
-        cwd=elsewhere,
-        env={**os.environ, "PYTHONPATH": str(installed), "JAX_PLATFORMS": "cpu"},
-    )
+    result = python(installed, tmp_path, "-c", IMPORT_ALL, str(installed), *modules)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == str(len(modules))
+
+
+def test_a_program_of_an_installed_wheel_finds_the_configs(installed, tmp_path):
+    result = python(installed, tmp_path, "-m", "experiments.pit_render", "--check", "--config=pit.py:smoke")
+    assert result.returncode == 0, result.stderr
+
+
+def test_hugging_faces_package_installed_over_the_wheel_is_noticed(installed, tmp_path):
+    copy = tmp_path / "environment"
+    shutil.copytree(installed, copy)
+    (copy / "datasets" / "__init__.py").write_text('__version__ = "5.0"')
+    result = python(copy, tmp_path, "-m", "experiments.prepare", "--help")
+    assert result.returncode == 1
+    assert f"`import datasets` finds {copy / 'datasets' / '__init__.py'}" in result.stderr
+    assert "cd CHECKOUT && python -m experiments.PROGRAM" in result.stderr
+    assert "san_env/bin/python -m pip install CHECKOUT_OR_WHEEL" in result.stderr
