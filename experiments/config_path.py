@@ -14,8 +14,11 @@ In a program:
 In a config file:
 
     def get_config(argument=""):
-        config = ConfigDict({...})
+        config = ConfigDict({...})  # with a comment beside each key, which `--config=NAME --help` shows
         return config_path.apply(config, argument, smoke={"num_steps": 4, "model.width": 8})
+
+Where the keys are the fields of a dataclass, its docstring describes them; the file then has `documented_by(config)`,
+which returns the dataclass.
 
 From Python: `config = config_path.load("san.py:smoke")`.
 """
@@ -28,10 +31,14 @@ import re
 import runpy
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from absl import app, flags
 from ml_collections import ConfigDict
+
+from experiments import config_help
+
+flags.disclaim_key_flags()  # the flag belongs to the program that defines it: so does its line in --help
 
 CONFIG_FOLDER = pathlib.Path(__file__).resolve().parent / "configs"
 
@@ -44,33 +51,105 @@ class ConfigError(ValueError):
     """A config name, key or value that does not exist or does not fit. The message says what was expected."""
 
 
-class _ConfigParser(flags.ArgumentParser):
-    """absl's parser of the flag: a config's name, path and argument become the config."""
-
-    def parse(self, argument: str) -> ConfigDict:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return load(argument)
-
-
 def define_flag(name: str = "config", default: str | None = None) -> flags.FlagHolder[Any]:
     """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`."""
-    help_text = "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas"
-    holder = flags.DEFINE(_ConfigParser(), name, default, help_text)
+    help_text = (
+        "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas. With --help it "
+        f"lists its keys; --{name}.KEY=VALUE sets one"
+    )
+    holder = flags.DEFINE_string(name, default, help_text)
     if default is None:
         flags.mark_flag_as_required(name)
     return holder
 
 
 def parse_flags(argv: list[str], name: str = "config") -> list[str]:
-    """The `flags_parser` of `absl.app.run`: as absl's own, and `--config.key=value` overrides a key of the config."""
-    overrides, rest = _take_overrides(argv, name)
+    """The `flags_parser` of `absl.app.run`: as absl's own, and `--config.key=value` overrides a key of the config.
+
+    `--help` prints the program's flags and, where a config is given, the config's keys, and exits with 0.
+    """
+    given, overrides, rest = _take_config(argv, name)
+    wanted = {argument.lstrip("-") for argument in rest[1:] if argument.startswith("-")} & _HELP_FLAGS
+    if wanted:
+        app.usage(shorthelp="helpfull" not in wanted, writeto_stdout=True)
+        if given is not None:
+            print("\n" + describe(_load_with_overrides(given, overrides, name)))
+        sys.exit(0)
+    if given is not None:
+        rest.insert(1, f"--{name}={given}")
     remaining = app.parse_flags_with_usage(rest)
-    config: Any = flags.FLAGS[name].value
-    for key, text in overrides:
-        try:
-            override(config, key, text)
-        except ConfigError as error:
-            sys.exit(f"FATAL Flags parsing error:\n  --{name}.{key}={text}: {error}")
+    flag = flags.FLAGS[name]
+    flag.value = _load_with_overrides(str(flag.value), overrides, name).config
     return remaining
+
+
+_HELP_FLAGS = {"h", "?", "help", "helpshort", "helpfull"}
+
+
+class Loaded(NamedTuple):
+    """A config with where it comes from.
+
+    Attributes:
+        value: What was loaded, such as "san.py:smoke".
+        path: The config file.
+        functions: What the file defines.
+        config: The config.
+    """
+
+    value: str
+    path: pathlib.Path
+    functions: Mapping[str, Any]
+    config: Config
+
+
+def describe(loaded: Loaded) -> str:
+    """The keys of a config with their values and what they mean, for `--help`."""
+    text = config_help.to_text(_described(loaded.config, comments(loaded)))
+    return f"keys of --config={loaded.value}:\n{text}"
+
+
+def comments(loaded: Loaded) -> dict[str, str]:
+    """What the keys of a config mean: dotted key -> text."""
+    found = {}
+    if "documented_by" in loaded.functions:
+        found = config_help.field_comments(loaded.functions["documented_by"](loaded.config))
+    found |= config_help.source_comments(loaded.path, CONFIG_FOLDER)
+    known = set(keys(loaded.config))
+    return {key: text for key, text in found.items() if key in known}
+
+
+def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(key and value, comment) for `config_help.to_text`, in the order of the comments.
+
+    A group without comments inside, such as weights, is one line.
+    """
+    order = [".".join(key.split(".")[: prefix.count(".") + 1]) for key in texts]
+    names = {prefix + name: name for name in config}  # in alphabetical order, as a ConfigDict has them
+    for key in sorted(names, key=lambda key: order.index(key) if key in order else len(order)):
+        value = config[names[key]]
+        comment = texts.get(key, "")
+        if not isinstance(value, ConfigDict):
+            yield f"{key} = {value!r}", comment
+        elif any(inner.startswith(f"{key}.") for inner in texts):
+            if comment:
+                yield f"{key}.*", comment
+            yield from _described(value, texts, f"{key}.")
+        else:
+            values = ", ".join(f"{inner}={number!r}" for inner, number in value.items())
+            yield f"{key}.*", f"{comment} {values}".strip()
+
+
+def _load_with_overrides(value: str, overrides: Iterable[tuple[str, str]], name: str) -> Loaded:
+    """Loads a config and sets keys, as given on the command line; exits with a message where that is not possible."""
+    flag = f"--{name}={value}"
+    try:
+        loaded = open_config(value)
+        for key, text in overrides:
+            flag = f"--{name}.{key}={text}"
+            override(loaded.config, key, text)
+    except ConfigError as error:
+        sys.exit(f"FATAL Flags parsing error:\n  {flag}: {error}")
+    return loaded
 
 
 def load(value: str) -> Config:
@@ -82,12 +161,17 @@ def load(value: str) -> Config:
     Raises:
         ConfigError: The file, a key or a value does not exist or does not fit.
     """
+    return open_config(value).config
+
+
+def open_config(value: str) -> Loaded:
+    """As `load`, with the config's file beside the config."""
     name, _, argument = value.partition(":")
     path = resolve(name)
-    module = runpy.run_path(str(path))
-    if "get_config" not in module:
+    functions = runpy.run_path(str(path))
+    if "get_config" not in functions:
         raise ConfigError(f"{path} has no function get_config(argument), which every config file needs.")
-    return module["get_config"](argument)
+    return Loaded(value, path, functions, functions["get_config"](argument))
 
 
 def resolve(name: str) -> pathlib.Path:
@@ -183,7 +267,7 @@ def from_json(text: str) -> Config:
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """The dotted keys whose values differ, with (old, new); a key that one of them lacks has "absent" there."""
-    old_values, new_values = dict(_leaves(old)), dict(_leaves(new))
+    old_values, new_values = dict(leaves(old)), dict(leaves(new))
     return {
         key: (old_values.get(key, "absent"), new_values.get(key, "absent"))
         for key in sorted(old_values.keys() | new_values.keys())
@@ -191,22 +275,28 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _take_overrides(argv: list[str], name: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Splits a command line into the (key, text) of its `--config.key=text` or `--config.key text`, and the rest."""
-    overrides, rest, arguments = [], argv[:1], iter(argv[1:])
+def _take_config(argv: list[str], name: str) -> tuple[str | None, list[tuple[str, str]], list[str]]:
+    """Splits a command line into the text of `--config`, the (key, text) of each `--config.key`, and the rest.
+
+    A text follows its flag after "=" or as the next argument. The last `--config` counts.
+    """
+    given, overrides, rest, arguments = None, [], argv[:1], iter(argv[1:])
     for argument in arguments:
         if argument == "--":
             rest.append(argument)
             break
-        match = re.fullmatch(rf"--?{name}\.([^=]*)(?:=(.*))?", argument, re.DOTALL)
+        match = re.fullmatch(rf"--?{name}(?:\.([^=]*))?(?:=(.*))?", argument, re.DOTALL)
         if match is None:
             rest.append(argument)
             continue
         text = match[2] if match[2] is not None else next(arguments, None)
         if text is None:
             sys.exit(f"FATAL Flags parsing error:\n  {argument} lacks a value: write {argument}=VALUE.")
-        overrides.append((match[1], text))
-    return overrides, [*rest, *arguments]
+        if match[1] is None:
+            given = text
+        else:
+            overrides.append((match[1], text))
+    return given, overrides, [*rest, *arguments]
 
 
 def _split(argument: str) -> list[str]:
@@ -260,7 +350,8 @@ def assign(config: ConfigDict, key: str, value: Any) -> None:
     holder[leaf] = value
 
 
-def _leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
+def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
+    """Every dotted key that is no group, with its value."""
     for key in keys(config):
         value = _get(config, key)
         if not isinstance(value, ConfigDict):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -18,8 +19,12 @@ from experiments import config_path
 
 def get_config(argument=""):
     config = ConfigDict({
-        "seed": 1, "rate": 0.5, "flip": True, "name": "market1501", "size": (256, 128),
-        "model": {"width": 64, "dtype": "float32"},
+        "seed": 1,  # seeds it all
+        "rate": 0.5, "flip": True, "name": "market1501",
+        "size": (256, 128),  # height and width
+        "model": {  # the network
+            "width": 64, "dtype": "float32"  # or "bfloat16"
+        },
     })
     return config_path.apply(config, argument, smoke={"seed": 7, "model.width": 8})
 """
@@ -155,6 +160,32 @@ def test_wrong_command_line_ends_with_a_message(program, arguments, message):
     assert result.returncode == 1
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "--helpfull", "-?"])
+def test_help_lists_the_keys_of_a_config_with_values_and_comments(program, word):
+    result = program("--config.rate=0.25", word, "--config", "toy.py:smoke", "--other=x")
+    assert result.returncode == 0, result.stderr
+    flags, _, keys = result.stdout.partition("keys of --config=toy.py:smoke:\n")
+    assert "--config:" in flags
+    assert "--other:" in flags
+    assert [" ".join(line.split()) for line in keys.splitlines()[:2]] == [
+        "seed = 7 seeds it all",
+        "size = (256, 128) height and width",
+    ]
+    assert re.search(
+        r"^  model\.\* +the network\n  model\.width = 8\b", keys.replace('or "bfloat16"', ""), re.MULTILINE
+    )
+    assert "  rate = 0.25\n" in keys
+
+
+def test_help_without_a_config_and_with_a_wrong_one(program):
+    result = program("--help")
+    assert (result.returncode, "keys of" in result.stdout) == (0, False), result.stderr
+    assert "--config:" in result.stdout
+    result = program("--help", "--config=tou")
+    assert result.returncode == 1
+    assert "--config=tou: there is no config 'tou'" in result.stderr
 
 
 def test_json_round_trip(folder):

@@ -32,13 +32,18 @@ def get_config(argument: str = "") -> ConfigDict:
         return config_path.apply(config, ",".join(word for word in words if word != "paper"), smoke=_SMOKE)
     config = ConfigDict(
         {
-            "recipe": "pit",
+            "recipe": "pit",  # what is rendered: "pit", "paper" or "pit_reid"; each has a config of its own
             "seed": 0,
-            "num_textures": 929,
-            "meshes_per_texture": 10,
+            "num_textures": 929,  # persons, each with a texture
+            "meshes_per_texture": 10,  # pictures of each, in different bodies, poses and views
             # A group of keys for each topic, with its distributions: wardrobe, accessories, occluders, crowd, framing,
             # light, photo, scenes; and cloth_dir, background_dir: folders of your own photographs.
             **pit.topics(pit.Pit()),
         }
     )
     return config_path.apply(config, argument, smoke=_SMOKE)
+
+
+def documented_by(config: config_path.Config) -> type:
+    """The dataclass whose docstring describes the keys."""
+    return paper.PaperPit if config.recipe == "paper" else pit.Pit

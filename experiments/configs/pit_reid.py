@@ -17,7 +17,7 @@ from render import pit
 def get_config(argument: str = "") -> ConfigDict:
     config = ConfigDict(
         {
-            "recipe": "pit_reid",
+            "recipe": "pit_reid",  # what is rendered: "pit", "paper" or "pit_reid"; each has a config of its own
             "seed": 0,
             "num_train_identities": 1000,
             "num_test_identities": 500,
@@ -27,7 +27,7 @@ def get_config(argument: str = "") -> ConfigDict:
             "occluded_queries_per_identity": 1,  # more pictures, in the split query_occluded
             "num_distractors": 1000,  # persons seen once, in the gallery only
             "num_cameras": 6,
-            "look_alike_share": 0.6,  # of the identities, in groups that differ in small things only
+            "look_alike_share": 0.6,  # share of identities in groups that differ in small things only
             "look_alike_group": 4,
             # A group of keys for each topic, with its distributions: wardrobe, accessories, kept (how often an identity
             # has its accessories along), occluders, crowd, framing, light, photo, scenes; and cloth_dir,
@@ -37,3 +37,9 @@ def get_config(argument: str = "") -> ConfigDict:
     )
     smoke = {"num_train_identities": 2, "num_test_identities": 2, "images_per_identity": 4, "num_distractors": 2}
     return config_path.apply(config, argument, smoke=smoke)
+
+
+def documented_by(config: config_path.Config) -> type:
+    """The dataclass whose docstring describes the keys."""
+    del config
+    return pit.PitReid

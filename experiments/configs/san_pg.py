@@ -24,54 +24,54 @@ from experiments import config_path
 def get_config(argument: str = "") -> ConfigDict:
     """The config; `argument` is a comma list of `smoke` and key=value."""
     config = ConfigDict()
-    config.stage = "pg"
-    config.seed = 0
-    config.pit_dataset = "pit"
-    config.data_dir = "data"
+    config.stage = "pg"  # what is trained: "pg", "san" or "baseline"; each has a config of its own
+    config.seed = 0  # seed of the initial weights, the order of examples and the augmentation
+    config.pit_dataset = "pit"  # dataset of the PIT batches; `python -m experiments.pit_render` makes it
+    config.data_dir = "data"  # where TFDS keeps datasets
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take encoder and decoder from
     config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
     config.target = "texture"  # what the decoder reconstructs: or "input", "frontal", see `experiments.targets`
-    config.image_size = (256, 128)
-    config.num_workers = 4
+    config.image_size = (256, 128)  # height and width that images are resized to
+    config.num_workers = 4  # processes that read and decode images; 0: this process does it
 
-    config.num_steps = 100 * 146
-    config.log_every = 50
-    config.checkpoint_every = 500
-    config.keep_checkpoints = 2
-    config.ema_decay = 0.0  # of an average of the weights, such as 0.999, which is what is then evaluated; 0 for none
+    config.num_steps = 100 * 146  # 100 epochs
+    config.log_every = 50  # steps between lines of metrics
+    config.checkpoint_every = 500  # steps between checkpoints
+    config.keep_checkpoints = 2  # number of the newest checkpoints to keep
+    config.ema_decay = 0.0  # decay of an average of the weights, such as 0.999, which is then evaluated; 0: no average
 
     config.model = ConfigDict()
     config.model.encoder = "resnet50"  # or "resnet101", "densenet121"
-    config.model.width = 64  # 64 is the real network
+    config.model.width = 64  # base number of channels; 64 is the real network
     config.model.stage_sizes = ()  # blocks per stage; () is the encoder's own
-    config.model.texture_size = 256
+    config.model.texture_size = 256  # height and width of what the decoder gives
     config.model.skips = False  # U-Net skips from the encoder into the decoder, as in the released code
     config.model.compute_dtype = "float32"  # or "bfloat16"
 
     config.batch = ConfigDict()
-    config.batch.pit_size = 64
+    config.batch.pit_size = 64  # images in a PIT batch
 
     config.loss = ConfigDict()
-    config.loss.reconstruction = 1.0
+    config.loss.reconstruction = 1.0  # weight of L_Rec
 
-    config.pit_augment = ConfigDict()
+    config.pit_augment = ConfigDict()  # augmentation of the images
     config.pit_augment.mirror_textures = False  # to flip images, set it and flip_probability
-    config.pit_augment.translate_probability = 0.5
-    config.pit_augment.enlargement = 1.125
-    config.pit_augment.flip_probability = 0.0
-    config.pit_augment.erase_probability = 0.0
+    config.pit_augment.translate_probability = 0.5  # probability of enlarging an image and cropping it to its old size
+    config.pit_augment.enlargement = 1.125  # factor of that enlargement
+    config.pit_augment.flip_probability = 0.0  # probability of mirroring left and right
+    config.pit_augment.erase_probability = 0.0  # probability of erasing a random rectangle
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "amsgrad"
-    config.optimizer.schedule = "cosine"
-    config.optimizer.learning_rate = 8e-4
-    config.optimizer.steps_per_epoch = 146
-    config.optimizer.warmup_epochs = 5
-    config.optimizer.weight_decay = 5e-4
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.eps = 1e-8
+    config.optimizer.name = "amsgrad"  # or "adam"
+    config.optimizer.schedule = "cosine"  # "released" halves the rate every 40 epochs; "cosine" ends at 0
+    config.optimizer.learning_rate = 8e-4  # the full rate, which the warm-up ends with
+    config.optimizer.steps_per_epoch = 146  # steps in an epoch of the 9,290 pairs
+    config.optimizer.warmup_epochs = 5  # epochs in which the rate rises to the full one
+    config.optimizer.weight_decay = 5e-4  # L2, added to the gradient
+    config.optimizer.b1 = 0.9  # decay of Adam's mean of gradients
+    config.optimizer.b2 = 0.999  # decay of Adam's mean of squared gradients
+    config.optimizer.eps = 1e-8  # added to Adam's denominator
 
     smoke = {
         "prepare": "smoke",

@@ -56,7 +56,7 @@ def get_config(argument: str = "") -> ConfigDict:
     config.init_from = ""
     config.pretrained = "imagenet"
     config.turns = ("reid",)
-    config.num_steps = 320 * 48
+    config.num_steps = 320 * 48  # 320 epochs of reID batches
 
     config.model.skips = True
     config.model.feature_size = 512
