@@ -14,269 +14,30 @@ which makes distances by blocks and ranks them as they come. Peak memory is meas
 largest resident size while `evaluate_ranking` runs, less the resident size with the embeddings made and JAX imported.
 """
 
-import dataclasses
-import importlib
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
-import jax
-import numpy as np
-from absl import app, flags, logging
-
-from san_jax import ranking
-
-Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-Scores = tuple[float, float]  # mAP and rank-1
+from experiments import command_line
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """Published counts of a benchmark."""
-
-    num_query: int
-    num_gallery: int
-    num_identities: int
-    num_distractors: int
-    num_cameras: int
-
-
-SIZES = {"market1501": Size(3368, 15913, 750, 2798, 6), "msmt17": Size(11659, 82161, 3060, 0, 15)}
-
-
-def make_labels(size: Size, rng: np.random.Generator) -> Labels:
-    """(query_ids, gallery_ids, query_cameras, gallery_cameras); 0 is the distractors' identity."""
-    query_ids = rng.integers(1, size.num_identities + 1, size.num_query)
-    gallery_ids = rng.integers(1, size.num_identities + 1, size.num_gallery)
-    gallery_ids[: size.num_distractors] = 0
-    query_cameras, gallery_cameras = (
-        rng.integers(0, size.num_cameras, count) for count in (size.num_query, size.num_gallery)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = command_line.make_parser("experiments.benchmark_ranking", __doc__)
+    parser.add_argument(
+        "--size", choices=("market1501", "msmt17"), default="market1501", help="benchmark whose counts to use"
     )
-    return query_ids, rng.permutation(gallery_ids), query_cameras, gallery_cameras
+    parser.add_argument("--dimensions", type=command_line.at_least(1), default=2048, help="length of an embedding")
+    parser.add_argument("--repeats", type=command_line.at_least(1), default=5, help="number of turns of each program")
+    only = "prints time, peak memory and scores of this process as JSON, no more"
+    parser.add_argument("--rerank", action="store_true", help=f"with k-reciprocal re-ranking: {only}")
+    parser.add_argument("--memory_only", action="store_true", help=only)
+    arguments = parser.parse_args(argv)
 
+    from experiments.benchmarks import ranking  # not before: --help needs no JAX
 
-def make_embeddings(ids: np.ndarray, dimensions: int, rng: np.random.Generator) -> np.ndarray:
-    """float32 [N D]: a point drawn for each identity, and noise; distractors are noise around any point."""
-    embeddings = np.empty((len(ids), dimensions), np.float32)
-    for row, identity in zip(embeddings, ids, strict=True):
-        point = int(identity) if identity else int(rng.integers(1, 1 << 30))
-        np.random.default_rng(point).standard_normal(dtype=np.float32, out=row)
-        row += np.float32(_NOISE) * rng.standard_normal(dimensions, np.float32)
-    return embeddings
-
-
-_NOISE = 2.9  # gives mAP about where good models have it
-
-
-def numpy_distances(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """All Euclidean distances at once, float32 [Q G]."""
-    squares = np.square(queries).sum(axis=1)[:, None] + np.square(gallery).sum(axis=1) - 2 * queries @ gallery.T
-    return np.sqrt(np.maximum(squares, 0))
-
-
-def numpy_ranking(distances: np.ndarray, labels: Labels) -> Scores:
-    """Sorts every row, then walks over the queries."""
-    query_ids, gallery_ids, query_cameras, gallery_cameras = labels
-    order = np.argsort(distances, axis=1)
-    precisions, first = [], []
-    for query, row in enumerate(order):
-        same = gallery_ids[row] == query_ids[query]
-        kept = ~(same & (gallery_cameras[row] == query_cameras[query]))
-        hits = same[kept]
-        if hits.any():
-            precisions.append(np.mean((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits]))
-            first.append(hits[0])
-    return float(np.mean(precisions)), float(np.mean(first))
-
-
-def ours(result: ranking.RankingResult) -> Scores:
-    return result.mean_ap, result.cmc[1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """What is timed: distances (of embeddings), ranking (of a distance matrix), and both; `both` None: one, then two."""
-
-    distances: Callable[[np.ndarray, np.ndarray], Any]
-    ranking: Callable[[np.ndarray, Labels], Scores]
-    both: Callable[[np.ndarray, np.ndarray, Labels], Scores] | None = None
-
-
-def san_jax_program() -> Program:
-    def distances(queries: np.ndarray, gallery: np.ndarray) -> None:
-        for _ in ranking.distance_blocks(queries, gallery):
-            pass
-
-    return Program(
-        distances,
-        lambda matrix, labels: ours(ranking.evaluate_distances(matrix, *labels)),
-        lambda queries, gallery, labels: ours(ranking.evaluate_ranking(queries, gallery, *labels)),
-    )
-
-
-def torchreid_program() -> Program | None:
-    """torchreid's distances and Cython scorer, None where they are absent. (Releases keep them in two places.)"""
-    for package in ("torchreid.metrics", "torchreid.reid.metrics"):
-        try:
-            scorer = importlib.import_module(f"{package}.rank_cylib.rank_cy")
-            distance = importlib.import_module(f"{package}.distance")
-        except ImportError:
-            continue
-
-        def distances(queries: np.ndarray, gallery: np.ndarray, distance: Any = distance) -> np.ndarray:
-            tensors = (distance.torch.from_numpy(embeddings) for embeddings in (queries, gallery))
-            return distance.compute_distance_matrix(*tensors).numpy()
-
-        def rank(matrix: np.ndarray, labels: Labels, scorer: Any = scorer) -> Scores:
-            cmc, mean_ap = scorer.evaluate_cy(matrix, *labels, 50)
-            return float(mean_ap), float(cmc[0])
-
-        return Program(distances, rank)
-    return None
-
-
-def measure(programs: dict[str, Program], size: Size, dimensions: int, repeats: int) -> dict[str, Any]:
-    """Seconds of each program and stage, turn after turn: {"seconds": {program: {stage: [..]}}, "scores": ..}.
-
-    Raises:
-        ValueError: The programs disagree in mAP or rank-1.
-    """
-    rng = np.random.default_rng(0)
-    labels = make_labels(size, rng)
-    queries, gallery = (make_embeddings(ids, dimensions, rng) for ids in labels[:2])
-    matrix = ranking.pairwise_distances(queries, gallery)
-    seconds: dict[str, dict[str, list[float]]] = {}
-    scores: dict[str, Scores] = {}
-    for _ in range(repeats + 1):  # the first is compilation, and the comparison of results
-        for name, program in programs.items():
-            both, stages = program.both, {}
-            start = time.perf_counter()
-            program.distances(queries, gallery)
-            stages["distances"] = time.perf_counter() - start
-            start = time.perf_counter()
-            scores[name] = program.ranking(matrix, labels)
-            stages["ranking"] = time.perf_counter() - start
-            if both is None:
-                stages["both"] = stages["distances"] + stages["ranking"]
-            else:
-                start = time.perf_counter()
-                whole = both(queries, gallery, labels)
-                stages["both"] = time.perf_counter() - start
-                _check_scores("evaluate_ranking", whole, scores[name])
-            for stage, value in stages.items():
-                seconds.setdefault(name, {}).setdefault(stage, []).append(value)
-        for name in programs:
-            _check_scores(name, scores[name], scores["san_jax"])
-    first = {name: {stage: values.pop(0) for stage, values in stages.items()} for name, stages in seconds.items()}
-    return {"seconds": seconds, "first_seconds": first["san_jax"], "scores": scores}
-
-
-def _check_scores(name: str, found: Scores, expected: Scores) -> None:
-    # torchreid sums precisions in float32, and leaves the order of equal distances to a sorting algorithm.
-    if not np.allclose(found, expected, rtol=0, atol=1e-5):
-        raise ValueError(f"{name} gives mAP, rank-1 {found}, not {expected}: the programs must agree.")
-
-
-def peak_memory(size_name: str, dimensions: int) -> dict[str, float]:
-    """GiB of the embeddings, and beyond them at the peak of `evaluate_ranking`, from a process of its own."""
-    command = [sys.executable, "-m", "experiments.benchmark_ranking", "--memory_only", f"--size={size_name}"]
-    result = subprocess.run([*command, f"--dimensions={dimensions}"], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def _measure_memory(size: Size, dimensions: int, rerank: ranking.KReciprocal | None) -> dict[str, float]:
-    rng = np.random.default_rng(0)
-    labels = make_labels(size, rng)
-    queries, gallery = (make_embeddings(ids, dimensions, rng) for ids in labels[:2])
-    before = _status("VmRSS")
-    start = time.perf_counter()
-    result = ranking.evaluate_ranking(queries, gallery, *labels, rerank=rerank)
-    return {
-        "embeddings_gib": (queries.nbytes + gallery.nbytes) / 2**30,
-        "peak_beyond_gib": (_status("VmHWM") - before) / 2**20,
-        "seconds": time.perf_counter() - start,
-        "mean_ap": result.mean_ap,
-        "rank_1": result.cmc[1],
-    }
-
-
-def _status(key: str) -> int:
-    """A field of this process's status (Linux), in KiB."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(f"{key}:"))
-
-
-def table(seconds: dict[str, dict[str, list[float]]]) -> str:
-    """Least and median seconds a stage, and how many times as long as ours."""
-    stages = ("distances", "ranking", "both")
-    lines = [f"{'seconds: least, median, ratio':<30}" + "".join(f"{stage:>28}" for stage in stages)]
-    for name, values in seconds.items():
-        cells = []
-        for stage in stages:
-            least, median = min(values[stage]), statistics.median(values[stage])
-            cells.append(f"{least:12.3f} {median:7.3f} {ratio(seconds, name, stage):6.1f}x")
-        lines.append(f"{name:<30}" + "".join(cells))
-    return "\n".join(lines)
-
-
-def ratio(seconds: dict[str, dict[str, list[float]]], name: str, stage: str) -> float:
-    """Median over the turns of a program's time over ours."""
-    pairs = zip(seconds[name][stage], seconds["san_jax"][stage], strict=True)
-    return statistics.median(theirs / own for theirs, own in pairs)
-
-
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(arguments[1:])}")
-    logging.set_verbosity(logging.WARNING)
-    size, dimensions = SIZES[_SIZE.value], _DIMENSIONS.value
-    if _MEMORY_ONLY.value or _RERANK.value:
-        rerank = ranking.KReciprocal() if _RERANK.value else None
-        print(json.dumps(_measure_memory(size, dimensions, rerank)))
-        return
-    programs = {"san_jax": san_jax_program()}
-    notes = []
-    if _SIZE.value == "market1501":
-        programs["numpy"] = Program(numpy_distances, numpy_ranking)
-        torchreid = torchreid_program()
-        if torchreid is None:
-            notes.append("torchreid with its Cython scorer compiled is not installed: not compared.")
-        else:
-            programs["torchreid (Cython)"] = torchreid
+    if arguments.memory_only or arguments.rerank:
+        ranking.print_memory(arguments.size, arguments.dimensions, rerank=arguments.rerank)
     else:
-        notes.append("NumPy and torchreid sort whole matrices, over 16 GB at this size: not compared.")
-    memory = peak_memory(_SIZE.value, dimensions)
-    result = measure(programs, size, dimensions, _REPEATS.value)
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} cores"
-    print(f"{_SIZE.value}: {size.num_query} x {size.num_gallery}, {dimensions}-d; {device}, JAX {jax.__version__}")
-    print(table(result["seconds"]))
-    print("\n".join(f"{name:<30}mAP {ap:.6f}, rank-1 {first:.6f}" for name, (ap, first) in result["scores"].items()))
-    print(f"first call of evaluate_ranking in a new process, compilation included: {memory['seconds']:.2f} s")
-    print(
-        f"peak memory beyond the embeddings ({memory['embeddings_gib']:.2f} GiB): {memory['peak_beyond_gib']:.2f} GiB"
-    )
-    print("\n".join(notes))
-    ratios = {
-        name: {stage: ratio(result["seconds"], name, stage) for stage in values}
-        for name, values in result["seconds"].items()
-    }
-    summary = {"size": _SIZE.value, "dimensions": dimensions, "device": device, "memory": memory, "ratios": ratios}
-    print(json.dumps({**summary, **result}))
+        ranking.run(arguments.size, arguments.dimensions, arguments.repeats)
 
 
 if __name__ == "__main__":
-    _SIZE = flags.DEFINE_enum("size", "market1501", sorted(SIZES), "Benchmark whose counts to use.")
-    _DIMENSIONS = flags.DEFINE_integer("dimensions", 2048, "Of the embeddings.", lower_bound=1)
-    _REPEATS = flags.DEFINE_integer("repeats", 5, "Turns of each program.", lower_bound=1)
-    _RERANK = flags.DEFINE_bool(
-        "rerank",
-        False,
-        "Prints time, peak memory and scores of this process with k-reciprocal re-ranking as JSON, no more.",
-    )
-    _MEMORY_ONLY = flags.DEFINE_bool("memory_only", False, "Prints the peak memory of this process as JSON, no more.")
-    app.run(main)
+    main()

@@ -7,139 +7,27 @@ between them, over the whole picture. There is nothing to train. A benchmark on 
 It is misled where cameras have their own backgrounds: pictures of one camera look alike, and a match is from another one.
 """
 
-import argparse
-import json
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-import tqdm
-from jaxtyping import Float32, UInt8
-from PIL import Image
-
-from experiments import data_sources, protocols
-from render.manifest import write_atomic
-from san_jax import ranking
-
-STRIPES = 6
-BINS = (8, 4, 4)  # hue, saturation, value
-SCORES = ("rank1", "mAP", "mINP")
-
-
-def describe(image: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, " bin"]:
-    """The descriptor of an RGB image: square roots of its stripes' histograms, each of them summing to 1 / `STRIPES`.
-
-    The Hellinger distance is H(p, q) = |sqrt(p) - sqrt(q)| / sqrt(2): descriptors are ranked by Euclidean distance.
-
-    Raises:
-        ValueError: The image has fewer rows than there are stripes.
-    """
-    height = len(image)
-    if height < STRIPES:
-        raise ValueError(f"expected an image of at least {STRIPES} rows, found {height}.")
-    # 0 to 255 each; hue 255 stands for 360 degrees.
-    hsv = np.asarray(Image.fromarray(image).convert("HSV")).astype(np.intp)
-    hue, saturation, value = (hsv[..., channel] * count // 256 for channel, count in enumerate(BINS))
-    bins = (hue * BINS[1] + saturation) * BINS[2] + value
-    stripes = np.array_split(bins, STRIPES)
-    histograms = [np.bincount(stripe.ravel(), minlength=int(np.prod(BINS))) / stripe.size for stripe in stripes]
-    return np.sqrt(np.concatenate(histograms) / STRIPES).astype(np.float32)
-
-
-def describe_split(dataset: str, split: str, data_dir: str | os.PathLike[str]) -> tuple[np.ndarray, ...]:
-    """Descriptors float32 [N bins], person ids and camera ids int [N] of a split.
-
-    Raises:
-        datasets.DatasetError: The dataset or the split is absent.
-    """
-    source = data_sources.open_source(dataset, split, data_dir)
-    rows = [
-        (describe(example["image"]), int(example["person_id"]), int(example["camera_id"]))
-        for example in tqdm.tqdm(source, desc=f"{dataset} {split}", unit="image", disable=None, leave=False)
-    ]
-    descriptors, person_ids, camera_ids = zip(*rows, strict=True)
-    return np.stack(descriptors), np.array(person_ids), np.array(camera_ids)
-
-
-def run(
-    dataset: str, data_dir: str | os.PathLike[str], *, output: str | os.PathLike[str] | None = None
-) -> dict[str, Any]:
-    """Scores the matcher on a benchmark and writes the result if asked.
-
-    Args:
-        dataset: A dataset with splits query and gallery under `data_dir`.
-        data_dir: Where TFDS keeps datasets.
-        output: JSON file to write.
-
-    Returns:
-        What the JSON holds: dataset, matcher (words), num_gallery, and by the name of each split of queries (query, and
-        what else the benchmark's protocol has) rank1, mAP, mINP (fractions), chance (the same of random rankings),
-        num_query and num_valid_queries.
-
-    Raises:
-        datasets.DatasetError: The dataset or a split is absent.
-        ValueError: No query has a match.
-    """
-    gallery = describe_split(dataset, "gallery", data_dir)
-    summary: dict[str, Any] = {
-        "dataset": dataset,
-        "matcher": (
-            f"{STRIPES} horizontal stripes, HSV histograms of {'x'.join(map(str, BINS))} bins, Hellinger distance"
-        ),
-        "num_gallery": len(gallery[0]),
-    }
-    for split in ("query", *protocols.query_splits(dataset, data_sources.list_splits(dataset, data_dir))):
-        query = describe_split(dataset, split, data_dir)
-        labels = (query[1], gallery[1], query[2], gallery[2])
-        result = ranking.evaluate_ranking(query[0], gallery[0], *labels, ranks=(1,))
-        summary[split] = {
-            **_scores(result),
-            "chance": _scores(ranking.chance_scores(*labels, ranks=(1,))),
-            "num_query": len(query[0]),
-            "num_valid_queries": result.num_valid_queries,
-        }
-    if output is not None:
-        write_atomic(output, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
-    return summary
-
-
-def _scores(result: ranking.RankingResult) -> dict[str, float]:
-    return dict(zip(SCORES, (result.cmc[1], result.mean_ap, result.mean_inp), strict=True))
-
-
-def table(summary: dict[str, Any]) -> str:
-    """The scores in percent, a line for each split of queries."""
-    splits = [key for key, value in summary.items() if isinstance(value, dict)]
-    width = max(map(len, [*splits, "%"]))
-    lines = [
-        f"{summary['dataset']}, {summary['num_gallery']:,} gallery images: {summary['matcher']}",
-        f"{'%':<{width}}" + "".join(f"{name:>8}" for name in SCORES) + "   (chance)",
-    ]
-    for split in splits:
-        result = summary[split]
-        scores = "".join(f"{100 * result[name]:8.2f}" for name in SCORES)
-        chance = ", ".join(f"{100 * result['chance'][name]:.2f}" for name in SCORES)
-        lines.append(f"{split:<{width}}{scores}   ({chance}) {result['num_valid_queries']:,} queries with a match")
-    return "\n".join(lines)
+from experiments import command_line
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.histogram_matcher",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("experiments.histogram_matcher", __doc__)
     parser.add_argument("--dataset", required=True, help="dataset with query and gallery")
-    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
+    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
     arguments = parser.parse_args(argv)
+
+    from experiments.benchmarks import colour_histograms  # not before: --help needs no TFDS
+
     try:
-        print(table(run(arguments.dataset, arguments.data_dir, output=arguments.output)))
+        summary = colour_histograms.run(arguments.dataset, arguments.data_dir, output=arguments.output)
     except (ValueError, OSError) as error:
         sys.exit(f"histogram_matcher: {error}")
+    print(colour_histograms.table(summary))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import benchmark_ranking
+from experiments import benchmark_ranking as program
+from experiments.benchmarks import ranking as benchmark_ranking
 
 SIZE = benchmark_ranking.Size(num_query=30, num_gallery=80, num_identities=6, num_distractors=20, num_cameras=3)
 
@@ -59,3 +60,15 @@ def test_memory_counts_from_the_embeddings():
     assert result["embeddings_gib"] == pytest.approx((30 + 80) * 16 * 4 / 2**30)
     assert result["peak_beyond_gib"] >= 0
     assert 0 < result["mean_ap"] < 1
+
+
+def test_the_program_offers_every_size(monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(benchmark_ranking, "print_memory", lambda *given, rerank: calls.append((*given, rerank)))
+    for size in benchmark_ranking.SIZES:
+        program.main([f"--size={size}", "--dimensions=8", "--rerank"])
+    assert calls == [(size, 8, True) for size in benchmark_ranking.SIZES]
+    for wrong in ("--size=other", "--dimensions=0", "--repeats=x"):
+        with pytest.raises(SystemExit):
+            program.main([wrong])
+        assert wrong.partition("=")[0] in capsys.readouterr().err

@@ -1,9 +1,12 @@
 """The renderer's benchmark, tiny: every stage is timed, processes are compared with one."""
 
+import os
+
 import pytest
 
-from experiments import benchmark_render
-from experiments.benchmark_render import Times
+from experiments import benchmark_render as program
+from experiments.benchmarks import render as benchmark_render
+from experiments.benchmarks.render import Times
 from render import pit
 
 
@@ -30,3 +33,20 @@ def test_report_compares_processes():
     assert "growth from 1 to 2 processes, by the wall's clock: 1.50 times" in text
     assert "posing          15.0 ms" in text
     assert "egl (a GPU), device 0" in text
+
+
+def test_the_program_draws_every_recipe_unless_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    calls = []
+    monkeypatch.setattr(benchmark_render, "compare", lambda *given: calls.append(given))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")  # given back after the test
+    program.main([])
+    program.main(["--recipe=pit_reid", "--num_pairs=1", "--num_processes=3"])
+    assert calls == [(("pit", "pit_reid"), 60, 2), (["pit_reid"], 1, 3)]
+    assert set(calls[0][0]) == set(pit.RECIPES)
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["LP_NUM_THREADS"]) == ("1", "0")
+    with pytest.raises(SystemExit):
+        program.main(["--num_processes=1"])
+    assert "--num_processes: expected an integer of at least 2, found 1" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 import datasets
 from experiments import data_sources, histogram_matcher
+from experiments.benchmarks import colour_histograms
 from san_jax import ranking
 from tests import dataset_fixtures, tiny_data
 
@@ -43,7 +44,7 @@ def images():
 
 
 def test_descriptors_give_the_hellinger_distance(images):
-    descriptors = [histogram_matcher.describe(image) for image in images]
+    descriptors = [colour_histograms.describe(image) for image in images]
     assert descriptors[0].shape == (6 * 8 * 4 * 4,)
     assert descriptors[0].dtype == np.float32
     slow = [slow_histograms(image) for image in images]
@@ -58,14 +59,14 @@ def test_descriptors_give_the_hellinger_distance(images):
 def test_stripes_know_above_from_below():
     image = np.zeros((12, 4, 3), np.uint8)
     image[:2] = [250, 0, 0]
-    assert np.linalg.norm(histogram_matcher.describe(image) - histogram_matcher.describe(image[::-1])) > 0.5
-    mirrored = histogram_matcher.describe(image[:, ::-1])
-    np.testing.assert_array_equal(mirrored, histogram_matcher.describe(image))
+    assert np.linalg.norm(colour_histograms.describe(image) - colour_histograms.describe(image[::-1])) > 0.5
+    mirrored = colour_histograms.describe(image[:, ::-1])
+    np.testing.assert_array_equal(mirrored, colour_histograms.describe(image))
 
 
 def test_an_image_of_few_rows_is_an_error():
     with pytest.raises(ValueError, match="at least 6 rows, found 5"):
-        histogram_matcher.describe(np.zeros((5, 4, 3), np.uint8))
+        colour_histograms.describe(np.zeros((5, 4, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_scores_are_those_of_our_rules_for_every_kind_of_query(data_dir, tmp_pat
         queries = list(data_sources.open_source("pit_reid", split, data_dir))
         rows = [
             [
-                np.linalg.norm(histogram_matcher.describe(q["image"]) - histogram_matcher.describe(g["image"]))
+                np.linalg.norm(colour_histograms.describe(q["image"]) - colour_histograms.describe(g["image"]))
                 for g in gallery
             ]
             for q in queries
@@ -115,7 +116,7 @@ def test_scores_are_those_of_our_rules_for_every_kind_of_query(data_dir, tmp_pat
 def test_other_datasets_have_the_splits_that_they_have(tmp_path):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit_reid")  # without partial queries
     datasets.build_dataset("pit_reid", data_dir=tmp_path, manual_dir=tmp_path / "rendered")
-    summary = histogram_matcher.run("pit_reid", tmp_path)
+    summary = colour_histograms.run("pit_reid", tmp_path)
     assert summary["query"]["num_query"] == 2
     assert "query_partial" not in summary
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments import mirror_error
+from experiments.benchmarks import mirror_error
 from render import body, camera, garments, mirror, person, poses
 from render.appearance import sample_appearance
 from render.mirror import Mesh
