@@ -33,6 +33,7 @@ from render import pictures
 MAX_REPORTED = 20  # problems in a message
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 EXAMPLES_PER_SHARD = 1024
+_MAX_NAMED = 8  # names in "found ..."
 # How browsers call a second download, and Google Drive a packed folder.
 _DOWNLOADS = ("", " (?)", "(?)", "-20*Z-*")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
@@ -40,6 +41,10 @@ _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
 MAX_IMAGE_PIXELS = 1 << 24
 # What decides over a dataset besides its images goes into the digest by content up to this size, else by size.
 MAX_HASHED_BYTES = 1 << 24
+
+# The suffix of a JPEG in a pattern of file names. Archives have .jpg; copies of MSMT17 have .jpeg (SY-Xuan/IICS#5), and
+# copies of any benchmark that passed through other tools .JPG.
+JPEG_SUFFIX = r"(?i:\.jpe?g)"
 
 TEXTURE_SIZE = (256, 256)
 PERSON_SIZE = (256, 128)
@@ -123,6 +128,50 @@ class Listing:
     counts: dict[str, int]
     problems: list[str]
     files: dict[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageNames:
+    """How a benchmark names its images, where the name holds person and camera.
+
+    Attributes:
+        pattern: Matches a whole file name. Its groups are `image` (the name without its suffix), `person` and `camera`.
+        example: Such a name, for messages.
+        num_cameras: Cameras are numbered from 1 to this.
+    """
+
+    pattern: re.Pattern[str]
+    example: str
+    num_cameras: int
+
+    def read(self, root: pathlib.Path, folder: str, problems: list[str]) -> list[Example]:
+        """Examples of the images in `root / folder`, not labelled, in the order of their names.
+
+        Args:
+            root: The archive's folder.
+            folder: Path of the images in it.
+            problems: Gets one line for each file that is misnamed or is an image that is there under another name too.
+        """
+        examples: list[Example] = []
+        names: dict[str, str] = {}
+        for name in list_files(root / folder):
+            match = self.pattern.fullmatch(name)
+            if not match or not 1 <= int(match["camera"]) <= self.num_cameras:
+                problems.append(
+                    f"{root / folder / name}: expected a name like {self.example} with camera c1 to c{self.num_cameras}"
+                )
+                continue
+            first = names.setdefault(match["image"], name)
+            if first != name:
+                problems.append(same_image_problem(root / folder / name, first))
+                continue
+            examples.append(reid_example(root, f"{folder}/{name}", int(match["person"]), int(match["camera"]) - 1))
+        return examples
+
+
+def same_image_problem(path: pathlib.Path, other: str) -> str:
+    """The line for a file whose name differs from that of `other`, in the same folder, in nothing but the suffix."""
+    return f"{path}: extra, {other} is the same image with another suffix; keep one of the two"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -353,6 +402,10 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         """What can be counted in the examples, by the names of `COUNTS`."""
         return split_counts(splits)
 
+    def counts_for(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
+        """The expected counts that a copy with these splits can be held against: all of them, unless copies differ."""
+        return self.counts_expected
+
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         folder = given_path(manual_dir)
         root = self._find_root(folder)
@@ -373,9 +426,10 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
         }
         listing = dataclasses.replace(listing, splits=splits, problems=[*listing.problems, *not_text])
         counts = {**listing.counts, **self.split_counts(listing.splits)}
+        expected = self.counts_for(listing.splits)
         problems = [
             *listing.problems,
-            *count_problems(counts, self.counts_expected),
+            *count_problems(counts, expected),
             *(f"the split {split!r} is empty" for split, examples in listing.splits.items() if not examples),
         ]
         metadata = {
@@ -387,7 +441,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
             if all(path.is_relative_to(folder) for path in listing.files.values())
             else None,
             "counts": counts,
-            "counts_expected": self.counts_expected,
+            "counts_expected": expected,
             "counts_published": self.counts_expected == dict(self.COUNTS),
         }
         return Archive(root, listing.splits, _listing_digest(root, listing), metadata, tuple(problems))
@@ -522,16 +576,31 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def find_folders(folder: pathlib.Path, is_root: Callable[[pathlib.Path], bool]) -> list[pathlib.Path]:
-    """Of `folder`, the folders in it and the folders in those, all for which `is_root` holds; none below another."""
+    """Of `folder`, the folders in it and the folders in those, all for which `is_root` holds; none below another.
+
+    A folder in a folder of the same name counts as one with it: copies lie in MSMT17_V2/MSMT17_V2/MSMT17_V2
+    (SY-Xuan/IICS#5) and in Market-1501-v15.09.15/Market-1501-v15.09.15.
+    """
     found: list[pathlib.Path] = []
     level = [folder]
     for depth in range(3):
-        roots = [candidate for candidate in level if _is_readable(candidate) and is_root(candidate)]
-        found += roots
-        if depth < 2:
-            level = [path for candidate in level if candidate not in roots for path in _folders(candidate)]
+        below: list[pathlib.Path] = []
+        for outermost in level:
+            candidates = [outermost, *_nested(outermost)]
+            root = next((path for path in candidates if _is_readable(path) and is_root(path)), None)
+            if root is not None:
+                found.append(root)
+            elif depth < 2:
+                below += [path for candidate in candidates for path in _folders(candidate) if path not in candidates]
+        level = below
     # A link to another one is no second one.
     return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
+
+
+def _nested(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folder of the same name in a folder, the one in that, and so on; links that lead in a circle end somewhere."""
+    nested = folder / folder.name
+    return [nested, *_nested(nested)] if folder.name and os.path.isdir(nested) else []
 
 
 def find_files(folder: pathlib.Path, is_name: Callable[[str], bool]) -> list[pathlib.Path]:
@@ -568,6 +637,13 @@ def has_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str
     )
 
 
+def found_there(folder: pathlib.Path) -> str:
+    """What to say of a folder that holds something else: the first few of its folders and files."""
+    names = list_files(folder)
+    text = ", ".join(names[:_MAX_NAMED]) or "nothing"
+    return text if len(names) <= _MAX_NAMED else f"{text} and {len(names) - _MAX_NAMED:,} more"
+
+
 def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], example: str) -> list[str]:
     """What to say where no folder `has_named`: the folders and file names that it looked for."""
 
@@ -586,7 +662,7 @@ def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], 
 
 
 def list_files(folder: pathlib.Path) -> list[str]:
-    """File names in a folder, sorted, without the leavings of file managers."""
+    """Names of the files and folders in a folder, sorted, without the leavings of file managers."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries]
     return sorted(name for name in names if not pictures.is_junk(name))

@@ -45,7 +45,8 @@ MAX_BYTES = 200_000_000
 MAX_PIXELS = 50_000_000
 MAX_NAMED = 10  # files in a line about many
 
-# What file managers and network drives leave in folders, in archives and in copies of them.
+# What file managers and network drives leave in folders, in archives and in copies of them: the real Market-1501 has a
+# Thumbs.db in each folder; copies of MSMT17 that were packed on a Mac have __MACOSX, .DS_Store and ._0000_000_01_..._0.jpeg.
 _JUNK = re.compile(r"\..*|thumbs\.db.*|desktop\.ini|__macosx|@eadir", re.IGNORECASE | re.DOTALL)
 _ORIENTATION = 0x0112
 # EXIF orientation -> what sets the picture upright.

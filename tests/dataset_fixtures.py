@@ -7,7 +7,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,57 @@ from PIL import Image
 from render import manifest
 
 MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
+# What the authors' archive of Market-1501 holds besides the images that are read. The folders of boxes and of lists of good
+# and junk images hold 25,259 and 6,736 such files.
+MARKET_BESIDE = (
+    "readme.txt",
+    "bounding_box_train/Thumbs.db",
+    "bounding_box_test/Thumbs.db",
+    "query/Thumbs.db",
+    "gt_bbox/Thumbs.db",
+    "gt_bbox/0001_c1s1_001051_00.jpg",
+    "gt_bbox/1488_c1s6_023021_00.jpg.jpg",
+    "gt_query/0001_c1s1_001051_00_good.mat",
+    "gt_query/0001_c1s1_001051_00_junk.mat",
+)
+# All its names with a doubled suffix.
+DOUBLED_MARKET = {
+    "query": (
+        "1488_c1s6_023021_00.jpg.jpg",
+        "1488_c2s3_065527_00.jpg.jpg",
+        "1488_c3s3_071344_00.jpg.jpg",
+        "1488_c4s6_022241_00.jpg.jpg",
+        "1488_c5s3_071737_00.jpg.jpg",
+        "1488_c6s3_094992_00.jpg.jpg",
+    ),
+    "bounding_box_test": (
+        "-1_c4s6_022316_11.jpg.jpg",
+        "-1_c6s3_094992_04.jpg.jpg",
+        "0000_c1s6_023071_04.jpg.jpg",
+        "0000_c4s6_022316_04.jpg.jpg",
+        "0000_c6s3_094992_01.jpg.jpg",
+        "1488_c1s6_023021_02.jpg.jpg",
+        "1488_c1s6_023071_05.jpg.jpg",
+        "1488_c2s3_065527_02.jpg.jpg",
+        "1488_c2s3_065552_02.jpg.jpg",
+        "1488_c3s3_071344_02.jpg.jpg",
+        "1488_c3s3_071369_01.jpg.jpg",
+        "1488_c3s3_071419_03.jpg.jpg",
+        "1488_c4s6_022241_02.jpg.jpg",
+        "1488_c4s6_022291_05.jpg.jpg",
+        "1488_c4s6_022316_08.jpg.jpg",
+        "1488_c5s3_071737_01.jpg.jpg",
+        "1488_c5s3_071762_01.jpg.jpg",
+        "1488_c5s3_071862_01.jpg.jpg",
+    ),
+}
+DUKE_BESIDE = (
+    "README.md",
+    "CITATION_DukeMTMC.txt",
+    "CITATION_DukeMTMC-reID.txt",
+    "LICENSE_DukeMTMC.txt",
+    "LICENSE_DukeMTMC-reID.txt",
+)
 
 
 def encoded(seed: int, height: int, width: int, image_format: str) -> bytes:
@@ -45,10 +96,10 @@ SMALL_MARKET = {
     ],
     "bounding_box_test": [
         "-1_c1s1_000401_03.jpg",
-        "-1_c2s1_000401_03.jpg",
+        "-1_c2s1_000401_03.jpg.jpg",
         "0000_c1s1_000151_01.jpg",
         "0001_c2s1_000351_02.jpg",
-        "0003_c5s1_000351_02.jpg",
+        "0003_c5s1_000351_02.jpg.jpg",
     ],
     "query": ["0001_c1s1_001051_00.jpg", "0003_c1s1_001051_00.jpg"],
 }
@@ -96,24 +147,29 @@ SMALL_DUKE_COUNTS = {
 
 
 def write_small_market(parent: pathlib.Path) -> pathlib.Path:
-    """A Market-1501 of a few random 128x64 JPEGs, with the Thumbs.db that the real archive holds; returns its folder."""
-    return _write_small(parent / "Market-1501-v15.09.15", SMALL_MARKET)
+    """A Market-1501 of a few random 128x64 JPEGs, named as in the real archive and with what lies beside; its folder."""
+    return _write_small(parent / "Market-1501-v15.09.15", SMALL_MARKET, MARKET_BESIDE)
 
 
 def write_small_duke(parent: pathlib.Path) -> pathlib.Path:
     """A DukeMTMC-reID of a few random 128x64 JPEGs; returns its folder."""
-    return _write_small(parent / "DukeMTMC-reID", SMALL_DUKE)
+    return _write_small(parent / "DukeMTMC-reID", SMALL_DUKE, DUKE_BESIDE)
 
 
-def _write_small(root: pathlib.Path, files: Mapping[str, Sequence[str]]) -> pathlib.Path:
+def _write_small(root: pathlib.Path, files: Mapping[str, Sequence[str]], beside: Iterable[str]) -> pathlib.Path:
     seed = 0
     for folder, names in files.items():
-        (root / folder).mkdir(parents=True)
-        (root / folder / "Thumbs.db").write_bytes(b"not an image")
         for name in names:
-            (root / folder / name).write_bytes(encoded(seed, 128, 64, "JPEG"))
+            _write(root / folder / name, encoded(seed, 128, 64, "JPEG"))
             seed += 1
+    write_beside(root, beside)
     return root
+
+
+def write_beside(root: pathlib.Path, names: Iterable[str]) -> None:
+    """Files of an archive that builders do not read: whoever opens one as an image fails."""
+    for name in names:
+        _write(root / name, b"not an image")
 
 
 def pack(root: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:
@@ -130,12 +186,17 @@ def pack(root: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:
 
 
 def full_market_names() -> Iterator[tuple[str, str]]:
-    """Folder and file name of each image of an archive with the published counts of Market-1501 (names made up)."""
+    """Folder and file name of each image of an archive with the published counts of Market-1501.
+
+    Names are made up but for those of `DOUBLED_MARKET`.
+    """
+    for folder, names in DOUBLED_MARKET.items():
+        yield from ((folder, name) for name in names)
     yield from _names("bounding_box_train", range(2, 753), 12_936)
-    yield from _names("query", range(753, 1503), 3_368)
-    yield from _names("bounding_box_test", range(753, 1503), 13_115)
-    yield from _names("bounding_box_test", [0], 2_798)
-    yield from _names("bounding_box_test", [-1], 3_819)
+    yield from _names("query", range(753, 1503), 3_368 - 6)
+    yield from _names("bounding_box_test", range(753, 1503), 13_115 - 13)
+    yield from _names("bounding_box_test", [0], 2_798 - 3)
+    yield from _names("bounding_box_test", [-1], 3_819 - 2)
 
 
 def _names(folder: str, people: range | list[int], number: int) -> Iterator[tuple[str, str]]:
@@ -160,21 +221,22 @@ def full_duke_names() -> Iterator[tuple[str, str]]:
 
 def write_full_market(parent: pathlib.Path) -> pathlib.Path:
     """An archive of the published size whose images are hard links to one tiny JPEG; returns its folder."""
-    return _write_full(parent / "Market-1501-v15.09.15", full_market_names())
+    return _write_full(parent / "Market-1501-v15.09.15", full_market_names(), MARKET_BESIDE)
 
 
 def write_full_duke(parent: pathlib.Path) -> pathlib.Path:
     """As `write_full_market`, for DukeMTMC-reID."""
-    return _write_full(parent / "DukeMTMC-reID", full_duke_names())
+    return _write_full(parent / "DukeMTMC-reID", full_duke_names(), DUKE_BESIDE)
 
 
-def _write_full(root: pathlib.Path, names: Iterator[tuple[str, str]]) -> pathlib.Path:
+def _write_full(root: pathlib.Path, names: Iterator[tuple[str, str]], beside: Iterable[str]) -> pathlib.Path:
     for folder in MARKET_FOLDERS:
         (root / folder).mkdir(parents=True)
     image = root.parent / "image.jpg"
     image.write_bytes(encoded(0, 16, 8, "JPEG"))
     for folder, name in names:
         os.link(image, root / folder / name)
+    write_beside(root, beside)
     return root
 
 

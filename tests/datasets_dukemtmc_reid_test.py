@@ -1,6 +1,7 @@
 """The DukeMTMC-reID builder: real layout, published counts through a whole build, and its defects."""
 
 import pathlib
+import shutil
 
 import pytest
 import tensorflow_datasets as tfds
@@ -79,6 +80,20 @@ def test_unexpected_names_are_errors(archive: pathlib.Path, tmp_path: pathlib.Pa
         _build(archive, tmp_path)
     assert error.value.problems == (
         f"{archive / 'query' / name}: expected a name like 0001_c2_f0046182.jpg with camera c1 to c8",
+    )
+
+
+def test_suffixes_of_copies_are_taken_and_an_image_with_two_is_a_problem(archive: pathlib.Path, tmp_path: pathlib.Path):
+    image = archive / "query" / "0002_c3_f0051991.jpg"
+    image.rename(image.with_suffix(".JPG"))
+    _build(archive, tmp_path / "data")
+    source = tfds.data_source("dukemtmc_reid", split="query", data_dir=tmp_path / "data")
+    assert next(example["name"].decode() for example in source) == "query/0002_c3_f0051991.JPG"
+    shutil.copy(image.with_suffix(".JPG"), image)
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(archive, tmp_path / "other")
+    assert error.value.problems == (
+        f"{image}: extra, 0002_c3_f0051991.JPG is the same image with another suffix; keep one of the two",
     )
 
 

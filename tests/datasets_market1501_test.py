@@ -53,7 +53,7 @@ def test_examples_are_those_of_the_archive(archive: pathlib.Path, tmp_path: path
         "gallery": [
             ("bounding_box_test/0000_c1s1_000151_01.jpg", 0, -1, 0),
             ("bounding_box_test/0001_c2s1_000351_02.jpg", 1, -1, 1),
-            ("bounding_box_test/0003_c5s1_000351_02.jpg", 3, -1, 4),
+            ("bounding_box_test/0003_c5s1_000351_02.jpg.jpg", 3, -1, 4),
         ],
         "query": [
             ("query/0001_c1s1_001051_00.jpg", 1, -1, 0),
@@ -85,6 +85,9 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path):
     assert {example["label"] for example in found.splits["train"]} == set(range(751))
     assert {example["camera_id"] for example in found.splits["gallery"]} == set(range(6))
     assert found.metadata["counts_published"] is True
+    doubled = [example for examples in found.splits.values() for example in examples if ".jpg.jpg" in example["name"]]
+    assert len(doubled) == 24 - 2  # but for the junk
+    assert {example["person_id"] for example in doubled} == {0, 1488}
 
     assert found.problems == ()
 
@@ -150,6 +153,9 @@ def test_all_missing_folders_are_named(archive: pathlib.Path, tmp_path: pathlib.
         ("bounding_box_train", "notes.txt", "expected a name like"),
         ("bounding_box_train", "-1_c1s1_000401_03.jpg", "belong in bounding_box_test only"),
         ("query", "0000_c1s1_000401_03.jpg", "belong in bounding_box_test only"),
+        ("query", "0001_c1s1_001051_09.jpg.jpg.jpg", "expected a name like"),
+        ("query", "0001_c1s1_001051_09.jpg.png", "expected a name like"),
+        ("query", f"{'9' * 40}_c1s1_001051_09.jpg", "expected a name like"),
     ],
 )
 def test_unexpected_names_are_errors(
@@ -160,6 +166,39 @@ def test_unexpected_names_are_errors(
         _build(archive, tmp_path)
     assert f"{archive / folder / name}: " in str(error.value)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".JPEG", ".Jpg", ".JPG.jpg"])
+def test_suffixes_of_copies_are_taken_and_kept(archive: pathlib.Path, tmp_path: pathlib.Path, suffix: str):
+    for path in list(archive.glob("*/*_c*.jpg")):
+        path.rename(path.with_name(path.name.split(".")[0] + suffix))
+    folder = _build(archive, tmp_path / "data")
+    (example, _) = tfds.data_source("market1501", split="query", data_dir=tmp_path / "data")
+    assert example["name"].decode() == f"query/0001_c1s1_001051_00{suffix}"
+    assert dict(tfds.builder_from_directory(folder).info.metadata)["counts"] == COUNTS
+
+
+@pytest.mark.parametrize("suffix", [".jpg.jpg", ".jpeg", ".JPG"])
+def test_the_same_image_under_two_suffixes_is_a_problem(archive: pathlib.Path, tmp_path: pathlib.Path, suffix: str):
+    shutil.copy(archive / "query" / "0001_c1s1_001051_00.jpg", archive / "query" / f"0001_c1s1_001051_00{suffix}")
+    with pytest.raises(datasets.DatasetError) as error:
+        _build(archive, tmp_path)
+    first, second = sorted(["0001_c1s1_001051_00.jpg", f"0001_c1s1_001051_00{suffix}"])
+    assert error.value.problems == (
+        f"{archive}/query/{second}: extra, {first} is the same image with another suffix; keep one of the two",
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_folder_in_folders_of_its_own_name_is_found(archive: pathlib.Path, tmp_path: pathlib.Path, times: int):
+    """Archives that were unpacked into folders called like them, anywhere in the folder that is given."""
+    nested = tmp_path / "downloads" / "reid" / "/".join([archive.name] * times) / archive.name
+    nested.parent.mkdir(parents=True)
+    archive.rename(nested)
+    builder = market1501_dataset_builder.Builder(data_dir=tmp_path / "data")
+    for given in (tmp_path / "downloads", tmp_path / "downloads" / "reid", nested.parent, nested):
+        assert builder.locate(given) == nested
+        assert builder.damaged(given) == []
 
 
 def test_leavings_of_file_managers_are_ignored(archive: pathlib.Path, tmp_path: pathlib.Path):

@@ -1,16 +1,21 @@
-"""DukeMTMC-reID as it was given out: `DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg`."""
+"""DukeMTMC-reID as it was given out: `DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+
+Beside the three folders lie README.md and CITATION_ and LICENSE_ files of DukeMTMC and DukeMTMC-reID, which are not read.
+"""
 
 import pathlib
 import re
-from collections.abc import Mapping
 
 from datasets import reid
 
 FOLDER = "DukeMTMC-reID"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-FILE_NAME = re.compile(r"(\d+)_c(\d)_f\d+\.jpg", re.ASCII)
-EXAMPLE_NAME = "0001_c2_f0046182.jpg"
-NUM_CAMERAS = 8
+# The archive's names are all like this one.
+NAMES = reid.ImageNames(
+    re.compile(rf"(?P<image>(?P<person>\d{{1,9}})_c(?P<camera>\d)_f\d+){reid.JPEG_SUFFIX}", re.ASCII),
+    "0001_c2_f0046182.jpg",
+    num_cameras=8,
+)
 
 
 class Builder(reid.ReidBuilder, skip_registration=True):
@@ -40,32 +45,13 @@ class Builder(reid.ReidBuilder, skip_registration=True):
     MAX_UNPACKED_BYTES = 2 << 30  # about 170 MiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
-        return reid.has_named(folder, tuple(SPLITS.values()), FILE_NAME)
+        return reid.has_named(folder, tuple(SPLITS.values()), NAMES.pattern)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        return reid.missing_named(folder, FOLDER, tuple(SPLITS.values()), EXAMPLE_NAME)
+        return reid.missing_named(folder, FOLDER, tuple(SPLITS.values()), NAMES.example)
 
     def list_root(self, root: pathlib.Path) -> reid.Listing:
-        return read_names(root, {folder: reid.list_files(root / folder) for folder in SPLITS.values()})
-
-
-def read_names(root: pathlib.Path, files: Mapping[str, list[str]]) -> reid.Listing:
-    """Reads identities and cameras off the file names.
-
-    Args:
-        root: The archive's folder, for the paths.
-        files: File names of each of the three folders.
-    """
-    problems: list[str] = []
-    splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
-    for split, folder in SPLITS.items():
-        for name in files[folder]:
-            match = FILE_NAME.fullmatch(name)
-            if not match or not 1 <= int(match[2]) <= NUM_CAMERAS:
-                problems.append(
-                    f"{root / folder / name}: expected a name like {EXAMPLE_NAME} with camera c1 to c{NUM_CAMERAS}"
-                )
-                continue
-            splits[split].append(reid.reid_example(root, f"{folder}/{name}", int(match[1]), int(match[2]) - 1))
-    reid.label_train(splits["train"])
-    return reid.Listing(splits, {}, problems)
+        problems: list[str] = []
+        splits = {split: NAMES.read(root, folder, problems) for split, folder in SPLITS.items()}
+        reid.label_train(splits["train"])
+        return reid.Listing(splits, {}, problems)

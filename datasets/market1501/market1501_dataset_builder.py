@@ -1,4 +1,8 @@
-"""Market-1501 as its authors ship it: `Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg`."""
+"""Market-1501 as its authors ship it: `Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+
+Beside the three folders the archive has `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries a
+person) and `readme.txt`, which are not read.
+"""
 
 import pathlib
 import re
@@ -9,9 +13,16 @@ from datasets import reid
 FOLDER = "Market-1501-v15.09.15"
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "query"
 JUNK, DISTRACTOR = -1, 0
-FILE_NAME = re.compile(r"(-1|\d+)_c(\d)s\d_\d+_\d+\.jpg", re.ASCII)
-EXAMPLE_NAME = "0002_c1s1_000451_03.jpg"
-NUM_CAMERAS = 6
+# In the authors' archive 24 names of identities -1, 0000 and 1488 end in .jpg.jpg: 6 in query, such as
+# 1488_c1s6_023021_00.jpg.jpg, and 18 in bounding_box_test. Everything else in the three folders is NAME.jpg or Thumbs.db.
+NAMES = reid.ImageNames(
+    re.compile(
+        rf"(?P<image>(?P<person>-1|\d{{1,9}})_c(?P<camera>\d)s\d_\d+_\d+){reid.JPEG_SUFFIX}{{1,2}}",
+        re.ASCII,
+    ),
+    "0002_c1s1_000451_03.jpg",
+    num_cameras=6,
+)
 JUNK_COUNT = f"junk images in {TEST} (dropped)"
 
 
@@ -43,44 +54,27 @@ class Builder(reid.ReidBuilder, skip_registration=True):
     MAX_UNPACKED_BYTES = 2 << 30  # about 150 MiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
-        return reid.has_named(folder, (TRAIN, TEST, QUERY), FILE_NAME)
+        return reid.has_named(folder, (TRAIN, TEST, QUERY), NAMES.pattern)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        return reid.missing_named(folder, FOLDER, (TRAIN, TEST, QUERY), EXAMPLE_NAME)
+        return reid.missing_named(folder, FOLDER, (TRAIN, TEST, QUERY), NAMES.example)
 
     def list_root(self, root: pathlib.Path) -> reid.Listing:
-        return read_names(root, {folder: reid.list_files(root / folder) for folder in (TRAIN, TEST, QUERY)})
+        problems: list[str] = []
+        splits: dict[str, list[reid.Example]] = {}
+        junk = 0
+        for split, folder in (("train", TRAIN), ("query", QUERY), ("gallery", TEST)):
+            splits[split] = []
+            for example in NAMES.read(root, folder, problems):
+                if split != "gallery" and example["person_id"] in (JUNK, DISTRACTOR):
+                    problems.append(f"{root / example['name']}: junk (-1) and distractors (0000) belong in {TEST} only")
+                elif example["person_id"] == JUNK:
+                    junk += 1
+                else:
+                    splits[split].append(example)
+        reid.label_train(splits["train"])
+        return reid.Listing(splits, {JUNK_COUNT: junk}, problems)
 
     def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
         distractors = sum(example["person_id"] == DISTRACTOR for example in splits["gallery"])
         return {**reid.split_counts(splits, no_identities=[DISTRACTOR]), "gallery distractors": distractors}
-
-
-def read_names(root: pathlib.Path, files: Mapping[str, list[str]]) -> reid.Listing:
-    """Reads identities and cameras off the file names.
-
-    Args:
-        root: The archive's folder, for the paths.
-        files: File names of each of the three folders.
-    """
-    problems: list[str] = []
-    splits: dict[str, list[reid.Example]] = {}
-    junk = 0
-    for split, folder in (("train", TRAIN), ("query", QUERY), ("gallery", TEST)):
-        splits[split] = []
-        for name in files[folder]:
-            match = FILE_NAME.fullmatch(name)
-            if not match or not 1 <= int(match[2]) <= NUM_CAMERAS:
-                problems.append(
-                    f"{root / folder / name}: expected a name like {EXAMPLE_NAME} with camera c1 to c{NUM_CAMERAS}"
-                )
-                continue
-            person_id = int(match[1])
-            if split != "gallery" and person_id in (JUNK, DISTRACTOR):
-                problems.append(f"{root / folder / name}: junk (-1) and distractors (0000) belong in {TEST} only")
-            elif person_id == JUNK:
-                junk += 1
-            else:
-                splits[split].append(reid.reid_example(root, f"{folder}/{name}", person_id, int(match[2]) - 1))
-    reid.label_train(splits["train"])
-    return reid.Listing(splits, {JUNK_COUNT: junk}, problems)
