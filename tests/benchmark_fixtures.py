@@ -231,13 +231,17 @@ SMALL_MSMT_COUNTS = {
 }
 
 
-def write_msmt_lists(root: pathlib.Path, lists: Mapping[str, Sequence[str]]) -> None:
+def write_msmt_lists(root: pathlib.Path, lists: Mapping[str, Sequence[str]], *, saved_again: bool = False) -> None:
+    """The lists as their authors wrote them, or as an editor on Windows saves them: byte order mark, tabs and CR LF."""
     for split, lines in lists.items():
-        (root / f"list_{split}.txt").write_text("".join(f"{line}\n" for line in lines))
+        text = "".join(f"{line}\n" for line in lines)
+        if saved_again:
+            text = "\ufeff" + text.replace(" ", "\t").replace("\n", "\r\n")
+        (root / f"list_{split}.txt").write_bytes(text.encode())
 
 
 def write_small_msmt(parent: pathlib.Path, release: str) -> pathlib.Path:
-    """An MSMT17 of a few random images; `release` is "V1" or "V2". Returns its folder."""
+    """An MSMT17 of a few random images; `release` is "V1" or "V2", whose lists were saved again. Returns its folder."""
     root = parent / f"MSMT17_{release}"
     for seed, path in enumerate(msmt_paths(SMALL_MSMT, release)):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +249,33 @@ def write_small_msmt(parent: pathlib.Path, release: str) -> pathlib.Path:
     for folder in MSMT_FOLDERS[release]:
         _write_junk(root / folder)
         _write_junk(root / folder / "0000")
-    write_msmt_lists(root, SMALL_MSMT)
+    write_msmt_lists(root, SMALL_MSMT, saved_again=release == "V2")
+    return root
+
+
+# A copy with the folders of Market-1501, without lists. Cameras 1 to 15; person 0 is a person.
+RENAMED_MSMT = (
+    "bounding_box_train/0000_c1_0000.jpg",
+    "bounding_box_train/0000_c15_0001.jpg",
+    "bounding_box_train/0007_c2_0002.jpg",
+    "query/0000_c1_0000.jpg",
+    "query/0001_c6_0001.jpg",
+    "bounding_box_test/0000_c14_0002.jpg",
+    "bounding_box_test/0001_c7_0003.jpg",
+)
+RENAMED_MSMT_COUNTS = {
+    **SMALL_MSMT_COUNTS,
+    "train+val images": 3,
+    "train+val identities": 2,
+    "gallery images": 2,
+    "gallery cameras": 2,
+    "cameras": 6,
+}
+
+
+def write_renamed_msmt(root: pathlib.Path, names: Iterable[str] = RENAMED_MSMT) -> pathlib.Path:
+    write_files(root, names)
+    _write_junk(root / "query")
     return root
 
 
@@ -257,7 +287,7 @@ def msmt_paths(lists: Mapping[str, Sequence[str]], release: str) -> Iterator[str
 
 
 def full_msmt() -> dict[str, list[str]]:
-    """Lists with the published counts."""
+    """Lists with the published counts; the names have all the forms of the authors' lists."""
     lists: dict[str, list[str]] = {}
     photos: dict[tuple[bool, int], int] = {}
     for split, people, number in (
@@ -272,18 +302,25 @@ def full_msmt() -> dict[str, list[str]]:
             key = (split in ("query", "gallery"), person)
             photo = photos[key] = photos.get(key, -1) + 1
             camera = (index + index // people) % 15 + 1  # one after the other for each person
+            time = ("0303morning", "0113noon", "0114afternoon")[index % 3]
+            end = "_ex" * (index % 5 == 4)
             lists[split].append(
-                f"{person:04d}/{person:04d}_{photo:03d}_{camera:02d}_0303morning_{index:04d}_0.jpg {person}"
+                f"{person:04d}/{person:04d}_{photo:03d}_{camera:02d}_{time}_{index:04d}_{index % 4}{end}.jpg {person}"
             )
     return lists
 
 
 def write_full_msmt(parent: pathlib.Path) -> pathlib.Path:
-    """MSMT17 V1 at its published size, 126,441 images."""
-    root = parent / "MSMT17_V1"
+    """MSMT17 V1 at its published size, 126,441 images, packed on a Mac and unpacked into folders called like it."""
+    root = parent / "MSMT17_V1" / "MSMT17_V1" / "MSMT17_V1"
     lists = full_msmt()
     _link(parent, root, msmt_paths(lists, "V1"), "JPEG")
-    write_msmt_lists(root, lists)
+    write_msmt_lists(root, lists, saved_again=True)
+    for folder in (root / "train", root / "test", root / "train" / "0000", root / "test" / "0000"):
+        _write_junk(folder)
+    dataset_fixtures.write_beside(
+        root.parent.parent / "__MACOSX" / "MSMT17_V1", [f"._list_{split}.txt" for split in lists]
+    )
     return root
 
 

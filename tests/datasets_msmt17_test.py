@@ -8,6 +8,7 @@ Defects that these tests plant:
 - Images: missing, a person's folder missing, in no list, truncated; a file among the people, a folder among the images.
 - Cameras: one too few in the gallery.
 - Folders: training images absent, both releases side by side or in one folder.
+- Copies: suffixes that differ from the lists', the same image under two suffixes; Market-1501's folders, called anything.
 """
 
 import pathlib
@@ -105,8 +106,8 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path, 
     root = benchmark_fixtures.write_full_msmt(tmp_path / "archive")
     # Decoding the same image 126,441 times takes half of the test's time and tells nothing: other tests decode.
     monkeypatch.setattr(reid, "examine_images", lambda archive, features: reid.Examined({}, {}))
-    info = tfds.builder_from_directory(_build(root, tmp_path / "data", counts=None)).info
-    numbers = {split: info.splits[split].num_examples for split in info.splits}
+    info = tfds.builder_from_directory(_build(tmp_path, tmp_path / "data", counts=None)).info
+    numbers = {split: found.num_examples for split, found in info.splits.items()}
     assert numbers == {"train": 30_248, "val": 2_373, "query": 11_659, "gallery": 82_161}
     metadata = dict(info.metadata)
     assert metadata["counts_published"] is True
@@ -134,6 +135,76 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path, 
         "val images: expected 2,373, found 30,248",
         "query images: expected 11,659, found 11,658",
     )
+
+
+@pytest.mark.parametrize("names_in_lists", ["old", "new"])
+@pytest.mark.parametrize("suffix", [".jpeg", ".JPG"])
+def test_suffixes_of_copies_are_taken_and_kept(
+    root: pathlib.Path, tmp_path: pathlib.Path, release: str, suffix: str, names_in_lists: str
+):
+    for path in list(root.glob("*/*/[0-9]*.jpg")):
+        path.rename(path.with_suffix(suffix))
+    if names_in_lists == "new":
+        for path in root.glob("list_*.txt"):
+            path.write_bytes(path.read_bytes().replace(b".jpg", suffix.encode()))
+    expected = {
+        split: [(name.replace(".jpg", suffix), *rest) for name, *rest in rows]
+        for split, rows in _expected_rows(release).items()
+    }
+    assert _rows(_build(root, tmp_path / "data")) == expected
+
+
+def test_the_same_image_under_two_suffixes_is_a_problem(root: pathlib.Path, tmp_path: pathlib.Path, release: str):
+    image = root / benchmark_fixtures.MSMT_FOLDERS[release][1] / "0001" / "0001_000_06_0303noon_0009_0.jpg"
+    shutil.copy(image, image.with_suffix(".jpeg"))
+    with open(root / "list_gallery.txt", "a") as file:
+        file.write("0001/0001_000_06_0303noon_0009_0.jpeg 1\n")
+    assert _problems(root, tmp_path / "data") == [
+        f"{image}: extra, {image.stem}.jpeg is the same image with another suffix; keep one of the two",
+        f"{root}/list_gallery.txt:4: {image.parent.parent.name}/0001/{image.stem}.jpeg is also at "
+        f"{root}/list_query.txt:2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "release"), [("MSMT17", "unknown"), ("msmt17_v1", "V1"), ("MSMT17_V2/market_style", "V2")]
+)
+def test_a_copy_with_the_folders_of_market_is_train_and_val_in_one(tmp_path: pathlib.Path, folder: str, release: str):
+    root = benchmark_fixtures.write_renamed_msmt(tmp_path / "downloads" / folder)
+    (root / "query" / "0001_c6_0001.jpg").rename(root / "query" / "0001_000_06_0303noon_0009_0_ex.JPG")
+    built = _build(tmp_path / "downloads", tmp_path / "data", counts=benchmark_fixtures.RENAMED_MSMT_COUNTS)
+    assert _rows(built) == {
+        "train": [
+            ("bounding_box_train/0000_c15_0001.jpg", 0, 0, 14),
+            ("bounding_box_train/0000_c1_0000.jpg", 0, 0, 0),
+            ("bounding_box_train/0007_c2_0002.jpg", 7, 1, 1),
+        ],
+        "query": [
+            ("query/0000_c1_0000.jpg", 0, -1, 0),
+            ("query/0001_000_06_0303noon_0009_0_ex.JPG", 1, -1, 5),
+        ],
+        "gallery": [
+            ("bounding_box_test/0000_c14_0002.jpg", 0, -1, 13),
+            ("bounding_box_test/0001_c7_0003.jpg", 1, -1, 6),
+        ],
+    }
+    metadata = dict(tfds.builder_from_directory(built).info.metadata)
+    assert (metadata["release"], metadata["partial"]) == (release, False)
+    # The sum of the two is compared, not each of them.
+    assert not {"train images", "val images"} & set(metadata["counts_expected"])
+    (root / "bounding_box_train" / "0007_c16_0002.jpg").touch()
+    shutil.copy(root / "query" / "0000_c1_0000.jpg", root / "query" / "0000_c1_0000.jpeg")
+    assert _problems(root, tmp_path / "other", counts=None)[:3] == [
+        f"{root}/bounding_box_train/0007_c16_0002.jpg: expected a name like 0000_c1_0000.jpg or "
+        "0000_000_01_0303morning_0008_0.jpg with camera c1 to c15",
+        f"{root}/query/0000_c1_0000.jpg: extra, 0000_c1_0000.jpeg is the same image with another suffix; keep one of the two",
+        "train+val images: expected 32,621, found 3",
+    ]
+
+
+def test_folders_of_market_that_nobody_calls_msmt17_are_not_taken_for_it(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_renamed_msmt(tmp_path / "reid")
+    assert _problems(root, tmp_path / "data")[1] == f"{root}: found bounding_box_test, bounding_box_train, query"
 
 
 def test_every_defect_in_one_error(root: pathlib.Path, tmp_path: pathlib.Path, release: str):
@@ -276,5 +347,11 @@ def test_a_list_of_an_absurd_size_is_not_read(tmp_path: pathlib.Path):
 
 
 def test_what_is_expected_is_said_where_nothing_is(tmp_path: pathlib.Path):
-    (problem,) = _problems(tmp_path, tmp_path / "data")
-    assert "expected MSMT17_V1 (folders train, test) or MSMT17_V2" in problem
+    (tmp_path / "archive").mkdir()
+    assert _problems(tmp_path / "archive", tmp_path / "data")[1] == f"{tmp_path / 'archive'}: found nothing"
+    for number in range(10):
+        (tmp_path / "archive" / f"photo{number}.jpg").touch()
+    expected, found = _problems(tmp_path / "archive", tmp_path / "data")
+    assert "expected MSMT17_V1 (folders train, test) or MSMT17_V2" in expected
+    assert found.startswith(f"{tmp_path / 'archive'}: found photo0.jpg, photo1.jpg, ")
+    assert found.endswith(", photo7.jpg and 2 more")

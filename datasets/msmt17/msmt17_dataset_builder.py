@@ -1,10 +1,13 @@
-"""MSMT17 as its authors ship it, V1 or V2 (the same images with faces masked).
+"""MSMT17 as its authors ship it, V1 or V2 (the same images with faces masked), or renamed after Market-1501.
 
     MSMT17_V1/{train,test}/0000/0000_000_01_0303morning_0008_0.jpg
     MSMT17_V2/{mask_train_v2,mask_test_v2}/0000/0000_000_01_0303morning_0008_0.jpg
     list_{train,val,query,gallery}.txt in either, with lines  0000/0000_000_01_0303morning_0008_0.jpg 0
 
-Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery).
+    MSMT17/{bounding_box_train,query,bounding_box_test}/0000_c1_0000.jpg
+
+Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery). Renamed copies have
+no lists, so that train and val cannot be told apart: `train` is both.
 """
 
 import dataclasses
@@ -18,20 +21,43 @@ from datasets import reid
 # Release -> folders of training and test images.
 RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # to which folder of the two a list belongs
-LINE = re.compile(r"((\d{1,6})/(\d{1,6})_\d+_(\d{1,3})_[\w-]+\.jpg) +(\d{1,6})", re.ASCII)
-EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
 NUM_CAMERAS = 15
+# Names also end in _0_ex.jpg, and hold morning, noon or afternoon. The blank between is a tab in lists that people saved
+# again, and the suffix .jpeg in copies that passed through a Mac (SY-Xuan/IICS#5).
+LINE = re.compile(
+    rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){reid.JPEG_SUFFIX}"
+    r"[ \t]+(?P<label>\d{1,6})",
+    re.ASCII,
+)
+EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
+_SUFFIX = re.compile(rf"{reid.JPEG_SUFFIX}\Z")
 MAX_LIST_BYTES = 1 << 26  # the largest has some 4 MB
+
+# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Loaders of these read
+# person and camera as Market-1501's; other copies have the authors' names in such folders.
+MARKET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+MARKET_NAMES = reid.ImageNames(
+    re.compile(
+        rf"(?P<image>(?P<person>\d{{1,6}})_(?:c|\d{{1,4}}_)(?P<camera>\d{{1,2}})_[\w-]+){reid.JPEG_SUFFIX}", re.ASCII
+    ),
+    "0000_c1_0000.jpg or 0000_000_01_0303morning_0008_0.jpg",
+    NUM_CAMERAS,
+)
+UNKNOWN_RELEASE = "unknown"
 
 
 class Builder(reid.ReidBuilder, skip_registration=True):
-    """MSMT17, splits `train`, `val`, `query`, `gallery`; metadata `release` says whether it is V1 or V2."""
+    """MSMT17, splits `train`, `val`, `query`, `gallery`; metadata `release` says whether it is V1 or V2.
+
+    A renamed copy has no `val`, and the release is "unknown" unless the name of a folder says it.
+    """
 
     TITLE = "MSMT17"
     ADVICE = (
         "MSMT17 is to be had from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, "
         "for research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
-        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir."
+        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed after "
+        "Market-1501 is taken too, where its folder is called MSMT17."
     )
     # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018; train and val by
     # their lists.
@@ -48,24 +74,39 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery cameras": NUM_CAMERAS,
         "cameras": NUM_CAMERAS,
     }
-    FOLDERS = ("MSMT17_V1", "MSMT17_V2", "MSMT17")
+    FOLDERS = ("MSMT17_V1", "MSMT17_V2", "MSMT17", "MSMT17-V1", "MSMT17-V2", "MSMT")
     ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 16 << 30  # about 2.5 GiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
-        return _is_root(folder)
+        return _is_root(folder) or _is_renamed(folder)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         return [
             f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) there "
-            "or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt"
+            "or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt; or a folder "
+            f"MSMT17 with {', '.join(MARKET_SPLITS.values())} and files like {MARKET_NAMES.example}",
+            f"{folder}: found {reid.found_there(folder)}",
         ]
 
     def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
         archive = super().scan(manual_dir)
-        return dataclasses.replace(archive, metadata={**archive.metadata, "release": _release(archive.root)})
+        release = _release(archive.root) if _is_root(archive.root) else _named_release(archive.root)
+        return dataclasses.replace(archive, metadata={**archive.metadata, "release": release})
+
+    def counts_for(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
+        if "val" in splits:
+            return self.counts_expected
+        return {
+            key: number for key, number in self.counts_expected.items() if key not in ("train images", "val images")
+        }
 
     def list_root(self, root: pathlib.Path) -> reid.Listing:
+        if not _is_root(root):
+            problems: list[str] = []
+            splits = {split: MARKET_NAMES.read(root, folder, problems) for split, folder in MARKET_SPLITS.items()}
+            reid.label_train(splits["train"])
+            return reid.Listing(splits, {}, problems)
         release = _release(root)
         lists = {split: root / f"list_{split}.txt" for split in SPLITS}
         absent = [f"{path}: no such file" for path in lists.values() if not path.is_file()]
@@ -93,7 +134,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         return reid.Listing(splits, {}, problems, {path.name: path for path in lists.values()})
 
     def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
-        both = reid.split_counts({"train+val": [*splits["train"], *splits["val"]]})
+        both = reid.split_counts({"train+val": [*splits["train"], *splits.get("val", [])]})
         cameras = {example["camera_id"] for examples in splits.values() for example in examples}
         return {**reid.split_counts(splits), **both, "cameras": len(cameras)}
 
@@ -110,6 +151,21 @@ def _release(root: pathlib.Path) -> str:
     return max(RELEASES, key=lambda name: sum((root / folder).is_dir() for folder in RELEASES[name]))
 
 
+def _is_renamed(folder: pathlib.Path) -> bool:
+    """Whether a folder is a copy with Market-1501's folders: its name, or that of the one it lies in, must say MSMT17.
+
+    Copies of CUHK03 have such folders and such names as well.
+    """
+    is_named = any(path.name.upper().startswith("MSMT") for path in (folder, folder.parent))
+    return is_named and reid.has_named(folder, tuple(MARKET_SPLITS.values()), MARKET_NAMES.pattern)
+
+
+def _named_release(root: pathlib.Path) -> str:
+    """The release that the name of a renamed copy's folder ends in, or that of the folder in which it lies."""
+    names = [path.name.upper() for path in (root, root.parent)]
+    return next((release for release in RELEASES for name in names if name.endswith(release)), UNKNOWN_RELEASE)
+
+
 def _read_lists(
     root: pathlib.Path, folders: tuple[str, str], lists: Mapping[str, pathlib.Path]
 ) -> tuple[dict[str, list[reid.Example]], list[str]]:
@@ -123,8 +179,9 @@ def _read_lists(
     splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
     for split, list_file in lists.items():
         folder = folders[SPLITS[split]]
-        # Lists come from outside: a byte that is no ASCII ends up in a line that does not match.
-        lines = list_file.read_text(encoding="ascii", errors="backslashreplace").splitlines()
+        # Lists come from outside. Editors on Windows put a byte order mark in front when they save one; a byte that is no
+        # text ends up in a line that does not match.
+        lines = list_file.read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()
         for number, line in enumerate(lines, start=1):
             where = f"{list_file}:{number}"
             if not line.strip():
@@ -133,37 +190,41 @@ def _read_lists(
             if not match:
                 problems.append(f"{where}: expected a line like {EXAMPLE_LINE}, found {line[:200]!r}")
                 continue
-            path, person_id, camera = match[1], int(match[5]), int(match[4])
-            name = f"{folder}/{path}"
-            if name in listed_in:
-                problems.append(f"{where}: {name} is also at {listed_in[name]}")
-                continue
-            listed_in[name] = where
-            if not int(match[2]) == int(match[3]) == person_id:
+            image, person_id, camera = match["image"], int(match["label"]), int(match["camera"])
+            name = f"{folder}/{match[0].split()[0]}"
+            if (first := listed_in.setdefault(f"{folder}/{image}", where)) != where:
+                problems.append(f"{where}: {name} is also at {first}")
+            elif not int(match["folder"]) == int(match["person"]) == person_id:
                 problems.append(f"{where}: the path and the identity do not agree, found {line[:200]!r}")
             elif not 1 <= camera <= NUM_CAMERAS:
                 problems.append(f"{where}: expected a camera from 01 to {NUM_CAMERAS}, found {line[:200]!r}")
-            elif path not in on_disk[folder]:
+            elif image not in on_disk[folder]:
                 problems.append(f"{root / name}: missing, {where} names it")
             else:
-                splits[split].append(reid.reid_example(root, name, person_id, camera - 1))
+                # The lists say .jpg where images have been renamed to .jpeg.
+                splits[split].append(
+                    reid.reid_example(root, f"{folder}/{on_disk[folder][image]}", person_id, camera - 1)
+                )
     for folder, names in on_disk.items() if len(lists) == len(SPLITS) else ():
         problems += [
             f"{root / folder / name}: extra, no list names it"
-            for name in sorted(names)
-            if f"{folder}/{name}" not in listed_in
+            for image, name in sorted(names.items())
+            if f"{folder}/{image}" not in listed_in
         ]
     # Train and val show the same people, so that they share their labels.
     reid.label_train([*splits["train"], *splits["val"]])
     return splits, problems
 
 
-def _image_files(folder: pathlib.Path, problems: list[str]) -> set[str]:
-    """Every file `person/name` in a folder of people."""
-    names: set[str] = set()
+def _image_files(folder: pathlib.Path, problems: list[str]) -> dict[str, str]:
+    """Every file `person/name` in a folder of people, by its path without the suffix."""
+    names: dict[str, str] = {}
     for person in reid.list_files(folder):
-        if (folder / person).is_dir():
-            names.update(f"{person}/{name}" for name in reid.list_files(folder / person))
-        else:
+        if not (folder / person).is_dir():
             problems.append(f"{folder / person}: extra, expected folders 0000, 0001, ... here")
+            continue
+        for name in reid.list_files(folder / person):
+            first = names.setdefault(_SUFFIX.sub("", f"{person}/{name}"), f"{person}/{name}")
+            if first != f"{person}/{name}":
+                problems.append(reid.same_image_problem(folder / person / name, first.partition("/")[2]))
     return names
