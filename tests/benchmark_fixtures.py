@@ -192,6 +192,42 @@ def write_full_cuhk(parent: pathlib.Path, kind: str, source: str) -> pathlib.Pat
     return root
 
 
+NP_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+
+
+def cuhk_np_names(cells: Cells, test: Iterable[tuple[int, int]], suffix: str = ".png") -> Iterator[str]:
+    """Paths of the images of one kind in CUHK03-NP."""
+    variables = cuhk_protocol(cells, test)
+    for split, folder in NP_FOLDERS.items():
+        for position in variables[f"{split}_idx"]:
+            image = int(variables["filelist"][position - 1].split("_")[3].removesuffix(".png"))
+            camera, label = variables["camId"][position - 1], variables["labels"][position - 1]
+            yield f"{folder}/{label:04d}_c{camera}_{image}{suffix}"
+
+
+def write_small_cuhk_np(parent: pathlib.Path, suffix: str = ".png") -> pathlib.Path:
+    """A CUHK03-NP of a few random images, both kinds; returns its folder."""
+    root = parent / "CUHK03-NP"
+    for kind, cells in SMALL_CUHK.items():
+        for seed, name in enumerate(cuhk_np_names(cells, SMALL_CUHK_TEST, suffix)):
+            path = root / kind / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image_format = "PNG" if suffix.lower() == ".png" else "JPEG"
+            path.write_bytes(dataset_fixtures.encoded(seed, 12, 6, image_format))
+        _write_junk(root / kind)
+        _write_junk(root / kind / "query")
+    return root
+
+
+def write_full_cuhk_np(parent: pathlib.Path) -> pathlib.Path:
+    """Both kinds of CUHK03-NP at their published size; every image is the same."""
+    root = parent / "cuhk03-np"
+    for kind in CUHK_KINDS:
+        _link(parent, root, (f"{kind}/{name}" for name in cuhk_np_names(*full_cuhk(kind))), "PNG")
+        _write_junk(root / kind / "bounding_box_test")
+    return root
+
+
 MSMT_FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 # The lines of the lists. Person 0 is a person, in train and (another one) in test; person 5 has a single image, and
 # person 7 is in val only.

@@ -205,10 +205,114 @@ def test_labeled_and_detected_are_never_mixed(tmp_path: pathlib.Path, source: st
 def test_the_other_kind_is_named_where_only_that_is_there(images_root: pathlib.Path, tmp_path: pathlib.Path):
     shutil.rmtree(images_root / "images_labeled")
     assert _problems(images_root, tmp_path / "data") == [
-        f"{images_root}: expected cuhk03_release/cuhk-03.mat, cuhk-03.mat or a folder images_labeled there or in a folder "
-        "in it",
-        f"{images_root}: images_detected is there, which makes cuhk03/detected",
+        _expected("labeled", images_root),
+        f"{images_root}: found cuhk03_new_protocol_config_detected.mat, cuhk03_new_protocol_config_labeled.mat, "
+        "images_detected",
+        f"{images_root}: holds detected images, which make cuhk03/detected",
     ]
+
+
+def _expected(kind: str, folder: pathlib.Path) -> str:
+    return (
+        f"{folder}: expected cuhk03_release/cuhk-03.mat, cuhk-03.mat, a folder images_{kind}, or a folder {kind} with "
+        "bounding_box_train, query, bounding_box_test and files like 0001_c1_1.png there or in a folder in it"
+    )
+
+
+def _np_rows(rows: list[tuple[str, int, int, int]], folder: str, suffix: str) -> list[tuple[str, int, int, int]]:
+    """What CUHK03-NP makes of rows of the protocol: other names, in the order of these."""
+    named = []
+    for name, person, label, camera in rows:
+        image = int(name.split("_")[3].removesuffix(".png"))
+        named.append((f"{folder}/{person:04d}_c{camera + 1}_{image}{suffix}", person, label, camera))
+    return sorted(named)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("given", ["parent", "itself", "kind", "called by its kind", "archive"])
+def test_cuhk03_np_gives_the_splits_of_the_protocol_without_it(tmp_path: pathlib.Path, kind: str, given: str):
+    root = benchmark_fixtures.write_small_cuhk_np(tmp_path / "archive")
+    manual_dir = {"parent": root.parent, "kind": root / kind}.get(given, root)
+    if given == "called by its kind":
+        manual_dir = (root / kind).rename(tmp_path / f"cuhk03_np_{kind}")
+    elif given == "archive":
+        manual_dir = dataset_fixtures.pack(root, tmp_path / "CUHK03-NP.zip")
+    folder = _build(manual_dir, tmp_path / "data", kind)
+    train = [row for row in TRAIN if kind == "labeled" or row[0] != "1_003_1_05.png"]
+    prefix = "" if given in ("kind", "called by its kind") else f"{kind}/"
+    assert _rows(folder) == {
+        "train": _np_rows(train, f"{prefix}bounding_box_train", ".png"),
+        "query": _np_rows(QUERY, f"{prefix}query", ".png"),
+        "gallery": _np_rows(GALLERY, f"{prefix}bounding_box_test", ".png"),
+    }
+    assert dict(tfds.builder_from_directory(folder).info.metadata)["partial"] is False
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".PNG"])
+def test_cuhk03_np_with_other_suffixes(tmp_path: pathlib.Path, suffix: str):
+    root = benchmark_fixtures.write_small_cuhk_np(tmp_path / "archive", suffix)
+    rows = _rows(_build(root, tmp_path / "data"))
+    assert rows["query"] == _np_rows(QUERY, "labeled/query", suffix)
+    source = tfds.builder_from_directory(tmp_path / "data" / "cuhk03" / "labeled" / "1.0.0").as_data_source(
+        split="query", decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    for example in source:
+        assert example["image"] == (root / example["name"].decode()).read_bytes()
+
+
+def test_every_defect_of_cuhk03_np_in_one_error(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_small_cuhk_np(tmp_path / "archive")
+    query = root / "labeled" / "query"
+    (query / "0004_c1_2.png").rename(query / "0004_c3_2.png")
+    (query / "2_001_2_07.png").touch()
+    shutil.copy(query / "0006_c1_4.png", query / "0006_c1_4.jpg")
+    truncated = root / "labeled" / "bounding_box_train" / "0001_c1_1.png"
+    truncated.write_bytes(truncated.read_bytes()[:60])
+    expected = "expected a name like 0001_c1_1.png with camera c1 to c2"
+    problems = _problems(root, tmp_path / "data")
+    assert problems[:-1] == [
+        f"{query}/0004_c3_2.png: {expected}",
+        f"{query}/0006_c1_4.png: extra, 0006_c1_4.jpg is the same image with another suffix; keep one of the two",
+        f"{query}/2_001_2_07.png: {expected}",
+        "query images: expected 4, found 3",
+    ]
+    assert problems[-1].startswith(f"{truncated}: not a readable JPEG or PNG")
+    assert _rows(_build(root, tmp_path / "data", "detected"))["query"]  # the other kind is whole
+
+
+def test_the_published_counts_are_met_by_a_full_cuhk03_np(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_full_cuhk_np(tmp_path / "archive")
+    builders = [cuhk03_dataset_builder.Builder(data_dir=tmp_path, config=kind) for kind in KINDS]
+    for builder in builders:
+        archive = builder.scan(root)
+        assert archive.problems == ()
+        assert archive.metadata["counts_published"] is True
+        assert archive.metadata["counts"] == builder.COUNTS
+    # Each kind under the other's name.
+    (root / KINDS[0]).rename(root / "aside")
+    (root / KINDS[1]).rename(root / KINDS[0])
+    (root / "aside").rename(root / KINDS[1])
+    for builder in builders:
+        assert [line.split(":")[0] for line in builder.scan(root).problems] == ["train images", "gallery images"]
+
+
+def test_cuhk03_np_is_named_where_its_kind_is_not_said_or_another(tmp_path: pathlib.Path):
+    root = benchmark_fixtures.write_small_cuhk_np(tmp_path / "archive")
+    shutil.rmtree(root / "labeled")
+    assert _problems(root, tmp_path / "data") == [
+        _expected("labeled", root),
+        f"{root}: found detected",
+        f"{root}: holds detected images, which make cuhk03/detected",
+    ]
+    builder = cuhk03_dataset_builder.Builder(data_dir=tmp_path / "data", config="labeled")
+    assert builder.damaged(root.parent) == []  # it is the other configuration, and whole
+    folder = (root / "detected").rename(root / "cuhk")
+    assert _problems(root, tmp_path / "data")[2:] == [
+        f"{folder}: expected the name of the folder to say labeled, found cuhk"
+    ]
+    shutil.rmtree(folder / "query")
+    folder.rename(root / "labeled")
+    assert builder.damaged(root.parent) == [root]
 
 
 def test_a_missing_protocol_is_an_error_even_for_a_partial_copy(mat_root: pathlib.Path, tmp_path: pathlib.Path):

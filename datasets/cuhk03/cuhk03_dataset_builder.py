@@ -1,13 +1,18 @@
-"""CUHK03 under the new protocol, labeled and detected, from `cuhk-03.mat` or from the PNGs extracted from it.
+"""CUHK03 under the new protocol, labeled and detected: from `cuhk-03.mat`, from its PNGs, or from CUHK03-NP.
 
 cuhk03/
   cuhk03_release/cuhk-03.mat          or  images_labeled/*.png  images_detected/*.png
   cuhk03_new_protocol_config_labeled.mat
   cuhk03_new_protocol_config_detected.mat
+
+CUHK03-NP/{labeled,detected}/{bounding_box_train,query,bounding_box_test}/0001_c1_1.png
+
+CUHK03-NP is the same protocol applied by its authors: folders are splits, and no protocol file is needed.
 """
 
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +23,16 @@ from datasets.cuhk03 import image_mat, protocol
 
 RELEASE, MAT = "cuhk03_release", "cuhk-03.mat"
 KINDS = ("labeled", "detected")
+# By what a folder that holds a single kind says which one: cuhk03-np/labeled, cuhk03_np_detected (ShengcaiLiao/QAConv),
+# cuhk-label and cuhk-detect (daizuozhuo/batch-dropblock-network).
+KIND_WORDS = {"labeled": "label", "detected": "detect"}
+NP_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+# Given out as .png; there are copies as .jpg (huanghoujing/EANet reads both).
+NP_NAMES = reid.ImageNames(
+    re.compile(rf"(?P<image>(?P<person>\d{{1,6}})_c(?P<camera>\d)_\d+)(?:(?i:\.png)|{reid.JPEG_SUFFIX})", re.ASCII),
+    "0001_c1_1.png",
+    num_cameras=2,
+)
 
 # Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017.
 COUNTS = {
@@ -58,9 +73,14 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "only; the files cuhk03_new_protocol_config_labeled.mat and cuhk03_new_protocol_config_detected.mat lie in "
         "evaluation/data/CUHK03 of https://github.com/zhunzhong07/person-re-ranking (Zhong et al., CVPR 2017). Put them "
         "beside cuhk03_release.zip, beside the folder cuhk03_release, or beside images_labeled and images_detected, and "
-        "give the folder in which they lie as manual_dir."
+        "give the folder in which they lie as manual_dir. Or give CUHK03-NP (the archive, the folder, or labeled or "
+        "detected in it), which the same page links to."
     )
-    FOLDERS = ("cuhk03", "cuhk-03", RELEASE)
+    FOLDERS = (
+        *("cuhk03", "cuhk-03", RELEASE, "cuhk03-np", "cuhk03_np", "cuhk03np", "cuhknp"),
+        *(f"cuhk03{dash}np{dash}{kind}" for kind in KINDS for dash in "-_"),
+        *("cuhk-label", "cuhk-detect"),
+    )
     ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 8 << 30  # about 2 GiB
 
@@ -73,24 +93,42 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         super().__init__(config=config, **kwargs)
 
     def is_root(self, folder: pathlib.Path) -> bool:
-        return self._images(folder) is not None
+        return _images(folder, self.kind) is not None
 
     def lacks_a_part(self, folder: pathlib.Path) -> bool:
-        other = KINDS[1 - KINDS.index(self.kind)]
-        return not (folder / f"images_{other}").is_dir()  # that is the other configuration, and whole
+        # What has only the other configuration is whole.
+        has_other = reid.find_folders(folder, lambda path: _images(path, self._other) is not None)
+        return not has_other or (folder / self.kind).is_dir()
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        lines = [f"{folder}: expected {RELEASE}/{MAT}, {MAT} or a folder images_{self.kind} there or in a folder in it"]
-        other = KINDS[1 - KINDS.index(self.kind)]
-        if reid.find_folders(folder, lambda path: (path / f"images_{other}").is_dir()):
-            lines.append(f"{folder}: images_{other} is there, which makes cuhk03/{other}")
+        lines = [
+            f"{folder}: expected {RELEASE}/{MAT}, {MAT}, a folder images_{self.kind}, or a folder {self.kind} with "
+            f"{', '.join(NP_SPLITS.values())} and files like {NP_NAMES.example} there or in a folder in it",
+            f"{folder}: found {reid.found_there(folder)}",
+        ]
+        lines += [
+            f"{path}: holds {self._other} images, which make cuhk03/{self._other}"
+            for path in reid.find_folders(folder, lambda path: _images(path, self._other) is not None)
+        ]
+        lines += [
+            f"{path}: expected the name of the folder to say {self.kind}, found {path.name}"
+            for path in reid.find_folders(folder, _is_np)
+            if not any(word in path.name.lower() for word in KIND_WORDS.values())
+        ]
         return lines
 
+    @property
+    def _other(self) -> str:
+        return KINDS[1 - KINDS.index(self.kind)]
+
     def list_root(self, root: pathlib.Path) -> reid.Listing:
+        source = _images(root, self.kind)
+        assert source is not None  # as is_root says
+        return _list_np(root, source) if _is_np(source) else self._list_by_protocol(root, source)
+
+    def _list_by_protocol(self, root: pathlib.Path, source: pathlib.Path) -> reid.Listing:
         protocol_file = self._protocol_file(root)
         rules = protocol.read_protocol(protocol_file, self.ADVICE)
-        source = self._images(root)
-        assert source is not None  # as is_root says
         files = {protocol_file.name: protocol_file}
         images: Mapping[str, str | reid.ImageSource]
         if source.is_dir():
@@ -127,14 +165,6 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         reid.label_train(splits["train"])
         return reid.Listing(splits, {}, problems, files)
 
-    def _images(self, root: pathlib.Path) -> pathlib.Path | None:
-        """The .mat, which comes first, or the folder of extracted images."""
-        for file in (root / RELEASE / MAT, root / MAT):
-            if file.is_file():
-                return file
-        folder = root / f"images_{self.kind}"
-        return folder if folder.is_dir() else None
-
     def _protocol_file(self, root: pathlib.Path) -> pathlib.Path:
         name = f"cuhk03_new_protocol_config_{self.kind}.mat"
         folders = [root, root / RELEASE, root.parent, *([self.beside] if self.beside else [])]
@@ -147,3 +177,30 @@ class Builder(reid.ReidBuilder, skip_registration=True):
             self.ADVICE,
         )
         raise AssertionError("unreachable")
+
+
+def _images(root: pathlib.Path, kind: str) -> pathlib.Path | None:
+    """The .mat, which comes first, the folder of extracted images, or that of a kind of CUHK03-NP, which may be `root`."""
+    for file in (root / RELEASE / MAT, root / MAT):
+        if file.is_file():
+            return file
+    if (root / f"images_{kind}").is_dir():
+        return root / f"images_{kind}"
+    if _is_np(root / kind):
+        return root / kind
+    return root if KIND_WORDS[kind] in root.name.lower() and _is_np(root) else None
+
+
+def _is_np(folder: pathlib.Path) -> bool:
+    return reid.has_named(folder, tuple(NP_SPLITS.values()), NP_NAMES.pattern)
+
+
+def _list_np(root: pathlib.Path, source: pathlib.Path) -> reid.Listing:
+    """Lists `source`, which is `root` or a folder in it."""
+    problems: list[str] = []
+    splits = {
+        split: NP_NAMES.read(root, (source / folder).relative_to(root).as_posix(), problems)
+        for split, folder in NP_SPLITS.items()
+    }
+    reid.label_train(splits["train"])
+    return reid.Listing(splits, {}, problems)
