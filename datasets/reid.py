@@ -639,7 +639,10 @@ def has_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str
 
 def found_there(folder: pathlib.Path) -> str:
     """What to say of a folder that holds something else: the first few of its folders and files."""
-    names = list_files(folder)
+    try:
+        names = list_files(folder)
+    except OSError as error:
+        return f"that it cannot be read ({error.strerror})"
     text = ", ".join(names[:_MAX_NAMED]) or "nothing"
     return text if len(names) <= _MAX_NAMED else f"{text} and {len(names) - _MAX_NAMED:,} more"
 

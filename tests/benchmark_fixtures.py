@@ -189,6 +189,7 @@ def write_full_cuhk(parent: pathlib.Path, kind: str, source: str) -> pathlib.Pat
         write_cuhk_mat(root / "cuhk03_release" / "cuhk-03.mat", {kind: cells}, np.zeros((4, 2, 3), np.uint8))
     else:
         _link(parent, root, (f"images_{kind}/{name}" for name in variables["filelist"]), "PNG")
+        _write_junk(root / f"images_{kind}")
     return root
 
 
@@ -360,6 +361,9 @@ def write_full_msmt(parent: pathlib.Path) -> pathlib.Path:
     return root
 
 
+# What copies hold beside the images: heat maps of poses (PVPM), lists of files.
+PARTIAL_REID_BESIDE = ("occluded_body_pose/001_001_pose_heatmaps.png", "whole_body_pose/001_001_pose_heatmaps.png")
+PARTIAL_ILIDS_BESIDE = ("Probe.txt", "Gallery.txt")
 PARTIAL_FOLDERS = {"query": "partial_body_images", "gallery": "whole_body_images"}
 OCCLUDED = "occluded_body_images"
 
@@ -376,6 +380,7 @@ def write_partial_reid(parent: pathlib.Path, people: int = 60, images: int = 5) 
     root = parent / "Partial_REID"
     write_files(root, partial_reid_names(people, images, (*PARTIAL_FOLDERS.values(), OCCLUDED)))
     _write_junk(root / "whole_body_images")
+    dataset_fixtures.write_beside(root, PARTIAL_REID_BESIDE)
     return root
 
 
@@ -389,6 +394,7 @@ def write_partial_ilids(
     root = parent / "Partial_iLIDS"
     write_files(root, (f"{folder}/{name.format(person)}" for folder in layout for person in range(1, people + 1)))
     _write_junk(root / layout[0])
+    dataset_fixtures.write_beside(root, PARTIAL_ILIDS_BESIDE)
     return root
 
 

@@ -119,7 +119,7 @@ def test_every_defect_of_partial_reid_in_one_error(tmp_path: pathlib.Path):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["{}.jpg", "{:03d}.JPG", "{:03d}_0_x.jpg"])
+@pytest.mark.parametrize("name", ["{}.jpg", "{:03d}.JPG", "{:03d}_0_x.jpg", "{}.jpeg"])
 def test_partial_ilids_in_every_layout(tmp_path: pathlib.Path, layout: tuple[str, str], name: str):
     root = benchmark_fixtures.write_partial_ilids(tmp_path / "archive", 11, layout, name)
     folder = _build("partial_ilids", root.parent, tmp_path / "data", counts=_counts(11, 1))
@@ -209,6 +209,20 @@ def test_a_folder_of_occluded_images_does_not_make_partial_ilids_partial_reid(
     assert make_builder("partial_reid", tmp_path / "data").locate(root) is None
     rows = _rows(_build("partial_ilids", root, tmp_path / "data", counts=_counts(4, 1)))
     assert [row[1] for row in rows["query"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("folder", ["Partial-REID_Dataset", "partial_reid", "partial-reid/PartialREID"])
+def test_folders_as_other_projects_call_them_are_known(tmp_path: pathlib.Path, folder: str):
+    """A damaged copy is known by its name."""
+    root = benchmark_fixtures.write_partial_reid(tmp_path, people=2, images=2)
+    (tmp_path / folder).parent.mkdir(exist_ok=True)
+    root = root.rename(tmp_path / folder)
+    (root / QUERY / "001_001.jpg").rename(root / QUERY / "001_001.jpeg")
+    rows = _rows(_build("partial_reid", tmp_path, tmp_path / "data", counts=_counts(2, 2)))
+    assert rows["query"][0] == (f"{QUERY}/001_001.jpeg", 1, -1, 0)
+    (root / GALLERY).rename(root / "whole")
+    builder = make_builder("partial_reid", tmp_path / "data")
+    assert root in builder.damaged(root.parent)
 
 
 def test_the_name_of_the_folder_does_not_matter(tmp_path: pathlib.Path):

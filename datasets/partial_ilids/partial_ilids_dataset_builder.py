@@ -13,9 +13,10 @@ import re
 from datasets import reid
 from datasets.partial_reid import partial_reid_dataset_builder
 
-# Folders of query and gallery.
+# Folders of query and gallery: EANet has the first, fast-reid the second, bpbreid (after hh23333/PVPM) the third.
 LAYOUTS = (("Probe", "Gallery"), ("query", "gallery"), ("partial_body_images", "whole_body_images"))
-FILE_NAME = re.compile(r"(\d{1,6})(?:_.*)?\.jpg", re.IGNORECASE | re.ASCII)
+# EANet reads the name as the person, fast-reid what stands before an underscore; both read *.jpg.
+FILE_NAME = re.compile(rf"(\d{{1,6}})(?:_.*)?{reid.JPEG_SUFFIX}", re.ASCII)
 
 
 class Builder(reid.ReidBuilder, skip_registration=True):
@@ -49,7 +50,8 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         layouts = ", or ".join(" and ".join(layout) for layout in LAYOUTS)
         return [
             f"{folder}: expected the folders {layouts}, there or in a folder in it, with files like 1.jpg or 001_x.jpg, "
-            "one a person"
+            "one a person",
+            f"{folder}: found {reid.found_there(folder)}",
         ]
 
     def list_root(self, root: pathlib.Path) -> reid.Listing:

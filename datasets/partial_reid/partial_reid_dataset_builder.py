@@ -13,7 +13,8 @@ from datasets import reid
 
 SPLITS = {"query": "partial_body_images", "gallery": "whole_body_images"}
 OCCLUDED = "occluded_body_images"
-FILE_NAME = re.compile(r"(\d{1,6})_(\d{1,6})\.jpg", re.ASCII | re.IGNORECASE)
+# Loaders of PVPM, fast-reid and EANet read *.jpg in these folders, and the person before the underscore.
+FILE_NAME = re.compile(rf"(\d{{1,6}})_(\d{{1,6}}){reid.JPEG_SUFFIX}", re.ASCII)
 EXAMPLE_NAME = "001_003.jpg"
 OCCLUDED_COUNT = f"images in {OCCLUDED}"
 
@@ -36,7 +37,8 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery identities": 60,
         "gallery cameras": 1,
     }
-    FOLDERS = ("Partial_REID", "Partial-REID", "PartialREID")
+    # Partial-REID_Dataset: hh23333/PVPM and EANet. PVPM's copy has occluded_body_pose and whole_body_pose beside the images.
+    FOLDERS = ("Partial_REID", "Partial-REID", "PartialREID", "Partial-REID_Dataset")
     ARCHIVES = reid.archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 1 << 30
 
