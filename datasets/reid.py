@@ -661,7 +661,11 @@ def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], 
     if not missing(root):
         found = next((file for part in folders for file in list_files(root / part)), "no files")
         return [f"{root}: {expected}; the folders are there, but hold {found}"]
-    return [f"{folder}: {expected}", *(f"{root / part}: no such folder" for part in missing(root))]
+    return [
+        f"{folder}: {expected}",
+        *(f"{root / part}: no such folder" for part in missing(root)),
+        f"{root}: found {found_there(root)}",
+    ]
 
 
 def list_files(folder: pathlib.Path) -> list[str]:

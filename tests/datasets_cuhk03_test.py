@@ -313,6 +313,9 @@ def test_cuhk03_np_is_named_where_its_kind_is_not_said_or_another(tmp_path: path
     shutil.rmtree(folder / "query")
     folder.rename(root / "labeled")
     assert builder.damaged(root.parent) == [root]
+    folder = root.rename(root.parent / "cuhk-label")
+    assert builder.damaged(root.parent) == [folder]
+    assert cuhk03_dataset_builder.Builder(data_dir=tmp_path / "data", config="detected").damaged(root.parent) == []
 
 
 def test_a_missing_protocol_is_an_error_even_for_a_partial_copy(mat_root: pathlib.Path, tmp_path: pathlib.Path):

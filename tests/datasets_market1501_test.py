@@ -139,6 +139,7 @@ def test_all_missing_folders_are_named(archive: pathlib.Path, tmp_path: pathlib.
     assert f"{archive / 'query'}: no such folder" in str(error.value)
     assert f"{archive / 'bounding_box_test'}: no such folder" in str(error.value)
     assert f"{archive / 'bounding_box_train'}: no such folder" not in str(error.value)
+    assert f"{archive}: found bounding_box_train, gt_bbox, gt_query, readme.txt" in error.value.problems
 
     with pytest.raises(datasets.DatasetError, match=f"{tmp_path / 'nowhere'}: no such folder"):
         _build(tmp_path / "nowhere", tmp_path)

@@ -95,6 +95,12 @@ class Builder(reid.ReidBuilder, skip_registration=True):
     def is_root(self, folder: pathlib.Path) -> bool:
         return _images(folder, self.kind) is not None
 
+    def is_folder_name(self, name: str) -> bool:
+        return super().is_folder_name(name) and KIND_WORDS[self._other] not in name.lower()
+
+    def is_archive_name(self, name: str) -> bool:
+        return super().is_archive_name(name) and KIND_WORDS[self._other] not in name.lower()
+
     def lacks_a_part(self, folder: pathlib.Path) -> bool:
         # What has only the other configuration is whole.
         has_other = reid.find_folders(folder, lambda path: _images(path, self._other) is not None)
