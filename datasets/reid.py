@@ -34,6 +34,7 @@ MAX_REPORTED = 20  # problems in a message
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 EXAMPLES_PER_SHARD = 1024
 _MAX_NAMED = 8  # names in "found ..."
+_MAX_NESTED = 5  # folders of one name in one another; three have been seen
 # How browsers call a second download, and Google Drive a packed folder.
 _DOWNLOADS = ("", " (?)", "(?)", "-20*Z-*")
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
@@ -598,9 +599,12 @@ def find_folders(folder: pathlib.Path, is_root: Callable[[pathlib.Path], bool]) 
 
 
 def _nested(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folder of the same name in a folder, the one in that, and so on; links that lead in a circle end somewhere."""
-    nested = folder / folder.name
-    return [nested, *_nested(nested)] if folder.name and os.path.isdir(nested) else []
+    """The folder of the same name in a folder, the one in that, and so on, `_MAX_NESTED` at most."""
+    nested: list[pathlib.Path] = []
+    while folder.name and len(nested) < _MAX_NESTED and os.path.isdir(folder / folder.name):
+        folder /= folder.name
+        nested.append(folder)
+    return nested
 
 
 def find_files(folder: pathlib.Path, is_name: Callable[[str], bool]) -> list[pathlib.Path]:

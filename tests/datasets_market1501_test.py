@@ -202,6 +202,20 @@ def test_a_folder_in_folders_of_its_own_name_is_found(archive: pathlib.Path, tmp
         assert builder.damaged(given) == []
 
 
+def test_folders_of_one_name_without_end_are_no_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
+    (tmp_path / "circle").mkdir()
+    (tmp_path / "circle" / "circle").symlink_to(".")
+    (tmp_path / "deep" / "/".join("d" * 50)).mkdir(parents=True)
+    builder = market1501_dataset_builder.Builder(data_dir=tmp_path / "data")
+    assert builder.locate(tmp_path / "circle") is None
+    assert builder.locate(tmp_path / "deep") is None
+    assert builder.locate(tmp_path) == archive
+    below = tmp_path / "deep" / "/".join("d" * 50)
+    archive.rename(below / archive.name)
+    assert builder.locate(tmp_path / "deep") is None  # not looked for that deep
+    assert builder.locate(below) == below / archive.name
+
+
 def test_leavings_of_file_managers_are_ignored(archive: pathlib.Path, tmp_path: pathlib.Path):
     for name in (".DS_Store", "._0001_c1s1_001051_00.jpg", ".directory", "thumbs.db", "THUMBS.DB", "Desktop.INI"):
         (archive / "query" / name).touch()
