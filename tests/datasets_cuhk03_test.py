@@ -276,7 +276,7 @@ def test_every_defect_of_cuhk03_np_in_one_error(tmp_path: pathlib.Path):
         f"{query}/2_001_2_07.png: {expected}",
         "query images: expected 4, found 3",
     ]
-    assert problems[-1].startswith(f"{truncated}: not a readable JPEG or PNG")
+    assert problems[-1].startswith(f"{truncated}: not a readable picture")
     assert _rows(_build(root, tmp_path / "data", "detected"))["query"]  # the other kind is whole
 
 

@@ -293,7 +293,7 @@ def test_pictures_that_are_no_upright_rgb_are_converted_and_counted(archive: pat
         "bounding_box_train/0010_c3s2_012345_01.jpg": (Image.fromarray(grey.astype(np.uint16) * 257), "PNG", {}),
         "query/0001_c1s1_001051_00.jpg": (Image.fromarray(pixels), "PNG", {"exif": turned}),
         "bounding_box_test/0001_c2s1_000351_02.jpg": (Image.fromarray(grey), "PNG", {}),
-        "bounding_box_test/0003_c5s1_000351_02.jpg": (Image.fromarray(pixels), "WEBP", {"lossless": True}),
+        "bounding_box_test/0003_c5s1_000351_02.jpg.jpg": (Image.fromarray(pixels), "WEBP", {"lossless": True}),
     }
     for name, (image, image_format, options) in changed.items():
         image.save(archive / name, image_format, **options)
