@@ -10,6 +10,8 @@
 | `encoder.safetensors` | float32 weights under torchvision's names | its network takes normalised floats [batch 3 H W] |
 | `model_card.json` | what these are: sizes, normalisation, config, training data, commit, digests, parity | |
 
+ONNX is written for opset 17, which runtimes since 2022 read; `--opset=N` takes another one.
+
 The first two hold everything from pixels to embedding, so that nobody can normalise wrongly; H and W are those of the run.
 The embedding is what `experiments.evaluate` compares images by. `docs/export.md` shows how each file is loaded.
 
@@ -72,6 +74,7 @@ def run(
     output: str | os.PathLike[str],
     *,
     formats: Collection[str] = DEFAULT_FORMATS,
+    opset: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Exports a run's encoder, with its head and neck where it has them.
@@ -80,16 +83,17 @@ def run(
         workdir: Folder of a run.
         output: Folder to write to, made if absent; other files in it stay.
         formats: Of `FORMATS`.
+        opset: Operator set of the ONNX file, one of `onnx_file.OPSETS`; `onnx_file.DEFAULT_OPSET` where none is given.
         overwrite: Replace an export in `output`, all files of it.
 
     Returns:
         What the model card holds: embedding_size, input (dtype, shape, colour, normalization), network, run (workdir,
         stage, step, averaged), config, trained_on (see `restore.read_data`), commit, versions and files: for each file
         its format, bytes, sha256, compute_dtype and parity (batches, difference, relative, tolerance; bfloat16 runs in
-        a float32 format: relative_to_bfloat16 too).
+        a float32 format: relative_to_bfloat16 too); ONNX also opset and ir_version.
 
     Raises:
-        ExportError: Unknown formats, files that exist, a run whose encoder does not take images, or a file that gives
+        ExportError: Unknown formats, an opset that is not offered or not asked for with ONNX, files that exist, a run whose encoder does not take images, or a file that gives
             other embeddings than the run.
         onnx_file.MissingPackagesError: ONNX is asked for and its packages are absent.
         ValueError: The weights hold NaN or infinity.
@@ -100,6 +104,13 @@ def run(
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")
+    if opset is not None and ONNX not in formats:
+        raise ExportError(f"opset={opset} is for ONNX, which is not among the formats: add {ONNX} to them.")
+    if opset is not None and opset not in onnx_file.OPSETS:
+        raise ExportError(
+            f"opset must be one of {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, found {opset}: give the newest one "
+            f"that your runtime's documentation names, or leave it out for {onnx_file.DEFAULT_OPSET}."
+        )
     if ONNX in formats:
         onnx_file.check_packages()
     _check_output(output, overwrite)
@@ -125,7 +136,7 @@ def run(
             artifact = {
                 STABLEHLO: lambda: _stablehlo(model, config),
                 SAFETENSORS: lambda: _safetensors(single, config),
-                ONNX: lambda: _onnx(single, config),
+                ONNX: lambda: _onnx(single, config, opset or onnx_file.DEFAULT_OPSET),
             }[kind]()
             compute_dtype = config.model.compute_dtype if kind == STABLEHLO else "float32"
             tolerance = TOLERANCES[kind] if compute_dtype == "float32" else BFLOAT16_TOLERANCE
@@ -148,6 +159,8 @@ def run(
                 "compute_dtype": compute_dtype,
                 "parity": parity,
             }
+            if kind == ONNX:
+                files[_file_name(kind)] |= onnx_file.format_versions(artifact.content)
     card = _card(workdir, model, config, files)
     contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
     _write(output, contents)
@@ -266,8 +279,8 @@ def _stablehlo(model: SAN, config: Any) -> _Artifact:
     return _Artifact(content, lambda batch: np.asarray(program.call(batch)))
 
 
-def _onnx(model: SAN, config: Any) -> _Artifact:
-    content = onnx_file.convert(embed.encoder_function(model), config.image_size)
+def _onnx(model: SAN, config: Any, opset: int) -> _Artifact:
+    content = onnx_file.convert(embed.encoder_function(model), config.image_size, opset)
     return _Artifact(content, onnx_file.load(content))
 
 
@@ -419,17 +432,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=",".join(DEFAULT_FORMATS),
         help=f"some of {','.join(FORMATS)} ({','.join(DEFAULT_FORMATS)})",
     )
+    parser.add_argument(
+        "--opset",
+        type=int,
+        help=f"operator set of the ONNX file, {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]} ({onnx_file.DEFAULT_OPSET})",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
     arguments = parser.parse_args(argv)
     formats = [name.strip() for name in arguments.formats.split(",")]
     try:
-        card = run(arguments.workdir, arguments.output, formats=formats, overwrite=arguments.overwrite)
+        card = run(
+            arguments.workdir, arguments.output, formats=formats, opset=arguments.opset, overwrite=arguments.overwrite
+        )
     except (ValueError, OSError, RuntimeError) as error:  # their messages say what to do
         sys.exit(f"export: {error}")
     for name, file in card["files"].items():
         parity = file["parity"]
+        versions = f"opset {file['opset']}, IR version {file['ir_version']}, " if file["format"] == ONNX else ""
         print(
-            f"{pathlib.Path(arguments.output) / name}: {file['bytes'] / 1e6:.1f} MB, embeddings differ from the run's by "
+            f"{pathlib.Path(arguments.output) / name}: {file['bytes'] / 1e6:.1f} MB, {versions}embeddings differ from the run's by "
             f"{parity['relative']:.1e} of the largest number at most ({parity['tolerance']:.0e} allowed)"
         )
     print(

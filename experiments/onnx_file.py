@@ -5,6 +5,10 @@ its rule for JAX's own pooling makes a pooling over four axes, which onnxruntime
 here first, down to JAX's primitives, with pooling written as the maximum (sum) of shifted slices: the same numbers. What
 comes out is held against the run by whoever exports.
 
+A runtime reads operator sets (opsets) and versions of the file format (IR versions) only up to those of its own year. The
+encoders need nothing newer than opset 13, so a file is written for an opset that runtimes of some years ago read, with
+the oldest IR version that goes with it.
+
 jax2onnx demands many packages that the conversion does not import, among them an orbax-checkpoint older than this
 project's; `MissingPackagesError` says how to install it without them.
 """
@@ -29,6 +33,9 @@ PACKAGES = {
     "onnx_ir": "onnx-ir",
     "onnxruntime": "onnxruntime",
 }  # module: package
+# jax2onnx writes Squeeze and others as opset 13 defines them. docs/export.md has the runtimes in which these were tried.
+OPSETS = range(13, 24)
+DEFAULT_OPSET = 17  # read since onnxruntime 1.12 (2022)
 INSTALL = ("pip install onnx onnx-ir onnxruntime", "pip install --no-deps jax2onnx==0.17.1")
 _POOLINGS = {"reduce_window_max": (jnp.maximum, -np.inf), "reduce_window_sum": (jnp.add, 0.0)}
 
@@ -58,12 +65,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def convert(function: Callable[[jax.Array], jax.Array], image_size: Sequence[int]) -> bytes:
+def convert(function: Callable[[jax.Array], jax.Array], image_size: Sequence[int], opset: int = DEFAULT_OPSET) -> bytes:
     """Converts a function of images uint8 [batch H W 3], for any number of images.
 
     Args:
         function: Gives float32 [batch D]. What it closes over becomes constants.
         image_size: Height and width.
+        opset: One of `OPSETS`. The file gets the oldest IR version that this opset may be written in.
 
     Returns:
         An ONNX model with input `images` and output `embeddings`.
@@ -77,15 +85,24 @@ def convert(function: Callable[[jax.Array], jax.Array], image_size: Sequence[int
     traced = jax.make_jaxpr(function)(images)
     # It traces once more with its own rules, which do not expect strict promotion.
     with _quiet(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        jax2onnx: Any = importlib.import_module("jax2onnx")
+        jax2onnx, onnx = (importlib.import_module(name) for name in ("jax2onnx", "onnx"))
         model = jax2onnx.to_onnx(
             lambda x: _evaluate(traced.jaxpr, traced.consts, x)[0],
             inputs=[images],
             model_name="encoder",
             input_names=[INPUT],
             output_names=[OUTPUT],
+            opset=opset,
         )
+    model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
+    onnx.checker.check_model(model, full_check=True)  # every operator is written as this opset defines it
     return model.SerializeToString()
+
+
+def format_versions(content: bytes) -> dict[str, int]:
+    """`opset` and `ir_version` of a converted model, by which a runtime decides whether it can read the file."""
+    model = importlib.import_module("onnx").load_from_string(content)
+    return {"opset": model.opset_import[0].version, "ir_version": model.ir_version}
 
 
 def load(content: bytes) -> Callable[[np.ndarray], np.ndarray]:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from flax import nnx
+from PIL import Image
 
-from experiments import export, onnx_file, restore
+from experiments import config_path, export, onnx_file, restore
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import merge_model, split_model
-from tests.export_runs import GOLDEN_RUNS, fingerprint, golden_images, write_run
+from tests.export_runs import GOLDEN_RUNS, fingerprint, golden_images, with_drawn_weights, write_run
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "export.npz"
 BLOCK = {"model__width": 4}  # the smallest ResNet
@@ -240,16 +243,31 @@ def test_onnx_says_how_to_install_what_is_missing(tmp_path, monkeypatch):
     assert "pip install --no-deps jax2onnx==" in str(error.value)
 
 
-@pytest.mark.skipif(
+def test_an_opset_that_cannot_be_written(tmp_path):
+    with pytest.raises(export.ExportError, match=r"opset=15 is for ONNX, .*: add onnx to them"):
+        export.run(tmp_path / "run", tmp_path / "exported", opset=15)
+    for opset in (0, onnx_file.OPSETS[0] - 1, onnx_file.OPSETS[-1] + 1):
+        with pytest.raises(export.ExportError, match=rf"opset must be one of 13 to 23, found {opset}: .* for 17\."):
+            export.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"], opset=opset)
+
+
+needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(module) is None for module in onnx_file.PACKAGES),
     reason="jax2onnx and onnxruntime are not installed: " + "; ".join(onnx_file.INSTALL),
 )
+# What a runtime of the year before an opset's own refuses: opset -> IR version, as the ONNX standard pairs them.
+IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+
+
+@needs_onnx
 def test_onnx(tmp_path):
     import onnxruntime
 
     write_run(tmp_path / "run", **EVERYTHING)
     card = export.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"])
-    assert card["files"]["encoder.onnx"]["parity"]["relative"] <= 1e-5
+    file = card["files"]["encoder.onnx"]
+    assert file["parity"]["relative"] <= 1e-5
+    assert (file["opset"], file["ir_version"]) == (17, 8)
     assert logging.root.manager.disable == 0
     assert not jax.config.jax_enable_x64
     session = onnxruntime.InferenceSession(tmp_path / "exported" / "encoder.onnx", providers=["CPUExecutionProvider"])
@@ -259,3 +277,73 @@ def test_onnx(tmp_path):
     # Another runtime: float32 roundings of some ten layers.
     found = session.run(None, {"images": golden_images()})[0]
     assert relative(found, run_embeddings(tmp_path / "run", golden_images())) < 1e-5
+    # Any number of images.
+    many = np.tile(golden_images(), (11, 1, 1, 1))
+    np.testing.assert_allclose(session.run(None, {"images": many})[0], np.tile(found, (11, 1)), rtol=0, atol=1e-6)
+
+
+@needs_onnx
+def test_the_opset_is_chosen_on_the_command_line(tmp_path, workdir, capsys):
+    import onnx
+
+    export.main([f"--workdir={workdir}", f"--output={tmp_path}", "--formats=onnx", "--opset=14"])
+    assert "MB, opset 14, IR version 7, embeddings differ" in capsys.readouterr().out
+    model = onnx.load(tmp_path / "encoder.onnx")
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 14)]
+    assert model.ir_version == 7
+
+
+@needs_onnx
+@pytest.mark.parametrize("opset", onnx_file.OPSETS)
+def test_every_opset_is_written_as_it_is_defined(opset):
+    """With the IR version that came with it, and the same numbers in onnxruntime."""
+    config = config_path.load("san.py:smoke").unlock()
+    for key, value in EVERYTHING.items():
+        config_path.assign(config, key.replace("__", "."), value)
+    model = with_drawn_weights(nnx.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0)))
+    content = onnx_file.convert(embed.encoder_function(model), config.image_size, opset)
+    assert onnx_file.format_versions(content) == {"opset": opset, "ir_version": IR_VERSIONS[opset]}
+    expected = embed.embed_images(model, golden_images(), batch_size=3)
+    assert relative(onnx_file.load(content)(golden_images()), expected) < 1e-5
+
+
+def examples(section: str) -> str:
+    """The Python code of a section of docs/export.md, as it stands there."""
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    (text,) = [part for part in page.split("\n## ") if part.partition("\n")[0] == section]
+    return "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+
+
+def run_example(section: str, folder: pathlib.Path) -> np.ndarray:
+    """What a section's code calls `embeddings`, run in a folder by an interpreter that has none of this project."""
+    absent = ("san_jax", "experiments", "render", "flax", "optax", "orbax")
+    code = [
+        "import sys",
+        f"sys.modules.update(dict.fromkeys({absent}))",
+        examples("Two images"),
+        examples(section),
+        "np.save('embeddings.npy', embeddings)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(code)],
+        cwd=folder,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "embeddings.npy")
+
+
+@pytest.mark.parametrize("section", ["JAX", pytest.param("ONNX", marks=needs_onnx)])
+def test_the_examples_of_the_page_run_with_any_image_size(tmp_path, section):
+    write_run(tmp_path / "run", image_size=(96, 40), **BLOCK)
+    export.run(tmp_path / "run", tmp_path / "exported", formats=["stablehlo" if section == "JAX" else "onnx"])
+    for seed, (name, size) in enumerate({"a.jpg": (50, 131), "b.jpg": (40, 96)}.items()):
+        pixels = np.random.RandomState(seed).randint(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    found = run_example(section, tmp_path)
+    images = np.load(tmp_path / "images.npy")
+    assert images.shape == (2, 96, 40, 3)
+    assert relative(found, run_embeddings(tmp_path / "run", images)) < 1e-5
