@@ -275,11 +275,13 @@ def test_onnx(tmp_path):
     assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["batch", 64, 32, 3])
     assert (embeddings.name, embeddings.type) == ("embeddings", "tensor(float)")
     # Another runtime: float32 roundings of some ten layers.
-    found = session.run(None, {"images": golden_images()})[0]
+    found = np.asarray(session.run(None, {"images": golden_images()})[0])
     assert relative(found, run_embeddings(tmp_path / "run", golden_images())) < 1e-5
     # Any number of images.
     many = np.tile(golden_images(), (11, 1, 1, 1))
-    np.testing.assert_allclose(session.run(None, {"images": many})[0], np.tile(found, (11, 1)), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(session.run(None, {"images": many})[0]), np.tile(found, (11, 1)), rtol=0, atol=1e-6
+    )
 
 
 @needs_onnx
@@ -338,7 +340,7 @@ def run_example(section: str, folder: pathlib.Path) -> np.ndarray:
 
 @pytest.mark.parametrize("section", ["JAX", pytest.param("ONNX", marks=needs_onnx)])
 def test_the_examples_of_the_page_run_with_any_image_size(tmp_path, section):
-    write_run(tmp_path / "run", image_size=(96, 40), **BLOCK)
+    write_run(tmp_path / "run", "san.py:smoke", image_size=(96, 40), model__width=4)
     export.run(tmp_path / "run", tmp_path / "exported", formats=["stablehlo" if section == "JAX" else "onnx"])
     for seed, (name, size) in enumerate({"a.jpg": (50, 131), "b.jpg": (40, 96)}.items()):
         pixels = np.random.RandomState(seed).randint(0, 256, (size[1], size[0], 3)).astype(np.uint8)
