@@ -10,10 +10,8 @@ import optax
 from flax import nnx
 
 from san_jax.models import split_model
+from san_jax.models.functional import Tree, flatten
 from san_jax.optim import AlternatingOptimizer
-
-Tree = dict[str, Any]
-"""Nested dict of arrays, keyed by module and parameter names."""
 
 
 @functools.partial(
@@ -79,17 +77,6 @@ def update_average(average: Tree, params: Tree, batch_stats: Tree, *, step: Any,
     keep = jnp.minimum(decay, step / (step + 9.0))
     new = {"params": params, "batch_stats": batch_stats}
     return jax.tree.map(lambda old, value: keep * old + (1.0 - keep) * value, average, new)
-
-
-def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
-    """A nested dict as a flat one with dotted names: {"encoder.conv1.kernel": array}."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from experiments import config_path, pretrained, train
 from experiments.pretrained import PretrainedError
+from san_jax.models import torch_files
+from tests.torch_saves import save
 
 FOLDER = pathlib.Path(__file__).parent / "golden" / "weight_files"
 NARROW = "san_pg.py:smoke,prepare=,model.width=2,model.stage_sizes=(1, 2, 1, 1)"
@@ -59,6 +62,42 @@ def test_a_file_by_its_path(name):
     assert weights.batch_stats["bn1"]["norm"]["mean"].shape == (2,)
     digest = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
     assert weights.record == {"file": str(FOLDER / name), "sha256": digest}
+
+
+def test_the_weights_of_another_project(here):
+    """The log says where the encoder was, and what was left out; data.json says the former."""
+    tensors = torch_files.read(FOLDER / "resnet.pth")
+    save(here / "reid.pth", {"model": {f"backbone.{name}": value for name, value in tensors.items()}, "epoch": 3})
+    config = config_path.load(f"{NARROW},pretrained=reid.pth")
+    weights = pretrained.load(config)
+    digest = hashlib.sha256((here / "reid.pth").read_bytes()).hexdigest()
+    assert weights.record == {"file": "reid.pth", "sha256": digest, "place": "model.backbone."}
+    assert weights.description == (
+        f"encoder from reid.pth at 'model.backbone.' (SHA-256 {digest}); 2 tensors beside it are not used: "
+        "model.backbone.fc.weight, model.backbone.fc.bias"
+    )
+
+
+@pytest.mark.parametrize("name", ["moco.pth.tar", "a#b.pth"])
+def test_one_of_several_networks_is_named_after_the_path(here, name):
+    tensors = torch_files.read(FOLDER / "resnet.pth")
+    state = {f"module.encoder_{kind}.{key}": v + (kind == "k") for kind in "qk" for key, v in tensors.items()}
+    save(here / name, {"state_dict": state})
+    config = config_path.load(NARROW)
+    config.pretrained = name
+    with pytest.raises(PretrainedError) as error:
+        pretrained.load(config)
+    (value,) = re.findall(r"--config.pretrained='(.*)'$", str(error.value))
+    assert value == f"{name}#state_dict.module.encoder_q."
+    config.pretrained = value
+    weights = pretrained.load(config)
+    np.testing.assert_array_equal(weights.params["bn1"]["norm"]["scale"], tensors["bn1.weight"])
+    config.pretrained = value.replace("_q", "_k")
+    weights = pretrained.load(config)
+    np.testing.assert_array_equal(weights.params["bn1"]["norm"]["scale"], tensors["bn1.weight"] + 1)
+    config.pretrained = f"{name}#elsewhere"
+    with pytest.raises(PretrainedError, match=r"are at 'elsewhere', but at 'state_dict.module.encoder_q.', 'state_"):
+        pretrained.load(config)
 
 
 def test_files_that_do_not_fit(here):

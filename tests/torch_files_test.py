@@ -3,6 +3,8 @@
 The files of tests/golden/weight_files were written by PyTorch; the others are put together here.
 """
 
+import argparse
+import collections
 import io
 import math
 import pathlib
@@ -20,24 +22,10 @@ import safetensors.numpy
 
 from san_jax.models import torch_files
 from san_jax.models.torch_files import TorchFileError
+from tests.torch_saves import dump, storage, tensor
 
 FOLDER = pathlib.Path(__file__).parent / "golden" / "weight_files"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-
-
-def dump(value: Any) -> bytes:
-    """The operations that put a plain value on the stack."""
-    return pickle.dumps(value, 2)[2:-1]
-
-
-def storage(key: str = "0", size: int = 6, kind: str = "FloatStorage", view: bytes = b"") -> bytes:
-    identity = dump("storage") + f"ctorch\n{kind}\n".encode() + dump(key) + dump("cpu") + dump(size) + view
-    return b"(" + identity + b"tQ"
-
-
-def tensor(shape=(2, 3), strides=(3, 1), offset: int = 0, of: bytes | None = None) -> bytes:
-    arguments = (of or storage()) + dump(offset) + dump(shape) + dump(strides) + dump(False) + b"N"
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tR"
 
 
 def entry(value: bytes) -> bytes:
@@ -205,7 +193,61 @@ def test_dictionaries_of_python_2(tmp_path):
     assert list(read(tmp_path, legacy(pairs))) == ["a"]
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_what_training_programs_save_beside_the_weights(tmp_path, protocol):
+    """Arguments, schedulers' milestones and optimizers' state become plain values, whatever wrote them."""
+    arguments = argparse.Namespace(lr=0.1, arch="resnet50", resume=pathlib.PurePosixPath("a"), gpus={1}, none=None)
+    arguments.resume = pathlib.PosixPath("logs/market/model.pth")
+    state = collections.defaultdict(dict, {0: {"step": 5}})
+    counts = collections.defaultdict(list, {"a": [1]})
+    value = {
+        "args": arguments,
+        "milestones": collections.Counter({20: 1, 40: 2}),
+        "state": state,
+        "counts": counts,
+        "seen": frozenset(["text"]),
+        "nothing": set(),
+        "rank1": np.float64(0.875),
+        "epoch": np.int64(60),
+        "order": collections.OrderedDict(b=1, a=2),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("name/data.pkl", pickle.dumps(value, protocol))
+    found = read(tmp_path, buffer.getvalue())
+    expected = {
+        "args": {"lr": 0.1, "arch": "resnet50", "resume": "logs/market/model.pth", "gpus": [1], "none": None},
+        "milestones": {20: 1, 40: 2},
+        "state": {0: {"step": 5}},
+        "counts": {"a": [1]},
+        "seen": ["text"],
+        "nothing": [],
+        "rank1": 0.875,
+        "epoch": 60,
+        "order": {"b": 1, "a": 2},
+    }
+    assert found == expected
+    assert list(found["order"]) == ["b", "a"]
+    assert {type(found[key]) for key in ("args", "milestones", "state", "counts")} == {dict}
+
+
+def test_devices_and_dtypes_are_text(tmp_path):
+    device = b"ctorch\ndevice\n" + dump("cuda") + dump(1) + b"\x86R"
+    assert read(tmp_path, zipped(entry(device))) == {"a": "cuda:1"}
+    assert read(tmp_path, zipped(entry(b"ctorch\nfloat16\n"))) == {"a": "float16"}
+
+
+@pytest.mark.parametrize("form", [legacy, zipped])
+def test_tensors_saved_on_another_device(tmp_path, form):
+    for location in ("cuda:0", "cuda:7", "mps", "xla:1", "meta"):
+        found = read(tmp_path, form(entry(tensor(of=storage(location=location)))))
+        np.testing.assert_array_equal(found["a"], np.arange(6, dtype=np.float32).reshape(2, 3), strict=True)
+
+
 HOSTILE = {
+    "builtins.dict.fromkeys": b"\x8c\x08builtins\x8c\x0ddict.fromkeys\x93",
+    "calls builtins.dict": b"cbuiltins\ndict\n)R",
+    "argparse.ArgumentParser": b"cargparse\nArgumentParser\n)R",
     "os.system": b"cos\nsystem\n" + dump("touch x") + b"\x85R",
     "posix.system": b"cposix\nsystem\n" + dump("touch x") + b"\x85R",
     "builtins.eval": b"cbuiltins\neval\n" + dump("1") + b"\x85R",
@@ -219,7 +261,7 @@ HOSTILE = {
     "OBJ": b"(cos\nsystem\n" + dump("touch x") + b"o",
     "EXT1": b"\x82\x01",
     "PERSID": b"Pabc\n",
-    "EMPTY_SET": b"\x8f",
+    "NEWOBJ_EX": b"\x92",
     "DUP": b"N2",
     "calls torch.FloatStorage": b"ctorch\nFloatStorage\n)R",
 }
@@ -241,6 +283,11 @@ def test_nothing_else_is_asked_for(tmp_path, monkeypatch, what, form):
     "value",
     [
         b"ctorch\nFloatStorage\n",  # a class is no value
+        b"cargparse\nNamespace\n",
+        b"cargparse\nNamespace\n)R" + dump([1]) + b"b",
+        b"ccollections\nCounter\n" + dump([1]) + b"\x85R",
+        b"cbuiltins\nset\n" + dump(1) + b"\x85R",
+        b"cpathlib\nPosixPath\n" + dump(([],)) + b"R",
         b"ctorch.nn.parameter\nParameter\n)\x81",  # never filled
         b"ctorch.nn.parameter\nParameter\n)\x81" + entry(dump(1)) + b"b",
         b"ccollections\nOrderedDict\n" + dump({"x": 1}) + b"b",  # state for a class

@@ -51,3 +51,14 @@ def batch_statistics(model: nnx.Module) -> Tree:
 def parameter_count(module: nnx.Module) -> int:
     """Number of trainable numbers in a module (running statistics are none); works on nnx.eval_shape's result too."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(module, nnx.Param)))
+
+
+def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
+    """A nested dict as a flat one with dotted names: {"encoder.conv1.kernel": array}."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -3,7 +3,9 @@
 A `torch.save` file is a pickle, which is a program, with the tensors' numbers beside it. Here it is run by a machine of
 its own that knows the few operations and names that tensors and plain containers need. It looks nothing up and calls
 nothing of the file's choosing: any other name or operation is refused and named in the error. Sizes are compared with
-what is there before memory is asked for. `numpy.float64` and such (a checkpoint's best score) become Python numbers.
+what is there before memory is asked for. What training programs save beside the weights becomes plain values:
+`numpy.float64` and such (the best score) a number; Counter and defaultdict (of schedulers and optimizers) and
+argparse.Namespace (the arguments) a dictionary; a set a list; a path, device or dtype a text.
 
 Formats: `torch/serialization.py` and `torch/_utils.py` of PyTorch 0.1.6 to 2.13 (before 0.4, tensors and parameters were
 objects that got their state afterwards); PEP 307 and 3154; safetensors' README.
@@ -245,14 +247,28 @@ class _DType:
     order: str = "|"
 
 
+class _Namespace(dict[str, Any]):
+    """An argparse.Namespace; its attributes come afterwards."""
+
+
 _WRAPPERS = {
     ("torch.nn.parameter", "Parameter"),
     ("torch.autograd.variable", "Variable"),
     *((module, name.replace("Storage", "Tensor")) for module in ("torch", "torch.cuda") for name in _STORAGES),
 }
+_BUILTINS = ("builtins", "__builtin__")  # of Python 3 and 2
+_PATH_MODULES = ("pathlib", "pathlib._local")  # before Python 3.13 and in it
+_FACTORIES = {"dict", "list", "int", "float"}  # that a defaultdict names; none is called
+_DTYPES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"}  # torch's
 _CALLED = {
     *_WRAPPERS,
     ("collections", "OrderedDict"),
+    ("collections", "Counter"),
+    ("collections", "defaultdict"),
+    ("argparse", "Namespace"),
+    *((module, name) for module in _BUILTINS for name in ("set", "frozenset")),
+    *((module, name) for module in _PATH_MODULES for name in ("PosixPath", "WindowsPath")),
+    ("torch", "device"),
     ("torch._utils", "_rebuild_tensor"),
     ("torch._utils", "_rebuild_tensor_v2"),
     ("torch._utils", "_rebuild_parameter"),
@@ -316,7 +332,9 @@ class _Machine:
             elif name in ("TUPLE", "LIST"):
                 items = self.pop_to_mark()
                 self.stack.append(tuple(items) if name == "TUPLE" else items)
-            elif name in ("APPEND", "APPENDS"):
+            elif name == "FROZENSET":
+                self.stack.append(self.pop_to_mark())
+            elif name in ("APPEND", "APPENDS", "ADDITEMS"):
                 items = self.pop(1) if name == "APPEND" else self.pop_to_mark()
                 self.top(list).extend(items)
             elif name in ("SETITEM", "SETITEMS"):
@@ -337,6 +355,8 @@ class _Machine:
                 target = self.top(dict | _DType | _Wrapped)
                 if isinstance(target, _DType):
                     target.order = _check(state[1], str)
+                elif isinstance(target, _Namespace):
+                    target.update(_check(state, dict))
                 elif isinstance(target, _Wrapped) and len(state) != 3:  # three say whether it was to be trained
                     target.tensor = _tensor(*state) if len(state) == 4 else _unwrap(state[0])
                 # Of a dictionary: OrderedDict's attributes, where PyTorch notes versions of modules.
@@ -386,6 +406,16 @@ class _Machine:
                     pairs = _check(arguments[0], list | tuple)
                     self.count(len(pairs))
                     self.set_items(_check(pair, list | tuple) for pair in pairs)
+            case "Counter":
+                self.stack.append(_check(arguments[0], dict) if arguments else {})
+            case "defaultdict":
+                self.stack.append({})
+            case "Namespace":
+                self.stack.append(_Namespace())
+            case "set" | "frozenset":
+                self.stack.append(_check(arguments[0], list) if arguments else [])
+            case "PosixPath" | "WindowsPath" | "device":
+                self.stack.append(_join(function.name, arguments))
             case "_rebuild_tensor" | "_rebuild_tensor_v2":
                 self.stack.append(_tensor(*arguments[:4]))
             case "_rebuild_parameter" | "_rebuild_parameter_with_state":
@@ -411,7 +441,12 @@ _ARGUMENTS = {
     *("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 }
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+_EMPTY: dict[str, Callable[[], Any]] = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": list,  # its members need not be hashed
+}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -427,9 +462,21 @@ def _quote(text: str) -> str:
     return ascii(text[:80])
 
 
-def _admit(module: Any, name: Any) -> _Name:
+def _join(kind: str, parts: tuple[Any, ...]) -> str:
+    """A path's or device's text."""
+    texts = [str(_check(part, str | int)) for part in parts]
+    if kind == "device":
+        return ":".join(texts)
+    return str(pathlib.PurePosixPath(*texts) if kind == "PosixPath" else pathlib.PureWindowsPath(*texts))
+
+
+def _admit(module: Any, name: Any) -> _Name | str:
     """A global that tensors and plain containers need; all others are refused."""
     module, name = _check(module, str), _check(name, str)
+    if module == "torch" and name in _DTYPES:
+        return name
+    if module in _BUILTINS and name in _FACTORIES:
+        return _Name(module, name)
     if (module, name) in _CALLED or (module in ("torch", "torch.cuda") and name in _STORAGES):
         return _Name(module, name)
     _fail(
