@@ -156,7 +156,7 @@ class _Evaluation:
             options = dataclasses.replace(options, metric=self._config.test_metric)
         self._options = options
         data = restore.read_data(workdir)
-        self._generator = _load_generator(self._config, data)
+        self._generator = _load_generator(self._config, data, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(restore.STARTED_FROM))
         self._step = checkpoint.latest_step(self._workdir / restore.CHECKPOINT_FOLDER)
 
@@ -280,16 +280,18 @@ def _rank(
     }
 
 
-def _load_generator(config: Any, data: Mapping[str, Any] | None) -> pseudo_texture.Generator | None:
+def _load_generator(
+    config: Any, data: Mapping[str, Any] | None, workdir: str | os.PathLike[str]
+) -> pseudo_texture.Generator | None:
     """The generator of a run whose input are textures, None for a run whose input are images."""
     if config.stage != "baseline" or config.input == "image":
         return None
-    generator = pseudo_texture.load_generator(config.generator)
+    generator = pseudo_texture.load_generator(restore.find_run(config.generator, workdir))
     noted = None if data is None else data.get("generator_sha256")
     if noted != generator.digest:
         raise ValueError(
-            f"The run was trained on textures of {config.generator} when its parameters were {noted}; they are "
-            f"{generator.digest} now. Put that state of the generator back, or train anew."
+            f"The run was trained on textures of {config.generator} when its parameters were {noted}; those of "
+            f"{generator.workdir} are {generator.digest}. Put that state of the generator back, or train anew."
         )
     return generator
 

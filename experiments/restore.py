@@ -80,6 +80,29 @@ def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> 
     return merge_model(graphdef, params, batch_stats), config
 
 
+def find_run(noted: str, workdir: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder of a run that another run's config names, also after both were moved or copied together.
+
+    A config keeps the path as it was given at the time, often relative to the folder where the program ran. Where it
+    leads nowhere now, the folder of that name beside the other run's is taken.
+
+    Args:
+        noted: The path in the config, such as `generator`.
+        workdir: Folder of the run with that config.
+
+    Raises:
+        FileNotFoundError: Neither is the folder of a run.
+    """
+    beside = pathlib.Path(workdir).absolute().parent / pathlib.PurePath(noted).name
+    for folder in (pathlib.Path(noted), beside):
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    raise FileNotFoundError(
+        f"{pathlib.Path(workdir) / CONFIG_FILE} names the run {noted}, which is not there now (looked from "
+        f"{pathlib.Path.cwd()}), and neither is {beside}. Put that run, or a link to it, in one of the two places."
+    )
+
+
 def read_config(workdir: str | os.PathLike[str]) -> Config:
     """The config of a run; keys that its stage had not yet come from `ADDED_KEYS`.
 
@@ -112,7 +135,7 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
         batches between those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there
         is none), `targets_digest` (only with the target `folder`: of its images), `generator_sha256` (only with
         input=texture: of the generator's parameters), `pretrained` (only of a run that began
-        with the weights of a file: `file` and `sha256`) and `started_from` (all of this but itself of the runs that the
+        with the weights of a file: `file`, `sha256` and, where the encoder was within something, its `place`) and `started_from` (all of this but itself of the runs that the
         weights come from, newest first, by their folders; None for one that did not note it).
     """
     path = pathlib.Path(workdir) / DATA_FILE

@@ -35,9 +35,13 @@ from san_jax.data.augment import AugmentSettings
 from san_jax.models import parameter_count
 from san_jax.train_state import TrainState
 
-# Keys that may differ from the run that a workdir holds: they do not change what is computed.
+# Keys that may differ from the run that a workdir holds: they do not change what is computed. What is at `generator` and
+# `target_dir` is compared by digests that data.json keeps, so that either may be moved.
 FREE_KEYS = frozenset(
-    {"log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare", "test_metric"}
+    {
+        *("log_every", "checkpoint_every", "keep_checkpoints", "num_workers", "data_dir", "prepare", "test_metric"),
+        *("generator", "target_dir"),
+    }
 )
 MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device: more would only hold more batches
 
@@ -148,7 +152,7 @@ def _train(
     elif first_weights is not None:
         weights = sharding.replicate((first_weights.params, first_weights.batch_stats), mesh)
         state, _ = train_state.take_weights(state, *({"encoder": tree} for tree in weights), modules=("encoder",))
-        logger.print(f"encoder from {first_weights.path} (SHA-256 {first_weights.sha256})")
+        logger.print(first_weights.description)
 
     pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
     last_time = time.monotonic()

@@ -1,6 +1,8 @@
 """experiments/restore.py: configs of earlier runs, models by config, and what inference loads of a run."""
 
 import json
+import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -10,10 +12,11 @@ import optax
 import pytest
 from flax import nnx
 
-from experiments import config_path, restore
+from experiments import config_path, evaluate, pseudo_texture, restore, train
 from render.manifest import write_atomic
 from san_jax import checkpoint, train_state
 from san_jax.models import SAN, DenseNet, split_model
+from tests.export_runs import write_run
 
 QUICK = {"xla_backend_optimization_level": 0}  # what runs once need not be optimized by LLVM
 CONFIGS = ("san_pg.py", "san.py", "baseline.py")
@@ -122,3 +125,65 @@ def test_inference_loads_all_that_the_embedding_needs(tmp_path):
     embeddings = encode()
     assert embeddings[0].shape == (2, 6)
     np.testing.assert_array_equal(*embeddings)
+
+
+def textured_run(folder: pathlib.Path) -> pathlib.Path:
+    """A baseline on textures whose config names its generator by a relative path, both in `folder`/runs."""
+    write_run(folder / "runs" / "san_pg", "san_pg.py:smoke", model__width=2)
+    workdir = folder / "runs" / "on textures, ä"
+    write_run(workdir, "baseline.py:smoke", model__width=2, input="texture", generator="runs/san_pg")
+    digest = pseudo_texture.load_generator(folder / "runs" / "san_pg").digest
+    write_atomic(workdir / restore.DATA_FILE, json.dumps({"generator_sha256": digest}).encode())
+    return workdir
+
+
+def load_generator(workdir: pathlib.Path) -> Any:
+    return evaluate._load_generator(restore.read_config(workdir), restore.read_data(workdir), workdir)
+
+
+def test_runs_that_were_moved_find_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = load_generator(textured_run(tmp_path))
+    assert before.workdir == "runs/san_pg"
+    (tmp_path / "other disk").mkdir()
+    moved = shutil.move(tmp_path / "runs", tmp_path / "other disk" / "runs")
+    workdir = moved / "on textures, ä"
+    model, _ = restore.load_run(workdir, encoder_only=True)
+    assert model.embedding_size == 64
+    after = load_generator(workdir)
+    assert after.digest == before.digest
+    assert after.workdir == str(moved / "san_pg")
+    # From another folder, by a relative path.
+    monkeypatch.chdir(moved)
+    assert load_generator(pathlib.Path(workdir.name)).digest == before.digest
+
+
+def test_a_generator_that_was_left_behind_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workdir = textured_run(tmp_path)
+    alone = shutil.copytree(workdir, tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(alone)
+    with pytest.raises(FileNotFoundError) as error:
+        load_generator(alone)
+    message = str(error.value)
+    assert f"{alone / 'config.json'} names the run runs/san_pg, which is not there now (looked from {alone})" in message
+    assert f"neither is {tmp_path / 'elsewhere' / 'san_pg'}. Put that run, or a link to it" in message
+    (tmp_path / "elsewhere" / "san_pg").symlink_to(tmp_path / "runs" / "san_pg")
+    assert load_generator(alone) is not None
+    # Another run of that name beside it is no substitute.
+    (tmp_path / "elsewhere" / "san_pg").unlink()
+    write_run(tmp_path / "elsewhere" / "san_pg", "san_pg.py:smoke", model__width=3)
+    with pytest.raises(ValueError, match=rf"those of {tmp_path / 'elsewhere' / 'san_pg'} are .* Put that state"):
+        load_generator(alone)
+
+
+def test_moved_inputs_do_not_make_another_run():
+    """What is there is compared by digests instead."""
+
+    def changed(name: str, key: str) -> set[str]:
+        old, new = (config_path.load(f"{name}:{key}={folder}") for folder in ("a", "/disk/b"))
+        return set(train.changed_keys(old, new))
+
+    assert changed("baseline.py", "generator") == set()
+    assert changed("san.py", "target_dir") == set()
+    assert changed("san.py", "init_from") == {"init_from"}
