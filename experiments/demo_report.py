@@ -1,8 +1,9 @@
-"""Gathers what the demo's report shows: pictures, ranked lists, textures, curves, and a verdict in words.
+"""Gathers what the demo's report shows: ranked lists, scores with a verdict in words, textures, curves.
 
 Examples are spread evenly over a split, never picked by how they look or score.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +12,25 @@ import numpy as np
 from PIL import Image
 
 from experiments import data_sources, evaluate, protocols, restore
-from experiments.report import Chart, DemoReport, Picture, ScoreRow, Section, Series, Strip
+from experiments.report import (
+    SCORES,
+    Chart,
+    Comparison,
+    DemoReport,
+    DifferenceRow,
+    Picture,
+    ScoreRow,
+    Section,
+    Series,
+    Strip,
+)
 from san_jax import embed, metric_logger, ranking
 from san_jax.data.pipeline import read_labels, resize_image
 
 MODELS = {"baseline": "baseline", "san": "SAN"}  # folder of the run -> name on the page
 NUM_PAIRS, NUM_IDENTITIES, NUM_TEXTURES, NUM_QUERIES, LIST_LENGTH = 6, 3, 8, 6, 10
+NUM_LEADING = 2  # queries at the top of the page
+_METRIC_WORDS = {"euclidean": "Euclidean", "cosine": "cosine"}
 NUM_AVERAGED = 200  # textures of pit whose mean is the trivial guess
 BOOTSTRAP_SAMPLES = 2000
 
@@ -50,28 +64,32 @@ def make_report(
         splits[name] = [
             evaluate.embed_split(model, config, "pit_reid", split, data_dir) for split in ("query", "gallery")
         ]
-    precisions = {name: average_precisions(*splits[name]) for name in MODELS}
+    metrics = {name: summaries[name]["metric"] for name in MODELS}
+    each = {name: query_scores(*splits[name], metric=metrics[name]) for name in MODELS}
     identities = splits["san"][0].person_ids
+    intervals = {key: bootstrap_interval(each["san"][key] - each["baseline"][key], identities) for key in each["san"]}
+    ranked = ranking_section(query, gallery, splits, metrics)
     further = further_queries(summaries)
     return DemoReport(
         title="Semantics-aligned person re-identification, small",
-        verdict=verdict(summaries, precisions, identities, times_chance=times_chance),
-        rows=score_rows(summaries),
-        protocol=" ".join(
-            [
-                f"{summaries['san']['num_query']} queries, {summaries['san']['num_gallery']} gallery images.",
-                summaries["san"]["protocol"],
-                *(summaries["san"][split]["protocol"] for split in further),
-            ]
-        ),
-        fairness=fairness,
+        lead=dataclasses.replace(ranked, figures=ranked.figures[:NUM_LEADING]),
+        verdict=verdict(summaries, intervals["mAP"], times_chance=times_chance),
+        rows=score_rows(summaries, intervals),
+        notes=[
+            "Bold: ahead of the other model, with 0 outside the 95 % interval of the difference. No bold number in a "
+            "column: the test persons do not tell which of the two is better.",
+            f"{summaries['san']['num_query']} queries, {summaries['san']['num_gallery']} gallery images.",
+            summaries["san"]["protocol"],
+            *(summaries["san"][split]["protocol"] for split in further),
+        ],
         sections=[
-            pair_section(data_sources.open_source("pit", "train", data_dir)),
-            pseudo_texture_section(data_dir),
+            dataclasses.replace(ranked, title="More ranked lists", figures=ranked.figures[NUM_LEADING:]),
             texture_section(query, data_sources.open_source("pit", "train", data_dir), runs),
-            ranking_section(query, gallery, splits),
+            pseudo_texture_section(data_dir),
+            pair_section(data_sources.open_source("pit", "train", data_dir)),
         ],
         charts=charts(runs),
+        fairness=fairness,
         stages=stages,
         facts=facts,
     )
@@ -82,11 +100,24 @@ def further_queries(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [split for split in protocols.find("pit_reid").more_queries if split in summaries["san"]]
 
 
-def score_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[ScoreRow]:
-    """The table: chance, both models, and below them both with the partial and the occluded queries."""
+def score_rows(
+    summaries: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, tuple[float, float]]
+) -> list[ScoreRow | DifferenceRow]:
+    """The table: chance, both models and their difference, and both with the partial and the occluded queries.
+
+    Args:
+        summaries: What `evaluate.run` returned for "baseline" and "san".
+        intervals: (low, high) of the difference of each score, SAN minus baseline.
+    """
+    san, baseline = summaries["san"], summaries["baseline"]
+    ahead = {
+        "baseline": [key for key, (_, high) in intervals.items() if high < 0],
+        "san": [key for key, (low, _) in intervals.items() if low > 0],
+    }
     return [
-        ScoreRow("random ranking", summaries["san"]["chance"], emphasis=False),
-        *(ScoreRow(label, summaries[name]) for name, label in MODELS.items()),
+        ScoreRow("random ranking", san["chance"], emphasis=False),
+        *(ScoreRow(label, summaries[name], ahead=ahead[name]) for name, label in MODELS.items()),
+        DifferenceRow("SAN minus baseline", {key: san[key] - baseline[key] for key in intervals}, intervals),
         *(
             ScoreRow(f"{label}, {split}", summaries[name][split], emphasis=False)
             for split in further_queries(summaries)
@@ -101,15 +132,23 @@ def spread(total: int, count: int) -> list[int]:
     return [(2 * i + 1) * total // (2 * count) for i in range(count)]
 
 
-def average_precisions(query: evaluate.EmbeddedSplit, gallery: evaluate.EmbeddedSplit) -> np.ndarray:
-    """AP of each query by the Market rule, float64 [Q]; NaN for a query without a match."""
-    distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings)
-    result = np.full(len(distances), np.nan)
+def query_scores(
+    query: evaluate.EmbeddedSplit, gallery: evaluate.EmbeddedSplit, *, metric: str = "euclidean"
+) -> dict[str, np.ndarray]:
+    """The scores of each query by the Market rule, float64 [Q] by name; NaN for a query without a match."""
+    distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=metric)
+    result = {key: np.full(len(distances), np.nan) for key, _ in SCORES}
     for index, row in enumerate(distances):
-        correct, dropped = match_masks(query, gallery, index)
-        found = ranking.correct_ranks(row, correct, dropped)
-        if len(found):
-            result[index] = np.mean(np.arange(1, len(found) + 1) / found)
+        found = ranking.correct_ranks(row, *match_masks(query, gallery, index))
+        if not len(found):
+            continue
+        for key, values in result.items():
+            if key == "mAP":
+                values[index] = np.mean(np.arange(1, len(found) + 1) / found)
+            elif key == "mINP":
+                values[index] = len(found) / found[-1]
+            else:
+                values[index] = found[0] <= int(key.removeprefix("rank"))
     return result
 
 
@@ -134,22 +173,24 @@ def bootstrap_interval(differences: np.ndarray, identities: np.ndarray) -> tuple
 
 
 def verdict(
-    summaries: Mapping[str, Mapping[str, Any]],
-    precisions: Mapping[str, np.ndarray],
-    identities: np.ndarray,
-    *,
-    times_chance: float,
+    summaries: Mapping[str, Mapping[str, Any]], interval: tuple[float, float], *, times_chance: float
 ) -> list[str]:
-    """Who won by mAP, how sure that is, and whether both are far above chance: sentences."""
+    """Which model is ahead by mAP, how sure that is, and whether both are far above chance: sentences.
+
+    Args:
+        summaries: What `evaluate.run` returned for "baseline" and "san".
+        interval: (low, high) of the difference in mAP, SAN minus baseline. While it holds 0, no model is ahead.
+        times_chance: What rank-1 of both must be in units of chance.
+    """
     san, baseline = summaries["san"], summaries["baseline"]
     gain = 100 * (san["mAP"] - baseline["mAP"])
-    winner = "Neither won" if gain == 0 else "SAN won" if gain > 0 else "The baseline won; SAN did not help here"
-    low, high = (100 * x for x in bootstrap_interval(precisions["san"] - precisions["baseline"], identities))
-    doubt = (
-        "0 lies inside, so another draw of test persons could have turned the result."
-        if low <= 0 <= high
-        else "0 lies outside, so the draw of test persons does not explain it."
-    )
+    low, high = (100 * x for x in interval)
+    if low <= 0 <= high:
+        winner = "Neither model is ahead"
+        doubt = "0 lies inside, so another draw of test persons could turn the result."
+    else:
+        winner = "SAN is ahead" if low > 0 else "The baseline is ahead; SAN did not help here"
+        doubt = "0 lies outside, so the draw of test persons does not explain the difference."
     factors = {name: summaries[name]["rank1"] / summaries[name]["chance"]["rank1"] for name in MODELS}
     met = "as the demo asks" if min(factors.values()) >= times_chance else "WHICH THE DEMO ASKS FOR AND DID NOT GET"
     return [
@@ -228,30 +269,67 @@ def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> Section:
     return Section("Regressed textures beside the truth", text, strips)
 
 
-def ranking_section(query: Any, gallery: Any, splits: Mapping[str, Sequence[evaluate.EmbeddedSplit]]) -> Section:
-    """Ranked lists of both models for the same queries."""
-    strips = []
+def ranking_section(
+    query: Any,
+    gallery: Any,
+    splits: Mapping[str, Sequence[evaluate.EmbeddedSplit]],
+    metrics: Mapping[str, str],
+) -> Section:
+    """Ranked lists of both models side by side, query by query."""
+    figures = []
     for index in spread(len(query), NUM_QUERIES):
         example = query[index]
+        person = f"test identity {example['person_id']}"
+        queries, candidates = splits["san"]
+        correct, dropped = match_masks(queries, candidates, index)  # the same for both models
+        lists = []
         for name, label in MODELS.items():
             queries, candidates = splits[name]
-            (row,) = ranking.pairwise_distances(queries.embeddings[index : index + 1], candidates.embeddings)
-            correct, dropped = match_masks(queries, candidates, index)
+            (row,) = ranking.pairwise_distances(
+                queries.embeddings[index : index + 1], candidates.embeddings, metric=metrics[name]
+            )
             order = np.argsort(row, kind="stable")
             order = order[~dropped[order]][:LIST_LENGTH]
-            pictures = [Picture(example["image"], f"query, cam {example['camera_id']}")]
-            pictures += [
-                Picture(gallery[int(i)]["image"], f"cam {candidates.camera_ids[i]}", bool(correct[i])) for i in order
-            ]
-            matches = int(np.count_nonzero(correct & ~dropped))
-            strips.append(
-                Strip(f"{label}, test identity {example['person_id']}: {matches} right ones in the gallery", pictures)
+            pictures = []
+            for rank, i in enumerate(order, start=1):
+                right = bool(correct[i])
+                words = f"rank {rank} of {label}, {'the right person' if right else 'another person'}"
+                camera, distance = candidates.camera_ids[i], _three_digits(row[i])
+                pictures.append(
+                    Picture(
+                        gallery[int(i)]["image"],
+                        f"{distance} {_camera(camera)}",
+                        right,
+                        f"{words}, camera {camera}, distance {distance}",
+                    )
+                )
+            right = sum(bool(picture.mark) for picture in pictures)
+            lists.append(Strip(f"{label}: {right} of the first {len(pictures)} are right", pictures))
+        matches = int(np.count_nonzero(correct & ~dropped))
+        camera = example["camera_id"]
+        figures.append(
+            Comparison(
+                f"{person}: {matches} right ones in the gallery",
+                Picture(example["image"], f"query, {_camera(camera)}", alt=f"query: {person}, camera {camera}"),
+                lists,
             )
+        )
+    words = " or ".join(dict.fromkeys(_METRIC_WORDS[metric] for metric in metrics.values()))
     text = (
-        f"The {LIST_LENGTH} nearest gallery images for {len(strips) // len(MODELS)} queries spread evenly over the "
-        "split; green and a check mark: the right person, red and a cross: another one."
+        f"The {LIST_LENGTH} gallery images nearest to each query, nearest first; queries are spread evenly over the "
+        f"split. Green and a check mark: the right person; red and a cross: another one. The number below a picture is "
+        f"its {words} distance to the query; each model has a scale of its own, so compare distances within one list."
     )
-    return Section("Ranked lists", text, strips, height=112)
+    return Section("Ranked lists", text, figures)
+
+
+def _three_digits(distance: float) -> str:
+    """A distance with three significant digits, zeros at its end included."""
+    return f"{distance:.0f}" if distance >= 100 else f"{distance:#.3g}"
+
+
+def _camera(camera: int) -> str:
+    return f"cam\u00a0{camera}"  # not broken between the two
 
 
 def charts(runs: pathlib.Path) -> list[Chart]:

@@ -1,7 +1,8 @@
 """The demo's report: one self-contained HTML page.
 
 Images are inlined as data URIs, charts are inline SVG, the page loads nothing and runs no script. All text is
-escaped. This module knows nothing of models or datasets: `DemoReport` says what a report holds, `to_html` writes it.
+escaped. Pictures come before the words about them, and everything fits the width of a phone. This module knows nothing
+of models or datasets: `DemoReport` says what a report holds, `to_html` writes it.
 """
 
 import base64
@@ -9,13 +10,19 @@ import dataclasses
 import html
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 SCORES = (("rank1", "rank-1"), ("rank5", "rank-5"), ("rank10", "rank-10"), ("mAP", "mAP"), ("mINP", "mINP"))
-_COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
+# Each line of a chart has a colour, a dash pattern and a sample of the two in the legend.
+_LINES = (
+    ("#1a5fd0", "", "&#9473;&#9473;"),
+    ("#c2410c", "6 3", "&#9473; &#9473;"),
+    ("#237032", "2 3", "&#8943;&#8943;"),
+    ("#862e9c", "8 3 2 3", "&#9473; &#183;"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +33,28 @@ class ScoreRow:
         name: The model.
         scores: rank1, rank5, rank10, mAP, mINP as fractions in [0, 1].
         emphasis: Whether the row is one of the trained models (chance is not).
+        ahead: Keys of the scores in which this row is certainly ahead of the others; these are set in bold.
     """
 
     name: str
     scores: Mapping[str, float]
     emphasis: bool = True
+    ahead: Collection[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class DifferenceRow:
+    """A row of the table that compares two rows.
+
+    Attributes:
+        name: Which row minus which.
+        differences: Difference of each score, a fraction in [-1, 1].
+        intervals: (low, high) around each difference.
+    """
+
+    name: str
+    differences: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +77,19 @@ class Chart:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """An image uint8 [H W 3] with what it shows; `mark` True is a right match, False a wrong one, None neither."""
+    """An image uint8 [H W 3].
+
+    Attributes:
+        image: The image.
+        label: Short text below it.
+        mark: True for a right match, False for a wrong one, None for neither.
+        alt: What it shows, for readers who do not see it; if empty, the label, in a strip after the strip's caption.
+    """
 
     image: np.ndarray
     label: str = ""
     mark: bool | None = None
+    alt: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +101,21 @@ class Strip:
 
 
 @dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One query and the lists that several models rank for it, side by side (on a phone one below the other)."""
+
+    caption: str
+    query: Picture
+    lists: Sequence[Strip]
+
+
+@dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, and strips of pictures; `height` is the height at which pictures are shown."""
+    """A heading, figures, and below them a paragraph; `height` is the height at which pictures of strips are shown."""
 
     title: str
     text: str
-    strips: Sequence[Strip]
+    figures: Sequence[Strip | Comparison]
     height: int = 128
 
 
@@ -84,23 +125,25 @@ class DemoReport:
 
     Attributes:
         title: Heading of the page.
-        verdict: Sentences on who won, first thing on the page.
+        lead: Pictures at the top of the page.
+        verdict: Sentences on which model is ahead, and how sure that is.
         rows: The table of scores.
-        protocol: How the scores were made, in words.
-        fairness: What is equal between the models and what is not, one item a line.
-        sections: Pictures.
+        notes: How to read the table and how the scores were made, a paragraph each.
+        sections: More pictures.
         charts: Loss curves.
+        fairness: What is equal between the models and what is not, one item a line.
         stages: (stage, seconds, what it made).
         facts: (name, value): hardware, commit, seeds, versions.
     """
 
     title: str
+    lead: Section
     verdict: Sequence[str]
-    rows: Sequence[ScoreRow]
-    protocol: str
-    fairness: Sequence[str]
+    rows: Sequence[ScoreRow | DifferenceRow]
+    notes: Sequence[str]
     sections: Sequence[Section]
     charts: Sequence[Chart]
+    fairness: Sequence[str]
     stages: Sequence[tuple[str, float, str]]
     facts: Sequence[tuple[str, str]]
 
@@ -117,37 +160,65 @@ def to_html(report: DemoReport) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{html.escape(report.title)}</h1>",
-        '<div class="verdict">' + "".join(f"<p>{html.escape(line)}</p>" for line in report.verdict) + "</div>",
+        _section(report.lead),
+        "<h2>Scores</h2>",
+        '<div class="verdict">' + _paragraphs(report.verdict) + "</div>",
         score_table(report.rows),
-        f'<p class="note">{html.escape(report.protocol)}</p>',
-        "<h2>What is equal, and what is not</h2>",
-        "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in report.fairness) + "</ul>",
+        '<div class="note">' + _paragraphs(report.notes) + "</div>",
         *(_section(section) for section in report.sections),
         '<h2>Loss curves</h2><div class="charts">',
         *(line_chart(chart) for chart in report.charts),
-        "</div><h2>Time of each stage</h2>",
+        "</div>",
+        "<h2>What is equal, and what is not</h2>",
+        "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in report.fairness) + "</ul>",
+        "<h2>Time of each stage</h2>",
         _stage_table(report.stages),
-        "<h2>How this was made</h2><table class=facts>",
-        *(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in report.facts),
-        "</table></main></body></html>\n",
+        "<h2>How this was made</h2>",
+        _table(
+            "facts",
+            "How this was made",
+            [
+                f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
+                for name, value in report.facts
+            ],
+        ),
+        "</main></body></html>\n",
     ]
     return "\n".join(parts)
 
 
-def score_table(rows: Sequence[ScoreRow]) -> str:
-    """The table in percent; the best trained model of each column is set in bold."""
-    trained = [row for row in rows if row.emphasis]
-    best = {key: max((row.scores[key] for row in trained), default=math.inf) for key, _ in SCORES}
-    lines = ["<table class=scores><tr><th>%</th>" + "".join(f"<th>{name}</th>" for _, name in SCORES) + "</tr>"]
+def score_table(rows: Sequence[ScoreRow | DifferenceRow]) -> str:
+    """The table in percent; differences are in points, with their interval."""
+    heads = "".join(f'<th scope="col">{name}</th>' for _, name in SCORES)
+    lines = [f'<tr><th scope="col">%</th>{heads}</tr>']
     for row in rows:
-        cells = []
-        for key, _ in SCORES:
-            text = f"{100 * row.scores[key]:.1f}"
-            cells.append(
-                f"<td><b>{text}</b></td>" if row.emphasis and row.scores[key] == best[key] else f"<td>{text}</td>"
-            )
-        lines.append(f"<tr{'' if row.emphasis else ' class=dim'}><th>{html.escape(row.name)}</th>{''.join(cells)}</tr>")
-    return "\n".join([*lines, "</table>"])
+        if isinstance(row, DifferenceRow):
+            kind = ' class="difference"'
+            cells = [_difference_cell(row.differences[key], *row.intervals[key]) for key, _ in SCORES]
+        else:
+            kind = "" if row.emphasis else ' class="dim"'
+            texts = {key: f"{100 * row.scores[key]:.1f}" for key, _ in SCORES}
+            cells = [f"<b>{text}</b>" if key in row.ahead else text for key, text in texts.items()]
+        values = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f'<tr{kind}><th scope="row">{html.escape(row.name)}</th>{values}</tr>')
+    return _table("scores", "Scores", lines)
+
+
+def _difference_cell(difference: float, low: float, high: float) -> str:
+    return f"{100 * difference:+.1f}<small>{100 * low:+.1f} to {100 * high:+.1f}</small>"
+
+
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+def _table(kind: str, label: str, rows: Sequence[str]) -> str:
+    """A table that scrolls by itself, by keyboard too, where it is wider than the page."""
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(label)}">'
+        f'<table class="{kind}">{body}</table></div>'
+    )
 
 
 def image_uri(image: np.ndarray, *, quality: int = 88) -> str:
@@ -183,7 +254,13 @@ def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> str:
         up = (y - y_low) / ((y_high - y_low) or 1)
         return left + across * (width - left - right), height - bottom - up * (height - top - bottom)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">']
+    ends = "; ".join(
+        f"{series.label} from {series.values[0]:.3g} to {series.values[-1]:.3g}"
+        for series in chart.series
+        if len(series.values)
+    )
+    label = html.escape(f"{chart.title} over training: {ends}.")
+    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{label}">']
     for tick in y_ticks:
         _, y = place(x_low, tick)
         parts.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
@@ -194,15 +271,16 @@ def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> str:
             parts.append(f'<text x="{x:.1f}" y="{height - bottom + 14}" text-anchor="middle">{tick:g}</text>')
     middle = (left + width - right) / 2
     parts.append(f'<text x="{middle}" y="{height - 4}" text-anchor="middle">{html.escape(chart.x_label)}</text>')
-    for colour, series in zip(_COLOURS, chart.series, strict=False):
+    for (colour, dashes, _), series in zip(_LINES, chart.series, strict=False):
         points = " ".join(
             "{:.1f},{:.1f}".format(*place(x, y)) for x, y in zip(series.steps, series.values, strict=True)
         )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"{dashed}/>')
     parts.append("</svg>")
     legend = " ".join(
-        f'<span style="color:{colour}">&#9644; {html.escape(series.label)}</span>'
-        for colour, series in zip(_COLOURS, chart.series, strict=False)
+        f'<span style="color:{colour}"><span aria-hidden="true">{sample}</span> {html.escape(series.label)}</span>'
+        for (colour, _, sample), series in zip(_LINES, chart.series, strict=False)
     )
     return f"<figure><figcaption><b>{html.escape(chart.title)}</b><br>{legend}</figcaption>{''.join(parts)}</figure>"
 
@@ -217,50 +295,88 @@ def _ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def _section(section: Section) -> str:
-    strips = []
-    for strip in section.strips:
-        pictures = "".join(_picture(picture, section.height) for picture in strip.pictures)
-        strips.append(
-            f'<div class="strip"><div class="caption">{html.escape(strip.caption)}</div>'
-            f'<div class="row">{pictures}</div></div>'
-        )
+    figures = "".join(
+        _comparison(figure) if isinstance(figure, Comparison) else _strip(figure, section.height)
+        for figure in section.figures
+    )
     return (
-        f"<h2>{html.escape(section.title)}</h2><p>{html.escape(section.text)}</p>"
-        f'<div class="strips">{"".join(strips)}</div>'
+        f'<h2>{html.escape(section.title)}</h2><div class="figures">{figures}</div><p>{html.escape(section.text)}</p>'
     )
 
 
-def _picture(picture: Picture, height: int) -> str:
+def _strip(strip: Strip, height: int) -> str:
+    pictures = "".join(_picture(picture, height, strip.caption) for picture in strip.pictures)
+    return f'<figure><figcaption>{html.escape(strip.caption)}</figcaption><div class="row">{pictures}</div></figure>'
+
+
+def _comparison(comparison: Comparison) -> str:
+    lists = "".join(
+        f'<div class="list"><h3>{html.escape(strip.caption)}</h3>'
+        f'<div class="ranks">{"".join(_picture(picture) for picture in strip.pictures)}</div></div>'
+        for strip in comparison.lists
+    )
+    return (
+        f'<figure class="comparison"><figcaption>{html.escape(comparison.caption)}</figcaption>'
+        f'<div class="sides">{_picture(comparison.query)}{lists}</div></figure>'
+    )
+
+
+def _picture(picture: Picture, height: int | None = None, caption: str = "") -> str:
+    """A picture with its label, `height` pixels high or else as wide as its place; `caption` is that of its strip."""
     kind = {True: "right", False: "wrong", None: "plain"}[picture.mark]
     sign = {True: "&#10003; ", False: "&#10007; ", None: ""}[picture.mark]
     label = f"<span>{sign}{html.escape(picture.label)}</span>" if sign or picture.label else ""
-    alt = html.escape(picture.label, quote=True)
+    alt = html.escape(picture.alt or ": ".join(filter(None, (caption, picture.label))), quote=True)
+    rows, columns = picture.image.shape[:2]
+    shown = (columns, rows) if height is None else (round(columns * height / rows), height)
     return (
-        f'<div class="picture {kind}"><img src="{image_uri(picture.image)}" height="{height}" alt="{alt}">{label}</div>'
+        f'<div class="picture {kind}"><img src="{image_uri(picture.image)}" width="{shown[0]}" height="{shown[1]}" '
+        f'alt="{alt}">{label}</div>'
     )
 
 
 def _stage_table(stages: Sequence[tuple[str, float, str]]) -> str:
-    rows = [
-        f"<tr><th>{html.escape(name)}</th><td>{seconds:.0f} s</td><td class=text>{html.escape(made)}</td></tr>"
-        for name, seconds, made in stages
-    ]
     total = sum(seconds for _, seconds, _ in stages)
-    rows.append(f"<tr><th>all</th><td><b>{total:.0f} s</b></td><td class=text>{total / 60:.1f} minutes</td></tr>")
-    return "<table class=stages>" + "\n".join(rows) + "</table>"
+    rows = [*stages, ("all", total, f"{total / 60:.1f} minutes")]
+    return _table(
+        "stages",
+        "Time of each stage",
+        [
+            f'<tr><th scope="row">{html.escape(name)}</th><td>{seconds:.0f} s</td>'
+            f'<td class="text">{html.escape(made)}</td></tr>'
+            for name, seconds, made in rows
+        ],
+    )
 
 
 _STYLE = """
+*{box-sizing:border-box}
 body{margin:0;background:#f6f7f9;color:#1b1f24;font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1040px;margin:0 auto;padding:24px 28px 60px;background:#fff}
-h1{font-size:26px;margin:8px 0 16px}h2{font-size:19px;margin:34px 0 8px;border-bottom:1px solid #e3e6ea;padding-bottom:4px}
-.verdict{background:#eef4ff;border-left:4px solid #1f6feb;padding:6px 16px;margin:0 0 18px}.verdict p{margin:6px 0}
-table{border-collapse:collapse;margin:8px 0}th{text-align:left;font-weight:600;padding:5px 14px 5px 0;vertical-align:top}
-td{text-align:right;padding:5px 14px;font-variant-numeric:tabular-nums}td.text,.facts td{text-align:left}
-tr+tr{border-top:1px solid #eceef1}.scores{font-size:17px}.dim{color:#7a828c}.note{color:#57606a;font-size:14px}
-.strips{display:flex;flex-wrap:wrap;gap:12px 28px}.caption{font-size:13px;color:#57606a;margin-bottom:3px}.row{display:flex;flex-wrap:wrap;gap:6px}
-.picture{font-size:12px;text-align:center;color:#57606a}.picture img{display:block;border:4px solid transparent;border-radius:3px}
-.right img{border-color:#2b8a3e}.wrong img{border-color:#e03131}.right span{color:#2b8a3e}.wrong span{color:#c92a2a}
-.charts{display:flex;flex-wrap:wrap;gap:16px}figure{margin:0}figcaption{font-size:13px}
+main{max-width:1200px;margin:0 auto;padding:20px 28px 60px;background:#fff;overflow-wrap:anywhere}
+h1{font-size:26px;line-height:1.25;margin:4px 0 12px}h2{font-size:19px;margin:30px 0 10px;border-bottom:1px solid #e3e6ea;padding-bottom:4px}
+h1+h2{margin-top:0}h3{font-size:14px;margin:0 0 4px}p,ul{max-width:80ch}
+.verdict{background:#eef4ff;border-left:4px solid #1a5fd0;padding:6px 16px;margin:0 0 14px}.verdict p,.note p{margin:6px 0}
+.verdict p:first-child{font-weight:600}
+.scroll{overflow-x:auto}table{border-collapse:collapse;margin:8px 0}
+th{text-align:left;font-weight:600;padding:5px 14px 5px 0;vertical-align:top;overflow-wrap:normal}
+td{text-align:right;padding:5px 14px;font-variant-numeric:tabular-nums;vertical-align:top;overflow-wrap:normal}
+td.text,.facts td{text-align:left;overflow-wrap:anywhere}.stages td{white-space:nowrap}.stages td.text{white-space:normal}
+tr+tr{border-top:1px solid #eceef1}.scores{font-size:17px}.scores [scope=col]+[scope=col]{text-align:right;padding:5px 14px}
+.difference small{display:block;font-size:12px}
+.dim,.difference,.note,.picture,figcaption{color:#57606a}.note{font-size:14px}
+figure{margin:0;min-width:0}figcaption{font-size:13px;margin-bottom:3px}
+.figures{display:flex;flex-wrap:wrap;gap:14px 28px}.row{display:flex;flex-wrap:wrap;gap:6px}
+.comparison{width:100%}.sides{display:grid;grid-template-columns:112px minmax(0,1fr) minmax(0,1fr);gap:8px 24px;align-items:start}
+.sides>.picture{padding-top:22px}.ranks{display:grid;grid-template-columns:repeat(5,minmax(0,1fr));gap:6px}
+.picture{font-size:12px;line-height:1.3;text-align:center}.picture span{display:block}
+.picture img{display:block;max-width:100%;height:auto;border-radius:3px}.sides img{width:100%}
+.right img{border:4px solid #237032}.wrong img{border:4px solid #c92a2a}.right span{color:#237032}.wrong span{color:#b42318}
+.charts{display:flex;flex-wrap:wrap;gap:16px}svg{max-width:100%;height:auto}
 svg text{font-size:10px;fill:#57606a}svg .grid{stroke:#e3e6ea}
+@media (max-width:700px){
+main{padding:12px 14px 40px}h1{font-size:21px}
+.sides{grid-template-columns:minmax(0,1fr)}.sides>.picture{padding-top:0;width:84px}
+th{padding-right:6px}td,.scores [scope=col]+[scope=col]{padding:5px 4px}.scores{font-size:13px}.difference small{font-size:11px}
+.figures{gap:14px}.row{gap:4px}
+}
 """

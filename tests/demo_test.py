@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import config_path, demo, demo_report, evaluate, train
+from experiments import config_path, demo, demo_report, evaluate, report, train
 from render.manifest import write_atomic
 from san_jax import ranking
 
@@ -76,28 +76,38 @@ def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
 
 
 def summary(mean_ap, rank1=0.4, chance=0.01):
-    return {"mAP": mean_ap, "rank1": rank1, "chance": {"rank1": chance}}
+    scores = dict.fromkeys([key for key, _ in report.SCORES], 0.5)
+    return {**scores, "mAP": mean_ap, "rank1": rank1, "chance": {"rank1": chance}}
 
 
-def make_verdict(baseline, san, *, gains=(0.1, 0.1, 0.1, 0.1), **changes):
-    precisions = {"baseline": np.zeros(len(gains)), "san": np.array(gains)}
-    return demo_report.verdict(
-        {"baseline": summary(baseline, **changes), "san": summary(san, **changes)},
-        precisions,
-        np.arange(len(gains)) // 2,
-        times_chance=10,
-    )
+def make_verdict(baseline, san, *, interval=(0.05, 0.15), **changes):
+    summaries = {"baseline": summary(baseline, **changes), "san": summary(san, **changes)}
+    return demo_report.verdict(summaries, interval, times_chance=10)
 
 
-def test_verdict_names_the_winner():
-    assert make_verdict(0.2, 0.3)[0].startswith("SAN won: mAP 30.0 (SAN) against 20.0 (baseline), +10.0 points")
-    assert make_verdict(0.3, 0.2)[0].startswith("The baseline won; SAN did not help here: mAP 20.0 (SAN) against 30.0")
-    assert make_verdict(0.3, 0.3)[0].startswith("Neither won")
+def test_verdict_names_the_model_that_is_ahead():
+    assert make_verdict(0.2, 0.3)[0].startswith("SAN is ahead: mAP 30.0 (SAN) against 20.0 (baseline), +10.0 points")
+    behind = make_verdict(0.3, 0.2, interval=(-0.15, -0.05))[0]
+    assert behind.startswith("The baseline is ahead; SAN did not help here: mAP 20.0 (SAN) against 30.0")
 
 
-def test_verdict_says_how_sure_it_is():
+@pytest.mark.parametrize("interval", [(-0.01, 0.2), (-0.2, 0.01), (0.0, 0.1), (0.0, 0.0)])
+@pytest.mark.parametrize("san", [0.1, 0.2, 0.4])
+def test_no_model_is_ahead_while_the_interval_holds_zero(interval, san):
+    first, second, _ = make_verdict(0.2, san, interval=interval)
+    assert first.startswith("Neither model is ahead: mAP")
+    assert "0 lies inside, so another draw of test persons could turn the result" in second
     assert "0 lies outside" in make_verdict(0.2, 0.3)[1]
-    assert "0 lies inside" in make_verdict(0.2, 0.3, gains=(0.3, 0.3, -0.2, -0.2))[1]
+
+
+def test_only_certain_differences_are_marked_in_the_table():
+    both = {"baseline": summary(0.2, rank1=0.5), "san": summary(0.3)}
+    intervals = {"rank1": (-0.2, -0.1), "rank5": (-0.1, 0.1), "rank10": (0.0, 0.1), "mAP": (0.05, 0.2), "mINP": (0, 0)}
+    _, baseline, san, difference = demo_report.score_rows(both, intervals)
+    assert list(baseline.ahead) == ["rank1"]
+    assert list(san.ahead) == ["mAP"]
+    assert difference.differences == pytest.approx({"rank1": -0.1, "rank5": 0, "rank10": 0, "mAP": 0.1, "mINP": 0})
+    assert difference.intervals == intervals
 
 
 def test_verdict_names_the_multiple_of_chance():
@@ -108,9 +118,11 @@ def test_verdict_names_the_multiple_of_chance():
 
 def test_table_has_the_partial_queries_that_were_scored():
     both = {"baseline": summary(0.2), "san": summary(0.3)}
-    assert [row.name for row in demo_report.score_rows(both)] == ["random ranking", "baseline", "SAN"]
+    intervals = dict.fromkeys([key for key, _ in report.SCORES], (-0.1, 0.1))
+    names = ["random ranking", "baseline", "SAN", "SAN minus baseline"]
+    assert [row.name for row in demo_report.score_rows(both, intervals)] == names
     both = {name: {**one, "query_occluded": summary(one["mAP"] / 2)} for name, one in both.items()}
-    rows = demo_report.score_rows(both)[3:]
+    rows = demo_report.score_rows(both, intervals)[4:]
     assert [(row.name, row.scores["mAP"], row.emphasis) for row in rows] == [
         ("baseline, query_occluded", 0.1, False),
         ("SAN, query_occluded", 0.15, False),
@@ -125,14 +137,14 @@ def test_bootstrap_draws_identities_not_queries():
     assert demo_report.bootstrap_interval(np.array([0.5, np.nan, 0.5]), np.array([1, 1, 2])) == (0.5, 0.5)
 
 
-def test_average_precisions_are_those_of_the_score():
+@pytest.mark.parametrize("metric", ranking.METRICS)
+def test_scores_of_each_query_have_the_mean_that_is_reported(metric):
     rng = np.random.default_rng(2)
     query, gallery = (
         evaluate.EmbeddedSplit(rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n))
         for n in (20, 30)
     )
     query.person_ids[0] = 77  # without a match
-    precisions = demo_report.average_precisions(query, gallery)
     result = ranking.evaluate_ranking(
         query.embeddings,
         gallery.embeddings,
@@ -140,29 +152,57 @@ def test_average_precisions_are_those_of_the_score():
         gallery.person_ids,
         query.camera_ids,
         gallery.camera_ids,
+        metric=metric,
     )
-    assert np.isnan(precisions[0])
-    assert np.nanmean(precisions) == pytest.approx(result.mean_ap, abs=1e-12)
-    assert np.isfinite(precisions).sum() == result.num_valid_queries
+    each = demo_report.query_scores(query, gallery, metric=metric)
+    assert list(each) == [key for key, _ in report.SCORES]
+    for key, expected in evaluate.scores(result).items():
+        assert np.isnan(each[key][0])
+        assert np.nanmean(each[key]) == pytest.approx(expected, abs=1e-12)
+        assert np.isfinite(each[key]).sum() == result.num_valid_queries
 
 
-def test_ranked_lists_are_marked_and_leave_out_what_the_rule_drops():
+@pytest.fixture
+def ranked():
+    """The section of one query; SAN finds the right images first, the baseline does not."""
+
     def image(level):
         return {"image": np.full((16, 8, 3), level, np.uint8), "camera_id": 0, "person_id": 5}
 
     query = evaluate.EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
-    # By distance: dropped (its own camera), right, wrong, right.
-    gallery = evaluate.EmbeddedSplit(
-        np.array([[3, 0], [1, 0], [4, 0], [2, 0]], np.float32), np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2])
-    )
-    splits = dict.fromkeys(demo_report.MODELS, (query, gallery))
-    section = demo_report.ranking_section([image(7)], [image(10), image(11), image(12), image(13)], splits)
-    assert [strip.caption for strip in section.strips] == [
-        f"{label}, test identity 5: 2 right ones in the gallery" for label in ("baseline", "SAN")
+
+    def gallery(*distances):
+        embeddings = np.float32([[distance, 0] for distance in distances])
+        return evaluate.EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
+
+    splits = {"baseline": (query, gallery(3, 1, 4, 2)), "san": (query, gallery(250, 1, 0.5, 20))}
+    metrics = dict.fromkeys(demo_report.MODELS, "euclidean")
+    return demo_report.ranking_section([image(7)], [image(10), image(11), image(12), image(13)], splits, metrics)
+
+
+def test_ranked_lists_stand_side_by_side(ranked):
+    (figure,) = ranked.figures
+    assert figure.caption == "test identity 5: 2 right ones in the gallery"
+    assert figure.query.image[0, 0, 0] == 7
+    assert [strip.caption for strip in figure.lists] == [
+        "baseline: 2 of the first 3 are right",
+        "SAN: 2 of the first 3 are right",
     ]
-    for strip in section.strips:
-        assert [picture.image[0, 0, 0] for picture in strip.pictures] == [7, 13, 10, 12]
-        assert [picture.mark for picture in strip.pictures] == [None, True, False, True]
+
+
+def test_ranked_lists_are_marked_and_leave_out_what_the_rule_drops(ranked):
+    # The image of the query's own camera (11) is dropped.
+    baseline, san = ([(p.image[0, 0, 0], p.mark) for p in strip.pictures] for strip in ranked.figures[0].lists)
+    assert baseline == [(13, True), (10, False), (12, True)]
+    assert san == [(12, True), (13, True), (10, False)]
+
+
+def test_distances_stand_below_the_ranked_pictures(ranked):
+    baseline, san = ([p.label.replace("\u00a0", " ") for p in strip.pictures] for strip in ranked.figures[0].lists)
+    assert baseline == ["2.00 cam 2", "3.00 cam 0", "4.00 cam 1"]
+    assert san == ["0.500 cam 1", "20.0 cam 2", "250 cam 0"]
+    assert ranked.figures[0].lists[1].pictures[2].alt == "rank 3 of SAN, another person, camera 0, distance 250"
+    assert "Euclidean distance" in ranked.text
 
 
 def test_curves_stand_over_reid_batches(tmp_path, configs):
