@@ -611,6 +611,21 @@ def test_a_dataset_that_fails_does_not_lose_the_others(workdir, data_dir, benchm
     assert "Traceback" not in printed.err
 
 
+def test_a_single_camera_ends_in_the_rule_and_what_to_do(workdir, benchmarks):
+    splits = benchmarks.add("own_photos", range(20), range(20))
+    splits["gallery"].camera_ids[:] = 0
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([f"--workdir={workdir}", "--dataset=own_photos"])
+    message = str(stopped.value)
+    assert message.startswith(
+        "evaluate: None of the 20 queries has a gallery image of its identity from another camera"
+    )
+    assert "which the Market-1501 rule drops" in message
+    assert "Cameras of query and gallery: 0." in message
+    assert "If there is only one camera, or none is known, number visits, days or tracks as cameras" in message
+    assert not (workdir / "report").exists()
+
+
 def test_an_unforeseen_failure_is_shown_whole(workdir, benchmarks, monkeypatch, capsys):
     benchmarks.add("market1501", range(20), range(20))
     rank = evaluate._rank

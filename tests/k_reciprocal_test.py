@@ -230,5 +230,5 @@ def test_errors():
     with pytest.raises(ValueError, match="1 of 3 gallery embeddings hold NaN or infinity, the first at index 1"):
         reranked_blocks(points, broken, KReciprocal())  # at once, not with the first block
     broken[1] = 0
-    with pytest.raises(ValueError, match="The query embedding at index 1 is zero"):
+    with pytest.raises(ValueError, match="1 of 3 query embeddings are zero, the first at index 1"):
         k_reciprocal_rerank(broken, points, metric="cosine")

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import re
 import weakref
 
 import jax
@@ -380,12 +381,50 @@ def test_errors():
         ranking.evaluate_ranking(ones(2, 4), ones(3, 4), *labels, ranks=(1,), metric="manhattan")
     with pytest.raises(ValueError, match="query embeddings have 4 dimensions, gallery embeddings 5"):
         ranking.evaluate_ranking(ones(2, 4), ones(3, 5), *labels, ranks=(1,))
-    with pytest.raises(ValueError, match="embedding at index 0 is zero"):
+    with pytest.raises(ValueError, match=r"2 of 2 query embeddings are zero, the first at index 0.*Euclidean"):
         ranking.evaluate_ranking(np.zeros((2, 4)), ones(3, 4), *labels, ranks=(1,), metric="cosine")
-    with pytest.raises(ValueError, match="None of the 2 queries has a gallery image"):
-        ranking.evaluate_distances(ones(2, 3), ids + 5, *labels[1:], ranks=(1,))
-    with pytest.raises(ValueError, match="None of the 2 queries"):  # every match is from the query's camera
-        ranking.evaluate_distances(ones(2, 3), *labels[:3], np.zeros(3, np.int64), ranks=(1,))
+
+
+def test_what_cannot_be_scored_says_why():
+    ids, gallery_ids = np.array([1, 2]), np.array([1, 2, 2])
+
+    def error(query_ids, query_cameras, gallery_cameras):
+        labels = (query_ids, gallery_ids, np.array(query_cameras), np.array(gallery_cameras))
+        with pytest.raises(ValueError, match="None of the 2 queries has a gallery image of its identity") as raised:
+            ranking.evaluate_distances(ones(2, 3), *labels, ranks=(1,))
+        with pytest.raises(ValueError, match=re.escape(str(raised.value))):
+            ranking.chance_scores(*labels, ranks=(1,))
+        assert "\n" not in str(raised.value)  # one line of a table of several datasets
+        return str(raised.value)
+
+    nobody = error(ids + 5, [0, 0], [1, 1, 1])
+    assert "query and gallery share no person_id" in nobody
+    assert "camera" not in nobody
+    one_camera = error(ids, [3, 3], [3, 3, 3])
+    assert "from another camera: 2 have such images from their own camera only" in one_camera
+    assert "the Market-1501 rule drops" in one_camera
+    assert "Cameras of query and gallery: 3. " in one_camera
+    assert "give all query images one number and all gallery images another" in one_camera
+    # One query has nothing in the gallery, the other only what is dropped.
+    assert "1 have such images from their own camera only" in error(np.array([1, 9]), [0, 0], [0, 1, 1])
+
+
+def test_many_cameras_are_not_all_listed():
+    ids = np.arange(20)
+    with pytest.raises(ValueError, match=r"Cameras of query and gallery: 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.\. If"):
+        ranking.evaluate_distances(ones(20, 20), ids, ids, ids, ids, ranks=(1,))
+
+
+@pytest.mark.parametrize(("num_query", "num_gallery"), [(0, 4), (2, 0), (0, 0)])
+def test_an_empty_query_or_gallery_is_named(num_query, num_gallery):
+    labels = [np.ones(count, np.int64) for count in (num_query, num_gallery, num_query, num_gallery)]
+    words = f"Nothing to rank: {num_query} query images and {num_gallery} gallery images"
+    with pytest.raises(ValueError, match=words):
+        ranking.evaluate_ranking(ones(num_query, 3), ones(num_gallery, 3), *labels)
+    with pytest.raises(ValueError, match=words):
+        ranking.evaluate_distances(ones(num_query, num_gallery), *labels)
+    with pytest.raises(ValueError, match=words):
+        ranking.chance_scores(*labels)
 
 
 def test_longest_embeddings():

@@ -172,5 +172,9 @@ def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.nd
             "embeddings up, or check the checkpoint."
         )
     if metric == "cosine":
-        raise ValueError(f"The {name} embedding at index {int(short[0])} is zero: its cosine similarity is undefined.")
+        raise ValueError(
+            f"{len(short)} of {len(squares)} {name} embeddings are zero, the first at index {int(short[0])}: their cosine "
+            "similarity is undefined. Take the Euclidean distance, or check the checkpoint: a network that has collapsed "
+            "gives such embeddings."
+        )
     return squares

@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from san_jax.typing import Array
 
+MAX_CAMERAS = 8  # camera numbers in a message
 Numbers = Array | Sequence[Any]  # integers [N]: `Labels.create` checks it
 
 
@@ -46,13 +47,15 @@ class Labels:
         """Sorts labels.
 
         Raises:
-            ValueError: Lengths differ, a label is not an integer, a rank is outside 1..G, or no query has a correct
-                match.
+            ValueError: Lengths differ, a label is not an integer, there are no queries or no gallery, a rank is outside
+                1..G, or no query has a correct match.
         """
         query_identities = _integers("query_ids", query_ids, num_query)
         gallery_identities = _integers("gallery_ids", gallery_ids, num_gallery)
         query_views = _integers("query_cameras", query_cameras, num_query)
         gallery_views = _integers("gallery_cameras", gallery_cameras, num_gallery)
+        if not num_query or not num_gallery:
+            raise ValueError(f"Nothing to rank: {num_query} query images and {num_gallery} gallery images.")
         if not ranks or min(ranks) < 1 or max(ranks) > num_gallery:
             raise ValueError(
                 f"ranks {tuple(ranks)} must be at least one number in 1..{num_gallery}, the size of the gallery."
@@ -72,10 +75,7 @@ class Labels:
             camera_last=np.searchsorted(ordered, keys[:num_query], side="right"),
         )
         if not labels.num_matches.any():
-            raise ValueError(
-                f"None of the {num_query} queries has a gallery image of its identity from another camera; "
-                "check that query and gallery share identities and that camera numbers are per image."
-            )
+            raise ValueError(_no_match(num_query, int(np.count_nonzero(labels.num_dropped)), numbers))
         return labels
 
     @property
@@ -94,6 +94,29 @@ class Labels:
         """Gallery indices of correct images: number `position` (from 0) of query `query`, entry by entry."""
         place = self.first[query] + position
         return self.order[place + np.where(place >= self.camera_first[query], self.num_dropped[query], 0)]
+
+
+def _no_match(num_query: int, num_dropped: int, cameras: Int[np.ndarray, " cameras"]) -> str:
+    """Why no query has a correct match, and what to do.
+
+    Args:
+        num_query: Number of queries.
+        num_dropped: How many of them have images of their identity in the gallery, from their own camera only.
+        cameras: All camera numbers.
+    """
+    if not num_dropped:
+        return (
+            f"None of the {num_query} queries has a gallery image of its identity: query and gallery share no person_id. "
+            "They must hold images of the same persons, with the same numbers in both."
+        )
+    shown = ", ".join(map(str, cameras[:MAX_CAMERAS])) + (", ..." if len(cameras) > MAX_CAMERAS else "")
+    return (
+        f"None of the {num_query} queries has a gallery image of its identity from another camera: {num_dropped} have "
+        "such images from their own camera only, which the Market-1501 rule drops from the ranking. Cameras of query "
+        f"and gallery: {shown}. If these numbers are wrong, correct camera_id. If there is only one camera, or none is "
+        "known, number visits, days or tracks as cameras, or give all query images one number and all gallery images "
+        "another; then nothing is dropped, and scores are higher than across cameras."
+    )
 
 
 def _integers(name: str, values: Numbers, count: int) -> Int[np.ndarray, " count"]:
