@@ -30,7 +30,7 @@ from experiments import config_path, data_sources, pretrained, pseudo_texture, r
 from experiments.config_path import Config
 from render.manifest import write_atomic
 from san_jax import checkpoint, losses, metric_logger, optim, ranking, sharding, train_state, train_step
-from san_jax.data import pipeline
+from san_jax.data import pipeline, sampler
 from san_jax.data.augment import AugmentSettings
 from san_jax.models import parameter_count
 from san_jax.train_state import TrainState
@@ -335,10 +335,8 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
             raise RunError(
                 f"target=true_texture needs true textures, which pit_reid alone holds; {name} has none. Take target=texture."
             )
-        labels = pipeline.read_labels(source)
-        num_classes = int(labels.max()) + 1
-        num_identities = len(np.unique(labels))
-        record = _record(config.dataset, name, splits, len(source), num_identities, config.data_dir)
+        labels, num_classes = sampler.number_classes(pipeline.read_labels(source))
+        record = _record(config.dataset, name, splits, len(source), num_classes, config.data_dir)
         if target_name == "folder":
             source, record["targets_digest"] = targets.open_folder(source, config.target_dir)
         if _takes_textures(config):
@@ -393,6 +391,11 @@ def _check_keys(config: Config) -> None:
                     f"{group}.mirror_textures is for textures, the UV map says how they are mirrored; found "
                     f"target={config.target!r}. Set {group}.mirror_textures=False."
                 )
+    if config.stage != "pg" and config.loss.triplet and config.batch.num_identities < 2:
+        raise RunError(
+            "The triplet loss compares images of different identities, and is 0 where a batch holds only one: set "
+            f"batch.num_identities to 2 or more, found {config.batch.num_identities}, or loss.triplet=0."
+        )
     fixed = config.stage == "san" and config.loss.triplet_reid_sampling == "fixed"
     if fixed and config.batch.images_per_identity != losses.IMAGES_PER_IDENTITY:
         raise RunError(

@@ -118,6 +118,15 @@ def test_labels_need_not_be_contiguous():
     assert set(rows[:, 0].tolist()) == {7, 40, 1000}
 
 
+def test_classes_are_the_labels_numbered_without_gaps():
+    classes, count = sampler.number_classes(np.array([40, 7, 40, 2_000_000_000, 7]))
+    assert (classes.tolist(), count) == ([1, 0, 1, 2, 0], 3)
+    labels = _labels([2, 1, 3])
+    np.testing.assert_array_equal(sampler.number_classes(labels)[0], labels)
+    with pytest.raises(ValueError, match="Expected labels from 0, found -1"):
+        sampler.number_classes(np.array([0, -1]))
+
+
 def test_too_few_identities_name_the_numbers():
     with pytest.raises(ValueError, match=r"needs 8 different identities, the split has 3.*num_identities to 3"):
         _batch(_labels([4, 4, 4]), 0, 8, 2)

@@ -18,6 +18,11 @@ from san_jax import optim
         ),
         ("san:augment.mirror_textures=true,target=input", r"augment.mirror_textures is for textures.*target='input'"),
         ("san_pg:pit_augment.mirror_textures=true,target=frontal", r"Set pit_augment.mirror_textures=False"),
+        (
+            "baseline:batch.num_identities=1",
+            r"is 0 where a batch holds only one: set batch\.num_identities to 2 or more",
+        ),
+        ("san:batch.num_identities=1", r"found 1, or loss\.triplet=0\."),
     ],
 )
 def test_options_that_do_not_go_together_are_refused_before_anything_is_made(config, message, tmp_path):

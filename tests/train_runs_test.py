@@ -42,12 +42,13 @@ OTHER = {**FIRST, "dataset": "other", "splits": ["train"], "images": 5, "source_
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """`toy/first`: 5 persons, the last of them in val alone; `other` and `fewer` have train alone."""
+    """`toy/first`: 5 persons, the last of them in val alone; the others have train alone, `gaps` with gaps in its labels."""
     folder = tmp_path_factory.mktemp("data")
     persons = [0, 0, 1, 1, 2, 2, 3]
     train_data.build_benchmark(folder, "toy/first", {"train": persons, "val": [3, 4], "query": [7]})
     train_data.build_benchmark(folder, "other", {"train": [0, 1, 2, 3, 4]}, partial=True)
     train_data.build_benchmark(folder, "fewer", {"train": [0, 1, 2]})
+    train_data.build_benchmark(folder, "gaps", {"train": [5, 5, 5000, 17]})
     return folder
 
 
@@ -93,6 +94,13 @@ def trained(data_dir, tmp_path_factory):
         patch_steps(patch)
         train.run(load(data_dir), workdir)
     return workdir
+
+
+def test_labels_with_gaps_make_no_classes_without_images(data_dir, tmp_path, fake_steps, capsys):
+    """A dataset of another program keeps the numbers of its persons."""
+    train.run(load(data_dir, dataset="gaps"), tmp_path)
+    assert "trains on gaps, train: 4 images of 3 identities" in capsys.readouterr().out
+    assert restore.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
 
 
 def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):

@@ -53,11 +53,7 @@ class IdentitySampler:
                 f"Expected at least 1 identity a batch and 1 image of each, found num_identities={num_identities} and "
                 f"images_per_identity={images_per_identity}."
             )
-        if labels.size and labels.min() < 0:
-            raise ValueError(
-                f"Expected labels from 0, found {labels.min()}: query and gallery splits have no labels (-1); "
-                "train on the split 'train'."
-            )
+        _check_labels(labels)
         order = np.argsort(labels, kind="stable").astype(np.int64)
         found, starts = np.unique(labels[order], return_index=True)
         if len(found) < num_identities:
@@ -87,6 +83,35 @@ class IdentitySampler:
             return images[_rng(self.seed, _EXTRA_IMAGE_ORDER, identity, epoch).permutation(len(images))[chosen]]
         walk, _, chosen = _visit(len(images), self.images_per_identity, epoch)
         return images[_rng(self.seed, _IMAGE_ORDER, identity, walk).permutation(len(images))[chosen]]
+
+
+def number_classes(labels: Int[np.ndarray, " examples"]) -> tuple[Int64[np.ndarray, " examples"], int]:
+    """Numbers the labels of a training split from 0 without gaps, in increasing order.
+
+    The builders of this project do so already. Another program's dataset may keep the numbers of its persons, and a
+    classifier over all numbers up to the largest has outputs that no image belongs to, or does not fit into memory.
+
+    Args:
+        labels: Label of each example, from 0.
+
+    Returns:
+        The class of each example, and the number of classes.
+
+    Raises:
+        ValueError: A negative label.
+    """
+    _check_labels(labels)
+    found, classes = np.unique(labels, return_inverse=True)
+    return classes.astype(np.int64, copy=False), len(found)
+
+
+def _check_labels(labels: Int[np.ndarray, " examples"]) -> None:
+    """Raises ValueError for a negative label."""
+    if labels.size and labels.min() < 0:
+        raise ValueError(
+            f"Expected labels from 0, found {labels.min()}: query and gallery splits have no labels (-1); "
+            "train on the split 'train'."
+        )
 
 
 def identity_batch(
