@@ -232,6 +232,26 @@ def test_workers_end_with_their_program(tmp_path: pathlib.Path, end: str):
     raise AssertionError(f"worker {worker} runs on after its program")
 
 
+_UNGUARDED = """
+import sys
+sys.path.insert(0, {repository!r})
+import numpy as np
+from san_jax.data import pipeline
+
+source = [{{"image": np.zeros((8, 4, 3), np.uint8), "texture": np.zeros((8, 8, 3), np.uint8)}}] * 4
+next(pipeline.pit_batches(source, image_size=(8, 4), texture_size=8, batch_size=2, seed=0, num_steps=9, num_workers=1))
+"""
+
+
+def test_a_script_without_a_main_guard_is_told(tmp_path: pathlib.Path):
+    program = tmp_path / "program.py"
+    program.write_text(_UNGUARDED.format(repository=str(REPOSITORY)))
+    result = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=120)
+    assert result.returncode != 0
+    assert 'Put what the script does below `if __name__ == "__main__":`, or set num_workers=0.' in result.stderr
+    assert "can only join a started process" not in result.stderr  # what Grain says instead
+
+
 def _is_running(pid: int) -> bool:
     try:
         state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -74,6 +74,7 @@ class BatchIterator(grain.DatasetIterator):
         Raises:
             StopIteration: All `num_steps` batches were given.
             ValueError: An image cannot be decoded (its name is in the message), or the iterator is closed.
+            RuntimeError: The main script starts workers while it is imported.
         """
         self._assert_not_closed()
         if self._next_step >= self._num_steps:
@@ -127,6 +128,7 @@ class BatchIterator(grain.DatasetIterator):
             .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
         )
         if processes:
+            _check_main_script(processes)
             _allow_unparsed_flags()
             options = grain.MultiprocessingOptions(num_workers=processes)
             dataset = dataset.mp_prefetch(options, worker_init_fn=_start_worker)
@@ -472,6 +474,18 @@ def _shared_memory_is_ample() -> bool:
         _SHARED_MEMORY_NEEDED >> 20,
     )
     return False
+
+
+def _check_main_script(num_workers: int) -> None:
+    """Raises a RuntimeError in a worker that is still importing the main script, which starts workers itself.
+
+    Python refuses that as well, but Grain's clean-up after the refusal fails, and its error is then the one that is seen.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            f"num_workers={num_workers} starts processes, and each of them first imports the script that was run. Put "
+            'what the script does below `if __name__ == "__main__":`, or set num_workers=0.'
+        )
 
 
 def _allow_unparsed_flags() -> None:
