@@ -83,7 +83,7 @@ def make_report(
             *(summaries["san"][split]["protocol"] for split in further),
         ],
         sections=[
-            dataclasses.replace(ranked, title="More ranked lists", figures=ranked.figures[NUM_LEADING:]),
+            Section("More ranked lists", "As at the top of the page, for other queries.", ranked.figures[NUM_LEADING:]),
             texture_section(query, data_sources.open_source("pit", "train", data_dir), runs),
             pseudo_texture_section(data_dir),
             pair_section(data_sources.open_source("pit", "train", data_dir)),
