@@ -184,7 +184,7 @@ class Archive:
         splits: Examples of each split, in the order they are written. Image features hold paths, encoded images as
             binary files, or ImageSources.
         digest: What the content is recognised by when the dataset is asked for again.
-        metadata: JSON values stored with the dataset.
+        metadata: JSON values stored with the dataset; `license`, in words, is TFDS's licence of the dataset, too.
         problems: One line for each defect of names and counts.
         extra_files: Files to write beside the shards: name -> content.
     """
@@ -276,6 +276,7 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         archive = self.archive or self.usable(self.scan(dl_manager.manual_dir))
         info: Any = self.info
         info.metadata.update({"source_digest": archive.digest, **archive.metadata})
+        info.as_proto.redistribution_info.license = archive.metadata["license"]
         for name, content in archive.extra_files.items():
             (pathlib.Path(self.data_dir) / name).write_bytes(content)  # the folder that TFDS renames at the end
         return {split: _shards(split, examples) for split, examples in archive.splits.items()}
@@ -287,6 +288,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
     Class attributes:
         TITLE: The benchmark's name in messages.
         ADVICE: How to get the data, and what to give as manual_dir; ends every error.
+        LICENSE: Under which terms its authors give the data out, as far as they are public.
         COUNTS: The published counts: "<split> images", "<split> identities", "<split> cameras" and what else there is.
         FOLDERS: Names of the folder as unpacked, as fnmatch patterns without regard to case. What is so called goes
             before folders that only look like it.
@@ -300,6 +302,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
 
     TITLE: str  # this and the counts may differ by configuration
     ADVICE: ClassVar[str]
+    LICENSE: ClassVar[str]
     COUNTS: Mapping[str, int]
     FOLDERS: ClassVar[tuple[str, ...]]
     ARCHIVES: ClassVar[tuple[str, ...]]
@@ -434,6 +437,7 @@ class ReidBuilder(ArchiveBuilder, skip_registration=True):
             *(f"the split {split!r} is empty" for split, examples in listing.splits.items() if not examples),
         ]
         metadata = {
+            "license": self.LICENSE,
             "partial": False,
             "num_problems": 0,
             "problems": [],

@@ -42,4 +42,10 @@ def read_rendered(
 
 def header_metadata(header: manifest.Header) -> dict[str, object]:
     """What of the manifest's header is stored with the dataset."""
-    return {"recipe": header.recipe, "seed": header.seed, "parameters": header.parameters, "notes": header.notes}
+    return {
+        "recipe": header.recipe,
+        "seed": header.seed,
+        "parameters": header.parameters,
+        "license": header.license,
+        "notes": header.notes,
+    }

@@ -138,7 +138,9 @@ def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) 
     Raises:
         RenderError: The folder was begun with other parameters, or holds something else.
     """
-    header = manifest.Header(recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.notes)
+    header = manifest.Header(
+        recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.license, recipe.notes
+    )
     if (folder / manifest.HEADER_FILE).exists():
         differing = _differences(manifest.read_header(folder), header)
         if differing:
@@ -208,7 +210,7 @@ def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
         logging.info("%s: %d of %d pairs; other shards are missing.", folder, len(complete), len(records))
         return False
     manifest.write_records(folder, complete)
-    logging.info("%s: complete, %d pairs.", folder, len(complete))
+    logging.info("%s: complete, %d pairs. Licence: %s", folder, len(complete), recipe.license)
     return True
 
 

@@ -97,7 +97,7 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
 
     Args:
         name: The dataset.
-        metadata: As its builder stored it; `counts` and `counts_expected` of benchmarks, and `converted`.
+        metadata: As its builder stored it: `license`; `counts`, `counts_expected` and `converted` of benchmarks.
         images: Number of examples in each split.
     """
     found: dict[str, int] = metadata.get("counts") or {f"{split} images": number for split, number in images.items()}
@@ -120,6 +120,8 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
         agree = all(found.get(key) == number for key, number in expected.items())
         source = "published" if metadata["counts_published"] else "given"
         lines.append(f"  {'as' if agree else 'NOT as'} {source} ({len(expected)} counts compared)")
+    if "license" in metadata:  # datasets of earlier releases have none
+        lines.append(f"  licence: {metadata['license']}")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 A rendered folder holds
 
-    manifest.json      the header: version, recipe, seed, parameters, number of pairs, what to know of the files
+    manifest.json      the header: version, recipe, seed, parameters, number of pairs, licence, what to know of the files
     manifest.jsonl     one record a pair, in index order (written when the rendering is complete)
     mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2]
     images/ textures/ frontals/    the files that the records name
@@ -20,8 +20,8 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
-# Raised when readers of older folders would misread new ones. 2: `notes`, and the splits of partial queries.
-VERSION = 2
+# Raised with every change of the format. 2: `notes`, and the splits of partial queries. 3: `license`.
+VERSION = 3
 HEADER_FILE = "manifest.json"
 RECORDS_FILE = "manifest.jsonl"
 MIRROR_FILE = "mirror_map.npy"  # see render/mirror.py; read by `datasets.read_mirror_map`
@@ -44,6 +44,7 @@ class Header:
         seed: The recipe's seed; with `parameters` and a record's index it determines a pair.
         num_pairs: Number of records.
         parameters: Every parameter of the recipe, JSON values only.
+        license: Under which licence the files may be used, in words.
         notes: What a reader of the files must know, in words: what is and what is not in a texture, for one.
         version: Version of this file format.
     """
@@ -52,6 +53,7 @@ class Header:
     seed: int
     num_pairs: int
     parameters: dict[str, Any]
+    license: str
     notes: str = ""
     version: int = VERSION
 

@@ -41,6 +41,12 @@ NOTES = (
     "stands away from it."
 )
 
+LICENSE = (
+    "The licences of SMPL (https://smpl.is.tue.mpg.de), of SURREAL's textures "
+    "(https://www.di.ens.fr/willow/research/surreal/data/), of COCO's photographs (https://cocodataset.org/#termsofuse) and of "
+    "the source of the poses, as granted to whoever rendered the pictures. San-JAX grants no rights beyond them."
+)
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -108,6 +114,7 @@ class PaperPit(TexturesTimesMeshes):
 
     name: ClassVar[str] = "pit"
     notes: ClassVar[str] = NOTES
+    license: ClassVar[str] = LICENSE
 
     seed: int = 0
     num_textures: int = 929

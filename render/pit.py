@@ -55,6 +55,16 @@ PIT_TEXTURE, PIT_MESH, CAMERA, TRAIN_IDENTITY, TEST_IDENTITY, DISTRACTOR, CAMERA
 TRAIN_LOOK_ALIKES, TEST_LOOK_ALIKES = 8, 9
 
 
+LICENSE = (
+    "CC0-1.0 (https://creativecommons.org/publicdomain/zero/1.0/): the body is MakeHuman's, which is CC0, and everything else "
+    "is drawn by San-JAX, whose authors claim no rights in its pictures."
+)
+PHOTO_LICENSE = (
+    "The licence of the photographs given as {folders}, which the pictures show; San-JAX does not know it. All else in the "
+    "pictures is CC0-1.0."
+)
+
+
 class RecipeError(ValueError):
     """Parameters that a recipe cannot work with. The message says what was expected."""
 
@@ -139,6 +149,12 @@ class OpenRecipe:
     @functools.cached_property
     def _backdrops(self) -> PhotoFolder | None:
         return PhotoFolder(self.background_dir) if self.background_dir else None
+
+    @property
+    def license(self) -> str:
+        """The licence of the pictures, for the manifest's header."""
+        folders = [name for name in ("cloth_dir", "background_dir") if getattr(self, name)]
+        return PHOTO_LICENSE.format(folders=" and ".join(folders)) if folders else LICENSE
 
     def studio(self) -> "Studio":
         """What draws the recipe's records. One a process."""

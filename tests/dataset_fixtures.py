@@ -250,7 +250,7 @@ def write_rendered(folder: pathlib.Path, recipe: str, seed: int = 0) -> list[man
             _write(folder / record.frontal, encoded(seed + 2000 + record.index, 256, 128, "JPEG"))
     parameters = {"num_textures": len({record.texture_id for record in records})}
     write_mirror_map(folder)
-    manifest.write_header(folder, manifest.Header(recipe, seed, len(records), parameters))
+    manifest.write_header(folder, manifest.Header(recipe, seed, len(records), parameters, "CC0-1.0"))
     manifest.write_records(folder, records)
     return records
 

@@ -117,6 +117,7 @@ def test_what_to_train_on(toy_data_dir: pathlib.Path, data_dir: pathlib.Path):
 def test_metadata_and_what_is_built(toy_data_dir: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path):
     assert data_sources.read_metadata("toy/first", toy_data_dir) == {
         "source_digest": "toy/first",
+        "license": "none",
         "partial": False,
     }
     assert data_sources.list_built(toy_data_dir) == ["toy/first"]

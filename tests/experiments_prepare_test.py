@@ -59,6 +59,7 @@ def test_the_counts_stand_in_a_table(
     assert ["gallery", "3", "2", "3"] in rows
     assert "  gallery distractors: 1" in out.splitlines()
     assert "  as published (11 counts compared)" in out.splitlines()
+    assert f"  licence: {market1501_dataset_builder.Builder.LICENSE}" in out.splitlines()
     assert out.splitlines()[-1] == str(tmp_path / "data" / "market1501" / "1.0.0")
 
 

@@ -37,6 +37,7 @@ def test_folder_is_what_the_manifest_says(rendered: pathlib.Path):
     assert header.parameters["drawing_version"] == pit.DRAWING_VERSION
     assert "no part of the person's UV texture" in header.notes
     assert "frontal view is drawn without them" in header.notes
+    assert header.license == recipe.license
     for record in records:
         assert manifest.record_to_json(record) == manifest.record_to_json(recipe.plan(record.index))
     named = {name for record in records for name in (record.image, record.texture, record.frontal)}

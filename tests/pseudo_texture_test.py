@@ -118,7 +118,7 @@ def test_another_copy_of_the_benchmark_gets_its_own_textures(workdir, data_dir, 
     records = tiny_data.write_pit_reid(rendered)
     for record in records:
         (rendered / record.image).write_bytes(dataset_fixtures.encoded(record.index, 256, 128, "JPEG"))
-    manifest.write_header(rendered, manifest.Header("pit_reid", 1, len(records), {}))
+    manifest.write_header(rendered, manifest.Header("pit_reid", 1, len(records), {}, "CC0-1.0"))
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "other", manual_dir=rendered)
     for folder in (data_dir, tmp_path / "other"):
         pseudo_texture.run_dataset(workdir, "pit_reid", folder, batch_size=4)

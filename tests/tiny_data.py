@@ -45,6 +45,6 @@ def write_pit_reid(
                 )
             )
     dataset_fixtures.write_mirror_map(folder)
-    manifest.write_header(folder, manifest.Header("pit_reid", 0, len(records), {}))
+    manifest.write_header(folder, manifest.Header("pit_reid", 0, len(records), {}, "CC0-1.0"))
     manifest.write_records(folder, records)
     return records

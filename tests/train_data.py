@@ -47,7 +47,7 @@ def build_benchmark(
                 split: [_example(split, index, person) for index, person in enumerate(persons)]
                 for split, persons in splits.items()
             }
-            return reid.Archive(pathlib.Path(manual_dir), examples, name, {"partial": partial})
+            return reid.Archive(pathlib.Path(manual_dir), examples, name, {"license": "none", "partial": partial})
 
     Builder.name, _, config = name.partition("/")
     builder = Builder(data_dir=data_dir, config=tfds.core.BuilderConfig(name=config) if config else None)
@@ -99,7 +99,7 @@ def build_all(
             _write_noise(source / record.texture, (256, 256), seed=1000 + index)
             if record.frontal is not None:
                 _write_noise(source / record.frontal, (256, 128), seed=2000 + index)
-        manifest.write_header(source, manifest.Header(recipe, 0, len(records), {}))
+        manifest.write_header(source, manifest.Header(recipe, 0, len(records), {}, "CC0-1.0"))
         manifest.write_records(source, records)
         dataset_fixtures.write_mirror_map(source)
         datasets.build_dataset(recipe, data_dir=data_dir, manual_dir=source)

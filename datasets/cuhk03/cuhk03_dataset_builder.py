@@ -76,6 +76,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "give the folder in which they lie as manual_dir. Or give CUHK03-NP (the archive, the folder, or labeled or "
         "detected in it), which the same page links to."
     )
+    LICENSE = "For research only, under the terms of its authors at the Chinese University of Hong Kong."
     FOLDERS = (
         *("cuhk03", "cuhk-03", RELEASE, "cuhk03-np", "cuhk03_np", "cuhk03np", "cuhknp"),
         *(f"cuhk03{dash}np{dash}{kind}" for kind in KINDS for dash in "-_"),

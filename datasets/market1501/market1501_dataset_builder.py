@@ -34,6 +34,10 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "Market-1501 is to be had from its authors (Zheng et al., ICCV 2015). Give Market-1501-v15.09.15.zip, the folder "
         "Market-1501-v15.09.15 unpacked from it, or the folder in which either lies, as manual_dir."
     )
+    LICENSE = (
+        "For research only, neither to be distributed nor used commercially, as readme.txt in its authors' archive "
+        "says."
+    )
     # Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015. The gallery is bounding_box_test
     # without its junk images; distractors (id 0) stay in it as negatives and are no identity.
     COUNTS = {  # noqa: RUF012 (a constant)

@@ -59,6 +59,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed after "
         "Market-1501 is taken too, where its folder is called MSMT17."
     )
+    LICENSE = "For research only, under the release agreement of its authors at Peking University."
     # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018; train and val by
     # their lists.
     COUNTS = {  # noqa: RUF012 (a constant)

@@ -29,6 +29,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "archive, or the folder in which Probe and Gallery (or query and gallery, or partial_body_images and "
         "whole_body_images) lie, as manual_dir."
     )
+    LICENSE = "The terms of i-LIDS, from which it was made."
     # He et al., "Deep Spatial Feature Reconstruction for Partial Person Re-identification", CVPR 2018. Cameras as the
     # protocol has them: query 0, gallery 1.
     COUNTS = {  # noqa: RUF012 (a constant)

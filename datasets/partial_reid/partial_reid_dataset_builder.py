@@ -28,6 +28,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         'Re-identification", ICCV 2015) for research. Give the archive, or the folder Partial_REID unpacked from it with '
         "partial_body_images and whole_body_images in it, as manual_dir."
     )
+    LICENSE = "For research, under the terms of its authors at Sun Yat-sen University."
     # Zheng et al., "Partial Person Re-identification", ICCV 2015. No cameras: query 0, gallery 1.
     COUNTS = {  # noqa: RUF012 (a constant)
         "query images": 300,

@@ -96,10 +96,11 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
         extra_files = mirror_map.read_mirror_file(self._mirror_dir) if self._mirror_dir else {}
         for content in extra_files.values():
             digest.update(content)
-        partial = bool(benchmark_metadata.get("partial", False))
-        return reid.Archive(
-            texture_dir, splits, digest.hexdigest(), {**metadata, "partial": partial}, extra_files=extra_files
-        )
+        inherited = {
+            "license": benchmark_metadata.get("license") or f"That of {self.benchmark}, which does not state one.",
+            "partial": bool(benchmark_metadata.get("partial", False)),
+        }
+        return reid.Archive(texture_dir, splits, digest.hexdigest(), {**metadata, **inherited}, extra_files=extra_files)
 
 
 def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuilder]:
