@@ -2,12 +2,11 @@
 
 TFDS writes into a folder `incomplete.*` and renames it at the end; an archive is unpacked into such a folder too. A
 build that was killed leaves them; the next one removes them, under a lock, so that two builds of one dataset never
-meet.
+meet: the second one is refused.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib
 import os
 import pathlib
@@ -19,6 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from datasets import archives, reid
+from san_jax import folder_lock
 
 _REMOVE = "Remove that folder to build it again, or choose another data_dir."
 
@@ -65,6 +65,7 @@ def build_dataset(
 
     Raises:
         DatasetError: The source is incomplete or damaged, or the folder holds a dataset built from another source.
+        san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written.
     """
     if name not in NAMES:
         raise reid.DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(NAMES)}.")
@@ -100,7 +101,7 @@ def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) 
     Raises:
         DatasetError: The dataset is there already, but damaged.
     """
-    folder = _make_folder(data_dir)
+    folder = reid.given_path(data_dir)
     builder_name, _, config = name.partition("/")
     module = importlib.import_module(f"datasets.{builder_name}.{builder_name}_dataset_builder")
     with _damage_named(reid.newest_version(folder / name)):
@@ -137,27 +138,22 @@ def build_textured(
     Raises:
         DatasetError: The benchmark, textures or mirror map are missing or damaged, or the folder holds a dataset built
             from other textures.
+        san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written.
     """
     from datasets.textured import textured_dataset_builder
 
     builder_class = textured_dataset_builder.builder_class(benchmark, feature)
     builder = builder_class(
-        data_dir=_make_folder(data_dir),
+        data_dir=reid.given_path(data_dir),
         texture_metadata=dict(metadata),
         mirror_dir=None if mirror_dir is None else reid.given_path(mirror_dir),
     )
     return _build(builder, reid.given_path(texture_dir))
 
 
-def _make_folder(data_dir: str | os.PathLike[str]) -> pathlib.Path:
-    folder = pathlib.Path(data_dir).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Path:
     target = pathlib.Path(builder.data_dir)
-    with _locked(pathlib.Path(builder.data_dir_root) / f".{builder.name}.lock"):
+    with folder_lock.hold(builder.data_dir_root, builder.name):
         _remove_incomplete(builder, target)
         try:
             source = manual_dir
@@ -273,15 +269,3 @@ def _remove_incomplete(builder: reid.ArchiveBuilder, target: pathlib.Path) -> No
             if folder == pathlib.Path(builder.data_dir_root):
                 break
             folder.rmdir()
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds an exclusive lock; the system releases it when the process ends, however it ends."""
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.warning("Another process is building this dataset (%s is locked); waiting for it.", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

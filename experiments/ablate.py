@@ -46,7 +46,7 @@ from experiments import (
 )
 from experiments.ablation_tables import TABLES, Generator, Row, Table
 from render.manifest import write_atomic
-from san_jax import checkpoint, metric_logger
+from san_jax import checkpoint, folder_lock, metric_logger
 from san_jax.data.pipeline import read_labels
 
 # Two cores train Table 1 in about an hour. Against the demo: more pairs for SAN-PG, twice the test identities, for less noise.
@@ -135,9 +135,11 @@ def run(plan: Plan) -> tuple[pathlib.Path, dict[str, str]]:
 
     Raises:
         AblationError: The data cannot be had.
+        san_jax.folder_lock.FolderError: Another process makes tables in the folder, or it cannot be written.
         SystemExit: Training was stopped by a signal; the message says how to go on.
     """
-    return _Ablation(plan).run()
+    with folder_lock.hold(plan.output):
+        return _Ablation(plan).run()
 
 
 class _Ablation:
@@ -654,6 +656,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         train.RunError,
         stages.StageError,
         pit_render.RenderError,
+        folder_lock.FolderError,
     ) as error:
         sys.exit(f"ablate: {error}")
     print(path.read_text(encoding="utf-8"))

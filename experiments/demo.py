@@ -24,6 +24,7 @@ from typing import Any
 from experiments import config_path, demo_report, evaluate, provenance, report, small, stages
 from experiments.small import Sizes
 from render.manifest import write_atomic
+from san_jax import folder_lock
 
 TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
 NUM_STAGES = 7
@@ -123,9 +124,15 @@ def run(output: str | os.PathLike[str], sizes: Sizes | None = None) -> bool:
 
     Returns:
         Whether rank-1 of both models is at least `TIMES_CHANCE` times chance.
+
+    Raises:
+        san_jax.folder_lock.FolderError: Another demo writes the folder, or it cannot be written.
     """
-    sizes = sizes or Sizes()
-    output = pathlib.Path(output)
+    with folder_lock.hold(output):
+        return _run(pathlib.Path(output), sizes or Sizes())
+
+
+def _run(output: pathlib.Path, sizes: Sizes) -> bool:
     data_dir, runs = output / "data", output / "runs"
     pit, pit_reid = small.render_configs(sizes)
     configs = train_configs(sizes, data_dir, runs / "san_pg")

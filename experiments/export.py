@@ -38,7 +38,7 @@ from flax import nnx
 
 from experiments import config_path, onnx_file, provenance, restore
 from render.manifest import write_atomic
-from san_jax import checkpoint, embed
+from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
 from san_jax.models.functional import Tree
@@ -97,10 +97,17 @@ def run(
             other embeddings than the run.
         onnx_file.MissingPackagesError: ONNX is asked for and its packages are absent.
         ValueError: The weights hold NaN or infinity.
+        san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
-    output = pathlib.Path(output)
+    with folder_lock.hold(output):
+        return _run(workdir, pathlib.Path(output), formats, overwrite)
+
+
+def _run(
+    workdir: str | os.PathLike[str], output: pathlib.Path, formats: Collection[str], overwrite: bool
+) -> dict[str, Any]:
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")

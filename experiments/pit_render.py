@@ -40,6 +40,7 @@ from experiments import config_path
 from experiments.progress import progress
 from render import manifest, mirror, paper, pit, rasterizer
 from render.rasterizer import OpenGLError
+from san_jax import folder_lock
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
 _WORKER_ENVIRONMENT = {
@@ -78,12 +79,27 @@ def run(
     Raises:
         RenderError: The folder holds another rendering, or a worker failed.
         render.pit.RecipeError: A parameter is out of range.
+        san_jax.folder_lock.FolderError: Another process draws into the folder (the same shard, or one of the two all of
+            it) or builds its dataset, or the folder cannot be written.
     """
     recipe = make_recipe(config)
     folder = pathlib.Path(output_dir)
     index, count = shard
     if not 0 <= index < count:
         raise RenderError(f"--shard={index}/{count}: expected i/n with 0 <= i < n.")
+    with folder_lock.hold(folder, f"shard-{index}-of-{count}" if count > 1 else ""):
+        _run(recipe, folder, index, count, num_workers)
+        if finish(folder, recipe) and data_dir is not None:
+            try:
+                _build(recipe, folder, data_dir)
+            except folder_lock.FolderInUseError as error:
+                if count == 1:
+                    raise
+                logging.info("%s", error)  # by a shard that ended at the same moment
+
+
+def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_workers: int) -> None:
+    """Draws what is missing of a part."""
     prepare_folder(folder, recipe, alone=count == 1)
     if not (folder / manifest.MIRROR_FILE).exists():  # first: a body without one is found before anything is drawn
         manifest.write_atomic(folder / manifest.MIRROR_FILE, mirror.encode_map(recipe.mirror_map()))
@@ -95,13 +111,13 @@ def run(
     todo = [missing for group in wanted if (missing := [pair for pair in group if pair not in done])]
     if todo:
         _render(recipe, folder, todo, num_workers or os.cpu_count() or 1, sum(map(len, wanted)), len(done))
-    if not finish(folder, recipe):
-        return
-    if data_dir is not None:
-        import datasets  # only here: rendering needs no TFDS
 
-        path = datasets.build_dataset(recipe.name, data_dir=data_dir, manual_dir=folder)
-        logging.info("TFDS dataset: %s", path)
+
+def _build(recipe: Recipe, folder: pathlib.Path, data_dir: str | os.PathLike[str]) -> None:
+    import datasets  # only here: rendering needs no TFDS
+
+    path = datasets.build_dataset(recipe.name, data_dir=data_dir, manual_dir=folder)
+    logging.info("TFDS dataset: %s", path)
 
 
 def make_recipe(config: ConfigDict) -> Recipe:
@@ -149,7 +165,7 @@ def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) 
                 + "".join(f"  {key}: {old!r} there, {new!r} now\n" for key, (old, new) in differing.items())
                 + "Give the parameters of the first run, or another --output_dir."
             )
-    elif folder.exists() and any(path.suffix != ".tmp" for path in folder.iterdir()):
+    elif folder.exists() and any(path.suffix != ".tmp" and not folder_lock.is_lock(path) for path in folder.iterdir()):
         raise RenderError(f"{folder} is not empty and has no {manifest.HEADER_FILE}: give a new or empty --output_dir.")
     manifest.write_header(folder, header)
     for path in folder.rglob(".*.tmp"):
@@ -354,8 +370,9 @@ def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None
     """Draws the contact sheets of a recipe into a folder."""
     from experiments import preview  # only here: workers need it not
 
-    for path in preview.draw_sheets(make_recipe(config), pathlib.Path(output_dir)):
-        print(path)
+    with folder_lock.hold(output_dir):
+        for path in preview.draw_sheets(make_recipe(config), pathlib.Path(output_dir)):
+            print(path)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

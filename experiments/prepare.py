@@ -22,6 +22,7 @@ import datasets
 from datasets import reid
 from datasets.build import BENCHMARKS, NAMES, is_there, make_builder
 from render.manifest import write_atomic
+from san_jax import folder_lock
 
 
 def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
@@ -126,7 +127,7 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
 
 
 def _print_error(name: str, error: Exception) -> None:
-    if isinstance(error, (datasets.DatasetError, OSError)):
+    if isinstance(error, (datasets.DatasetError, folder_lock.FolderError, OSError)):
         print(f"{name}: {error}", file=sys.stderr)
     else:  # nobody foresaw it
         traceback.print_exception(error)

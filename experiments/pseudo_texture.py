@@ -34,7 +34,7 @@ from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments import data_sources, restore, targets
 from render import pictures
 from render.manifest import MIRROR_FILE, write_atomic
-from san_jax import checkpoint, embed
+from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.pipeline import read_names, resize_image
 from san_jax.models import SAN, split_model
 from san_jax.models.san import ENCODERS
@@ -72,6 +72,7 @@ def run_dataset(
     Raises:
         TextureError: The run has no decoder of textures or frontal views, or the benchmark's names are not fit for files.
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
+        san_jax.folder_lock.FolderError: Another process writes these textures, or the folder cannot be written.
     """
     model, config = load_decoder(workdir)
     feature = targets.TARGETS[config.target].feature
@@ -97,12 +98,13 @@ def run_dataset(
     print(
         f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, in {folder}"
     )
-    failed = write_textures(
-        model,
-        config,
-        [(lambda i=index: Image.fromarray(source[i]["image"]), paths[index]) for index in missing],
-        batch_size=batch_size,
-    )
+    with folder_lock.hold(folder):
+        failed = write_textures(
+            model,
+            config,
+            [(lambda i=index: Image.fromarray(source[i]["image"]), paths[index]) for index in missing],
+            batch_size=batch_size,
+        )
     if failed:
         target, error = failed[0]
         raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
@@ -151,6 +153,7 @@ def run_folder(
     Raises:
         TextureError: No picture under `images`, several with one texture's name, output inside the input, or a run
             without decoder.
+        san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
     """
     images, output = pathlib.Path(images), pathlib.Path(output)
     if output.resolve().is_relative_to(images.resolve()):
@@ -174,12 +177,13 @@ def run_folder(
     missing = {target: sources[0] for target, sources in wanted.items() if not target.is_file()}
     print(f"textures of {images}: {len(wanted)} images, {len(wanted) - len(missing)} already in {output} and kept")
     model, config = load_decoder(workdir)
-    failed = write_textures(
-        model,
-        config,
-        [(lambda path=file: pictures.decode(path).image, target) for target, file in missing.items()],
-        batch_size=batch_size,
-    )
+    with folder_lock.hold(output):
+        failed = write_textures(
+            model,
+            config,
+            [(lambda path=file: pictures.decode(path).image, target) for target, file in missing.items()],
+            batch_size=batch_size,
+        )
     skipped += [f"{missing[target]}: {error}" for target, error in failed]
     for line in skipped:
         print(f"skipped {line}", file=sys.stderr)
@@ -389,7 +393,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
             return
         failed = run_folder(arguments.workdir, arguments.images, arguments.output, batch_size=arguments.batch_size)
-    except (TextureError, datasets.DatasetError, FileNotFoundError, checkpoint.CheckpointError) as error:
+    except (
+        TextureError,
+        datasets.DatasetError,
+        folder_lock.FolderError,
+        FileNotFoundError,
+        checkpoint.CheckpointError,
+    ) as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
         sys.exit(f"pseudo_texture: {len(failed)} pictures could not be read, see above; the others are done.")

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments import config_path, data_sources, pit_render, pseudo_texture, restore, targets, train
 from render.manifest import write_atomic
-from san_jax import checkpoint
+from san_jax import checkpoint, folder_lock
 from san_jax.data.pipeline import read_names
 
 # Enough identities for a batch of a :smoke config and enough gallery images for rank-10.
@@ -70,12 +70,13 @@ def ensure_targets(dataset: str, target_dir: str | os.PathLike[str], data_dir: s
     """Writes images to reconstruct for `target=folder` where they are missing: each training image, mirrored."""
     splits = data_sources.training_splits(dataset, data_dir, use_val=True)
     source = data_sources.open_source(dataset, "+".join(splits), data_dir)
-    for example, name in zip(source, read_names(source), strict=True):
-        path = (pathlib.Path(target_dir) / name).with_suffix(".png")
-        if not path.is_file():
-            buffer = io.BytesIO()
-            ImageOps.mirror(Image.fromarray(example["image"])).save(buffer, "PNG")
-            write_atomic(path, buffer.getvalue())
+    with folder_lock.hold(target_dir):
+        for example, name in zip(source, read_names(source), strict=True):
+            path = (pathlib.Path(target_dir) / name).with_suffix(".png")
+            if not path.is_file():
+                buffer = io.BytesIO()
+                ImageOps.mirror(Image.fromarray(example["image"])).save(buffer, "PNG")
+                write_atomic(path, buffer.getvalue())
 
 
 def prepare_smoke(config: Any) -> None:

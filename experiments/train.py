@@ -29,7 +29,7 @@ from absl import app, flags, logging
 from experiments import config_path, data_sources, pretrained, pseudo_texture, restore, targets
 from experiments.config_path import Config
 from render.manifest import write_atomic
-from san_jax import checkpoint, losses, metric_logger, optim, ranking, sharding, train_state, train_step
+from san_jax import checkpoint, folder_lock, losses, metric_logger, optim, ranking, sharding, train_state, train_step
 from san_jax.data import pipeline, sampler
 from san_jax.data.augment import AugmentSettings
 from san_jax.models import parameter_count
@@ -58,13 +58,32 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         workdir: The run's folder, made if absent.
 
     Raises:
-        RunError: The workdir holds a run with another config, or config, data and `init_from` do not fit.
+        RunError: The workdir holds a run with another config or is another process's to write, or config, data and
+            `init_from` do not fit.
         san_jax.metric_logger.NonFiniteLossError: The loss or its gradient became infinite or NaN.
         SystemExit: SIGINT or SIGTERM came, after a checkpoint was saved; its message says how to go on.
     """
     workdir = pathlib.Path(workdir)
     turns = turns_of(config)
     _check_keys(config)
+    with contextlib.ExitStack() as stack:
+        _hold(workdir, stack)
+        _run(config, workdir, turns, stack)
+
+
+def _hold(workdir: pathlib.Path, stack: contextlib.ExitStack) -> None:
+    """Holds the workdir for the processes that train together; refused, it ends all of them with one message."""
+    refusal = ""
+    if jax.process_index() == 0:
+        try:
+            stack.enter_context(folder_lock.hold(workdir))
+        except folder_lock.FolderError as error:
+            refusal = str(error)
+    if refusal := sharding.first_message(refusal):
+        raise RunError(refusal)
+
+
+def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: contextlib.ExitStack) -> None:
     first_weights = None
     if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is None:
         with _explain("pretrained"):
@@ -76,8 +95,7 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
         with _explain("prepare"):
             stages.prepare_smoke(config)
 
-    with contextlib.ExitStack() as stack:
-        _train(config, workdir, turns, first_weights, stack)
+    _train(config, workdir, turns, first_weights, stack)
 
 
 def _train(

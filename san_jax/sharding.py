@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
+_MESSAGE_BYTES = 8192  # of a message that processes tell each other
 
 
 def initialize_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -98,6 +99,20 @@ def wait_for_all(name: str) -> None:
     """Returns when every process has come here; the name is the same on all and used once in a run."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
+
+
+def first_message(message: str) -> str:
+    """The first process's message that is not empty, on all processes; "" where none has one.
+
+    Every process must call it at the same place. A long message is cut.
+    """
+    if jax.process_count() == 1:
+        return message
+    content = np.zeros(_MESSAGE_BYTES, np.uint8)
+    encoded = np.frombuffer(message.encode()[:_MESSAGE_BYTES], np.uint8)
+    content[: len(encoded)] = encoded
+    messages = [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in multihost_utils.process_allgather(content)]
+    return next(filter(None, messages), "")
 
 
 def on_any_process(flag: bool) -> bool:

@@ -21,6 +21,7 @@ from PIL import Image
 import datasets
 from datasets import archives, build, reid
 from datasets.market1501 import market1501_dataset_builder
+from san_jax import folder_lock
 from san_jax.data import pipeline
 from tests import dataset_fixtures
 
@@ -390,10 +391,15 @@ def test_what_a_killed_build_left_is_removed(archive: pathlib.Path, tmp_path: pa
     assert list((tmp_path / "market1501").iterdir()) == [folder]
 
 
-def test_simultaneous_builds_make_one_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
+def test_simultaneous_builds_make_one_dataset(
+    archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(folder_lock, "_PATIENCE", 0.01)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        folders = [pool.submit(_build, archive, tmp_path) for _ in range(4)]
-        assert {future.result() for future in folders} == {tmp_path / "market1501" / "1.0.0"}
+        futures = [pool.submit(_build, archive, tmp_path) for _ in range(4)]
+        refused = [future for future in futures if isinstance(future.exception(), folder_lock.FolderInUseError)]
+        folders = {future.result() for future in futures if future not in refused}
+    assert folders == {tmp_path / "market1501" / "1.0.0"}
     assert len(tfds.data_source("market1501", split="train", data_dir=tmp_path)) == 4
 
 

@@ -23,11 +23,11 @@ def workplace(tmp_path_factory):
     return train_e2e_test.Workplace(tmp_path_factory.mktemp("distributed"))
 
 
-def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
-    """Trains in two processes of one device each; gives what each printed."""
+def start_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[subprocess.Popen]:
+    """Two processes of one device each that train together."""
     command = workplace.command("baseline", workdir, *overrides)
     flags = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
-    processes = [
+    return [
         subprocess.Popen(
             [*command, *flags, f"--process_id={number}"],
             cwd=train_e2e_test.REPOSITORY, env=workplace.environment, text=True,
@@ -35,6 +35,11 @@ def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
         )
         for number in range(2)
     ]  # fmt: skip
+
+
+def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
+    """Trains in two processes; gives what each printed."""
+    processes = start_two(workplace, workdir, *overrides)
     outputs = []
     try:
         for process in processes:
