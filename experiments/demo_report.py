@@ -294,7 +294,7 @@ def ranking_section(
             for rank, i in enumerate(order, start=1):
                 right = bool(correct[i])
                 words = f"rank {rank} of {label}, {'the right person' if right else 'another person'}"
-                camera, distance = candidates.camera_ids[i], _three_digits(row[i])
+                camera, distance = int(candidates.camera_ids[i]), _three_digits(row[i])
                 pictures.append(
                     Picture(
                         gallery[int(i)]["image"],
