@@ -93,8 +93,8 @@ def run(
         a float32 format: relative_to_bfloat16 too); ONNX also opset and ir_version.
 
     Raises:
-        ExportError: Unknown formats, an opset that is not offered or not asked for with ONNX, files that exist, a run whose encoder does not take images, or a file that gives
-            other embeddings than the run.
+        ExportError: Unknown formats, an opset that is not offered or not asked for with ONNX, files that exist, a run
+            whose encoder does not take images, or a file that gives other embeddings than the run.
         onnx_file.MissingPackagesError: ONNX is asked for and its packages are absent.
         ValueError: The weights hold NaN or infinity.
         san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
@@ -102,11 +102,15 @@ def run(
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
     with folder_lock.hold(output):
-        return _run(workdir, pathlib.Path(output), formats, overwrite)
+        return _run(workdir, pathlib.Path(output), formats, opset, overwrite)
 
 
 def _run(
-    workdir: str | os.PathLike[str], output: pathlib.Path, formats: Collection[str], overwrite: bool
+    workdir: str | os.PathLike[str],
+    output: pathlib.Path,
+    formats: Collection[str],
+    opset: int | None,
+    overwrite: bool,
 ) -> dict[str, Any]:
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
