@@ -20,6 +20,7 @@ each run dataset, protocol, budget, hardware and commit; OUTPUT/results/ holds e
 
 import argparse
 import dataclasses
+import functools
 import html
 import json
 import os
@@ -35,7 +36,9 @@ from experiments import (
     config_path,
     data_sources,
     evaluate,
+    paths,
     pit_render,
+    pretrained,
     protocols,
     provenance,
     restore,
@@ -135,9 +138,11 @@ def run(plan: Plan) -> tuple[pathlib.Path, dict[str, str]]:
 
     Raises:
         AblationError: The data cannot be had.
+        san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name.
         san_jax.folder_lock.FolderError: Another process makes tables in the folder, or it cannot be written.
         SystemExit: Training was stopped by a signal; the message says how to go on.
     """
+    checkpoint.check_path(plan.output)
     with folder_lock.hold(plan.output):
         return _Ablation(plan).run()
 
@@ -180,19 +185,38 @@ class _Ablation:
         return self._write(results, failures), failures
 
     def _ensure_data(self) -> None:
-        """Renders what the scale renders; the benchmarks must be there."""
+        """Renders what the scale renders; the benchmarks and the weights to start from must be there."""
+        renders = {"pit", "pit_reid"}
+        needed = {on for dataset in self._plan.datasets for _, on, _ in self._table.columns(dataset)}
+        benchmarks = sorted({*self._plan.datasets, *needed} - renders) if self._plan.scale == "full" else []
+        problems = []
+        for check in [
+            *(functools.partial(data_sources.read_metadata, name, self._data_dir) for name in benchmarks),
+            *(functools.partial(pretrained.find, self._plan.pretrained, encoder) for encoder in self._encoders()),
+        ]:
+            try:
+                check()
+            except (datasets.DatasetError, pretrained.PretrainedError) as error:
+                problems.append(str(error))
+        if problems:
+            raise AblationError("\n".join(problems))
         if self._plan.scale == "small":
             for config in small.render_configs(self._plan.sizes):
                 stages.ensure_rendered(config, self._data_dir)
             return
         built = data_sources.list_built(self._data_dir)
-        recipes = {"pit", *self._plan.datasets}
-        for recipe in ("pit", "pit_reid"):
-            if recipe in recipes and recipe not in built:
+        for recipe in sorted(renders & {"pit", *self._plan.datasets, *needed}):
+            if recipe not in built:
                 stages.ensure_rendered(config_path.load(f"{recipe}.py"), self._data_dir)
-        needed = {on for dataset in self._plan.datasets for _, on, _ in self._table.columns(dataset)}
-        for dataset in sorted({*self._plan.datasets, *needed}):
-            data_sources.read_metadata(dataset, self._data_dir)  # raises with the command that builds it
+
+    def _encoders(self) -> list[str]:
+        """The encoders that start from the file of weights, in the rows to be made."""
+        if not self._plan.pretrained:
+            return []
+        rows = [row for row in self._table.rows if not self._plan.rows or row.key in self._plan.rows]
+        generators = [generator for row in rows for generator in (row.generator, row.start_generator) if generator]
+        encoders = [generator.encoder for generator in generators]
+        return sorted({*encoders, *("resnet50" for row in rows if row.start == "pretrained")})
 
     # Configs
 
@@ -611,14 +635,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", default="pit_reid", help="comma list of benchmarks to train on (pit_reid)")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds (1)")
     parser.add_argument("--scale", choices=("full", "small"), default="full", help="size of everything (full)")
-    parser.add_argument("--output", default="ablation", help="folder for runs, results and tables (ablation)")
-    parser.add_argument("--data_dir", default="data", help="with --scale=full: where TFDS keeps datasets (data)")
+    parser.add_argument(
+        "--output", type=paths.given, default="ablation", help="folder for runs, results and tables (ablation)"
+    )
+    parser.add_argument(
+        "--data_dir", type=paths.given, default="data", help="with --scale=full: where TFDS keeps datasets (data)"
+    )
     parser.add_argument(
         "--pretrained",
+        type=paths.given,
         help="weights for the baseline and SAN-PG: imagenet, a file, or empty for random ones (full: imagenet; small: random)",
     )
     parser.add_argument("--rows", default="", help="comma list of the rows to make now, by their folders' names (all)")
-    parser.add_argument("--target_dir", default="", help="Table 2: folder of target images, as those of PN-GAN")
+    parser.add_argument(
+        "--target_dir", type=paths.given, default="", help="Table 2: folder of target images, as those of PN-GAN"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -656,6 +687,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         train.RunError,
         stages.StageError,
         pit_render.RenderError,
+        checkpoint.CheckpointError,
         folder_lock.FolderError,
     ) as error:
         sys.exit(f"ablate: {error}")

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple, TypeAlias
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from experiments import config_help
+from experiments import config_help, paths
 
 flags.disclaim_key_flags()  # the flag belongs to the program that defines it: so does its line in --help
 
@@ -219,6 +219,9 @@ def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> Con
                 f"unknown variant {item!r}: expected `smoke` or key=value.{_nearest(item, ['smoke', *keys(config)])}"
             )
         override(config, key, text)
+    for key in keys(config):
+        if _is_path(key):
+            assign(config, key, _get(config, key))
     return config.lock()
 
 
@@ -341,13 +344,22 @@ def _get(config: ConfigDict, key: str) -> Any:
 
 
 def assign(config: ConfigDict, key: str, value: Any) -> None:
-    """Sets a dotted key. A wrong key or type in a config's `smoke` is an error as well."""
+    """Sets a dotted key, a path without its `~`. A wrong key or type in a config's `smoke` is an error as well."""
     check_key(config, key)
     group, _, leaf = key.rpartition(".")
     holder = _get(config, group) if group else config
     if type(value) is not type(holder[leaf]):
         raise ConfigError(f"{key}={value!r}: expected {_describe(holder[leaf])} like {holder[leaf]!r}.")
+    if _is_path(key):
+        try:
+            value = paths.given(value)
+        except paths.PathError as error:
+            raise ConfigError(f"{key}: {error}") from None
     holder[leaf] = value
+
+
+def _is_path(key: str) -> bool:
+    return key.rpartition(".")[2] in paths.KEYS
 
 
 def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ A name is that of a TFDS dataset, `builder` or `builder/config`: "msmt17", "cuhk
 """
 
 import difflib
+import json
 import os
 import pathlib
 from typing import Any
@@ -114,7 +115,19 @@ def _built(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     """The newest version's folder of each dataset in `data_dir`: data_dir/builder/version, .../builder/config/version."""
     folders = [*data_dir.glob("*"), *data_dir.glob("*/*")]
     versions = {path.relative_to(data_dir).as_posix(): reid.newest_version(path) for path in sorted(folders)}
-    return {name: version for name, version in versions.items() if version}
+    return {name: version for name, version in versions.items() if version and _is_named(name, version)}
+
+
+def _is_named(name: str, version: pathlib.Path) -> bool:
+    """Whether a folder `builder/config` is that: a data_dir may lie in another one (`smoke/pit_reid`)."""
+    builder, slash, _ = name.partition("/")
+    if not slash:
+        return True
+    try:
+        info = json.loads((version / "dataset_info.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # damaged: opening it says so
+        return True
+    return isinstance(info, dict) and info.get("name") == builder
 
 
 def _missing(name: str, data_dir: pathlib.Path, built: list[str]) -> str:

@@ -21,10 +21,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments import config_path, demo_report, evaluate, provenance, report, small, stages
+from experiments import config_path, demo_report, evaluate, paths, provenance, report, small, stages
 from experiments.small import Sizes
 from render.manifest import write_atomic
-from san_jax import folder_lock
+from san_jax import checkpoint, folder_lock
 
 TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
 NUM_STAGES = 7
@@ -126,8 +126,10 @@ def run(output: str | os.PathLike[str], sizes: Sizes | None = None) -> bool:
         Whether rank-1 of both models is at least `TIMES_CHANCE` times chance.
 
     Raises:
+        san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name.
         san_jax.folder_lock.FolderError: Another demo writes the folder, or it cannot be written.
     """
+    checkpoint.check_path(output)
     with folder_lock.hold(output):
         return _run(pathlib.Path(output), sizes or Sizes())
 
@@ -182,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--output", default="demo", help="folder for data, runs and report (demo)")
+    parser.add_argument("--output", type=paths.given, default="demo", help="folder for data, runs and report (demo)")
     arguments = parser.parse_args(argv)
     start = time.monotonic()
     try:

@@ -28,7 +28,7 @@ import jax
 import numpy as np
 import tqdm
 
-from experiments import data_sources, protocols, pseudo_texture, restore
+from experiments import data_sources, paths, protocols, pseudo_texture, restore
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed, ranking, sharding
 from san_jax.data.pipeline import eval_batches, read_names
@@ -447,12 +447,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="folder of a run")
+    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
     parser.add_argument(
         "--dataset", required=True, help="dataset with query and gallery, several by commas, or all that are built"
     )
-    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
-    parser.add_argument("--output", help="JSON file, with a single dataset (RUN/report/evaluate_<dataset>...json)")
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets (data)")
+    parser.add_argument(
+        "--output", type=paths.given, help="JSON file, with a single dataset (RUN/report/evaluate_<dataset>...json)"
+    )
     parser.add_argument("--metric", choices=ranking.METRICS, help="distance (the test_metric of the run's config)")
     parser.add_argument(
         "--average_precision",

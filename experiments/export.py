@@ -36,7 +36,7 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from experiments import config_path, onnx_file, provenance, restore
+from experiments import config_path, onnx_file, paths, provenance, restore
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -436,8 +436,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="folder of a run")
-    parser.add_argument("--output", required=True, help="folder to write to")
+    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
+    parser.add_argument("--output", type=paths.given, required=True, help="folder to write to")
     parser.add_argument(
         "--formats",
         default=",".join(DEFAULT_FORMATS),

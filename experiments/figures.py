@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from experiments import data_sources, preview, pseudo_texture, restore, texture_quality
+from experiments import data_sources, paths, preview, pseudo_texture, restore, texture_quality
 from experiments.demo_report import spread
 from experiments.texture_quality import Quality
 from render import pictures
@@ -428,20 +428,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--figure", required=True, choices=("6", "7", "quality"), help="what to draw or measure")
-    parser.add_argument("--workdir", required=True, help="folder of a run with a decoder, or several by commas")
+    parser.add_argument(
+        "--workdir", type=paths.given_list, required=True, help="folder of a run with a decoder, or several by commas"
+    )
     parser.add_argument("--dataset", help="dataset whose images are taken")
-    parser.add_argument("--images", help="instead of --dataset: a folder of pictures")
-    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
+    parser.add_argument("--images", type=paths.given, help="instead of --dataset: a folder of pictures")
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets (data)")
     parser.add_argument("--split", help="of the dataset; for figures FIRST+FURTHER, see the docstring of from_dataset")
     parser.add_argument("--names", help="for figures: names of pictures or patterns such as images/0200_*, by commas")
     parser.add_argument("--crops", action="store_true", help="for Figure 7: parts cut from whole pictures")
-    parser.add_argument("--held_out", help="for quality: data_dir of a pit rendered with another seed")
+    parser.add_argument(
+        "--held_out", type=paths.given, help="for quality: data_dir of a pit rendered with another seed"
+    )
     parser.add_argument(
         "--sample",
         type=int,
         help=f"for quality: at most so many images of each dataset, drawn with a fixed seed ({texture_quality.SAMPLE})",
     )
-    parser.add_argument("--output", default="figures", help="folder for what is made (figures)")
+    parser.add_argument("--output", type=paths.given, default="figures", help="folder for what is made (figures)")
     arguments = parser.parse_args(argv)
     measures = arguments.figure == "quality"
     for name, fits in {

@@ -7,18 +7,17 @@ between them, over the whole picture. There is nothing to train. A benchmark on 
 It is misled where cameras have their own backgrounds: pictures of one camera look alike, and a match is from another one.
 """
 
-import pathlib
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line
+from experiments import command_line, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.histogram_matcher", __doc__)
     parser.add_argument("--dataset", required=True, help="dataset with query and gallery")
-    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    parser.add_argument("--output", type=paths.given, help="JSON file to write")
     arguments = parser.parse_args(argv)
 
     from experiments.benchmarks import colour_histograms  # not before: --help needs no TFDS

@@ -36,7 +36,7 @@ from typing import Any, TypeAlias, cast
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments import config_path, paths
 from experiments.progress import progress
 from render import manifest, mirror, paper, pit, rasterizer
 from render.rasterizer import OpenGLError
@@ -100,9 +100,12 @@ def run(
 
 def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_workers: int) -> None:
     """Draws what is missing of a part."""
+    mirror_file = folder / manifest.MIRROR_FILE
+    # First of all: a body without one is found before anything is written.
+    content = None if mirror_file.exists() else mirror.encode_map(recipe.mirror_map())
     prepare_folder(folder, recipe, alone=count == 1)
-    if not (folder / manifest.MIRROR_FILE).exists():  # first: a body without one is found before anything is drawn
-        manifest.write_atomic(folder / manifest.MIRROR_FILE, mirror.encode_map(recipe.mirror_map()))
+    if content is not None:
+        manifest.write_atomic(mirror_file, content)
     wanted = [
         recipe.group(number)
         for number in range(recipe.num_groups * index // count, recipe.num_groups * (index + 1) // count)
@@ -416,10 +419,10 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     _CONFIG = config_path.define_flag(default="pit.py")
-    _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "The rendered folder; of --preview that of its pictures.")
+    _OUTPUT_DIR = paths.define_flag("output_dir", None, "The rendered folder; of --preview that of its pictures.")
     _PREVIEW = flags.DEFINE_bool("preview", False, "Draw contact sheets into --output_dir (else preview/), no dataset.")
     _CHECK = flags.DEFINE_bool("check", False, "Only verify the files that the recipe needs; list all that is wrong.")
-    _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets; without it none is built.")
+    _DATA_DIR = paths.define_flag("data_dir", None, "Where TFDS keeps datasets; without it none is built.")
     _NUM_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one a core.", lower_bound=0)
     _SHARD = flags.DEFINE_string("shard", "0/1", "i/n: draw only the i-th of n parts, i from 0.")
     app.run(main, flags_parser=config_path.parse_flags)

@@ -21,6 +21,7 @@ import tensorflow_datasets as tfds
 import datasets
 from datasets import reid
 from datasets.build import BENCHMARKS, NAMES, is_there, make_builder
+from experiments import paths
 from render.manifest import write_atomic
 from san_jax import folder_lock
 
@@ -154,9 +155,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--dataset", required=True, choices=("all", *NAMES), help="what to build; all: every benchmark that is there"
     )
     parser.add_argument(
-        "--manual_dir", required=True, help="the archive, the folder unpacked from it, or where either lies"
+        "--manual_dir",
+        type=paths.given,
+        required=True,
+        help="the archive, the folder unpacked from it, or where either lies",
     )
-    parser.add_argument("--data_dir", default="data", help="where TFDS keeps datasets (data)")
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets (data)")
     parser.add_argument(
         "--allow_partial",
         action="store_true",

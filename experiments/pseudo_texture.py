@@ -31,7 +31,7 @@ from PIL import Image
 import datasets
 from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments import data_sources, restore, targets
+from experiments import data_sources, paths, restore, targets
 from render import pictures
 from render.manifest import MIRROR_FILE, write_atomic
 from san_jax import checkpoint, embed, folder_lock
@@ -372,12 +372,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="folder of a SAN-PG run")
+    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a SAN-PG run")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", help="benchmark to write the textured copy of")
-    what.add_argument("--images", help="a folder of pictures")
-    parser.add_argument("--data_dir", help="with --dataset: where TFDS keeps datasets (data)")
-    parser.add_argument("--output", help="with --images: folder for the texture PNGs")
+    what.add_argument("--images", type=paths.given, help="a folder of pictures")
+    parser.add_argument("--data_dir", type=paths.given, help="with --dataset: where TFDS keeps datasets (data)")
+    parser.add_argument("--output", type=paths.given, help="with --images: folder for the texture PNGs")
     parser.add_argument("--batch_size", type=int, default=32, help="images computed at a time (32)")
     arguments = parser.parse_args(argv)
     if bool(arguments.images) != bool(arguments.output) or (arguments.images and arguments.data_dir):

@@ -13,12 +13,13 @@ Several processes that train together (one a host) run the same command with `--
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ import numpy as np
 import optax
 from absl import app, flags, logging
 
-from experiments import config_path, data_sources, pretrained, pseudo_texture, restore, targets
+from experiments import config_path, data_sources, paths, pretrained, pseudo_texture, restore, targets
 from experiments.config_path import Config
 from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock, losses, metric_logger, optim, ranking, sharding, train_state, train_step
@@ -60,12 +61,15 @@ def run(config: Config, workdir: str | os.PathLike[str]) -> None:
     Raises:
         RunError: The workdir holds a run with another config or is another process's to write, or config, data and
             `init_from` do not fit.
+        san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name, or those there cannot be
+            read.
         san_jax.metric_logger.NonFiniteLossError: The loss or its gradient became infinite or NaN.
         SystemExit: SIGINT or SIGTERM came, after a checkpoint was saved; its message says how to go on.
     """
     workdir = pathlib.Path(workdir)
     turns = turns_of(config)
     _check_keys(config)
+    checkpoint.check_path(workdir)
     with contextlib.ExitStack() as stack:
         _hold(workdir, stack)
         _run(config, workdir, turns, stack)
@@ -83,49 +87,69 @@ def _hold(workdir: pathlib.Path, stack: contextlib.ExitStack) -> None:
         raise RunError(refusal)
 
 
+class _Problems:
+    """What keeps a run from starting: all of it is found before it is told, and before anything is written."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def take(self, part: str, function: Callable[[], Any]) -> Any:
+        """The result of a function; None where it raises, which is noted as a problem of that part of the config."""
+        try:
+            with _explain(part):
+                return function()
+        except (RunError, data_sources.reid.DatasetError, checkpoint.CheckpointError) as error:
+            self.errors.append(error)
+            return None
+
+    def check(self) -> None:
+        """Raises an error that names every problem, on each of the processes that train together."""
+        lines = [f"- {error}" for error in self.errors]
+        if len(lines) > 1:
+            text = "\n".join([f"This run cannot start, for {len(lines)} reasons:", *lines])
+        else:
+            text = "".join(map(str, self.errors))
+        if not (told := sharding.first_message(text)):
+            return
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        raise RunError(text or told)
+
+
 def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: contextlib.ExitStack) -> None:
-    first_weights = None
-    if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is None:
-        with _explain("pretrained"):
-            first_weights = pretrained.load(config)
-    _claim_workdir(config, workdir)
+    """Runs the training loop. Resources are registered on `stack`, so they close on any exit."""
+    is_new = checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is None
+    if not is_new:
+        _check_config(config, workdir)
+    problems = _Problems()
+    first_weights = problems.take("pretrained", lambda: pretrained.load(config)) if is_new else None
+    rates_and_optimizer = problems.take("optimizer", lambda: build_optimizer(config))
+    settings = problems.take("loss", lambda: train_step.LossSettings(**config.loss))
+    groups = {"reid": "augment", "pit": "pit_augment"}
+    augment = problems.take(
+        "augment", lambda: {kind: AugmentSettings(**config[groups[kind]]) for kind in dict.fromkeys(turns)}
+    )
     if config.prepare == "smoke":
         from experiments import stages  # it runs this program
 
-        with _explain("prepare"):
-            stages.prepare_smoke(config)
-
-    _train(config, workdir, turns, first_weights, stack)
-
-
-def _train(
-    config: Config,
-    workdir: pathlib.Path,
-    turns: tuple[str, ...],
-    first_weights: pretrained.Pretrained | None,
-    stack: contextlib.ExitStack,
-) -> None:
-    """Data, model, state, loop; what has to be closed at the end, however it comes, is put on the stack."""
+        problems.check()
+        problems.take("prepare", lambda: stages.prepare_smoke(config))
+        problems.check()
     mesh = sharding.make_mesh()
-    with _explain("data"):
-        data = _open_data(config, turns, mesh)
-    streams, num_classes = data.streams, data.num_classes
-    for stream in streams.values():
-        stack.callback(stream.close)
-    _claim_data(data.record, config.init_from, first_weights, workdir)
-    if jax.process_index() == 0:
-        for file, content in data.mirror_file.items():  # for the textures that the run will regress
-            write_atomic(workdir / file, content)
-    with _explain("optimizer"):
-        schedule, optimizer = build_optimizer(config)
-    with _explain("loss"):
-        settings = train_step.LossSettings(**config.loss)
-    with _explain("augment"):
-        groups = {"reid": "augment", "pit": "pit_augment"}
-        augment = {kind: AugmentSettings(**config[groups[kind]]) for kind in streams}
+    start = problems.take("init_from", lambda: _load_start(config, mesh)) if is_new and config.init_from else None
+    data = _find_data(config, turns, mesh, problems, stack)
     model_args: dict[str, Any] = {"decoder": config.stage != "baseline"}
-    with _explain("model"):
-        skeleton = jax.eval_shape(lambda: restore.build_model(config, num_classes, seed=config.seed, **model_args))
+    num_classes = data.num_classes if data else 1
+    skeleton = problems.take(
+        "model",
+        lambda: jax.eval_shape(lambda: restore.build_model(config, num_classes, seed=config.seed, **model_args)),
+    )
+    if data and is_new:
+        problems.take("optimizer", lambda: _check_schedule(config, data.epoch))
+    problems.check()
+    assert data
+    schedule, optimizer = rates_and_optimizer
+
     graphdef, _ = train_state.create(skeleton, optax.identity())
 
     def init() -> TrainState:
@@ -133,6 +157,13 @@ def _train(
         return train_state.create(model, optimizer, average=config.ema_decay > 0)[1]
 
     state = sharding.init_replicated(init, mesh)
+    began = ""
+    if start is not None:
+        state, began = _init_from(config, state, start, data)
+    elif first_weights is not None:
+        weights = sharding.replicate((first_weights.params, first_weights.batch_stats), mesh)
+        state, _ = train_state.take_weights(state, *({"encoder": tree} for tree in weights), modules=("encoder",))
+        began = first_weights.description
     with _explain("step"):
         steps = {
             kind: train_step.make_step(
@@ -146,38 +177,37 @@ def _train(
                 mirror_map=_mirror_map(config, kind, augment[kind]),
                 ema_decay=config.ema_decay,
             )
-            for kind in streams
+            for kind in data.streams
         }
 
+    # Nothing has been written so far.
+    record = _data_record(data.record, config.init_from, first_weights, workdir, is_new=is_new)
+    _write_records(config, record, data.mirror_file, workdir)
     checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=config.keep_checkpoints)
     stack.callback(checkpoints.close)
     restored = checkpoints.restore(state)
     if restored is not None:
         state, iterator_states = restored
-        for kind, stream in streams.items():
+        for kind, stream in data.streams.items():
             stream.set_state(iterator_states[kind])
     first_step = int(state.step)
 
     logger = metric_logger.MetricLogger(workdir, num_steps=config.num_steps, start_step=first_step)
     stack.callback(logger.close)
     logger.print(_describe(skeleton, mesh, turns))
-    for line in _describe_data(config, data, turns):
+    for line in _describe_data(config, data):
         logger.print(line)
     if restored is not None:
-        logger.print(f"goes on from step {first_step} of {workdir}")
-    elif config.init_from:
-        state = _init_from(config, state, data, mesh, logger)
-    elif first_weights is not None:
-        weights = sharding.replicate((first_weights.params, first_weights.batch_stats), mesh)
-        state, _ = train_state.take_weights(state, *({"encoder": tree} for tree in weights), modules=("encoder",))
-        logger.print(first_weights.description)
+        began = f"goes on from step {first_step} of {workdir}"
+    if began:
+        logger.print(began)
 
     pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
     last_time = time.monotonic()
     stop = stack.enter_context(_stop_signals())
     for done in range(first_step + 1, config.num_steps + 1):
         kind = turns[(done - 1) % len(turns)]
-        batch = sharding.shard_batch(next(streams[kind]), mesh)
+        batch = sharding.shard_batch(next(data.streams[kind]), mesh)
         with jax.transfer_guard("disallow"):
             state, metrics = steps[kind](state, batch)
         pending.append((done, kind, metrics))
@@ -197,7 +227,7 @@ def _train(
             pending, last_time = [], now
         if save or stopping:
             # Before the next batch is taken: the iterators stand at what the next step needs.
-            checkpoints.save(done, state, {kind: stream.get_state() for kind, stream in streams.items()})
+            checkpoints.save(done, state, {kind: stream.get_state() for kind, stream in data.streams.items()})
         if stopping and done < config.num_steps:
             checkpoints.close()
             raise SystemExit(
@@ -286,21 +316,15 @@ def turns_of(config: Config) -> tuple[str, ...]:
     return tuple(config.turns)
 
 
-def _claim_workdir(config: Config, workdir: pathlib.Path) -> None:
-    """Writes `config.json`, or refuses where the folder holds checkpoints of a run with another config."""
-    if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
-        changed = changed_keys(restore.read_config(workdir), config)
-        lines = [f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
-        if lines:
-            raise RunError(
-                "\n".join([f"{workdir} holds a run with another config:", *lines])
-                + "\nChoose another --workdir, or give the config of that run to go on with it."
-            )
-    sharding.wait_for_all("config compared")
-    if jax.process_index() == 0:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_atomic(workdir / restore.CONFIG_FILE, config_path.to_json(config).encode())
-    sharding.wait_for_all("config written")
+def _check_config(config: Config, workdir: pathlib.Path) -> None:
+    """Raises a RunError unless the run in the folder has this config."""
+    changed = changed_keys(restore.read_config(workdir), config)
+    lines = [f"  {key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
+    if lines:
+        raise RunError(
+            "\n".join([f"{workdir} holds a run with another config:", *lines])
+            + "\nChoose another --workdir, or give the config of that run to go on with it."
+        )
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -309,6 +333,14 @@ def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     unused = {"pretrained"} if old.init_from and new.init_from else set()
     differing = config_path.differences(old, new)
     return {key: values for key, values in differing.items() if key not in FREE_KEYS | unused}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Epoch:
+    """The steps in an epoch of the data, and the words that say where the number comes from."""
+
+    steps: int
+    words: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,6 +353,7 @@ class _Data:
         record: What data.json says, see `restore.read_data`.
         num_pairs: PIT pairs, 0 without PIT batches.
         mirror_file: How PIT's textures are mirrored, file name -> content; empty where that is not known.
+        epoch: How long an epoch of it is.
     """
 
     streams: dict[str, pipeline.BatchIterator]
@@ -328,9 +361,35 @@ class _Data:
     record: dict[str, Any]
     num_pairs: int
     mirror_file: dict[str, bytes]
+    epoch: _Epoch
 
 
-def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) -> _Data:
+def _find_data(
+    config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh, problems: _Problems, stack: contextlib.ExitStack
+) -> _Data | None:
+    """Opens the data; None where something is missing, all of which is noted."""
+    before = len(problems.errors)
+    sizes = {"reid": "batch.num_identities x batch.images_per_identity", "pit": "batch.pit_size"}
+    for kind in dict.fromkeys(turns):
+        problems.take(
+            "batch", functools.partial(sharding.check_batch_size, sizes[kind], batch_size(config, kind), mesh)
+        )
+        name = config.pit_dataset if kind == "pit" else _reid_name(config)
+        problems.take("data", functools.partial(data_sources.read_metadata, name, config.data_dir))
+    generator = None
+    if _takes_textures(config):
+        generator = problems.take("generator", lambda: pseudo_texture.load_generator(config.generator))
+    if _target_name(config) == "folder" and not pathlib.Path(config.target_dir).is_dir():
+        problems.errors.append(RunError(f"target_dir={config.target_dir} is not a folder."))
+    if len(problems.errors) > before:
+        return None
+    data = problems.take("data", lambda: _open_data(config, turns, generator))
+    for stream in data.streams.values() if data else ():
+        stack.callback(stream.close)
+    return data
+
+
+def _open_data(config: Config, turns: tuple[str, ...], generator: pseudo_texture.Generator | None = None) -> _Data:
     streams, num_classes, num_pairs, record, mirror_file = {}, 0, 0, {}, {}
     shared: dict[str, Any] = {
         "image_size": config.image_size,
@@ -345,7 +404,6 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
     if target_name is not None:
         target_arguments = {"texture_size": targets.batch_size(config), "target": targets.find(config).feature}
     if "reid" in turns:
-        _check_batch("batch.num_identities x batch.images_per_identity", batch_size(config, "reid"), mesh)
         name = _reid_name(config)
         splits = data_sources.training_splits(name, config.data_dir, use_val=config.use_val)
         source = data_sources.open_source(name, "+".join(splits), config.data_dir)
@@ -357,8 +415,7 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         record = _record(config.dataset, name, splits, len(source), num_classes, config.data_dir)
         if target_name == "folder":
             source, record["targets_digest"] = targets.open_folder(source, config.target_dir)
-        if _takes_textures(config):
-            generator = pseudo_texture.load_generator(config.generator)
+        if generator is not None:
             record["generator_sha256"] = generator.digest
             pseudo_texture.check_made_by(generator, name, config.data_dir)
         streams["reid"] = pipeline.reid_batches(
@@ -371,7 +428,6 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
             **shared,
         )
     if "pit" in turns:
-        _check_batch("batch.pit_size", config.batch.pit_size, mesh)
         source = data_sources.open_source(config.pit_dataset, "train", config.data_dir)
         num_pairs = len(source)
         mirror_file = data_sources.read_mirror_file(config.pit_dataset, config.data_dir)
@@ -387,7 +443,9 @@ def _open_data(config: Config, turns: tuple[str, ...], mesh: jax.sharding.Mesh) 
         )
     if target_name not in (None, "texture"):
         record["target"] = target_name
-    return _Data(streams, num_classes, record, num_pairs, mirror_file)
+    return _Data(
+        streams, num_classes, record, num_pairs, mirror_file, _epoch(config, turns, record["identities"], num_pairs)
+    )
 
 
 def _check_keys(config: Config) -> None:
@@ -460,32 +518,44 @@ def _record(
     }
 
 
-def _claim_data(
-    record: dict[str, Any], init_from: str, first_weights: pretrained.Pretrained | None, workdir: pathlib.Path
+def _data_record(
+    record: dict[str, Any],
+    init_from: str,
+    first_weights: pretrained.Pretrained | None,
+    workdir: pathlib.Path,
+    *,
+    is_new: bool,
+) -> dict[str, Any]:
+    """What data.json is to say; a RunError where the folder holds a run on other data."""
+    noted = None if is_new else restore.read_data(workdir)
+    if noted is None:
+        # Noted when the run begins: later the folders of earlier runs and the file may be elsewhere.
+        began: dict[str, Any] = {restore.STARTED_FROM: _started_from(init_from)}
+        if first_weights is not None:
+            began[restore.PRETRAINED] = first_weights.record
+        return {**record, **began}
+    lines = [
+        f"  {key}: {noted.get(key)!r} there, {record[key]!r} now" for key in record if noted.get(key) != record[key]
+    ]
+    if lines:
+        raise RunError(
+            "\n".join([f"{workdir} holds a run on other data:", *lines])
+            + "\nChoose another --workdir, or give the data_dir of that run to go on with it."
+        )
+    return {**record, **{key: noted[key] for key in (restore.PRETRAINED, restore.STARTED_FROM) if key in noted}}
+
+
+def _write_records(
+    config: Config, record: Mapping[str, Any], mirror_file: Mapping[str, bytes], workdir: pathlib.Path
 ) -> None:
-    """Writes `data.json`, or refuses where the folder holds checkpoints of a run on other data."""
-    noted = None
-    if checkpoint.latest_step(workdir / restore.CHECKPOINT_FOLDER) is not None:
-        noted = restore.read_data(workdir)
-    if noted is not None:
-        lines = [
-            f"  {key}: {noted.get(key)!r} there, {record[key]!r} now" for key in record if noted.get(key) != record[key]
-        ]
-        if lines:
-            raise RunError(
-                "\n".join([f"{workdir} holds a run on other data:", *lines])
-                + "\nChoose another --workdir, or give the data_dir of that run to go on with it."
-            )
-    # Noted when the run begins: later the folders of earlier runs and the file may be elsewhere.
-    began: dict[str, Any] = {restore.STARTED_FROM: _started_from(init_from)} if noted is None else {}
-    if noted is not None:
-        began = {key: noted[key] for key in (restore.PRETRAINED, restore.STARTED_FROM) if key in noted}
-    elif first_weights is not None:
-        began[restore.PRETRAINED] = first_weights.record
-    sharding.wait_for_all("data compared")
+    """Writes config.json, data.json and, for the textures that the run will regress, the mirror map."""
+    sharding.wait_for_all("config and data compared")
     if jax.process_index() == 0:
-        record = {**record, **began}
+        write_atomic(workdir / restore.CONFIG_FILE, config_path.to_json(config).encode())
         write_atomic(workdir / restore.DATA_FILE, (json.dumps(record, indent=2) + "\n").encode())
+        for file, content in mirror_file.items():
+            write_atomic(workdir / file, content)
+    sharding.wait_for_all("config and data written")
 
 
 def _started_from(init_from: str) -> dict[str, dict[str, Any] | None]:
@@ -497,44 +567,46 @@ def _started_from(init_from: str) -> dict[str, dict[str, Any] | None]:
     return {init_from: data, **earlier}
 
 
-def _describe_data(config: Config, data: _Data, turns: tuple[str, ...]) -> list[str]:
-    """What is trained on, how long an epoch of it is, and a warning where the schedule counts epochs of another length."""
-    record, settings = data.record, config.optimizer
-    if "reid" in turns:
-        identities = f"{record['identities']:,} identities"
-        what = f"{record['images']:,} images of {identities}"
+def _epoch(config: Config, turns: tuple[str, ...], identities: int | None, num_pairs: int) -> _Epoch:
+    """The epoch of a run: every identity, or without reID batches every pair, once."""
+    if identities is None:
+        return _Epoch(-(-num_pairs // config.batch.pit_size), f"{num_pairs:,} pairs / {config.batch.pit_size}")
+    batches = -(-identities // config.batch.num_identities)
+    words = f"{identities:,} identities / {config.batch.num_identities}"
+    if "pit" in turns:
+        words += f" = {batches} reID steps, with the PIT steps between them"
+    return _Epoch(-(-batches * len(turns) // turns.count("reid")), words)
+
+
+def _check_schedule(config: Config, epoch: _Epoch) -> None:
+    """Raises a RunError where the schedule counts epochs of another length than the data has."""
+    settings = config.optimizer
+    counts_epochs = settings.schedule == "released" or settings.warmup_epochs > 0
+    if counts_epochs and settings.steps_per_epoch != epoch.steps:
+        num_steps = round(config.num_steps / settings.steps_per_epoch * epoch.steps)
+        raise RunError(
+            f"optimizer.steps_per_epoch is {settings.steps_per_epoch}, an epoch of this data has {epoch.steps} "
+            f"({epoch.words}): the schedule would be of another length. For the same number of epochs: "
+            f"--config.optimizer.steps_per_epoch={epoch.steps} --config.num_steps={num_steps}"
+        )
+
+
+def _describe_data(config: Config, data: _Data) -> list[str]:
+    """What is trained on, and how long an epoch of it is."""
+    record = data.record
+    if record["identities"] is None:
+        what = f"{data.num_pairs:,} pairs"
+    else:
+        what = f"{record['images']:,} images of {record['identities']:,} identities"
         if record["partial"]:
             what += " (PARTIAL: built from an incomplete copy of the benchmark)"
-        batches = -(-record["identities"] // config.batch.num_identities)
-        steps = -(-batches * len(turns) // turns.count("reid"))
-        how = f"{identities} / {config.batch.num_identities}"
-        if "pit" in turns:
+        if data.num_pairs:
             what += f"; {data.num_pairs:,} pairs of {config.pit_dataset}"
-            how += f" = {batches} reID steps, with the PIT steps between them"
-    else:
-        what = f"{data.num_pairs:,} pairs"
-        steps = -(-data.num_pairs // config.batch.pit_size)
-        how = f"{data.num_pairs:,} pairs / {config.batch.pit_size}"
-    epochs = config.num_steps / steps
-    lines = [
+    return [
         f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
-        f"steps in an epoch: {steps} ({how}); num_steps={config.num_steps} is {epochs:.4g} epochs",
+        f"steps in an epoch: {data.epoch.steps} ({data.epoch.words}); num_steps={config.num_steps} is "
+        f"{config.num_steps / data.epoch.steps:.4g} epochs",
     ]
-    in_epochs = settings.schedule == "released" or settings.warmup_epochs > 0
-    if in_epochs and steps != settings.steps_per_epoch:
-        num_steps = round(config.num_steps / settings.steps_per_epoch * steps)
-        lines.append(
-            f"WARNING: optimizer.steps_per_epoch is {settings.steps_per_epoch}, an epoch of this data has {steps}. "
-            f"As many epochs: --config.optimizer.steps_per_epoch={steps} --config.num_steps={num_steps}"
-        )
-    return lines
-
-
-def _check_batch(name: str, size: int, mesh: jax.sharding.Mesh) -> None:
-    try:
-        sharding.check_batch_size(name, size, mesh)
-    except ValueError as error:
-        raise RunError(str(error)) from None
 
 
 def batch_size(config: Config, kind: str) -> int:
@@ -546,30 +618,43 @@ def _takes_classifier(config: Config) -> bool:
     return config.stage != "pg" and config.init_classifier
 
 
-def _init_from(
-    config: Config, state: TrainState, data: _Data, mesh: jax.sharding.Mesh, logger: metric_logger.MetricLogger
-) -> TrainState:
-    """Takes encoder and decoder from another run, as far as this model has them, and says so.
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """The weights of the run that another one starts from."""
+
+    step: int
+    params: train_state.Tree
+    batch_stats: train_state.Tree
+
+
+def _load_start(config: Config, mesh: jax.sharding.Mesh) -> _Start:
+    """The weights of the run at `init_from`."""
+    folder = pathlib.Path(config.init_from) / restore.CHECKPOINT_FOLDER
+    try:
+        return _Start(*checkpoint.load_weights(folder, sharding=sharding.replicated(mesh)))
+    except checkpoint.CheckpointError as error:
+        raise RunError(f"init_from={config.init_from}: {error}") from error
+
+
+def _init_from(config: Config, state: TrainState, start: _Start, data: _Data) -> tuple[TrainState, str]:
+    """Takes encoder and decoder from another run, as far as this model has them; gives the state and what was taken.
 
     With `init_classifier` the classifier as well, which must know the identities of this run's data, and what lies
     between encoder and classifier.
     """
     init_from, modules = config.init_from, ("encoder", "decoder")
-    folder = pathlib.Path(init_from) / restore.CHECKPOINT_FOLDER
     try:
-        step, params, batch_stats = checkpoint.load_weights(folder, sharding=sharding.replicated(mesh))
         if _takes_classifier(config):
             modules = (*modules, "pooling", "head", "neck", "classifier")
-            _check_classifier(params, restore.read_data(init_from), data)
-        state, transfer = train_state.take_weights(state, params, batch_stats, modules=modules)
-    except (ValueError, checkpoint.CheckpointError) as error:
+            _check_classifier(start.params, restore.read_data(init_from), data)
+        state, transfer = train_state.take_weights(state, start.params, start.batch_stats, modules=modules)
+    except ValueError as error:
         raise RunError(f"init_from={init_from}: {error}") from error
     words = {name: ", ".join(modules) or "nothing" for name, modules in dataclasses.asdict(transfer).items()}
-    logger.print(
-        f"init_from {init_from}, step {step}: taken {words['taken']} (parameters and running statistics); "
+    return state, (
+        f"init_from {init_from}, step {start.step}: taken {words['taken']} (parameters and running statistics); "
         f"fresh {words['fresh']}; not used {words['unused']}"
     )
-    return state
 
 
 def _check_classifier(params: train_state.Tree, there: dict[str, Any] | None, data: _Data) -> None:
@@ -664,7 +749,7 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     _CONFIG = config_path.define_flag()
-    _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    _WORKDIR = paths.define_flag("workdir", None, "Folder of the run.", required=True)
     _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, or auto; empty for one process.")
     _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "Processes that train together.")
     _PROCESS_ID = flags.DEFINE_integer("process_id", 0, "0-based number of this process.")

@@ -38,11 +38,13 @@ class Checkpoints:
 
     Raises:
         ValueError: keep is not positive.
+        CheckpointError: The folder's path is none that checkpoints can be written to, see `check_path`.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int):
         if keep < 1:
             raise ValueError(f"keep must be at least 1, found {keep}.")
+        check_path(directory)
         self.directory = pathlib.Path(directory).absolute()
         keep_latest: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
@@ -140,6 +142,23 @@ class Checkpoints:
             self._checkpointer.reload()
 
 
+def check_path(directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
+    """Raises CheckpointError where Orbax would write checkpoints that cannot be read, or mix them with others.
+
+    Args:
+        directory: The folder of checkpoints, or one above it.
+        read_only: Checkpoints that are there are to be read: then a pattern is only a name.
+    """
+    path = pathlib.Path(directory).absolute()
+    found = [character for character in "\\" + "*?[" * (not read_only) if character in str(path)]
+    found += [part for part in path.parts if part in ("gs:", "s3:")]
+    if found:
+        raise CheckpointError(
+            f"{path} holds {' '.join(found)}, which Orbax, the library that writes checkpoints, does not take for a part "
+            "of a name (it reads a pattern, or another path): choose a folder without it."
+        )
+
+
 def latest_step(directory: str | os.PathLike[str]) -> int | None:
     """The newest complete checkpoint's step, without opening it; None where there is none."""
     names = [path.name for path in pathlib.Path(directory).glob("*") if path.name.isdecimal()]
@@ -165,6 +184,7 @@ def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None
     step = latest_step(directory)
     if step is None:
         raise CheckpointError(f"there is no checkpoint in {directory}: expected the folder of a run that was trained.")
+    check_path(directory, read_only=True)
     sharding = sharding or SingleDeviceSharding(jax.local_devices()[0])
     path = directory / str(step)
     try:

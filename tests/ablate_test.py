@@ -293,3 +293,24 @@ def test_rows_of_other_datasets_are_left_out(programs, tmp_path, monkeypatch):
     monkeypatch.setitem(TABLES, "1", Table("t", rows))
     path, _ = ablate.run(plan_of(tmp_path))
     assert "true textures" not in path.read_text()
+
+
+def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ablate.stages, "ensure_rendered", None)
+    plan = ablate.Plan(
+        table="1", datasets=("market1501", "cuhk03/labeled"), seeds=1, scale="full", output=tmp_path / "out",
+        data_dir=tmp_path / "data", pretrained="imagenet",
+    )  # fmt: skip
+    with pytest.raises(ablate.AblationError) as error:
+        ablate.run(plan)
+    for words in ("No dataset 'market1501'", "No dataset 'cuhk03/labeled'", "the ImageNet weights of resnet50 are not"):
+        assert words in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_could_not_hold_checkpoints_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablate, "_Ablation", None)
+    with pytest.raises(SystemExit, match=r"ablate: .*\[1\] holds \["):
+        ablate.main(["--table=1", "--scale=small", f"--output={tmp_path / '[1]'}"])
+    assert list(tmp_path.iterdir()) == []

@@ -232,3 +232,27 @@ def test_take_weights_with_nothing_to_take():
     state = make_state()
     with pytest.raises(ValueError, match="no weights to take"):
         take_weights(state, {"classifier": {}}, {})
+
+
+@pytest.mark.parametrize("name", ["[lr=0.1]", "st*r", "wh?t", "back\\slash", "gs:"])
+def test_a_folder_whose_checkpoints_could_not_be_read_is_refused(tmp_path, name):
+    with pytest.raises(checkpoint.CheckpointError, match="choose a folder without it"):
+        checkpoint.Checkpoints(tmp_path / name / "checkpoints", keep=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["with space", "数据 é", "100%41", "a{b,c}", "~x", "#1", "a@b"])
+def test_other_names_of_folders_will_do(tmp_path, name):
+    save(tmp_path / name, [2])
+    assert_equal(restore(tmp_path / name, make_state())[0], make_state(2))
+
+
+def test_a_run_that_was_moved_is_read_under_any_name(tmp_path):
+    save(tmp_path / "plain", [2])
+    (tmp_path / "plain").rename(tmp_path / "[lr=0.1]*?")
+    step, params, _ = checkpoint.load_weights(tmp_path / "[lr=0.1]*?")
+    assert step == 2
+    assert_equal(params, make_state(2).params)
+    (tmp_path / "[lr=0.1]*?").rename(tmp_path / "back\\slash")
+    with pytest.raises(checkpoint.CheckpointError, match="choose a folder without it"):
+        checkpoint.load_weights(tmp_path / "back\\slash")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import datasets
-from experiments import data_sources
+from experiments import data_sources, evaluate
 from san_jax.data import pipeline
 from tests import dataset_fixtures, train_data
 
@@ -24,6 +24,23 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     dataset_fixtures.write_rendered(folder / "rendered", "pit_reid")
     datasets.build_dataset("pit_reid", data_dir=folder / "data", manual_dir=folder / "rendered")
     return folder / "data"
+
+
+def test_a_data_dir_in_another_one_is_not_taken_for_a_builder(tmp_path: pathlib.Path):
+    train_data.build_benchmark(tmp_path, "toy/first", {"train": [0], "query": [7], "gallery": [7]})
+    train_data.build_benchmark(tmp_path / "smoke", "pit_reid", {"train": [0], "query": [7], "gallery": [7]})
+    assert data_sources.list_built(tmp_path) == ["toy/first"]
+    assert evaluate.parse_datasets("all", tmp_path) == ["toy/first"]
+    assert data_sources.list_built(tmp_path / "smoke") == ["pit_reid"]
+    with pytest.raises(datasets.DatasetError, match="No dataset 'smoke/pit_reid'"):
+        data_sources.open_source("smoke/pit_reid", "train", tmp_path)
+
+
+def test_any_name_of_a_folder_will_do(tmp_path: pathlib.Path):
+    for name in ("[lr=0.1]", "st*r", "wh?t", "with space", "数据 é", "100%"):
+        train_data.build_benchmark(tmp_path / name, "toy/first", {"train": [0, 1], "query": [7]})
+        assert data_sources.list_built(tmp_path / name) == ["toy/first"]
+        assert [int(one["label"]) for one in data_sources.open_source("toy/first", "train", tmp_path / name)] == [0, 1]
 
 
 def test_opens_a_split(data_dir: pathlib.Path):

@@ -24,7 +24,7 @@ from tests import dataset_fixtures, train_data
 
 SMALL = (
     "smoke,prepare=,init_from=,image_size=(32, 16),model.width=2,"
-    "num_steps=2,log_every=1,checkpoint_every=2,optimizer.warmup_epochs=0"
+    "num_steps=2,log_every=1,checkpoint_every=2,optimizer.schedule=cosine,optimizer.warmup_epochs=0"
 )
 NUM_IDS, PER_ID = 3, 2
 
@@ -90,7 +90,7 @@ def load(data_dir, stage="san", **changes):
 
 def open_data(config):
     """The first batch of each kind, and what data.json will say."""
-    data = train._open_data(config, train.turns_of(config), train.sharding.make_mesh())
+    data = train._open_data(config, train.turns_of(config))
     batches = {kind: next(stream) for kind, stream in data.streams.items()}
     for stream in data.streams.values():
         stream.close()
@@ -239,7 +239,11 @@ def test_names_that_leave_the_folder(tmp_path):
         ("san", {"target": "folder", "turns": "('reid',)"}, "target=folder and target_dir .* belong together"),
         ("san", {"target_dir": "d"}, "belong together, found target='texture' and target_dir='d'"),
         ("san", {"target": "folder", "target_dir": "d"}, r"no targets for PIT images: set turns=\('reid',\)"),
-        ("san", {"target": "true_texture", "dataset": "other"}, "true textures, which pit_reid alone holds; other has"),
+        (
+            "san",
+            {"target": "true_texture", "dataset": "other", "turns": "('reid',)"},
+            "true textures, which pit_reid alone holds; other has",
+        ),
         ("san", {"test_metric": "chebyshev"}, "test_metric must be one of .*cosine.*, found 'chebyshev'"),
         ("baseline", {"input": "depth"}, "input must be 'image' or 'texture', found 'depth'"),
         ("baseline", {"input": "texture"}, "input=texture and generator .* belong together"),

@@ -24,13 +24,14 @@ from tests import train_data
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # As small as the networks go. A checkpoint after every second step, so that many kills fall into one.
 SMALL = (
-    "smoke,prepare=,image_size=(32, 32),model.width=2,model.texture_size=16,batch.pit_size=4,"
+    "smoke,prepare=,image_size=(32, 32),model.width=2,model.texture_size=16,batch.pit_size=8,"
     "num_steps=10,log_every=1,checkpoint_every=2"
 )
 CONFIGS = {
-    "san_pg": f"san_pg.py:{SMALL}",
-    "san": f"san.py:{SMALL},batch.num_identities=2",
-    "baseline": "baseline.py:" + SMALL.replace("model.texture_size=16,batch.pit_size=4,", ""),
+    "san_pg": f"san_pg.py:{SMALL},optimizer.steps_per_epoch=3,optimizer.warmup_epochs=2",
+    "san": f"san.py:{SMALL},batch.num_identities=2,optimizer.steps_per_epoch=6,optimizer.warmup_epochs=1",
+    "baseline": "baseline.py:"
+    + SMALL.replace("model.texture_size=16,batch.pit_size=8,", "optimizer.steps_per_epoch=2,"),
 }
 
 
@@ -227,7 +228,7 @@ def test_baseline_takes_the_encoder_alone(workplace, tmp_path, fake_steps, capsy
 
 def test_diverging_run_stops_and_names_the_last_good_checkpoint(workplace, tmp_path, fake_steps):
     """Noticed before the state after it is saved, though no line was due."""
-    config = workplace.config("san_pg", "batch.pit_size=8", "log_every=100", "checkpoint_every=2")
+    config = workplace.config("san_pg", "log_every=100", "checkpoint_every=2")
     with pytest.raises(metric_logger.NonFiniteLossError) as error:
         train.run(config, tmp_path)
     message = str(error.value)
@@ -254,17 +255,17 @@ def test_another_config_is_refused(workplace):
         ("san", ["turns=('pit',)"], r"turns must be made of 'reid' and 'pit', with 'reid' among them"),
         ("san", ["turns=('reid', 'pot')"], r"turns must be made of 'reid' and 'pit'"),
         ("san_pg", ["batch.pit_size=12"], r"batch.pit_size: 12 images cannot be split evenly over 8 devices"),
-        ("san_pg", ["batch.pit_size=8", "optimizer.schedule=linear"], r"optimizer.schedule must be .* found 'linear'"),
-        ("san_pg", ["batch.pit_size=8", "optimizer.name=sgd"], r"optimizer.name must be .* found 'sgd'"),
-        ("san_pg", ["batch.pit_size=8", "model.compute_dtype=float16"], r"model.compute_dtype must be .*'float16'"),
+        ("san_pg", ["optimizer.schedule=linear"], r"optimizer.schedule must be .* found 'linear'"),
+        ("san_pg", ["optimizer.name=sgd"], r"optimizer.name must be .* found 'sgd'"),
+        ("san_pg", ["model.compute_dtype=float16"], r"model.compute_dtype must be .*'float16'"),
         (
             "san_pg",
-            ["batch.pit_size=8", "num_steps=3"],
-            r"optimizer: warmup_steps must lie in 0..num_steps-1 = 2, found 4",
+            ["num_steps=3"],
+            r"optimizer: warmup_steps must lie in 0..num_steps-1 = 2, found 6",
         ),
-        ("san_pg", ["batch.pit_size=8", "pit_augment.enlargement=0.5"], r"augment: enlargement must be at least 1"),
-        ("san", ["batch.pit_size=8", "batch.num_identities=8"], r"data: .*8"),
-        ("san_pg", ["batch.pit_size=8", "pit_dataset=pi"], r"No dataset 'pi' in .*Did you mean 'pit'\?"),
+        ("san_pg", ["pit_augment.enlargement=0.5"], r"augment: enlargement must be at least 1"),
+        ("san", ["batch.num_identities=8"], r"data: .*8"),
+        ("san_pg", ["pit_dataset=pi"], r"No dataset 'pi' in .*Did you mean 'pit'\?"),
     ],
 )
 def test_config_that_no_run_can_be_made_of(workplace, tmp_path, name, overrides, message):
@@ -274,8 +275,8 @@ def test_config_that_no_run_can_be_made_of(workplace, tmp_path, name, overrides,
 
 def test_wrong_config_does_not_claim_the_workdir(workplace, tmp_path, fake_steps):
     with pytest.raises(ValueError, match="No dataset 'absent'"):
-        train.run(workplace.config("san_pg", "batch.pit_size=8", "pit_dataset=absent"), tmp_path)
-    train.run(workplace.config("san_pg", "batch.pit_size=8", "optimizer.warmup_epochs=0", "num_steps=2"), tmp_path)
+        train.run(workplace.config("san_pg", "pit_dataset=absent"), tmp_path)
+    train.run(workplace.config("san_pg", "optimizer.warmup_epochs=0", "num_steps=2"), tmp_path)
     assert checkpoint.latest_step(tmp_path / "checkpoints") == 2
 
 
@@ -291,6 +292,6 @@ def test_wrong_config_does_not_claim_the_workdir(workplace, tmp_path, fake_steps
 )
 def test_init_from_what_does_not_fit(workplace, tmp_path, override, message):
     workplace.finished("san_pg")
-    config = workplace.config("san", "batch.num_identities=4", "batch.pit_size=8", override)
+    config = workplace.config("san", "batch.num_identities=4", "optimizer.steps_per_epoch=4", override)
     with pytest.raises(train.RunError, match=message):
         train.run(config, tmp_path)

@@ -31,13 +31,32 @@ def test_options_that_do_not_go_together_are_refused_before_anything_is_made(con
     assert not (tmp_path / "run").exists()
 
 
-def test_a_generator_that_is_no_run_is_told(tmp_path, monkeypatch):
-    config = config_path.load(f"baseline:pretrained=,input=texture,generator={tmp_path / 'absent'},data_dir={tmp_path}")
-    monkeypatch.setattr(train, "_open_data", lambda *a: train.pseudo_texture.load_generator(config.generator))
-    with pytest.raises(
-        train.RunError, match=r"data: .*absent/config\.json does not exist: expected the folder of a run"
-    ):
-        train.run(config, tmp_path / "run")
+@pytest.mark.parametrize(
+    ("config", "reasons"),
+    [
+        ("san:init_from=absent", ["init_from=absent: ", "'market1501_textured'", "'pit'"]),
+        ("san:augment.enlargement=0.5", ["pretrained: the ImageNet weights", "augment: ", "_textured'", "'pit'"]),
+        ("san:pretrained=,target=folder,target_dir=absent,turns=('reid',)", ["'market1501'", "target_dir=absent "]),
+        (
+            "baseline:optimizer.name=sgd,model.encoder=vgg",
+            ["pretrained: ", "optimizer.name", "'market1501'", "model: "],
+        ),
+        (
+            "baseline:pretrained=,input=texture,generator=absent",
+            ["'market1501_textured'", "generator: absent/config.json does not exist: expected the folder of a run"],
+        ),
+        ("san_pg:pretrained=w.pth,pit_augment.enlargement=0.5", ["no file w.pth", "augment: ", "'pit'"]),
+        ("baseline:smoke,pretrained=w.pth,optimizer.name=sgd", ["no file w.pth", "optimizer.name"]),
+    ],
+)
+def test_all_that_is_missing_is_named_at_once_and_nothing_is_left(config, reasons, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(train.RunError, match=f"cannot start, for {len(reasons)} reasons") as error:
+        train.run(config_path.load(config), "runs/new")
+    lines = [line for line in str(error.value).splitlines() if line.startswith("- ")]
+    for line, reason in zip(lines, reasons, strict=True):
+        assert reason in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_alternating_optimizers_have_the_rates_of_the_run_s_steps():

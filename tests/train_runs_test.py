@@ -110,7 +110,6 @@ def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
         "trains on toy/first, train + val: 9 images of 5 identities",
         "steps in an epoch: 3 (5 identities / 2); num_steps=2 is 0.6667 epochs",
     ]
-    assert not [line for line in lines if "WARNING" in line]
     assert restore.read_data(tmp_path) == {**FIRST, "started_from": {}}
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
     assert params["classifier"]["bias"].shape == (5,)
@@ -133,7 +132,7 @@ def test_a_run_keeps_the_mirror_map_of_its_pit(tmp_path, fake_steps):
 
 
 def test_without_val(data_dir, tmp_path, fake_steps, capsys):
-    train.run(load(data_dir, use_val=False), tmp_path)
+    train.run(load(data_dir, use_val=False, optimizer__steps_per_epoch=2), tmp_path)
     assert "trains on toy/first, train: 7 images of 4 identities\n" in capsys.readouterr().out
     data = restore.read_data(tmp_path)
     assert (data["splits"], data["images"], data["identities"]) == (["train"], 7, 4)
@@ -141,15 +140,36 @@ def test_without_val(data_dir, tmp_path, fake_steps, capsys):
     assert params["classifier"]["bias"].shape == (4,)
 
 
-def test_partial_copy_and_another_epoch_are_told(data_dir, tmp_path, fake_steps, capsys):
-    train.run(load(data_dir, dataset="other", num_steps=12, optimizer__steps_per_epoch=4), tmp_path)
+def test_partial_copy_is_told(data_dir, tmp_path, fake_steps, capsys):
+    train.run(load(data_dir, dataset="other"), tmp_path)
     output = capsys.readouterr().out
     assert "5 images of 5 identities (PARTIAL: built from an incomplete copy of the benchmark)" in output
-    assert (
-        "WARNING: optimizer.steps_per_epoch is 4, an epoch of this data has 3. As many epochs: "
-        "--config.optimizer.steps_per_epoch=3 --config.num_steps=9"
-    ) in output
     assert restore.read_data(tmp_path)["partial"] is True
+
+
+def test_a_schedule_of_another_length_is_refused(data_dir, tmp_path, fake_steps):
+    workdir = tmp_path / "run"
+    wrong = load(data_dir, dataset="other", num_steps=12, optimizer__steps_per_epoch=4)
+    with pytest.raises(train.RunError) as error:
+        train.run(wrong, workdir)
+    assert "optimizer.steps_per_epoch is 4, an epoch of this data has 3 (5 identities / 2)" in str(error.value)
+    assert str(error.value).endswith("--config.optimizer.steps_per_epoch=3 --config.num_steps=9")
+    assert list(tmp_path.iterdir()) == []
+    # What the message says is taken; and without epochs in the schedule their length does not matter.
+    train.run(load(data_dir, dataset="other", num_steps=9, optimizer__steps_per_epoch=3), workdir)
+    wrong.optimizer.update({"schedule": "cosine", "warmup_epochs": 0})
+    train.run(wrong, tmp_path / "cosine")
+    wrong.optimizer.warmup_epochs = 1
+    with pytest.raises(train.RunError, match="an epoch of this data has 3"):
+        train.run(wrong, tmp_path / "warm")
+
+
+def test_a_run_that_began_with_another_epoch_goes_on(data_dir, tmp_path, fake_steps, monkeypatch):
+    config = load(data_dir, dataset="other", num_steps=2, optimizer__steps_per_epoch=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_check_schedule", lambda *a: None)
+        train.run(config, tmp_path)
+    train.run(config, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +184,15 @@ def test_partial_copy_and_another_epoch_are_told(data_dir, tmp_path, fake_steps,
 def test_epochs_of_the_real_benchmarks(stage, turns, expected):
     config = config_path.load(f"{stage}.py")
     market = {"dataset": "market1501", "splits": ["train"], "images": 12936, "identities": 751, "partial": False}
-    lines = train._describe_data(config, train._Data({}, 751, market, 9290, {}), turns)
+    epoch = train._epoch(config, turns, None if stage == "san_pg" else 751, 9290)
+    num_pairs = 9290 if "pit" in turns else 0
+    lines = train._describe_data(config, train._Data({}, 751, market, num_pairs, {}, epoch))
     assert lines[1].startswith(expected)
-    assert any("WARNING" in line for line in lines) == (expected.split()[4] not in ("47", "94", "146"))
+    if epoch.steps in (47, 94, 146):
+        train._check_schedule(config, epoch)
+    else:
+        with pytest.raises(train.RunError, match=r"steps_per_epoch=71 --config\.num_steps=22720"):
+            train._check_schedule(config, epoch)
 
 
 def test_tables_of_the_docstrings():

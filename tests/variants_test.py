@@ -24,7 +24,7 @@ WIDTH = 2
 REAL = 32 * WIDTH  # of the ResNets, in channels of the last stage
 SMALL = (
     f"smoke,prepare=,pretrained=,init_from=,image_size=(64, 32),model.width={WIDTH},num_steps=4,log_every=1,"
-    "checkpoint_every=2,optimizer.steps_per_epoch=1,optimizer.warmup_epochs=1"
+    "checkpoint_every=2,optimizer.schedule=cosine,optimizer.warmup_epochs=0"
 )
 REID = ",batch.num_identities=2,batch.images_per_identity=4"
 DECODER = ",model.texture_size=16,batch.pit_size=4"
