@@ -9,193 +9,33 @@ Baseline and SAN start from the same SAN-PG encoder and see the same identity-la
 other weights the comparison would measure pre-training. `fairness` says what is equal and what is not.
 """
 
-import argparse
-import contextlib
-import dataclasses
-import json
-import os
-import pathlib
-import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from experiments import config_path, demo_report, evaluate, paths, provenance, report, small, stages
-from experiments.small import Sizes
-from render.manifest import write_atomic
-from san_jax import checkpoint, folder_lock
-
-TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
-NUM_STAGES = 7
-
-
-class Clock:
-    """Runs stages, says what each does, and remembers how long each took, over interruptions too.
-
-    Args:
-        path: JSON file: stage -> seconds, what it does, whether it is complete.
-    """
-
-    def __init__(self, path: pathlib.Path):
-        self._path = path
-        self._started = 0
-        self._records: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-
-    @contextlib.contextmanager
-    def stage(self, name: str, what: str) -> Iterator[None]:
-        """Times the body; the time of a stage that was complete before is left as it is."""
-        self._started += 1
-        record = self._records.setdefault(name, {"seconds": 0.0, "what": what, "complete": False})
-        again = " (complete already)" if record["complete"] else ""
-        print(f"\n=== {self._started}/{NUM_STAGES} {name}: {what}{again}", flush=True)
-        start = time.monotonic()
-        try:
-            yield
-        except BaseException:
-            self._note(record, start, complete=False)
-            raise
-        self._note(record, start, complete=True)
-        print(f"=== {name}: {record['seconds']:.0f} s", flush=True)
-
-    def _note(self, record: dict[str, Any], start: float, *, complete: bool) -> None:
-        if record["complete"]:
-            return
-        record["seconds"] += time.monotonic() - start
-        record["complete"] = complete
-        write_atomic(self._path, json.dumps(self._records, indent=1).encode())
-
-    def rows(self) -> list[tuple[str, float, str]]:
-        """(stage, seconds, what it did), in the order the stages first ran."""
-        return [(name, record["seconds"], record["what"]) for name, record in self._records.items()]
-
-
-def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path) -> dict[str, Any]:
-    """The real configs of the three runs, made smaller. Baseline and SAN differ in the method alone."""
-    configs = {name: config_path.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
-    for name, config in configs.items():
-        small.shrink(config, sizes)
-        config.update({"seed": sizes.seed, "data_dir": str(data_dir), "pretrained": ""})
-        if name != "san_pg":
-            config.update({"dataset": "pit_reid", "init_from": str(generator)})
-    return configs
-
-
-def fairness(sizes: Sizes) -> list[str]:
-    """What is equal between baseline and SAN, and what is not."""
-    batch = sizes.num_identities * sizes.images_of_each
-    return [
-        "Equal: the encoder and its start (encoder of the same SAN-PG run; classifiers fresh), the training images, "
-        f"{sizes.reid_batches} identity-labelled batches of {batch} ({sizes.num_identities} identities x "
-        f"{sizes.images_of_each} images), the same identities and images in the same order, Adam with one cosine from "
-        "1e-3 to 0 over the run, augmentation settings, L_ID and L_Triplet with their weights, and the evaluation.",
-        f"Only SAN: L_Rec against the pseudo textures and L_TR on those batches, and after each of them a batch of "
-        f"{batch} PIT pairs with L_Rec. So SAN takes twice the updates and more computation; the PIT batches carry no "
-        "identity, and SAN-PG, which both start from, was trained on the same pairs.",
-        "Different by chance: which crops and flips are drawn (one seed, but drawn per step).",
-        "Different from the paper: everything is small (images, networks, data, steps), started from SAN-PG instead of "
-        "ImageNet, no random erasing (in so few batches it only slows both down), and L_TR takes the mean over "
-        "channels in place of the sum of equation 1, which at this size meets its margin early and falls silent.",
-        f"The renderings are {small.EASIER_WORDS}. Partial and occluded queries are cut and hidden all the same, unlike anything "
-        "that the models were trained on.",
-    ]
-
-
-def facts(sizes: Sizes) -> list[tuple[str, str]]:
-    """Where and from what the report was made."""
-    return [
-        ("command", " ".join(["python -m experiments.demo", *sys.argv[1:]])),
-        ("commit", provenance.commit()),
-        ("processor", provenance.processor()),
-        ("JAX", provenance.accelerator()),
-        ("Python", platform.python_version()),
-        ("seed", f"{sizes.seed} (rendering, weights, batches, augmentation)"),
-        ("sizes", ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(sizes).items())),
-        ("finished", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())),
-    ]
-
-
-def run(output: str | os.PathLike[str], sizes: Sizes | None = None) -> bool:
-    """Runs every stage that is not complete and writes the report.
-
-    Args:
-        output: Folder of the demo.
-        sizes: How small it is; None for the defaults.
-
-    Returns:
-        Whether rank-1 of both models is at least `TIMES_CHANCE` times chance.
-
-    Raises:
-        san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name.
-        san_jax.folder_lock.FolderError: Another demo writes the folder, or it cannot be written.
-    """
-    checkpoint.check_path(output)
-    with folder_lock.hold(output):
-        return _run(pathlib.Path(output), sizes or Sizes())
-
-
-def _run(output: pathlib.Path, sizes: Sizes) -> bool:
-    data_dir, runs = output / "data", output / "runs"
-    pit, pit_reid = small.render_configs(sizes)
-    configs = train_configs(sizes, data_dir, runs / "san_pg")
-    clock = Clock(output / "times.json")
-
-    pairs = sizes.pit_textures * sizes.pit_meshes
-    identities = f"{sizes.train_identities} training and {sizes.test_identities} test identities"
-    batch = sizes.num_identities * sizes.images_of_each
-    with clock.stage("render pit", f"{pairs} pairs of person image and texture, each also in the frontal pose"):
-        stages.ensure_rendered(pit, data_dir)
-    with clock.stage(
-        "render pit_reid", f"{identities}, {sizes.images_per_identity} images each, 6 cameras; {small.EASIER_WORDS}"
-    ):
-        stages.ensure_rendered(pit_reid, data_dir)
-    with clock.stage("SAN-PG", f"{sizes.generator_steps} steps of {batch} PIT pairs, L_Rec alone"):
-        stages.ensure_run(configs["san_pg"], runs / "san_pg")
-    with clock.stage("pseudo textures", "SAN-PG over every training image of pit_reid"):
-        stages.ensure_textured(runs / "san_pg", "pit_reid", data_dir)
-    with clock.stage("baseline", f"{sizes.reid_batches} reID batches of {batch}, L_ID + L_Triplet"):
-        stages.ensure_run(configs["baseline"], runs / "baseline")
-    with clock.stage("SAN", f"{sizes.reid_batches} reID batches with all four losses, a PIT batch after each"):
-        stages.ensure_run(configs["san"], runs / "san")
-    with clock.stage("scores", "both encoders on query and gallery"):
-        summaries = {name: evaluate.run(runs / name, "pit_reid", data_dir) for name in ("baseline", "san")}
-    print("\n=== report: pictures, curves, table", flush=True)
-    page = demo_report.make_report(
-        data_dir=data_dir,
-        runs=runs,
-        summaries=summaries,
-        fairness=fairness(sizes),
-        stages=clock.rows(),
-        facts=facts(sizes),
-        times_chance=TIMES_CHANCE,
-    )
-    path = output / "report" / "index.html"
-    write_atomic(path, report.to_html(page).encode())
-
-    print("\n" + "\n".join(page.verdict))
-    print(f"\nreport: {path}")
-    chance = summaries["san"]["chance"]["rank1"]
-    return all(summary["rank1"] >= TIMES_CHANCE * chance for summary in summaries.values())
+from experiments import command_line, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--output", type=paths.given, default="demo", help="folder for data, runs and report (demo)")
+    parser = command_line.make_parser("experiments.demo", __doc__)
+    parser.add_argument("--output", type=paths.given, default="demo", help="folder for data, runs and report")
     arguments = parser.parse_args(argv)
+
+    from experiments.runs import demonstration  # not before: --help needs no JAX
+
     start = time.monotonic()
     try:
-        good = run(arguments.output)
+        good = demonstration.run(arguments.output)
     except KeyboardInterrupt:
         sys.exit("demo: interrupted. The same command goes on from there.")
     except (ValueError, RuntimeError) as error:
         sys.exit(f"demo: {error}\nThe same command goes on from there; remove {arguments.output} to start afresh.")
     print(f"this call took {(time.monotonic() - start) / 60:.1f} minutes")
     if not good:
-        sys.exit(f"demo: rank-1 is below {TIMES_CHANCE} times chance for a model: something is wrong, see the report.")
+        sys.exit(
+            f"demo: rank-1 is below {demonstration.TIMES_CHANCE} times chance for a model: something is wrong, see the "
+            "report."
+        )
 
 
 if __name__ == "__main__":

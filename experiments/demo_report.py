@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments import data_sources, evaluate, protocols, restore
+from experiments import data_sources, protocols, restore
 from experiments.report import (
     SCORES,
     Chart,
@@ -24,6 +24,7 @@ from experiments.report import (
     Series,
     Strip,
 )
+from experiments.scoring import evaluation
 from san_jax import embed, metric_logger, ranking
 from san_jax.data.pipeline import read_labels, resize_image
 
@@ -50,7 +51,7 @@ def make_report(
     Args:
         data_dir: Holds `pit`, `pit_reid` and `pit_reid_textured`.
         runs: Holds the runs `san_pg`, `baseline` and `san`.
-        summaries: What `evaluate.run` returned for "baseline" and "san".
+        summaries: What `evaluation.run` returned for "baseline" and "san".
         fairness: What is equal between the two.
         stages: (stage, seconds, what it did).
         facts: (name, value) on hardware and versions.
@@ -62,7 +63,7 @@ def make_report(
     for name in MODELS:
         model, config = restore.load_run(runs / name, encoder_only=True)
         splits[name] = [
-            evaluate.embed_split(model, config, "pit_reid", split, data_dir) for split in ("query", "gallery")
+            evaluation.embed_split(model, config, "pit_reid", split, data_dir) for split in ("query", "gallery")
         ]
     metrics = {name: summaries[name]["metric"] for name in MODELS}
     each = {name: query_scores(*splits[name], metric=metrics[name]) for name in MODELS}
@@ -106,7 +107,7 @@ def score_rows(
     """The table: chance, both models and their difference, and both with the partial and the occluded queries.
 
     Args:
-        summaries: What `evaluate.run` returned for "baseline" and "san".
+        summaries: What `evaluation.run` returned for "baseline" and "san".
         intervals: (low, high) of the difference of each score, SAN minus baseline.
     """
     san, baseline = summaries["san"], summaries["baseline"]
@@ -133,7 +134,7 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def query_scores(
-    query: evaluate.EmbeddedSplit, gallery: evaluate.EmbeddedSplit, *, metric: str = "euclidean"
+    query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, *, metric: str = "euclidean"
 ) -> dict[str, np.ndarray]:
     """The scores of each query by the Market rule, float64 [Q] by name; NaN for a query without a match."""
     distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=metric)
@@ -153,7 +154,7 @@ def query_scores(
 
 
 def match_masks(
-    query: evaluate.EmbeddedSplit, gallery: evaluate.EmbeddedSplit, index: int
+    query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, index: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(correct, dropped) bool [G] for a query: of its identity, and of its identity and camera."""
     correct = gallery.person_ids == query.person_ids[index]
@@ -178,7 +179,7 @@ def verdict(
     """Which model is ahead by mAP, how sure that is, and whether both are far above chance: sentences.
 
     Args:
-        summaries: What `evaluate.run` returned for "baseline" and "san".
+        summaries: What `evaluation.run` returned for "baseline" and "san".
         interval: (low, high) of the difference in mAP, SAN minus baseline. While it holds 0, no model is ahead.
         times_chance: What rank-1 of both must be in units of chance.
     """
@@ -272,7 +273,7 @@ def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> Section:
 def ranking_section(
     query: Any,
     gallery: Any,
-    splits: Mapping[str, Sequence[evaluate.EmbeddedSplit]],
+    splits: Mapping[str, Sequence[evaluation.EmbeddedSplit]],
     metrics: Mapping[str, str],
 ) -> Section:
     """Ranked lists of both models side by side, query by query."""

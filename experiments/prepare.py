@@ -9,150 +9,30 @@ before anything is written; the whole list goes to DATA_DIR/<dataset>_problems.t
 the same source is kept.
 """
 
-import argparse
-import pathlib
 import sys
-import traceback
 from collections.abc import Sequence
-from typing import Any
 
-import tensorflow_datasets as tfds
+from experiments import command_line, paths
 
-import datasets
-from datasets import reid
-from datasets.build import BENCHMARKS, NAMES, is_there, make_builder
-from experiments import paths
-from render.manifest import write_atomic
-from san_jax import folder_lock
-
-
-def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
-    """Builds one dataset and prints what it holds, or what is wrong with the source.
-
-    Returns:
-        Whether the dataset is there now.
-    """
-    try:
-        return _prepare(name, manual_dir, data_dir, allow_partial=allow_partial)
-    except Exception as error:
-        _print_error(name, error)
-        return False
-
-
-def _prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
-    problems_file = pathlib.Path(data_dir).expanduser() / f"{name.replace('/', '_')}_problems.txt"
-    problems: list[str] = []
-    try:
-        folder = datasets.build_dataset(
-            name, data_dir=data_dir, manual_dir=manual_dir, allow_partial=allow_partial, report=problems.extend
-        )
-    except datasets.DatasetError as error:
-        _print_error(name, error)
-        if error.problems:
-            _write_problems(problems_file, error.problems, len(error.problems))
-        return False
-    info: Any = tfds.builder_from_directory(folder).info
-    metadata = dict(info.metadata or {})
-    print(describe(name, metadata, {split: found.num_examples for split, found in info.splits.items()}))
-    if metadata.get("partial"):
-        number = metadata["num_problems"]
-        print(
-            f"{name} IS PARTIAL: built in spite of {number:,} problems. The dataset and every later result are marked as "
-            "partial."
-        )
-        # One that was built earlier says the first ones only; the list of that time may be there still.
-        if problems or not _has_lines(problems_file, number):
-            _write_problems(problems_file, problems or metadata["problems"], number)
-    else:
-        problems_file.unlink(missing_ok=True)  # of an earlier attempt
-    print(folder)
-    return True
-
-
-def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
-    """Builds every benchmark that is in `manual_dir`; one that fails keeps none of the others from being built.
-
-    Returns:
-        Whether there was at least one and none failed.
-    """
-    failed, built, absent = [], [], []
-    for name in BENCHMARKS:
-        try:
-            if not is_there(name, data_dir=data_dir, manual_dir=manual_dir):
-                absent.append(name)
-                continue
-        except Exception as error:
-            _print_error(name, error)
-            failed.append(name)
-            continue
-        (built if prepare(name, manual_dir, data_dir, allow_partial=allow_partial) else failed).append(name)
-        print(flush=True)
-    for name in absent:
-        print(f"{name} is not in {reid.given_path(manual_dir)}. {make_builder(name, data_dir).ADVICE}")
-    for title, names in (("Built", built), ("Failed", failed), ("Not there", absent)):
-        print(f"{title}: {', '.join(names) or 'none'}")
-    return bool(built) and not failed
-
-
-def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str:
-    """A table of what a dataset holds, against the published counts where there are any.
-
-    Args:
-        name: The dataset.
-        metadata: As its builder stored it: `license`; `counts`, `counts_expected` and `converted` of benchmarks.
-        images: Number of examples in each split.
-    """
-    found: dict[str, int] = metadata.get("counts") or {f"{split} images": number for split, number in images.items()}
-    expected: dict[str, int] = metadata.get("counts_expected") or {}
-    kinds = ("images", "identities", "cameras")
-
-    def cell(key: str) -> str:
-        if key not in found:
-            return "-"
-        differs = key in expected and expected[key] != found[key]
-        return f"{found[key]:,} of {expected[key]:,}" if differs else f"{found[key]:,}"
-
-    rows = [("", *kinds), *((split, *(cell(f"{split} {kind}") for kind in kinds)) for split in images)]
-    lines = [f"{name}:", *(f"  {row[0]:<10}" + "".join(f"{text:>20}" for text in row[1:]) for row in rows)]
-    tabled = {f"{split} {kind}" for split in images for kind in kinds}
-    lines += [f"  {key}: {cell(key)}" for key in found if key not in tabled]
-    if converted := metadata.get("converted"):
-        lines.append("  converted to RGB: " + ", ".join(f"{number:,} {kind}" for kind, number in converted.items()))
-    if expected:
-        agree = all(found.get(key) == number for key, number in expected.items())
-        source = "published" if metadata["counts_published"] else "given"
-        lines.append(f"  {'as' if agree else 'NOT as'} {source} ({len(expected)} counts compared)")
-    if "license" in metadata:  # datasets of earlier releases have none
-        lines.append(f"  licence: {metadata['license']}")
-    return "\n".join(lines)
-
-
-def _print_error(name: str, error: Exception) -> None:
-    if isinstance(error, (datasets.DatasetError, folder_lock.FolderError, OSError)):
-        print(f"{name}: {error}", file=sys.stderr)
-    else:  # nobody foresaw it
-        traceback.print_exception(error)
-        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
-
-
-def _write_problems(path: pathlib.Path, problems: Sequence[str], number: int) -> None:
-    """Writes the lines of `problems`, which are the first ones of `number`."""
-    write_atomic(path, "".join(f"{line}\n" for line in problems).encode(errors="surrogateescape"))
-    is_whole = len(problems) == number
-    lines = f"The whole list ({number:,} lines)" if is_whole else f"The first {len(problems):,} of {number:,} problems"
-    print(f"{lines}: {path}", file=sys.stderr)
-
-
-def _has_lines(path: pathlib.Path, number: int) -> bool:
-    return path.is_file() and path.read_bytes().count(b"\n") == number
+# Of `datasets.build`, which imports TFDS; a test compares them.
+DATASETS = (
+    "all",
+    "pit",
+    "pit_reid",
+    "market1501",
+    "dukemtmc_reid",
+    "cuhk03/labeled",
+    "cuhk03/detected",
+    "msmt17",
+    "partial_reid",
+    "partial_ilids",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.make_parser("experiments.prepare", __doc__)
     parser.add_argument(
-        "--dataset", required=True, choices=("all", *NAMES), help="what to build; all: every benchmark that is there"
+        "--dataset", required=True, choices=DATASETS, help="what to build; all: every benchmark that is there"
     )
     parser.add_argument(
         "--manual_dir",
@@ -160,18 +40,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         required=True,
         help="the archive, the folder unpacked from it, or where either lies",
     )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets (data)")
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
     parser.add_argument(
         "--allow_partial",
         action="store_true",
         help="build a benchmark from what is there and can be read, marked as partial",
     )
     arguments = parser.parse_args(argv)
+
+    from experiments.runs import preparation  # not before: --help needs no TFDS
+
     folders = (arguments.manual_dir, arguments.data_dir)
     if arguments.dataset == "all":
-        succeeded = prepare_all(*folders, allow_partial=arguments.allow_partial)
+        succeeded = preparation.prepare_all(*folders, allow_partial=arguments.allow_partial)
     else:
-        succeeded = prepare(arguments.dataset, *folders, allow_partial=arguments.allow_partial)
+        succeeded = preparation.prepare(arguments.dataset, *folders, allow_partial=arguments.allow_partial)
     sys.exit(0 if succeeded else 1)
 
 

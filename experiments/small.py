@@ -6,7 +6,8 @@ Everything is the real program with a smaller config: fewer and smaller pictures
 import dataclasses
 from typing import Any
 
-from experiments import config_path, train
+from experiments import config_path
+from experiments.runs import training
 from render import camera
 
 # Such renderings leave out what so few steps of so small a network cannot learn: with the generator's defaults
@@ -91,6 +92,6 @@ def shrink(config: Any, sizes: Sizes) -> None:
         return
     config.batch.update({"num_identities": sizes.num_identities, "images_per_identity": sizes.images_of_each})
     config.augment.erase_probability = 0.0
-    turns = train.turns_of(config)
+    turns = training.turns_of(config)
     # Further kinds of batches come between the reID batches.
     config.num_steps = sizes.reid_batches * len(turns) // turns.count("reid")

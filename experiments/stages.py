@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageOps
 
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments import config_path, data_sources, pit_render, pseudo_texture, restore, targets, train
+from experiments import config_path, data_sources, restore, targets
+from experiments.runs import pseudo_textures, rendering, training
 from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock
 from san_jax.data.pipeline import read_names
@@ -40,11 +41,11 @@ def ensure_rendered(config: Any, data_dir: str | os.PathLike[str], *, num_worker
         The rendered folder.
 
     Raises:
-        pit_render.RenderError: The folder holds another rendering, or a worker failed.
+        rendering.RenderError: The folder holds another rendering, or a worker failed.
         datasets.DatasetError: The dataset was built from another rendering.
     """
     folder = pathlib.Path(data_dir) / "rendered" / config.recipe
-    pit_render.run(config, output_dir=folder, data_dir=data_dir, num_workers=num_workers)
+    rendering.run(config, output_dir=folder, data_dir=data_dir, num_workers=num_workers)
     return folder
 
 
@@ -52,18 +53,18 @@ def ensure_run(config: Any, workdir: str | os.PathLike[str]) -> None:
     """Trains to the end of `config`, unless `workdir` holds that run complete.
 
     Raises:
-        train.RunError: The workdir holds a run with another config, or see `experiments.train.run`.
+        training.RunError: The workdir holds a run with another config, or see `experiments.train.run`.
     """
     done = checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER)
-    if done == config.num_steps and not train.changed_keys(restore.read_config(workdir), config):
+    if done == config.num_steps and not training.changed_keys(restore.read_config(workdir), config):
         print(f"{workdir}: complete, {done} steps")
         return
-    train.run(config, workdir)
+    training.run(config, workdir)
 
 
 def ensure_textured(workdir: str | os.PathLike[str], dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes `<dataset>_textured` (`_frontal`) from a SAN-PG run; see `pseudo_texture.run_dataset`."""
-    return pseudo_texture.run_dataset(workdir, dataset, data_dir)
+    """Writes `<dataset>_textured` (`_frontal`) from a SAN-PG run; see `pseudo_textures.run_dataset`."""
+    return pseudo_textures.run_dataset(workdir, dataset, data_dir)
 
 
 def ensure_targets(dataset: str, target_dir: str | os.PathLike[str], data_dir: str | os.PathLike[str]) -> None:

@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from experiments import ablate, ablation_tables, config_path, protocols, restore, small
+from experiments import ablation_tables, config_path, protocols, restore, small
+from experiments.ablation import runner
 from experiments.ablation_tables import TABLES, Row, Table
 from render.manifest import write_atomic
 
@@ -15,7 +16,7 @@ TINY = small.Sizes(generator_steps=3, reid_batches=8)
 RUN_FACTS = ("commit", "processor", "jax", "training_seconds", "reid_batches", "pit_batches", "config")
 
 
-def plan_of(tmp_path: pathlib.Path, table: str = "1", **changes) -> ablate.Plan:
+def plan_of(tmp_path: pathlib.Path, table: str = "1", **changes) -> runner.Plan:
     values = {
         "table": table,
         "datasets": ("pit_reid",),
@@ -27,7 +28,7 @@ def plan_of(tmp_path: pathlib.Path, table: str = "1", **changes) -> ablate.Plan:
         "sizes": TINY,
         **changes,
     }
-    return ablate.Plan(**values)
+    return runner.Plan(**values)
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def programs(monkeypatch, tmp_path):
     return calls
 
 
-def row_configs(plan: ablate.Plan) -> dict[str, object]:
-    ablation = ablate._Ablation(plan)
+def row_configs(plan: runner.Plan) -> dict[str, object]:
+    ablation = runner._Ablation(plan)
     return {row.key: ablation._row_config(row, plan.datasets[0], 0) for row in TABLES[plan.table].rows}
 
 
@@ -120,7 +121,7 @@ def test_rows_of_one_key_are_one_run(tmp_path):
 
 
 def test_full_scale_counts_epochs_of_the_benchmark(tmp_path, monkeypatch):
-    ablation = ablate._Ablation(plan_of(tmp_path, scale="full", datasets=("dukemtmc_reid",), pretrained="weights.pth"))
+    ablation = runner._Ablation(plan_of(tmp_path, scale="full", datasets=("dukemtmc_reid",), pretrained="weights.pth"))
     monkeypatch.setattr(ablation, "_num_identities", lambda dataset: 702)
     rows = {row.key: row for row in TABLES["1"].rows}
     san = ablation._row_config(rows["san"], "dukemtmc_reid", 0)
@@ -143,7 +144,7 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
 
     monkeypatch.setattr(ablate.evaluate, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        ablate.run(plan)
+        runner.run(plan)
     assert sorted(path.name for path in tmp_path.glob("results/*/*.json")) == [
         "baseline-seed0.json",
         "baseline_from_pg-seed0.json",
@@ -151,7 +152,7 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     ]
     programs.clear()
     monkeypatch.setattr(ablate.evaluate, "run", whole)
-    path, failures = ablate.run(plan)
+    path, failures = runner.run(plan)
     assert not failures
     scored = [folder for what, folder in programs if what == "score"]
     assert "runs/pit_reid/san_basic-seed0" not in scored
@@ -164,36 +165,36 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     assert path.read_text().count("Protocol of pit_reid: As always. Random rankings come to rank-1 1.0") == 1
     assert "the model was trained on" not in path.read_text()
     programs.clear()
-    ablate.run(plan)
+    runner.run(plan)
     assert programs == []
 
 
 def test_results_are_shown_where_their_runs_were_removed(programs, tmp_path):
     plan = plan_of(tmp_path, rows=("baseline",))
-    ablate.run(plan)
+    runner.run(plan)
     shutil.rmtree(tmp_path / "runs")
     programs.clear()
-    path, failures = ablate.run(plan)
+    path, failures = runner.run(plan)
     assert (failures, programs) == ({}, [])
     assert "| Baseline (ResNet-50) | 50.0 / 50.0 | 1 |" in path.read_text()
-    _, failures = ablate.run(dataclasses.replace(plan, changes=(("loss.triplet_margin", "0.5"),)))
+    _, failures = runner.run(dataclasses.replace(plan, changes=(("loss.triplet_margin", "0.5"),)))
     assert "is of a run with other values of loss.triplet_margin" in failures["Baseline (ResNet-50), pit_reid, seed 0"]
     assert programs == []
 
 
 def test_another_table_scores_a_run_and_leaves_what_was_noted_of_its_training(programs, tmp_path, monkeypatch):
-    ablate.run(plan_of(tmp_path, rows=("baseline",)))
+    runner.run(plan_of(tmp_path, rows=("baseline",)))
     noted = tmp_path / "results/pit_reid/baseline-seed0.json"
     before = json.loads(noted.read_text())
     monkeypatch.setattr(ablate.provenance, "commit", lambda: "a later one")
-    ablate.run(plan_of(tmp_path, "4", rows=("baseline",)))
+    runner.run(plan_of(tmp_path, "4", rows=("baseline",)))
     after = json.loads(noted.read_text())
     assert set(after["scores"]) == {"pit_reid", "partial queries", "occluded queries"}
     assert {fact: after[fact] for fact in RUN_FACTS} == {fact: before[fact] for fact in RUN_FACTS}
 
 
 def test_a_row_that_fails_does_not_stop_the_others(programs, tmp_path):
-    path, failures = ablate.run(plan_of(tmp_path, "2"))
+    path, failures = runner.run(plan_of(tmp_path, "2"))
     assert list(failures) == ["Enc-Dec rec. PN-GAN pose, pit_reid, seed 0"]
     text = path.read_text()
     assert "--target_dir" in text
@@ -204,12 +205,12 @@ def test_a_row_that_fails_does_not_stop_the_others(programs, tmp_path):
 
 
 def test_chosen_rows_are_made_and_the_others_shown(programs, tmp_path):
-    ablate.run(plan_of(tmp_path, rows=("san", "baseline")))
+    runner.run(plan_of(tmp_path, rows=("san", "baseline")))
     assert [folder for what, folder in programs if what == "score"] == [
         "runs/pit_reid/baseline-seed0",
         "runs/pit_reid/san-seed0",
     ]
-    path, _ = ablate.run(plan_of(tmp_path, rows=("san_syn",)))
+    path, _ = runner.run(plan_of(tmp_path, rows=("san_syn",)))
     text = path.read_text()
     assert text.count("| 50.0 / 50.0 | 1 |") + text.count("**50.0 / 50.0** | **1** |") == 3
     assert "| SAN-basic | - | 0 |" in text
@@ -217,7 +218,7 @@ def test_chosen_rows_are_made_and_the_others_shown(programs, tmp_path):
 
 def test_fine_tuned_rows_start_from_their_row(programs, tmp_path):
     plan = plan_of(tmp_path, "4")
-    path, failures = ablate.run(plan)
+    path, failures = runner.run(plan)
     assert not failures
     assert "partial queries, ours: rank-1 / rank-5 / rank-10" in path.read_text()
     noted = json.loads((tmp_path / "results/pit_reid/san_partial-seed0.json").read_text())
@@ -231,7 +232,7 @@ def test_fine_tuned_rows_start_from_their_row(programs, tmp_path):
 def test_targets_of_two_generators_stand_side_by_side(programs, tmp_path):
     (tmp_path / "data" / "pit_reid").mkdir(parents=True)
     (tmp_path / "data" / "pit").mkdir()
-    ablate.run(plan_of(tmp_path, "2"))
+    runner.run(plan_of(tmp_path, "2"))
     views = sorted(path.name for path in (tmp_path / "targets").iterdir())
     assert views == ["resnet50_frontal", "resnet50_input", "resnet50_texture"]
     link = tmp_path / "targets" / "resnet50_frontal" / "pit_reid"
@@ -252,7 +253,7 @@ def test_targets_of_two_generators_stand_side_by_side(programs, tmp_path):
     ],
 )
 def test_plans_that_cannot_be(tmp_path, changes, message):
-    with pytest.raises(ablate.AblationError, match=message):
+    with pytest.raises(runner.AblationError, match=message):
         plan_of(tmp_path, **changes)
 
 
@@ -264,9 +265,9 @@ def test_changes_reach_every_config_that_has_the_key(tmp_path):
 
 
 def test_spread_of_one_seed_claims_no_deviation():
-    assert ablate.spread(("rank1", "mAP"), [{"rank1": 0.5, "mAP": 0.25}]) == "50.0 / 25.0"
-    assert ablate.spread(("rank1",), [{"rank1": 0.1}, {"rank1": 0.2}, {"rank1": 0.3}]) == "20.0 ± 10.0"
-    assert ablate.spread(("rank1",), []) == "-"
+    assert runner.spread(("rank1", "mAP"), [{"rank1": 0.5, "mAP": 0.25}]) == "50.0 / 25.0"
+    assert runner.spread(("rank1",), [{"rank1": 0.1}, {"rank1": 0.2}, {"rank1": 0.3}]) == "20.0 ± 10.0"
+    assert runner.spread(("rank1",), []) == "-"
 
 
 def test_training_time_is_that_of_the_logged_images(tmp_path):
@@ -274,15 +275,15 @@ def test_training_time_is_that_of_the_logged_images(tmp_path):
     write_atomic(tmp_path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     config = config_path.load("san.py:batch.num_identities=4,batch.images_per_identity=4,batch.pit_size=16")
     # Two batches of 16 images at 32 a second, two at 64.
-    assert ablate.training_seconds(tmp_path, config) == pytest.approx(1.0 + 0.5)
+    assert runner.training_seconds(tmp_path, config) == pytest.approx(1.0 + 0.5)
 
 
 def test_text_of_others_is_escaped():
-    section = ablate.Section("<b>", ["a & b"], ["x|y"], [["<script>"]])
-    page = ablate.to_html("t", [section])
+    section = runner.Section("<b>", ["a & b"], ["x|y"], [["<script>"]])
+    page = runner.to_html("t", [section])
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert "x\\|y" in ablate.to_markdown("t", [section])
+    assert "x\\|y" in runner.to_markdown("t", [section])
 
 
 def test_rows_of_other_datasets_are_left_out(programs, tmp_path, monkeypatch):
@@ -291,19 +292,19 @@ def test_rows_of_other_datasets_are_left_out(programs, tmp_path, monkeypatch):
         dataclasses.replace(TABLES["1"].rows[-1], only=("market1501",)),
     )
     monkeypatch.setitem(TABLES, "1", Table("t", rows))
-    path, _ = ablate.run(plan_of(tmp_path))
+    path, _ = runner.run(plan_of(tmp_path))
     assert "true textures" not in path.read_text()
 
 
 def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ablate.stages, "ensure_rendered", None)
-    plan = ablate.Plan(
+    plan = runner.Plan(
         table="1", datasets=("market1501", "cuhk03/labeled"), seeds=1, scale="full", output=tmp_path / "out",
         data_dir=tmp_path / "data", pretrained="imagenet",
     )  # fmt: skip
-    with pytest.raises(ablate.AblationError) as error:
-        ablate.run(plan)
+    with pytest.raises(runner.AblationError) as error:
+        runner.run(plan)
     for words in ("No dataset 'market1501'", "No dataset 'cuhk03/labeled'", "the ImageNet weights of resnet50 are not"):
         assert words in str(error.value)
     assert list(tmp_path.iterdir()) == []
@@ -312,5 +313,5 @@ def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monk
 def test_a_folder_that_could_not_hold_checkpoints_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(ablate, "_Ablation", None)
     with pytest.raises(SystemExit, match=r"ablate: .*\[1\] holds \["):
-        ablate.main(["--table=1", "--scale=small", f"--output={tmp_path / '[1]'}"])
+        runner.main(["--table=1", "--scale=small", f"--output={tmp_path / '[1]'}"])
     assert list(tmp_path.iterdir()) == []

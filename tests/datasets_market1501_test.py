@@ -13,7 +13,7 @@ from PIL import Image
 import datasets
 from datasets import reid
 from datasets.market1501 import market1501_dataset_builder
-from experiments import prepare
+from experiments.runs import preparation
 from tests import dataset_fixtures
 
 COUNTS = dataset_fixtures.SMALL_MARKET_COUNTS
@@ -318,7 +318,7 @@ def test_pictures_that_are_no_upright_rgb_are_converted_and_counted(archive: pat
     kinds = {"16-bit grey": 1, "WebP": 1, "grey": 2, "grey + BMP": 1, "turned": 1}
     assert metadata["converted"] == kinds
     assert not metadata["partial"]
-    text = prepare.describe("market1501", metadata, {"train": 4, "query": 2, "gallery": 3})
+    text = preparation.describe("market1501", metadata, {"train": 4, "query": 2, "gallery": 3})
     assert "  converted to RGB: 1 16-bit grey, 1 WebP, 2 grey, 1 grey + BMP, 1 turned\n" in text
 
     # The same source is kept; a picture that was changed makes another one.

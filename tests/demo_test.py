@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from experiments import config_path, demo, demo_report, evaluate, report, train
+from experiments import config_path, demo_report, report
+from experiments.runs import demonstration, training
+from experiments.scoring import evaluation
 from render.manifest import write_atomic
 from san_jax import ranking
 
 
 @pytest.fixture
 def configs(tmp_path):
-    return demo.train_configs(demo.Sizes(), tmp_path / "data", tmp_path / "runs" / "san_pg")
+    return demonstration.train_configs(demo.Sizes(), tmp_path / "data", tmp_path / "runs" / "san_pg")
 
 
 def test_baseline_and_san_differ_in_the_method_alone(configs):
@@ -27,7 +29,7 @@ def test_baseline_and_san_differ_in_the_method_alone(configs):
     assert san.turns == ("reid", "pit")
     assert san.num_steps == 2 * baseline.num_steps
     # The learning rate at the n-th reID batch is the same to the half step that a PIT batch is.
-    schedules = [train.build_optimizer(config)[0] for config in (baseline, san)]
+    schedules = [training.build_optimizer(config)[0] for config in (baseline, san)]
     for batch in range(0, baseline.num_steps, 50):
         assert float(schedules[0](batch)) == pytest.approx(float(schedules[1](2 * batch)), rel=1e-5)
 
@@ -56,17 +58,17 @@ def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
     path = tmp_path / "times.json"
 
     def interrupted():
-        with demo.Clock(path).stage("train", "4 steps"):
+        with demonstration.Clock(path).stage("train", "4 steps"):
             now[0] += 30
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert json.loads(path.read_text())["train"] == {"seconds": 30.0, "what": "4 steps", "complete": False}
-    clock = demo.Clock(path)
+    clock = demonstration.Clock(path)
     with clock.stage("train", "4 steps"):
         now[0] += 12
-    again = demo.Clock(path)
+    again = demonstration.Clock(path)
     with again.stage("train", "4 steps"):  # finds everything there
         now[0] += 3
     with again.stage("score", "two models"):
@@ -141,7 +143,9 @@ def test_bootstrap_draws_identities_not_queries():
 def test_scores_of_each_query_have_the_mean_that_is_reported(metric):
     rng = np.random.default_rng(2)
     query, gallery = (
-        evaluate.EmbeddedSplit(rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n))
+        evaluation.EmbeddedSplit(
+            rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n)
+        )
         for n in (20, 30)
     )
     query.person_ids[0] = 77  # without a match
@@ -156,7 +160,7 @@ def test_scores_of_each_query_have_the_mean_that_is_reported(metric):
     )
     each = demo_report.query_scores(query, gallery, metric=metric)
     assert list(each) == [key for key, _ in report.SCORES]
-    for key, expected in evaluate.scores(result).items():
+    for key, expected in evaluation.scores(result).items():
         assert np.isnan(each[key][0])
         assert np.nanmean(each[key]) == pytest.approx(expected, abs=1e-12)
         assert np.isfinite(each[key]).sum() == result.num_valid_queries
@@ -169,11 +173,11 @@ def ranked():
     def image(level):
         return {"image": np.full((16, 8, 3), level, np.uint8), "camera_id": 0, "person_id": 5}
 
-    query = evaluate.EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
+    query = evaluation.EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
 
     def gallery(*distances):
         embeddings = np.float32([[distance, 0] for distance in distances])
-        return evaluate.EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
+        return evaluation.EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
 
     splits = {"baseline": (query, gallery(3, 1, 4, 2)), "san": (query, gallery(250, 1, 0.5, 20))}
     metrics = dict.fromkeys(demo_report.MODELS, "euclidean")
@@ -239,23 +243,23 @@ def test_spread():
 def test_exit_status(monkeypatch, tmp_path, result, code):
     monkeypatch.setattr(demo, "run", lambda output: result)
     if code is None:
-        demo.main([f"--output={tmp_path}"])
+        demonstration.main([f"--output={tmp_path}"])
     else:
         with pytest.raises(SystemExit, match=code):
-            demo.main([f"--output={tmp_path}"])
+            demonstration.main([f"--output={tmp_path}"])
 
 
 def test_failure_says_how_to_go_on(monkeypatch, tmp_path):
     def fail(output):
-        raise train.RunError("config differs")
+        raise training.RunError("config differs")
 
     monkeypatch.setattr(demo, "run", fail)
     with pytest.raises(SystemExit, match="config differs\nThe same command goes on from there; remove"):
-        demo.main([f"--output={tmp_path}"])
+        demonstration.main([f"--output={tmp_path}"])
 
 
 def test_facts_name_machine_commit_and_seed():
-    facts = dict(demo.facts(demo.Sizes()))
+    facts = dict(demonstration.facts(demo.Sizes()))
     assert "cores" in facts["processor"]
     assert facts["seed"].startswith("0 ")
     assert len(facts["commit"].split()[0]) == 40 or facts["commit"] == "not a git checkout"

@@ -11,7 +11,8 @@ import pytest
 from flax import nnx
 
 import datasets
-from experiments import evaluate, protocols
+from experiments import protocols
+from experiments.scoring import evaluation
 from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
 from tests import dataset_fixtures, tiny_data
@@ -85,7 +86,7 @@ class Benchmarks:
         self._metadata = {}
         self._names = {}
         self._rng = np.random.default_rng(0)
-        embed_split, read_metadata = evaluate.embed_split, evaluate.data_sources.read_metadata
+        embed_split, read_metadata = evaluation.embed_split, evaluate.data_sources.read_metadata
 
         def fake_split(model, config, dataset, split, data_dir, **options):
             if dataset not in self._splits:
@@ -105,7 +106,7 @@ class Benchmarks:
     def add(self, dataset, query_ids, gallery_ids, *, metadata=(), names=None):
         """A benchmark of one camera in the query and another in the gallery."""
         self._splits[dataset] = {
-            split: evaluate.EmbeddedSplit(
+            split: evaluation.EmbeddedSplit(
                 self._rng.normal(size=(len(ids), 8)).astype(np.float32), np.asarray(ids), np.full(len(ids), camera)
             )
             for camera, (split, ids) in enumerate([("query", query_ids), ("gallery", gallery_ids)])
@@ -131,7 +132,7 @@ def benchmarks(monkeypatch):
 
 
 def test_result(workdir, data_dir, model, capsys):
-    summary = evaluate.run(workdir, "pit_reid", data_dir)
+    summary = evaluation.run(workdir, "pit_reid", data_dir)
     assert json.loads((workdir / "report" / "evaluate_pit_reid.json").read_text()) == summary
     assert summary["num_query"] == summary["num_valid_queries"] == 5
     assert summary["num_gallery"] == 15
@@ -157,7 +158,7 @@ def test_result(workdir, data_dir, model, capsys):
     assert "PARTIAL" not in printed
 
     # The same numbers from the images themselves: query is camera 0, gallery the other three, in manifest order.
-    splits = [evaluate.embed_split(model, CONFIG, "pit_reid", split, data_dir) for split in ("query", "gallery")]
+    splits = [evaluation.embed_split(model, CONFIG, "pit_reid", split, data_dir) for split in ("query", "gallery")]
     np.testing.assert_array_equal(splits[0].person_ids, np.arange(3, 8))
     np.testing.assert_array_equal(splits[1].person_ids, np.repeat(np.arange(3, 8), 3))
     np.testing.assert_array_equal(splits[1].camera_ids, np.tile([1, 2, 3], 5))
@@ -170,7 +171,7 @@ def test_result(workdir, data_dir, model, capsys):
         query.camera_ids,
         gallery.camera_ids,
     )
-    assert {key: summary[key] for key in SCORES} == pytest.approx(evaluate.scores(result), abs=1e-6)
+    assert {key: summary[key] for key in SCORES} == pytest.approx(evaluation.scores(result), abs=1e-6)
     # Random rankings: 3 of 15 are correct.
     assert summary["chance"]["rank1"] == pytest.approx(3 / 15)
     assert summary["mAP"] > summary["chance"]["mAP"]  # colours alone are better than nothing
@@ -181,7 +182,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
     tiny_data.write_pit_reid(tmp_path / "rendered", test_ids=5, cameras=5, partial_queries=True)
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     embedded = []
-    embed_split = evaluate.embed_split
+    embed_split = evaluation.embed_split
 
     def noting(model, config, dataset, split, data_dir, **options):
         embedded.append(split)
@@ -189,7 +190,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
 
     monkeypatch.setattr(evaluate, "embed_split", noting)
     flip = rerank is not None
-    summary = evaluate.run(workdir, "pit_reid", tmp_path / "data", flip=flip, rerank=rerank)
+    summary = evaluation.run(workdir, "pit_reid", tmp_path / "data", flip=flip, rerank=rerank)
     assert sorted(embedded) == ["gallery", "query", "query_occluded", "query_partial"]  # the gallery once
     name = "evaluate_pit_reid_flip_rerank_k1=4_k2=2.json" if flip else "evaluate_pit_reid.json"
     assert json.loads((workdir / "report" / name).read_text()) == summary
@@ -207,7 +208,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
             gallery.camera_ids,
             rerank=rerank,
         )
-        assert {key: found[key] for key in SCORES} == pytest.approx(evaluate.scores(expected), abs=1e-6)
+        assert {key: found[key] for key in SCORES} == pytest.approx(evaluation.scores(expected), abs=1e-6)
         assert (found["num_query"], found["num_valid_queries"]) == (5, 5)
         assert found["chance"]["rank1"] == pytest.approx(2 / 10)
     assert len({found["mAP"] for found in results.values()}) > 1
@@ -221,14 +222,14 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
         assert words in summary[split]["protocol"]
         assert ("these queries and the gallery alone" in summary[split]["protocol"]) == flip
         assert "5 single queries against the same gallery" in summary[split]["protocol"]
-    rows = evaluate.table({"pit_reid": summary}, {}).splitlines()
+    rows = evaluation.table({"pit_reid": summary}, {}).splitlines()
     assert [row.split()[:2] for row in rows[2:]] == [["pit_reid,", "query_partial"], ["pit_reid,", "query_occluded"]]
     assert f"{100 * summary['query_occluded']['mINP']:.2f}" in rows[3].split()
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_embeddings_are_those_of_the_images(data_dir, model, flip):
-    split = evaluate.embed_split(model, CONFIG, "pit_reid", "query", data_dir, flip=flip)
+    split = evaluation.embed_split(model, CONFIG, "pit_reid", "query", data_dir, flip=flip)
     import tensorflow_datasets as tfds
     from PIL import Image
 
@@ -238,7 +239,7 @@ def test_embeddings_are_those_of_the_images(data_dir, model, flip):
 
 
 def test_output(workdir, data_dir, tmp_path):
-    summary = evaluate.run(workdir, "pit_reid", data_dir, output=tmp_path / "a" / "b.json")
+    summary = evaluation.run(workdir, "pit_reid", data_dir, output=tmp_path / "a" / "b.json")
     assert json.loads((tmp_path / "a" / "b.json").read_text()) == summary
     assert not (workdir / "report").exists()
 
@@ -264,8 +265,8 @@ def test_output(workdir, data_dir, tmp_path):
 def test_options_change_words_numbers_and_file(workdir, benchmarks, options, name, words):
     rng = np.random.default_rng(7)
     benchmarks.add("market1501", rng.integers(0, 9, 20), rng.integers(0, 9, 60))
-    plain = evaluate.run(workdir, "market1501", "unused")
-    summary = evaluate.run(workdir, "market1501", "unused", **options)
+    plain = evaluation.run(workdir, "market1501", "unused")
+    summary = evaluation.run(workdir, "market1501", "unused", **options)
     written = json.loads((workdir / "report" / f"evaluate_market1501{name}.json").read_text())
     assert written == summary
     assert words in summary["protocol"]
@@ -284,7 +285,7 @@ def test_options_change_words_numbers_and_file(workdir, benchmarks, options, nam
 
 def test_small_gallery_leaves_ranks_out(workdir, benchmarks, capsys):
     benchmarks.add("market1501", [1, 2], [1, 2, 2, 3, 4])
-    summary = evaluate.run(workdir, "market1501", "unused")
+    summary = evaluation.run(workdir, "market1501", "unused")
     assert summary["rank5"] == summary["chance"]["rank5"] == 1.0
     assert summary["rank10"] is summary["chance"]["rank10"] is None
     assert "too small for rank 5" not in summary["protocol"]
@@ -311,7 +312,7 @@ def test_small_gallery_leaves_ranks_out(workdir, benchmarks, capsys):
 )
 def test_words_of_each_benchmark(workdir, benchmarks, dataset, words):
     benchmarks.add(dataset, range(4), range(4), metadata={"release": "V2"})
-    summary = evaluate.run(workdir, dataset, "unused")
+    summary = evaluation.run(workdir, dataset, "unused")
     assert words in summary["protocol"]
     same_camera = "the same identity and the same camera are dropped"
     assert (same_camera in summary["protocol"]) == (dataset != "partial_ilids")
@@ -362,7 +363,7 @@ def test_every_benchmark_has_a_protocol():
 def test_what_the_model_was_trained_on(workdir, benchmarks, dataset, changes, relation, words):
     benchmarks.add(dataset, range(12), range(12))
     noted = trained(workdir, **changes)
-    summary = evaluate.run(workdir, dataset, "unused")
+    summary = evaluation.run(workdir, dataset, "unused")
     assert summary["trained_on"] == noted
     assert summary["relation"] == relation
     assert words in summary["protocol"]
@@ -377,7 +378,7 @@ def test_runs_that_the_weights_started_from(workdir, benchmarks):
     older = {**MARKET_TRAIN, "dataset": "msmt17", "partial": True}
     pit = {**MARKET_TRAIN, "dataset": "pit", "images": 9_290, "identities": None}
     noted = trained(workdir, started_from=dict(zip(before, (older, pit, None), strict=True)))
-    summary = evaluate.run(workdir, "partial_ilids", "unused")
+    summary = evaluation.run(workdir, "partial_ilids", "unused")
     assert summary["relation"] == "cross-dataset"
     assert summary["trained_on"] == noted
     assert summary["started_from"] == {before[0]: older, before[1]: pit, before[2]: None}
@@ -390,10 +391,10 @@ def test_runs_that_the_weights_started_from(workdir, benchmarks):
     # What a run before it was trained on, and on a partial copy of, the model was trained on.
     assert summary["partial"] is True
     assert summary["protocol"].startswith("PARTIAL: the model was trained on a partial copy of msmt17.")
-    earlier = evaluate.run(workdir, "msmt17", "unused")
+    earlier = evaluation.run(workdir, "msmt17", "unused")
     assert earlier["relation"] == "same-dataset"
     assert "Same-dataset (by a run that the weights started from): the model was trained on" in earlier["protocol"]
-    own = evaluate.run(workdir, "market1501", "unused")
+    own = evaluation.run(workdir, "market1501", "unused")
     assert own["relation"] == "same-dataset"
     assert "Same-dataset: the model was trained on market1501" in own["protocol"]
 
@@ -401,14 +402,14 @@ def test_runs_that_the_weights_started_from(workdir, benchmarks):
 def test_synthetic_images_of_the_joint_stage_are_said(workdir, benchmarks):
     benchmarks.add("market1501", range(12), range(12))
     trained(workdir, pit={"dataset": "pit", "images": 9_290})
-    summary = evaluate.run(workdir, "market1501", "unused")
+    summary = evaluation.run(workdir, "market1501", "unused")
     assert summary["trained_on"]["pit"] == {"dataset": "pit", "images": 9_290}
     assert "751 identities), and on 9,290 synthetic images of pit." in summary["protocol"]
 
 
 def test_training_that_is_not_recorded(workdir, benchmarks):
     benchmarks.add("msmt17", range(12), range(12), metadata={"release": "V1"})
-    summary = evaluate.run(workdir, "msmt17", "unused")
+    summary = evaluation.run(workdir, "msmt17", "unused")
     assert summary["trained_on"] is None
     assert summary["relation"] == "training not recorded"
     assert (
@@ -428,16 +429,16 @@ def test_partial_copies_are_stamped(workdir, benchmarks, capsys):
     benchmarks.add("msmt17", range(12), range(12), metadata={"partial": False})
     copy = "PARTIAL: market1501 was built from a partial copy (3,358 problems, 10 of 3,368 query images); these scores do not compare"
     training = "PARTIAL: the model was trained on a partial copy of market1501."
-    summary = evaluate.run(workdir, "market1501", "unused")
+    summary = evaluation.run(workdir, "market1501", "unused")
     assert summary["partial"] is True
     assert summary["protocol"].startswith(copy)
     assert copy in one_line(capsys.readouterr().out)
-    assert evaluate.run(workdir, "msmt17", "unused")["partial"] is False
+    assert evaluation.run(workdir, "msmt17", "unused")["partial"] is False
     trained(workdir, partial=True)
-    summary = evaluate.run(workdir, "msmt17", "unused")
+    summary = evaluation.run(workdir, "msmt17", "unused")
     assert summary["partial"] is True
     assert summary["protocol"].startswith(training)
-    summary = evaluate.run(workdir, "market1501", "unused")
+    summary = evaluation.run(workdir, "market1501", "unused")
     assert copy in summary["protocol"]
     assert training in summary["protocol"]
 
@@ -470,7 +471,7 @@ def slow_single_shot(splits, names, pairs):
 
 def test_partial_reid_single_shot(workdir, benchmarks, capsys):
     splits, names = benchmarks.add_partial_reid(range(1, 13), range(1, 6))
-    summary = evaluate.run(workdir, "partial_reid", "unused")
+    summary = evaluation.run(workdir, "partial_reid", "unused")
     assert "60 single queries against 60 gallery images, of each identity all its images" in summary["protocol"]
     assert "Partial REID, all against all" in summary["protocol"]
     assert "There are no cameras" in summary["protocol"]
@@ -485,7 +486,7 @@ def test_partial_reid_single_shot(workdir, benchmarks, capsys):
     assert single["protocol"] in printed
     assert json.loads((workdir / "report" / "evaluate_partial_reid.json").read_text()) == summary
     # Options hold for the single-shot scores, too.
-    cosine = evaluate.run(workdir, "partial_reid", "unused", metric="cosine")["single_shot"]
+    cosine = evaluation.run(workdir, "partial_reid", "unused", metric="cosine")["single_shot"]
     assert cosine["mAP"] != single["mAP"]
 
 
@@ -493,7 +494,7 @@ def test_partial_reid_with_gaps(workdir, benchmarks):
     # The query lacks two images of index 2; person 9 has no gallery image at all, so no split can hold them.
     without = {("query", 3, 2), ("query", 4, 2), *(("gallery", 9, i) for i in range(1, 6))}
     splits, names = benchmarks.add_partial_reid(range(1, 13), range(1, 6), without=without, metadata=PARTIAL)
-    single = evaluate.run(workdir, "partial_reid", "unused")["single_shot"]
+    single = evaluation.run(workdir, "partial_reid", "unused")["single_shot"]
     assert (single["num_splits"], single["num_identities"]) == (20, 11)
     assert (
         "averaged over 20 pairs of a query index and a gallery index (only those are complete, of 25: this copy is"
@@ -508,7 +509,7 @@ def test_partial_reid_with_gaps(workdir, benchmarks):
 
 def test_partial_reid_without_a_complete_split(workdir, benchmarks):
     benchmarks.add_partial_reid(range(1, 6), range(1, 6), without={("gallery", n, n) for n in range(1, 6)})
-    summary = evaluate.run(workdir, "partial_reid", "unused")
+    summary = evaluation.run(workdir, "partial_reid", "unused")
     assert summary["mAP"] > 0  # all against all is scored
     assert summary["single_shot"]["num_splits"] == 0
     assert summary["single_shot"]["mAP"] is None
@@ -532,7 +533,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
     (tmp_path / "Partial_REID" / "partial_body_images" / "004_002.jpg").unlink()
     data_dir = tmp_path / "data"
     datasets.build_dataset("partial_reid", data_dir=data_dir, manual_dir=tmp_path, allow_partial=True)
-    summary = evaluate.run(workdir, "partial_reid", data_dir)
+    summary = evaluation.run(workdir, "partial_reid", data_dir)
     assert summary["partial"] is True
     assert re.match(
         r"PARTIAL: partial_reid was built from a partial copy \(\d+ problems, 11 of 300 query images, 12 of 300 gallery ",
@@ -542,7 +543,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
     single = summary["single_shot"]
     assert (single["num_splits"], single["num_identities"]) == (2, 6)
     splits = {
-        split: evaluate.embed_split(model, CONFIG, "partial_reid", split, data_dir) for split in ("query", "gallery")
+        split: evaluation.embed_split(model, CONFIG, "partial_reid", split, data_dir) for split in ("query", "gallery")
     }
     names = {
         split: [x["name"].decode() for x in evaluate.data_sources.open_source("partial_reid", split, data_dir)]
@@ -555,13 +556,13 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
         {key: value for key, value in expected.items() if key != "rank10"}, abs=1e-12
     )
 
-    flipped = evaluate.run(workdir, "partial_reid", data_dir, flip=True)
+    flipped = evaluation.run(workdir, "partial_reid", data_dir, flip=True)
     assert flipped["flip"] is True
     words = "each averaged with that of the mirror image (flip-test averaging); no re-ranking."
     assert words in flipped["protocol"]
     assert words not in summary["protocol"]
     splits = {
-        split: evaluate.embed_split(model, CONFIG, "partial_reid", split, data_dir, flip=True) for split in splits
+        split: evaluation.embed_split(model, CONFIG, "partial_reid", split, data_dir, flip=True) for split in splits
     }
     mean_ap = slow_single_shot(splits, names, [(1, 1), (1, 2)])["mAP"]
     assert flipped["single_shot"]["mAP"] == pytest.approx(mean_ap, abs=1e-12)
@@ -576,7 +577,7 @@ def test_several_datasets_in_one_command(workdir, data_dir, benchmarks, loads, m
     trained(workdir)
     names = ["market1501", "cuhk03/labeled", "partial_reid"]
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}"]
-    evaluate.main([*arguments, f"--dataset={','.join(names)}", "--metric=cosine"])
+    evaluation.main([*arguments, f"--dataset={','.join(names)}", "--metric=cosine"])
     assert len(loads) == 1
     summaries = [
         json.loads((workdir / "report" / f"evaluate_{name.replace('/', '_')}_cosine.json").read_text())
@@ -602,7 +603,7 @@ def test_a_dataset_that_fails_does_not_lose_the_others(workdir, data_dir, benchm
     benchmarks.add("msmt17", range(20), range(100, 120))
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}", "--dataset=msmt17,nothing,market1501"]
     with pytest.raises(SystemExit) as stopped:
-        evaluate.main(arguments)
+        evaluation.main(arguments)
     assert str(stopped.value).startswith("evaluate: msmt17: None of the 20 queries has a gallery image")
     assert "\nevaluate: nothing: No dataset 'nothing' in" in str(stopped.value)
     assert sorted(path.name for path in (workdir / "report").iterdir()) == ["evaluate_market1501.json"]
@@ -615,7 +616,7 @@ def test_a_single_camera_ends_in_the_rule_and_what_to_do(workdir, benchmarks):
     splits = benchmarks.add("own_photos", range(20), range(20))
     splits["gallery"].camera_ids[:] = 0
     with pytest.raises(SystemExit) as stopped:
-        evaluate.main([f"--workdir={workdir}", "--dataset=own_photos"])
+        evaluation.main([f"--workdir={workdir}", "--dataset=own_photos"])
     message = str(stopped.value)
     assert message.startswith(
         "evaluate: None of the 20 queries has a gallery image of its identity from another camera"
@@ -628,7 +629,7 @@ def test_a_single_camera_ends_in_the_rule_and_what_to_do(workdir, benchmarks):
 
 def test_an_unforeseen_failure_is_shown_whole(workdir, benchmarks, monkeypatch, capsys):
     benchmarks.add("market1501", range(20), range(20))
-    rank = evaluate._rank
+    rank = evaluation._rank
     broken = iter([True, False])
 
     def fail_once(*arguments):
@@ -638,7 +639,7 @@ def test_an_unforeseen_failure_is_shown_whole(workdir, benchmarks, monkeypatch, 
 
     monkeypatch.setattr(evaluate, "_rank", fail_once)
     benchmarks.add("msmt17", range(20), range(20))
-    summaries, failures = evaluate.run_datasets(workdir, ["market1501", "msmt17"], "unused")
+    summaries, failures = evaluation.run_datasets(workdir, ["market1501", "msmt17"], "unused")
     assert list(summaries) == ["msmt17"]
     assert failures == {"market1501": "a bug"}
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
@@ -647,7 +648,7 @@ def test_an_unforeseen_failure_is_shown_whole(workdir, benchmarks, monkeypatch, 
 def test_all(workdir, data_dir, capsys):
     tiny_data_pit = evaluate.data_sources.list_built(data_dir)
     assert tiny_data_pit == ["pit_reid"]
-    evaluate.main([f"--workdir={workdir}", f"--data_dir={data_dir}", "--dataset=all"])
+    evaluation.main([f"--workdir={workdir}", f"--data_dir={data_dir}", "--dataset=all"])
     assert (workdir / "report" / "evaluate_pit_reid.json").is_file()
 
 
@@ -655,20 +656,20 @@ def test_all_takes_those_with_query_and_gallery(monkeypatch):
     splits = {"pit": ["train"], "partial_ilids": ["gallery", "query"], "x_textured": ["train"], "y": ["query"]}
     monkeypatch.setattr(evaluate.data_sources, "list_built", lambda data_dir: list(splits))
     monkeypatch.setattr(evaluate.data_sources, "list_splits", lambda name, data_dir: splits[name])
-    assert evaluate.parse_datasets("all", "data") == ["partial_ilids"]
+    assert evaluation.parse_datasets("all", "data") == ["partial_ilids"]
     del splits["partial_ilids"]
     with pytest.raises(ValueError, match="--dataset=all: no dataset in data has a query and a gallery"):
-        evaluate.parse_datasets("all", "data")
+        evaluation.parse_datasets("all", "data")
 
 
 def test_names_of_datasets():
-    assert evaluate.parse_datasets("b, a,b", "data") == ["b", "a"]
+    assert evaluation.parse_datasets("b, a,b", "data") == ["b", "a"]
     with pytest.raises(ValueError, match="--dataset=a,: expected names parted by commas, or all"):
-        evaluate.parse_datasets("a,", "data")
+        evaluation.parse_datasets("a,", "data")
 
 
 def test_main_passes_every_option(workdir, data_dir):
-    evaluate.main(
+    evaluation.main(
         [
             f"--workdir={workdir}",
             f"--data_dir={data_dir}",
@@ -691,12 +692,12 @@ def test_main_passes_every_option(workdir, data_dir):
 def test_main_names_what_is_missing(workdir, data_dir, model, monkeypatch):
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}"]
     with pytest.raises(SystemExit, match=r"evaluate: .*'pit_ried'.*pit_reid"):
-        evaluate.main([*arguments, "--dataset=pit_ried"])
+        evaluation.main([*arguments, "--dataset=pit_ried"])
     graphdef, params, batch_stats = split_model(model)
     broken = merge_model(graphdef, jax.tree.map(lambda x: x * np.nan, params), batch_stats)
     monkeypatch.setattr(evaluate.restore, "load_run", lambda path, encoder_only: (broken, CONFIG))
     with pytest.raises(SystemExit, match="holds NaN or infinity"):
-        evaluate.main([*arguments, "--dataset=pit_reid"])
+        evaluation.main([*arguments, "--dataset=pit_reid"])
 
 
 def test_main_refuses_before_anything_is_loaded(workdir, data_dir, loads, capsys):
@@ -706,21 +707,21 @@ def test_main_refuses_before_anything_is_loaded(workdir, data_dir, loads, capsys
         ("--lambda_value=1.5", "lambda_value is 1.5; it must lie in"),
     ):
         with pytest.raises(SystemExit, match=message):
-            evaluate.main([*arguments, "--rerank", option])
+            evaluation.main([*arguments, "--rerank", option])
     for more, message in (
         (["--k2=3"], "--k2 is a setting of --rerank, which is not given"),
         (["--dataset=a,b", "--output=x.json"], "--output names the file of one dataset, but --dataset names 2"),
         (["--average_precision=best"], "argument --average_precision: invalid choice: 'best'"),
     ):
         with pytest.raises(SystemExit, match="2"):
-            evaluate.main([*arguments, *more])
+            evaluation.main([*arguments, *more])
         assert message in capsys.readouterr().err
     for options, message in (
         ({"metric": "l1"}, "metric must be one of euclidean, cosine, found 'l1'"),
         ({"average_precision": "best"}, "average_precision must be one of standard, trapezoidal, found 'best'"),
     ):
         with pytest.raises(ValueError, match=message):
-            evaluate.run(workdir, "pit_reid", data_dir, **options)
+            evaluation.run(workdir, "pit_reid", data_dir, **options)
     assert not loads
 
 
@@ -728,15 +729,15 @@ def test_a_dataset_without_query(workdir, tmp_path):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
     datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     with pytest.raises(datasets.DatasetError, match=r"has the splits train, no 'query'"):
-        evaluate.run(workdir, "pit", tmp_path / "data")
+        evaluation.run(workdir, "pit", tmp_path / "data")
 
 
 def test_a_folder_that_is_no_run(tmp_path, data_dir):
     with pytest.raises(SystemExit, match=r"config\.json does not exist: expected the folder of a run"):
-        evaluate.main([f"--workdir={tmp_path}", f"--data_dir={data_dir}", "--dataset=pit_reid"])
+        evaluation.main([f"--workdir={tmp_path}", f"--data_dir={data_dir}", "--dataset=pit_reid"])
 
 
 def test_progress_of_the_embedding_is_shown(data_dir, model, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    evaluate.embed_split(model, CONFIG, "pit_reid", "gallery", data_dir)
+    evaluation.embed_split(model, CONFIG, "pit_reid", "gallery", data_dir)
     assert "Embedding pit_reid gallery: " in capsys.readouterr().err

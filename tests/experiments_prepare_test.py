@@ -14,7 +14,7 @@ from datasets import archives, reid
 from datasets.build import BENCHMARKS
 from datasets.dukemtmc_reid import dukemtmc_reid_dataset_builder
 from datasets.market1501 import market1501_dataset_builder
-from experiments import prepare
+from experiments.runs import preparation
 from tests import dataset_fixtures
 
 
@@ -38,7 +38,7 @@ def downloads(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as end:
-        prepare.main(arguments)
+        preparation.main(arguments)
     assert isinstance(end.value.code, int)
     return end.value.code, *capsys.readouterr()
 

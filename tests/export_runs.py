@@ -10,7 +10,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments import config_path, export, restore
+from experiments import config_path, restore
+from experiments.runs import exporting
 from render.manifest import write_atomic
 from san_jax import checkpoint, train_state
 from san_jax.models import merge_model, split_model
@@ -98,7 +99,7 @@ def main() -> None:
     folder = pathlib.Path(sys.argv[1])
     for name, changes in GOLDEN_RUNS.items():
         write_run(folder / "runs" / name, **changes)
-        export.run(folder / "runs" / name, folder / name, formats=[export.SAFETENSORS])
+        exporting.run(folder / "runs" / name, folder / name, formats=[export.SAFETENSORS])
         np.save(folder / name / "images.npy", golden_images())
 
 

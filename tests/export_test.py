@@ -18,7 +18,8 @@ import safetensors.numpy
 from flax import nnx
 from PIL import Image
 
-from experiments import config_path, export, onnx_file, restore
+from experiments import config_path, onnx_file, restore
+from experiments.runs import exporting
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import merge_model, split_model
@@ -53,7 +54,7 @@ def workdir(tmp_path_factory):
 
 def run_embeddings(workdir, images):
     model, _ = restore.load_run(workdir, encoder_only=True)
-    return embed.embed_images(model, images, batch_size=sum(export.BATCHES))
+    return embed.embed_images(model, images, batch_size=sum(exporting.BATCHES))
 
 
 def relative(found, expected):
@@ -66,7 +67,7 @@ def tensors_and_metadata(path):
 
 
 def test_stablehlo_runs_where_there_is_only_jax(tmp_path, workdir):
-    export.run(workdir, tmp_path / "exported", formats=["stablehlo"])
+    exporting.run(workdir, tmp_path / "exported", formats=["stablehlo"])
     images = golden_images()
     np.save(tmp_path / "exported" / "images.npy", images)
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
@@ -93,7 +94,7 @@ def test_pytorch_gives_the_same_from_the_safetensors(tmp_path, name):
     with np.load(GOLDEN) as file:
         golden = {key.partition(".")[2]: file[key] for key in file if key.startswith(f"{name}.")}
     write_run(tmp_path / "run", **GOLDEN_RUNS[name])
-    export.run(tmp_path / "run", tmp_path / "exported", formats=["safetensors"])
+    exporting.run(tmp_path / "run", tmp_path / "exported", formats=["safetensors"])
     tensors, metadata = tensors_and_metadata(tmp_path / "exported" / "encoder.safetensors")
     assert sorted(tensors) == golden["names"].tolist()
     assert metadata == json.loads(str(golden["metadata"]))
@@ -107,7 +108,7 @@ def test_pytorch_gives_the_same_from_the_safetensors(tmp_path, name):
 
 
 def test_model_card(tmp_path, workdir, capsys):
-    export.main([f"--workdir={workdir}", f"--output={tmp_path / 'exported'}"])
+    exporting.main([f"--workdir={workdir}", f"--output={tmp_path / 'exported'}"])
     printed = capsys.readouterr().out
     folder = tmp_path / "exported"
     card = json.loads((folder / "model_card.json").read_text())
@@ -136,7 +137,7 @@ def test_model_card(tmp_path, workdir, capsys):
 def test_averaged_bfloat16_run(tmp_path):
     """The average is exported, not the weights (zeros here); float32 formats of a bfloat16 run compute in float32."""
     write_run(tmp_path / "run", average=True, model__compute_dtype="bfloat16", **BLOCK)
-    card = export.run(tmp_path / "run", tmp_path / "exported", formats=["stablehlo", "safetensors"])
+    card = exporting.run(tmp_path / "run", tmp_path / "exported", formats=["stablehlo", "safetensors"])
     assert card["run"]["averaged"]
     program, weights = card["files"]["encoder.stablehlo"], card["files"]["encoder.safetensors"]
     assert (program["compute_dtype"], weights["compute_dtype"]) == ("bfloat16", "float32")
@@ -161,15 +162,15 @@ def test_a_file_that_gives_something_else_is_not_written(tmp_path, workdir, monk
     original = getattr(export, f"_{kind}")
     monkeypatch.setattr(export, f"_{kind}", spoilt)
     with pytest.raises(
-        export.ExportError, match=rf"The {kind} file gives embeddings that differ .* nothing is written"
+        exporting.ExportError, match=rf"The {kind} file gives embeddings that differ .* nothing is written"
     ):
-        export.run(workdir, tmp_path / "exported")
+        exporting.run(workdir, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
 
 
 def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):
     """The encoder is read back by the loader of torchvision's files."""
-    names = export.torch_names
+    names = exporting.torch_names
 
     def exchanged(model):
         table = names(model)
@@ -177,8 +178,8 @@ def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):
         return table | {a: table[b], b: table[a]}
 
     monkeypatch.setattr(export, "torch_names", exchanged)
-    with pytest.raises(export.ExportError, match="The safetensors file gives embeddings that differ"):
-        export.run(workdir, tmp_path / "exported", formats=["safetensors"])
+    with pytest.raises(exporting.ExportError, match="The safetensors file gives embeddings that differ"):
+        exporting.run(workdir, tmp_path / "exported", formats=["safetensors"])
 
 
 def test_nothing_is_overwritten_unasked(tmp_path, workdir):
@@ -186,16 +187,16 @@ def test_nothing_is_overwritten_unasked(tmp_path, workdir):
     output.mkdir()
     (output / "notes.txt").write_text("mine")
     (output / "encoder.onnx").write_bytes(b"of an earlier export")
-    with pytest.raises(export.ExportError, match=r"holds encoder.onnx already: .* --overwrite"):
-        export.run(workdir, output, formats=["stablehlo"])
-    export.run(workdir, output, formats=["stablehlo"], overwrite=True)
+    with pytest.raises(exporting.ExportError, match=r"holds encoder.onnx already: .* --overwrite"):
+        exporting.run(workdir, output, formats=["stablehlo"])
+    exporting.run(workdir, output, formats=["stablehlo"], overwrite=True)
     # The card tells of all that is there, so what it does not know of the earlier export is gone.
     assert sorted(path.name for path in output.iterdir()) == ["encoder.stablehlo", "model_card.json", "notes.txt"]
 
 
 def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, workdir, monkeypatch):
     output = tmp_path / "exported"
-    export.run(workdir, output, formats=["safetensors"])
+    exporting.run(workdir, output, formats=["safetensors"])
     write = export.write_atomic
 
     def fail_at_the_card(path, content):
@@ -205,20 +206,20 @@ def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, workdir, mo
 
     monkeypatch.setattr(export, "write_atomic", fail_at_the_card)
     with pytest.raises(OSError, match="No space left"):
-        export.run(workdir, output, formats=["safetensors"], overwrite=True)
+        exporting.run(workdir, output, formats=["safetensors"], overwrite=True)
     assert not (output / "model_card.json").exists()
 
 
 def test_what_cannot_be_exported(tmp_path):
     write_run(tmp_path / "textures", "baseline.py:smoke", input="texture", generator="runs/san_pg", **BLOCK)
-    with pytest.raises(export.ExportError, match="does not take images but the textures that runs/san_pg regresses"):
-        export.run(tmp_path / "textures", tmp_path / "exported")
+    with pytest.raises(exporting.ExportError, match="does not take images but the textures that runs/san_pg regresses"):
+        exporting.run(tmp_path / "textures", tmp_path / "exported")
     with pytest.raises(
-        export.ExportError, match="formats must be some of stablehlo, safetensors, onnx, found torchscript"
+        exporting.ExportError, match="formats must be some of stablehlo, safetensors, onnx, found torchscript"
     ):
-        export.run(tmp_path / "textures", tmp_path / "exported", formats=["torchscript"])
+        exporting.run(tmp_path / "textures", tmp_path / "exported", formats=["torchscript"])
     with pytest.raises(SystemExit, match=r"export: .*config.json does not exist: expected the folder of a run"):
-        export.main([f"--workdir={tmp_path / 'absent'}", f"--output={tmp_path / 'exported'}"])
+        exporting.main([f"--workdir={tmp_path / 'absent'}", f"--output={tmp_path / 'exported'}"])
     assert not (tmp_path / "exported").exists()
 
 
@@ -231,24 +232,24 @@ def test_a_run_that_embeds_everything_alike_is_told(tmp_path, workdir, monkeypat
         return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
 
     monkeypatch.setattr(export.restore, "load_run", dead)
-    with pytest.raises(export.ExportError, match="one embedding for all images"):
-        export.run(workdir, tmp_path / "exported")
+    with pytest.raises(exporting.ExportError, match="one embedding for all images"):
+        exporting.run(workdir, tmp_path / "exported")
 
 
 def test_onnx_says_how_to_install_what_is_missing(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("onnx", "jax2onnx") else find(name))
     with pytest.raises(onnx_file.MissingPackagesError, match=r"ONNX needs jax2onnx, onnx, not installed") as error:
-        export.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"])
+        exporting.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"])
     assert "pip install --no-deps jax2onnx==" in str(error.value)
 
 
 def test_an_opset_that_cannot_be_written(tmp_path):
-    with pytest.raises(export.ExportError, match=r"opset=15 is for ONNX, .*: add onnx to them"):
-        export.run(tmp_path / "run", tmp_path / "exported", opset=15)
+    with pytest.raises(exporting.ExportError, match=r"opset=15 is for ONNX, .*: add onnx to them"):
+        exporting.run(tmp_path / "run", tmp_path / "exported", opset=15)
     for opset in (0, onnx_file.OPSETS[0] - 1, onnx_file.OPSETS[-1] + 1):
-        with pytest.raises(export.ExportError, match=rf"opset must be one of 13 to 23, found {opset}: .* for 17\."):
-            export.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"], opset=opset)
+        with pytest.raises(exporting.ExportError, match=rf"opset must be one of 13 to 23, found {opset}: .* for 17\."):
+            exporting.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"], opset=opset)
 
 
 needs_onnx = pytest.mark.skipif(
@@ -264,7 +265,7 @@ def test_onnx(tmp_path):
     import onnxruntime
 
     write_run(tmp_path / "run", **EVERYTHING)
-    card = export.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"])
+    card = exporting.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"])
     file = card["files"]["encoder.onnx"]
     assert file["parity"]["relative"] <= 1e-5
     assert (file["opset"], file["ir_version"]) == (17, 8)
@@ -288,7 +289,7 @@ def test_onnx(tmp_path):
 def test_the_opset_is_chosen_on_the_command_line(tmp_path, workdir, capsys):
     import onnx
 
-    export.main([f"--workdir={workdir}", f"--output={tmp_path}", "--formats=onnx", "--opset=14"])
+    exporting.main([f"--workdir={workdir}", f"--output={tmp_path}", "--formats=onnx", "--opset=14"])
     assert "MB, opset 14, IR version 7, embeddings differ" in capsys.readouterr().out
     model = onnx.load(tmp_path / "encoder.onnx")
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 14)]
@@ -341,7 +342,7 @@ def run_example(section: str, folder: pathlib.Path) -> np.ndarray:
 @pytest.mark.parametrize("section", ["JAX", pytest.param("ONNX", marks=needs_onnx)])
 def test_the_examples_of_the_page_run_with_any_image_size(tmp_path, section):
     write_run(tmp_path / "run", "san.py:smoke", image_size=(96, 40), model__width=4)
-    export.run(tmp_path / "run", tmp_path / "exported", formats=["stablehlo" if section == "JAX" else "onnx"])
+    exporting.run(tmp_path / "run", tmp_path / "exported", formats=["stablehlo" if section == "JAX" else "onnx"])
     for seed, (name, size) in enumerate({"a.jpg": (50, 131), "b.jpg": (40, 96)}.items()):
         pixels = np.random.RandomState(seed).randint(0, 256, (size[1], size[0], 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)

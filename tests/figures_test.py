@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 import datasets
-from experiments import config_path, figures, pseudo_texture, texture_quality
+from experiments import config_path, texture_quality
+from experiments.pages import figures
+from experiments.runs import pseudo_textures
 from experiments.texture_quality import Quality
 from tests import dataset_fixtures, tiny_data
 
@@ -155,7 +157,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, r
     (folder / "d.jpg").unlink()
     (folder / "sub" / "e.png").unlink()
     figures.main(command)  # what is not named like a picture does not make it fail
-    with pytest.raises(pseudo_texture.TextureError, match="absent is not a folder"):
+    with pytest.raises(pseudo_textures.TextureError, match="absent is not a folder"):
         figures.from_files("6", tmp_path / "absent")
     for name in ("a.png", "sub/b.JPG", "sub/c.webp"):
         (folder / name).write_bytes(b"no image")
@@ -302,9 +304,9 @@ def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
     monkeypatch.setattr(figures.data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
     monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
     monkeypatch.setattr(texture_quality, "of_run", _no_decoder)
-    with pytest.raises(pseudo_texture.TextureError, match="no decoder"):
+    with pytest.raises(pseudo_textures.TextureError, match="no decoder"):
         figures.quality_table([str(run)], held_out="other")
 
 
 def _no_decoder(workdir, *where, sample):
-    raise pseudo_texture.TextureError(f"{workdir} has no decoder")
+    raise pseudo_textures.TextureError(f"{workdir} has no decoder")

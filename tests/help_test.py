@@ -1,5 +1,6 @@
 """`--help` of every program: exits with 0, shows defaults, lists `--config` and its keys, and imports nothing heavy."""
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -8,25 +9,15 @@ import sys
 
 import pytest
 
+from datasets import build
+from experiments import ablate, ablation_tables, evaluate, export, onnx_file, prepare, texture_quality
+from experiments.runs import exporting
+from san_jax import ranking
 from tests.programs_test import PROGRAMS as ALL_PROGRAMS
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = [name for name in ALL_PROGRAMS if name.startswith("experiments.")]
 HEAVY = {"jax", "flax", "orbax", "grain", "tensorflow_datasets", "trimesh", "scipy", "skimage"}
-
-# Programs that still import their packages before they parse; each mark goes when the program's body moves.
-NOT_YET = {
-    f"experiments.{name}"
-    for name in (
-        *("ablate", "demo", "evaluate", "export", "figures", "pit_render", "prepare", "pseudo_texture", "train"),
-    )
-}
-
-
-def programs(*names: str) -> list:
-    """Parameters for pytest: the programs, those that are not done marked."""
-    mark = pytest.mark.xfail(strict=True, reason="imports before it parses; its file is being changed elsewhere")
-    return [pytest.param(name, marks=mark if name in NOT_YET else ()) for name in names]
 
 
 def run_help(program: str, *arguments: str) -> tuple[str, set[str]]:
@@ -44,28 +35,24 @@ def run_help(program: str, *arguments: str) -> tuple[str, set[str]]:
     return result.stdout, set(imported)
 
 
-@pytest.mark.parametrize("program", programs(*PROGRAMS))
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_help_imports_nothing_heavy(program):
     text, imported = run_help(program)
     assert f"python -m {program}" in text
     assert imported & HEAVY == set()
 
 
-@pytest.mark.parametrize("program", programs(*(name for name in PROGRAMS if name not in NOT_YET)))
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_help_shows_defaults(program):
     text, _ = run_help(program)
     assert re.search(r"\(default: \S+\)", text)
-
-
-def test_all_programs_that_are_not_done_exist():
-    assert set(PROGRAMS) >= NOT_YET
 
 
 # The generator's keys and defaults come from its dataclasses, beside code that imports trimesh.
 @pytest.mark.parametrize(
     ("program", "config", "allowed"),
     [
-        pytest.param("experiments.train", "san.py:smoke", set(), marks=programs("experiments.train")[0].marks),
+        ("experiments.train", "san.py:smoke", set()),
         ("experiments.pit_render", "pit_reid.py", {"trimesh", "scipy"}),
     ],
 )
@@ -75,3 +62,16 @@ def test_help_with_a_config_lists_its_keys(program, config, allowed):
     assert re.search(r"^ *--config\b", flags, re.MULTILINE)
     assert re.search(r"^  seed = 5 +\w+", keys, re.MULTILINE)
     assert imported & HEAVY <= allowed
+
+
+def test_choices_are_those_of_the_packages():
+    """Programs name them again, as `--help` imports none of the packages."""
+    assert ("all", *build.NAMES) == prepare.DATASETS
+    assert (export.FORMATS, export.DEFAULT_FORMATS) == (exporting.FORMATS, exporting.DEFAULT_FORMATS)
+    assert (export.OPSETS, export.DEFAULT_OPSET) == (onnx_file.OPSETS, onnx_file.DEFAULT_OPSET)
+    assert (evaluate.METRICS, evaluate.AVERAGE_PRECISIONS) == (ranking.METRICS, ranking.AVERAGE_PRECISIONS)
+    defaults = {field.name: field.default for field in dataclasses.fields(ranking.KReciprocal)}
+    assert {name: default for name, (default, _) in evaluate.RERANK_SETTINGS.items()} == defaults
+    assert tuple(ablation_tables.TABLES) == ablate.TABLES
+    text, _ = run_help("experiments.figures")
+    assert f"fixed seed (default: {texture_quality.SAMPLE})" in " ".join(text.split())

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 import datasets
-from experiments import ablate, config_path, demo, export, pit_render, pseudo_texture, stages
+from experiments import config_path, stages
+from experiments.ablation import runner
+from experiments.runs import demonstration, exporting, pseudo_textures, rendering
 from render import manifest
 from san_jax import checkpoint, folder_lock, metric_logger
 from tests import dataset_fixtures, train_distributed_test, train_e2e_test
@@ -79,11 +81,11 @@ def test_processes_that_train_together_are_refused_together(workplace, tmp_path)
 def test_a_second_rendering_is_refused(tmp_path):
     with holder(tmp_path / "pit") as (process, _):
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-            pit_render.run(config_path.load(TINY), output_dir=tmp_path / "pit")
+            rendering.run(config_path.load(TINY), output_dir=tmp_path / "pit")
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-            pit_render.run(config_path.load(TINY), output_dir=tmp_path / "pit", shard=(0, 2))
+            rendering.run(config_path.load(TINY), output_dir=tmp_path / "pit", shard=(0, 2))
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-            pit_render.show_preview(config_path.load(TINY), tmp_path / "pit")
+            rendering.show_preview(config_path.load(TINY), tmp_path / "pit")
         assert [path.name for path in (tmp_path / "pit").iterdir()] == [".lock"]
 
 
@@ -91,20 +93,20 @@ def test_of_a_shard_there_is_one(tmp_path):
     with holder(tmp_path, "shard-0-of-2") as (process, _):
         for shard in ((0, 2), (0, 1)):
             with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-                pit_render.run(config_path.load(TINY), output_dir=tmp_path, shard=shard)
+                rendering.run(config_path.load(TINY), output_dir=tmp_path, shard=shard)
         assert [path.name for path in tmp_path.iterdir()] == [".lock.shard-0-of-2"]
-        pit_render.run(config_path.load(TINY), output_dir=tmp_path, shard=(1, 2))
+        rendering.run(config_path.load(TINY), output_dir=tmp_path, shard=(1, 2))
         assert (tmp_path / manifest.HEADER_FILE).exists()
 
 
 def test_shards_that_complete_a_folder_at_once_build_its_dataset_once(tmp_path):
     config = config_path.load(TINY)
-    pit_render.run(config, output_dir=tmp_path / "pit", shard=(0, 2), num_workers=1)
+    rendering.run(config, output_dir=tmp_path / "pit", shard=(0, 2), num_workers=1)
     with holder(tmp_path / "data", "pit") as (process, _):
-        pit_render.run(config, output_dir=tmp_path / "pit", shard=(1, 2), num_workers=1, data_dir=tmp_path / "data")
+        rendering.run(config, output_dir=tmp_path / "pit", shard=(1, 2), num_workers=1, data_dir=tmp_path / "data")
         assert (tmp_path / "pit" / manifest.RECORDS_FILE).exists()
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-            pit_render.run(config, output_dir=tmp_path / "pit", data_dir=tmp_path / "data")
+            rendering.run(config, output_dir=tmp_path / "pit", data_dir=tmp_path / "data")
 
 
 # The others
@@ -133,17 +135,17 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
 
 def _ablate(folder, monkeypatch):
     monkeypatch.setattr(ablate, "_Ablation", None)
-    ablate.main(["--table=1", "--scale=small", f"--output={folder}"])
+    runner.main(["--table=1", "--scale=small", f"--output={folder}"])
 
 
 def _demo(folder, monkeypatch):
     monkeypatch.setattr(demo, "Clock", None)
-    demo.main([f"--output={folder}"])
+    demonstration.main([f"--output={folder}"])
 
 
 def _export(folder, monkeypatch):
     monkeypatch.setattr(export.restore, "load_run", None)
-    export.main(["--workdir=run", f"--output={folder}"])
+    exporting.main(["--workdir=run", f"--output={folder}"])
 
 
 def _textures(folder, monkeypatch):
@@ -152,7 +154,7 @@ def _textures(folder, monkeypatch):
     Image.fromarray(np.zeros((8, 4, 3), np.uint8)).save(photos / "a.png")
     monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (None, None))
     monkeypatch.setattr(pseudo_texture, "write_textures", None)
-    pseudo_texture.main(["--workdir=run", f"--images={photos}", f"--output={folder}"])
+    pseudo_textures.main(["--workdir=run", f"--images={photos}", f"--output={folder}"])
 
 
 def _targets(folder, monkeypatch):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import config_path, pit_render
+from experiments import config_path
+from experiments.runs import rendering
 from render import manifest, paper
 from tests import smpl_fixtures
 
@@ -24,13 +25,13 @@ def _argument(files: dict[str, Any], **more: Any) -> str:
 
 def test_config_is_the_papers_recipe(files: dict[str, Any]):
     config = config_path.load("pit.py:paper")
-    recipe = pit_render.make_recipe(config)
+    recipe = rendering.make_recipe(config)
     assert recipe == paper.PaperPit()
     assert recipe.num_pairs == 9290
-    assert pit_render.make_recipe(config_path.load(_argument(files, light="surreal"))) == paper.PaperPit(
+    assert rendering.make_recipe(config_path.load(_argument(files, light="surreal"))) == paper.PaperPit(
         **files, light="surreal"
     )
-    assert pit_render.make_recipe(config_path.load("pit.py:smoke,paper")).num_pairs == 6
+    assert rendering.make_recipe(config_path.load("pit.py:smoke,paper")).num_pairs == 6
     with pytest.raises(config_path.ConfigError, match="Did you mean 'coco_dir'"):
         config_path.load("pit.py:paper,coco_folder=x")
     with pytest.raises(config_path.ConfigError, match="there is no key 'wardrobe"):
@@ -38,7 +39,7 @@ def test_config_is_the_papers_recipe(files: dict[str, Any]):
 
 
 def test_check_says_what_there_is(files: dict[str, Any]):
-    report = pit_render.check(pit_render.make_recipe(config_path.load(_argument(files, person_free=True))))
+    report = rendering.check(rendering.make_recipe(config_path.load(_argument(files, person_free=True))))
     assert "6 pairs can be drawn" in report
     for part in (
         "smpl_neutral: 6890 vertices",
@@ -68,7 +69,7 @@ def test_from_command_to_dataset(files: dict[str, Any], tmp_path: pathlib.Path):
     import tensorflow_datasets as tfds
 
     config = config_path.load(_argument(files))
-    pit_render.run(config, output_dir=tmp_path / "pit", data_dir=tmp_path / "tfds", num_workers=2)
+    rendering.run(config, output_dir=tmp_path / "pit", data_dir=tmp_path / "tfds", num_workers=2)
     header, records = manifest.read_manifest(tmp_path / "pit")
     assert header.recipe == "pit"
     assert header.parameters["recipe"] == "paper"
@@ -90,11 +91,11 @@ def test_from_command_to_dataset(files: dict[str, Any], tmp_path: pathlib.Path):
     # Finished again after a loss the bytes are the same; other files are refused.
     before = {path: path.read_bytes() for path in (tmp_path / "pit").rglob("*") if path.is_file()}
     (tmp_path / "pit" / records[5].image).unlink()
-    pit_render.run(config, output_dir=tmp_path / "pit", num_workers=1)
+    rendering.run(config, output_dir=tmp_path / "pit", num_workers=1)
     assert before == {path: path.read_bytes() for path in (tmp_path / "pit").rglob("*") if path.is_file()}
     np.save(tmp_path / "thetas.npy", np.load(files["poses_file"])[1:])
-    with pytest.raises(pit_render.RenderError, match=r"inputs\.poses_file"):
-        pit_render.run(
+    with pytest.raises(rendering.RenderError, match=r"inputs\.poses_file"):
+        rendering.run(
             config_path.load(_argument({**files, "poses_file": str(tmp_path / "thetas.npy")})),
             output_dir=tmp_path / "pit",
         )

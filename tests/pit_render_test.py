@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from experiments import config_path, pit_render
+from experiments import config_path
+from experiments.runs import rendering
 from render import manifest, pit, rasterizer
 
 TINY = "pit.py:num_textures=2,meshes_per_texture=3"
@@ -24,7 +25,7 @@ def _contents(folder: pathlib.Path) -> dict[str, bytes]:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The tiny recipe, rendered by two workers without interruption."""
     folder = tmp_path_factory.mktemp("rendered") / "pit"
-    pit_render.run(config_path.load(TINY), output_dir=folder, num_workers=2)
+    rendering.run(config_path.load(TINY), output_dir=folder, num_workers=2)
     return folder
 
 
@@ -51,26 +52,26 @@ def test_one_worker_in_shards_draws_the_same(
 ):
     config = config_path.load(TINY)
     with caplog.at_level("INFO", logger="absl"):
-        pit_render.run(config, output_dir=tmp_path, num_workers=1, shard=(1, 2))
+        rendering.run(config, output_dir=tmp_path, num_workers=1, shard=(1, 2))
     assert f"worker 0: {rasterizer.describe()}" in caplog.text
     assert not (tmp_path / manifest.RECORDS_FILE).exists()
     assert {path.name for path in (tmp_path / "records").iterdir()} == {f"{index:06d}.json" for index in (3, 4, 5)}
-    pit_render.run(config, output_dir=tmp_path, num_workers=1, shard=(0, 2))
+    rendering.run(config, output_dir=tmp_path, num_workers=1, shard=(0, 2))
     assert _contents(tmp_path) == _contents(rendered)
 
 
 def test_a_shard_leaves_the_files_that_another_one_is_writing(tmp_path: pathlib.Path):
     recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
-    pit_render.prepare_folder(tmp_path, recipe)
+    rendering.prepare_folder(tmp_path, recipe)
     (tmp_path / "images").mkdir()
     written, left = (tmp_path / "images" / f".0000_0{number}.jpg.abc.tmp" for number in (0, 1))
     written.write_bytes(b"half a picture")
     left.write_bytes(b"half a picture")
     os.utime(left, (0.0, 0.0))
-    pit_render.prepare_folder(tmp_path, recipe, alone=False)
+    rendering.prepare_folder(tmp_path, recipe, alone=False)
     assert written.exists()
     assert not left.exists()
-    pit_render.prepare_folder(tmp_path, recipe)
+    rendering.prepare_folder(tmp_path, recipe)
     assert not written.exists()
 
 
@@ -82,12 +83,12 @@ def test_what_a_crash_of_the_machine_left_empty_is_drawn_again(tmp_path: pathlib
         def draw(self, record: manifest.Record) -> dict[str, bytes]:
             return dict.fromkeys((record.image, record.texture, str(record.frontal)), b"picture")
 
-    for name in (record.image, record.texture, record.frontal, pit_render.record_path(tmp_path, 0)):
-        pit_render.draw_pair(Studio(), recipe, tmp_path, 0)  # pyright: ignore[reportArgumentType]
-        assert pit_render.read_record(tmp_path, 0) == record
+    for name in (record.image, record.texture, record.frontal, rendering.record_path(tmp_path, 0)):
+        rendering.draw_pair(Studio(), recipe, tmp_path, 0)  # pyright: ignore[reportArgumentType]
+        assert rendering.read_record(tmp_path, 0) == record
         assert (tmp_path / record.texture).read_bytes() == b"picture"
         (tmp_path / str(name)).write_bytes(b"")
-        assert pit_render.read_record(tmp_path, 0) is None
+        assert rendering.read_record(tmp_path, 0) is None
 
 
 def test_killed_and_started_again_ends_with_the_same_bytes(rendered: pathlib.Path, tmp_path: pathlib.Path):
@@ -122,14 +123,14 @@ def test_a_complete_folder_is_left_alone(rendered: pathlib.Path, monkeypatch: py
 
     monkeypatch.setattr(pit_render, "_render", fail)
     times = {path: path.stat().st_mtime_ns for path in (rendered / "images").iterdir()}
-    pit_render.run(config_path.load(TINY), output_dir=rendered)
+    rendering.run(config_path.load(TINY), output_dir=rendered)
     assert times == {path: path.stat().st_mtime_ns for path in (rendered / "images").iterdir()}
 
 
 def test_other_parameters_are_refused_by_name(rendered: pathlib.Path):
     before = _contents(rendered)
-    with pytest.raises(pit_render.RenderError) as caught:
-        pit_render.run(
+    with pytest.raises(rendering.RenderError) as caught:
+        rendering.run(
             config_path.load("pit.py:num_textures=2,meshes_per_texture=4,seed=9,light.kinds.night=0.5"),
             output_dir=rendered,
         )
@@ -139,15 +140,15 @@ def test_other_parameters_are_refused_by_name(rendered: pathlib.Path):
     assert "meshes_per_texture: 3 there, 4 now" in message
     assert "seed: 0 there, 9 now" in message
     assert "num_textures:" not in message
-    with pytest.raises(pit_render.RenderError, match="recipe: 'pit' there, 'pit_reid' now"):
-        pit_render.run(config_path.load("pit_reid.py:smoke"), output_dir=rendered)
+    with pytest.raises(rendering.RenderError, match="recipe: 'pit' there, 'pit_reid' now"):
+        rendering.run(config_path.load("pit_reid.py:smoke"), output_dir=rendered)
     assert _contents(rendered) == before
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: pathlib.Path):
     (tmp_path / "thesis.tex").write_text("do not touch")
-    with pytest.raises(pit_render.RenderError, match="not empty"):
-        pit_render.run(config_path.load(TINY), output_dir=tmp_path)
+    with pytest.raises(rendering.RenderError, match="not empty"):
+        rendering.run(config_path.load(TINY), output_dir=tmp_path)
     assert _contents(tmp_path) == {"thesis.tex": b"do not touch"}
 
 
@@ -177,8 +178,8 @@ def test_a_lost_worker_names_its_pair(
 ):
     monkeypatch.setitem(pit.RECIPES, "pit", recipe)
     monkeypatch.setenv("DEADLY_PIT_PARENT", str(os.getpid()))
-    with pytest.raises(pit_render.RenderError, match=reason) as caught:
-        pit_render.run(config_path.load(TINY), output_dir=tmp_path, num_workers=1)
+    with pytest.raises(rendering.RenderError, match=reason) as caught:
+        rendering.run(config_path.load(TINY), output_dir=tmp_path, num_workers=1)
     assert "pair 1 (0000_01)" in str(caught.value)
     assert [path.name for path in (tmp_path / "records").iterdir()] == ["000000.json"]
 
@@ -187,7 +188,7 @@ def test_benchmark_becomes_a_dataset(tmp_path: pathlib.Path):
     import tensorflow_datasets as tfds
 
     config = config_path.load("pit_reid.py:smoke,num_test_identities=1,images_per_identity=3,num_distractors=1")
-    pit_render.run(config, output_dir=tmp_path / "pit_reid", data_dir=tmp_path / "tfds", num_workers=2)
+    rendering.run(config, output_dir=tmp_path / "pit_reid", data_dir=tmp_path / "tfds", num_workers=2)
     splits = {
         split: tfds.data_source("pit_reid", split=split, data_dir=tmp_path / "tfds")
         for split in ("train", "query", "gallery")
@@ -200,11 +201,11 @@ def test_benchmark_becomes_a_dataset(tmp_path: pathlib.Path):
 @pytest.mark.parametrize("text", ["1", "2/2", "-1/2", "a/b", "1/2/3"])
 def test_bad_shards_are_errors(text: str):
     with pytest.raises(ValueError, match="expected i/n"):
-        pit_render.parse_shard(text)
+        rendering.parse_shard(text)
 
 
 def test_good_shard():
-    assert pit_render.parse_shard("3/4") == (3, 4)
+    assert rendering.parse_shard("3/4") == (3, 4)
 
 
 def test_command_line_errors_are_short(tmp_path: pathlib.Path):
@@ -221,14 +222,14 @@ def test_command_line_errors_are_short(tmp_path: pathlib.Path):
 def test_configs_hold_the_papers_sizes():
     paper = config_path.load("pit.py")
     assert (paper.num_textures, paper.meshes_per_texture) == (929, 10)
-    assert pit_render.make_recipe(paper) == pit.Pit()
-    assert pit_render.make_recipe(config_path.load("pit_reid.py")) == pit.PitReid()
+    assert rendering.make_recipe(paper) == pit.Pit()
+    assert rendering.make_recipe(config_path.load("pit_reid.py")) == pit.PitReid()
     assert json.loads(config_path.to_json(config_path.load("pit.py:smoke")))["num_textures"] < 10
 
 
 def test_keys_of_topics_are_set_by_name():
     text = "pit_reid.py:occluders.share=0.3,light.kinds.night=0,photo.warmth=(-0.2, 0.2),kept.head=0.5,cloth_dir=/cloth"
-    recipe = pit_render.make_recipe(config_path.load(text))
+    recipe = rendering.make_recipe(config_path.load(text))
     assert isinstance(recipe, pit.PitReid)
     assert recipe.occluders.share == 0.3
     assert recipe.light.kinds == {**pit.LightShares().kinds, "night": 0.0}
@@ -239,4 +240,4 @@ def test_keys_of_topics_are_set_by_name():
         config_path.load("pit.py:occluders.shares=0.3")
     config = config_path.load("pit.py:smoke")
     config_path.override(config, "accessories.backpack", "0.5")  # as --config.accessories.backpack=0.5 does
-    assert pit_render.make_recipe(config).accessories.backpack == 0.5
+    assert rendering.make_recipe(config).accessories.backpack == 0.5

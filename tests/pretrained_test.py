@@ -8,8 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments import config_path, pretrained, train
+from experiments import config_path, pretrained
 from experiments.pretrained import PretrainedError
+from experiments.runs import training
 from san_jax.models import torch_files
 from tests.torch_saves import save
 
@@ -27,8 +28,8 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["san_pg", "baseline", "san"])
 def test_a_missing_file_stops_before_anything_else(here, name):
     """The real configs as they are, run on a machine without any data."""
-    with pytest.raises(train.RunError) as error:
-        train.run(config_path.load(f"{name}.py"), "run")
+    with pytest.raises(training.RunError) as error:
+        training.run(config_path.load(f"{name}.py"), "run")
     message = str(error.value)
     assert f"the ImageNet weights of resnet50 are not in {here / 'weights'}" in message
     assert "Fetch https://download.pytorch.org/models/resnet50-0676ba61.pth" in message
@@ -144,6 +145,6 @@ def test_the_key_counts_only_where_the_weights_come_from_it():
     def config(init_from: str, weights: str):
         return config_path.load(f"baseline.py:init_from={init_from},pretrained={weights}")
 
-    assert train.changed_keys(config("runs/a", ""), config("runs/a", "imagenet")) == {}
-    assert train.changed_keys(config("", ""), config("", "imagenet")) == {"pretrained": ("", "imagenet")}
-    assert set(train.changed_keys(config("runs/a", ""), config("", "imagenet"))) == {"init_from", "pretrained"}
+    assert training.changed_keys(config("runs/a", ""), config("runs/a", "imagenet")) == {}
+    assert training.changed_keys(config("", ""), config("", "imagenet")) == {"pretrained": ("", "imagenet")}
+    assert set(training.changed_keys(config("runs/a", ""), config("", "imagenet"))) == {"init_from", "pretrained"}

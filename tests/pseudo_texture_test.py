@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
-from experiments import config_path, data_sources, pseudo_texture
+from experiments import config_path, data_sources
+from experiments.runs import pseudo_textures
 from render import manifest
 from san_jax import embed
 from san_jax.models import SAN
@@ -70,7 +71,7 @@ def pngs(folder):
 
 def test_textured_dataset(workdir, data_dir, models, capsys):
     index_map = dataset_fixtures.write_mirror_map(workdir)
-    folder = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    folder = pseudo_textures.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
     np.testing.assert_array_equal(datasets.read_mirror_map(folder), index_map)
     assert not capsys.readouterr().err
     textured = tfds.data_source("pit_reid_textured", split="train", data_dir=data_dir)
@@ -89,7 +90,7 @@ def test_val_of_a_builder_with_configs(workdir, tmp_path, models, capsys):
     """Both training splits, never query; beside the benchmark as another config, found again, and as partial as it."""
     train_data.build_benchmark(tmp_path, "toy/first", {"train": [0, 1], "val": [1], "query": [5]}, partial=True)
     for _ in range(2):
-        folder = pseudo_texture.run_dataset(workdir, "toy/first", tmp_path, batch_size=2)
+        folder = pseudo_textures.run_dataset(workdir, "toy/first", tmp_path, batch_size=2)
     output = capsys.readouterr()
     assert f"{workdir} has no mirror_map.npy" in output.err
     assert not (folder / "mirror_map.npy").exists()
@@ -121,7 +122,7 @@ def test_another_copy_of_the_benchmark_gets_its_own_textures(workdir, data_dir, 
     manifest.write_header(rendered, manifest.Header("pit_reid", 1, len(records), {}, "CC0-1.0"))
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "other", manual_dir=rendered)
     for folder in (data_dir, tmp_path / "other"):
-        pseudo_texture.run_dataset(workdir, "pit_reid", folder, batch_size=4)
+        pseudo_textures.run_dataset(workdir, "pit_reid", folder, batch_size=4)
         assert "9 images, 9 to compute" in capsys.readouterr().out
     first, second = (
         tfds.data_source("pit_reid_textured", split="train", data_dir=folder)
@@ -132,24 +133,24 @@ def test_another_copy_of_the_benchmark_gets_its_own_textures(workdir, data_dir, 
 
 
 def test_only_missing_textures_are_computed(workdir, data_dir, models, monkeypatch):
-    pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    pseudo_textures.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
     before = pngs(workdir)
     assert len(before) == 9
     removed = sorted(before)[3]
     content = removed.read_bytes()
     removed.unlink()
-    pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)  # the dataset is kept: equal bytes
+    pseudo_textures.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)  # the dataset is kept: equal bytes
     after = pngs(workdir)
     assert removed.read_bytes() == content
     assert {path for path in before if after[path] == before[path]} == before.keys() - {removed}
 
 
 def test_another_model_never_mixes(workdir, data_dir, models, monkeypatch):
-    first = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+    first = pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
     before = pngs(workdir)
     load_model(monkeypatch, models[1])
     with pytest.raises(datasets.DatasetError, match="built from another source"):
-        pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+        pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
     assert len(pngs(workdir)) == 2 * len(before)  # in a folder of their own
     assert pngs(workdir).items() >= before.items()
     assert first.is_dir()
@@ -157,18 +158,18 @@ def test_another_model_never_mixes(workdir, data_dir, models, monkeypatch):
 
 def test_keys_that_changed_nothing_when_they_were_added(workdir, data_dir, models, monkeypatch):
     """A copy from before `model.skips` existed is still the copy of the same model; with skips it is another one."""
-    folder = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+    folder = pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
     load_model(monkeypatch, models[0], skips=False, encoder="resnet50")
-    assert pseudo_texture.run_dataset(workdir, "pit_reid", data_dir) == folder
+    assert pseudo_textures.run_dataset(workdir, "pit_reid", data_dir) == folder
     load_model(monkeypatch, models[0], skips=True)
     with pytest.raises(datasets.DatasetError, match="built from another source"):
-        pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+        pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
 
 
 def test_the_encoder_s_own_stages_are_noted_by_their_numbers():
     """As they stood in every config before () meant them."""
     config = config_path.load("san_pg.py")
-    assert pseudo_texture._noted_model(config) == {
+    assert pseudo_textures._noted_model(config) == {
         "width": 64,
         "stage_sizes": (3, 4, 6, 3),
         "texture_size": 256,
@@ -180,7 +181,7 @@ def test_frontal_views(workdir, data_dir, models, monkeypatch, capsys):
     """A run with that target writes them at the size of images, beside the textures, without a mirror map."""
     load_model(monkeypatch, models[0], target="frontal")
     dataset_fixtures.write_mirror_map(workdir)
-    folder = pseudo_texture.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
+    folder = pseudo_textures.run_dataset(workdir, "pit_reid", data_dir, batch_size=4)
     assert folder == data_dir / "pit_reid_frontal" / "1.0.0"
     assert not (folder / "mirror_map.npy").exists()
     assert "pseudo frontal views of pit_reid, train: 9 images" in capsys.readouterr().out
@@ -193,15 +194,15 @@ def test_frontal_views(workdir, data_dir, models, monkeypatch, capsys):
 
 def test_run_without_decoder(workdir, data_dir, monkeypatch):
     load_model(monkeypatch, SAN(0, **SHAPE, decoder=False, rngs=nnx.Rngs(0)))
-    with pytest.raises(pseudo_texture.TextureError, match="run without decoder"):
-        pseudo_texture.run_dataset(workdir, "pit_reid", data_dir)
+    with pytest.raises(pseudo_textures.TextureError, match="run without decoder"):
+        pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
 
 
 def test_names_stay_inside(tmp_path):
     for name in ("../a.jpg", "/a.jpg", ""):
-        with pytest.raises(pseudo_texture.TextureError, match="no relative path"):
-            pseudo_texture._texture_path(tmp_path, name)
-    assert pseudo_texture._texture_path(tmp_path, "a/b.c.jpg") == tmp_path / "a" / "b.c.png"
+        with pytest.raises(pseudo_textures.TextureError, match="no relative path"):
+            pseudo_textures._texture_path(tmp_path, name)
+    assert pseudo_textures._texture_path(tmp_path, "a/b.c.jpg") == tmp_path / "a" / "b.c.png"
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def photos(tmp_path):
 
 def test_folder(workdir, photos, tmp_path, models, capsys):
     content = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
-    failed = pseudo_texture.run_folder(workdir, photos, tmp_path / "out", batch_size=2)
+    failed = pseudo_textures.run_folder(workdir, photos, tmp_path / "out", batch_size=2)
     (line,) = failed
     assert line.startswith(f"{photos / 'broken.jpeg'}: not a readable picture (")
     errors = capsys.readouterr().err
@@ -246,42 +247,42 @@ def test_folder_keeps_what_is_there(workdir, photos, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.png").write_bytes(b"mine")
-    pseudo_texture.run_folder(workdir, photos, out)
+    pseudo_textures.run_folder(workdir, photos, out)
     assert (out / "a.png").read_bytes() == b"mine"
     assert (out / "sub" / "grey.png").is_file()
 
 
 @pytest.mark.parametrize("output", ["photos", "photos/textures", "photos/../photos"])
 def test_output_inside_input_is_refused(workdir, photos, output):
-    with pytest.raises(pseudo_texture.TextureError, match="inside --images"):
-        pseudo_texture.run_folder(workdir, photos, photos.parent / output)
+    with pytest.raises(pseudo_textures.TextureError, match="inside --images"):
+        pseudo_textures.run_folder(workdir, photos, photos.parent / output)
 
 
 def test_texture_that_would_land_in_the_input_is_refused(workdir, tmp_path):
     images = tmp_path / "out" / "in"
     (images / "in").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(images / "in" / "x.jpg")  # -> out/in/x.png
-    with pytest.raises(pseudo_texture.TextureError, match="would be written into --images"):
-        pseudo_texture.run_folder(workdir, images, tmp_path / "out")
+    with pytest.raises(pseudo_textures.TextureError, match="would be written into --images"):
+        pseudo_textures.run_folder(workdir, images, tmp_path / "out")
 
 
 def test_folder_errors(workdir, photos, tmp_path):
-    with pytest.raises(pseudo_texture.TextureError, match="is not a folder"):
-        pseudo_texture.run_folder(workdir, tmp_path / "absent", tmp_path / "out")
+    with pytest.raises(pseudo_textures.TextureError, match="is not a folder"):
+        pseudo_textures.run_folder(workdir, tmp_path / "absent", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(pseudo_texture.TextureError, match=r"holds no picture \(\.jpg, "):
-        pseudo_texture.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(pseudo_textures.TextureError, match=r"holds no picture \(\.jpg, "):
+        pseudo_textures.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
     (tmp_path / "empty" / "notes.txt").touch()
     (tmp_path / "empty" / "link").symlink_to(photos)
-    with pytest.raises(pseudo_texture.TextureError, match=r"(?s)holds no picture.*link: is a link.*: notes\.txt"):
-        pseudo_texture.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(pseudo_textures.TextureError, match=r"(?s)holds no picture.*link: is a link.*: notes\.txt"):
+        pseudo_textures.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
 
 
 def test_all_pictures_that_would_share_a_texture_are_named(workdir, photos, tmp_path):
     for name in ("a.png", "sub/grey.webp", "sub/grey.JPG"):
         Image.new("RGB", (8, 8)).save(photos / name)
-    with pytest.raises(pseudo_texture.TextureError) as raised:
-        pseudo_texture.run_folder(workdir, photos, tmp_path / "out")
+    with pytest.raises(pseudo_textures.TextureError) as raised:
+        pseudo_textures.run_folder(workdir, photos, tmp_path / "out")
     sub = photos / "sub"
     assert str(raised.value).splitlines()[1:] == [
         f"{photos / 'a.jpg'} and {photos / 'a.png'} would both become {tmp_path / 'out' / 'a.png'}",
@@ -293,14 +294,14 @@ def test_all_pictures_that_would_share_a_texture_are_named(workdir, photos, tmp_
 def test_main(workdir, photos, tmp_path, monkeypatch, capsys):
     flags = [f"--workdir={workdir}", f"--images={photos}"]
     with pytest.raises(SystemExit, match="1 pictures could not be read"):
-        pseudo_texture.main([*flags, f"--output={tmp_path / 'out'}"])
+        pseudo_textures.main([*flags, f"--output={tmp_path / 'out'}"])
     assert (tmp_path / "out" / "a.png").is_file()
     monkeypatch.undo()
     with pytest.raises(SystemExit, match=r"config\.json does not exist: expected the folder of a run"):
-        pseudo_texture.main([*flags, f"--output={tmp_path / 'other'}"])
+        pseudo_textures.main([*flags, f"--output={tmp_path / 'other'}"])
     for arguments in (flags, [*flags, "--output=o", "--data_dir=d"], ["--workdir=w", "--dataset=d", "--output=o"]):
         with pytest.raises(SystemExit) as raised:
-            pseudo_texture.main(arguments)
+            pseudo_textures.main(arguments)
         assert raised.value.code == 2
         assert "either --dataset" in capsys.readouterr().err
     assert pathlib.Path("o").exists() is False

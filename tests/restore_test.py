@@ -12,7 +12,9 @@ import optax
 import pytest
 from flax import nnx
 
-from experiments import config_path, evaluate, pseudo_texture, restore, train
+from experiments import config_path, restore
+from experiments.runs import pseudo_textures, training
+from experiments.scoring import evaluation
 from render.manifest import write_atomic
 from san_jax import checkpoint, train_state
 from san_jax.models import SAN, DenseNet, split_model
@@ -132,13 +134,13 @@ def textured_run(folder: pathlib.Path) -> pathlib.Path:
     write_run(folder / "runs" / "san_pg", "san_pg.py:smoke", model__width=2)
     workdir = folder / "runs" / "on textures, ä"
     write_run(workdir, "baseline.py:smoke", model__width=2, input="texture", generator="runs/san_pg")
-    digest = pseudo_texture.load_generator(folder / "runs" / "san_pg").digest
+    digest = pseudo_textures.load_generator(folder / "runs" / "san_pg").digest
     write_atomic(workdir / restore.DATA_FILE, json.dumps({"generator_sha256": digest}).encode())
     return workdir
 
 
 def load_generator(workdir: pathlib.Path) -> Any:
-    return evaluate._load_generator(restore.read_config(workdir), restore.read_data(workdir), workdir)
+    return evaluation._load_generator(restore.read_config(workdir), restore.read_data(workdir), workdir)
 
 
 def test_runs_that_were_moved_find_each_other(tmp_path, monkeypatch):
@@ -182,7 +184,7 @@ def test_moved_inputs_do_not_make_another_run():
 
     def changed(name: str, key: str) -> set[str]:
         old, new = (config_path.load(f"{name}:{key}={folder}") for folder in ("a", "/disk/b"))
-        return set(train.changed_keys(old, new))
+        return set(training.changed_keys(old, new))
 
     assert changed("baseline.py", "generator") == set()
     assert changed("san.py", "target_dir") == set()

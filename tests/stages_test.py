@@ -8,7 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from experiments import config_path, data_sources, stages, targets, train
+from experiments import config_path, data_sources, stages, targets
+from experiments.runs import training
 from render.manifest import write_atomic
 from san_jax.data import sampler
 from tests import train_data
@@ -58,7 +59,7 @@ def test_another_run_goes_to_the_program(calls, tmp_path, variant):
 
 def test_another_config_is_refused_by_training(tmp_path):
     complete_run(config_path.load("baseline.py:smoke"), tmp_path)
-    with pytest.raises(train.RunError, match="seed: 0 there, 5 here"):
+    with pytest.raises(training.RunError, match="seed: 0 there, 5 here"):
         stages.ensure_run(config_path.load("baseline.py:smoke,seed=5"), tmp_path)
 
 

@@ -16,7 +16,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
-from experiments import config_path, data_sources, evaluate, protocols, pseudo_texture, restore, targets, train
+from experiments import config_path, data_sources, protocols, restore, targets
+from experiments.runs import pseudo_textures, training
+from experiments.scoring import evaluation
 from render import pictures
 from san_jax import embed, sharding
 from san_jax.models import SAN
@@ -90,7 +92,7 @@ def load(data_dir, stage="san", **changes):
 
 def open_data(config):
     """The first batch of each kind, and what data.json will say."""
-    data = train._open_data(config, train.turns_of(config))
+    data = training._open_data(config, training.turns_of(config))
     batches = {kind: next(stream) for kind, stream in data.streams.items()}
     for stream in data.streams.values():
         stream.close()
@@ -141,12 +143,12 @@ def test_frontal_views_have_the_images_size(data_dir):
 
 
 def test_the_image_itself_needs_no_second_copy(data_dir, tmp_path, seen):
-    train.run(load(data_dir, "san_pg", target="input", num_steps=1, checkpoint_every=1), tmp_path)
+    training.run(load(data_dir, "san_pg", target="input", num_steps=1, checkpoint_every=1), tmp_path)
     assert seen["pit"].pop("made_for") == "input"
     assert seen["pit"].keys() == {"image"}
     assert restore.read_data(tmp_path)["target"] == "input"
-    with pytest.raises(pseudo_texture.TextureError, match="which are no pseudo targets"):
-        pseudo_texture.run_dataset(tmp_path, "pit_reid", data_dir)
+    with pytest.raises(pseudo_textures.TextureError, match="which are no pseudo targets"):
+        pseudo_textures.run_dataset(tmp_path, "pit_reid", data_dir)
     batches, _ = open_data(load(data_dir, target="input"))
     assert batches["reid"].keys() == {"image", "label"}
 
@@ -254,8 +256,8 @@ def test_what_is_refused(data_dir, tmp_path, stage, changes, message):
     if changes.get("dataset") == "other":
         train_data.build_benchmark(tmp_path / "data", "other", {"train": [0, 0, 1, 1]})
         data_dir = tmp_path / "data"
-    with pytest.raises(train.RunError, match=message):
-        train.run(load(data_dir, stage, **changes), tmp_path / "run")
+    with pytest.raises(training.RunError, match=message):
+        training.run(load(data_dir, stage, **changes), tmp_path / "run")
 
 
 GENERATOR = ConfigDict(
@@ -284,31 +286,31 @@ def textured(data_dir, tmp_path, generator):
     folder.mkdir()
     (folder / "pit_reid").symlink_to(data_dir / "pit_reid")
     dataset_fixtures.write_mirror_map(tmp_path / "pg")
-    pseudo_texture.run_dataset(tmp_path / "pg", "pit_reid", folder)
+    pseudo_textures.run_dataset(tmp_path / "pg", "pit_reid", folder)
     return folder
 
 
 def test_generated_textures_as_the_input(textured, generator, tmp_path, seen):
     """Training sees the copy's textures in place of images; evaluation makes those of query and gallery alike."""
     config = load(textured, "baseline", input="texture", generator=tmp_path / "pg", test_metric="cosine")
-    train.run(config, tmp_path / "run")
+    training.run(config, tmp_path / "run")
     stored = [example["texture"] for example in data_sources.open_source("pit_reid_textured", "train", textured)]
     possible = np.stack([resized(texture, 32, 16) for texture in stored])
     for image in seen["reid"]["image"]:
         assert (possible == image).all(axis=(1, 2, 3)).any()
-    digest = pseudo_texture.parameter_digest(generator)
+    digest = pseudo_textures.parameter_digest(generator)
     assert restore.read_data(tmp_path / "run")["generator_sha256"] == digest
 
-    summary = evaluate.run(tmp_path / "run", "pit_reid", textured)
+    summary = evaluation.run(tmp_path / "run", "pit_reid", textured)
     assert summary["generator"] == {"workdir": str(tmp_path / "pg"), "parameters_sha256": digest}
     assert f"textures that the run {tmp_path / 'pg'} regresses from the images resized to 32x16" in summary["protocol"]
     assert summary["metric"] == "cosine"
     assert (tmp_path / "run" / "report" / "evaluate_pit_reid_cosine.json").is_file()
-    assert evaluate.run(tmp_path / "run", "pit_reid", textured, metric="euclidean")["metric"] == "euclidean"
+    assert evaluation.run(tmp_path / "run", "pit_reid", textured, metric="euclidean")["metric"] == "euclidean"
 
     model, config = restore.load_run(tmp_path / "run", encoder_only=True)
-    found = evaluate.embed_split(
-        model, config, "pit_reid", "query", textured, generator=pseudo_texture.load_generator(tmp_path / "pg")
+    found = evaluation.embed_split(
+        model, config, "pit_reid", "query", textured, generator=pseudo_textures.load_generator(tmp_path / "pg")
     )
     images = [example["image"] for example in data_sources.open_source("pit_reid", "query", textured)]
     textures = embed.regress_textures(generator, np.stack([resized(image, 64, 32) for image in images]))
@@ -319,17 +321,19 @@ def test_generated_textures_as_the_input(textured, generator, tmp_path, seen):
 
 def test_another_generator_is_refused(textured, generator, tmp_path, seen, monkeypatch):
     config = load(textured, "baseline", input="texture", generator=tmp_path / "pg")
-    train.run(config, tmp_path / "run")
+    training.run(config, tmp_path / "run")
     other = SAN(0, width=2, stage_sizes=(1, 1, 1, 1), texture_size=32, rngs=nnx.Rngs(1))
     monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (other, GENERATOR))
     with pytest.raises(ValueError, match=r"The run was trained on textures of .* when its parameters were"):
-        evaluate.run(tmp_path / "run", "pit_reid", textured)
-    with pytest.raises(train.RunError, match=r"textures of pit_reid_textured in .* made by another state of a model"):
-        train.run(config, tmp_path / "second")
+        evaluation.run(tmp_path / "run", "pit_reid", textured)
+    with pytest.raises(
+        training.RunError, match=r"textures of pit_reid_textured in .* made by another state of a model"
+    ):
+        training.run(config, tmp_path / "second")
     frontal = ConfigDict({**GENERATOR.to_dict(), "target": "frontal"})
     monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (generator, frontal))
-    with pytest.raises(pseudo_texture.TextureError, match="reconstructs 'frontal', not textures"):
-        evaluate.run(tmp_path / "run", "pit_reid", textured)
+    with pytest.raises(pseudo_textures.TextureError, match="reconstructs 'frontal', not textures"):
+        evaluation.run(tmp_path / "run", "pit_reid", textured)
 
 
 def test_a_run_from_before_targets(data_dir, tmp_path):
@@ -339,6 +343,6 @@ def test_a_run_from_before_targets(data_dir, tmp_path):
     for key in ("target", "target_dir", "test_metric"):
         del old[key]
     (tmp_path / "config.json").write_text(json.dumps(old))
-    assert train.changed_keys(restore.read_config(tmp_path), config) == {}
-    changed = train.changed_keys(restore.read_config(tmp_path), load(data_dir, target="input", test_metric="cosine"))
+    assert training.changed_keys(restore.read_config(tmp_path), config) == {}
+    changed = training.changed_keys(restore.read_config(tmp_path), load(data_dir, target="input", test_metric="cosine"))
     assert changed == {"target": ("texture", "input")}  # the metric changes nothing that is trained

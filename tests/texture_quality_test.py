@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 import datasets
-from experiments import config_path, data_sources, pseudo_texture, texture_quality
+from experiments import config_path, data_sources, texture_quality
+from experiments.runs import pseudo_textures
 from tests import tiny_data, train_data
 
 
@@ -124,11 +125,11 @@ def test_of_mean(data_dir):
 
 
 def test_what_holds_no_truth_or_regresses_no_textures_is_refused(data_dir, run, config, tmp_path):
-    with pytest.raises(pseudo_texture.TextureError, match="not the true ones: measure on pit_reid"):
+    with pytest.raises(pseudo_textures.TextureError, match="not the true ones: measure on pit_reid"):
         texture_quality.of_run("run", "pit_reid_textured", "train", data_dir)
     train_data.build_benchmark(tmp_path, "toy", {"train": [0]})
-    with pytest.raises(pseudo_texture.TextureError, match="no true textures"):
+    with pytest.raises(pseudo_textures.TextureError, match="no true textures"):
         texture_quality.of_mean("toy", "train", tmp_path)
     config.target = "input"
-    with pytest.raises(pseudo_texture.TextureError, match="its target is 'input'"):
+    with pytest.raises(pseudo_textures.TextureError, match="its target is 'input'"):
         texture_quality.of_run("run", "pit_reid", "train", data_dir)

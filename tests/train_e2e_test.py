@@ -16,7 +16,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import config_path, restore, train
+from experiments import config_path, restore
+from experiments.runs import training
 from san_jax import checkpoint, metric_logger
 from san_jax.models import split_model
 from tests import train_data
@@ -83,7 +84,7 @@ class Workplace:
         return workdir
 
     def config(self, name: str, *overrides: str):
-        """The config of `finished(name)`, for `train.run` in this process."""
+        """The config of `finished(name)`, for `training.run` in this process."""
         arguments = self.command(name, pathlib.Path("unused"))
         config = config_path.load(arguments[4].removeprefix("--config="))
         for override in overrides:
@@ -217,7 +218,7 @@ def fake_steps(monkeypatch):
 
 def test_baseline_takes_the_encoder_alone(workplace, tmp_path, fake_steps, capsys):
     _, expected, _ = checkpoint.load_weights(workplace.finished("san_pg") / "checkpoints")
-    train.run(workplace.config("baseline", "num_steps=4", "batch.num_identities=4"), tmp_path)
+    training.run(workplace.config("baseline", "num_steps=4", "batch.num_identities=4"), tmp_path)
     output = capsys.readouterr().out
     assert "taken encoder (parameters and running statistics); fresh classifier; not used decoder" in output
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
@@ -230,7 +231,7 @@ def test_diverging_run_stops_and_names_the_last_good_checkpoint(workplace, tmp_p
     """Noticed before the state after it is saved, though no line was due."""
     config = workplace.config("san_pg", "log_every=100", "checkpoint_every=2")
     with pytest.raises(metric_logger.NonFiniteLossError) as error:
-        train.run(config, tmp_path)
+        training.run(config, tmp_path)
     message = str(error.value)
     assert "not finite at step 5: pit/loss nan, pit/triplet 0.25" in message
     assert f"Last good checkpoint: {tmp_path / 'checkpoints' / '4'}." in message
@@ -239,8 +240,8 @@ def test_diverging_run_stops_and_names_the_last_good_checkpoint(workplace, tmp_p
 
 def test_another_config_is_refused(workplace):
     workdir = workplace.finished("san_pg")
-    with pytest.raises(train.RunError) as error:
-        train.run(workplace.config("san_pg", "seed=1", "optimizer.b1=0.5", "log_every=7", "num_workers=2"), workdir)
+    with pytest.raises(training.RunError) as error:
+        training.run(workplace.config("san_pg", "seed=1", "optimizer.b1=0.5", "log_every=7", "num_workers=2"), workdir)
     lines = str(error.value).splitlines()
     assert lines[0] == f"{workdir} holds a run with another config:"
     assert lines[1:3] == ["  optimizer.b1: 0.9 there, 0.5 here", "  seed: 0 there, 1 here"]
@@ -270,13 +271,13 @@ def test_another_config_is_refused(workplace):
 )
 def test_config_that_no_run_can_be_made_of(workplace, tmp_path, name, overrides, message):
     with pytest.raises(ValueError, match=message):
-        train.run(workplace.config(name, *overrides), tmp_path / "run")
+        training.run(workplace.config(name, *overrides), tmp_path / "run")
 
 
 def test_wrong_config_does_not_claim_the_workdir(workplace, tmp_path, fake_steps):
     with pytest.raises(ValueError, match="No dataset 'absent'"):
-        train.run(workplace.config("san_pg", "pit_dataset=absent"), tmp_path)
-    train.run(workplace.config("san_pg", "optimizer.warmup_epochs=0", "num_steps=2"), tmp_path)
+        training.run(workplace.config("san_pg", "pit_dataset=absent"), tmp_path)
+    training.run(workplace.config("san_pg", "optimizer.warmup_epochs=0", "num_steps=2"), tmp_path)
     assert checkpoint.latest_step(tmp_path / "checkpoints") == 2
 
 
@@ -293,5 +294,5 @@ def test_wrong_config_does_not_claim_the_workdir(workplace, tmp_path, fake_steps
 def test_init_from_what_does_not_fit(workplace, tmp_path, override, message):
     workplace.finished("san_pg")
     config = workplace.config("san", "batch.num_identities=4", "optimizer.steps_per_epoch=4", override)
-    with pytest.raises(train.RunError, match=message):
-        train.run(config, tmp_path)
+    with pytest.raises(training.RunError, match=message):
+        training.run(config, tmp_path)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import config_path, train
+from experiments import config_path
+from experiments.runs import training
 from san_jax import optim
 
 
@@ -26,8 +27,8 @@ from san_jax import optim
     ],
 )
 def test_options_that_do_not_go_together_are_refused_before_anything_is_made(config, message, tmp_path):
-    with pytest.raises(train.RunError, match=message):
-        train.run(config_path.load(config), tmp_path / "run")
+    with pytest.raises(training.RunError, match=message):
+        training.run(config_path.load(config), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -51,8 +52,8 @@ def test_options_that_do_not_go_together_are_refused_before_anything_is_made(con
 )
 def test_all_that_is_missing_is_named_at_once_and_nothing_is_left(config, reasons, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(train.RunError, match=f"cannot start, for {len(reasons)} reasons") as error:
-        train.run(config_path.load(config), "runs/new")
+    with pytest.raises(training.RunError, match=f"cannot start, for {len(reasons)} reasons") as error:
+        training.run(config_path.load(config), "runs/new")
     lines = [line for line in str(error.value).splitlines() if line.startswith("- ")]
     for line, reason in zip(lines, reasons, strict=True):
         assert reason in line
@@ -65,7 +66,7 @@ def test_alternating_optimizers_have_the_rates_of_the_run_s_steps():
         "san:turns=('reid', 'pit', 'pit'),optimizer.alternating=true,optimizer.steps_per_epoch=4,"
         "optimizer.warmup_epochs=1,optimizer.weight_decay=0.0"
     )
-    schedule, optimizer = train.build_optimizer(config)
+    schedule, optimizer = training.build_optimizer(config)
     assert isinstance(optimizer, optim.AlternatingOptimizer)
     params = {"encoder": jnp.ones(())}
     state, update = optimizer.reid.init(params), jax.jit(optimizer.reid.update)

@@ -16,7 +16,8 @@ import pytest
 import safetensors.numpy
 
 import datasets
-from experiments import config_path, restore, train
+from experiments import config_path, restore
+from experiments.runs import training
 from san_jax import checkpoint, sharding, train_state
 from san_jax.models import pretrained
 from tests import dataset_fixtures, train_data
@@ -92,19 +93,19 @@ def trained(data_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch_steps(patch)
-        train.run(load(data_dir), workdir)
+        training.run(load(data_dir), workdir)
     return workdir
 
 
 def test_labels_with_gaps_make_no_classes_without_images(data_dir, tmp_path, fake_steps, capsys):
     """A dataset of another program keeps the numbers of its persons."""
-    train.run(load(data_dir, dataset="gaps"), tmp_path)
+    training.run(load(data_dir, dataset="gaps"), tmp_path)
     assert "trains on gaps, train: 4 images of 3 identities" in capsys.readouterr().out
     assert restore.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
 
 
 def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
-    train.run(load(data_dir), tmp_path)
+    training.run(load(data_dir), tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:3] == [
         "trains on toy/first, train + val: 9 images of 5 identities",
@@ -122,17 +123,17 @@ def test_a_run_keeps_the_mirror_map_of_its_pit(tmp_path, fake_steps):
         f"san_pg.py:smoke,prepare=,data_dir={tmp_path / 'data'},image_size=(32, 32),model.width=2,model.texture_size=16,"
         "batch.pit_size=2,num_steps=2,log_every=1,checkpoint_every=2,optimizer.warmup_epochs=0"
     )
-    train.run(config, tmp_path / "run")
+    training.run(config, tmp_path / "run")
     content = (tmp_path / "rendered" / "mirror_map.npy").read_bytes()
     assert (tmp_path / "run" / "mirror_map.npy").read_bytes() == content
     # Noise is not taken along.
     (folder / "mirror_map.npy").write_bytes(content[:-1])
     with pytest.raises(datasets.DatasetError, match=r"mirror_map.npy: expected an uncompressed"):
-        train.run(config, tmp_path / "damaged")
+        training.run(config, tmp_path / "damaged")
 
 
 def test_without_val(data_dir, tmp_path, fake_steps, capsys):
-    train.run(load(data_dir, use_val=False, optimizer__steps_per_epoch=2), tmp_path)
+    training.run(load(data_dir, use_val=False, optimizer__steps_per_epoch=2), tmp_path)
     assert "trains on toy/first, train: 7 images of 4 identities\n" in capsys.readouterr().out
     data = restore.read_data(tmp_path)
     assert (data["splits"], data["images"], data["identities"]) == (["train"], 7, 4)
@@ -141,7 +142,7 @@ def test_without_val(data_dir, tmp_path, fake_steps, capsys):
 
 
 def test_partial_copy_is_told(data_dir, tmp_path, fake_steps, capsys):
-    train.run(load(data_dir, dataset="other"), tmp_path)
+    training.run(load(data_dir, dataset="other"), tmp_path)
     output = capsys.readouterr().out
     assert "5 images of 5 identities (PARTIAL: built from an incomplete copy of the benchmark)" in output
     assert restore.read_data(tmp_path)["partial"] is True
@@ -150,26 +151,26 @@ def test_partial_copy_is_told(data_dir, tmp_path, fake_steps, capsys):
 def test_a_schedule_of_another_length_is_refused(data_dir, tmp_path, fake_steps):
     workdir = tmp_path / "run"
     wrong = load(data_dir, dataset="other", num_steps=12, optimizer__steps_per_epoch=4)
-    with pytest.raises(train.RunError) as error:
-        train.run(wrong, workdir)
+    with pytest.raises(training.RunError) as error:
+        training.run(wrong, workdir)
     assert "optimizer.steps_per_epoch is 4, an epoch of this data has 3 (5 identities / 2)" in str(error.value)
     assert str(error.value).endswith("--config.optimizer.steps_per_epoch=3 --config.num_steps=9")
     assert list(tmp_path.iterdir()) == []
     # What the message says is taken; and without epochs in the schedule their length does not matter.
-    train.run(load(data_dir, dataset="other", num_steps=9, optimizer__steps_per_epoch=3), workdir)
+    training.run(load(data_dir, dataset="other", num_steps=9, optimizer__steps_per_epoch=3), workdir)
     wrong.optimizer.update({"schedule": "cosine", "warmup_epochs": 0})
-    train.run(wrong, tmp_path / "cosine")
+    training.run(wrong, tmp_path / "cosine")
     wrong.optimizer.warmup_epochs = 1
-    with pytest.raises(train.RunError, match="an epoch of this data has 3"):
-        train.run(wrong, tmp_path / "warm")
+    with pytest.raises(training.RunError, match="an epoch of this data has 3"):
+        training.run(wrong, tmp_path / "warm")
 
 
 def test_a_run_that_began_with_another_epoch_goes_on(data_dir, tmp_path, fake_steps, monkeypatch):
     config = load(data_dir, dataset="other", num_steps=2, optimizer__steps_per_epoch=4)
     with monkeypatch.context() as patch:
         patch.setattr(train, "_check_schedule", lambda *a: None)
-        train.run(config, tmp_path)
-    train.run(config, tmp_path)
+        training.run(config, tmp_path)
+    training.run(config, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -184,15 +185,15 @@ def test_a_run_that_began_with_another_epoch_goes_on(data_dir, tmp_path, fake_st
 def test_epochs_of_the_real_benchmarks(stage, turns, expected):
     config = config_path.load(f"{stage}.py")
     market = {"dataset": "market1501", "splits": ["train"], "images": 12936, "identities": 751, "partial": False}
-    epoch = train._epoch(config, turns, None if stage == "san_pg" else 751, 9290)
+    epoch = training._epoch(config, turns, None if stage == "san_pg" else 751, 9290)
     num_pairs = 9290 if "pit" in turns else 0
-    lines = train._describe_data(config, train._Data({}, 751, market, num_pairs, {}, epoch))
+    lines = training._describe_data(config, training._Data({}, 751, market, num_pairs, {}, epoch))
     assert lines[1].startswith(expected)
     if epoch.steps in (47, 94, 146):
-        train._check_schedule(config, epoch)
+        training._check_schedule(config, epoch)
     else:
-        with pytest.raises(train.RunError, match=r"steps_per_epoch=71 --config\.num_steps=22720"):
-            train._check_schedule(config, epoch)
+        with pytest.raises(training.RunError, match=r"steps_per_epoch=71 --config\.num_steps=22720"):
+            training._check_schedule(config, epoch)
 
 
 def test_tables_of_the_docstrings():
@@ -208,7 +209,7 @@ def test_tables_of_the_docstrings():
 
 def test_a_run_from_before_these_keys(data_dir, tmp_path, fake_steps, capsys):
     """It has neither the keys nor data.json: its model is read, and the same command goes on with it."""
-    train.run(load(data_dir, num_steps=2), tmp_path)
+    training.run(load(data_dir, num_steps=2), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for key in ("use_val", "init_classifier"):
         del config[key]
@@ -219,20 +220,20 @@ def test_a_run_from_before_these_keys(data_dir, tmp_path, fake_steps, capsys):
     assert restore.read_data(tmp_path) is None
     assert restore.load_run(tmp_path)[0].classifier is not None
 
-    with pytest.raises(train.RunError, match=r"augment\.crop_probability: 0\.0 there, 0\.5 here"):
-        train.run(load(data_dir, augment__crop_probability=0.5), tmp_path)
-    train.run(load(data_dir), tmp_path)
+    with pytest.raises(training.RunError, match=r"augment\.crop_probability: 0\.0 there, 0\.5 here"):
+        training.run(load(data_dir, augment__crop_probability=0.5), tmp_path)
+    training.run(load(data_dir), tmp_path)
     assert "goes on from step 2" in capsys.readouterr().out
     assert restore.read_config(tmp_path).use_val is True
     assert restore.read_data(tmp_path)["images"] == 9
 
 
 def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps):
-    train.run(load(data_dir), tmp_path)
+    training.run(load(data_dir), tmp_path)
     noted = restore.read_data(tmp_path)
     (tmp_path / "data.json").write_text(json.dumps({**noted, "images": 8, "source_digest": "abc"}))
-    with pytest.raises(train.RunError) as error:
-        train.run(load(data_dir), tmp_path)
+    with pytest.raises(training.RunError) as error:
+        training.run(load(data_dir), tmp_path)
     assert str(error.value).splitlines()[:3] == [
         f"{tmp_path} holds a run on other data:",
         "  images: 8 there, 9 now",
@@ -244,7 +245,7 @@ def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):
     """From encoder and classifier of the trained run; two small steps, real ones, away from them at the end."""
     config = load(data_dir, "baseline_partial", init_from=trained)
     assert config.augment.crop_probability == 0.5
-    train.run(config, tmp_path)
+    training.run(config, tmp_path)
     output = capsys.readouterr().out
     assert f"init_from {trained}, step 2: taken encoder, classifier (parameters and running statistics)" in output
     _, start, _ = checkpoint.load_weights(trained / "checkpoints")
@@ -264,7 +265,7 @@ def test_crops_reach_the_step(trained, data_dir, tmp_path, fake_steps, monkeypat
         return make_step(kind, *arguments, augment=augment, **keywords)
 
     monkeypatch.setattr(train.train_step, "make_step", noting)
-    train.run(load(data_dir, name, init_from=trained), tmp_path)
+    training.run(load(data_dir, name, init_from=trained), tmp_path)
     assert seen == {"reid": (probability, (0.4, 1.0), (0.5, 1.0))}
 
 
@@ -272,13 +273,13 @@ def test_what_earlier_runs_were_trained_on_is_noted(trained, data_dir, tmp_path,
     """Also where an earlier run's folder is gone when this one goes on."""
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     shutil.copytree(trained, first)
-    train.run(load(data_dir, init_from=first, dataset="other"), second)
-    train.run(load(data_dir, init_from=second), third)
+    training.run(load(data_dir, init_from=first, dataset="other"), second)
+    training.run(load(data_dir, init_from=second), third)
     expected = {str(second): {**OTHER, "partial": True}, str(first): FIRST}
     assert restore.read_data(third) == {**FIRST, "started_from": expected}
     shutil.rmtree(first)
     shutil.rmtree(second)
-    train.run(load(data_dir, init_from=second), third)
+    training.run(load(data_dir, init_from=second), third)
     assert restore.read_data(third)["started_from"] == expected
 
 
@@ -294,19 +295,19 @@ def test_what_earlier_runs_were_trained_on_is_noted(trained, data_dir, tmp_path,
     ],
 )
 def test_classifier_of_other_identities(trained, data_dir, tmp_path, changes, message):
-    with pytest.raises(train.RunError) as error:
-        train.run(load(data_dir, "baseline_partial", init_from=trained, **changes), tmp_path)
+    with pytest.raises(training.RunError) as error:
+        training.run(load(data_dir, "baseline_partial", init_from=trained, **changes), tmp_path)
     assert f"init_from={trained}: {message}" in str(error.value)
     assert "init_classifier=false" in str(error.value)
 
 
 def test_nothing_to_take_a_classifier_from(data_dir, tmp_path, monkeypatch):
-    with pytest.raises(train.RunError, match="init_classifier needs init_from"):
-        train.run(load(data_dir, "baseline_partial"), tmp_path / "run")
+    with pytest.raises(training.RunError, match="init_classifier needs init_from"):
+        training.run(load(data_dir, "baseline_partial"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(train.checkpoint, "load_weights", lambda folder, sharding: (2, {"encoder": {}}, {}))
-    with pytest.raises(train.RunError, match=r"init_from=pg: that run has no classifier to take"):
-        train.run(load(data_dir, "baseline_partial", init_from="pg"), tmp_path / "run")
+    with pytest.raises(training.RunError, match=r"init_from=pg: that run has no classifier to take"):
+        training.run(load(data_dir, "baseline_partial", init_from="pg"), tmp_path / "run")
 
 
 def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, capsys):
@@ -316,7 +317,7 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     noted = {"file": str(file), "sha256": hashlib.sha256(golden.read_bytes()).hexdigest()}
     changes = {"model__stage_sizes": (1, 2, 1, 1), "pretrained": file}
     first, second = tmp_path / "first", tmp_path / "second"
-    train.run(load(data_dir, **changes), first)
+    training.run(load(data_dir, **changes), first)
     assert f"encoder from {file} (SHA-256 {noted['sha256']})" in capsys.readouterr().out
     expected = {**FIRST, "pretrained": noted, "started_from": {}}
     assert restore.read_data(first) == expected
@@ -328,8 +329,8 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     for leaf, (name, transform) in names.items():
         np.testing.assert_array_equal(taken[leaf], transform.to_jax(tensors[name]), err_msg=name)
     pathlib.Path(file).unlink()
-    train.run(load(data_dir, **changes), first)
+    training.run(load(data_dir, **changes), first)
     assert restore.read_data(first) == expected
-    train.run(load(data_dir, init_from=first, **changes), second)
+    training.run(load(data_dir, init_from=first, **changes), second)
     del expected["started_from"]
     assert restore.read_data(second) == {**FIRST, "started_from": {str(first): expected}}

@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 import datasets
-from experiments import config_path, evaluate, pseudo_texture, train
+from experiments import config_path
+from experiments.runs import pseudo_textures, training
+from experiments.scoring import evaluation
 from san_jax import metric_logger, sharding
 from tests import train_data
 from tests.quick_compile import compile_quickly
@@ -89,7 +91,7 @@ class Steps:
         self.state: Any = None  # of the last step that was taken
         self._executables: dict[Any, Any] = {}
         self._optimizer: Any = None
-        self._make_step, self._build_optimizer = train.train_step.make_step, train.build_optimizer
+        self._make_step, self._build_optimizer = train.train_step.make_step, training.build_optimizer
         self._init_replicated, self._initial = sharding.init_replicated, None
         patch.setattr(sharding, "init_replicated", self._init)
         patch.setattr(train.train_step, "make_step", self._make)
@@ -160,9 +162,9 @@ def data_dir(folder):
 def generator(folder, data_dir, steps):
     """A SAN-PG run; `folder`/generated has pit_reid and the textures that it gives."""
     steps.begin()
-    train.run(config_path.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), folder / "generator")
+    training.run(config_path.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), folder / "generator")
     shutil.copytree(data_dir / "pit_reid", folder / "generated" / "pit_reid")
-    pseudo_texture.run_dataset(folder / "generator", "pit_reid", folder / "generated")
+    pseudo_textures.run_dataset(folder / "generator", "pit_reid", folder / "generated")
     return folder / "generator"
 
 
@@ -185,7 +187,7 @@ def records(workdir: pathlib.Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variant(name, config, steps, tmp_path, capsys):
     steps.begin()
-    train.run(config, tmp_path / "whole")
+    training.run(config, tmp_path / "whole")
     whole = jax.device_get(steps.state)
     assert int(whole.step) == 4
     compiled = steps.num_compiled
@@ -194,7 +196,7 @@ def test_variant(name, config, steps, tmp_path, capsys):
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
     shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "4")
     capsys.readouterr()
-    train.run(config, tmp_path / "resumed")
+    training.run(config, tmp_path / "resumed")
     assert "goes on from step 2 of" in capsys.readouterr().out
     resumed = jax.device_get(steps.state)
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
@@ -202,7 +204,7 @@ def test_variant(name, config, steps, tmp_path, capsys):
     assert records(tmp_path / "resumed") == records(tmp_path / "whole")
     assert steps.num_compiled == compiled
 
-    summary = evaluate.run(tmp_path / "resumed", "pit_reid", config.data_dir)
+    summary = evaluation.run(tmp_path / "resumed", "pit_reid", config.data_dir)
     assert f" {VARIANTS[name].embedding_size}-d embeddings" in " ".join(summary["protocol"].split())
     assert summary["metric"] == config.test_metric
     assert summary["num_valid_queries"] == 3

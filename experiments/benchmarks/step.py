@@ -10,8 +10,9 @@ import numpy as np
 from absl import logging
 from flax import nnx
 
-from experiments import config_path, restore, train
+from experiments import config_path, restore
 from experiments.config_path import Config
+from experiments.runs import training
 from san_jax import sharding, train_state, train_step
 from san_jax.data.augment import AugmentSettings
 
@@ -30,7 +31,7 @@ def measure(config: Config, *, seconds: float) -> dict[str, Any]:
         each kind alone, and the peak of device memory in GiB (None where the backend does not tell).
     """
     mesh = sharding.make_mesh()
-    _, optimizer = train.build_optimizer(config)
+    _, optimizer = training.build_optimizer(config)
 
     def build() -> Any:
         return restore.build_model(config, NUM_CLASSES, decoder=True, seed=config.seed)

@@ -1,0 +1,428 @@
+"""Writes a run's encoder as StableHLO, safetensors and ONNX, each held against the run."""
+
+import copy
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from experiments import config_path, onnx_file, provenance, restore
+from render.manifest import write_atomic
+from san_jax import checkpoint, embed, folder_lock
+from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
+from san_jax.models.functional import Tree
+
+STABLEHLO, SAFETENSORS, ONNX = "stablehlo", "safetensors", "onnx"
+FORMATS = (STABLEHLO, SAFETENSORS, ONNX)
+DEFAULT_FORMATS = (STABLEHLO, SAFETENSORS)  # what needs no further package
+CARD = "model_card.json"
+PLATFORMS = ("cpu", "cuda", "tpu")
+# Largest difference of an embedding's number, relative to the largest number of the embeddings.
+TOLERANCES = {
+    STABLEHLO: 1e-5,  # the same program, compiled by the same compiler: the same numbers but for a few roundings
+    SAFETENSORS: 1e-5,  # the same weights to the bit, in the same program
+    ONNX: 1e-4,  # another runtime sums each of some 50 convolutions in another order; ResNet-50 measured 4e-7
+}
+BFLOAT16_TOLERANCE = 2e-2  # of bfloat16's StableHLO: where the compiler rounds to 8 bits is its choice
+BATCHES = (1, 5)  # images in the batches of the parity check, for files that take any number
+
+
+class ExportError(ValueError):
+    """A run that cannot be exported as asked for. The message says why, and what to do."""
+
+
+class _Artifact(NamedTuple):
+    """A file's content and what gives embeddings float32 [N D] of images uint8 [N H W 3] by it alone."""
+
+    content: bytes
+    embed: Callable[[np.ndarray], np.ndarray]
+
+
+def run(
+    workdir: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    formats: Collection[str] = DEFAULT_FORMATS,
+    opset: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Exports a run's encoder, with its head and neck where it has them.
+
+    Args:
+        workdir: Folder of a run.
+        output: Folder to write to, made if absent; other files in it stay.
+        formats: Of `FORMATS`.
+        opset: Operator set of the ONNX file, one of `onnx_file.OPSETS`; `onnx_file.DEFAULT_OPSET` where none is given.
+        overwrite: Replace an export in `output`, all files of it.
+
+    Returns:
+        What the model card holds: embedding_size, input (dtype, shape, colour, normalization), network, run (workdir,
+        stage, step, averaged), config, trained_on (see `restore.read_data`), commit, versions and files: for each file
+        its format, bytes, sha256, compute_dtype and parity (batches, difference, relative, tolerance; bfloat16 runs in
+        a float32 format: relative_to_bfloat16 too); ONNX also opset and ir_version.
+
+    Raises:
+        ExportError: Unknown formats, an opset that is not offered or not asked for with ONNX, files that exist, a run
+            whose encoder does not take images, or a file that gives other embeddings than the run.
+        onnx_file.MissingPackagesError: ONNX is asked for and its packages are absent.
+        ValueError: The weights hold NaN or infinity.
+        san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
+        FileNotFoundError: The folder is no run's.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+    """
+    with folder_lock.hold(output):
+        return _run(workdir, pathlib.Path(output), formats, opset, overwrite)
+
+
+def _run(
+    workdir: str | os.PathLike[str],
+    output: pathlib.Path,
+    formats: Collection[str],
+    opset: int | None,
+    overwrite: bool,
+) -> dict[str, Any]:
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")
+    if opset is not None and ONNX not in formats:
+        raise ExportError(f"opset={opset} is for ONNX, which is not among the formats: add {ONNX} to them.")
+    if opset is not None and opset not in onnx_file.OPSETS:
+        raise ExportError(
+            f"opset must be one of {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, found {opset}: give the newest one "
+            f"that your runtime's documentation names, or leave it out for {onnx_file.DEFAULT_OPSET}."
+        )
+    if ONNX in formats:
+        onnx_file.check_packages()
+    _check_output(output, overwrite)
+    with jax.default_device(_cpu()):
+        model, config = restore.load_run(workdir, encoder_only=True)
+        if config.stage == "baseline" and config.input != "image":
+            raise ExportError(
+                f"The encoder of {workdir} does not take images but the textures that {config.generator} regresses from "
+                "them: an encoder alone would embed nothing a user has. Runs with input=image can be exported."
+            )
+        model = _on_cpu(model)
+        images = _images(*config.image_size)
+        references = {config.model.compute_dtype: _embed(model, images)}
+        single = model  # with float32 arithmetic
+        if config.model.compute_dtype != "float32":
+            single = _in_float32(model, config)
+            references["float32"] = _embed(single, images)
+
+        contents: dict[str, bytes] = {}
+        files: dict[str, dict[str, Any]] = {}
+        for kind in [kind for kind in FORMATS if kind in formats]:
+            print(f"{kind} ...", flush=True)
+            artifact = {
+                STABLEHLO: lambda: _stablehlo(model, config),
+                SAFETENSORS: lambda: _safetensors(single, config),
+                ONNX: lambda: _onnx(single, config, opset or onnx_file.DEFAULT_OPSET),
+            }[kind]()
+            compute_dtype = config.model.compute_dtype if kind == STABLEHLO else "float32"
+            tolerance = TOLERANCES[kind] if compute_dtype == "float32" else BFLOAT16_TOLERANCE
+            batches = [len(images)] if kind == SAFETENSORS else list(BATCHES)
+            found = np.concatenate([artifact.embed(batch) for batch in np.split(images, np.cumsum(batches)[:-1])])
+            parity = {
+                "batches": batches,
+                **_compare(kind, found, references[compute_dtype], tolerance),
+                "tolerance": tolerance,
+            }
+            if compute_dtype != config.model.compute_dtype:
+                parity[f"relative_to_{config.model.compute_dtype}"] = _difference(
+                    found, references[config.model.compute_dtype]
+                )[1]
+            contents[_file_name(kind)] = artifact.content
+            files[_file_name(kind)] = {
+                "format": kind,
+                "bytes": len(artifact.content),
+                "sha256": hashlib.sha256(artifact.content).hexdigest(),
+                "compute_dtype": compute_dtype,
+                "parity": parity,
+            }
+            if kind == ONNX:
+                files[_file_name(kind)] |= onnx_file.format_versions(artifact.content)
+    card = _card(workdir, model, config, files)
+    contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
+    _write(output, contents)
+    return card
+
+
+def torch_names(model: SAN) -> dict[str, pretrained.TorchName]:
+    """Every array of an exported model but GeM's p, and its name and layout in the safetensors file.
+
+    The encoder's are torchvision's. What follows the pooling is an `nn.Sequential` in place of torchvision's classifier
+    (`fc` of a ResNet, `classifier` of a DenseNet): Linear, BatchNorm1d and ReLU with `feature_size`, then BatchNorm1d
+    with `bnneck`; empty without.
+
+    Returns:
+        Dotted name of the leaf in the trees of `split_model(model)` -> its name and layout.
+    """
+    names = {f"encoder.{leaf}": name for leaf, name in pretrained.torch_names(model.encoder).items()}
+    last = _last(model)
+    same, linear = pretrained.SAME, pretrained.LINEAR
+
+    def norm(ours: str, theirs: str) -> None:
+        leaves = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+        names.update(
+            {f"{ours}.norm.{leaf}": pretrained.TorchName(f"{theirs}.{name}", same) for leaf, name in leaves.items()}
+        )
+
+    if model.head is not None:
+        names["head.linear.kernel"] = pretrained.TorchName(f"{last}.0.weight", linear)
+        names["head.linear.bias"] = pretrained.TorchName(f"{last}.0.bias", same)
+        norm("head.bn", f"{last}.1")
+    if model.neck is not None:
+        norm("neck", f"{last}.{_neck_place(model)}")
+        del names["neck.norm.bias"]  # it has none
+    return names
+
+
+def _last(model: SAN) -> str:
+    return "classifier" if isinstance(model.encoder, DenseNet) else "fc"
+
+
+def _neck_place(model: SAN) -> int:
+    """The neck's place in the Sequential: after Linear, BatchNorm1d and ReLU."""
+    return 0 if model.head is None else 3
+
+
+def _file_name(kind: str) -> str:
+    return f"encoder.{kind}"
+
+
+def _cpu() -> Any:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        raise ExportError(
+            "JAX has no CPU here, on which files are checked before they are written: leave JAX_PLATFORMS unset, or set "
+            f"JAX_PLATFORMS=cuda,cpu. ({error})"
+        ) from error
+
+
+def _on_cpu(model: SAN) -> SAN:
+    graphdef, *state = split_model(model)
+    return merge_model(graphdef, *jax.device_put(state, _cpu()))
+
+
+def _in_float32(model: SAN, config: Any) -> SAN:
+    """The same weights (float32 always) in a network that computes in float32."""
+    config = copy.deepcopy(config).unlock()
+    config.model.compute_dtype = "float32"
+    skeleton = nnx.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0))
+    return merge_model(split_model(skeleton)[0], *split_model(model)[1:])
+
+
+def _images(height: int, width: int) -> np.ndarray:
+    """uint8 [N H W 3] for the parity check: coarse colours as in photographs, under noise."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (sum(BATCHES), 8, 4, 3))
+    rows, columns = np.arange(height) * 8 // height, np.arange(width) * 4 // width
+    images = coarse[:, rows][:, :, columns] + rng.integers(-40, 41, (sum(BATCHES), height, width, 3))
+    return np.clip(images, 0, 255).astype(np.uint8)
+
+
+def _embed(model: SAN, images: np.ndarray) -> np.ndarray:
+    return embed.embed_images(model, images, batch_size=len(images))
+
+
+def _difference(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """Largest difference, absolute and relative to the largest number expected."""
+    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    return difference, difference / float(np.abs(expected).max())
+
+
+def _compare(kind: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> dict[str, float]:
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        raise ExportError(
+            f"The {kind} file gives {found.dtype} {found.shape}, the run {expected.dtype} {expected.shape}: it is not written."
+        )
+    if not np.ptp(expected, axis=0).any():
+        raise ExportError(
+            "The run gives one embedding for all images: there is nothing to compare the files by, and nothing to export."
+        )
+    difference, relative = _difference(found, expected)
+    if not relative <= tolerance:  # NaN too
+        raise ExportError(
+            f"The {kind} file gives embeddings that differ from the run's by {difference:.3g}, {relative:.3g} of the largest "
+            f"number where {tolerance:.0e} is allowed: nothing is written. Is it another version of a library?"
+        )
+    return {"difference": difference, "relative": relative}
+
+
+def _stablehlo(model: SAN, config: Any) -> _Artifact:
+    (batch,) = jax.export.symbolic_shape("batch", constraints=["batch >= 1"])
+    images = jax.ShapeDtypeStruct((batch, *config.image_size, 3), np.uint8)
+    exported = jax.export.export(jax.jit(embed.encoder_function(model)), platforms=PLATFORMS)(images)
+    content = bytes(exported.serialize())
+    program = jax.export.deserialize(bytearray(content))
+    return _Artifact(content, lambda batch: np.asarray(program.call(batch)))
+
+
+def _onnx(model: SAN, config: Any, opset: int) -> _Artifact:
+    content = onnx_file.convert(embed.encoder_function(model), config.image_size, opset)
+    return _Artifact(content, onnx_file.load(content))
+
+
+def _safetensors(model: SAN, config: Any) -> _Artifact:
+    names = torch_names(model)
+    tensors: dict[str, np.ndarray] = {}
+    for leaf, array in _leaves(split_model(model)[1:]).items():
+        if leaf == "pooling.p":
+            continue  # a number in the metadata: torchvision's networks have no place for it
+        if leaf not in names:
+            raise ExportError(f"The model's {leaf} has no name in PyTorch: export it as {STABLEHLO}.")
+        tensors[names[leaf].name] = np.ascontiguousarray(names[leaf].transform.to_torch(array))
+    if model.neck is not None:
+        tensors[f"{_last(model)}.{_neck_place(model)}.bias"] = np.zeros(model.embedding_size, np.float32)
+    content = safetensors.numpy.save(tensors, _torch_metadata(model, config))
+    written = _read_safetensors(content, model)
+    return _Artifact(content, lambda images: _embed(written, images))
+
+
+def _read_safetensors(content: bytes, like: SAN) -> SAN:
+    """The model of a file that was exported; its encoder is read as torchvision's files are."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / _file_name(SAFETENSORS)
+        path.write_bytes(content)
+        encoder = _leaves(pretrained.load_torch_resnet(path, like.encoder))
+        with safetensors.safe_open(path, "np") as file:
+            metadata = file.metadata()
+    tensors = safetensors.numpy.load(content)
+    arrays = {f"encoder.{leaf}": array for leaf, array in encoder.items()}
+    for leaf, (name, transform) in torch_names(like).items():
+        if leaf not in arrays:
+            arrays[leaf] = transform.to_jax(tensors[name])
+    if like.pooling is not None:
+        arrays["pooling.p"] = np.asarray(metadata["gem_p"], np.float32)
+    graphdef, *state = split_model(like)
+    return merge_model(graphdef, *jax.tree.map_with_path(lambda path, _: arrays[_dotted(path)], state))
+
+
+def _leaves(state: Sequence[Tree]) -> dict[str, np.ndarray]:
+    """Parameters and running statistics by dotted names."""
+    return {_dotted(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(list(state))}
+
+
+def _dotted(path: Sequence[Any]) -> str:
+    """A leaf's dotted name; the path's first key tells parameters from statistics, which share no name."""
+    return ".".join(str(key.key) for key in path[1:])
+
+
+def _torch_metadata(model: SAN, config: Any) -> dict[str, str]:
+    """What a PyTorch user has to know beside the tensors; safetensors allows text only."""
+    is_densenet = isinstance(model.encoder, DenseNet)
+    layers: list[str] = []
+    if model.head is not None:
+        size = model.embedding_size
+        layers += [f"Linear({model.encoder.out_features}, {size})", f"BatchNorm1d({size})", "ReLU()"]
+    if model.neck is not None:
+        layers.append(f"BatchNorm1d({model.embedding_size})")
+    metadata = {
+        "format": "pt",
+        "network": config.model.encoder,
+        "width": str(config.model.width),
+        "stage_sizes": json.dumps(_stage_sizes(model)),
+        "changes": "features.transition3.pool = Identity()"
+        if is_densenet
+        else "layer4.0.conv2 and layer4.0.downsample.0 have stride 1",
+        "pooling": config.model.pooling if model.pooling is not None else "average",
+        _last(model): f"Sequential({', '.join(layers)})",
+        "embedding_size": str(model.embedding_size),
+        "image_size": json.dumps(list(config.image_size)),
+        "input": "RGB [batch, 3, height, width]: (pixels / 255 - mean) / std",
+        "mean": json.dumps(IMAGENET_MEAN),
+        "std": json.dumps(IMAGENET_STD),
+    }
+    if model.pooling is not None:
+        p = np.float32(model.pooling.p[...])
+        metadata["pooling"] = "gem: mean(max(x, 1e-6) ** p) ** (1 / p) over height and width"
+        metadata["gem_p"] = repr(float(p))
+    return metadata
+
+
+def _stage_sizes(model: SAN) -> list[int]:
+    encoder = model.encoder
+    if isinstance(encoder, DenseNet):
+        return [getattr(encoder, f"block{number}").num_layers for number in range(1, 5)]
+    return [getattr(encoder, f"stage{number}").num_blocks for number in range(1, 5)]
+
+
+def _card(
+    workdir: str | os.PathLike[str], model: SAN, config: Any, files: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """What the model card says, see `run`."""
+    return {
+        "embedding_size": model.embedding_size,
+        "input": {
+            "name": onnx_file.INPUT,
+            "dtype": "uint8",
+            "shape": ["batch", *config.image_size, 3],
+            "colour": "RGB",
+            "normalization": {
+                "formula": "(pixels / 255 - mean) / std",
+                "mean": IMAGENET_MEAN,
+                "std": IMAGENET_STD,
+                "where": f"within {STABLEHLO} and {ONNX}; before the network of {SAFETENSORS}, which takes [batch 3 H W]",
+            },
+        },
+        "network": _torch_metadata(model, config),
+        "run": {
+            "workdir": str(workdir),
+            "stage": config.stage,
+            "step": checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER),
+            "averaged": config.ema_decay > 0.0,
+        },
+        "config": json.loads(config_path.to_json(config)),
+        "trained_on": restore.read_data(workdir),
+        "commit": provenance.commit(),
+        "versions": {"jax": jax.__version__, "safetensors": safetensors.__version__} | onnx_file.versions(),
+        "files": dict(files),
+    }
+
+
+def _check_output(output: pathlib.Path, overwrite: bool) -> None:
+    names = [*map(_file_name, FORMATS), CARD]
+    present = [name for name in names if (output / name).exists()]
+    if present and not overwrite:
+        raise ExportError(
+            f"{output} holds {', '.join(present)} already: give another --output, or --overwrite to replace them."
+        )
+
+
+def _write(output: pathlib.Path, contents: Mapping[str, bytes]) -> None:
+    """Each file whole or not at all; the card, which holds the others' digests, goes first and comes last."""
+    for name in [CARD, *map(_file_name, FORMATS)]:
+        if name == CARD or name not in contents:
+            (output / name).unlink(missing_ok=True)
+    for name, content in contents.items():
+        write_atomic(output / name, content)
+
+
+def describe(card: Mapping[str, Any], output: pathlib.Path) -> str:
+    """What was exported, for people: a line for each file.
+
+    Args:
+        card: What `run` returned.
+        output: The folder that was written to.
+    """
+    lines = []
+    for name, file in card["files"].items():
+        parity = file["parity"]
+        versions = f"opset {file['opset']}, IR version {file['ir_version']}, " if file["format"] == ONNX else ""
+        lines.append(
+            f"{output / name}: {file['bytes'] / 1e6:.1f} MB, {versions}embeddings differ from the run's by "
+            f"{parity['relative']:.1e} of the largest number at most ({parity['tolerance']:.0e} allowed)"
+        )
+    lines.append(f"{output / CARD}: step {card['run']['step']}, {card['embedding_size']} numbers an image")
+    return "\n".join(lines)
