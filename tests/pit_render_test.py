@@ -241,3 +241,16 @@ def test_keys_of_topics_are_set_by_name():
     config = config_path.load("pit.py:smoke")
     config_path.override(config, "accessories.backpack", "0.5")  # as --config.accessories.backpack=0.5 does
     assert rendering.make_recipe(config).accessories.backpack == 0.5
+
+
+def test_a_recipe_that_cannot_be_drawn_leaves_nothing_behind(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    def no_map(self: pit.Pit):
+        raise ValueError("no mirror map")
+
+    monkeypatch.setattr(pit.Pit, "mirror_map", no_map)
+    with pytest.raises(ValueError, match="no mirror map"):
+        rendering.run(config_path.load(TINY), output_dir=tmp_path / "a" / "pit")
+    config = config_path.load(f"pit.py:paper,smpl_neutral={tmp_path / 'absent.pkl'}")
+    with pytest.raises(ValueError, match=r"absent\.pkl"):
+        rendering.run(config, output_dir=tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []

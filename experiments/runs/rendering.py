@@ -81,12 +81,7 @@ def run(
 
 def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_workers: int) -> None:
     """Draws what is missing of a part."""
-    mirror_file = folder / manifest.MIRROR_FILE
-    # First of all: a body without one is found before anything is written.
-    content = None if mirror_file.exists() else mirror.encode_map(recipe.mirror_map())
     prepare_folder(folder, recipe, alone=count == 1)
-    if content is not None:
-        manifest.write_atomic(mirror_file, content)
     wanted = [
         recipe.group(number)
         for number in range(recipe.num_groups * index // count, recipe.num_groups * (index + 1) // count)
@@ -137,6 +132,7 @@ def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) 
 
     Raises:
         RenderError: The folder was begun with other parameters, or holds something else.
+        ValueError: The recipe cannot be drawn: files are missing, or its body has no mirror map. Nothing was written.
     """
     header = manifest.Header(
         recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.license, recipe.notes
@@ -151,7 +147,12 @@ def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) 
             )
     elif folder.exists() and any(path.suffix != ".tmp" and not folder_lock.is_lock(path) for path in folder.iterdir()):
         raise RenderError(f"{folder} is not empty and has no {manifest.HEADER_FILE}: give a new or empty --output_dir.")
+    mirror_file = folder / manifest.MIRROR_FILE
+    # Before anything is written: a body may have none.
+    content = None if mirror_file.exists() else mirror.encode_map(recipe.mirror_map())
     manifest.write_header(folder, header)
+    if content is not None:
+        manifest.write_atomic(mirror_file, content)
     for path in folder.rglob(".*.tmp"):
         with suppress(FileNotFoundError):
             if alone or time.time() - path.stat().st_mtime > _ABANDONED:
