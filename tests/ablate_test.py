@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from experiments import ablation_tables, config_path, protocols, restore, small
+from experiments import ablate, ablation_tables, config_path, protocols, restore, small
 from experiments.ablation import runner
 from experiments.ablation_tables import TABLES, Row, Table
 from render.manifest import write_atomic
@@ -52,10 +52,10 @@ def programs(monkeypatch, tmp_path):
         parts = {"query_partial": scores, "query_occluded": scores}
         return {**scores, **parts, "trained_on": trained, "started_from": started}
 
-    monkeypatch.setattr(ablate.stages, "ensure_rendered", lambda config, data_dir: None)
-    monkeypatch.setattr(ablate.stages, "ensure_run", run)
-    monkeypatch.setattr(ablate.stages, "ensure_textured", lambda *a: calls.append(("textures", a[1])))
-    monkeypatch.setattr(ablate.evaluate, "run", score)
+    monkeypatch.setattr(runner.stages, "ensure_rendered", lambda config, data_dir: None)
+    monkeypatch.setattr(runner.stages, "ensure_run", run)
+    monkeypatch.setattr(runner.stages, "ensure_textured", lambda *a: calls.append(("textures", a[1])))
+    monkeypatch.setattr(runner.evaluation, "run", score)
     return calls
 
 
@@ -135,14 +135,14 @@ def test_full_scale_counts_epochs_of_the_benchmark(tmp_path, monkeypatch):
 
 def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch):
     plan = plan_of(tmp_path, seeds=2)
-    whole = ablate.evaluate.run
+    whole = runner.evaluation.run
 
     def interrupted(workdir, dataset, data_dir):
         if "san_l_tr-seed0" in str(workdir):
             raise KeyboardInterrupt
         return whole(workdir, dataset, data_dir)
 
-    monkeypatch.setattr(ablate.evaluate, "run", interrupted)
+    monkeypatch.setattr(runner.evaluation, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         runner.run(plan)
     assert sorted(path.name for path in tmp_path.glob("results/*/*.json")) == [
@@ -151,7 +151,7 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
         "san_basic-seed0.json",
     ]
     programs.clear()
-    monkeypatch.setattr(ablate.evaluate, "run", whole)
+    monkeypatch.setattr(runner.evaluation, "run", whole)
     path, failures = runner.run(plan)
     assert not failures
     scored = [folder for what, folder in programs if what == "score"]
@@ -186,7 +186,7 @@ def test_another_table_scores_a_run_and_leaves_what_was_noted_of_its_training(pr
     runner.run(plan_of(tmp_path, rows=("baseline",)))
     noted = tmp_path / "results/pit_reid/baseline-seed0.json"
     before = json.loads(noted.read_text())
-    monkeypatch.setattr(ablate.provenance, "commit", lambda: "a later one")
+    monkeypatch.setattr(runner.provenance, "commit", lambda: "a later one")
     runner.run(plan_of(tmp_path, "4", rows=("baseline",)))
     after = json.loads(noted.read_text())
     assert set(after["scores"]) == {"pit_reid", "partial queries", "occluded queries"}
@@ -298,7 +298,7 @@ def test_rows_of_other_datasets_are_left_out(programs, tmp_path, monkeypatch):
 
 def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ablate.stages, "ensure_rendered", None)
+    monkeypatch.setattr(runner.stages, "ensure_rendered", None)
     plan = runner.Plan(
         table="1", datasets=("market1501", "cuhk03/labeled"), seeds=1, scale="full", output=tmp_path / "out",
         data_dir=tmp_path / "data", pretrained="imagenet",
@@ -311,7 +311,7 @@ def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monk
 
 
 def test_a_folder_that_could_not_hold_checkpoints_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablate, "_Ablation", None)
+    monkeypatch.setattr(runner, "_Ablation", None)
     with pytest.raises(SystemExit, match=r"ablate: .*\[1\] holds \["):
-        runner.main(["--table=1", "--scale=small", f"--output={tmp_path / '[1]'}"])
+        ablate.main(["--table=1", "--scale=small", f"--output={tmp_path / '[1]'}"])
     assert list(tmp_path.iterdir()) == []

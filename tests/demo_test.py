@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import config_path, demo_report, report
+from experiments import config_path, demo, demo_report, report
 from experiments.runs import demonstration, training
 from experiments.scoring import evaluation
 from render.manifest import write_atomic
@@ -14,7 +14,7 @@ from san_jax import ranking
 
 @pytest.fixture
 def configs(tmp_path):
-    return demonstration.train_configs(demo.Sizes(), tmp_path / "data", tmp_path / "runs" / "san_pg")
+    return demonstration.train_configs(demonstration.Sizes(), tmp_path / "data", tmp_path / "runs" / "san_pg")
 
 
 def test_baseline_and_san_differ_in_the_method_alone(configs):
@@ -54,7 +54,7 @@ def test_configs_are_the_real_ones(configs):
 
 def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
     now = [100.0]
-    monkeypatch.setattr(demo.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(demonstration.time, "monotonic", lambda: now[0])
     path = tmp_path / "times.json"
 
     def interrupted():
@@ -241,25 +241,25 @@ def test_spread():
 
 @pytest.mark.parametrize(("result", "code"), [(True, None), (False, "rank-1 is below 10 times chance")])
 def test_exit_status(monkeypatch, tmp_path, result, code):
-    monkeypatch.setattr(demo, "run", lambda output: result)
+    monkeypatch.setattr(demonstration, "run", lambda output: result)
     if code is None:
-        demonstration.main([f"--output={tmp_path}"])
+        demo.main([f"--output={tmp_path}"])
     else:
         with pytest.raises(SystemExit, match=code):
-            demonstration.main([f"--output={tmp_path}"])
+            demo.main([f"--output={tmp_path}"])
 
 
 def test_failure_says_how_to_go_on(monkeypatch, tmp_path):
     def fail(output):
         raise training.RunError("config differs")
 
-    monkeypatch.setattr(demo, "run", fail)
+    monkeypatch.setattr(demonstration, "run", fail)
     with pytest.raises(SystemExit, match="config differs\nThe same command goes on from there; remove"):
-        demonstration.main([f"--output={tmp_path}"])
+        demo.main([f"--output={tmp_path}"])
 
 
 def test_facts_name_machine_commit_and_seed():
-    facts = dict(demonstration.facts(demo.Sizes()))
+    facts = dict(demonstration.facts(demonstration.Sizes()))
     assert "cores" in facts["processor"]
     assert facts["seed"].startswith("0 ")
     assert len(facts["commit"].split()[0]) == 40 or facts["commit"] == "not a git checkout"

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import datasets
-from experiments import protocols
+from experiments import evaluate, protocols
 from experiments.scoring import evaluation
 from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
@@ -62,7 +62,7 @@ def workdir(tmp_path, monkeypatch, model, loads):
         loads.append(path)
         return model, CONFIG
 
-    monkeypatch.setattr(evaluate.restore, "load_run", load_run)
+    monkeypatch.setattr(evaluation.restore, "load_run", load_run)
     (tmp_path / "run" / "checkpoints" / "120").mkdir(parents=True)
     return tmp_path / "run"
 
@@ -86,7 +86,7 @@ class Benchmarks:
         self._metadata = {}
         self._names = {}
         self._rng = np.random.default_rng(0)
-        embed_split, read_metadata = evaluation.embed_split, evaluate.data_sources.read_metadata
+        embed_split, read_metadata = evaluation.embed_split, evaluation.data_sources.read_metadata
 
         def fake_split(model, config, dataset, split, data_dir, **options):
             if dataset not in self._splits:
@@ -99,9 +99,9 @@ class Benchmarks:
         def fake_source(dataset, split, data_dir):
             return [{"name": name} for name in self._names[dataset][split]]
 
-        monkeypatch.setattr(evaluate, "embed_split", fake_split)
-        monkeypatch.setattr(evaluate.data_sources, "read_metadata", fake_metadata)
-        monkeypatch.setattr(evaluate.data_sources, "open_source", fake_source)
+        monkeypatch.setattr(evaluation, "embed_split", fake_split)
+        monkeypatch.setattr(evaluation.data_sources, "read_metadata", fake_metadata)
+        monkeypatch.setattr(evaluation.data_sources, "open_source", fake_source)
 
     def add(self, dataset, query_ids, gallery_ids, *, metadata=(), names=None):
         """A benchmark of one camera in the query and another in the gallery."""
@@ -188,7 +188,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
         embedded.append(split)
         return embed_split(model, config, dataset, split, data_dir, **options)
 
-    monkeypatch.setattr(evaluate, "embed_split", noting)
+    monkeypatch.setattr(evaluation, "embed_split", noting)
     flip = rerank is not None
     summary = evaluation.run(workdir, "pit_reid", tmp_path / "data", flip=flip, rerank=rerank)
     assert sorted(embedded) == ["gallery", "query", "query_occluded", "query_partial"]  # the gallery once
@@ -321,7 +321,7 @@ def test_words_of_each_benchmark(workdir, benchmarks, dataset, words):
 
 
 def test_every_benchmark_has_a_protocol():
-    assert set(evaluate.data_sources.BENCHMARKS) <= protocols.PROTOCOLS.keys()
+    assert set(evaluation.data_sources.BENCHMARKS) <= protocols.PROTOCOLS.keys()
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
         split: evaluation.embed_split(model, CONFIG, "partial_reid", split, data_dir) for split in ("query", "gallery")
     }
     names = {
-        split: [x["name"].decode() for x in evaluate.data_sources.open_source("partial_reid", split, data_dir)]
+        split: [x["name"].decode() for x in evaluation.data_sources.open_source("partial_reid", split, data_dir)]
         for split in splits
     }
     expected = slow_single_shot(splits, names, [(1, 1), (1, 2)])
@@ -577,7 +577,7 @@ def test_several_datasets_in_one_command(workdir, data_dir, benchmarks, loads, m
     trained(workdir)
     names = ["market1501", "cuhk03/labeled", "partial_reid"]
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}"]
-    evaluation.main([*arguments, f"--dataset={','.join(names)}", "--metric=cosine"])
+    evaluate.main([*arguments, f"--dataset={','.join(names)}", "--metric=cosine"])
     assert len(loads) == 1
     summaries = [
         json.loads((workdir / "report" / f"evaluate_{name.replace('/', '_')}_cosine.json").read_text())
@@ -603,7 +603,7 @@ def test_a_dataset_that_fails_does_not_lose_the_others(workdir, data_dir, benchm
     benchmarks.add("msmt17", range(20), range(100, 120))
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}", "--dataset=msmt17,nothing,market1501"]
     with pytest.raises(SystemExit) as stopped:
-        evaluation.main(arguments)
+        evaluate.main(arguments)
     assert str(stopped.value).startswith("evaluate: msmt17: None of the 20 queries has a gallery image")
     assert "\nevaluate: nothing: No dataset 'nothing' in" in str(stopped.value)
     assert sorted(path.name for path in (workdir / "report").iterdir()) == ["evaluate_market1501.json"]
@@ -616,7 +616,7 @@ def test_a_single_camera_ends_in_the_rule_and_what_to_do(workdir, benchmarks):
     splits = benchmarks.add("own_photos", range(20), range(20))
     splits["gallery"].camera_ids[:] = 0
     with pytest.raises(SystemExit) as stopped:
-        evaluation.main([f"--workdir={workdir}", "--dataset=own_photos"])
+        evaluate.main([f"--workdir={workdir}", "--dataset=own_photos"])
     message = str(stopped.value)
     assert message.startswith(
         "evaluate: None of the 20 queries has a gallery image of its identity from another camera"
@@ -637,7 +637,7 @@ def test_an_unforeseen_failure_is_shown_whole(workdir, benchmarks, monkeypatch, 
             raise ZeroDivisionError("a bug")
         return rank(*arguments)
 
-    monkeypatch.setattr(evaluate, "_rank", fail_once)
+    monkeypatch.setattr(evaluation, "_rank", fail_once)
     benchmarks.add("msmt17", range(20), range(20))
     summaries, failures = evaluation.run_datasets(workdir, ["market1501", "msmt17"], "unused")
     assert list(summaries) == ["msmt17"]
@@ -646,16 +646,16 @@ def test_an_unforeseen_failure_is_shown_whole(workdir, benchmarks, monkeypatch, 
 
 
 def test_all(workdir, data_dir, capsys):
-    tiny_data_pit = evaluate.data_sources.list_built(data_dir)
+    tiny_data_pit = evaluation.data_sources.list_built(data_dir)
     assert tiny_data_pit == ["pit_reid"]
-    evaluation.main([f"--workdir={workdir}", f"--data_dir={data_dir}", "--dataset=all"])
+    evaluate.main([f"--workdir={workdir}", f"--data_dir={data_dir}", "--dataset=all"])
     assert (workdir / "report" / "evaluate_pit_reid.json").is_file()
 
 
 def test_all_takes_those_with_query_and_gallery(monkeypatch):
     splits = {"pit": ["train"], "partial_ilids": ["gallery", "query"], "x_textured": ["train"], "y": ["query"]}
-    monkeypatch.setattr(evaluate.data_sources, "list_built", lambda data_dir: list(splits))
-    monkeypatch.setattr(evaluate.data_sources, "list_splits", lambda name, data_dir: splits[name])
+    monkeypatch.setattr(evaluation.data_sources, "list_built", lambda data_dir: list(splits))
+    monkeypatch.setattr(evaluation.data_sources, "list_splits", lambda name, data_dir: splits[name])
     assert evaluation.parse_datasets("all", "data") == ["partial_ilids"]
     del splits["partial_ilids"]
     with pytest.raises(ValueError, match="--dataset=all: no dataset in data has a query and a gallery"):
@@ -669,7 +669,7 @@ def test_names_of_datasets():
 
 
 def test_main_passes_every_option(workdir, data_dir):
-    evaluation.main(
+    evaluate.main(
         [
             f"--workdir={workdir}",
             f"--data_dir={data_dir}",
@@ -692,12 +692,12 @@ def test_main_passes_every_option(workdir, data_dir):
 def test_main_names_what_is_missing(workdir, data_dir, model, monkeypatch):
     arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}"]
     with pytest.raises(SystemExit, match=r"evaluate: .*'pit_ried'.*pit_reid"):
-        evaluation.main([*arguments, "--dataset=pit_ried"])
+        evaluate.main([*arguments, "--dataset=pit_ried"])
     graphdef, params, batch_stats = split_model(model)
     broken = merge_model(graphdef, jax.tree.map(lambda x: x * np.nan, params), batch_stats)
-    monkeypatch.setattr(evaluate.restore, "load_run", lambda path, encoder_only: (broken, CONFIG))
+    monkeypatch.setattr(evaluation.restore, "load_run", lambda path, encoder_only: (broken, CONFIG))
     with pytest.raises(SystemExit, match="holds NaN or infinity"):
-        evaluation.main([*arguments, "--dataset=pit_reid"])
+        evaluate.main([*arguments, "--dataset=pit_reid"])
 
 
 def test_main_refuses_before_anything_is_loaded(workdir, data_dir, loads, capsys):
@@ -707,14 +707,14 @@ def test_main_refuses_before_anything_is_loaded(workdir, data_dir, loads, capsys
         ("--lambda_value=1.5", "lambda_value is 1.5; it must lie in"),
     ):
         with pytest.raises(SystemExit, match=message):
-            evaluation.main([*arguments, "--rerank", option])
+            evaluate.main([*arguments, "--rerank", option])
     for more, message in (
         (["--k2=3"], "--k2 is a setting of --rerank, which is not given"),
         (["--dataset=a,b", "--output=x.json"], "--output names the file of one dataset, but --dataset names 2"),
         (["--average_precision=best"], "argument --average_precision: invalid choice: 'best'"),
     ):
         with pytest.raises(SystemExit, match="2"):
-            evaluation.main([*arguments, *more])
+            evaluate.main([*arguments, *more])
         assert message in capsys.readouterr().err
     for options, message in (
         ({"metric": "l1"}, "metric must be one of euclidean, cosine, found 'l1'"),
@@ -734,7 +734,7 @@ def test_a_dataset_without_query(workdir, tmp_path):
 
 def test_a_folder_that_is_no_run(tmp_path, data_dir):
     with pytest.raises(SystemExit, match=r"config\.json does not exist: expected the folder of a run"):
-        evaluation.main([f"--workdir={tmp_path}", f"--data_dir={data_dir}", "--dataset=pit_reid"])
+        evaluate.main([f"--workdir={tmp_path}", f"--data_dir={data_dir}", "--dataset=pit_reid"])
 
 
 def test_progress_of_the_embedding_is_shown(data_dir, model, monkeypatch, capsys):

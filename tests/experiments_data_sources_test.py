@@ -137,6 +137,7 @@ def test_metadata_and_what_is_built(toy_data_dir: pathlib.Path, data_dir: pathli
         "source_digest": "toy/first",
         "license": "none",
         "partial": False,
+        "converted": {},
     }
     assert data_sources.list_built(toy_data_dir) == ["toy/first"]
     assert data_sources.list_built(data_dir) == ["pit_reid"]
@@ -174,4 +175,4 @@ def test_the_wrong_datasets_package_is_told(tmp_path: pathlib.Path):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert result.returncode == 1
     assert f"`import datasets` finds {tmp_path / 'datasets' / '__init__.py'}" in result.stderr
-    assert f"run from the checkout ({REPOSITORY})" in result.stderr
+    assert f"PYTHONPATH={REPOSITORY} python" in result.stderr

@@ -14,6 +14,7 @@ from datasets import archives, reid
 from datasets.build import BENCHMARKS
 from datasets.dukemtmc_reid import dukemtmc_reid_dataset_builder
 from datasets.market1501 import market1501_dataset_builder
+from experiments import prepare
 from experiments.runs import preparation
 from tests import dataset_fixtures
 
@@ -38,7 +39,7 @@ def downloads(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as end:
-        preparation.main(arguments)
+        prepare.main(arguments)
     assert isinstance(end.value.code, int)
     return end.value.code, *capsys.readouterr()
 
@@ -168,7 +169,7 @@ def test_all_goes_on_after_what_nobody_foresaw(
     where: str,
     error: Exception,
 ):
-    module = datasets if where == "build_dataset" else prepare
+    module = datasets if where == "build_dataset" else preparation
     function = getattr(module, where)
 
     def failing(name: str, **arguments):

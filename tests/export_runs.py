@@ -99,7 +99,7 @@ def main() -> None:
     folder = pathlib.Path(sys.argv[1])
     for name, changes in GOLDEN_RUNS.items():
         write_run(folder / "runs" / name, **changes)
-        exporting.run(folder / "runs" / name, folder / name, formats=[export.SAFETENSORS])
+        exporting.run(folder / "runs" / name, folder / name, formats=[exporting.SAFETENSORS])
         np.save(folder / name / "images.npy", golden_images())
 
 

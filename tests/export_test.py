@@ -18,7 +18,7 @@ import safetensors.numpy
 from flax import nnx
 from PIL import Image
 
-from experiments import config_path, onnx_file, restore
+from experiments import config_path, export, onnx_file, restore
 from experiments.runs import exporting
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -108,7 +108,7 @@ def test_pytorch_gives_the_same_from_the_safetensors(tmp_path, name):
 
 
 def test_model_card(tmp_path, workdir, capsys):
-    exporting.main([f"--workdir={workdir}", f"--output={tmp_path / 'exported'}"])
+    export.main([f"--workdir={workdir}", f"--output={tmp_path / 'exported'}"])
     printed = capsys.readouterr().out
     folder = tmp_path / "exported"
     card = json.loads((folder / "model_card.json").read_text())
@@ -159,8 +159,8 @@ def test_a_file_that_gives_something_else_is_not_written(tmp_path, workdir, monk
         params["encoder"]["conv1"]["kernel"] = params["encoder"]["conv1"]["kernel"].at[0, 0, 0, 0].add(1.0)
         return original(merge_model(graphdef, params, batch_stats), config)
 
-    original = getattr(export, f"_{kind}")
-    monkeypatch.setattr(export, f"_{kind}", spoilt)
+    original = getattr(exporting, f"_{kind}")
+    monkeypatch.setattr(exporting, f"_{kind}", spoilt)
     with pytest.raises(
         exporting.ExportError, match=rf"The {kind} file gives embeddings that differ .* nothing is written"
     ):
@@ -177,7 +177,7 @@ def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):
         a, b = "encoder.stage1.block1.bn1.norm.scale", "encoder.stage1.block1.bn2.norm.scale"
         return table | {a: table[b], b: table[a]}
 
-    monkeypatch.setattr(export, "torch_names", exchanged)
+    monkeypatch.setattr(exporting, "torch_names", exchanged)
     with pytest.raises(exporting.ExportError, match="The safetensors file gives embeddings that differ"):
         exporting.run(workdir, tmp_path / "exported", formats=["safetensors"])
 
@@ -197,14 +197,14 @@ def test_nothing_is_overwritten_unasked(tmp_path, workdir):
 def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, workdir, monkeypatch):
     output = tmp_path / "exported"
     exporting.run(workdir, output, formats=["safetensors"])
-    write = export.write_atomic
+    write = exporting.write_atomic
 
     def fail_at_the_card(path, content):
         if path.name == "model_card.json":
             raise OSError("No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(export, "write_atomic", fail_at_the_card)
+    monkeypatch.setattr(exporting, "write_atomic", fail_at_the_card)
     with pytest.raises(OSError, match="No space left"):
         exporting.run(workdir, output, formats=["safetensors"], overwrite=True)
     assert not (output / "model_card.json").exists()
@@ -219,7 +219,7 @@ def test_what_cannot_be_exported(tmp_path):
     ):
         exporting.run(tmp_path / "textures", tmp_path / "exported", formats=["torchscript"])
     with pytest.raises(SystemExit, match=r"export: .*config.json does not exist: expected the folder of a run"):
-        exporting.main([f"--workdir={tmp_path / 'absent'}", f"--output={tmp_path / 'exported'}"])
+        export.main([f"--workdir={tmp_path / 'absent'}", f"--output={tmp_path / 'exported'}"])
     assert not (tmp_path / "exported").exists()
 
 
@@ -231,7 +231,7 @@ def test_a_run_that_embeds_everything_alike_is_told(tmp_path, workdir, monkeypat
         graphdef, params, batch_stats = split_model(model)
         return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
 
-    monkeypatch.setattr(export.restore, "load_run", dead)
+    monkeypatch.setattr(exporting.restore, "load_run", dead)
     with pytest.raises(exporting.ExportError, match="one embedding for all images"):
         exporting.run(workdir, tmp_path / "exported")
 
@@ -289,7 +289,7 @@ def test_onnx(tmp_path):
 def test_the_opset_is_chosen_on_the_command_line(tmp_path, workdir, capsys):
     import onnx
 
-    exporting.main([f"--workdir={workdir}", f"--output={tmp_path}", "--formats=onnx", "--opset=14"])
+    export.main([f"--workdir={workdir}", f"--output={tmp_path}", "--formats=onnx", "--opset=14"])
     assert "MB, opset 14, IR version 7, embeddings differ" in capsys.readouterr().out
     model = onnx.load(tmp_path / "encoder.onnx")
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 14)]

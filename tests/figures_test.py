@@ -9,6 +9,7 @@ from PIL import Image
 
 import datasets
 from experiments import config_path, texture_quality
+from experiments import figures as program
 from experiments.pages import figures
 from experiments.runs import pseudo_textures
 from experiments.texture_quality import Quality
@@ -52,7 +53,7 @@ def runs(monkeypatch):
     config = config_path.load("san_pg.py:smoke")
     config.image_size = (48, 32)
     runs = {f"{name}/san": (lambda images, add=add: images[:, :32] + np.uint8(add)) for add, name in enumerate("ab")}
-    monkeypatch.setattr(pseudo_texture, "load_decoder", lambda path: (runs[path], config))
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda path: (runs[path], config))
     monkeypatch.setattr(figures.embed, "regress_textures", lambda model, images, batch_size: model(images))
     return runs
 
@@ -142,7 +143,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, r
         (folder / name).write_bytes(b"no image")
     command = ["--figure=6", "--workdir=a/san", f"--images={folder}", f"--output={tmp_path / 'out'}"]
     with pytest.raises(SystemExit) as raised:
-        figures.main(command)
+        program.main(command)
     lines = str(raised.value).splitlines()
     assert lines[0].startswith("figures: drawn without these pictures")
     assert [line.partition(": ")[0] for line in lines[1:]] == [str(folder / "d.jpg"), str(folder / "sub/e.png")]
@@ -156,7 +157,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, r
 
     (folder / "d.jpg").unlink()
     (folder / "sub" / "e.png").unlink()
-    figures.main(command)  # what is not named like a picture does not make it fail
+    program.main(command)  # what is not named like a picture does not make it fail
     with pytest.raises(pseudo_textures.TextureError, match="absent is not a folder"):
         figures.from_files("6", tmp_path / "absent")
     for name in ("a.png", "sub/b.JPG", "sub/c.webp"):
@@ -189,7 +190,7 @@ def test_a_sheet_shows_each_picture_and_beside_it_the_texture_of_each_run(runs):
 def test_the_program_draws_a_built_dataset(tmp_path, runs, capsys):
     tiny_data.write_pit_reid(tmp_path / "rendered", train_ids=1, test_ids=2, cameras=4, partial_queries=True)
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
-    figures.main(
+    program.main(
         [
             "--figure=7",
             "--workdir=a/san",
@@ -220,7 +221,7 @@ def test_the_program_draws_a_built_dataset(tmp_path, runs, capsys):
 )
 def test_the_program_refuses(arguments, expected, capsys):
     with pytest.raises(SystemExit) as error:
-        figures.main([*arguments, "--workdir=run"])
+        program.main([*arguments, "--workdir=run"])
     assert expected in capsys.readouterr().err + str(error.value)
 
 
@@ -256,7 +257,7 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
             "source_digest": f"{name}-{data_dir}",
         },
     )
-    figures.main(
+    program.main(
         [
             "--figure=quality",
             f"--workdir={run}",

@@ -20,11 +20,11 @@ FORBIDDEN = {
     "tests": ("tensorflow", "torch", "torchvision"),
     "tools": ("tensorflow", "torch", "torchvision"),
 }
-# File -> what it may import although its folder does not. What is named here imports the standard library alone.
+# File -> what it may import although its folder does not: modules that import little themselves.
 ALLOWED = {
     # A picture from outside is taken by the same rules everywhere; NumPy and Pillow only.
     "datasets/reid.py": ("render.pictures",),
-    # Standard library only: it keeps `python -m` from running a module that is no program.
+    # It keeps `python -m` from running a module that is no program.
     "datasets/__init__.py": ("san_jax.programs",),
     "render/__init__.py": ("san_jax.programs",),
     "datasets/rendered.py": ("render.manifest",),
@@ -39,6 +39,12 @@ ONLY = {
     "pyrender": "render/rasterizer.py",
     "orbax": "san_jax/checkpoint.py",
     "tensorboardX": "san_jax/metric_logger.py",
+}
+# What a user runs stands flat in this folder; other packages and modules may not import it, only tests may.
+PROGRAMS = {
+    f"experiments.{path.stem}"
+    for path in (REPOSITORY / "experiments").glob("*.py")
+    if '\nif __name__ == "__main__":' in path.read_text()
 }
 # Scripts that make golden files with PyTorch; not run by the tests.
 EXEMPT = "tests/golden/"
@@ -76,6 +82,8 @@ def violations(path: str, source: str) -> list[str]:
             continue
         if any(_is_in(name, module) for module in forbidden):
             found.append(f"{path} imports {name}")
+        if folder != "tests" and name in PROGRAMS:
+            found.append(f"{path} imports the program {name}; import what it calls")
         for module, only in ONLY.items():
             if folder in PACKAGES and _is_in(name, module) and path != only:
                 found.append(f"{path} imports {name}; only {only} may")
@@ -116,6 +124,8 @@ def test_the_files_with_a_licence_exist_and_use_it():
         ("san_jax/train_step.py", "from orbax.checkpoint import v1"),
         ("experiments/train.py", "import orbax.checkpoint as ocp"),
         ("experiments/demo.py", "import pyrender"),
+        ("experiments/runs/training.py", "from experiments import evaluate"),
+        ("experiments/stages.py", "def f():\n    from experiments import train"),
         ("experiments/demo.py", "import importlib\nimportlib.import_module('torch.nn')"),
         ("datasets/reid.py", "import jax.numpy as jnp"),
         ("datasets/reid.py", "from san_jax.typing import Array"),

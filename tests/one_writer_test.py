@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import datasets
-from experiments import config_path, stages
+from experiments import ablate, config_path, demo, export, pseudo_texture, stages
 from experiments.ablation import runner
 from experiments.runs import demonstration, exporting, pseudo_textures, rendering
 from render import manifest
@@ -134,27 +134,27 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
 
 
 def _ablate(folder, monkeypatch):
-    monkeypatch.setattr(ablate, "_Ablation", None)
-    runner.main(["--table=1", "--scale=small", f"--output={folder}"])
+    monkeypatch.setattr(runner, "_Ablation", None)
+    ablate.main(["--table=1", "--scale=small", f"--output={folder}"])
 
 
 def _demo(folder, monkeypatch):
-    monkeypatch.setattr(demo, "Clock", None)
-    demonstration.main([f"--output={folder}"])
+    monkeypatch.setattr(demonstration, "Clock", None)
+    demo.main([f"--output={folder}"])
 
 
 def _export(folder, monkeypatch):
-    monkeypatch.setattr(export.restore, "load_run", None)
-    exporting.main(["--workdir=run", f"--output={folder}"])
+    monkeypatch.setattr(exporting.restore, "load_run", None)
+    export.main(["--workdir=run", f"--output={folder}"])
 
 
 def _textures(folder, monkeypatch):
     photos = folder.parent / "photos"
     photos.mkdir()
     Image.fromarray(np.zeros((8, 4, 3), np.uint8)).save(photos / "a.png")
-    monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (None, None))
-    monkeypatch.setattr(pseudo_texture, "write_textures", None)
-    pseudo_textures.main(["--workdir=run", f"--images={photos}", f"--output={folder}"])
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda workdir: (None, None))
+    monkeypatch.setattr(pseudo_textures, "write_textures", None)
+    pseudo_texture.main(["--workdir=run", f"--images={photos}", f"--output={folder}"])
 
 
 def _targets(folder, monkeypatch):

@@ -7,8 +7,7 @@ import re
 
 import pytest
 
-from experiments import config_path, histogram_matcher, paths
-from experiments.runs import preparation, pseudo_textures
+from experiments import config_path, histogram_matcher, paths, prepare, pseudo_texture
 from render import paper, pit
 
 EXPERIMENTS = pathlib.Path(paths.__file__).parent
@@ -82,10 +81,10 @@ def test_every_flag_that_holds_a_path_is_declared_as_one():
 
 def test_programs_take_tildes(home, capsys):
     with pytest.raises(SystemExit):
-        preparation.main(["--dataset=market1501", "--manual_dir=~/Downloads", "--data_dir=~/data"])
+        prepare.main(["--dataset=market1501", "--manual_dir=~/Downloads", "--data_dir=~/data"])
     assert f"{home}/Downloads: no such folder" in capsys.readouterr().err
     with pytest.raises(SystemExit, match=f"No dataset 'msmt17' in {home}/data"):
         histogram_matcher.main(["--dataset=msmt17", "--data_dir=~/data"])
     with pytest.raises(SystemExit, match=f"{home}/photos is not a folder"):
-        pseudo_textures.main(["--workdir=~/run", "--images=~/photos", "--output=~/out"])
+        pseudo_texture.main(["--workdir=~/run", "--images=~/photos", "--output=~/out"])
     assert [path.name for path in home.iterdir()] == ["data"]  # the list of what is wrong with the archive

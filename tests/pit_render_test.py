@@ -121,7 +121,7 @@ def test_a_complete_folder_is_left_alone(rendered: pathlib.Path, monkeypatch: py
     def fail(*_: object) -> None:
         raise AssertionError("there is nothing to draw")
 
-    monkeypatch.setattr(pit_render, "_render", fail)
+    monkeypatch.setattr(rendering, "_render", fail)
     times = {path: path.stat().st_mtime_ns for path in (rendered / "images").iterdir()}
     rendering.run(config_path.load(TINY), output_dir=rendered)
     assert times == {path: path.stat().st_mtime_ns for path in (rendered / "images").iterdir()}

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
-from experiments import config_path, data_sources
+from experiments import config_path, data_sources, pseudo_texture
 from experiments.runs import pseudo_textures
 from render import manifest
 from san_jax import embed
@@ -40,7 +40,7 @@ def workdir(tmp_path, monkeypatch, models):
 
 def load_model(monkeypatch, model, target="texture", **keys):
     config = ConfigDict({"stage": "pg", "model": {**SHAPE, **keys}, "image_size": (48, 32), "target": target})
-    monkeypatch.setattr(pseudo_texture.restore, "load_run", lambda path: (model, config))
+    monkeypatch.setattr(pseudo_textures.restore, "load_run", lambda path: (model, config))
 
 
 @pytest.fixture(scope="module")
@@ -294,14 +294,14 @@ def test_all_pictures_that_would_share_a_texture_are_named(workdir, photos, tmp_
 def test_main(workdir, photos, tmp_path, monkeypatch, capsys):
     flags = [f"--workdir={workdir}", f"--images={photos}"]
     with pytest.raises(SystemExit, match="1 pictures could not be read"):
-        pseudo_textures.main([*flags, f"--output={tmp_path / 'out'}"])
+        pseudo_texture.main([*flags, f"--output={tmp_path / 'out'}"])
     assert (tmp_path / "out" / "a.png").is_file()
     monkeypatch.undo()
     with pytest.raises(SystemExit, match=r"config\.json does not exist: expected the folder of a run"):
-        pseudo_textures.main([*flags, f"--output={tmp_path / 'other'}"])
+        pseudo_texture.main([*flags, f"--output={tmp_path / 'other'}"])
     for arguments in (flags, [*flags, "--output=o", "--data_dir=d"], ["--workdir=w", "--dataset=d", "--output=o"]):
         with pytest.raises(SystemExit) as raised:
-            pseudo_textures.main(arguments)
+            pseudo_texture.main(arguments)
         assert raised.value.code == 2
         assert "either --dataset" in capsys.readouterr().err
     assert pathlib.Path("o").exists() is False

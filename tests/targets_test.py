@@ -56,7 +56,7 @@ def one_device():
     """Compiling for eight is most of the time here."""
     with pytest.MonkeyPatch.context() as patch:
         mesh = sharding.make_mesh(jax.devices()[:1])
-        patch.setattr(train.sharding, "make_mesh", lambda *devices: mesh)
+        patch.setattr(training.sharding, "make_mesh", lambda *devices: mesh)
         yield
 
 
@@ -73,7 +73,7 @@ def seen(monkeypatch):
 
         return step
 
-    monkeypatch.setattr(train.train_step, "make_step", make_step)
+    monkeypatch.setattr(training.train_step, "make_step", make_step)
     monkeypatch.setattr(jax, "transfer_guard", lambda level: contextlib.nullcontext())
     return found
 
@@ -275,7 +275,7 @@ GENERATOR = ConfigDict(
 def generator(monkeypatch):
     """The model that every SAN-PG folder holds."""
     model = SAN(0, width=2, stage_sizes=(1, 1, 1, 1), texture_size=32, rngs=nnx.Rngs(0))
-    monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (model, GENERATOR))
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda workdir: (model, GENERATOR))
     return model
 
 
@@ -323,7 +323,7 @@ def test_another_generator_is_refused(textured, generator, tmp_path, seen, monke
     config = load(textured, "baseline", input="texture", generator=tmp_path / "pg")
     training.run(config, tmp_path / "run")
     other = SAN(0, width=2, stage_sizes=(1, 1, 1, 1), texture_size=32, rngs=nnx.Rngs(1))
-    monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (other, GENERATOR))
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda workdir: (other, GENERATOR))
     with pytest.raises(ValueError, match=r"The run was trained on textures of .* when its parameters were"):
         evaluation.run(tmp_path / "run", "pit_reid", textured)
     with pytest.raises(
@@ -331,7 +331,7 @@ def test_another_generator_is_refused(textured, generator, tmp_path, seen, monke
     ):
         training.run(config, tmp_path / "second")
     frontal = ConfigDict({**GENERATOR.to_dict(), "target": "frontal"})
-    monkeypatch.setattr(pseudo_texture, "load_decoder", lambda workdir: (generator, frontal))
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda workdir: (generator, frontal))
     with pytest.raises(pseudo_textures.TextureError, match="reconstructs 'frontal', not textures"):
         evaluation.run(tmp_path / "run", "pit_reid", textured)
 

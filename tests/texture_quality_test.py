@@ -30,7 +30,7 @@ def config():
 @pytest.fixture
 def run(monkeypatch, config):
     """A run of every name: its decoder gives the upper part of the image, and the batch size does not matter."""
-    monkeypatch.setattr(pseudo_texture, "load_decoder", lambda path: (None, config))
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda path: (None, config))
     monkeypatch.setattr(texture_quality.embed, "regress_textures", lambda model, images, batch_size: images[:, :32])
 
 

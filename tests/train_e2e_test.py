@@ -212,7 +212,7 @@ def fake_steps(monkeypatch):
 
         return step
 
-    monkeypatch.setattr(train.train_step, "make_step", make_step)
+    monkeypatch.setattr(training.train_step, "make_step", make_step)
     monkeypatch.setattr(jax, "transfer_guard", lambda level: contextlib.nullcontext())
 
 

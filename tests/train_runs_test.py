@@ -58,7 +58,7 @@ def one_device():
     """Compiling for eight is most of the time here."""
     with pytest.MonkeyPatch.context() as patch:
         mesh = sharding.make_mesh(jax.devices()[:1])
-        patch.setattr(train.sharding, "make_mesh", lambda: mesh)
+        patch.setattr(training.sharding, "make_mesh", lambda: mesh)
         yield
 
 
@@ -76,7 +76,7 @@ def patch_steps(monkeypatch):
 
         return step
 
-    monkeypatch.setattr(train.train_step, "make_step", make_step)
+    monkeypatch.setattr(training.train_step, "make_step", make_step)
     monkeypatch.setattr(jax, "transfer_guard", lambda level: contextlib.nullcontext())
 
 
@@ -168,7 +168,7 @@ def test_a_schedule_of_another_length_is_refused(data_dir, tmp_path, fake_steps)
 def test_a_run_that_began_with_another_epoch_goes_on(data_dir, tmp_path, fake_steps, monkeypatch):
     config = load(data_dir, dataset="other", num_steps=2, optimizer__steps_per_epoch=4)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_check_schedule", lambda *a: None)
+        patch.setattr(training, "_check_schedule", lambda *a: None)
         training.run(config, tmp_path)
     training.run(config, tmp_path)
 
@@ -258,13 +258,13 @@ def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):
 @pytest.mark.parametrize(("name", "probability"), [("baseline", 0.0), ("baseline_partial", 0.5)])
 def test_crops_reach_the_step(trained, data_dir, tmp_path, fake_steps, monkeypatch, name, probability):
     seen = {}
-    make_step = train.train_step.make_step
+    make_step = training.train_step.make_step
 
     def noting(kind, *arguments, augment, **keywords):
         seen[kind] = (augment.crop_probability, augment.crop_height, augment.crop_width)
         return make_step(kind, *arguments, augment=augment, **keywords)
 
-    monkeypatch.setattr(train.train_step, "make_step", noting)
+    monkeypatch.setattr(training.train_step, "make_step", noting)
     training.run(load(data_dir, name, init_from=trained), tmp_path)
     assert seen == {"reid": (probability, (0.4, 1.0), (0.5, 1.0))}
 
@@ -305,7 +305,7 @@ def test_nothing_to_take_a_classifier_from(data_dir, tmp_path, monkeypatch):
     with pytest.raises(training.RunError, match="init_classifier needs init_from"):
         training.run(load(data_dir, "baseline_partial"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(train.checkpoint, "load_weights", lambda folder, sharding: (2, {"encoder": {}}, {}))
+    monkeypatch.setattr(training.checkpoint, "load_weights", lambda folder, sharding: (2, {"encoder": {}}, {}))
     with pytest.raises(training.RunError, match=r"init_from=pg: that run has no classifier to take"):
         training.run(load(data_dir, "baseline_partial", init_from="pg"), tmp_path / "run")
 

@@ -91,11 +91,11 @@ class Steps:
         self.state: Any = None  # of the last step that was taken
         self._executables: dict[Any, Any] = {}
         self._optimizer: Any = None
-        self._make_step, self._build_optimizer = train.train_step.make_step, training.build_optimizer
+        self._make_step, self._build_optimizer = training.train_step.make_step, training.build_optimizer
         self._init_replicated, self._initial = sharding.init_replicated, None
         patch.setattr(sharding, "init_replicated", self._init)
-        patch.setattr(train.train_step, "make_step", self._make)
-        patch.setattr(train, "build_optimizer", self._note_optimizer)
+        patch.setattr(training.train_step, "make_step", self._make)
+        patch.setattr(training, "build_optimizer", self._note_optimizer)
 
     def begin(self) -> None:
         """Another variant begins: its initial state is drawn anew, once."""

@@ -18,6 +18,7 @@ identities:
 | dukemtmc_reid | 702 | 44 | 14080 |
 | cuhk03/labeled, cuhk03/detected | 767 | 48 | 15360 |
 | msmt17 (train + val) | 1,041 | 66 | 21120 |
+| pit_reid | 1,000 | 63 | 20160 |
 
 `input=texture,generator=runs/san_pg,image_size=(256, 256)` has generated textures as the reID network's input in place of the
 images: those of `<dataset>_textured` in training, at test those that the generator regresses.

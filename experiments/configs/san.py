@@ -18,6 +18,7 @@ steps with 16 identities and as many PIT steps:
 | dukemtmc_reid | 702 | 88 | 28160 |
 | cuhk03/labeled, cuhk03/detected | 767 | 96 | 30720 |
 | msmt17 (train + val) | 1,041 | 132 | 42240 |
+| pit_reid | 1,000 | 126 | 40320 |
 
 The paper's ablation: SAN w/ syn. data is `loss.triplet_reid=0.0`; SAN w/ L_TR is
 `turns=('reid',),optimizer.steps_per_epoch=47,num_steps=15040` (half the steps: as many reID batches), SAN-basic the same with
