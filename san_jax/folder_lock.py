@@ -33,7 +33,8 @@ _NAME = ".lock"
 _CLAIM = ".claim"  # suffix of the file that decides which of several processes takes a lock over
 _WATCHED_BEATS = 2.5
 _MAX_RECORD = 1 << 16  # bytes
-_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+# EBADF: NFS locks no file that is open for reading alone, such as another user's.
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF}
 
 
 class FolderError(ValueError):
@@ -203,12 +204,15 @@ def _open(path: pathlib.Path) -> tuple[int, bool]:
     while True:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), True
+        except FileNotFoundError:  # who made the folder removed it again, empty
+            path.parent.mkdir(parents=True, exist_ok=True)
+            continue
         except FileExistsError:
             pass
         try:
             return os.open(path, os.O_RDWR), False
         except FileNotFoundError:  # its holder ended between the two
-            path.parent.mkdir(parents=True, exist_ok=True)
+            pass
         except PermissionError:  # another user's
             with contextlib.suppress(FileNotFoundError):
                 return os.open(path, os.O_RDONLY), False

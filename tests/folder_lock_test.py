@@ -82,9 +82,11 @@ def impatient(monkeypatch):
 
 
 @pytest.fixture
-def no_flock(monkeypatch):
+def no_flock(monkeypatch, request):
+    number = getattr(request, "param", errno.ENOLCK)
+
     def flock(descriptor, operation):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
 
@@ -109,6 +111,30 @@ def test_nothing_is_left_of_a_lock_and_of_a_folder_that_stayed_empty(tmp_path):
     with folder_lock.hold(tmp_path / "filled", beat=BEAT):
         (tmp_path / "filled" / "file").touch()
     assert [path.name for path in (tmp_path / "filled").iterdir()] == ["file"]
+
+
+def test_a_folder_that_another_process_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
+    """That one made it, held it and left it empty, after we saw that it is there."""
+    make = folder_lock._make_folder
+
+    def make_and_lose(folder, made):
+        make(folder, made)
+        folder.rmdir()
+
+    monkeypatch.setattr(folder_lock, "_make_folder", make_and_lose)
+    with folder_lock.hold(tmp_path / "run", beat=BEAT):
+        assert (tmp_path / "run" / ".lock").exists()
+
+
+def test_links_to_a_folder_and_relative_paths_are_that_folder(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with holder(tmp_path / "run") as (process, _):
+        monkeypatch.chdir(tmp_path)
+        for path in ("link", "run", "link/../run"):
+            with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} "), folder_lock.hold(path):
+                pass
+    with folder_lock.hold("link", beat=BEAT), folder_lock.hold("run", beat=BEAT):
+        pass
 
 
 def test_a_refused_process_removes_nothing_of_the_first(tmp_path):
@@ -229,6 +255,8 @@ def test_the_holder_shows_life(tmp_path):
             time.sleep(0.01)
 
 
+# EBADF: NFS, of another user's file, which can be opened for reading alone.
+@pytest.mark.parametrize("no_flock", [errno.ENOLCK, errno.EBADF], indirect=True)
 @pytest.mark.usefixtures("no_flock")
 def test_without_locks_a_living_process_of_this_host_is_left_alone_and_a_dead_one_followed(tmp_path, capfd):
     with holder(tmp_path) as (process, _):
