@@ -180,10 +180,10 @@ def resolve(name: str) -> pathlib.Path:
     Raises:
         ConfigError: There is no such file; names the nearest one.
     """
-    path = pathlib.Path(name)
+    path = pathlib.Path(paths.given(name))
     if path.name != name:
         if not path.is_file():
-            raise ConfigError(f"the config file {name} does not exist.")
+            raise ConfigError(f"the config file {path} does not exist.")
         return path.resolve()
     for candidate in (CONFIG_FOLDER / name, CONFIG_FOLDER / f"{name}.py", path):
         if candidate.is_file() and candidate.suffix == ".py":

@@ -45,11 +45,13 @@ def test_bare_name_is_looked_up_in_the_config_folder(folder, name):
     assert config_path.load(name).model.width == 64
 
 
-def test_path_is_allowed(folder, tmp_path):
+def test_path_is_allowed(folder, tmp_path, monkeypatch):
     path = tmp_path / "elsewhere" / "mine.py"
     path.parent.mkdir()
     path.write_text(CONFIG_FILE)
     assert config_path.load(f"{path}:seed=3").seed == 3
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert config_path.load("~/elsewhere/mine.py:seed=3").seed == 3
     with pytest.raises(config_path.ConfigError, match=r"none\.py does not exist"):
         config_path.load(str(tmp_path / "none.py"))
 
