@@ -22,12 +22,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
 
     from experiments.runs import demonstration  # not before: --help needs no JAX
+    from san_jax import folder_lock
 
     start = time.monotonic()
     try:
         good = demonstration.run(arguments.output)
     except KeyboardInterrupt:
         sys.exit("demo: interrupted. The same command goes on from there.")
+    except folder_lock.FolderError as error:  # says what to do; the folder may be another demo's
+        sys.exit(f"demo: {error}")
     except (ValueError, RuntimeError) as error:
         sys.exit(f"demo: {error}\nThe same command goes on from there; remove {arguments.output} to start afresh.")
     print(f"this call took {(time.monotonic() - start) / 60:.1f} minutes")

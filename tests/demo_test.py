@@ -10,6 +10,7 @@ from experiments.runs import demonstration, training
 from experiments.scoring import evaluation
 from render.manifest import write_atomic
 from san_jax import ranking
+from tests.folder_lock_test import holder
 
 
 @pytest.fixture
@@ -256,6 +257,14 @@ def test_failure_says_how_to_go_on(monkeypatch, tmp_path):
     monkeypatch.setattr(demonstration, "run", fail)
     with pytest.raises(SystemExit, match="config differs\nThe same command goes on from there; remove"):
         demo.main([f"--output={tmp_path}"])
+
+
+def test_who_is_refused_is_not_told_to_remove_the_folder_of_the_other_demo(tmp_path):
+    with holder(tmp_path) as (process, _), pytest.raises(SystemExit) as end:
+        demo.main([f"--output={tmp_path}"])
+    (line,) = str(end.value).splitlines()
+    assert line.startswith(f"demo: {tmp_path} is being written by another process: ")
+    assert f"process {process.pid} on" in line
 
 
 def test_facts_name_machine_commit_and_seed():
