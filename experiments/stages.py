@@ -53,7 +53,7 @@ def ensure_run(config: Any, workdir: str | os.PathLike[str]) -> None:
     """Trains to the end of `config`, unless `workdir` holds that run complete.
 
     Raises:
-        training.RunError: The workdir holds a run with another config, or see `experiments.train.run`.
+        training.RunError: The workdir holds a run with another config, or see `training.run`.
     """
     done = checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER)
     if done == config.num_steps and not training.changed_keys(restore.read_config(workdir), config):
@@ -92,7 +92,8 @@ def prepare_smoke(config: Any) -> None:
         config: A config of `experiments.train`.
 
     Raises:
-        StageError: The config names datasets that cannot be rendered, or needs `init_from` and has none.
+        StageError: The config names datasets that cannot be rendered, or needs `init_from` and has none, or rendering
+            failed.
     """
     if jax.process_count() > 1:
         logging.warning("Several processes train: the smoke data is not made here, run the config once in one process.")
@@ -116,7 +117,10 @@ def prepare_smoke(config: Any) -> None:
     needs_generator = config.stage == "san" or takes_textures
     recipes = ("pit",) if config.stage == "pg" else ("pit", "pit_reid") if needs_generator else ("pit_reid",)
     for recipe in recipes:
-        ensure_rendered(config_path.load(f"{recipe}.py:{SMOKE_SIZES[recipe]}"), config.data_dir)
+        try:
+            ensure_rendered(config_path.load(f"{recipe}.py:{SMOKE_SIZES[recipe]}"), config.data_dir)
+        except rendering.RenderError as error:
+            raise StageError(str(error)) from error
     if not needs_generator:
         return
     folder = config.generator if takes_textures else config.init_from

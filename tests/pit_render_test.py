@@ -60,6 +60,26 @@ def test_one_worker_in_shards_draws_the_same(
     assert _contents(tmp_path) == _contents(rendered)
 
 
+def test_a_preview_without_opengl_says_what_to_do(tmp_path: pathlib.Path):
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.pit_render",
+            "--preview",
+            "--config=pit.py:smoke",
+            f"--output_dir={tmp_path}/p",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYOPENGL_PLATFORM": "glx"},
+    )
+    assert result.returncode == 1
+    assert "pit_render: PYOPENGL_PLATFORM=glx is set in the environment" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_shard_leaves_the_files_that_another_one_is_writing(tmp_path: pathlib.Path):
     recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
     rendering.prepare_folder(tmp_path, recipe)

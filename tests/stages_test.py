@@ -134,6 +134,17 @@ def test_targets_for_smoke_are_what_training_asks_for(tmp_path):
     np.testing.assert_array_equal(examples[2]["target"], source[2]["image"][:, ::-1])
 
 
+def test_smoke_that_cannot_be_rendered_is_told_as_a_refusal(monkeypatch, tmp_path):
+    def fail(config, **arguments):
+        raise stages.rendering.RenderError("No offscreen OpenGL could be loaded.")
+
+    monkeypatch.setattr(stages.rendering, "run", fail)
+    config = config_path.load(f"baseline.py:smoke,data_dir={tmp_path}")
+    with pytest.raises(training.RunError, match=r"prepare: No offscreen OpenGL could be loaded\."):
+        training.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_smoke_of_fine_tuning_makes_the_run_it_starts_from(calls):
     baseline = config_path.load("baseline_partial.py:smoke,data_dir=d,init_from=b,model.width=4,image_size=(96,48)")
     stages.prepare_smoke(baseline)

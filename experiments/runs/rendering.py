@@ -352,12 +352,22 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None:
-    """Draws the contact sheets of a recipe into a folder."""
+    """Draws the contact sheets of a recipe into a folder.
+
+    Raises:
+        RenderError: There is no offscreen OpenGL.
+        render.pit.RecipeError: A parameter is out of range.
+        san_jax.folder_lock.FolderError: Another process writes the folder, or it cannot be written.
+    """
     from experiments import preview  # only here: workers need it not
 
     with folder_lock.hold(output_dir):
-        for path in preview.draw_sheets(make_recipe(config), pathlib.Path(output_dir)):
-            print(path)
+        try:
+            paths = preview.draw_sheets(make_recipe(config), pathlib.Path(output_dir))
+        except OpenGLError as error:
+            raise RenderError(str(error)) from error
+    for path in paths:
+        print(path)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
