@@ -199,13 +199,13 @@ def _find(patterns: Sequence[str], names: Sequence[str], where: str) -> list[int
 
 
 def _pictures(images: Sequence[tuple[Image.Image, str]], *, crops: bool) -> list[Picture]:
-    pictures = []
+    result = []
     for image, words in images:
         shown = ImageOps.contain(image, _LARGEST)
-        pictures.append(Picture(image, shown, words))
+        result.append(Picture(image, shown, words))
         # A part is drawn at the scale of the whole; the network gets it at its full input size.
-        pictures += [Picture(_cut(image, box), _cut(shown, box), part) for part, box in PARTS.items() if crops]
-    return pictures
+        result += [Picture(_cut(image, box), _cut(shown, box), part) for part, box in PARTS.items() if crops]
+    return result
 
 
 def _cut(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
@@ -243,13 +243,11 @@ def draw(rows: Sequence[Row], workdirs: Sequence[str | os.PathLike[str]]) -> Ima
     return preview.compose(sheet)
 
 
-def _lines(
-    pictures: Sequence[Picture], regressed: Sequence[tuple[str, Iterator[np.ndarray]]]
-) -> list[list[preview.Tile]]:
+def _lines(shown: Sequence[Picture], regressed: Sequence[tuple[str, Iterator[np.ndarray]]]) -> list[list[preview.Tile]]:
     lines = []
-    for start in range(0, len(pictures), PAIRS):
+    for start in range(0, len(shown), PAIRS):
         line: list[preview.Tile] = []
-        for picture in pictures[start : start + PAIRS]:
+        for picture in shown[start : start + PAIRS]:
             line.append((picture.shown, _fitting(picture.words, picture.shown.width)))
             for words, textures in regressed:
                 texture = Image.fromarray(next(textures))
