@@ -228,10 +228,12 @@ def test_a_run_from_before_these_keys(data_dir, tmp_path, fake_steps, capsys):
     assert restore.read_data(tmp_path)["images"] == 9
 
 
-def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps):
+def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps, monkeypatch):
     training.run(load(data_dir), tmp_path)
     noted = restore.read_data(tmp_path)
     (tmp_path / "data.json").write_text(json.dumps({**noted, "images": 8, "source_digest": "abc"}))
+    told = []
+    monkeypatch.setattr(training.sharding, "first_message", lambda text: told.append(text) or text)
     with pytest.raises(training.RunError) as error:
         training.run(load(data_dir), tmp_path)
     assert str(error.value).splitlines()[:3] == [
@@ -239,6 +241,7 @@ def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps
         "  images: 8 there, 9 now",
         "  source_digest: 'abc' there, 'toy/first' now",
     ]
+    assert told[-1] == str(error.value)  # processes that train together do not wait for the one that is refused
 
 
 def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):

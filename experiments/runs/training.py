@@ -129,7 +129,7 @@ def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: c
         "augment", lambda: {kind: AugmentSettings(**config[groups[kind]]) for kind in dict.fromkeys(turns)}
     )
     if config.prepare == "smoke":
-        from experiments import stages  # it runs this program
+        from experiments import stages  # it imports this module
 
         problems.check()
         problems.take("prepare", lambda: stages.prepare_smoke(config))
@@ -158,29 +158,32 @@ def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: c
     state = sharding.init_replicated(init, mesh)
     began = ""
     if start is not None:
-        state, began = _init_from(config, state, start, data)
+        taken = problems.take("init_from", lambda: _init_from(config, state, start, data))
+        state, began = taken or (state, "")
     elif first_weights is not None:
         weights = sharding.replicate((first_weights.params, first_weights.batch_stats), mesh)
         state, _ = train_state.take_weights(state, *({"encoder": tree} for tree in weights), modules=("encoder",))
         began = first_weights.description
-    with _explain("step"):
-        steps = {
-            kind: train_step.make_step(
-                kind,
-                graphdef,
-                optimizer,
-                settings=settings,
-                augment=augment[kind],
-                seed=config.seed,
-                target="input" if _target_name(config) == "input" else "batch",
-                mirror_map=_mirror_map(config, kind, augment[kind]),
-                ema_decay=config.ema_decay,
-            )
-            for kind in data.streams
-        }
 
+    def make_step(kind: str) -> Any:
+        return train_step.make_step(
+            kind,
+            graphdef,
+            optimizer,
+            settings=settings,
+            augment=augment[kind],
+            seed=config.seed,
+            target="input" if _target_name(config) == "input" else "batch",
+            mirror_map=_mirror_map(config, kind, augment[kind]),
+            ema_decay=config.ema_decay,
+        )
+
+    steps = problems.take("step", lambda: {kind: make_step(kind) for kind in data.streams})
+    record = problems.take(
+        "data", lambda: _data_record(data.record, config.init_from, first_weights, workdir, is_new=is_new)
+    )
+    problems.check()
     # Nothing has been written so far.
-    record = _data_record(data.record, config.init_from, first_weights, workdir, is_new=is_new)
     _write_records(config, record, data.mirror_file, workdir)
     checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=config.keep_checkpoints)
     stack.callback(checkpoints.close)
@@ -293,12 +296,12 @@ def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarr
 
 @contextlib.contextmanager
 def _explain(part: str) -> Iterator[None]:
-    """Turns the error of a wrong config value or folder into a RunError that says which part of the config it is about."""
+    """Turns the error of a wrong config value, file or folder into a RunError that says which part of the config it is of."""
     try:
         yield
     except (RunError, data_sources.reid.DatasetError):
         raise
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         raise RunError(f"{part}: {error}") from error
 
 
@@ -629,6 +632,10 @@ class _Start:
 def _load_start(config: Config, mesh: jax.sharding.Mesh) -> _Start:
     """The weights of the run at `init_from`."""
     folder = pathlib.Path(config.init_from) / restore.CHECKPOINT_FOLDER
+    is_here = checkpoint.latest_step(folder) is not None
+    # Processes load together: those that have the checkpoint would wait for one that has not.
+    if sharding.on_any_process(not is_here) and is_here:
+        raise RunError(f"init_from={config.init_from}: there is no checkpoint where another of the processes looks.")
     try:
         return _Start(*checkpoint.load_weights(folder, sharding=sharding.replicated(mesh)))
     except checkpoint.CheckpointError as error:
