@@ -23,13 +23,15 @@ def workplace(tmp_path_factory):
     return train_e2e_test.Workplace(tmp_path_factory.mktemp("distributed"))
 
 
-def start_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[subprocess.Popen]:
-    """Two processes of one device each that train together."""
+def start_two(
+    workplace, workdir: pathlib.Path, *overrides: str, second: tuple[str, ...] = ()
+) -> list[subprocess.Popen]:
+    """Two processes of one device each that train together; `second` are further arguments of the second one."""
     command = workplace.command("baseline", workdir, *overrides)
     flags = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
     return [
         subprocess.Popen(
-            [*command, *flags, f"--process_id={number}"],
+            [*command, *flags, f"--process_id={number}", *(second if number else ())],
             cwd=train_e2e_test.REPOSITORY, env=workplace.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
@@ -78,3 +80,21 @@ def test_two_processes_agree_with_one(workplace, tmp_path):
 
     # The same command goes on from the checkpoint of two processes: there is nothing left to do.
     assert "goes on from step 4" in run_two(workplace, tmp_path / "two", *overrides)[0]
+
+
+def test_what_one_process_lacks_ends_both(workplace, tmp_path):
+    """It would be waited for, as checkpoints are loaded together."""
+    workplace.finished("san_pg")
+    absent = f"--config.init_from={tmp_path / 'absent'}"
+    processes = start_two(workplace, tmp_path / "run", "num_steps=4", second=(absent,))
+    try:
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 1, output
+        assert "init_from=" in output
+        assert "there is no checkpoint" in output
+        assert "Traceback" not in output
+    assert not (tmp_path / "run").exists()
