@@ -24,6 +24,7 @@ from typing import IO, Any
 import tqdm
 
 from datasets import reid
+from san_jax import file_kinds
 
 # MSMT17, the largest benchmark, has 126,441 images.
 MAX_ENTRIES = 500_000
@@ -177,7 +178,7 @@ def _entries(file: IO[bytes]) -> Iterator[_Entry]:
             return _tar_entries(_Metered(opener(file)))
     if start[257:262] == b"ustar":
         return _tar_entries(_Metered(file))
-    raise _Refused("neither a zip nor a tar")
+    raise _Refused(f"neither a zip nor a tar{file_kinds.found(start)}")
 
 
 def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:

@@ -106,7 +106,9 @@ def load(config: Config) -> Pretrained | None:
         raise PretrainedError(
             f"{error} Write it after the path: --config.pretrained='{path}#{ascii(error.places[0])[1:-1]}'"
         ) from None
-    except (torch_files.TorchFileError, pretrained.WeightsError) as error:
+    except torch_files.TorchFileError as error:
+        raise PretrainedError(f"{error} Random weights: --config.pretrained=") from None
+    except pretrained.WeightsError as error:
         raise PretrainedError(
             f"{error}\nSet model.encoder, model.width and model.stage_sizes as in that "
             "file, or start from random weights: --config.pretrained="

@@ -24,6 +24,8 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from san_jax import file_kinds
+
 MAX_FILE_BYTES = 1 << 30  # SMPL v1.1.0 with 300 shape directions is 250 MB
 _MAX_CONTAINERS = 30_000_000  # 56 bytes each; EFT's fits have about 100 lists each, COCO's annotations four
 _MAX_OPCODES = 1_000_000  # SMPL's pickles have a few thousand
@@ -150,11 +152,16 @@ def read_json(path: str | os.PathLike[str], object_hook: Callable[[dict[str, Any
     try:
         return json.loads(data, object_hook=object_hook, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ArrayFileError(f"{path}: not JSON ({error}).") from None
+        raise ArrayFileError(f"{path}: not JSON{_found(data, error)}.") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+def _found(data: bytes, error: Exception, kind_of_error: str = "") -> str:
+    """What a file is that is not of the format that was expected; the reader's own words where its kind is unknown."""
+    return file_kinds.found(data) or f" ({kind_of_error}{kind_of_error and ': '}{_first_line(error)})"
 
 
 def _first_line(error: Exception) -> str:
@@ -168,7 +175,8 @@ def _open_npz(path: str | os.PathLike[str]) -> zipfile.ZipFile:
     except OSError as error:
         raise ArrayFileError(f"{path}: cannot be read ({error.strerror}).") from None
     except Exception as error:  # besides BadZipFile, what a damaged directory makes of struct and of decoding
-        raise ArrayFileError(f"{path}: no .npz file (not a zip archive: {_first_line(error)}).") from None
+        what = file_kinds.found(file_kinds.read_start(path)) or f": {_first_line(error)}"
+        raise ArrayFileError(f"{path}: no .npz file (not a zip archive{what}).") from None
 
 
 def _parse_header(stream: io.BytesIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -181,7 +189,7 @@ def _parse_header(stream: io.BytesIO, where: str) -> tuple[tuple[int, ...], bool
                 return np.lib.format.read_array_header_1_0(stream)
             return np.lib.format.read_array_header_2_0(stream)
     except Exception as error:  # the header is a Python expression: its errors share no base class
-        raise ArrayFileError(f"{where}: no .npy data ({_first_line(error)}).") from None
+        raise ArrayFileError(f"{where}: no .npy data{_found(stream.getvalue(), error)}.") from None
 
 
 def _parse_npy(data: bytes, where: str) -> np.ndarray:
@@ -193,8 +201,9 @@ def _parse_npy(data: bytes, where: str) -> np.ndarray:
     stream = io.BytesIO(data)
     shape, fortran, dtype = _parse_header(stream, where)
     if dtype.hasobject and shape == ():
-        with _naming(where):
-            return _convert(_unpickle(data[stream.tell() :]))
+        pickled = data[stream.tell() :]
+        with _naming(where, pickled):
+            return _convert(_unpickle(pickled))
     if dtype.hasobject:
         raise ArrayFileError(
             f"{where}: an array of Python objects, which only running a pickle could read; it is refused. "
@@ -235,7 +244,7 @@ def read_pickle(path: str | os.PathLike[str], names: Collection[str]) -> dict[st
             what it asked for.
     """
     data = read_bytes(path)
-    with _naming(str(path)):
+    with _naming(str(path), data):
         found = _unpickle(data)
         if not isinstance(found, dict):
             raise ArrayFileError(f"expected a dictionary, found {_kind(found)}.")
@@ -250,8 +259,8 @@ def read_pickle(path: str | os.PathLike[str], names: Collection[str]) -> dict[st
 
 
 @contextlib.contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Turns whatever goes wrong with a pickle into an ArrayFileError that says where."""
+def _naming(where: str, data: bytes) -> Iterator[None]:
+    """Turns whatever goes wrong with a file of these bytes into an ArrayFileError that says where."""
     try:
         yield
     except ArrayFileError as error:
@@ -259,7 +268,7 @@ def _naming(where: str) -> Iterator[None]:
     except MemoryError:
         raise ArrayFileError(f"{where}: damaged, or made to exhaust the memory.") from None
     except Exception as error:  # what a damaged or hostile program makes of the unpickler is without limit
-        raise ArrayFileError(f"{where}: not a readable pickle ({type(error).__name__}: {error}).") from None
+        raise ArrayFileError(f"{where}: not a readable pickle{_found(data, error, type(error).__name__)}.") from None
 
 
 def _unpickle(data: bytes) -> Any:

@@ -24,6 +24,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from san_jax import file_kinds
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 # A file of one of these suffixes, in upper or lower case, is meant as a picture, be it of a format that is not read.
 SUFFIXES = (
@@ -270,16 +272,18 @@ def _content(file: str | os.PathLike[str] | BinaryIO) -> str:
     """What a file holds that is none of `FORMATS`."""
     if isinstance(file, (str, os.PathLike)):
         with open(file, "rb") as opened:
-            start = opened.read(16)
+            start = opened.read(file_kinds.START)
     else:
         file.seek(0)
-        start = file.read(16)
+        start = file.read(file_kinds.START)
     if not start:
         return "the file is empty"
     for offset, sign, name in _NOT_READ:
         if start[offset:].startswith(sign):
             return f"it is {name}; save it as JPEG or PNG"
-    return "neither JPEG, PNG, WebP nor BMP by its content"
+    if start.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM")):
+        return "damaged: it begins like a picture"
+    return f"neither JPEG, PNG, WebP nor BMP by its content{file_kinds.found(start)}"
 
 
 def _is_deep(image: Image.Image) -> bool:

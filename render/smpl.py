@@ -20,6 +20,7 @@ from scipy.spatial import KDTree
 from render import array_files
 from render.array_files import ArrayFileError
 from render.attachments import Part
+from san_jax import file_kinds
 
 NUM_VERTICES, NUM_FACES, NUM_UV = 6890, 13776, 7576
 NUM_JOINTS, NUM_BETAS = 24, 10
@@ -307,7 +308,10 @@ def read_uv(
     Raises:
         ArrayFileError: The file is missing, not this mesh or not this layout; the message says what differs.
     """
-    text = array_files.read_bytes(path, 1 << 26).decode("ascii", "replace")
+    data = array_files.read_bytes(path, 1 << 26)
+    if kind_found := file_kinds.found(data):
+        raise ArrayFileError(f"{path}: expected a mesh in OBJ format{kind_found}. {UV_ADVICE}")
+    text = data.decode("ascii", "replace")
     positions = 0
     uv: list[tuple[float, float]] = []
     corners: list[tuple[int, int]] = []

@@ -25,6 +25,8 @@ from typing import Any, NoReturn
 import numpy as np
 import safetensors
 
+from san_jax import file_kinds
+
 MAX_FILE_BYTES = 1 << 31  # ResNet-101 has 180 MB
 _MAX_PICKLE_BYTES = 1 << 26  # without the numbers; DenseNet-121's has 60 kB
 _MAX_WORK = 1_000_000  # operations of the pickle and members of its containers; DenseNet-121's has 50,000
@@ -97,7 +99,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         elif data[8:9] == b"{":
             content = _read_safetensors(data)
         else:
-            _fail("expected a file of torch.save (zip or legacy) or of safetensors, found neither.")
+            what = file_kinds.found(data) or ", found neither"
+            _fail(f"expected a file of torch.save (zip or legacy) or of safetensors{what}.")
     except TorchFileError as error:
         raise TorchFileError(f"{path}: {error}") from None
     except MemoryError:
