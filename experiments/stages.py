@@ -140,6 +140,8 @@ def smoke_start(config: Any) -> ConfigDict:
     shared += ["target", "target_dir", "turns"] if config.stage == "san" else ["input", "generator"]
     start.update(ConfigDict({key: config[key] for key in shared}))
     start.init_from = f"{config.init_from}_pg" if config.stage == "san" else ""
+    # A schedule without epochs, whose length would follow from turns and batch.
+    start.optimizer.update({"schedule": "cosine", "warmup_epochs": 0})
     return start
 
 

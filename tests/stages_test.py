@@ -155,6 +155,8 @@ def test_smoke_of_fine_tuning_makes_the_run_it_starts_from(calls):
         "data_dir": ("data/smoke", "d"),
         "image_size": ((64, 32), (96, 48)),
         "model.width": (8, 4),
+        "optimizer.schedule": ("released", "cosine"),
+        "optimizer.warmup_epochs": (4, 0),
         "prepare": ("smoke", ""),
     }
 
@@ -166,6 +168,14 @@ def test_smoke_of_fine_tuning_makes_the_run_it_starts_from(calls):
     assert (generator.stage, generator_folder) == ("pg", "s_pg")
     assert (start.stage, start.init_from, start.init_classifier, workdir) == ("san", "s_pg", False, "s")
     assert start.augment.crop_probability == 0.0
+
+
+@pytest.mark.parametrize("changes", ["batch.num_identities=2", "turns=('reid',)", "turns=('reid', 'reid', 'pit')"])
+def test_the_schedule_of_the_run_that_smoke_starts_from_fits_whatever_was_changed(changes):
+    config = config_path.load(f"san_partial.py:smoke,{changes}")
+    for one in (config, stages.smoke_start(config)):
+        training._check_schedule(one, training._epoch(one, training.turns_of(one), 4, 4))
+        training.build_optimizer(one)
 
 
 def test_smoke_sizes_suffice():

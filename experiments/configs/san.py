@@ -27,7 +27,7 @@ as equation 1 writes it; the default, its mean over channels (the released code'
 
 The paper's Table 2 has other targets of the decoder: `target=input` and `target=frontal` (of `<dataset>_frontal`, which
 `experiments.pseudo_texture` makes from a SAN-PG run with `target=frontal`), each from a SAN-PG run with that target; and
-`target=folder,target_dir=DIR,turns=('reid',)` for images of your own, as those of PN-GAN. `target=true_texture` is an oracle
+`target=folder,target_dir=DIR,turns=('reid',)` for images of your own, as those of PN-GAN, with the steps of SAN w/ L_TR. `target=true_texture` is an oracle
 of ours on `pit_reid`. `experiments.targets` says where each target is found. A smoke run of `frontal` or `input` needs a folder
 for a SAN-PG of its own: `san.py:smoke,target=frontal,init_from=data/smoke/san_pg_frontal`.
 
