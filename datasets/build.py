@@ -7,6 +7,7 @@ meet: the second one is refused.
 
 import contextlib
 import dataclasses
+import errno
 import importlib
 import os
 import pathlib
@@ -206,11 +207,24 @@ def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, targe
         logging.info("%s is there already, built from the same source.", target)
         return
     builder.archive = builder.usable(archive)  # before TFDS writes anything
-    builder.download_and_prepare(
-        # Nothing is downloaded; TFDS makes a folder for it all the same.
-        download_dir=target.parent / "incomplete.downloads",
-        download_config=tfds.download.DownloadConfig(manual_dir=folder, try_download_gcs=False),
-    )
+    with _naming_the_full_disk(target):
+        builder.download_and_prepare(
+            # Nothing is downloaded; TFDS makes a folder for it all the same.
+            download_dir=target.parent / "incomplete.downloads",
+            download_config=tfds.download.DownloadConfig(manual_dir=folder, try_download_gcs=False),
+        )
+
+
+@contextlib.contextmanager
+def _naming_the_full_disk(target: pathlib.Path) -> Iterator[None]:
+    """Turns array_record's RuntimeError of a full disk into an OSError that names the dataset."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(number) in str(error):
+                raise OSError(number, f"{os.strerror(number)}, the dataset is not built", str(target)) from error
+        raise
 
 
 def _check_kept(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pathlib.Path) -> None:

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit("demo: interrupted. The same command goes on from there.")
     except folder_lock.FolderError as error:  # says what to do; the folder may be another demo's
         sys.exit(f"demo: {error}")
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"demo: {error}\nThe same command goes on from there; remove {arguments.output} to start afresh.")
     print(f"this call took {(time.monotonic() - start) / 60:.1f} minutes")
     if not good:

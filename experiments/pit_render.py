@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
             num_workers=_NUM_WORKERS.value,
             shard=rendering.parse_shard(_SHARD.value),
         )
-    except (rendering.RenderError, ValueError) as error:  # bad parameters, folders and datasets are ValueErrors
+    except (rendering.RenderError, ValueError, OSError) as error:  # bad parameters, folders, datasets: ValueErrors
         raise SystemExit(f"pit_render: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit("Interrupted. What is finished is kept: the same command goes on from there.") from None

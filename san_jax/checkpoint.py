@@ -6,11 +6,12 @@ keeps one. Saving is asynchronous; a step's folder gets
 its name when all of it is written, so a process that dies at any moment leaves the last checkpoint whole.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -47,12 +48,13 @@ class Checkpoints:
         check_path(directory)
         self.directory = pathlib.Path(directory).absolute()
         keep_latest: Any = ocp.training.preservation_policies.LatestN(keep)
-        self._checkpointer = ocp.training.Checkpointer(
-            str(self.directory),
-            context=_context(),
-            preservation_policy=keep_latest,
-            cleanup_tmp_directories=True,  # what a process left that died while saving
-        )
+        with self._writing():
+            self._checkpointer = ocp.training.Checkpointer(
+                str(self.directory),
+                context=_context(),
+                preservation_policy=keep_latest,
+                cleanup_tmp_directories=True,  # what a process left that died while saving
+            )
 
     def save(self, step: int, state: TrainState, iterators: Mapping[str, Any]) -> None:
         """Saves in the background; waits first for a save that is still under way.
@@ -63,15 +65,13 @@ class Checkpoints:
             step: Train steps done, the checkpoint's name.
             state: The train state after that many steps.
             iterators: JSON-able states of the data iterators; the next element is the next step's batch.
+
+        Raises:
+            CheckpointError: This checkpoint or the one before cannot be written, such as on a full disk.
         """
-        self._checkpointer.save_checkpointables_async(
-            step,
-            {
-                **_items(state, None),
-                ITERATORS: {"states": dict(iterators), "crc32": _crc32(iterators)},
-            },
-            force=True,
-        )
+        items = {**_items(state, None), ITERATORS: {"states": dict(iterators), "crc32": _crc32(iterators)}}
+        with self._writing():
+            self._checkpointer.save_checkpointables_async(step, items, force=True)
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """Loads the newest checkpoint that can be read.
@@ -117,14 +117,36 @@ class Checkpoints:
         return None
 
     def latest(self) -> pathlib.Path | None:
-        """The folder of the newest complete checkpoint, after waiting for a save that is under way; None if none."""
-        self._checkpointer.wait()
+        """The folder of the newest complete checkpoint, after waiting for a save that is under way; None if none.
+
+        Raises:
+            CheckpointError: That save failed.
+        """
+        with self._writing():
+            self._checkpointer.wait()
         steps = self._steps()
         return self.directory / str(steps[0]) if steps else None
 
     def close(self) -> None:
-        """Waits until everything is written. Raises what went wrong in the background."""
-        self._checkpointer.close()
+        """Waits until everything is written.
+
+        Raises:
+            CheckpointError: A save in the background failed.
+        """
+        with self._writing():
+            self._checkpointer.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns whatever Orbax, TensorStore and the file system raise of a save into a CheckpointError."""
+        try:
+            yield
+        except Exception as error:
+            raise CheckpointError(
+                f"a checkpoint cannot be written to {self.directory}: {_brief(error)}\n"
+                "Older checkpoints there are kept. Mend that (is the disk full?), then the same command goes on from the "
+                "newest one."
+            ) from error
 
     def _steps(self) -> list[int]:
         """Complete checkpoints, newest first."""

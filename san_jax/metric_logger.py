@@ -1,12 +1,13 @@
 """Where a run's numbers go: `metrics.jsonl`, TensorBoard events and one console line, from process 0 only."""
 
+import contextlib
 import datetime
 import json
 import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 import jax
@@ -70,8 +71,9 @@ class MetricLogger:
         if self._file is None:
             return
         images_per_second = num_images / seconds
-        self._file.write(json.dumps({"step": step, **metrics, "images_per_second": images_per_second}) + "\n")
-        self._file.flush()
+        with _naming(self._file):
+            self._file.write(json.dumps({"step": step, **metrics, "images_per_second": images_per_second}) + "\n")
+            self._file.flush()
         for name, value in {**metrics, "images_per_second": images_per_second}.items():
             self._tensorboard.add_scalar(name, value, step)
         line = f"step {step}/{self._num_steps}  {_console(metrics)}  {images_per_second:.1f} images/s"
@@ -89,7 +91,8 @@ class MetricLogger:
     def close(self) -> None:
         """Flushes and closes the files."""
         if self._file is not None:
-            self._file.close()
+            with _naming(self._file):
+                self._file.close()
             self._tensorboard.close()
 
 
@@ -105,6 +108,15 @@ def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, int | float]
         except json.JSONDecodeError:  # the process died while writing it
             break
     return records
+
+
+@contextlib.contextmanager
+def _naming(file: TextIO) -> Iterator[None]:
+    """Adds the name of the file to the errors of writing, which have none, such as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file.name) from error
 
 
 def _truncate(path: pathlib.Path, step: int) -> None:

@@ -60,6 +60,7 @@ KNOWN_ERRORS = (
     rendering.RenderError,
     checkpoint.CheckpointError,
     folder_lock.FolderError,
+    OSError,
 )
 
 

@@ -35,7 +35,7 @@ KNOWN_ERRORS = (
     TextureError,
     datasets.DatasetError,
     folder_lock.FolderError,
-    FileNotFoundError,
+    OSError,
     checkpoint.CheckpointError,
 )
 

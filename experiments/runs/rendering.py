@@ -258,7 +258,7 @@ def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection, number: int) -
                 pipe.send(index)
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
-    except OpenGLError as error:  # the message says all
+    except (OpenGLError, OSError) as error:  # the message says all
         pipe.send(str(error))
     except Exception:
         pipe.send(traceback.format_exc())

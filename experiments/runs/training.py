@@ -47,6 +47,7 @@ KNOWN_ERRORS = (
     data_sources.reid.DatasetError,
     checkpoint.CheckpointError,
     metric_logger.NonFiniteLossError,
+    OSError,
 )
 
 
