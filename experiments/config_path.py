@@ -51,8 +51,19 @@ class ConfigError(ValueError):
     """A config name, key or value that does not exist or does not fit. The message says what was expected."""
 
 
-def define_flag(name: str = "config", default: str | None = None) -> flags.FlagHolder[Any]:
-    """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`."""
+_required_keys: dict[str, str] = {}  # name of a flag -> a key that every config of its program has
+
+
+def define_flag(name: str = "config", default: str | None = None, *, required_key: str = "") -> flags.FlagHolder[Any]:
+    """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`.
+
+    Args:
+        name: The flag's name.
+        default: The config that is taken where none is given.
+        required_key: A key that every config of this program has and those of other programs lack, such as "stage";
+            a config without it is refused.
+    """
+    _required_keys[name] = required_key
     help_text = (
         "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas. With --help it "
         f"lists its keys; --{name}.KEY=VALUE sets one"
@@ -144,12 +155,23 @@ def _load_with_overrides(value: str, overrides: Iterable[tuple[str, str]], name:
     flag = f"--{name}={value}"
     try:
         loaded = open_config(value)
+        _check_program(loaded, _required_keys.get(name, ""))
         for key, text in overrides:
             flag = f"--{name}.{key}={text}"
             override(loaded.config, key, text)
     except ConfigError as error:
         sys.exit(f"FATAL Flags parsing error:\n  {flag}: {error}")
     return loaded
+
+
+def _check_program(loaded: Loaded, required_key: str) -> None:
+    """Raises ConfigError where a config is of another program, which has other keys."""
+    if required_key and required_key not in loaded.config:
+        names = sorted(path.name for path in CONFIG_FOLDER.glob("[!_]*.py"))
+        fitting = [name for name in names if required_key in load(name)]
+        raise ConfigError(
+            f"a config of another program: it has no key {required_key!r}. Configs of this one: {', '.join(fitting)}."
+        )
 
 
 def load(value: str) -> Config:
@@ -214,6 +236,8 @@ def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> Con
         if item == "smoke":
             continue
         key, equals, text = item.partition("=")
+        if not equals and item in keys(config):
+            raise ConfigError(f"{item} lacks a value: write {item}=VALUE.")
         if not equals:
             raise ConfigError(
                 f"unknown variant {item!r}: expected `smoke` or key=value.{_nearest(item, ['smoke', *keys(config)])}"

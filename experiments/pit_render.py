@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_path.define_flag(default="pit.py")
+    _CONFIG = config_path.define_flag(default="pit.py", required_key="recipe")
     _OUTPUT_DIR = paths.define_flag("output_dir", None, "The rendered folder; of --preview that of its pictures.")
     _PREVIEW = flags.DEFINE_bool("preview", False, "Draw contact sheets into --output_dir (else preview/), no dataset.")
     _CHECK = flags.DEFINE_bool("check", False, "Only verify the files that the recipe needs; list all that is wrong.")

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_path.define_flag()
+    _CONFIG = config_path.define_flag(required_key="stage")
     _WORKDIR = paths.define_flag("workdir", None, "Folder of the run.", required=True)
     _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, or auto; empty for one process.")
     _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "Processes that train together.")

@@ -83,6 +83,7 @@ def test_values_take_the_type_of_the_key(folder):
         ("sed=3", r"no key 'sed'.*Did you mean 'seed'\?"),
         ("model.witdh=3", r"no key 'model.witdh'.*Did you mean 'model.width'\?"),
         ("width=3", r"no key 'width'.*Did you mean 'model.width'\?"),
+        ("seed", r"seed lacks a value: write seed=VALUE"),
         ("smok", r"unknown variant 'smok'.*Did you mean 'smoke'\?"),
         ("seed=1.5", r"seed=1.5: expected an integer like 1"),
         ("seed=many", r"expected an integer"),
@@ -131,6 +132,25 @@ def program(folder):
         return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
 
     return run
+
+
+@pytest.mark.parametrize("more", [[], ["--help"]])
+@pytest.mark.parametrize(
+    ("name", "config", "fitting"),
+    [
+        ("experiments.train", "pit.py", ["baseline.py", "san.py", "san_pg.py"]),
+        ("experiments.pit_render", "san.py:smoke", ["pit.py", "pit_reid.py"]),
+    ],
+)
+def test_a_config_of_another_program_is_refused_with_those_that_fit(tmp_path, name, config, fitting, more):
+    folder = {"experiments.train": "--workdir", "experiments.pit_render": "--output_dir"}[name]
+    command = [sys.executable, "-m", name, f"--config={config}", f"{folder}={tmp_path / 'made'}", *more]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 1
+    assert f"--config={config}: a config of another program" in result.stderr
+    told = result.stderr.partition("Configs of this one: ")[2]
+    assert set(fitting) <= set(told.strip().rstrip(".").split(", "))
+    assert not (tmp_path / "made").exists()
 
 
 def test_command_line(program):

@@ -60,9 +60,13 @@ def test_a_checkpoint_names_its_folder_and_older_ones_are_kept(tmp_path: pathlib
     checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
     checkpoints.save(1, state, {})
     assert checkpoints.latest() == tmp_path / "1"
-    with _files_of_at_most(3000), pytest.raises(checkpoint.CheckpointError) as error:
+
+    def save() -> None:
         checkpoints.save(2, state, {})
         checkpoints.close()
+
+    with _files_of_at_most(3000), pytest.raises(checkpoint.CheckpointError) as error:
+        save()
     assert str(error.value).startswith(f"a checkpoint cannot be written to {tmp_path}: ")
     assert "File too large" in str(error.value)
     assert checkpoint.latest_step(tmp_path) == 1
