@@ -13,10 +13,11 @@ A program parses first and imports what it needs after that, so that `--help` co
 
 
     if __name__ == "__main__":
-        main()
+        command_line.run(main)
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 
 
@@ -37,6 +38,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         if action.default in (None, False, "", argparse.SUPPRESS):
             return action.help
         return f"{action.help} (default: %(default)s)"
+
+
+def run(main: Callable[[], object]) -> None:
+    """Runs a program's `main`. Ctrl-C at any moment ends it with one line."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted.")
 
 
 def at_least(lowest: int) -> Callable[[str], int]:

@@ -22,7 +22,7 @@ import time
 
 from absl import app, flags, logging
 
-from experiments import config_path, paths
+from experiments import command_line, config_path, paths
 
 
 def main(argv: list[str]) -> None:
@@ -63,4 +63,4 @@ if __name__ == "__main__":
     _DATA_DIR = paths.define_flag("data_dir", None, "Where TFDS keeps datasets; without it none is built.")
     _NUM_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one a core.", lower_bound=0)
     _SHARD = flags.DEFINE_string("shard", "0/1", "i/n: draw only the i-th of n parts, i from 0.")
-    app.run(main, flags_parser=config_path.parse_flags)
+    command_line.run(lambda: app.run(main, flags_parser=config_path.parse_flags))

@@ -127,12 +127,13 @@ def _split_place(pretrained: str) -> tuple[str, str | None]:
     return (path, place) if mark and not pathlib.Path(pretrained).is_file() else (pretrained, None)
 
 
-def find(pretrained: str, encoder: str) -> pathlib.Path:
+def find(pretrained: str, encoder: str, *, flag: str = "--config.pretrained") -> pathlib.Path:
     """The file that `config.pretrained` means.
 
     Args:
         pretrained: "imagenet" or a path, with `#` and a place after it if it names one.
         encoder: `config.model.encoder`.
+        flag: How the program's users give it, for the message.
 
     Raises:
         PretrainedError: It is not there.
@@ -142,7 +143,7 @@ def find(pretrained: str, encoder: str) -> pathlib.Path:
         if not path.is_file():
             raise PretrainedError(
                 f"there is no file {path}. Give 'imagenet', the path of a .pth or .safetensors file, or nothing for "
-                "random weights: --config.pretrained="
+                f"random weights: {flag}="
             )
         return path
     if encoder not in FILES:
@@ -156,5 +157,5 @@ def find(pretrained: str, encoder: str) -> pathlib.Path:
         f"the ImageNet weights of {encoder} are not in {FOLDER.resolve()}.\n"
         f"Fetch {URL}{wanted} and put it there{also}:\n"
         f"  mkdir -p {FOLDER} && curl -o {FOLDER / wanted} {URL}{wanted}\n"
-        "Another file of torchvision's network: --config.pretrained=PATH. Random weights: --config.pretrained="
+        f"Another file of torchvision's network: {flag}=PATH. Random weights: {flag}="
     )

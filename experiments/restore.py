@@ -65,7 +65,7 @@ def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> 
 
     Raises:
         FileNotFoundError: The folder is no run's.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it or its config cannot be read.
     """
     config = read_config(workdir)
     _, params, batch_stats = checkpoint.load_weights(pathlib.Path(workdir) / CHECKPOINT_FOLDER)
@@ -108,13 +108,17 @@ def read_config(workdir: str | os.PathLike[str]) -> Config:
 
     Raises:
         FileNotFoundError: The folder holds no config.json.
+        san_jax.checkpoint.CheckpointError: config.json is damaged, or is no config of a run.
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist: expected the folder of a run, as --workdir of `python -m experiments.train`."
         )
-    config = config_path.from_json(path.read_text(encoding="utf-8")).unlock()
+    fields = read_json(path)
+    if fields.get("stage") not in tuple(_CONFIGS) or not isinstance(fields.get("model"), dict):
+        raise checkpoint.CheckpointError(f"{path} is no config of a run, as `python -m experiments.train` writes it.")
+    config = config_path.from_json(json.dumps(fields)).unlock()
     present = set(config_path.keys(config))
     if "model.encoder" not in present and config.model.stage_sizes == (3, 4, 6, 3):
         config.model.stage_sizes = ()  # today's way to say ResNet-50, which was the only encoder
@@ -139,7 +143,24 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
         weights come from, newest first, by their folders; None for one that did not note it).
     """
     path = pathlib.Path(workdir) / DATA_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """The content of a JSON file that a program wrote into a folder of its own.
+
+    Raises:
+        san_jax.checkpoint.CheckpointError: It is damaged, such as empty after a crash of the machine.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected an object, found {type(content).__name__}")
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise checkpoint.CheckpointError(
+            f"{path} is damaged ({error}): put back a good copy, or start again in another folder."
+        ) from None
+    return content
 
 
 def build_model(config: Config, num_classes: int, *, decoder: bool, seed: Any) -> SAN:

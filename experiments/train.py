@@ -13,7 +13,7 @@ Several processes that train together (one a host) run the same command with `--
 
 from absl import app, flags, logging
 
-from experiments import config_path, paths
+from experiments import command_line, config_path, paths
 
 
 def main(arguments: list[str]) -> None:
@@ -38,4 +38,4 @@ if __name__ == "__main__":
     _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, or auto; empty for one process.")
     _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "Processes that train together.")
     _PROCESS_ID = flags.DEFINE_integer("process_id", 0, "0-based number of this process.")
-    app.run(main, flags_parser=config_path.parse_flags)
+    command_line.run(lambda: app.run(main, flags_parser=config_path.parse_flags))

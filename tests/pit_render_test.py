@@ -165,6 +165,21 @@ def test_other_parameters_are_refused_by_name(rendered: pathlib.Path):
     assert _contents(rendered) == before
 
 
+class NeverPit(pit.Pit):
+    """Has no studio, like a machine without OpenGL."""
+
+    def studio(self) -> pit.Studio:
+        raise rasterizer.OpenGLError("no OpenGL here")
+
+
+def test_a_rendering_that_drew_nothing_leaves_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    recipe = NeverPit(num_textures=1, meshes_per_texture=1)
+    monkeypatch.setattr(rendering, "make_recipe", lambda config: recipe)
+    with pytest.raises(rendering.RenderError, match="no OpenGL here"):
+        rendering.run(config_path.load(TINY), output_dir=tmp_path / "rendered", num_workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_of_other_things_is_refused(tmp_path: pathlib.Path):
     (tmp_path / "thesis.tex").write_text("do not touch")
     with pytest.raises(rendering.RenderError, match="not empty"):

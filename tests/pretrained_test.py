@@ -49,6 +49,15 @@ def test_the_first_file_that_is_there_is_taken(here, encoder):
         assert pretrained.find("imagenet", encoder) == pathlib.Path("weights") / name
 
 
+def test_the_message_has_the_flag_of_the_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in ("imagenet", "none.pth"):
+        with pytest.raises(pretrained.PretrainedError) as error:
+            pretrained.find(given, "resnet50", flag="--pretrained")
+        assert "--pretrained=" in str(error.value)
+        assert "--config" not in str(error.value)
+
+
 def test_no_file_where_none_is_asked_for():
     assert pretrained.load(config_path.load("san_pg.py:pretrained=")) is None
     assert pretrained.load(config_path.load("san.py:init_from=runs/san_pg")) is None

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from experiments import command_line
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = ("san_jax", "datasets", "render", "experiments")
 
@@ -103,3 +105,17 @@ def test_hugging_faces_package_is_named_with_both_ways_out(tmp_path):
     assert result.returncode == 0, result.stderr
     result = python("-P", "-c", "import experiments, datasets; datasets.build_dataset", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+def test_every_program_for_users_ends_in_one_line_at_ctrl_c():
+    for name in PROGRAMS:
+        if name.startswith("experiments."):
+            assert "command_line.run(" in MODULES[name], name
+
+
+def test_ctrl_c_ends_with_one_line():
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match=r"^Interrupted\.$"):
+        command_line.run(main)

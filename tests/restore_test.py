@@ -189,3 +189,20 @@ def test_moved_inputs_do_not_make_another_run():
     assert changed("baseline.py", "generator") == set()
     assert changed("san.py", "target_dir") == set()
     assert changed("san.py", "init_from") == {"init_from"}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"stage": "san"', b"[]", b"\xff\xfe"])
+def test_a_damaged_config_or_record_is_named(tmp_path, content):
+    (tmp_path / restore.CONFIG_FILE).write_bytes(content)
+    (tmp_path / restore.DATA_FILE).write_bytes(content)
+    with pytest.raises(checkpoint.CheckpointError, match=rf"{restore.CONFIG_FILE} is damaged .*: put back a good copy"):
+        restore.read_config(tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match=rf"{restore.DATA_FILE} is damaged"):
+        restore.read_data(tmp_path)
+
+
+@pytest.mark.parametrize("config", [{}, {"stage": "pit"}, {"stage": []}, {"stage": "san", "model": 3}])
+def test_a_config_of_something_else_is_named(tmp_path, config):
+    write_config(tmp_path, config)
+    with pytest.raises(checkpoint.CheckpointError, match=rf"{restore.CONFIG_FILE} is no config of a run"):
+        restore.read_config(tmp_path)

@@ -160,7 +160,7 @@ class _Ablation:
                 for row in rows:
                     if self._plan.rows and row.key not in self._plan.rows:
                         if (path := self._result_path(row, dataset, seed)).is_file():
-                            noted = json.loads(path.read_text(encoding="utf-8"))
+                            noted = restore.read_json(path)
                             results.setdefault(dataset, {}).setdefault(row.key, []).append(noted)
                         continue
                     name = f"{row.name}, {dataset}, seed {seed}"
@@ -185,7 +185,10 @@ class _Ablation:
         problems = []
         for check in [
             *(functools.partial(data_sources.read_metadata, name, self._data_dir) for name in benchmarks),
-            *(functools.partial(pretrained.find, self._plan.pretrained, encoder) for encoder in self._encoders()),
+            *(
+                functools.partial(pretrained.find, self._plan.pretrained, encoder, flag="--pretrained")
+                for encoder in self._encoders()
+            ),
         ]:
             try:
                 check()
@@ -308,7 +311,7 @@ class _Ablation:
         workdir = self._row_dir(row.key, dataset, seed)
         path = self._result_path(row, dataset, seed)
         config = self._row_config(row, dataset, seed)
-        noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"scores": {}, "summaries": {}}
+        noted = restore.read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
         columns = [
             (column, on, part) for column, on, part in self._table.columns(dataset) if column not in noted["scores"]
         ]
@@ -401,7 +404,7 @@ class _Ablation:
         sections = table_sections(self._table, self._plan, results, failures)
         if self._table.textures:
             qualities = {
-                generator.name: json.loads(path.read_text(encoding="utf-8"))
+                generator.name: restore.read_json(path)
                 for generator in dict.fromkeys(row.generator for row in self._table.rows if row.generator)
                 if (path := self._quality_path(generator)).is_file()
             }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from experiments import config_path, demo_report, provenance, report, small, stages
+from experiments import config_path, demo_report, provenance, report, restore, small, stages
 from experiments.scoring import evaluation
 from experiments.small import Sizes
 from render.manifest import write_atomic
@@ -31,7 +31,7 @@ class Clock:
     def __init__(self, path: pathlib.Path):
         self._path = path
         self._started = 0
-        self._records: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        self._records: dict[str, Any] = restore.read_json(path) if path.is_file() else {}
 
     @contextlib.contextmanager
     def stage(self, name: str, what: str) -> Iterator[None]:

@@ -80,7 +80,8 @@ def run(
 
 
 def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_workers: int) -> None:
-    """Draws what is missing of a part."""
+    """Draws what is missing of a part. A folder that was begun here and has no picture yet is left empty on failure."""
+    is_new = not (folder / manifest.HEADER_FILE).exists()
     prepare_folder(folder, recipe, alone=count == 1)
     wanted = [
         recipe.group(number)
@@ -88,8 +89,22 @@ def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_worke
     ]
     done = {pair for group in wanted for pair in group if read_record(folder, pair) is not None}
     todo = [missing for group in wanted if (missing := [pair for pair in group if pair not in done])]
-    if todo:
+    if not todo:
+        return
+    try:
         _render(recipe, folder, todo, num_workers or os.cpu_count() or 1, sum(map(len, wanted)), len(done))
+    except BaseException:
+        if is_new and count == 1:  # another shard may have begun to draw
+            _take_back(folder)
+        raise
+
+
+def _take_back(folder: pathlib.Path) -> None:
+    """Removes what `prepare_folder` wrote, unless something was drawn: other parameters may then be tried."""
+    begun = [folder / name for name in (manifest.HEADER_FILE, manifest.MIRROR_FILE)]
+    if all(path in begun or folder_lock.is_lock(path) for path in folder.iterdir()):
+        for path in begun:
+            path.unlink(missing_ok=True)
 
 
 def _build(recipe: Recipe, folder: pathlib.Path, data_dir: str | os.PathLike[str]) -> None:
