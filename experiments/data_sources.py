@@ -49,6 +49,10 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
         if part not in splits:
             nearest = _nearest(part, splits)
             raise reid.DatasetError(f"{builder.data_dir} has the splits {', '.join(splits)}, no {part!r}.{nearest}")
+        for path in map(pathlib.Path, builder.info.splits[part].filepaths):
+            # array_record opens a shard only when an example of it is read, perhaps after hours of training.
+            if not path.is_file() or path.stat().st_size < _MIN_SHARD_BYTES:
+                raise reid.DatasetError(f"{path} is missing or cut off: {_AGAIN.format(path.parent)}")
     return builder.as_data_source(split=split)
 
 
@@ -108,7 +112,17 @@ def _open(name: str, data_dir: str | os.PathLike[str]) -> Any:
     built = _built(folder)
     if name not in built:
         raise reid.DatasetError(_missing(name, folder, sorted(built)))
-    return tfds.builder_from_directory(built[name])
+    try:
+        return tfds.builder_from_directory(built[name])
+    except Exception as error:  # TFDS and protobuf raise their own of a file that is damaged
+        what = str(error).partition("\n")[0]
+        raise reid.DatasetError(
+            f"{built[name]} is damaged ({type(error).__name__}: {what}): {_AGAIN.format(built[name])}"
+        ) from error
+
+
+_MIN_SHARD_BYTES = 1 << 16  # array_record pads its files to blocks of this size
+_AGAIN = "remove {} and build the dataset again."
 
 
 def _built(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -86,6 +86,25 @@ def test_an_empty_or_missing_data_dir(tmp_path: pathlib.Path):
         data_sources.open_source("pit", "train", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("dataset_info.json", r"1\.0\.0 is damaged \(.*\): remove .*1\.0\.0 and build the dataset again"),
+        ("features.json", r"1\.0\.0 is damaged \(.*\): remove"),
+        (
+            "toy-query.array_record-00000-of-00001",
+            r"array_record-00000-of-00001 is missing or cut off: remove .*1\.0\.0 and",
+        ),
+    ],
+)
+def test_a_damaged_dataset_is_named(tmp_path: pathlib.Path, file: str, message: str):
+    train_data.build_benchmark(tmp_path, "toy/first", {"train": [0], "query": [7], "gallery": [7]})
+    (path,) = tmp_path.rglob(file)
+    path.write_bytes(b"")
+    with pytest.raises(datasets.DatasetError, match=message):
+        data_sources.open_source("toy/first", "query", tmp_path)
+
+
 def test_a_missing_split_names_the_nearest(data_dir: pathlib.Path):
     with pytest.raises(
         datasets.DatasetError, match=r"splits gallery, query, train, no 'galery'\. Did you mean 'gallery'\?"
