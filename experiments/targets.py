@@ -127,7 +127,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         candidates = in_folder((root / path).parent).get(path.stem, [])
         if len(candidates) != 1:
             problems.append(
-                f"{root / path.with_suffix('')}: expected one picture ({pictures.suffixes()}), found "
+                f"{root / path.with_suffix('')}: expected one picture ({pictures.KINDS}), found "
                 f"{' and '.join(os.path.splitext(candidate)[1] for candidate in candidates) or 'none'}"
             )
             continue
@@ -143,7 +143,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
     reid.raise_problems(
         f"target_dir={folder}: {len(problems):,} of {len(source):,} training images have no target there",
         problems,
-        "A target is named as the example is, with any of these suffixes. Add what is missing.",
+        "A target is named as the example is, with the suffix of any picture. Add what is missing.",
     )
     return FolderSource(pipeline.undecoded(source), files), digest.hexdigest()
 

@@ -44,9 +44,7 @@ class PhotoFolder:
     def __init__(self, path: str | os.PathLike[str], names: Iterable[str] | None = None):
         self.path = pathlib.Path(path)
         if not self.path.is_dir():
-            raise PhotoFolderError(
-                f"{self.path} is no folder; give one that holds photographs ({pictures.suffixes()})."
-            )
+            raise PhotoFolderError(f"{self.path} is no folder; give one that holds photographs ({pictures.KINDS}).")
         self._root = os.path.realpath(self.path)
         problems: list[str] = []
         self.passed_over = ""
@@ -60,7 +58,7 @@ class PhotoFolder:
         self.names = tuple(self._paths)
         if not self.names:
             raise PhotoFolderError(
-                f"{self.path} holds no photographs ({pictures.suffixes()})."
+                f"{self.path} holds no photographs ({pictures.KINDS})."
                 + (f" {self.passed_over}." if self.passed_over else "")
             )
 
@@ -81,7 +79,7 @@ class PhotoFolder:
         if os.path.isabs(name) or not path.startswith(os.path.join(self._root, "")):
             problems.append(f"{name}: leads out of the folder; copy the photograph into it")
         elif not pictures.is_picture_name(name):
-            problems.append(f"{name}: expected {pictures.suffixes()}")
+            problems.append(f"{name}: expected a photograph ({pictures.KINDS})")
         elif not os.path.isfile(path):
             problems.append(f"{name}: no such file")
         else:

@@ -27,6 +27,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from san_jax import file_kinds
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+KINDS = "JPEG, PNG, WebP or BMP"  # `FORMATS` for messages
 # A file of one of these suffixes, in upper or lower case, is meant as a picture, be it of a format that is not read.
 SUFFIXES = (
     ".jpg",
@@ -114,7 +115,7 @@ class Listing:
             return ""
         names = _printable(", ".join(self.others[:MAX_NAMED]))
         more = f" and {len(self.others) - MAX_NAMED:,} more" if len(self.others) > MAX_NAMED else ""
-        return f"passed over, as they are not named like pictures ({suffixes()}): {names}{more}"
+        return f"passed over, as they are not named like pictures ({', '.join(SUFFIXES)}): {names}{more}"
 
 
 def is_junk(name: str) -> bool:
@@ -125,11 +126,6 @@ def is_junk(name: str) -> bool:
 def is_picture_name(name: str) -> bool:
     """Whether a file of this name is meant as a picture."""
     return name.lower().endswith(SUFFIXES)
-
-
-def suffixes() -> str:
-    """`SUFFIXES` for messages."""
-    return ", ".join(SUFFIXES)
 
 
 def list_folder(folder: str | os.PathLike[str]) -> Listing:

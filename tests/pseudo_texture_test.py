@@ -270,7 +270,7 @@ def test_folder_errors(workdir, photos, tmp_path):
     with pytest.raises(pseudo_textures.TextureError, match="is not a folder"):
         pseudo_textures.run_folder(workdir, tmp_path / "absent", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(pseudo_textures.TextureError, match=r"holds no picture \(\.jpg, "):
+    with pytest.raises(pseudo_textures.TextureError, match=r"holds no picture \(JPEG, PNG, WebP or BMP\)"):
         pseudo_textures.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
     (tmp_path / "empty" / "notes.txt").touch()
     (tmp_path / "empty" / "link").symlink_to(photos)

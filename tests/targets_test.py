@@ -194,9 +194,9 @@ def test_all_that_is_wrong_with_a_folder_is_told_at_once(data_dir, own_images):
     lines = str(error.value).splitlines()
     assert lines[0] == f"target_dir={own_images}: 4 of 6 training images have no target there:"
     assert [line.strip().removeprefix(str(own_images)).partition(":")[2] for line in lines[1:-1]] == [
-        f" expected one picture ({pictures.suffixes()}), found none",
+        f" expected one picture ({pictures.KINDS}), found none",
         " not a readable picture (neither JPEG, PNG, WebP nor BMP by its content)",
-        f" expected one picture ({pictures.suffixes()}), found .jpg and .png",
+        f" expected one picture ({pictures.KINDS}), found .jpg and .png",
         " expected an image of at most 16,777,216 pixels, its header says 5000x5000 (height x width); not decoded",
     ]
 

@@ -199,7 +199,7 @@ def list_pictures(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
     listing = pictures.list_folder(folder)
     if not listing.pictures:
         lines = [*listing.problems, *filter(None, [listing.passed_over()])]
-        raise TextureError("\n".join([f"--images: {folder} holds no picture ({pictures.suffixes()}).", *lines]))
+        raise TextureError("\n".join([f"--images: {folder} holds no picture ({pictures.KINDS}).", *lines]))
     if listing.others:
         print(f"{folder}: {listing.passed_over()}", file=sys.stderr)
     return [folder / name for name in listing.pictures], [f"{folder / line}" for line in listing.problems]
