@@ -286,6 +286,7 @@ def textured(data_dir, tmp_path, generator):
     folder.mkdir()
     (folder / "pit_reid").symlink_to(data_dir / "pit_reid")
     dataset_fixtures.write_mirror_map(tmp_path / "pg")
+    (tmp_path / "pg" / "config.json").write_text(config_path.to_json(GENERATOR))
     pseudo_textures.run_dataset(tmp_path / "pg", "pit_reid", folder)
     return folder
 

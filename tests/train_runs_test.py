@@ -99,7 +99,7 @@ def trained(data_dir, tmp_path_factory):
 
 def test_labels_with_gaps_make_no_classes_without_images(data_dir, tmp_path, fake_steps, capsys):
     """A dataset of another program keeps the numbers of its persons."""
-    training.run(load(data_dir, dataset="gaps"), tmp_path)
+    training.run(load(data_dir, dataset="gaps", optimizer__steps_per_epoch=2), tmp_path)
     assert "trains on gaps, train: 4 images of 3 identities" in capsys.readouterr().out
     assert restore.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
 
