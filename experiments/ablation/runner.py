@@ -233,6 +233,9 @@ class _Ablation:
         config = self._config("san_pg", encoder=generator.encoder, seed=0, data_dir=self._data_dir)
         config.target = generator.target
         config.pretrained = self._plan.pretrained
+        if self._plan.scale == "full":  # epochs of the PIT that is there
+            pairs = len(data_sources.open_source(config.pit_dataset, "train", self._data_dir))
+            config.optimizer.steps_per_epoch = -(-pairs // config.batch.pit_size)
         return config
 
     def _row_config(self, row: Row, dataset: str, seed: int) -> Any:
