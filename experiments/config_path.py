@@ -282,14 +282,19 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> Config:
-    """The config that `to_json` wrote, locked. JSON lists become tuples: configs hold no lists."""
+    """The config that `to_json` wrote, locked."""
+    return from_fields(json.loads(text))
+
+
+def from_fields(fields: Mapping[str, Any]) -> Config:
+    """The config whose JSON was parsed into `fields`, locked. Lists become tuples: configs hold no lists."""
 
     def tuples(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: tuples(item) for key, item in value.items()}
         return tuple(tuples(item) for item in value) if isinstance(value, list) else value
 
-    return ConfigDict(tuples(json.loads(text))).lock()
+    return ConfigDict(tuples(fields)).lock()
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:

@@ -118,7 +118,7 @@ def read_config(workdir: str | os.PathLike[str]) -> Config:
     fields = read_json(path)
     if fields.get("stage") not in tuple(_CONFIGS) or not isinstance(fields.get("model"), dict):
         raise checkpoint.CheckpointError(f"{path} is no config of a run, as `python -m experiments.train` writes it.")
-    config = config_path.from_json(json.dumps(fields)).unlock()
+    config = config_path.from_fields(fields).unlock()
     present = set(config_path.keys(config))
     if "model.encoder" not in present and config.model.stage_sizes == (3, 4, 6, 3):
         config.model.stage_sizes = ()  # today's way to say ResNet-50, which was the only encoder
