@@ -4,7 +4,7 @@
     python -m experiments.ablate --table=1 --dataset=market1501,cuhk03/labeled --seeds=3 --data_dir=data --output=ablation
 
 Tables: 1 (ablation), 2 (what the decoder reconstructs), 3 (benchmarks), 4 (partial persons), pg (backbones of SAN-PG, with the
-quality of their textures) and l_tr (forms of L_TR); `experiments/ablation_tables.py` lists their rows.
+quality of their textures) and l_tr (forms of L_TR); `experiments/ablation/tables.py` lists their rows.
 
 `--scale=full` takes the configs of the paper as they are, the schedule's epochs counted for each benchmark; the benchmark and
 `pit` must be built in `--data_dir` (`pit_reid` and `pit` are rendered there if absent). `--scale=small` renders its own small
@@ -22,9 +22,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
-TABLES = ("1", "2", "3", "4", "pg", "l_tr")  # of `experiments.ablation_tables`, which a test compares
+TABLES = ("1", "2", "3", "4", "pg", "l_tr")  # of `experiments.ablation.tables`, which a test compares
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@
     python -m experiments.evaluate --workdir=runs/san --dataset=market1501,dukemtmc_reid,partial_reid --data_dir=data
     python -m experiments.evaluate --workdir=runs/san --dataset=all --flip --rerank
 
-Each dataset is scored by its own protocol (experiments.protocols), which is printed in words with the scores: for each
+Each dataset is scored by its own protocol (experiments.scoring.protocols), which is printed in words with the scores: for each
 query, gallery images of its identity and camera are dropped; Partial REID is scored all against all and single-shot,
 pit_reid with its queries, and with its partial and its occluded ones.
 Scores on a dataset that the model was not trained on are marked cross-dataset, those of partial copies PARTIAL. Each
@@ -16,7 +16,8 @@ then 1.
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 # Of `san_jax.ranking`, which imports JAX; a test compares them.
 METRICS = ("euclidean", "cosine")

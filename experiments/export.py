@@ -23,7 +23,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 # Of `runs.exporting`, which imports JAX; a test compares them.
 FORMATS = ("stablehlo", "safetensors", "onnx")

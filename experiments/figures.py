@@ -21,13 +21,14 @@ How good the textures are, a row for each run, as Markdown and JSON (OUTPUT/text
 The first command renders a held-out PIT: a thousand pairs of a hundred other textures. Another seed makes it held out: with
 the same one its first textures are those of the PIT trained on. What else was changed in that PIT's config must be changed
 here too. With `--dataset=pit_reid` the pseudo textures of its training images, which no SAN-PG has seen, are held against the
-true ones. What is measured is told by `experiments.texture_quality`.
+true ones. What is measured is told by `experiments.scoring.texture_quality`.
 """
 
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,7 +10,8 @@ It is misled where cameras have their own backgrounds: pictures of one camera lo
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@
 
     --config=pit.py            929 textures x 10 meshes, as in the paper
     --config=pit_reid.py       identities seen by several cameras
-    --config=pit.py:paper      the paper's own recipe from licensed files, see `render/paper.py`; --check verifies them
+    --config=pit.py:paper      the paper's own recipe from licensed files, see `render/recipes/paper.py`; --check verifies them
     --config=pit.py:smoke      a few pairs
     --config=pit.py:num_textures=20,meshes_per_texture=5
 
@@ -22,7 +22,8 @@ import time
 
 from absl import app, flags, logging
 
-from experiments import command_line, config_path, paths
+from experiments import command_line
+from experiments.command_line import config_files, paths
 
 
 def main(argv: list[str]) -> None:
@@ -56,11 +57,11 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_path.define_flag(default="pit.py", required_key="recipe")
+    _CONFIG = config_files.define_flag(default="pit.py", required_key="recipe")
     _OUTPUT_DIR = paths.define_flag("output_dir", None, "The rendered folder; of --preview that of its pictures.")
     _PREVIEW = flags.DEFINE_bool("preview", False, "Draw contact sheets into --output_dir (else preview/), no dataset.")
     _CHECK = flags.DEFINE_bool("check", False, "Only verify the files that the recipe needs; list all that is wrong.")
     _DATA_DIR = paths.define_flag("data_dir", None, "Where TFDS keeps datasets; without it none is built.")
     _NUM_WORKERS = flags.DEFINE_integer("num_workers", 0, "Number of processes; 0: one a core.", lower_bound=0)
     _SHARD = flags.DEFINE_string("shard", "0/1", "i/n: draw only the i-th of n parts, i from 0.")
-    command_line.run(lambda: app.run(main, flags_parser=config_path.parse_flags))
+    command_line.run(lambda: app.run(main, flags_parser=config_files.parse_flags))

@@ -12,7 +12,8 @@ the same source is kept.
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 # Of `datasets.build`, which imports TFDS; a test compares them.
 DATASETS = (

@@ -16,7 +16,8 @@ A SAN-PG that was trained with `target=frontal` gives frontal views instead, 256
 import sys
 from collections.abc import Sequence
 
-from experiments import command_line, paths
+from experiments import command_line
+from experiments.command_line import paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,7 +13,8 @@ Several processes that train together (one a host) run the same command with `--
 
 from absl import app, flags, logging
 
-from experiments import command_line, config_path, paths
+from experiments import command_line
+from experiments.command_line import config_files, paths
 
 
 def main(arguments: list[str]) -> None:
@@ -33,9 +34,9 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_path.define_flag(required_key="stage")
+    _CONFIG = config_files.define_flag(required_key="stage")
     _WORKDIR = paths.define_flag("workdir", None, "Folder of the run.", required=True)
     _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, or auto; empty for one process.")
     _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "Processes that train together.")
     _PROCESS_ID = flags.DEFINE_integer("process_id", 0, "0-based number of this process.")
-    command_line.run(lambda: app.run(main, flags_parser=config_path.parse_flags))
+    command_line.run(lambda: app.run(main, flags_parser=config_files.parse_flags))

@@ -24,7 +24,7 @@ from typing import Any
 VERSION = 3
 HEADER_FILE = "manifest.json"
 RECORDS_FILE = "manifest.jsonl"
-MIRROR_FILE = "mirror_map.npy"  # see render/mirror.py; read by `datasets.read_mirror_map`
+MIRROR_FILE = "mirror_map.npy"  # see render/figure/mirror.py; read by `datasets.read_mirror_map`
 RECIPES = ("pit", "pit_reid")
 # Each is searched for in the gallery. The partial ones mirror the partial benchmarks; a folder may lack them.
 PARTIAL_QUERIES = ("query_partial", "query_occluded")

@@ -10,15 +10,17 @@ import trimesh
 from scipy import sparse
 from trimesh.visual import TextureVisuals
 
-from render import accessory_meshes, garments, poses
-from render.accessories import Accessory
-from render.accessory_meshes import Wearer
-from render.appearance import Appearance
-from render.attachments import Part
-from render.body import Body, BodyShape, RestBody
-from render.garments import Dressed
-from render.light import Thinning, thin
-from render.poses import Pose
+from render.accessories import meshes as accessory_meshes
+from render.accessories.meshes import Wearer
+from render.figure import garments
+from render.figure.attachments import Part
+from render.figure.body import Body, BodyShape, RestBody
+from render.figure.garments import Dressed
+from render.optics.light import Thinning, thin
+from render.people import poses
+from render.people.accessories import Accessory
+from render.people.appearance import Appearance
+from render.people.poses import Pose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Figure:
 
         Args:
             pose: How it stands.
-            accessories: What it carries (`render.accessories`); their meshes bring their own `metadata["texture"]`.
+            accessories: What it carries (`render.people.accessories`); their meshes bring their own `metadata["texture"]`.
 
         Returns:
             The body first, then what is worn on it ("skirt", "hair_long", ...), then the accessories.

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("san_jax", "datasets", "render", "experiments")
 
 # Imports the modules named as arguments after the folder that they must come from; reads each dataset's texts.

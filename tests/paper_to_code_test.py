@@ -19,9 +19,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from experiments import config_path
+from experiments.command_line import config_files
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENT = REPOSITORY / "docs" / "paper_to_code.md"
 PACKAGES = ("san_jax", "datasets", "render", "experiments")
 TRAINING = ("baseline.py", "san_pg.py", "san.py")
@@ -43,13 +43,13 @@ def problem(span: str) -> str | None:
             return _key_problem(*_split_value(span.removeprefix("config.")))
         path, _, name = span.partition(":")
         if "/" not in path and path.endswith(".py"):
-            config_path.load(span)
+            config_files.load(span)
             return None
         if "/" in path:
             return _name_problem(path, name)
         if path.split(".")[0] in PACKAGES:
             return _dotted_problem(path)
-    except config_path.ConfigError as error:
+    except config_files.ConfigError as error:
         return str(error)
     return "neither a path, a name, a config, a config key nor a command"
 
@@ -64,9 +64,9 @@ def _command_problem(command: str) -> str | None:
     for argument in arguments:
         flag, value = _split_value(argument)
         if flag == "--config" and value:
-            config = config_path.load(value)
+            config = config_files.load(value)
         elif flag.startswith("--config.") and config is not None:
-            config_path.check_key(config, flag.removeprefix("--config."))
+            config_files.check_key(config, flag.removeprefix("--config."))
         elif not {flag, flag.removeprefix("--")} & strings:
             return f"{path} has no flag {flag}"
     return None
@@ -74,13 +74,13 @@ def _command_problem(command: str) -> str | None:
 
 def _key_problem(key: str, value: str | None) -> str | None:
     configs = [
-        config.copy_and_resolve_references() for config in _training_configs() if key in config_path.keys(config)
+        config.copy_and_resolve_references() for config in _training_configs() if key in config_files.keys(config)
     ]
     if not configs:
         return f"none of {', '.join(TRAINING)} has the key {key}"
     if value is not None:
         for config in configs:
-            config_path.override(config.unlock(), key, value)
+            config_files.override(config.unlock(), key, value)
     return None
 
 
@@ -144,7 +144,7 @@ def _tree(path: str) -> ast.Module:
 
 @functools.cache
 def _strings(path: str) -> frozenset[str]:
-    """The strings of a program, and the flag that `config_path.define_flag` defines where it is called."""
+    """The strings of a program, and the flag that `config_files.define_flag` defines where it is called."""
     strings = {
         node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant) and type(node.value) is str
     }
@@ -152,8 +152,8 @@ def _strings(path: str) -> frozenset[str]:
 
 
 @functools.cache
-def _training_configs() -> tuple[config_path.Config, ...]:
-    return tuple(config_path.load(name) for name in TRAINING)
+def _training_configs() -> tuple[config_files.Config, ...]:
+    return tuple(config_files.load(name) for name in TRAINING)
 
 
 def _split_value(text: str) -> tuple[str, str | None]:
@@ -191,7 +191,7 @@ def test_every_switch_of_the_training_configs_is_explained():
     spans = code_spans(DOCUMENT.read_text(encoding="utf-8"))
     named = {_split_value(span)[0].removeprefix("config.") for span in spans if span.startswith("config.")}
     keys = {
-        key for config in _training_configs() for key in config_path.keys(config) if key.partition(".")[0] in GROUPS
+        key for config in _training_configs() for key in config_files.keys(config) if key.partition(".")[0] in GROUPS
     }
     assert sorted(keys - set(GROUPS) - named) == []
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy import sparse
 
-from render import smpl
+from render.smpl import model as smpl
 
 RINGS, COLUMNS = 23, 16
 GRID = 5  # cells of the UV square a row
@@ -384,7 +384,7 @@ def write_coco(
 
 
 def write_paper_inputs(root: pathlib.Path) -> dict[str, Any]:
-    """Every file of the paper's recipe; returns the fields of a `render.paper.PaperPit` of 2 textures x 3 meshes."""
+    """Every file of the paper's recipe; returns the fields of a `render.recipes.paper.PaperPit` of 2 textures x 3 meshes."""
     body = humanoid()
     body.arrays["posedirs"] = body.arrays["posedirs"].astype(np.float32)  # half the bytes
     (root / "SMPL_NEUTRAL.pkl").write_bytes(python2_pickle(body.arrays, chumpy=("shapedirs",)))

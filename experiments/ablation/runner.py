@@ -12,21 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
-from experiments import (
-    ablation_tables,
-    config_path,
-    data_sources,
-    pretrained,
-    protocols,
-    provenance,
-    restore,
-    small,
-    stages,
-    texture_quality,
-)
-from experiments.ablation_tables import TABLES, Generator, Row, Table
-from experiments.runs import rendering, training
-from experiments.scoring import evaluation
+from experiments.ablation import small, tables
+from experiments.ablation.tables import TABLES, Generator, Row, Table
+from experiments.command_line import config_files
+from experiments.runs import data_sources, initial_weights, provenance, rendering, restore, stages, training
+from experiments.scoring import evaluation, protocols, texture_quality
 from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock, metric_logger
 from san_jax.data.pipeline import read_labels
@@ -54,7 +44,7 @@ class AblationError(ValueError):
 KNOWN_ERRORS = (
     AblationError,
     datasets.DatasetError,
-    config_path.ConfigError,
+    config_files.ConfigError,
     training.RunError,
     stages.StageError,
     rendering.RenderError,
@@ -111,16 +101,16 @@ class Plan:
         if self.target_dir and not pathlib.Path(self.target_dir).is_dir():
             raise AblationError(f"--target_dir: {self.target_dir} is not a folder.")
         configs = [
-            config_path.load(f"{name}.py") for name in {"san_pg", *(row.config for row in TABLES[self.table].rows)}
+            config_files.load(f"{name}.py") for name in {"san_pg", *(row.config for row in TABLES[self.table].rows)}
         ]
         for key, text in self.changes:
             if key in OWN_KEYS:
                 raise AblationError(f"--set {key}: the runner sets this key itself, see --help.")
-            having = [config for config in configs if key in config_path.keys(config)]
+            having = [config for config in configs if key in config_files.keys(config)]
             if not having:
                 raise AblationError(f"--set {key}: no config of table {self.table} has this key.")
             for config in having:
-                config_path.override(config, key, text)  # raises where the value does not fit
+                config_files.override(config, key, text)  # raises where the value does not fit
 
 
 def run(plan: Plan) -> tuple[pathlib.Path, dict[str, str]]:
@@ -186,13 +176,13 @@ class _Ablation:
         for check in [
             *(functools.partial(data_sources.read_metadata, name, self._data_dir) for name in benchmarks),
             *(
-                functools.partial(pretrained.find, self._plan.pretrained, encoder, flag="--pretrained")
+                functools.partial(initial_weights.find, self._plan.pretrained, encoder, flag="--pretrained")
                 for encoder in self._encoders()
             ),
         ]:
             try:
                 check()
-            except (datasets.DatasetError, pretrained.PretrainedError) as error:
+            except (datasets.DatasetError, initial_weights.PretrainedError) as error:
                 problems.append(str(error))
         if problems:
             raise AblationError("\n".join(problems))
@@ -203,7 +193,7 @@ class _Ablation:
         built = data_sources.list_built(self._data_dir)
         for recipe in sorted(renders & {"pit", *self._plan.datasets, *needed}):
             if recipe not in built:
-                stages.ensure_rendered(config_path.load(f"{recipe}.py"), self._data_dir)
+                stages.ensure_rendered(config_files.load(f"{recipe}.py"), self._data_dir)
 
     def _encoders(self) -> list[str]:
         """The encoders that start from the file of weights, in the rows to be made."""
@@ -218,15 +208,15 @@ class _Ablation:
 
     def _config(self, file: str, *, encoder: str, seed: int, data_dir: pathlib.Path) -> Any:
         """A training config at the plan's scale, without start and dataset."""
-        config = config_path.load(f"{file}.py")
+        config = config_files.load(f"{file}.py")
         if self._plan.scale == "small":
             stage_sizes = SMALL_STAGES[encoder]
             small.shrink(config, dataclasses.replace(self._plan.sizes, stage_sizes=stage_sizes))
         config.update({"seed": seed, "data_dir": str(data_dir), "pretrained": ""})
         config.model.encoder = encoder
         for key, text in self._plan.changes:
-            if key in config_path.keys(config):
-                config_path.override(config, key, text)
+            if key in config_files.keys(config):
+                config_files.override(config, key, text)
         return config
 
     def _generator_config(self, generator: Generator) -> Any:
@@ -243,17 +233,15 @@ class _Ablation:
         config = self._config(row.config, encoder="resnet50", seed=seed, data_dir=data_dir)
         config.dataset = dataset
         for key, value in row.changes.items():
-            config_path.assign(config, key, value)
+            config_files.assign(config, key, value)
         if row.start == "pretrained":
             config.pretrained = self._plan.pretrained
         elif row.start == "generator":
-            config.init_from = str(
-                self._generator_dir(row.start_generator or row.generator or ablation_tables.TEXTURES)
-            )
+            config.init_from = str(self._generator_dir(row.start_generator or row.generator or tables.TEXTURES))
         else:
             config.init_from = str(self._row_dir(row.start_row, dataset, seed))
         if config.stage == "baseline" and config.input == "texture":
-            config.generator = str(self._generator_dir(row.generator or ablation_tables.TEXTURES))
+            config.generator = str(self._generator_dir(row.generator or tables.TEXTURES))
         if config.stage == "san" and config.target == "folder":
             if not self._plan.target_dir:
                 raise AblationError("needs --target_dir: a folder of target images named as the training images.")
@@ -321,7 +309,7 @@ class _Ablation:
         if "config" in noted:
             # Where the run's folder was removed, its config is what the result noted.
             is_there = (workdir / restore.CONFIG_FILE).is_file()
-            old = restore.read_config(workdir) if is_there else config_path.from_json(json.dumps(noted["config"]))
+            old = restore.read_config(workdir) if is_there else config_files.from_json(json.dumps(noted["config"]))
             if changed := training.changed_keys(old, config):
                 raise AblationError(
                     f"{path} is of a run with other values of {', '.join(changed)}: give those, or another --output."
@@ -361,7 +349,7 @@ class _Ablation:
             "commit": provenance.commit(),
             "processor": provenance.processor(),
             "jax": provenance.accelerator(),
-            "config": json.loads(config_path.to_json(config)),
+            "config": json.loads(config_files.to_json(config)),
         }
         noted = {
             **facts,
@@ -393,7 +381,7 @@ class _Ablation:
     def _ensure_held_out(self) -> pathlib.Path:
         folder = self._plan.output / "held_out"
         is_small = self._plan.scale == "small"
-        config: Any = small.render_configs(self._plan.sizes)[0] if is_small else config_path.load("pit.py")
+        config: Any = small.render_configs(self._plan.sizes)[0] if is_small else config_files.load("pit.py")
         config.update({"seed": HELD_OUT_SEED, "num_textures": HELD_OUT_TEXTURES, "meshes_per_texture": 2})
         stages.ensure_rendered(config, folder)
         return folder

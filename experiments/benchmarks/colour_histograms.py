@@ -9,7 +9,8 @@ import tqdm
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from experiments import data_sources, protocols
+from experiments.runs import data_sources
+from experiments.scoring import protocols
 from render.manifest import write_atomic
 from san_jax import ranking
 

@@ -6,9 +6,13 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from render import body, camera, light, mirror, painter, person, poses
-from render.appearance import Appearance, sample_appearance
-from render.rasterizer import Rasterizer
+from render import person
+from render.figure import body, mirror
+from render.optics import camera, light
+from render.optics.rasterizer import Rasterizer
+from render.paint import painter
+from render.people import poses
+from render.people.appearance import Appearance, sample_appearance
 
 BORDER = 2  # pixels
 

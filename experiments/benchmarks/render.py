@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-from render import impostors, pit, rasterizer, scenery
+from render.optics import rasterizer
+from render.recipes import pit
+from render.scene import impostors, surfaces
 
 STAGES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs
@@ -62,9 +64,9 @@ def run(recipe: pit.Pit | pit.PitReid, num_pairs: int, *, first: int = 0, barrie
 
 
 def _load_scenery() -> None:
-    for paint, kinds in ((scenery.ground, scenery.GROUNDS), (scenery.wall, scenery.WALLS)):
+    for paint, kinds in ((surfaces.ground, surfaces.GROUNDS), (surfaces.wall, surfaces.WALLS)):
         for kind in kinds:
-            for variant in range(scenery.VARIANTS):
+            for variant in range(surfaces.VARIANTS):
                 paint(kind, variant)
     for kind, variants in impostors.KINDS.items():
         for variant in range(variants):

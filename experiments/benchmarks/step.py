@@ -10,9 +10,9 @@ import numpy as np
 from absl import logging
 from flax import nnx
 
-from experiments import config_path, restore
-from experiments.config_path import Config
-from experiments.runs import training
+from experiments.command_line import config_files
+from experiments.command_line.config_files import Config
+from experiments.runs import restore, training
 from san_jax import sharding, train_state, train_step
 from san_jax.data.augment import AugmentSettings
 
@@ -114,5 +114,5 @@ def run(*, small: bool, dtypes: Sequence[str], seconds: float) -> None:
     logging.set_verbosity(logging.WARNING)
     for dtype in dtypes:
         name = "san.py:smoke,prepare=" if small else "san.py"
-        config = config_path.load(f"{name}{',' if small else ':'}model.compute_dtype={dtype}")
+        config = config_files.load(f"{name}{',' if small else ':'}model.compute_dtype={dtype}")
         print(json.dumps(measure(config, seconds=seconds)), flush=True)

@@ -29,7 +29,7 @@ Cost: 15,040 steps of batch 64, without decoder; `python -m experiments.benchmar
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments.command_line import config_files
 
 SMOKE = {
     "prepare": "smoke",
@@ -60,7 +60,9 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"  # where TFDS keeps datasets
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take the encoder from
-    config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
+    config.pretrained = (
+        "imagenet"  # where init_from is empty; or a file, or "": see `experiments/runs/initial_weights.py`
+    )
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
     config.input = "image"  # or "texture": the texture that `generator` regresses from an image, in its place
     config.generator = ""  # with input="texture": workdir of the SAN-PG run
@@ -114,4 +116,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.b2 = 0.999  # decay of Adam's mean of squared gradients
     config.optimizer.eps = 1e-8  # added to Adam's denominator
 
-    return config_path.apply(config, argument, smoke=SMOKE)
+    return config_files.apply(config, argument, smoke=SMOKE)

@@ -26,13 +26,13 @@ device. `baseline_partial.py:smoke` renders its own data, trains its own baselin
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments.command_line import config_files
 from experiments.configs import baseline
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """The config; `argument` is a comma list of `smoke` and key=value."""
-    config: config_path.Config = baseline.get_config().unlock()
+    config: config_files.Config = baseline.get_config().unlock()
     config.init_from = "runs/baseline"  # workdir of the trained run to fine-tune
     config.init_classifier = True
     config.num_steps = 40 * 47  # 40 epochs
@@ -41,4 +41,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.learning_rate = 8e-5
     config.optimizer.warmup_epochs = 0
     smoke = {**baseline.SMOKE, "init_from": "data/smoke/baseline", "optimizer.warmup_epochs": 0}
-    return config_path.apply(config, argument, smoke=smoke)
+    return config_files.apply(config, argument, smoke=smoke)

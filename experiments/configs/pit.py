@@ -12,15 +12,15 @@ The paper's own recipe, from files that are licensed to whoever registers for th
         --config.poses=hmr --config.poses_file=thetas.npy --config.coco_dir=train2017
 
 With `--check` the files are only verified: all that is missing or malformed is listed, with where to get it. The keys are
-those of `render.paper.PaperPit`, which says what they mean.
+those of `render.recipes.paper.PaperPit`, which says what they mean.
 """
 
 import dataclasses
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
-from render import paper, pit
+from experiments.command_line import config_files
+from render.recipes import paper, pit
 
 _SMOKE = {"num_textures": 3, "meshes_per_texture": 2}
 
@@ -29,7 +29,7 @@ def get_config(argument: str = "") -> ConfigDict:
     words = argument.split(",")
     if "paper" in words:
         config = ConfigDict({"recipe": "paper", **dataclasses.asdict(paper.PaperPit())})
-        return config_path.apply(config, ",".join(word for word in words if word != "paper"), smoke=_SMOKE)
+        return config_files.apply(config, ",".join(word for word in words if word != "paper"), smoke=_SMOKE)
     config = ConfigDict(
         {
             "recipe": "pit",  # what is rendered: "pit", "paper" or "pit_reid"; each has a config of its own
@@ -41,9 +41,9 @@ def get_config(argument: str = "") -> ConfigDict:
             **pit.topics(pit.Pit()),
         }
     )
-    return config_path.apply(config, argument, smoke=_SMOKE)
+    return config_files.apply(config, argument, smoke=_SMOKE)
 
 
-def documented_by(config: config_path.Config) -> type:
+def documented_by(config: config_files.Config) -> type:
     """The dataclass whose docstring describes the keys."""
     return paper.PaperPit if config.recipe == "paper" else pit.Pit

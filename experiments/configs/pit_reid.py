@@ -10,8 +10,8 @@ says `experiments.histogram_matcher`.
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
-from render import pit
+from experiments.command_line import config_files
+from render.recipes import pit
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -36,10 +36,10 @@ def get_config(argument: str = "") -> ConfigDict:
         }
     )
     smoke = {"num_train_identities": 2, "num_test_identities": 2, "images_per_identity": 4, "num_distractors": 2}
-    return config_path.apply(config, argument, smoke=smoke)
+    return config_files.apply(config, argument, smoke=smoke)
 
 
-def documented_by(config: config_path.Config) -> type:
+def documented_by(config: config_files.Config) -> type:
     """The dataclass whose docstring describes the keys."""
     del config
     return pit.PitReid

@@ -28,7 +28,7 @@ as equation 1 writes it; the default, its mean over channels (the released code'
 The paper's Table 2 has other targets of the decoder: `target=input` and `target=frontal` (of `<dataset>_frontal`, which
 `experiments.pseudo_texture` makes from a SAN-PG run with `target=frontal`), each from a SAN-PG run with that target; and
 `target=folder,target_dir=DIR,turns=('reid',)` for images of your own, as those of PN-GAN, with the steps of SAN w/ L_TR. `target=true_texture` is an oracle
-of ours on `pit_reid`. `experiments.targets` says where each target is found. A smoke run of `frontal` or `input` needs a folder
+of ours on `pit_reid`. `experiments.runs.targets` says where each target is found. A smoke run of `frontal` or `input` needs a folder
 for a SAN-PG of its own: `san.py:smoke,target=frontal,init_from=data/smoke/san_pg_frontal`.
 
 Cost: 30,080 steps of batch 64; `python -m experiments.benchmark` measures images/s on your device.
@@ -37,7 +37,7 @@ Cost: 30,080 steps of batch 64; `python -m experiments.benchmark` measures image
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments.command_line import config_files
 
 SMOKE = {
     "prepare": "smoke",
@@ -72,9 +72,11 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"  # where TFDS keeps datasets
     config.prepare = ""  # "smoke": make small data and a small SAN-PG first, where they are missing
     config.init_from = ""  # workdir of the SAN-PG run, to take encoder and decoder from
-    config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
+    config.pretrained = (
+        "imagenet"  # where init_from is empty; or a file, or "": see `experiments/runs/initial_weights.py`
+    )
     config.init_classifier = False  # take its classifier too: that run was trained on the same identities
-    config.target = "texture"  # what the decoder reconstructs: see `experiments.targets`
+    config.target = "texture"  # what the decoder reconstructs: see `experiments.runs.targets`
     config.target_dir = ""  # with target="folder": images named as the training images
     config.test_metric = "euclidean"  # what `evaluate` takes where it is not told; or "cosine"
     config.turns = ("reid", "pit")  # which batch each step takes, over and over
@@ -147,4 +149,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.reconstruction_learning_rate = 1e-5  # learning rate of that Adam
     config.optimizer.reconstruction_b1 = 0.5  # its decay of the mean of gradients
 
-    return config_path.apply(config, argument, smoke=SMOKE)
+    return config_files.apply(config, argument, smoke=SMOKE)

@@ -23,13 +23,13 @@ Cost: 3,760 steps of batch 64, an eighth of SAN's; `python -m experiments.benchm
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments.command_line import config_files
 from experiments.configs import san
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """The config; `argument` is a comma list of `smoke` and key=value."""
-    config: config_path.Config = san.get_config().unlock()
+    config: config_files.Config = san.get_config().unlock()
     config.init_from = "runs/san"  # workdir of the trained run to fine-tune
     config.init_classifier = True
     config.num_steps = 40 * 94  # 40 epochs of reID batches and as many PIT batches
@@ -38,4 +38,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.learning_rate = 8e-5
     config.optimizer.warmup_epochs = 0
     smoke = {**san.SMOKE, "init_from": "data/smoke/san", "optimizer.warmup_epochs": 0}
-    return config_path.apply(config, argument, smoke=smoke)
+    return config_files.apply(config, argument, smoke=smoke)

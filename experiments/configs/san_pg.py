@@ -18,7 +18,7 @@ Cost: 14,600 steps of batch 64; `python -m experiments.benchmark` measures image
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments.command_line import config_files
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -30,8 +30,10 @@ def get_config(argument: str = "") -> ConfigDict:
     config.data_dir = "data"  # where TFDS keeps datasets
     config.prepare = ""  # "smoke": make small data first, where it is missing
     config.init_from = ""  # workdir of another run to take encoder and decoder from
-    config.pretrained = "imagenet"  # where init_from is empty; or a file, or "": see `experiments/pretrained.py`
-    config.target = "texture"  # what the decoder reconstructs: or "input", "frontal", see `experiments.targets`
+    config.pretrained = (
+        "imagenet"  # where init_from is empty; or a file, or "": see `experiments/runs/initial_weights.py`
+    )
+    config.target = "texture"  # what the decoder reconstructs: or "input", "frontal", see `experiments.runs.targets`
     config.image_size = (256, 128)  # height and width that images are resized to
     config.num_workers = 4  # processes that read and decode images; 0: this process does it
 
@@ -89,4 +91,4 @@ def get_config(argument: str = "") -> ConfigDict:
         "optimizer.steps_per_epoch": 1,
         "optimizer.warmup_epochs": 4,
     }
-    return config_path.apply(config, argument, smoke=smoke)
+    return config_files.apply(config, argument, smoke=smoke)

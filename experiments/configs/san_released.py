@@ -45,13 +45,13 @@ and takes a few minutes on two cores.
 
 from ml_collections import ConfigDict
 
-from experiments import config_path
+from experiments.command_line import config_files
 from experiments.configs import san
 
 
 def get_config(argument: str = "") -> ConfigDict:
     """The config; `argument` is a comma list of `smoke` and key=value."""
-    config: config_path.Config = san.get_config().unlock()
+    config: config_files.Config = san.get_config().unlock()
     config.dataset = "cuhk03/labeled"
     config.init_from = ""
     config.pretrained = "imagenet"
@@ -75,4 +75,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.optimizer.reconstruction_learning_rate = 1e-5
     config.optimizer.reconstruction_b1 = 0.5
     smoke = {**san.SMOKE, "model.feature_size": 64, "batch.images_per_identity": 4, "optimizer.steps_per_epoch": 1}
-    return config_path.apply(config, argument, smoke=smoke)
+    return config_files.apply(config, argument, smoke=smoke)

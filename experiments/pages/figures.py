@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from experiments import data_sources, preview, restore, texture_quality
-from experiments.demo_report import spread
-from experiments.runs import pseudo_textures
-from experiments.texture_quality import Quality
+from experiments.pages import preview
+from experiments.pages.demo_report import spread
+from experiments.runs import data_sources, pseudo_textures, restore
+from experiments.scoring import texture_quality
+from experiments.scoring.texture_quality import Quality
 from render import pictures
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed

@@ -11,9 +11,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from experiments import config_path, demo_report, provenance, report, restore, small, stages
+from experiments.ablation import small
+from experiments.ablation.small import Sizes
+from experiments.command_line import config_files
+from experiments.pages import demo_report, report
+from experiments.runs import provenance, restore, stages
 from experiments.scoring import evaluation
-from experiments.small import Sizes
 from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock
 
@@ -63,7 +66,7 @@ class Clock:
 
 def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path) -> dict[str, Any]:
     """The real configs of the three runs, made smaller. Baseline and SAN differ in the method alone."""
-    configs = {name: config_path.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
+    configs = {name: config_files.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
     for name, config in configs.items():
         small.shrink(config, sizes)
         config.update({"seed": sizes.seed, "data_dir": str(data_dir), "pretrained": ""})

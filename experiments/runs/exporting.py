@@ -15,7 +15,8 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from experiments import config_path, onnx_file, provenance, restore
+from experiments.command_line import config_files
+from experiments.runs import onnx_file, provenance, restore
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -383,7 +384,7 @@ def _card(
             "step": checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER),
             "averaged": config.ema_decay > 0.0,
         },
-        "config": json.loads(config_path.to_json(config)),
+        "config": json.loads(config_files.to_json(config)),
         "trained_on": restore.read_data(workdir),
         "commit": provenance.commit(),
         "versions": {"jax": jax.__version__, "safetensors": safetensors.__version__} | onnx_file.versions(),

@@ -17,7 +17,7 @@ from PIL import Image
 import datasets
 from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments import data_sources, restore, targets
+from experiments.runs import data_sources, restore, targets
 from render import pictures
 from render.manifest import MIRROR_FILE, write_atomic
 from san_jax import checkpoint, embed, folder_lock

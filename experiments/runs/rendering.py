@@ -18,9 +18,12 @@ from typing import Any, TypeAlias, cast
 from absl import logging
 from ml_collections import ConfigDict
 
-from experiments.progress import progress
-from render import manifest, mirror, paper, pit, rasterizer
-from render.rasterizer import OpenGLError
+from experiments.command_line.progress import progress
+from render import manifest
+from render.figure import mirror
+from render.optics import rasterizer
+from render.optics.rasterizer import OpenGLError
+from render.recipes import paper, pit
 from san_jax import folder_lock
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
@@ -59,7 +62,7 @@ def run(
 
     Raises:
         RenderError: The folder holds another rendering, or a worker failed.
-        render.pit.RecipeError: A parameter is out of range.
+        render.recipes.pit.RecipeError: A parameter is out of range.
         san_jax.folder_lock.FolderError: Another process draws into the folder (the same shard, or one of the two all of
             it) or builds its dataset, or the folder cannot be written.
     """
@@ -127,8 +130,8 @@ def check(recipe: Recipe) -> str:
     """Verifies every file that a recipe needs, without drawing; returns what there is, for people.
 
     Raises:
-        render.pit.RecipeError: Files are missing or malformed; lists all of them, each with where to get it.
-        render.photo_folder.PhotoFolderError: The same of a folder of photographs.
+        render.recipes.pit.RecipeError: Files are missing or malformed; lists all of them, each with where to get it.
+        render.scene.photo_folder.PhotoFolderError: The same of a folder of photographs.
     """
     recipe.parameters()
     counts = recipe.inputs.counts if isinstance(recipe, paper.PaperPit) else {}
@@ -371,10 +374,10 @@ def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None
 
     Raises:
         RenderError: There is no offscreen OpenGL.
-        render.pit.RecipeError: A parameter is out of range.
+        render.recipes.pit.RecipeError: A parameter is out of range.
         san_jax.folder_lock.FolderError: Another process writes the folder, or it cannot be written.
     """
-    from experiments import preview  # only here: workers need it not
+    from experiments.pages import preview  # only here: workers need it not
 
     with folder_lock.hold(output_dir):
         try:

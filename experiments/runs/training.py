@@ -16,9 +16,9 @@ import numpy as np
 import optax
 from absl import logging
 
-from experiments import config_path, data_sources, pretrained, restore, targets
-from experiments.config_path import Config
-from experiments.runs import pseudo_textures
+from experiments.command_line import config_files
+from experiments.command_line.config_files import Config
+from experiments.runs import data_sources, initial_weights, pseudo_textures, restore, targets
 from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock, losses, metric_logger, optim, ranking, sharding, train_state, train_step
 from san_jax.data import pipeline, sampler
@@ -122,7 +122,7 @@ def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: c
     if not is_new:
         _check_config(config, workdir)
     problems = _Problems()
-    first_weights = problems.take("pretrained", lambda: pretrained.load(config)) if is_new else None
+    first_weights = problems.take("pretrained", lambda: initial_weights.load(config)) if is_new else None
     rates_and_optimizer = problems.take("optimizer", lambda: build_optimizer(config))
     settings = problems.take("loss", lambda: train_step.LossSettings(**config.loss))
     groups = {"reid": "augment", "pit": "pit_augment"}
@@ -130,7 +130,7 @@ def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: c
         "augment", lambda: {kind: AugmentSettings(**config[groups[kind]]) for kind in dict.fromkeys(turns)}
     )
     if config.prepare == "smoke":
-        from experiments import stages  # it imports this module
+        from experiments.runs import stages  # it imports this module
 
         problems.check()
         problems.take("prepare", lambda: stages.prepare_smoke(config))
@@ -334,7 +334,7 @@ def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The keys that make two configs two runs, with (old, new); `old` as `restore.read_config` gives it."""
     # Where the weights come from another run, those of a file are not looked at.
     unused = {"pretrained"} if old.init_from and new.init_from else set()
-    differing = config_path.differences(old, new)
+    differing = config_files.differences(old, new)
     return {key: values for key, values in differing.items() if key not in FREE_KEYS | unused}
 
 
@@ -524,7 +524,7 @@ def _record(
 def _data_record(
     record: dict[str, Any],
     init_from: str,
-    first_weights: pretrained.Pretrained | None,
+    first_weights: initial_weights.Pretrained | None,
     workdir: pathlib.Path,
     *,
     is_new: bool,
@@ -554,7 +554,7 @@ def _write_records(
     """Writes config.json, data.json and, for the textures that the run will regress, the mirror map."""
     sharding.wait_for_all("config and data compared")
     if jax.process_index() == 0:
-        write_atomic(workdir / restore.CONFIG_FILE, config_path.to_json(config).encode())
+        write_atomic(workdir / restore.CONFIG_FILE, config_files.to_json(config).encode())
         write_atomic(workdir / restore.DATA_FILE, (json.dumps(record, indent=2) + "\n").encode())
         for file, content in mirror_file.items():
             write_atomic(workdir / file, content)

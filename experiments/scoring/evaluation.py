@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import tqdm
 
-from experiments import data_sources, protocols, restore
-from experiments.runs import pseudo_textures
+from experiments.runs import data_sources, pseudo_textures, restore
+from experiments.scoring import protocols
 from render.manifest import write_atomic
 from san_jax import checkpoint, embed, ranking, sharding
 from san_jax.data.pipeline import eval_batches, read_names

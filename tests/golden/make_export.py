@@ -2,7 +2,7 @@
 
 Run by hand, first where the project is installed, then where PyTorch and safetensors are (tests read the file):
 
-    .venv/bin/python -m tests.export_runs /tmp/exported
+    .venv/bin/python -m tests.experiments.export_runs /tmp/exported
     python tests/golden/make_export.py /tmp/exported
 
 The modules have torchvision's names and layers, at any width; every tensor must find its place (strict loading), as in

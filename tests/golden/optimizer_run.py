@@ -1,4 +1,4 @@
-"""What make_optimizer.py and tests/optim_test.py agree on: the run that both do."""
+"""What make_optimizer.py and tests/san_jax/optim_test.py agree on: the run that both do."""
 
 import numpy as np
 

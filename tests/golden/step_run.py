@@ -1,4 +1,4 @@
-"""What make_step.py and tests/parity_step_test.py agree on: the runs that both do, their batches, what is compared."""
+"""What make_step.py and tests/san_jax/parity_step_test.py agree on: the runs that both do, their batches, what is compared."""
 
 import dataclasses
 import zlib

@@ -1,0 +1,408 @@
+"""Configs of the programs: `--config=san.py`, `--config=san.py:smoke,num_steps=20`, `--config.seed=3`.
+
+A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` in which every
+key stands. A bare name is looked up in `experiments/configs`. What follows the colon is a comma list of `smoke` and
+`key=value` (dotted keys, types as in the config). An unknown name or key is answered with the nearest one.
+
+In a program:
+
+    _CONFIG = config_files.define_flag()
+    def main(argv): run(_CONFIG.value)
+    if __name__ == "__main__":
+        app.run(main, flags_parser=config_files.parse_flags)
+
+In a config file:
+
+    def get_config(argument=""):
+        config = ConfigDict({...})  # with a comment beside each key, which `--config=NAME --help` shows
+        return config_files.apply(config, argument, smoke={"num_steps": 4, "model.width": 8})
+
+Where the keys are the fields of a dataclass, its docstring describes them; the file then has `documented_by(config)`,
+which returns the dataclass.
+
+From Python: `config = config_files.load("san.py:smoke")`.
+"""
+
+import ast
+import difflib
+import json
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from experiments.command_line import config_help, paths
+
+flags.disclaim_key_flags()  # the flag belongs to the program that defines it: so does its line in --help
+
+CONFIG_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs"
+
+
+Config: TypeAlias = Any
+"""An `ml_collections.ConfigDict`; to a type checker anything, for its values are only known to the config file."""
+
+
+class ConfigError(ValueError):
+    """A config name, key or value that does not exist or does not fit. The message says what was expected."""
+
+
+_required_keys: dict[str, str] = {}  # name of a flag -> a key that every config of its program has
+
+
+def define_flag(name: str = "config", default: str | None = None, *, required_key: str = "") -> flags.FlagHolder[Any]:
+    """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`.
+
+    Args:
+        name: The flag's name.
+        default: The config that is taken where none is given.
+        required_key: A key that every config of this program has and those of other programs lack, such as "stage";
+            a config without it is refused.
+    """
+    _required_keys[name] = required_key
+    help_text = (
+        "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas. With --help it "
+        f"lists its keys; --{name}.KEY=VALUE sets one"
+    )
+    holder = flags.DEFINE_string(name, default, help_text)
+    if default is None:
+        flags.mark_flag_as_required(name)
+    return holder
+
+
+def parse_flags(argv: list[str], name: str = "config") -> list[str]:
+    """The `flags_parser` of `absl.app.run`: as absl's own, and `--config.key=value` overrides a key of the config.
+
+    `--help` prints the program's flags and, where a config is given, the config's keys, and exits with 0.
+    """
+    given, overrides, rest = _take_config(argv, name)
+    wanted = {argument.lstrip("-") for argument in rest[1:] if argument.startswith("-")} & _HELP_FLAGS
+    if wanted:
+        app.usage(shorthelp="helpfull" not in wanted, writeto_stdout=True)
+        if given is not None:
+            print("\n" + describe(_load_with_overrides(given, overrides, name)))
+        sys.exit(0)
+    if given is not None:
+        rest.insert(1, f"--{name}={given}")
+    remaining = app.parse_flags_with_usage(rest)
+    flag = flags.FLAGS[name]
+    flag.value = _load_with_overrides(str(flag.value), overrides, name).config
+    return remaining
+
+
+_HELP_FLAGS = {"h", "?", "help", "helpshort", "helpfull"}
+
+
+class Loaded(NamedTuple):
+    """A config with where it comes from.
+
+    Attributes:
+        value: What was loaded, such as "san.py:smoke".
+        path: The config file.
+        functions: What the file defines.
+        config: The config.
+    """
+
+    value: str
+    path: pathlib.Path
+    functions: Mapping[str, Any]
+    config: Config
+
+
+def describe(loaded: Loaded) -> str:
+    """The keys of a config with their values and what they mean, for `--help`."""
+    text = config_help.to_text(_described(loaded.config, comments(loaded)))
+    return f"keys of --config={loaded.value}:\n{text}"
+
+
+def comments(loaded: Loaded) -> dict[str, str]:
+    """What the keys of a config mean: dotted key -> text."""
+    found = {}
+    if "documented_by" in loaded.functions:
+        found = config_help.field_comments(loaded.functions["documented_by"](loaded.config))
+    found |= config_help.source_comments(loaded.path, CONFIG_FOLDER)
+    known = set(keys(loaded.config))
+    return {key: text for key, text in found.items() if key in known}
+
+
+def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(key and value, comment) for `config_help.to_text`, in the order of the comments.
+
+    A group without comments inside, such as weights, is one line.
+    """
+    order = [".".join(key.split(".")[: prefix.count(".") + 1]) for key in texts]
+    names = {prefix + name: name for name in config}  # in alphabetical order, as a ConfigDict has them
+    for key in sorted(names, key=lambda key: order.index(key) if key in order else len(order)):
+        value = config[names[key]]
+        comment = texts.get(key, "")
+        if not isinstance(value, ConfigDict):
+            yield f"{key} = {value!r}", comment
+        elif any(inner.startswith(f"{key}.") for inner in texts):
+            if comment:
+                yield f"{key}.*", comment
+            yield from _described(value, texts, f"{key}.")
+        else:
+            values = ", ".join(f"{inner}={number!r}" for inner, number in value.items())
+            yield f"{key}.*", f"{comment} {values}".strip()
+
+
+def _load_with_overrides(value: str, overrides: Iterable[tuple[str, str]], name: str) -> Loaded:
+    """Loads a config and sets keys, as given on the command line; exits with a message where that is not possible."""
+    flag = f"--{name}={value}"
+    try:
+        loaded = open_config(value)
+        _check_program(loaded, _required_keys.get(name, ""))
+        for key, text in overrides:
+            flag = f"--{name}.{key}={text}"
+            override(loaded.config, key, text)
+    except ConfigError as error:
+        sys.exit(f"FATAL Flags parsing error:\n  {flag}: {error}")
+    return loaded
+
+
+def _check_program(loaded: Loaded, required_key: str) -> None:
+    """Raises ConfigError where a config is of another program, which has other keys."""
+    if required_key and required_key not in loaded.config:
+        names = sorted(path.name for path in CONFIG_FOLDER.glob("[!_]*.py"))
+        fitting = [name for name in names if required_key in load(name)]
+        raise ConfigError(
+            f"a config of another program: it has no key {required_key!r}. Configs of this one: {', '.join(fitting)}."
+        )
+
+
+def load(value: str) -> Config:
+    """Loads a config as the flag does.
+
+    Args:
+        value: `name`, `name.py`, `path/to/file.py`, each optionally with `:argument`.
+
+    Raises:
+        ConfigError: The file, a key or a value does not exist or does not fit.
+    """
+    return open_config(value).config
+
+
+def open_config(value: str) -> Loaded:
+    """As `load`, with the config's file beside the config."""
+    name, _, argument = value.partition(":")
+    path = resolve(name)
+    functions = runpy.run_path(str(path))
+    if "get_config" not in functions:
+        raise ConfigError(f"{path} has no function get_config(argument), which every config file needs.")
+    return Loaded(value, path, functions, functions["get_config"](argument))
+
+
+def resolve(name: str) -> pathlib.Path:
+    """The path of a config file: a bare name (with or without .py) is looked up in `experiments/configs`.
+
+    Raises:
+        ConfigError: There is no such file; names the nearest one.
+    """
+    path = pathlib.Path(paths.given(name))
+    if path.name != name:
+        if not path.is_file():
+            raise ConfigError(f"the config file {path} does not exist.")
+        return path.resolve()
+    for candidate in (CONFIG_FOLDER / name, CONFIG_FOLDER / f"{name}.py", path):
+        if candidate.is_file() and candidate.suffix == ".py":
+            return candidate.resolve()
+    known = sorted(file.name for file in CONFIG_FOLDER.glob("[!_]*.py"))
+    raise ConfigError(f"there is no config {name!r} in {CONFIG_FOLDER}.{_nearest(name, known)}")
+
+
+def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> ConfigDict:
+    """Applies a config's argument and locks the config.
+
+    Args:
+        config: The config with every key; changed in place.
+        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it stands.
+        smoke: Dotted keys and values of the variant that runs in seconds on an empty machine.
+
+    Returns:
+        The config, locked.
+
+    Raises:
+        ConfigError: An unknown word or key, or a value that is not of the key's type.
+    """
+    items = _split(argument)
+    if "smoke" in items:
+        for key, value in smoke.items():
+            assign(config, key, value)
+    for item in items:
+        if item == "smoke":
+            continue
+        key, equals, text = item.partition("=")
+        if not equals and item in keys(config):
+            raise ConfigError(f"{item} lacks a value: write {item}=VALUE.")
+        if not equals:
+            raise ConfigError(
+                f"unknown variant {item!r}: expected `smoke` or key=value.{_nearest(item, ['smoke', *keys(config)])}"
+            )
+        override(config, key, text)
+    for key in keys(config):
+        if _is_path(key):
+            assign(config, key, _get(config, key))
+    return config.lock()
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+    """Sets a dotted key to a value given as text, read as the type that the key has.
+
+    Raises:
+        ConfigError: An unknown key, or a value that is not of the key's type.
+    """
+    check_key(config, key)
+    assign(config, key, _parse(key, text, _get(config, key)))
+
+
+def keys(config: ConfigDict, prefix: str = "") -> list[str]:
+    """Every key of a config, groups included, dotted: ["model", "model.width", ...]."""
+    result = []
+    for key, value in config.items():
+        result.append(prefix + key)
+        if isinstance(value, ConfigDict):
+            result.extend(keys(value, f"{prefix}{key}."))
+    return result
+
+
+def check_key(config: ConfigDict, key: str) -> None:
+    """Raises ConfigError where the dotted key is not in the config; the message names the nearest one."""
+    known = keys(config)
+    if key not in known:
+        raise ConfigError(f"there is no key {key!r} in this config.{_nearest(key, known)}")
+
+
+def to_json(config: ConfigDict) -> str:
+    """The resolved config as JSON, keys sorted, one key a line. Ends with a newline."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """The config that `to_json` wrote, locked."""
+    return from_fields(json.loads(text))
+
+
+def from_fields(fields: Mapping[str, Any]) -> Config:
+    """The config whose JSON was parsed into `fields`, locked. Lists become tuples: configs hold no lists."""
+
+    def tuples(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: tuples(item) for key, item in value.items()}
+        return tuple(tuples(item) for item in value) if isinstance(value, list) else value
+
+    return ConfigDict(tuples(fields)).lock()
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys whose values differ, with (old, new); a key that one of them lacks has "absent" there."""
+    old_values, new_values = dict(leaves(old)), dict(leaves(new))
+    return {
+        key: (old_values.get(key, "absent"), new_values.get(key, "absent"))
+        for key in sorted(old_values.keys() | new_values.keys())
+        if key not in old_values or key not in new_values or old_values[key] != new_values[key]
+    }
+
+
+def _take_config(argv: list[str], name: str) -> tuple[str | None, list[tuple[str, str]], list[str]]:
+    """Splits a command line into the text of `--config`, the (key, text) of each `--config.key`, and the rest.
+
+    A text follows its flag after "=" or as the next argument. The last `--config` counts.
+    """
+    given, overrides, rest, arguments = None, [], argv[:1], iter(argv[1:])
+    for argument in arguments:
+        if argument == "--":
+            rest.append(argument)
+            break
+        match = re.fullmatch(rf"--?{name}(?:\.([^=]*))?(?:=(.*))?", argument, re.DOTALL)
+        if match is None:
+            rest.append(argument)
+            continue
+        text = match[2] if match[2] is not None else next(arguments, None)
+        if text is None:
+            sys.exit(f"FATAL Flags parsing error:\n  {argument} lacks a value: write {argument}=VALUE.")
+        if match[1] is None:
+            given = text
+        else:
+            overrides.append((match[1], text))
+    return given, overrides, [*rest, *arguments]
+
+
+def _split(argument: str) -> list[str]:
+    """Splits at the commas outside of brackets, so that values can be tuples."""
+    items, depth = [""], 0
+    for character in argument:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def _parse(key: str, text: str, current: Any) -> Any:
+    """A command-line value as the type of the key's current value."""
+    if isinstance(current, ConfigDict):
+        raise ConfigError(f"{key!r} is a group: set one of its keys: {', '.join(f'{key}.{name}' for name in current)}.")
+    if isinstance(current, str):
+        return text
+    try:
+        value = ast.literal_eval(text.capitalize() if isinstance(current, bool) else text)
+    except (SyntaxError, ValueError):
+        value = text
+    if isinstance(current, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(current):
+        raise ConfigError(f"{key}={text}: expected {_describe(current)} like {current!r}.")
+    return value
+
+
+def _describe(value: Any) -> str:
+    names = {bool: "true or false", int: "an integer", float: "a number", tuple: "a tuple"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _get(config: ConfigDict, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def assign(config: ConfigDict, key: str, value: Any) -> None:
+    """Sets a dotted key, a path without its `~`. A wrong key or type in a config's `smoke` is an error as well."""
+    check_key(config, key)
+    group, _, leaf = key.rpartition(".")
+    holder = _get(config, group) if group else config
+    if type(value) is not type(holder[leaf]):
+        raise ConfigError(f"{key}={value!r}: expected {_describe(holder[leaf])} like {holder[leaf]!r}.")
+    if _is_path(key):
+        try:
+            value = paths.given(value)
+        except paths.PathError as error:
+            raise ConfigError(f"{key}: {error}") from None
+    holder[leaf] = value
+
+
+def _is_path(key: str) -> bool:
+    return key.rpartition(".")[2] in paths.KEYS
+
+
+def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
+    """Every dotted key that is no group, with its value."""
+    for key in keys(config):
+        value = _get(config, key)
+        if not isinstance(value, ConfigDict):
+            yield key, value
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known word, or all of them where none is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not near:  # `width` for `model.width`
+        near = [key for key in known if key.rpartition(".")[2] == word.rpartition(".")[2]][:1]
+    return f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}."

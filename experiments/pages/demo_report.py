@@ -1,0 +1,371 @@
+"""Gathers what the demo's report shows: ranked lists, scores with a verdict in words, textures, curves.
+
+Examples are spread evenly over a split, never picked by how they look or score.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from experiments.pages.report import (
+    SCORES,
+    Chart,
+    Comparison,
+    DemoReport,
+    DifferenceRow,
+    Picture,
+    ScoreRow,
+    Section,
+    Series,
+    Strip,
+)
+from experiments.runs import data_sources, restore
+from experiments.scoring import evaluation, protocols
+from san_jax import embed, metric_logger, ranking
+from san_jax.data.pipeline import read_labels, resize_image
+
+MODELS = {"baseline": "baseline", "san": "SAN"}  # folder of the run -> name on the page
+NUM_PAIRS, NUM_IDENTITIES, NUM_TEXTURES, NUM_QUERIES, LIST_LENGTH = 6, 3, 8, 6, 10
+NUM_LEADING = 2  # queries at the top of the page
+_METRIC_WORDS = {"euclidean": "Euclidean", "cosine": "cosine"}
+NUM_AVERAGED = 200  # textures of pit whose mean is the trivial guess
+BOOTSTRAP_SAMPLES = 2000
+
+
+def make_report(
+    *,
+    data_dir: pathlib.Path,
+    runs: pathlib.Path,
+    summaries: Mapping[str, Mapping[str, Any]],
+    fairness: Sequence[str],
+    stages: Sequence[tuple[str, float, str]],
+    facts: Sequence[tuple[str, str]],
+    times_chance: float,
+) -> DemoReport:
+    """Reads data and runs of a complete demo and gathers its report.
+
+    Args:
+        data_dir: Holds `pit`, `pit_reid` and `pit_reid_textured`.
+        runs: Holds the runs `san_pg`, `baseline` and `san`.
+        summaries: What `evaluation.run` returned for "baseline" and "san".
+        fairness: What is equal between the two.
+        stages: (stage, seconds, what it did).
+        facts: (name, value) on hardware and versions.
+        times_chance: What rank-1 of both must be in units of chance.
+    """
+    query = data_sources.open_source("pit_reid", "query", data_dir)
+    gallery = data_sources.open_source("pit_reid", "gallery", data_dir)
+    splits = {}
+    for name in MODELS:
+        model, config = restore.load_run(runs / name, encoder_only=True)
+        splits[name] = [
+            evaluation.embed_split(model, config, "pit_reid", split, data_dir) for split in ("query", "gallery")
+        ]
+    metrics = {name: summaries[name]["metric"] for name in MODELS}
+    each = {name: query_scores(*splits[name], metric=metrics[name]) for name in MODELS}
+    identities = splits["san"][0].person_ids
+    intervals = {key: bootstrap_interval(each["san"][key] - each["baseline"][key], identities) for key in each["san"]}
+    ranked = ranking_section(query, gallery, splits, metrics)
+    further = further_queries(summaries)
+    return DemoReport(
+        title="Semantics-aligned person re-identification, small",
+        lead=dataclasses.replace(ranked, figures=ranked.figures[:NUM_LEADING]),
+        verdict=verdict(summaries, intervals["mAP"], times_chance=times_chance),
+        rows=score_rows(summaries, intervals),
+        notes=[
+            "Bold: ahead of the other model, with 0 outside the 95 % interval of the difference. No bold number in a "
+            "column: the test persons do not tell which of the two is better.",
+            f"{summaries['san']['num_query']} queries, {summaries['san']['num_gallery']} gallery images.",
+            summaries["san"]["protocol"],
+            *(summaries["san"][split]["protocol"] for split in further),
+        ],
+        sections=[
+            Section("More ranked lists", "As at the top of the page, for other queries.", ranked.figures[NUM_LEADING:]),
+            texture_section(query, data_sources.open_source("pit", "train", data_dir), runs),
+            pseudo_texture_section(data_dir),
+            pair_section(data_sources.open_source("pit", "train", data_dir)),
+        ],
+        charts=charts(runs),
+        fairness=fairness,
+        stages=stages,
+        facts=facts,
+    )
+
+
+def further_queries(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The splits of partial and occluded queries that were scored."""
+    return [split for split in protocols.find("pit_reid").more_queries if split in summaries["san"]]
+
+
+def score_rows(
+    summaries: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, tuple[float, float]]
+) -> list[ScoreRow | DifferenceRow]:
+    """The table: chance, both models and their difference, and both with the partial and the occluded queries.
+
+    Args:
+        summaries: What `evaluation.run` returned for "baseline" and "san".
+        intervals: (low, high) of the difference of each score, SAN minus baseline.
+    """
+    san, baseline = summaries["san"], summaries["baseline"]
+    ahead = {
+        "baseline": [key for key, (_, high) in intervals.items() if high < 0],
+        "san": [key for key, (low, _) in intervals.items() if low > 0],
+    }
+    return [
+        ScoreRow("random ranking", san["chance"], emphasis=False),
+        *(ScoreRow(label, summaries[name], ahead=ahead[name]) for name, label in MODELS.items()),
+        DifferenceRow("SAN minus baseline", {key: san[key] - baseline[key] for key in intervals}, intervals),
+        *(
+            ScoreRow(f"{label}, {split}", summaries[name][split], emphasis=False)
+            for split in further_queries(summaries)
+            for name, label in MODELS.items()
+        ),
+    ]
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` indices spread evenly over range(total), each in the middle of its part."""
+    count = min(count, total)
+    return [(2 * i + 1) * total // (2 * count) for i in range(count)]
+
+
+def query_scores(
+    query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, *, metric: str = "euclidean"
+) -> dict[str, np.ndarray]:
+    """The scores of each query by the Market rule, float64 [Q] by name; NaN for a query without a match."""
+    distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=metric)
+    result = {key: np.full(len(distances), np.nan) for key, _ in SCORES}
+    for index, row in enumerate(distances):
+        found = ranking.correct_ranks(row, *match_masks(query, gallery, index))
+        if not len(found):
+            continue
+        for key, values in result.items():
+            if key == "mAP":
+                values[index] = np.mean(np.arange(1, len(found) + 1) / found)
+            elif key == "mINP":
+                values[index] = len(found) / found[-1]
+            else:
+                values[index] = found[0] <= int(key.removeprefix("rank"))
+    return result
+
+
+def match_masks(
+    query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, index: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(correct, dropped) bool [G] for a query: of its identity, and of its identity and camera."""
+    correct = gallery.person_ids == query.person_ids[index]
+    return correct, correct & (gallery.camera_ids == query.camera_ids[index])
+
+
+def bootstrap_interval(differences: np.ndarray, identities: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of per-query differences when the test identities are drawn anew, with replacement."""
+    valid = np.isfinite(differences)
+    _, group = np.unique(identities[valid], return_inverse=True)
+    sums = np.bincount(group, weights=differences[valid])
+    counts = np.bincount(group)
+    drawn = np.random.default_rng(0).integers(0, len(sums), (BOOTSTRAP_SAMPLES, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def verdict(
+    summaries: Mapping[str, Mapping[str, Any]], interval: tuple[float, float], *, times_chance: float
+) -> list[str]:
+    """Which model is ahead by mAP, how sure that is, and whether both are far above chance: sentences.
+
+    Args:
+        summaries: What `evaluation.run` returned for "baseline" and "san".
+        interval: (low, high) of the difference in mAP, SAN minus baseline. While it holds 0, no model is ahead.
+        times_chance: What rank-1 of both must be in units of chance.
+    """
+    san, baseline = summaries["san"], summaries["baseline"]
+    gain = 100 * (san["mAP"] - baseline["mAP"])
+    low, high = (100 * x for x in interval)
+    if low <= 0 <= high:
+        winner = "Neither model is ahead"
+        doubt = "0 lies inside, so another draw of test persons could turn the result."
+    else:
+        winner = "SAN is ahead" if low > 0 else "The baseline is ahead; SAN did not help here"
+        doubt = "0 lies outside, so the draw of test persons does not explain the difference."
+    factors = {name: summaries[name]["rank1"] / summaries[name]["chance"]["rank1"] for name in MODELS}
+    met = "as the demo asks" if min(factors.values()) >= times_chance else "WHICH THE DEMO ASKS FOR AND DID NOT GET"
+    return [
+        f"{winner}: mAP {100 * san['mAP']:.1f} (SAN) against {100 * baseline['mAP']:.1f} (baseline), "
+        f"{gain:+.1f} points; rank-1 {100 * san['rank1']:.1f} against {100 * baseline['rank1']:.1f}.",
+        f"With the test persons drawn anew {BOOTSTRAP_SAMPLES} times, 95 % of the differences in mAP lie between "
+        f"{low:+.1f} and {high:+.1f} points: {doubt} This is one training seed of each; the spread between training "
+        "seeds, several points at this size, is not in that interval.",
+        f"Rank-1 is {factors['baseline']:.0f} (baseline) and {factors['san']:.0f} (SAN) times that of random rankings; "
+        f"at least {times_chance:g} times, {met}.",
+    ]
+
+
+def pair_section(pit: Any) -> Section:
+    """Some pairs of `pit`: image, texture, frontal."""
+    strips = []
+    for index in spread(len(pit), NUM_PAIRS):
+        example = pit[index]
+        pictures = [Picture(example[key], label) for key, label in _PIT_PICTURES]
+        strips.append(Strip(f"texture {example['texture_id']}", pictures))
+    text = (
+        f"{len(pit):,} rendered pairs: a person before a background, the texture it was drawn with (the target of "
+        "SAN-PG), and the same person in the fixed frontal pose."
+    )
+    return Section("Paired images and textures (pit)", text, strips)
+
+
+_PIT_PICTURES = (("image", "image"), ("texture", "texture"), ("frontal", "frontal"))
+
+
+def pseudo_texture_section(data_dir: pathlib.Path) -> Section:
+    """Training identities of `pit_reid` over their cameras, with pseudo texture and truth of one image."""
+    textured = data_sources.open_source("pit_reid_textured", "train", data_dir)
+    truth = data_sources.open_source("pit_reid", "train", data_dir)
+    labels = read_labels(textured)
+    strips = []
+    for index in spread(len(textured), NUM_IDENTITIES):
+        examples = [textured[int(i)] for i in np.flatnonzero(labels == labels[index])]
+        pictures = [Picture(example["image"], f"camera {example['camera_id']}") for example in examples]
+        pictures.append(Picture(textured[index]["texture"], "pseudo texture"))
+        pictures.append(Picture(truth[index]["texture"], "truth (not used)"))
+        strips.append(Strip(f"training identity {labels[index]}", pictures))
+    text = (
+        "An identity keeps body and clothes and changes pose, view and camera. SAN-PG regresses a pseudo texture from "
+        "each training image; SAN is trained on these, not on the true ones."
+    )
+    return Section("Training identities and their pseudo textures (pit_reid)", text, strips)
+
+
+def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> Section:
+    """Regressed textures beside the truth on identities that no model was trained on, and the error over all of them."""
+    labels = {"san_pg": "SAN-PG", "san": "SAN"}
+    models = {name: restore.load_run(runs / name) for name in labels}
+    _, config = models["san"]
+    size = config.model.texture_size
+    examples = [query[index] for index in range(len(query))]
+    images = np.stack([resize_image(Image.fromarray(x["image"]), config.image_size) for x in examples])
+    truth = np.stack([_texture(x["texture"], size) for x in examples])
+    regressed = {name: embed.regress_textures(model, images) for name, (model, _) in models.items()}
+    pit_textures = [_texture(pit[index]["texture"], size) for index in spread(len(pit), NUM_AVERAGED)]
+    mean = np.stack(pit_textures).mean(axis=0, keepdims=True, dtype=np.float32)
+    errors = {labels[name]: _error(textures, truth) for name, textures in regressed.items()}
+    strips = []
+    for index in spread(len(examples), NUM_TEXTURES):
+        pictures = [Picture(examples[index]["image"], "image")]
+        pictures += [Picture(regressed[name][index], label) for name, label in labels.items()]
+        pictures.append(Picture(truth[index], "truth"))
+        strips.append(Strip(f"test identity {examples[index]['person_id']}", pictures))
+    text = (
+        f"{size}x{size} textures regressed from query images, whose identities no model was trained on. Mean absolute "
+        f"error in [-1, 1] over all {len(examples)} of them: "
+        + ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
+        + f"; for comparison, the mean of {len(pit_textures)} textures of pit, the same for every image: "
+        f"{_error(mean, truth):.3f}."
+    )
+    return Section("Regressed textures beside the truth", text, strips)
+
+
+def ranking_section(
+    query: Any,
+    gallery: Any,
+    splits: Mapping[str, Sequence[evaluation.EmbeddedSplit]],
+    metrics: Mapping[str, str],
+) -> Section:
+    """Ranked lists of both models side by side, query by query."""
+    figures = []
+    for index in spread(len(query), NUM_QUERIES):
+        example = query[index]
+        person = f"test identity {example['person_id']}"
+        queries, candidates = splits["san"]
+        correct, dropped = match_masks(queries, candidates, index)  # the same for both models
+        lists = []
+        for name, label in MODELS.items():
+            queries, candidates = splits[name]
+            (row,) = ranking.pairwise_distances(
+                queries.embeddings[index : index + 1], candidates.embeddings, metric=metrics[name]
+            )
+            order = np.argsort(row, kind="stable")
+            order = order[~dropped[order]][:LIST_LENGTH]
+            pictures = []
+            for rank, i in enumerate(order, start=1):
+                right = bool(correct[i])
+                words = f"rank {rank} of {label}, {'the right person' if right else 'another person'}"
+                camera, distance = int(candidates.camera_ids[i]), _three_digits(row[i])
+                pictures.append(
+                    Picture(
+                        gallery[int(i)]["image"],
+                        f"{distance} {_camera(camera)}",
+                        right,
+                        f"{words}, camera {camera}, distance {distance}",
+                    )
+                )
+            right = sum(bool(picture.mark) for picture in pictures)
+            lists.append(Strip(f"{label}: {right} of the first {len(pictures)} are right", pictures))
+        matches = int(np.count_nonzero(correct & ~dropped))
+        camera = example["camera_id"]
+        figures.append(
+            Comparison(
+                f"{person}: {matches} right ones in the gallery",
+                Picture(example["image"], f"query, {_camera(camera)}", alt=f"query: {person}, camera {camera}"),
+                lists,
+            )
+        )
+    words = " or ".join(dict.fromkeys(_METRIC_WORDS[metric] for metric in metrics.values()))
+    text = (
+        f"The {LIST_LENGTH} gallery images nearest to each query, nearest first; queries are spread evenly over the "
+        f"split. Green and a check mark: the right person; red and a cross: another one. The number below a picture is "
+        f"its {words} distance to the query; each model has a scale of its own, so compare distances within one list."
+    )
+    return Section("Ranked lists", text, figures)
+
+
+def _three_digits(distance: float) -> str:
+    """A distance with three significant digits, zeros at its end included."""
+    return f"{distance:.0f}" if distance >= 100 else f"{distance:#.3g}"
+
+
+def _camera(camera: int) -> str:
+    return f"cam\u00a0{camera}"  # not broken between the two
+
+
+def charts(runs: pathlib.Path) -> list[Chart]:
+    """Loss curves from the runs' metrics; each point is the mean since the one before."""
+    metrics = {name: metric_logger.read_metrics(runs / name) for name in ("san_pg", *MODELS)}
+
+    def series(run: str, key: str, label: str, every: int = 1) -> Series:
+        records = [record for record in metrics[run] if key in record]
+        return Series(label, [record["step"] / every for record in records], [record[key] for record in records])
+
+    turns = len(restore.read_config(runs / "san").turns)
+    both = [("baseline", 1), ("san", turns)]
+    parts = [("identification", "L_ID"), ("triplet", "L_Triplet")]
+    return [
+        Chart("SAN-PG: L_Rec on PIT", [series("san_pg", "pit/reconstruction", "SAN-PG")]),
+        *(
+            Chart(title, [series(run, f"reid/{key}", MODELS[run], every) for run, every in both], "reID batch")
+            for key, title in parts
+        ),
+        Chart(
+            "SAN: L_Rec",
+            [
+                series("san", "reid/reconstruction", "to pseudo textures", turns),
+                series("san", "pit/reconstruction", "to PIT", turns),
+            ],
+            "reID batch",
+        ),
+        Chart("SAN: L_TR", [series("san", "reid/triplet_reid", "SAN", turns)], "reID batch"),
+    ]
+
+
+def _texture(texture: np.ndarray, size: int) -> np.ndarray:
+    return resize_image(Image.fromarray(texture), (size, size))
+
+
+def _error(textures: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute difference in units of [-1, 1]."""
+    return float(np.mean(np.abs(textures.astype(np.float32) - truth.astype(np.float32)))) / 127.5

@@ -1,0 +1,195 @@
+"""How close regressed textures come to the true ones: L1, PSNR and SSIM (section 4.3 of the paper, "Quality of Textures").
+
+The paper says that better generators give better textures and better reID, without numbers for the textures. `pit` and
+`pit_reid` hold the truth; it is read here for measuring only.
+
+L1 is that of L_Rec: the mean absolute difference in [-1, 1]. PSNR and SSIM are those of scikit-image for 8-bit colours, SSIM
+with the settings of Wang et al. 2004 (Image quality assessment: from error visibility to structural similarity): a Gaussian
+window of sigma 1.5, covariances of the population, averaged over the three channels.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tqdm
+from jaxtyping import UInt8
+from PIL import Image
+from skimage import metrics
+
+from datasets.reid import TEXTURE_SIZE
+from experiments.runs import data_sources, pseudo_textures, targets
+from san_jax import embed
+from san_jax.data.pipeline import Source, resize_image
+
+SAMPLE = 1000  # images of a split that are measured
+
+Textures = UInt8[np.ndarray, "count height width 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """How close textures are to the truth; each the mean over the textures.
+
+    Attributes:
+        l1: Mean absolute difference in units of [-1, 1], as L_Rec: 0 to 2, less is better.
+        psnr: Peak signal-to-noise ratio in dB, more is better; infinite where a texture is exact.
+        ssim: Structural similarity, -1 to 1, more is better.
+    """
+
+    l1: float
+    psnr: float
+    ssim: float
+
+
+def measure(predicted: Textures, truth: Textures) -> Quality:
+    """Compares textures with the true ones.
+
+    Args:
+        predicted: uint8 RGB [N H W 3], H and W at least 11.
+        truth: As many, of the same size.
+
+    Returns:
+        Means over the N textures.
+
+    Raises:
+        ValueError: No textures, or the two differ in shape or are not uint8.
+    """
+    if predicted.shape != truth.shape or predicted.ndim != 4 or not len(truth):
+        raise ValueError(
+            f"Expected predicted and true textures of one shape [N H W 3] with N >= 1, found {predicted.shape} and {truth.shape}."
+        )
+    if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
+        raise ValueError(f"Expected uint8 textures, found {predicted.dtype} and {truth.dtype}.")
+    return _mean(_measure_each(predicted, truth))
+
+
+def of_run(
+    workdir: str | os.PathLike[str],
+    dataset: str,
+    split: str,
+    data_dir: str | os.PathLike[str],
+    *,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Quality:
+    """Measures the textures that a run regresses from a dataset's images, at the truth's 256x256.
+
+    A run of another texture size is brought to 256x256 as `experiments.pseudo_texture` does it, so runs of all sizes compare,
+    and for the training images of `pit_reid` these are the pseudo textures that SAN is trained on.
+
+    Args:
+        workdir: Folder of a run with a decoder whose target is the texture.
+        dataset: A dataset with the true `texture` of each image: `pit` or `pit_reid`.
+        split: Of the dataset, "a+b" for two.
+        data_dir: Where TFDS keeps datasets.
+        sample: At most so many images of the split, drawn without replacement; the same for every run.
+        seed: Of the draw.
+        batch_size: Images computed at a time.
+
+    Raises:
+        pseudo_textures.TextureError: The run regresses no textures, or the dataset holds no true ones.
+        ValueError: `sample` is below 1.
+        datasets.DatasetError: There is no such dataset or split.
+        FileNotFoundError: The folder is no run's.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+    """
+    model, config = pseudo_textures.load_decoder(workdir)
+    if not targets.TARGETS[config.target].is_texture:
+        raise pseudo_textures.TextureError(f"{workdir} regresses no textures: its target is {config.target!r}.")
+    source, chosen = _open(dataset, split, data_dir, sample, seed)
+
+    def qualities() -> Iterator[Quality]:
+        for examples in _chunks(source, chosen, batch_size, f"{workdir} on {dataset} {split}"):
+            images = [resize_image(Image.fromarray(one["image"]), config.image_size) for one in examples]
+            textures = embed.regress_textures(model, np.stack(images), batch_size=batch_size)
+            stored = np.stack([pseudo_textures.as_stored(texture, config.target) for texture in textures])
+            yield from _measure_each(stored, np.stack([one["texture"] for one in examples]))
+
+    return _mean(qualities())
+
+
+def of_mean(
+    dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int = SAMPLE, seed: int = 0
+) -> Quality:
+    """Measures the mean of the true textures against each of them: what a network reaches that never looks at the image.
+
+    Arguments and errors as in `of_run`, so that it measures against the same images.
+    """
+    source, chosen = _open(dataset, split, data_dir, sample, seed)
+    total = np.zeros((*TEXTURE_SIZE, 3))
+    for examples in _chunks(source, chosen, 32, f"mean texture of {dataset} {split}"):
+        total += np.sum([one["texture"] for one in examples], axis=0)
+    mean = np.rint(total / len(chosen)).astype(np.uint8)
+
+    def qualities() -> Iterator[Quality]:
+        for examples in _chunks(source, chosen, 32, f"mean texture on {dataset} {split}"):
+            truth = np.stack([one["texture"] for one in examples])
+            yield from _measure_each(np.broadcast_to(mean, truth.shape), truth)
+
+    return _mean(qualities())
+
+
+def count(dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int = SAMPLE) -> tuple[int, int]:
+    """(images that `of_run` measures, images in the split)."""
+    total = len(data_sources.open_source(dataset, split, data_dir))
+    return min(sample, total), total
+
+
+def _open(
+    dataset: str, split: str, data_dir: str | os.PathLike[str], sample: int, seed: int
+) -> tuple[Source, np.ndarray]:
+    """A split with true textures, and the places of the sample in it, ascending."""
+    if sample < 1:
+        raise ValueError(f"Expected a sample of 1 image or more, found {sample}.")
+    if dataset.endswith("_textured"):
+        raise pseudo_textures.TextureError(
+            f"{dataset} holds textures that a network regressed, not the true ones: measure on "
+            f"{dataset.removesuffix('_textured')}."
+        )
+    source = data_sources.open_source(dataset, split, data_dir)
+    if not len(source) or "texture" not in source[0]:
+        raise pseudo_textures.TextureError(
+            f"{dataset}, {split}: no true textures to compare with. pit and pit_reid have them."
+        )
+    chosen = np.random.default_rng(seed).permutation(len(source))[:sample]
+    return source, np.sort(chosen)
+
+
+def _chunks(source: Source, chosen: np.ndarray, size: int, description: str) -> Iterator[list[dict[str, np.ndarray]]]:
+    """The chosen examples, `size` at a time; on a terminal it shows how far it is."""
+    with tqdm.tqdm(total=len(chosen), desc=description, unit="image", disable=None, leave=False) as progress:
+        for start in range(0, len(chosen), size):
+            part = chosen[start : start + size]
+            yield [source[int(index)] for index in part]
+            progress.update(len(part))
+
+
+def _measure_each(predicted: Textures, truth: Textures) -> list[Quality]:
+    # SciPy's filters, which are nearly all of the work (27 ms a texture), run in parallel in threads.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(_measure_one, predicted, truth))
+
+
+def _measure_one(predicted: UInt8[np.ndarray, "height width 3"], truth: UInt8[np.ndarray, "height width 3"]) -> Quality:
+    l1 = np.abs(predicted.astype(np.int16) - truth).mean() / 127.5
+    with np.errstate(divide="ignore"):  # an exact texture has infinite PSNR
+        psnr = metrics.peak_signal_noise_ratio(truth, predicted, data_range=255)
+    ssim: Any = metrics.structural_similarity(  # it would return more if asked for
+        truth,
+        predicted,
+        data_range=255,
+        channel_axis=-1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return Quality(float(l1), float(psnr), float(ssim))
+
+
+def _mean(qualities: Iterable[Quality]) -> Quality:
+    return Quality(*(float(value) for value in np.mean([dataclasses.astuple(one) for one in qualities], axis=0)))

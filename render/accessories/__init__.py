@@ -1,0 +1,1 @@
+"""The meshes of what persons carry and wear beside their clothes."""

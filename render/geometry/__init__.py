@@ -1,0 +1,1 @@
+"""Meshes as surfaces, and baking their UV layout."""

@@ -1,0 +1,1 @@
+"""Camera, light, rasterizer, and what a real camera does to a picture."""

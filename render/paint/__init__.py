@@ -1,0 +1,1 @@
+"""The texture of a person."""

@@ -1,0 +1,1 @@
+"""Who a rendered person is: looks, clothes, pose and what is carried."""

@@ -1,0 +1,1 @@
+"""Recipes: what the pictures of a synthetic dataset show."""

@@ -1,0 +1,1 @@
+"""Everything around the person in a picture."""

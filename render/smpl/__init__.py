@@ -1,0 +1,1 @@
+"""Readers of the SMPL, SURREAL and COCO files that users bring."""

@@ -1,0 +1,315 @@
+"""Figures: which pictures are chosen, what stands where on the sheet, and the table of texture quality."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import datasets
+from experiments import figures as program
+from experiments.command_line import config_files
+from experiments.pages import figures
+from experiments.runs import pseudo_textures
+from experiments.scoring import texture_quality
+from experiments.scoring.texture_quality import Quality
+from tests import dataset_fixtures
+from tests.experiments import tiny_data
+
+
+def example(split, person, camera):
+    return {
+        "image": np.full((256, 128, 3), (10 * person + camera) % 256, np.uint8),
+        "person_id": person,
+        "camera_id": camera,
+        "name": f"{split}/{person}_{camera}.jpg",
+        "texture": np.full((256, 256, 3), 150 + person, np.uint8),
+    }
+
+
+SPLITS = {
+    "train": [example("train", 0, camera) for camera in range(3)],
+    "query": [example("query", person, 1) for person in range(1, 8)],
+    "gallery": [example("gallery", person, camera) for person in range(1, 10) for camera in (0, 1, 2, 3, 4)],
+    "query_partial": [example("query_partial", person, 0) for person in range(1, 8)],
+}
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """The splits that a dataset of any name has; a test may remove some."""
+    there = dict(SPLITS)
+    monkeypatch.setattr(figures.data_sources, "list_splits", lambda name, data_dir: sorted(there))
+    monkeypatch.setattr(
+        figures.data_sources,
+        "open_source",
+        lambda name, split, data_dir: [one for part in split.split("+") for one in there[part]],
+    )
+    return there
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Runs "a/san" and "b/san": names of the folders and what stands in for their decoders."""
+    config = config_files.load("san_pg.py:smoke")
+    config.image_size = (48, 32)
+    runs = {f"{name}/san": (lambda images, add=add: images[:, :32] + np.uint8(add)) for add, name in enumerate("ab")}
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda path: (runs[path], config))
+    monkeypatch.setattr(figures.embed, "regress_textures", lambda model, images, batch_size: model(images))
+    return runs
+
+
+def words(rows):
+    return [[picture.words for picture in row.pictures] for row in rows]
+
+
+def test_figure_6_shows_test_persons_over_their_pictures(splits):
+    rows = figures.from_dataset("6", "pit_reid", "data")
+    assert words(rows) == [
+        [f"{split} {person}, cam {camera}" for split, camera in [("query", 1), *(("gallery", c) for c in (1, 2, 4))]]
+        for person in (2, 6)
+    ]
+    for row, person in zip(rows, (2, 6), strict=True):
+        assert np.array(row.pictures[2].image).max() == 10 * person + 2
+        assert (row.truth == 150 + person).all()
+    assert figures.from_dataset("6", "pit_reid_textured", "data")[0].truth is None
+
+
+def test_figure_7_shows_partial_pictures_and_whole_ones_of_another_camera(splits):
+    assert words(figures.from_dataset("7", "pit_reid", "data")) == [
+        [f"partial {person}, cam 0", f"gallery {person}, cam 1"] for person in (2, 4, 6)
+    ]
+    del splits["query_partial"]
+    assert words(figures.from_dataset("7", "partial_reid", "data"))[0] == ["query 2, cam 1", "gallery 2, cam 0"]
+    with pytest.raises(figures.FigureError, match=r"market1501 has no partial images.*--crops"):
+        figures.from_dataset("7", "market1501", "data")
+    rows = figures.from_dataset("7", "market1501", "data", crops=True)
+    assert words(rows)[0] == ["query 2, cam 1", *figures.PARTS]
+    assert [picture.image.size for picture in rows[0].pictures] == [(128, 256), (128, 128), (128, 128), (64, 256)]
+
+
+def test_named_pictures(splits):
+    def named(*names, figure="6", **options):
+        return words(figures.from_dataset(figure, "pit_reid", "data", names=names, **options))
+
+    assert named("gallery/3_[12].jpg", "query/5_1.jpg", "gallery/3_4.jpg") == [
+        ["gallery 3, cam 1", "gallery 3, cam 2", "gallery 3, cam 4"],
+        ["query 5, cam 1"],
+    ]
+    assert named("train/0_2.jpg", split="train") == [["train 0, cam 2"]]
+    assert named("query_partial/3_0.jpg", figure="7") == [["partial 3, cam 0", "gallery 3, cam 1"]]
+    assert named("train/0_1.jpg", split="train", figure="7") == [["train 0, cam 1"]]  # no further split
+    with pytest.raises(
+        figures.FigureError, match=r"no picture is named foo, bar\*; names there are like query/1_1.jpg"
+    ):
+        named("foo", "query/1_1.jpg", "bar*")
+    splits["query"] = [example("query", person, 0) for person in range(1, 70)]
+    with pytest.raises(figures.FigureError, match="fits 69 pictures, a figure holds 64"):
+        named("query/*")
+
+
+def test_pit_has_textures_for_persons(splits):
+    del splits["query"], splits["gallery"], splits["query_partial"]
+    splits["train"] = [
+        {key: value for key, value in example("images", 0, camera).items() if not key.endswith("_id")}
+        | {"texture_id": camera // 2}
+        for camera in range(4)
+    ]
+    assert words(figures.from_dataset("6", "pit", "data")) == [["texture 0"] * 2, ["texture 1"] * 2]
+
+
+def test_files(tmp_path):
+    for index in range(10):
+        path = tmp_path / f"{index % 2}" / f"{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(dataset_fixtures.encoded(index, 300, 100, "PNG"))
+    rows, unread = figures.from_files("6", tmp_path)
+    assert [len(row.pictures) for row in rows] == [8]
+    assert unread == []
+    ((row,), _) = figures.from_files("6", tmp_path, names=["1/*"])
+    assert [picture.words for picture in row.pictures] == ["1", "3", "5", "7", "9"]
+    assert row.pictures[0].image.size == (100, 300)
+    assert row.pictures[0].shown.size == (85, 256)
+    rows, _ = figures.from_files("7", tmp_path, names=["0/4.png"], crops=True)
+    assert words(rows) == [["4", *figures.PARTS]]
+
+
+def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, runs, capsys):
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for index, name in enumerate(("a.png", "sub/b.JPG", "sub/c.webp", "sub/._a.png", "sub/e.png")):
+        image_format = {"c": "WEBP", "b": "JPEG"}.get(pathlib.Path(name).stem, "PNG")
+        (folder / name).write_bytes(dataset_fixtures.encoded(index, 30, 20, image_format))
+    for name in ("sub/._a.png", "sub/e.png", "d.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"no image")
+    command = ["--figure=6", "--workdir=a/san", f"--images={folder}", f"--output={tmp_path / 'out'}"]
+    with pytest.raises(SystemExit) as raised:
+        program.main(command)
+    lines = str(raised.value).splitlines()
+    assert lines[0].startswith("figures: drawn without these pictures")
+    assert [line.partition(": ")[0] for line in lines[1:]] == [str(folder / "d.jpg"), str(folder / "sub/e.png")]
+    captured = capsys.readouterr()
+    assert "passed over, as they are not named like pictures" in captured.err
+    assert captured.err.rstrip().endswith(": notes.txt")
+    with Image.open(tmp_path / "out" / "figure_6_photos.png") as sheet:  # three pairs
+        assert sheet.height == 256 + 16
+    rows, _ = figures.from_files("6", folder)
+    assert words(rows) == [["a", "b", "c"]]
+
+    (folder / "d.jpg").unlink()
+    (folder / "sub" / "e.png").unlink()
+    program.main(command)  # what is not named like a picture does not make it fail
+    with pytest.raises(pseudo_textures.TextureError, match="absent is not a folder"):
+        figures.from_files("6", tmp_path / "absent")
+    for name in ("a.png", "sub/b.JPG", "sub/c.webp"):
+        (folder / name).write_bytes(b"no image")
+    with pytest.raises(figures.FigureError, match=r"(?s)none of these.*a\.png.*b\.JPG.*c\.webp"):
+        figures.from_files("6", folder)
+
+
+def test_a_sheet_shows_each_picture_and_beside_it_the_texture_of_each_run(runs):
+    """Six pictures take two lines; the truth stands at the end of the first. The two runs have the same name."""
+    images = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (256, 128, 3), np.uint8)) for i in range(6)]
+    truth = np.full((256, 256, 3), 7, np.uint8)
+    row = figures.Row([figures.Picture(image, image, "a") for image in images], truth)
+    sheet = np.asarray(figures.draw([row], list(runs)))
+
+    inputs = np.stack([np.asarray(image.resize((32, 48), Image.Resampling.BILINEAR)) for image in images])
+    regressed = [decoder(inputs) for decoder in runs.values()]
+    line, pair = 256 + 16 + 4, 128 + 4 + 2 * (256 + 4) + 16 + 4  # with captions and gaps
+    assert sheet.shape == (2 * line - 4, 4 * pair + 256, 3)
+    for index, image in enumerate(images):
+        top, left = index // 4 * line, index % 4 * pair
+        np.testing.assert_array_equal(sheet[top : top + 256, left : left + 128], np.asarray(image))
+        for textures in regressed:
+            left += 128 + 4 if textures is regressed[0] else 256 + 4
+            stored = Image.fromarray(textures[index]).resize((256, 256), Image.Resampling.BILINEAR)
+            np.testing.assert_array_equal(sheet[top : top + 256, left : left + 256], np.asarray(stored))
+    assert (sheet[:256, 4 * pair :] == 7).all()
+
+
+def test_the_program_draws_a_built_dataset(tmp_path, runs, capsys):
+    tiny_data.write_pit_reid(tmp_path / "rendered", train_ids=1, test_ids=2, cameras=4, partial_queries=True)
+    datasets.build_dataset("pit_reid", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
+    program.main(
+        [
+            "--figure=7",
+            "--workdir=a/san",
+            "--dataset=pit_reid",
+            f"--data_dir={tmp_path / 'data'}",
+            "--names=images/0002_c2.jpg",
+            f"--output={tmp_path / 'out'}",
+        ]
+    )
+    path = tmp_path / "out" / "figure_7_pit_reid.png"
+    assert f"written to {path}" in capsys.readouterr().out
+    with Image.open(path) as image:  # partial, texture, gap, whole, texture, gap, truth
+        assert image.size == (2 * (128 + 4 + 256 + 4 + 16 + 4) + 256, 256 + 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--figure=6", "--dataset=a", "--images=b"], "either --dataset or --images"),
+        (["--figure=6"], "either --dataset or --images"),
+        (["--figure=6", "--dataset=a", "--crops"], "--crops does not go with --figure=6"),
+        (["--figure=7", "--dataset=a", "--held_out=b"], "--held_out does not go with --figure=7"),
+        (["--figure=quality", "--names=a"], "--names does not go with --figure=quality"),
+        (["--figure=6", "--images=a", "--split=train"], "--split does not go"),
+        (["--figure=quality"], "Nothing to measure on"),
+        (["--figure=6", "--images=absent"], "figures: --images: absent is not a folder"),
+    ],
+)
+def test_the_program_refuses(arguments, expected, capsys):
+    with pytest.raises(SystemExit) as error:
+        program.main([*arguments, "--workdir=run"])
+    assert expected in capsys.readouterr().err + str(error.value)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Writes the folder of a SAN-PG run without checkpoints, trained on the pit of digest "old" in data_dir "data"."""
+    config = config_files.load("san_pg.py:smoke")
+    config.data_dir = "data"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(config_files.to_json(config))
+    record = {"dataset": "pit", "source_digest": "old", "started_from": {}}
+    (tmp_path / "run" / "data.json").write_text(json.dumps(record))
+    return tmp_path / "run"
+
+
+def test_quality_table(run, monkeypatch, tmp_path, capsys):
+    """A row for each run and the floor, a column for each dataset; the JSON says what the Markdown does."""
+    asked = []
+
+    def of_run(workdir, dataset, split, data_dir, *, sample):
+        asked.append((workdir, dataset, split, data_dir, sample))
+        return Quality(0.12344, 21.5, 0.625) if dataset == "pit" else Quality(0.5, float("inf"), -0.25)
+
+    monkeypatch.setattr(texture_quality, "of_run", of_run)
+    monkeypatch.setattr(texture_quality, "of_mean", lambda *where, sample: Quality(1.0, 10.0, 0.1))
+    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (sample, 1234))
+    monkeypatch.setattr(
+        figures.data_sources,
+        "read_metadata",
+        lambda name, data_dir: {
+            "recipe": name,
+            "seed": int(data_dir == "other"),
+            "source_digest": f"{name}-{data_dir}",
+        },
+    )
+    program.main(
+        [
+            "--figure=quality",
+            f"--workdir={run}",
+            "--dataset=pit_reid",
+            "--held_out=other",
+            "--sample=5",
+            f"--output={tmp_path}",
+        ]
+    )
+    assert asked == [(str(run), "pit", "train", "other", 5), (str(run), "pit_reid", "train", "data", 5)]
+    text = (tmp_path / "texture_quality.md").read_text()
+    assert text in capsys.readouterr().out
+    head, _, row, floor = text.splitlines()[2:6]
+    assert head.startswith(
+        "| generator | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | pit_reid, train: L1 "
+    )
+    assert row.startswith(f"| {run} (resnet50, width ")
+    assert row.endswith(" | 0.1234 | 21.50 | 0.6250 | 0.5000 | exact | -0.2500 |")
+    assert floor == "| mean texture | 1.0000 | 10.00 | 0.1000 | 1.0000 | 10.00 | 0.1000 |"
+    assert "held-out pit: 5 of 1,234 images of pit, train, in other" in text
+    table = json.loads((tmp_path / "texture_quality.json").read_text())
+    assert table["rows"][0]["quality"]["pit_reid, train"] == {"l1": 0.5, "psnr": None, "ssim": -0.25}
+    assert table["rows"][0]["encoder"] == "resnet50"
+    assert table["measured"]["pit_reid, train"]["source_digest"] == "pit_reid-data"
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"recipe": "pit", "seed": 1, "source_digest": "old"}, "was trained on the pit in other"),
+        ({"recipe": "pit", "seed": 0, "source_digest": "new"}, "share their first textures"),
+    ],
+)
+def test_a_pit_that_was_trained_on_is_not_held_out(run, monkeypatch, held, expected):
+    there = {"recipe": "pit", "seed": 0, "source_digest": "old"}
+    monkeypatch.setattr(
+        figures.data_sources, "read_metadata", lambda name, data_dir: held if data_dir == "other" else there
+    )
+    with pytest.raises(figures.FigureError, match=expected):
+        figures.quality_table([str(run)], held_out="other")
+
+
+def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
+    (run / "config.json").write_text(config_files.to_json(config_files.load("baseline.py:smoke")))
+    monkeypatch.setattr(figures.data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
+    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
+    monkeypatch.setattr(texture_quality, "of_run", _no_decoder)
+    with pytest.raises(pseudo_textures.TextureError, match="no decoder"):
+        figures.quality_table([str(run)], held_out="other")
+
+
+def _no_decoder(workdir, *where, sample):
+    raise pseudo_textures.TextureError(f"{workdir} has no decoder")

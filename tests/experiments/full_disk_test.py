@@ -1,0 +1,113 @@
+"""A disk that is full: what is written fails with one error that names the file or folder.
+
+No file may grow beyond a limit of this process here; the system refuses larger ones as it refuses them on a full disk.
+"""
+
+import contextlib
+import gc
+import pathlib
+import resource
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import datasets
+from experiments.command_line import config_files
+from experiments.runs import rendering
+from render import manifest
+from san_jax import checkpoint, metric_logger
+from san_jax.train_state import TrainState
+from tests import dataset_fixtures
+
+
+@contextlib.contextmanager
+def _files_of_at_most(num_bytes: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_is_named_and_nothing_of_it_is_left(tmp_path: pathlib.Path):
+    with _files_of_at_most(100), pytest.raises(OSError, match=r"File too large: '.*/scores\.json'"):
+        manifest.write_atomic(tmp_path / "scores.json", bytes(1000))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_bars_a_folder_is_named(tmp_path: pathlib.Path):
+    (tmp_path / "report").write_text("")
+    with pytest.raises(OSError, match=r"Not a directory|File exists") as error:
+        manifest.write_atomic(tmp_path / "report" / "scores.json", b"")
+    assert str(tmp_path / "report" / "scores.json") in str(error.value)
+
+
+def test_metrics(tmp_path: pathlib.Path):
+    logger = metric_logger.MetricLogger(tmp_path, num_steps=10, start_step=0)
+    with _files_of_at_most(20), pytest.raises(OSError, match=rf"File too large: '.*{metric_logger.METRICS_FILE}'"):
+        logger.write(2, {"reid/loss": 1.0}, seconds=1.0, num_images=4)
+    logger.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine .* was never awaited")
+def test_a_checkpoint_names_its_folder_and_older_ones_are_kept(tmp_path: pathlib.Path):
+    params = {"kernel": jax.random.normal(jax.random.key(0), (256, 64))}
+    state = TrainState(jnp.asarray(1, jnp.int32), params, {}, optax.sgd(0.1).init(params))
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
+    checkpoints.save(1, state, {})
+    assert checkpoints.latest() == tmp_path / "1"
+
+    def save() -> None:
+        checkpoints.save(2, state, {})
+        checkpoints.close()
+
+    with _files_of_at_most(3000), pytest.raises(checkpoint.CheckpointError) as error:
+        save()
+    assert str(error.value).startswith(f"a checkpoint cannot be written to {tmp_path}: ")
+    assert "File too large" in str(error.value)
+    assert checkpoint.latest_step(tmp_path) == 1
+    with contextlib.suppress(checkpoint.CheckpointError):
+        checkpoints.close()
+    del error
+    gc.collect()
+
+
+def test_a_dataset_names_its_folder_and_nothing_of_it_is_left(tmp_path: pathlib.Path):
+    archive = dataset_fixtures.write_small_market(tmp_path / "archive")
+    with _files_of_at_most(300), pytest.raises(OSError, match=r"File too large.*data/market1501/"):
+        datasets.build_dataset(
+            "market1501",
+            data_dir=tmp_path / "data",
+            manual_dir=archive,
+            counts=dataset_fixtures.SMALL_MARKET_COUNTS,
+        )
+    assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
+
+
+def test_a_rendering_worker_says_it_in_one_line(tmp_path: pathlib.Path, monkeypatch):
+    sent: list[object] = []
+
+    class Pipe:
+        def send(self, message: object) -> None:
+            sent.append(message)
+
+        def recv(self) -> list[int]:
+            return [0]
+
+    recipe = rendering.make_recipe(config_files.load("pit.py:smoke"))
+
+    def draw_pair(*_: object) -> None:
+        manifest.write_atomic(tmp_path / "image.png", bytes(1000))
+
+    monkeypatch.setattr(rendering.rasterizer, "choose_device", lambda number: None)
+    monkeypatch.setattr(rendering.rasterizer, "describe", lambda: "egl")
+    monkeypatch.setattr(rendering.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(type(recipe), "studio", lambda self: None)
+    monkeypatch.setattr(rendering, "draw_pair", draw_pair)
+    with _files_of_at_most(100):
+        rendering._work(recipe, tmp_path, Pipe(), 0)
+    assert sent[1:] == [f"[Errno 27] File too large: '{tmp_path / 'image.png'}'"]

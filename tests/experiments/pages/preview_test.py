@@ -1,0 +1,105 @@
+"""Contact sheets: every kind appears, captions do not hide pictures, the program's flag."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.pages import preview
+from render.optics import camera, light
+from render.people import accessories, appearance
+from render.recipes import pit
+from render.scene import occluders
+
+
+@pytest.fixture(scope="module")
+def variants() -> preview.Variants:
+    class Studio:
+        """Notes the records instead of drawing them; its pictures are of one colour each."""
+
+        def __init__(self) -> None:
+            self.records = []
+
+        def draw(self, record):
+            self.records.append(record)
+            image = np.full((256, 128, 3), len(self.records) % 256, np.uint8)
+            return {record.image: pit.encode_jpeg(image), record.texture: pit.encode_png(image)}
+
+    return preview.Variants(Studio(), pit.Pit(seed=5))
+
+
+def shown(variants: preview.Variants, rows: list[list[preview.Tile]]) -> list:
+    """The choices of the tiles of a sheet that was just drawn, in order."""
+    count = sum(map(len, rows))
+    return [record.choices for record in variants.studio.records[-count:]]
+
+
+def test_a_sheet_keeps_every_pixel_of_its_tiles_and_puts_words_below():
+    tiles = [(Image.new("RGB", (8, 12), color), words) for color, words in (("red", "a"), ("green", ""), ("blue", "b"))]
+    sheet = np.asarray(preview.compose([tiles[:2], tiles[2:]]))
+    assert sheet.shape == (12 + 16 + 4 + 12 + 16, 8 + 4 + 8, 3)
+    assert (sheet[:12, :8] == [255, 0, 0]).all()
+    assert (sheet[:12, 12:] == [0, 128, 0]).all()
+    assert (sheet[32:44, :8] == [0, 0, 255]).all()
+    assert sheet[12:28, :8].min() < 128  # the words
+    assert sheet[44:, :8].min() < 128
+    assert (sheet[:12, 8:12] == 255).all()
+
+
+def test_every_hair_style_and_garment_is_shown_from_both_sides(variants: preview.Variants):
+    looks = shown(variants, preview.hair(variants))
+    assert [one["appearance"]["hair_style"] for one in looks[::2]] == list(appearance.HAIR_STYLES)
+    assert all(
+        abs(one["yaw"] - other["yaw"]) == pytest.approx(np.pi)
+        for one, other in zip(looks[::2], looks[1::2], strict=True)
+    )
+    worn = shown(variants, preview.garments(variants))
+    assert {one["appearance"]["top"] for one in worn} == set(appearance.TOPS)
+    assert {one["appearance"]["bottom"] for one in worn} == set(appearance.BOTTOMS)
+
+
+def test_every_accessory_occluder_crop_and_light_is_shown(variants: preview.Variants):
+    worn = shown(variants, preview.accessory_kinds(variants))
+    assert [[one["kind"] for one in choices["accessories"]] for choices in worn[::2]] == [
+        [kind] for kind in accessories.KINDS
+    ]
+    hidden = shown(variants, preview.occluder_kinds(variants))
+    assert [choices["occluders"][0]["kind"] for choices in hidden[::2]] == list(occluders.KINDS)
+    assert [choices["occluders"][0]["cover"] for choices in hidden[1::2]] == pytest.approx(
+        list(occluders.KINDS.values())
+    )
+    framings = shown(variants, preview.crops(variants))
+    distinct = {tuple(sorted((key, str(value)) for key, value in one["framing"].items())) for one in framings}
+    assert len(framings) == len(distinct) == 2 * len(camera.FRAMINGS)
+    assert len(shown(variants, preview.lights(variants))) == 2 * len(light.KINDS)
+
+
+def test_queries_and_look_alikes(variants: preview.Variants):
+    recipe = pit.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
+    rows = preview.queries(variants.studio, recipe)
+    records = variants.studio.records[-12:]
+    assert [len(row) for row in rows] == [3, 3, 3, 3]
+    for number in range(3):
+        cameras = {one.split: one.camera_id for one in records if one.person_id == 16 + number}
+        assert set(cameras) == {"query", "gallery", "query_partial", "query_occluded"}
+        assert cameras["gallery"] != cameras["query"]
+    preview.look_alikes(variants.studio, recipe)
+    groups = [record.choices["look_alike"] for record in variants.studio.records[-16:]]
+    assert groups == [0] * 4 + [4] * 4 + [8] * 4 + [12] * 4
+
+
+def test_the_other_recipe_shares_the_distributions():
+    shares = dataclasses.replace(occluders.OccluderShares(), share=0.5)
+    benchmark = preview._sibling(pit.Pit(seed=3, occluders=shares), pit.PitReid)
+    assert (benchmark.seed, benchmark.occluders.share, benchmark.num_cameras) == (3, 0.5, pit.PitReid().num_cameras)
+
+
+def test_the_program_without_a_folder_says_what_is_missing(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "experiments.pit_render"], capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode != 0
+    assert "--output_dir is missing" in result.stdout + result.stderr

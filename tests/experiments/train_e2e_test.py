@@ -1,0 +1,298 @@
+"""experiments/train.py as the user runs it: the real configs, shrunk, in processes that are killed and started again."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.command_line import config_files
+from experiments.runs import restore, training
+from san_jax import checkpoint, metric_logger
+from san_jax.models import split_model
+from tests.experiments import train_data
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+# As small as the networks go. A checkpoint after every second step, so that many kills fall into one.
+SMALL = (
+    "smoke,prepare=,image_size=(32, 32),model.width=2,model.texture_size=16,batch.pit_size=8,"
+    "num_steps=10,log_every=1,checkpoint_every=2"
+)
+CONFIGS = {
+    "san_pg": f"san_pg.py:{SMALL},optimizer.steps_per_epoch=3,optimizer.warmup_epochs=2",
+    "san": f"san.py:{SMALL},batch.num_identities=2,optimizer.steps_per_epoch=6,optimizer.warmup_epochs=1",
+    "baseline": "baseline.py:"
+    + SMALL.replace("model.texture_size=16,batch.pit_size=8,", "optimizer.steps_per_epoch=2,"),
+}
+
+
+class Workplace:
+    """Data, a SAN-PG run and a compilation cache that the processes of these tests share."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+        self.data_dir = train_data.build_all(folder)
+        self.environment = {
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": "1",
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "jax_cache"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling is most of the time here
+        }
+
+    def command(self, name: str, workdir: pathlib.Path, *overrides: str) -> list[str]:
+        init_from = "" if name == "san_pg" else f",init_from={self.folder / 'runs' / 'san_pg'}"
+        config = f"--config={CONFIGS[name]},data_dir={self.data_dir}{init_from}"
+        overrides = tuple(f"--config.{override}" for override in overrides)
+        return [sys.executable, "-u", "-m", "experiments.train", config, f"--workdir={workdir}", *overrides]
+
+    def start(self, name: str, workdir: pathlib.Path, *overrides: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            self.command(name, workdir, *overrides),
+            cwd=REPOSITORY, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def train(self, name: str, workdir: pathlib.Path, *overrides: str) -> str:
+        return self.finish(self.start(name, workdir, *overrides), expected=0)
+
+    def finish(self, process: subprocess.Popen, *, expected: int) -> str:
+        """Waits for the end; gives what was printed (since the last line that was read)."""
+        with process:
+            output, _ = process.communicate(timeout=600)
+        assert process.returncode == expected, output
+        return output
+
+    def finished(self, name: str) -> pathlib.Path:
+        """The folder of an uninterrupted run; made when first asked for."""
+        workdir = self.folder / "runs" / name
+        if not workdir.exists():
+            if name != "san_pg":
+                self.finished("san_pg")
+            output = self.train(name, workdir)
+            (self.folder / f"{name}.txt").write_text(output)
+        return workdir
+
+    def config(self, name: str, *overrides: str):
+        """The config of `finished(name)`, for `training.run` in this process."""
+        arguments = self.command(name, pathlib.Path("unused"))
+        config = config_files.load(arguments[4].removeprefix("--config="))
+        for override in overrides:
+            config_files.override(config, *override.split("=", 1))
+        return config
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    return Workplace(tmp_path_factory.mktemp("training"))
+
+
+def signal_at_step(process: subprocess.Popen, step: int, seconds: float, number: int) -> None:
+    """Sends a signal some time after the line of a step was printed."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith(f"step {step}/"):
+            time.sleep(seconds)
+            process.send_signal(number)
+            return
+    raise AssertionError(f"no line of step {step}:\n" + "".join(lines))
+
+
+def assert_same_run(workdir: pathlib.Path, reference: pathlib.Path):
+    """Parameters and statistics bit for bit, and the same metrics, each step once."""
+    step, params, batch_stats = checkpoint.load_weights(workdir / "checkpoints")
+    expected_step, expected_params, expected_batch_stats = checkpoint.load_weights(reference / "checkpoints")
+    assert step == expected_step == 10
+    jax.tree.map(np.testing.assert_array_equal, params, expected_params)
+    jax.tree.map(np.testing.assert_array_equal, batch_stats, expected_batch_stats)
+
+    def metrics(folder):
+        records = metric_logger.read_metrics(folder)
+        return [{name: value for name, value in line.items() if name != "images_per_second"} for line in records]
+
+    assert metrics(workdir) == metrics(reference)
+    assert [line["step"] for line in metrics(workdir)] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("name", ["san_pg", "san"])
+def test_killed_at_any_moment_it_comes_to_the_same_end(workplace, tmp_path, name):
+    """kill -9 while a step runs, while a checkpoint is written, or between; then the same command again."""
+    reference = workplace.finished(name)
+    rng = random.Random(name)
+    # A checkpoint follows the line of an even step and takes some 0.3 s to be written.
+    kills = [(1, 0.0), (4, rng.uniform(0.0, 0.3)), (8, rng.uniform(0.0, 0.3))]
+    for step, seconds in kills if name == "san_pg" else kills[1:]:
+        process = workplace.start(name, tmp_path)
+        signal_at_step(process, step, seconds, signal.SIGKILL)
+        workplace.finish(process, expected=-signal.SIGKILL)
+    workplace.train(name, tmp_path)
+    assert_same_run(tmp_path, reference)
+
+
+def test_terminated_run_saves_and_goes_on(workplace, tmp_path):
+    reference = workplace.finished("san_pg")
+    process = workplace.start("san_pg", tmp_path, "checkpoint_every=100")
+    signal_at_step(process, 3, 0.0, signal.SIGTERM)
+    output = workplace.finish(process, expected=1)
+    match = re.search(
+        r"SIGTERM: stopped at step (\d+) of 10, saved in .*\. Run the same command again to go on\.", output
+    )
+    assert match, output
+    assert checkpoint.latest_step(tmp_path / "checkpoints") == int(match[1])
+    output = workplace.train("san_pg", tmp_path)
+    assert f"goes on from step {match[1]} of" in output
+    assert_same_run(tmp_path, reference)
+
+
+def test_finished_run_is_left_as_it_is(workplace):
+    workdir = workplace.finished("san_pg")
+    before = (workdir / "metrics.jsonl").read_bytes()
+    assert "finished 10 steps" in workplace.train("san_pg", workdir)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_run_folder(workplace):
+    workdir = workplace.finished("san")
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["stage"] == "san"
+    assert config["optimizer"]["weight_decay"] == 5e-4
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["10", "8"]
+    assert list(workdir.glob("events.out.tfevents.*"))
+    first, second = metric_logger.read_metrics(workdir)[:2]
+    parts = {"loss", "identification", "triplet", "reconstruction", "triplet_reid", "gradient_norm"}
+    assert set(first) == {"step", "learning_rate", "images_per_second", *(f"reid/{part}" for part in parts)}
+    assert {"pit/loss", "pit/reconstruction", "pit/gradient_norm"} < set(second)
+
+
+def test_joint_stage_says_what_it_takes_from_san_pg(workplace):
+    workplace.finished("san")
+    output = (workplace.folder / "san.txt").read_text()
+    assert "step 10: taken encoder, decoder (parameters and running statistics); fresh classifier" in output
+    assert re.search(
+        r"encoder [\d,]+ parameters, decoder [\d,]+ \(\d\.\d\d of the encoder\), classifier [\d,]+", output
+    )
+
+
+def test_load_run(workplace):
+    model, config = restore.load_run(workplace.finished("san_pg"))
+    assert config.stage == "pg"
+    assert config.image_size == (32, 32)
+    assert model.classifier is None
+    _, params, batch_stats = checkpoint.load_weights(workplace.finished("san_pg") / "checkpoints")
+    jax.tree.map(np.testing.assert_array_equal, split_model(model)[1:], (params, batch_stats))
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), np.float32)
+    assert jax.eval_shape(model, images).texture.shape == (2, 16, 16, 3)
+    encoder, _ = restore.load_run(workplace.finished("san_pg"), encoder_only=True)
+    assert encoder.decoder is None
+    jax.tree.map(np.testing.assert_array_equal, split_model(encoder)[1], {"encoder": params["encoder"]})
+    with pytest.raises(FileNotFoundError, match="expected the folder of a run"):
+        restore.load_run(workplace.folder)
+
+
+@pytest.fixture
+def fake_steps(monkeypatch):
+    """The real loop around steps that compute nothing; the fifth of each kind gives NaN."""
+
+    def make_step(kind, *arguments, **keywords):
+        def step(state, batch):
+            value = np.float32("nan") if int(state.step) == 4 else np.float32(1.5)
+            state = dataclasses.replace(state, step=jax.device_put(state.step + 1, state.step.sharding))
+            return state, {"loss": value, "triplet": np.float32(0.25)}
+
+        return step
+
+    monkeypatch.setattr(training.train_step, "make_step", make_step)
+    monkeypatch.setattr(jax, "transfer_guard", lambda level: contextlib.nullcontext())
+
+
+def test_baseline_takes_the_encoder_alone(workplace, tmp_path, fake_steps, capsys):
+    _, expected, _ = checkpoint.load_weights(workplace.finished("san_pg") / "checkpoints")
+    training.run(workplace.config("baseline", "num_steps=4", "batch.num_identities=4"), tmp_path)
+    output = capsys.readouterr().out
+    assert "taken encoder (parameters and running statistics); fresh classifier; not used decoder" in output
+    _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
+    assert set(params) == {"encoder", "classifier"}
+    jax.tree.map(np.testing.assert_array_equal, params["encoder"], expected["encoder"])
+    assert params["classifier"]["bias"].shape == (6,)  # the training identities
+
+
+def test_diverging_run_stops_and_names_the_last_good_checkpoint(workplace, tmp_path, fake_steps):
+    """Noticed before the state after it is saved, though no line was due."""
+    config = workplace.config("san_pg", "log_every=100", "checkpoint_every=2")
+    with pytest.raises(metric_logger.NonFiniteLossError) as error:
+        training.run(config, tmp_path)
+    message = str(error.value)
+    assert "not finite at step 5: pit/loss nan, pit/triplet 0.25" in message
+    assert f"Last good checkpoint: {tmp_path / 'checkpoints' / '4'}." in message
+    assert checkpoint.latest_step(tmp_path / "checkpoints") == 4
+
+
+def test_another_config_is_refused(workplace):
+    workdir = workplace.finished("san_pg")
+    with pytest.raises(training.RunError) as error:
+        training.run(workplace.config("san_pg", "seed=1", "optimizer.b1=0.5", "log_every=7", "num_workers=2"), workdir)
+    lines = str(error.value).splitlines()
+    assert lines[0] == f"{workdir} holds a run with another config:"
+    assert lines[1:3] == ["  optimizer.b1: 0.9 there, 0.5 here", "  seed: 0 there, 1 here"]
+    assert "log_every" not in str(error.value)
+    assert restore.read_config(workdir).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("san_pg", ["stage=pgg"], r"stage must be 'pg', 'baseline' or 'san', found 'pgg'"),
+        ("san", ["turns=('pit',)"], r"turns must be made of 'reid' and 'pit', with 'reid' among them"),
+        ("san", ["turns=('reid', 'pot')"], r"turns must be made of 'reid' and 'pit'"),
+        ("san_pg", ["batch.pit_size=12"], r"batch.pit_size: 12 images cannot be split evenly over 8 devices"),
+        ("san_pg", ["optimizer.schedule=linear"], r"optimizer.schedule must be .* found 'linear'"),
+        ("san_pg", ["optimizer.name=sgd"], r"optimizer.name must be .* found 'sgd'"),
+        ("san_pg", ["model.compute_dtype=float16"], r"model.compute_dtype must be .*'float16'"),
+        (
+            "san_pg",
+            ["num_steps=3"],
+            r"optimizer: warmup_steps must lie in 0..num_steps-1 = 2, found 6",
+        ),
+        ("san_pg", ["pit_augment.enlargement=0.5"], r"augment: enlargement must be at least 1"),
+        ("san", ["batch.num_identities=8"], r"data: .*8"),
+        ("san_pg", ["pit_dataset=pi"], r"No dataset 'pi' in .*Did you mean 'pit'\?"),
+    ],
+)
+def test_config_that_no_run_can_be_made_of(workplace, tmp_path, name, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        training.run(workplace.config(name, *overrides), tmp_path / "run")
+
+
+def test_wrong_config_does_not_claim_the_workdir(workplace, tmp_path, fake_steps):
+    with pytest.raises(ValueError, match="No dataset 'absent'"):
+        training.run(workplace.config("san_pg", "pit_dataset=absent"), tmp_path)
+    training.run(workplace.config("san_pg", "optimizer.warmup_epochs=0", "num_steps=2"), tmp_path)
+    assert checkpoint.latest_step(tmp_path / "checkpoints") == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "model.width=4",
+            r"init_from=.*san_pg: the weights do not fit this model in \d+ arrays:\n  params \S+: expected",
+        ),
+        ("init_from=nowhere", r"init_from=nowhere: there is no checkpoint in .*nowhere/checkpoints"),
+    ],
+)
+def test_init_from_what_does_not_fit(workplace, tmp_path, override, message):
+    workplace.finished("san_pg")
+    config = workplace.config("san", "batch.num_identities=4", "optimizer.steps_per_epoch=4", override)
+    with pytest.raises(training.RunError, match=message):
+        training.run(config, tmp_path)
