@@ -1,7 +1,7 @@
 """Arrays that are made once on a machine and kept in the user's cache folder.
 
 A file is named by a digest of the code and data that its arrays depend on, so another version of them makes its own.
-Processes that need it at once each make it: all write the same bytes, each whole (`manifest.write_atomic`).
+Processes that need it at once each make it: all write the same bytes, each whole (`files.write_atomic`).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from render.manifest import write_atomic
+from san_jax.files import write_atomic
 
 
 def cache_folder() -> pathlib.Path:

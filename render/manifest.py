@@ -7,7 +7,7 @@ A rendered folder holds
     mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2]
     images/ textures/ frontals/    the files that the records name
 
-Standard library only, so that `datasets` can read it without a renderer. A folder comes from outside: names are
+It imports the standard library only, and a module of `san_jax` that does the same, so that `datasets` can read it without a renderer. A folder comes from outside: names are
 checked to stay inside it.
 """
 
@@ -15,10 +15,11 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 import typing
 from collections.abc import Iterable
 from typing import Any
+
+from san_jax.files import canonical_json, write_atomic
 
 # Raised with every change of the format. 2: `notes`, and the splits of partial queries. 3: `license`.
 VERSION = 3
@@ -87,36 +88,9 @@ class Record:
     choices: dict[str, Any]
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, whenever the process dies.
-
-    Raises:
-        OSError: It cannot be written, such as on a full disk; the error names the file.
-    """
-    path = pathlib.Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            pathlib.Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:  # it names no file, or the temporary one
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-
-
-def dump_json(value: Any) -> str:
-    """JSON with sorted keys on one line: equal values give equal bytes. NaN is refused."""
-    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
-
-
 def record_to_json(record: Record) -> str:
     """One line of `manifest.jsonl`, without the newline."""
-    return dump_json(dataclasses.asdict(record))
+    return canonical_json(dataclasses.asdict(record))
 
 
 def write_header(folder: str | os.PathLike[str], header: Header) -> None:

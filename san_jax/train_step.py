@@ -21,9 +21,10 @@ import optax
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from san_jax import losses
-from san_jax.data.augment import Augmented, AugmentSettings, augment_images, mirror_textures, normalize_textures
+from san_jax.data.augment import Augmented, augment_images, mirror_textures, normalize_textures
 from san_jax.models import SANOutput, batch_statistics, merge_model
 from san_jax.optim import AlternatingOptimizer
+from san_jax.settings import AugmentSettings, LossSettings
 from san_jax.train_state import TrainState, Tree, update_average
 from san_jax.typing import PitBatch, ReidBatch
 
@@ -33,53 +34,6 @@ Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
 # Which parts of the loss each of two alternating optimizers takes.
 _ENCODER_LOSSES = ("identification", "triplet")
 _DECODER_LOSSES = {"reid": ("reconstruction", "triplet_reid"), "pit": ("reconstruction",)}
-
-
-@dataclasses.dataclass(frozen=True)
-class LossSettings:
-    """Weights and constants of the losses; the defaults are the paper's.
-
-    Attributes:
-        identification: l1, weight of L_ID.
-        triplet: l2, weight of L_Triplet.
-        reconstruction: l3, weight of L_Rec, on a reID batch and on a PIT batch.
-        triplet_reid: l4, weight of L_TR.
-        label_smoothing: Of L_ID, in [0, 1); 0.1 in the released code.
-        triplet_margin: Of L_Triplet.
-        triplet_reid_margin: Of L_TR.
-        triplet_reid_channels: L_TR's distance summed over channels (the paper) or averaged (the released code).
-        triplet_reid_blocks: The decoder blocks whose L_TR are added up, counted from 1: the paper's are the first three
-            of the four, the released code's all four.
-        triplet_reid_sampling: "random": for every image a drawn positive and negative, and the mean over the images (the
-            paper draws them too, but leaves open which images are anchors). "fixed": the released code's places in a
-            batch of 4 consecutive images of each identity, and the sum over the anchors (`losses.fixed_triplets`).
-
-    Raises:
-        ValueError: `triplet_reid_blocks` holds something that is no block, or one twice; or there is no such sampling or
-            reduction of channels.
-    """
-
-    identification: float = 0.5
-    triplet: float = 1.5
-    reconstruction: float = 1.0
-    triplet_reid: float = 1.0
-    label_smoothing: float = 0.0
-    triplet_margin: float = 0.3
-    triplet_reid_margin: float = 0.3
-    triplet_reid_channels: Literal["sum", "mean"] = "sum"
-    triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
-    triplet_reid_sampling: Literal["random", "fixed"] = "random"
-
-    def __post_init__(self):
-        blocks = self.triplet_reid_blocks
-        if not set(blocks) <= {1, 2, 3, 4} or len(set(blocks)) < len(blocks):
-            raise ValueError(f"triplet_reid_blocks must be different numbers among 1, 2, 3, 4, found {blocks}.")
-        if self.triplet_reid_sampling not in ("random", "fixed"):
-            raise ValueError(
-                f"triplet_reid_sampling must be 'random' or 'fixed', found {self.triplet_reid_sampling!r}."
-            )
-        if self.triplet_reid_channels not in ("sum", "mean"):  # now, not when the first step is traced
-            raise ValueError(f"triplet_reid_channels must be 'sum' or 'mean', found {self.triplet_reid_channels!r}.")
 
 
 def reid_losses(

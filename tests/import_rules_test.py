@@ -5,6 +5,7 @@ Read off the source with `ast`, imports inside functions and `importlib.import_m
 
 import ast
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,22 +21,15 @@ FORBIDDEN = {
     "tests": ("tensorflow", "torch", "torchvision"),
     "tools": ("tensorflow", "torch", "torchvision"),
 }
+# Modules that every package may import; they import the standard library and each other only.
+LIGHT = ("san_jax.file_kinds", "san_jax.files", "san_jax.folder_lock", "san_jax.programs", "san_jax.settings")
 # File -> what it may import although its folder does not: modules that import little themselves.
 ALLOWED = {
     # A picture from outside is taken by the same rules everywhere; NumPy and Pillow only.
     "datasets/reid.py": ("render.pictures",),
-    # What a file from outside is when it is not what was asked for; standard library only.
-    "datasets/archives.py": ("san_jax.file_kinds",),
-    "render/smpl/array_files.py": ("san_jax.file_kinds",),
-    "render/pictures.py": ("san_jax.file_kinds",),
-    "render/smpl/model.py": ("san_jax.file_kinds",),
-    # It keeps `python -m` from running a module that is no program.
-    "datasets/__init__.py": ("san_jax.programs",),
-    "render/__init__.py": ("san_jax.programs",),
     "datasets/rendered.py": ("render.manifest",),
     "datasets/mirror_map.py": ("render.manifest",),
     "datasets/pit_reid/pit_reid_dataset_builder.py": ("render.manifest",),
-    "datasets/build.py": ("san_jax.folder_lock",),
     # Grain reads an absl flag of its own in programs that parse no flags; the file says so.
     "san_jax/data/pipeline.py": ("absl.flags",),
 }
@@ -83,7 +77,7 @@ def violations(path: str, source: str) -> list[str]:
         forbidden = (*forbidden, *FORBIDDEN["tests"])
     found = []
     for name in imported(source):
-        if any(_is_in(name, allowed) for allowed in ALLOWED.get(path, ())):
+        if any(_is_in(name, allowed) for allowed in (*LIGHT, *ALLOWED.get(path, ()))):
             continue
         if any(_is_in(name, module) for module in forbidden):
             found.append(f"{path} imports {name}")
@@ -106,6 +100,13 @@ def test_every_module_keeps_the_rules():
     files = _files()
     assert {name.split("/")[0] for name in files} >= {*PACKAGES, "tests"}
     assert [line for name, source in files.items() for line in violations(name, source)] == []
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_every_package_may_import_is_light(module: str):
+    names = imported(_files()[f"{module.replace('.', '/')}.py"])
+    heavy = [name for name in names if name.partition(".")[0] not in sys.stdlib_module_names]
+    assert [name for name in heavy if not any(_is_in(name, light) for light in LIGHT)] == []
 
 
 def test_the_files_with_a_licence_exist_and_use_it():

@@ -148,7 +148,7 @@ def _strings(path: str) -> frozenset[str]:
     strings = {
         node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant) and type(node.value) is str
     }
-    return frozenset(strings | ({"config"} if "config_path.define_flag(" in ast.unparse(_tree(path)) else set()))
+    return frozenset(strings | ({"config"} if "config_files.define_flag(" in ast.unparse(_tree(path)) else set()))
 
 
 @functools.cache
@@ -202,10 +202,10 @@ def test_every_switch_of_the_training_configs_is_explained():
         "san_jax/losses/triplet_reid.py",
         "san_jax/losses/",
         "san_jax/losses/triplet_reid.py:triplet_reid_loss",
-        "san_jax/train_step.py:LossSettings.triplet_margin",
+        "san_jax/settings.py:LossSettings.triplet_margin",
         "san_jax/models/resnet.py:ResNet.stage4",
         "san_jax.losses.triplet_reid_loss",
-        "san_jax.train_step.LossSettings.triplet_margin",
+        "san_jax.settings.LossSettings.triplet_margin",
         "san.py",
         "san.py:turns=('reid',),loss.triplet_reid=0.0",
         "config.loss.triplet_reid",
@@ -225,7 +225,7 @@ def test_what_exists_passes(span: str):
         "san_jax/loss/",
         "san_jax/losses/triplet_reid.py/",
         "san_jax/losses/triplet_reid.py:triplet_loss",
-        "san_jax/train_step.py:LossSettings.margin",
+        "san_jax/settings.py:LossSettings.margin",
         "san_jax/train_step.py:make_step.seed",
         "san_jax/models/resnet.py:ResNet.stage5",
         "san_jax/models/resnet.py:ResNet.size",

@@ -11,8 +11,8 @@ from PIL import Image
 
 from experiments.runs import data_sources
 from experiments.scoring import protocols
-from render.manifest import write_atomic
 from san_jax import ranking
+from san_jax.files import write_atomic
 
 STRIPES = 6
 BINS = (8, 4, 4)  # hue, saturation, value

@@ -14,7 +14,7 @@ from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import restore, training
 from san_jax import sharding, train_state, train_step
-from san_jax.data.augment import AugmentSettings
+from san_jax.settings import AugmentSettings
 
 NUM_CLASSES = 751  # training identities of Market-1501
 

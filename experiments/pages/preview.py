@@ -22,6 +22,7 @@ from render.optics import camera, light, photo
 from render.people import accessories, appearance, poses
 from render.recipes import paper, pit
 from render.scene import crowd, occluders
+from san_jax import files
 
 COLUMNS = 10
 _GAP = 4
@@ -66,7 +67,7 @@ def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> li
         path = folder / f"{name}.jpg"
         buffer = io.BytesIO()
         compose(rows()).save(buffer, "JPEG", quality=90, subsampling=0, optimize=True)
-        manifest.write_atomic(path, buffer.getvalue())
+        files.write_atomic(path, buffer.getvalue())
         paths.append(path)
     return paths
 

@@ -17,8 +17,8 @@ from experiments.command_line import config_files
 from experiments.pages import demo_report, report
 from experiments.runs import provenance, restore, stages
 from experiments.scoring import evaluation
-from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock
+from san_jax.files import write_atomic
 
 TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
 NUM_STAGES = 7

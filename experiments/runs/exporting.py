@@ -17,9 +17,9 @@ from flax import nnx
 
 from experiments.command_line import config_files
 from experiments.runs import onnx_file, provenance, restore
-from render.manifest import write_atomic
 from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from san_jax.files import write_atomic
 from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
 from san_jax.models.functional import Tree
 

@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 import datasets
 from datasets import reid
 from datasets.build import BENCHMARKS, is_there, make_builder
-from render.manifest import write_atomic
 from san_jax import folder_lock
+from san_jax.files import write_atomic
 
 
 def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:

@@ -24,7 +24,7 @@ from render.figure import mirror
 from render.optics import rasterizer
 from render.optics.rasterizer import OpenGLError
 from render.recipes import paper, pit
-from san_jax import folder_lock
+from san_jax import files, folder_lock
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
 _WORKER_ENVIRONMENT = {
@@ -170,7 +170,7 @@ def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) 
     content = None if mirror_file.exists() else mirror.encode_map(recipe.mirror_map())
     manifest.write_header(folder, header)
     if content is not None:
-        manifest.write_atomic(mirror_file, content)
+        files.write_atomic(mirror_file, content)
     for path in folder.rglob(".*.tmp"):
         with suppress(FileNotFoundError):
             if alone or time.time() - path.stat().st_mtime > _ABANDONED:
@@ -239,8 +239,8 @@ def draw_pair(studio: pit.Studio | paper.PaperStudio, recipe: Recipe, folder: pa
     for name, content in studio.draw(record).items():
         # Pairs of one texture share its file.
         if name != record.texture or not _is_there(folder / name):
-            manifest.write_atomic(folder / name, content)
-    manifest.write_atomic(record_path(folder, index), (manifest.record_to_json(record) + "\n").encode())
+            files.write_atomic(folder / name, content)
+    files.write_atomic(record_path(folder, index), (manifest.record_to_json(record) + "\n").encode())
 
 
 # ---------------------------------------------------------------------------------------------------------- workers

@@ -19,11 +19,11 @@ from absl import logging
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, initial_weights, pseudo_textures, restore, targets
-from render.manifest import write_atomic
 from san_jax import checkpoint, folder_lock, losses, metric_logger, optim, ranking, sharding, train_state, train_step
 from san_jax.data import pipeline, sampler
-from san_jax.data.augment import AugmentSettings
+from san_jax.files import write_atomic
 from san_jax.models import parameter_count
+from san_jax.settings import AugmentSettings
 from san_jax.train_state import TrainState
 
 # Keys that may differ from the run that a workdir holds: they do not change what is computed. What is at `generator` and

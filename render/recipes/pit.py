@@ -43,6 +43,7 @@ from render.scene.crowd import CrowdShares
 from render.scene.occluders import OccluderShares
 from render.scene.photo_folder import PhotoFolder
 from render.shares import Shares
+from san_jax import files
 
 JPEG_QUALITY = 95
 
@@ -185,7 +186,7 @@ class OpenRecipe:
             if folder is not None:
                 folder.check()
                 fields[name] = {"files": len(folder.names), "digest": folder.digest}
-        return json.loads(manifest.dump_json({**fields, "drawing_version": DRAWING_VERSION}))
+        return json.loads(files.canonical_json({**fields, "drawing_version": DRAWING_VERSION}))
 
     def sample_appearance(self, rng: np.random.Generator) -> Appearance:
         """Draws what somebody looks like."""

@@ -7,7 +7,6 @@ and the feature it reads must say which part of the body is seen, which is what 
 choice the texture of a flipped image is mirrored as the UV map says.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -16,66 +15,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray, UInt8, UInt32
 
+from san_jax.settings import AugmentSettings
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Folded into an image's key, beside the six that it is split into, which stay what they are without crops.
 _CROP_KEY = 6
 ERASE_ATTEMPTS = 16  # a drawn rectangle fits about 9 times in 10; that none of 16 does is beyond 1e-15
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentSettings:
-    """How reID images are augmented; the default is the released recipe.
-
-    Cropping makes partial images of whole ones (the paper's section 4.6, which gives no rule; this one is ours): a random
-    window of whole pixels, its height and width drawn as fractions of the image's, its position uniform over all places,
-    is stretched to the image's size, as evaluation stretches the images of a partial benchmark. The other augmentations
-    then act on it as on any image.
-
-    Attributes:
-      crop_probability: of replacing the image by a random window of it.
-      crop_height: smallest and largest height of the window, as a fraction of the image's; uniform between.
-      crop_width: smallest and largest width, drawn independently of the height.
-      translate_probability: of enlarging by `enlargement` and cropping at random to the old size.
-      enlargement: factor of height and width.
-      flip_probability: of mirroring left and right.
-      erase_probability: of erasing a random rectangle.
-      erase_area: smallest and largest area of the rectangle, as a fraction of the image's.
-      erase_aspect: smallest and largest height / width of the rectangle.
-      erase_fill: what the rectangle is filled with, RGB, in normalised units: 0 is the ImageNet mean. (The released
-        code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
-      mirror_textures: whether the texture of a flipped image is mirrored too, see `mirror_textures`. Neither the paper
-        nor the released code does it: the person in the mirror has its texture mirrored, but for them it stays.
-    """
-
-    crop_probability: float = 0.0
-    crop_height: tuple[float, float] = (0.4, 1.0)
-    crop_width: tuple[float, float] = (0.5, 1.0)
-    translate_probability: float = 0.5
-    enlargement: float = 1.125
-    flip_probability: float = 0.5
-    erase_probability: float = 0.5
-    erase_area: tuple[float, float] = (0.02, 0.4)
-    erase_aspect: tuple[float, float] = (0.3, 1.0 / 0.3)
-    erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    mirror_textures: bool = False
-
-    def __post_init__(self):
-        for name in ("crop_probability", "translate_probability", "flip_probability", "erase_probability"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}.")
-        for name in ("crop_height", "crop_width"):
-            window = getattr(self, name)
-            if not (len(window) == 2 and 0.0 < window[0] <= window[1] <= 1.0):
-                raise ValueError(f"{name} must be (low, high) with 0 < low <= high <= 1, found {window}.")
-        if self.enlargement < 1.0:
-            raise ValueError(f"enlargement must be at least 1 (a crop must fit inside), found {self.enlargement}.")
-        if not 0.0 < self.erase_area[0] <= self.erase_area[1] <= 1.0:
-            raise ValueError(f"erase_area must be (low, high) with 0 < low <= high <= 1, found {self.erase_area}.")
-        if not 0.0 < self.erase_aspect[0] <= self.erase_aspect[1]:
-            raise ValueError(f"erase_aspect must be (low, high) with 0 < low <= high, found {self.erase_aspect}.")
-        if len(self.erase_fill) != 3:
-            raise ValueError(f"erase_fill must be three numbers, red, green and blue, found {self.erase_fill}.")
 
 
 def normalize_images(images: UInt8[Array, "*batch height width 3"]) -> Float[Array, "*batch height width 3"]:

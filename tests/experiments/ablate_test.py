@@ -13,7 +13,7 @@ from experiments.ablation.tables import TABLES, Row, Table
 from experiments.command_line import config_files
 from experiments.runs import restore
 from experiments.scoring import protocols
-from render.manifest import write_atomic
+from san_jax.files import write_atomic
 
 TINY = small.Sizes(generator_steps=3, reid_batches=8)
 RUN_FACTS = ("commit", "processor", "jax", "training_seconds", "reid_batches", "pit_batches", "config")

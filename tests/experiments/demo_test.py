@@ -10,8 +10,8 @@ from experiments.command_line import config_files
 from experiments.pages import demo_report, report
 from experiments.runs import demonstration, training
 from experiments.scoring import evaluation
-from render.manifest import write_atomic
 from san_jax import ranking
+from san_jax.files import write_atomic
 from tests.san_jax.folder_lock_test import holder
 
 

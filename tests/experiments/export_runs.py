@@ -12,8 +12,8 @@ from flax import nnx
 
 from experiments.command_line import config_files
 from experiments.runs import exporting, restore
-from render.manifest import write_atomic
 from san_jax import checkpoint, train_state
+from san_jax.files import write_atomic
 from san_jax.models import merge_model, split_model
 from tests.golden import weights
 

@@ -17,8 +17,7 @@ import pytest
 import datasets
 from experiments.command_line import config_files
 from experiments.runs import rendering
-from render import manifest
-from san_jax import checkpoint, metric_logger
+from san_jax import checkpoint, files, metric_logger
 from san_jax.train_state import TrainState
 from tests import dataset_fixtures
 
@@ -35,14 +34,14 @@ def _files_of_at_most(num_bytes: int) -> Iterator[None]:
 
 def test_a_file_is_named_and_nothing_of_it_is_left(tmp_path: pathlib.Path):
     with _files_of_at_most(100), pytest.raises(OSError, match=r"File too large: '.*/scores\.json'"):
-        manifest.write_atomic(tmp_path / "scores.json", bytes(1000))
+        files.write_atomic(tmp_path / "scores.json", bytes(1000))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_bars_a_folder_is_named(tmp_path: pathlib.Path):
     (tmp_path / "report").write_text("")
     with pytest.raises(OSError, match=r"Not a directory|File exists") as error:
-        manifest.write_atomic(tmp_path / "report" / "scores.json", b"")
+        files.write_atomic(tmp_path / "report" / "scores.json", b"")
     assert str(tmp_path / "report" / "scores.json") in str(error.value)
 
 
@@ -101,7 +100,7 @@ def test_a_rendering_worker_says_it_in_one_line(tmp_path: pathlib.Path, monkeypa
     recipe = rendering.make_recipe(config_files.load("pit.py:smoke"))
 
     def draw_pair(*_: object) -> None:
-        manifest.write_atomic(tmp_path / "image.png", bytes(1000))
+        files.write_atomic(tmp_path / "image.png", bytes(1000))
 
     monkeypatch.setattr(rendering.rasterizer, "choose_device", lambda number: None)
     monkeypatch.setattr(rendering.rasterizer, "describe", lambda: "egl")

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from render import manifest
+from san_jax import files
 from tests import dataset_fixtures
 
 
@@ -16,7 +17,7 @@ def _colour_file(path: pathlib.Path, size: tuple[int, int], colour: np.ndarray, 
     pixels[: height // 2] //= 2  # not the same everywhere
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
-    manifest.write_atomic(path, buffer.getvalue())
+    files.write_atomic(path, buffer.getvalue())
 
 
 def write_pit_reid(

@@ -12,6 +12,7 @@ from PIL import Image
 import datasets
 from datasets import reid
 from render import manifest
+from san_jax import files
 from tests import dataset_fixtures
 
 
@@ -21,7 +22,7 @@ def _write_noise(path: pathlib.Path, size: tuple[int, int], seed: int) -> None:
     buffer = io.BytesIO()
     image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
     image.save(buffer, "PNG" if path.suffix == ".png" else "JPEG")
-    manifest.write_atomic(path, buffer.getvalue())
+    files.write_atomic(path, buffer.getvalue())
 
 
 def build_benchmark(

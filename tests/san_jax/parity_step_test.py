@@ -16,8 +16,8 @@ import pytest
 from flax import nnx
 
 from san_jax import losses, optim, train_state, train_step
-from san_jax.data.augment import AugmentSettings
 from san_jax.models import SAN, split_model
+from san_jax.settings import AugmentSettings
 from tests.golden import step_run
 from tests.golden.weights import draw, load
 from tests.quick_compile import compile_quickly

@@ -15,8 +15,8 @@ from flax import nnx
 from experiments.command_line import config_files
 from experiments.runs import pseudo_textures, restore, training
 from experiments.scoring import evaluation
-from render.manifest import write_atomic
 from san_jax import checkpoint, train_state
+from san_jax.files import write_atomic
 from san_jax.models import SAN, DenseNet, split_model
 from tests.experiments.export_runs import write_run
 

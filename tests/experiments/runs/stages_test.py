@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from experiments.command_line import config_files
 from experiments.runs import data_sources, stages, targets, training
-from render.manifest import write_atomic
 from san_jax.data import sampler
+from san_jax.files import write_atomic
 from tests.experiments import train_data
 
 

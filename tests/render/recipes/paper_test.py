@@ -18,6 +18,7 @@ from render.recipes import paper
 from render.recipes.pit import RecipeError
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
+from san_jax.files import canonical_json
 from tests import smpl_fixtures
 
 
@@ -100,7 +101,7 @@ def test_plan_depends_on_seed_and_files_not_on_paths(
     changed = paper.PaperPit(**moved).parameters()
     differing = {key for key, digest in changed["inputs"].items() if digest != recipe.parameters()["inputs"][key]}
     assert differing == {"poses_file"}
-    json.loads(manifest.dump_json(changed))
+    json.loads(canonical_json(changed))
 
 
 def test_a_background_that_changes_changes_the_digests(files: dict[str, Any], tmp_path: pathlib.Path):

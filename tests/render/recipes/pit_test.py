@@ -15,6 +15,7 @@ from render import manifest
 from render.people.accessories import Accessory
 from render.recipes import pit
 from render.scene import photo_folder
+from san_jax import files
 
 SMALL = pit.PitReid(
     num_train_identities=5, num_test_identities=8, images_per_identity=5, num_distractors=4, num_cameras=6
@@ -271,7 +272,7 @@ def test_what_a_recipe_does_not_draw_is_not_asked_for():
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3), SMALL])
 def test_parameters_hold_every_topic_as_json_and_give_the_recipe_back(recipe: pit.Recipe):
     parameters = recipe.parameters()
-    assert json.loads(manifest.dump_json(parameters)) == parameters
+    assert json.loads(files.canonical_json(parameters)) == parameters
     expected = {field.name for field in dataclasses.fields(recipe)} - {"seed"} | {"drawing_version"}
     assert set(parameters) == expected
     assert parameters["cloth_dir"] is None

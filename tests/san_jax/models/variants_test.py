@@ -10,9 +10,9 @@ import pytest
 from flax import nnx
 
 from san_jax import train_state, train_step
-from san_jax.data.augment import AugmentSettings
 from san_jax.models import SAN, DenseNet, SANOutput, batch_statistics, merge_model, parameter_count, split_model
 from san_jax.models.layers import BatchNorm, GeneralizedMean
+from san_jax.settings import AugmentSettings
 from san_jax.train_state import flatten
 from tests.golden.weights import draw, inputs, load
 

@@ -1,0 +1,217 @@
+"""Everything about a network and its training that a run may choose, each with its default.
+
+The config of a training run is made of these dataclasses (`experiments/configs/base.py`). Standard library only, so that
+reading a config loads no JAX.
+"""
+
+import dataclasses
+from typing import Literal
+
+ENCODER_NAMES = ("resnet50", "resnet101", "densenet121")
+POOLINGS = ("average", "gem")
+COMPUTE_DTYPES = ("float32", "bfloat16")
+OPTIMIZERS = ("amsgrad", "adam")
+SCHEDULES = ("released", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The networks: encoder, pooling, head and decoder.
+
+    Attributes:
+        encoder: "resnet50", "resnet101" or "densenet121".
+        width: Base number of channels; 64 is the real network. It scales the decoder alike.
+        stage_sizes: Blocks in each stage of the encoder; () is the encoder's own.
+        texture_size: Height and width of the textures that the decoder regresses, pixels.
+        skips: U-Net skips from the encoder into the decoder, as in the released code.
+        feature_size: n > 0: a fully connected layer turns the pooled feature into n numbers (512 in the released code).
+        pooling: "average", or "gem", the generalised mean.
+        bnneck: Batch normalisation between triplet loss and classifier, also used at test.
+        compute_dtype: "float32" or "bfloat16", of convolutions and activations.
+
+    Raises:
+        ValueError: A name that is not known, or a size out of range.
+    """
+
+    encoder: str = "resnet50"
+    width: int = 64
+    stage_sizes: tuple[int, ...] = ()
+    texture_size: int = 256
+    skips: bool = False
+    feature_size: int = 0
+    pooling: str = "average"
+    bnneck: bool = False
+    compute_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        _check_choice("encoder", self.encoder, ENCODER_NAMES)
+        _check_choice("pooling", self.pooling, POOLINGS)
+        _check_choice("compute_dtype", self.compute_dtype, COMPUTE_DTYPES)
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, found {self.width}.")
+        if self.texture_size < 2:
+            raise ValueError(f"texture_size must be at least 2 pixels, found {self.texture_size}.")
+        if self.feature_size < 0:
+            raise ValueError(
+                f"feature_size must be the embedding's size or 0 for the encoder's, found {self.feature_size}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """Weights and constants of the losses; the defaults are the paper's, but for `triplet_reid_channels`.
+
+    Attributes:
+        identification: l1, weight of L_ID.
+        triplet: l2, weight of L_Triplet.
+        reconstruction: l3, weight of L_Rec, on a reID batch and on a PIT batch.
+        triplet_reid: l4, weight of L_TR.
+        label_smoothing: Of L_ID, in [0, 1); 0.1 in the released code.
+        triplet_margin: Of L_Triplet.
+        triplet_reid_margin: Of L_TR.
+        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code; the
+            mean did better here (docs/ablation.md).
+        triplet_reid_blocks: The decoder blocks whose L_TR are added up, counted from 1: the paper's are the first three
+            of the four, the released code's all four.
+        triplet_reid_sampling: "random": for every image a drawn positive and negative, and the mean over the images (the
+            paper draws them too, but leaves open which images are anchors). "fixed": the released code's places in a
+            batch of 4 consecutive images of each identity, and the sum over the anchors (`losses.fixed_triplets`).
+
+    Raises:
+        ValueError: `triplet_reid_blocks` holds something that is no block, or one twice; or there is no such sampling or
+            reduction of channels.
+    """
+
+    identification: float = 0.5
+    triplet: float = 1.5
+    reconstruction: float = 1.0
+    triplet_reid: float = 1.0
+    label_smoothing: float = 0.0
+    triplet_margin: float = 0.3
+    triplet_reid_margin: float = 0.3
+    triplet_reid_channels: Literal["sum", "mean"] = "mean"
+    triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
+    triplet_reid_sampling: Literal["random", "fixed"] = "random"
+
+    def __post_init__(self):
+        blocks = self.triplet_reid_blocks
+        if not set(blocks) <= {1, 2, 3, 4} or len(set(blocks)) < len(blocks):
+            raise ValueError(f"triplet_reid_blocks must be different numbers among 1, 2, 3, 4, found {blocks}.")
+        if self.triplet_reid_sampling not in ("random", "fixed"):
+            raise ValueError(
+                f"triplet_reid_sampling must be 'random' or 'fixed', found {self.triplet_reid_sampling!r}."
+            )
+        if self.triplet_reid_channels not in ("sum", "mean"):  # now, not when the first step is traced
+            raise ValueError(f"triplet_reid_channels must be 'sum' or 'mean', found {self.triplet_reid_channels!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentSettings:
+    """How reID images are augmented; the default is the released recipe.
+
+    Cropping makes partial images of whole ones (the paper's section 4.6, which gives no rule; this one is ours): a random
+    window of whole pixels, its height and width drawn as fractions of the image's, its position uniform over all places,
+    is stretched to the image's size, as evaluation stretches the images of a partial benchmark. The other augmentations
+    then act on it as on any image.
+
+    Attributes:
+        crop_probability: of replacing the image by a random window of it.
+        crop_height: smallest and largest height of the window, as a fraction of the image's; uniform between.
+        crop_width: smallest and largest width, drawn independently of the height.
+        translate_probability: of enlarging by `enlargement` and cropping at random to the old size.
+        enlargement: factor of height and width.
+        flip_probability: of mirroring left and right.
+        erase_probability: of erasing a random rectangle.
+        erase_area: smallest and largest area of the rectangle, as a fraction of the image's.
+        erase_aspect: smallest and largest height / width of the rectangle.
+        erase_fill: what the rectangle is filled with, RGB, in normalised units: 0 is the ImageNet mean. (The released
+            code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
+        mirror_textures: whether the texture of a flipped image is mirrored too, see `mirror_textures`. Neither the paper
+            nor the released code does it: the person in the mirror has its texture mirrored, but for them it stays.
+    """
+
+    crop_probability: float = 0.0
+    crop_height: tuple[float, float] = (0.4, 1.0)
+    crop_width: tuple[float, float] = (0.5, 1.0)
+    translate_probability: float = 0.5
+    enlargement: float = 1.125
+    flip_probability: float = 0.5
+    erase_probability: float = 0.5
+    erase_area: tuple[float, float] = (0.02, 0.4)
+    erase_aspect: tuple[float, float] = (0.3, 1.0 / 0.3)
+    erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mirror_textures: bool = False
+
+    def __post_init__(self):
+        for name in ("crop_probability", "translate_probability", "flip_probability", "erase_probability"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}.")
+        for name in ("crop_height", "crop_width"):
+            window = getattr(self, name)
+            if not (len(window) == 2 and 0.0 < window[0] <= window[1] <= 1.0):
+                raise ValueError(f"{name} must be (low, high) with 0 < low <= high <= 1, found {window}.")
+        if self.enlargement < 1.0:
+            raise ValueError(f"enlargement must be at least 1 (a crop must fit inside), found {self.enlargement}.")
+        if not 0.0 < self.erase_area[0] <= self.erase_area[1] <= 1.0:
+            raise ValueError(f"erase_area must be (low, high) with 0 < low <= high <= 1, found {self.erase_area}.")
+        if not 0.0 < self.erase_aspect[0] <= self.erase_aspect[1]:
+            raise ValueError(f"erase_aspect must be (low, high) with 0 < low <= high, found {self.erase_aspect}.")
+        if len(self.erase_fill) != 3:
+            raise ValueError(f"erase_fill must be three numbers, red, green and blue, found {self.erase_fill}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """The optimizer and its learning rate over the run.
+
+    Attributes:
+        name: "amsgrad" or "adam".
+        schedule: "released" halves the rate every `halve_every_epochs`, "cosine" lets it fall to 0 at the end of the run.
+        learning_rate: The full rate, which the warm-up ends with.
+        warmup_epochs: Epochs in which the rate rises to the full one.
+        warmup_start: Rate of the first epoch of the warm-up of "released", as a fraction of the full one.
+        warmup_factor: Factor from one epoch of that warm-up to the next. "cosine" warms up linearly.
+        halve_every_epochs: Epochs after the warm-up between halvings of the rate, for "released".
+        weight_decay: L2 penalty, added to the gradient.
+        gradient_clip_norm: Largest global norm of a gradient; longer ones are scaled down to it. 0: no limit.
+        b1: Decay of Adam's mean of gradients.
+        b2: Decay of Adam's mean of squared gradients.
+        eps: Added to Adam's denominator.
+        alternating: The released code's two optimizers: first the reID losses, then L_Rec and L_TR by an Adam of their own.
+        reconstruction_learning_rate: Learning rate of that Adam.
+        reconstruction_b1: Its decay of the mean of gradients.
+
+    Raises:
+        ValueError: A name that is not known, or a number out of range.
+    """
+
+    name: str = "amsgrad"
+    schedule: str = "released"
+    learning_rate: float = 8e-4
+    warmup_epochs: float = 20.0
+    warmup_start: float = 0.01
+    warmup_factor: float = 1.259
+    halve_every_epochs: float = 40.0
+    weight_decay: float = 5e-4
+    gradient_clip_norm: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    alternating: bool = False
+    reconstruction_learning_rate: float = 1e-5
+    reconstruction_b1: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_choice("name", self.name, OPTIMIZERS)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        if self.warmup_epochs < 0:
+            raise ValueError(f"warmup_epochs must not be negative, found {self.warmup_epochs}.")
+        if self.halve_every_epochs <= 0:
+            raise ValueError(f"halve_every_epochs must be positive, found {self.halve_every_epochs}.")
+        if self.gradient_clip_norm < 0:
+            raise ValueError(f"gradient_clip_norm must be a norm, or 0 for no limit, found {self.gradient_clip_norm}.")
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, found {value!r}.")
