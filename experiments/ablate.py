@@ -66,21 +66,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         pretrained = "imagenet" if arguments.scale == "full" else ""
 
     from experiments.ablation import runner  # not before: --help needs no JAX
+    from experiments.ablation.request import Request
 
     try:
-        plan = runner.Plan(
+        request = Request(
             table=arguments.table,
             datasets=tuple(filter(None, arguments.dataset.split(","))),
             seeds=arguments.seeds,
             scale=arguments.scale,
             output=pathlib.Path(arguments.output),
             data_dir=pathlib.Path(arguments.data_dir),
-            pretrained=pretrained,
+            weights=pretrained,
             target_dir=arguments.target_dir,
             rows=tuple(filter(None, arguments.rows.split(","))),
             changes=tuple((key, value) for key, value in changes),
         )
-        path, failures = runner.run(plan)
+        path, failures = runner.run(request)
     except KeyboardInterrupt:
         sys.exit("ablate: interrupted. The same command goes on from there.")
     except runner.KNOWN_ERRORS as error:

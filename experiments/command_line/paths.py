@@ -10,8 +10,8 @@ from absl import flags
 # The keys of configs that hold paths, whatever group they are in.
 KEYS = frozenset(
     {
-        # of training; `pretrained` may also be the word "imagenet"
-        "data_dir", "generator", "init_from", "pretrained", "target_dir",
+        # of training
+        "data_dir", "path",
         # of rendering
         "background_dir", "cloth_dir", "coco_dir", "coco_instances", "poses_file", "smpl_female", "smpl_male",
         "smpl_neutral", "smpl_uv", "surreal_dir",
