@@ -1,5 +1,6 @@
 """The networks of the paper: SA-Enc (`resnet`, `densenet`), SA-Dec (`decoder`), and both with pooling and classifier (`san`)."""
 
+from san_jax.models.building import build, skeleton, with_weights
 from san_jax.models.decoder import TextureDecoder
 from san_jax.models.densenet import DenseNet
 from san_jax.models.functional import batch_statistics, merge_model, parameter_count, split_model
@@ -14,7 +15,10 @@ __all__ = [
     "StageOutputs",
     "TextureDecoder",
     "batch_statistics",
+    "build",
     "merge_model",
     "parameter_count",
+    "skeleton",
     "split_model",
+    "with_weights",
 ]
