@@ -5,7 +5,6 @@ reading a config loads no JAX.
 """
 
 import dataclasses
-from typing import Literal
 
 ENCODER_NAMES = ("resnet50", "resnet101", "densenet121")
 POOLINGS = ("average", "gem")
@@ -89,9 +88,9 @@ class LossSettings:
     label_smoothing: float = 0.0
     triplet_margin: float = 0.3
     triplet_reid_margin: float = 0.3
-    triplet_reid_channels: Literal["sum", "mean"] = "mean"
+    triplet_reid_channels: str = "mean"
     triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
-    triplet_reid_sampling: Literal["random", "fixed"] = "random"
+    triplet_reid_sampling: str = "random"
 
     def __post_init__(self):
         blocks = self.triplet_reid_blocks

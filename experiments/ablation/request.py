@@ -6,6 +6,7 @@ import pathlib
 from experiments.ablation import small
 from experiments.ablation.tables import TABLES
 from experiments.command_line import config_files
+from experiments.runs.settings import Start
 
 # Two cores train Table 1 in about an hour. Against the demo: more pairs for SAN-PG, twice the test identities, for less noise.
 SMALL = small.Sizes(
@@ -79,8 +80,8 @@ class Request:
                 config_files.override(config, key, text)  # raises where the value does not fit
 
     @property
-    def file_start(self) -> dict[str, str]:
-        """The keys of `start` by which a run starts from `weights`."""
+    def file_start(self) -> Start:
+        """How a run starts from `weights`."""
         if self.weights in ("", "imagenet"):
-            return {"kind": self.weights or "random", "path": ""}
-        return {"kind": "file", "path": self.weights}
+            return Start(self.weights or "random")
+        return Start("file", self.weights)

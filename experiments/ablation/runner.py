@@ -17,7 +17,6 @@ from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, ensure, folder, initial_weights, provenance, rendering, training
 from experiments.runs.plan import resolve
-from experiments.runs.settings import Start
 from experiments.scoring import evaluation, texture_quality
 from san_jax import checkpoint, files, folder_lock, metric_logger, run_folder
 from san_jax.files import read_json, write_atomic
@@ -105,8 +104,7 @@ class _Ablation:
         benchmarks = sorted({*self._request.datasets, *needed} - renders) if self._request.scale == "full" else []
         checks = [functools.partial(data_sources.read_metadata, name, self._data_dir) for name in benchmarks]
         checks += [
-            functools.partial(initial_weights.find, Start(**self._request.file_start), encoder)
-            for encoder in self._encoders()
+            functools.partial(initial_weights.find, self._request.file_start, encoder) for encoder in self._encoders()
         ]
         problems = []
         for check in checks:
@@ -154,7 +152,7 @@ class _Ablation:
     def _san_pg_config(self, san_pg: SanPg) -> Config:
         config = self._config("san_pg", encoder=san_pg.encoder, seed=0, data_dir=self._data_dir)
         config.target.kind = san_pg.target
-        config.start.update(self._request.file_start)
+        config.start.update({"kind": self._request.file_start.kind, "path": self._request.file_start.path})
         return config
 
     def _row_config(self, row: Row, dataset: str, seed: int) -> Config:
@@ -165,7 +163,7 @@ class _Ablation:
             config_files.assign(config, key, value)
         san_pg = row.san_pg or tables.TEXTURES
         if row.start == "file":
-            config.start.update(self._request.file_start)
+            config.start.update({"kind": self._request.file_start.kind, "path": self._request.file_start.path})
         elif row.start == "san_pg":
             config.start.update({"kind": "run", "path": str(self._san_pg_dir(row.start_san_pg or san_pg))})
         else:
@@ -323,5 +321,3 @@ class _Ablation:
         write_atomic(path, report.to_markdown(self._table.title, sections).encode())
         write_atomic(path.with_suffix(".html"), report.to_html(self._table.title, sections).encode())
         return path
-
-

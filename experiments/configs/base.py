@@ -67,7 +67,7 @@ def make_config(
         argument: Comma list of `smoke` and key=value, see `config_files.apply`.
         smoke: Dotted keys and values of the variant `smoke`.
     """
-    config = ConfigDict(dataclasses.asdict(RunSettings(method)))
+    config: config_files.Config = ConfigDict(dataclasses.asdict(RunSettings(method)))
     for key in UNUSED[method]:
         group, _, leaf = key.rpartition(".")
         del (config[group] if group else config)[leaf]

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.runs import data_sources, san_pg, targets
 from experiments.runs.errors import Problems, RunError
-from experiments.runs.plan import PitBatches, ReidBatches, RunPlan
+from experiments.runs.plan import ReidBatches, RunPlan
 from san_jax import sharding
 from san_jax.data import pipeline, sampler
 from san_jax.data.pipeline import Feed, TargetFeature
@@ -67,11 +67,10 @@ def find(
     """
     before = len(problems.errors)
     sizes = {"reid": "batch.num_identities x batch.images_per_identity", "pit": "batch.pit_size"}
-    names = {"reid": plan.reid and plan.reid.read_as, "pit": plan.pit and plan.pit.dataset}
     for kind in dict.fromkeys(plan.batch_kinds):
         check = functools.partial(sharding.check_batch_size, sizes[kind], plan.batch_size(kind), mesh)
         problems.take("batch", check)
-        problems.take("data", functools.partial(data_sources.read_metadata, names[kind], plan.data_dir))
+        problems.take("data", functools.partial(data_sources.read_metadata, plan.read_as(kind), plan.data_dir))
     regressor = None
     if plan.textures_from:
         regressor = problems.take("input", lambda: san_pg.load_for_textures(plan.textures_from))
@@ -123,53 +122,63 @@ def describe(plan: RunPlan, data: TrainingData) -> list[str]:
 
 
 def _open(plan: RunPlan, regressor: san_pg.Regressor | None) -> TrainingData:
-    streams: dict[str, pipeline.BatchIterator] = {}
-    record: dict[str, Any] = {}
-    num_classes = num_pairs = 0
-    mirror_file: dict[str, bytes] = {}
-    # The streams end with the run; a run that is measured in epochs knows its end only with the data.
-    if plan.reid:
-        source, labels, num_classes, record = _open_reid(plan, plan.reid, regressor)
-    if plan.pit:
-        pit_source = data_sources.open_source(plan.pit.dataset, "train", plan.data_dir)
-        num_pairs = len(pit_source)
-        mirror_file = data_sources.read_mirror_file(plan.pit.dataset, plan.data_dir)
-        if plan.reid:
-            record["pit"] = {"dataset": plan.pit.dataset, "images": num_pairs}
-        else:
-            record = _record(plan.pit.dataset, plan.pit.dataset, ["train"], num_pairs, None, plan.data_dir)
-    if plan.target is not None and plan.target.kind != "texture":
-        record["target"] = plan.target.kind
+    reid = None if plan.reid is None else _open_reid(plan, plan.reid, regressor)
+    pit = None if plan.pit is None else data_sources.open_source(plan.pit.dataset, "train", plan.data_dir)
+    num_pairs = 0 if pit is None else len(pit)
+    record = _make_record(plan, reid, num_pairs)
     epoch = count_steps_of_epoch(plan, record["identities"], num_pairs)
+    return TrainingData(
+        streams=_open_streams(plan, reid, pit, plan.length.in_steps(epoch.steps).total),
+        num_classes=0 if reid is None else reid.num_classes,
+        record=record,
+        num_pairs=num_pairs,
+        mirror_file=data_sources.read_mirror_file(plan.pit.dataset, plan.data_dir) if plan.pit else {},
+        mirror_maps=_mirror_maps(plan),
+        epoch=epoch,
+    )
+
+
+def _open_streams(
+    plan: RunPlan, reid: "_ReidData | None", pit: pipeline.Source | None, num_steps: int
+) -> dict[str, pipeline.BatchIterator]:
+    """The iterator of batches for each kind."""
     feed = Feed(
         image_size=plan.image_size,
         seed=plan.seed,
-        num_steps=plan.length.in_steps(epoch.steps).total,
+        num_steps=num_steps,
         num_workers=plan.num_workers,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
     target = None if plan.target is None else TargetFeature(plan.target.place.feature, plan.target.batch_size)
-    if plan.reid:
+    streams: dict[str, pipeline.BatchIterator] = {}
+    if plan.reid and reid:
         streams["reid"] = pipeline.reid_batches(
-            source,
-            labels,
+            reid.source,
+            reid.labels,
             num_identities=plan.reid.num_identities,
             images_per_identity=plan.reid.images_per_identity,
             feed=feed,
             image=plan.reid.feature,
             target=target,
         )
-    if plan.pit:
+    if plan.pit and pit is not None:
         assert target is not None, "PIT batches are for a decoder"
-        streams["pit"] = pipeline.pit_batches(pit_source, batch_size=plan.pit.size, feed=feed, target=target)
-    return TrainingData(streams, num_classes, record, num_pairs, mirror_file, _mirror_maps(plan), epoch)
+        streams["pit"] = pipeline.pit_batches(pit, batch_size=plan.pit.size, feed=feed, target=target)
+    return streams
 
 
-def _open_reid(
-    plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor | None
-) -> tuple[pipeline.Source, np.ndarray, int, dict[str, Any]]:
-    """Open the reID data: examples, their labels, the number of identities, and the record of it all."""
+@dataclasses.dataclass(frozen=True)
+class _ReidData:
+    """The opened reID data: examples, the label of each, the number of identities, and what data.json says of it."""
+
+    source: pipeline.Source
+    labels: np.ndarray
+    num_classes: int
+    record: dict[str, Any]
+
+
+def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor | None) -> _ReidData:
     name = batches.read_as
     splits = data_sources.training_splits(name, plan.data_dir, use_val=batches.use_val)
     source = data_sources.open_source(name, "+".join(splits), plan.data_dir)
@@ -186,19 +195,29 @@ def _open_reid(
     if regressor is not None:
         record["generator_sha256"] = regressor.digest
         san_pg.check_made_by(regressor, name, plan.data_dir)
-    return source, labels, num_classes, record
+    return _ReidData(source, labels, num_classes, record)
 
 
 def _mirror_maps(plan: RunPlan) -> dict[str, np.ndarray]:
     """The mirror maps of the kinds of batches whose textures are mirrored with the images."""
-    batches: dict[str, ReidBatches | PitBatches | None] = {"reid": plan.reid, "pit": plan.pit}
-    maps = {}
-    for kind, settings in plan.augment.items():
-        if settings.mirror_textures:
-            read = batches[kind]
-            name = read.read_as if isinstance(read, ReidBatches) else read.dataset if read else ""
-            maps[kind] = data_sources.read_mirror_map(name, plan.data_dir)
-    return maps
+    return {
+        kind: data_sources.read_mirror_map(plan.read_as(kind), plan.data_dir)
+        for kind, settings in plan.augment.items()
+        if settings.mirror_textures
+    }
+
+
+def _make_record(plan: RunPlan, reid: _ReidData | None, num_pairs: int) -> dict[str, Any]:
+    """What data.json says of the data of all kinds of batches."""
+    pit = None if plan.pit is None else {"dataset": plan.pit.dataset, "images": num_pairs}
+    if reid is not None:
+        record = {**reid.record, "pit": pit}
+    else:
+        assert plan.pit is not None
+        record = _record(plan.pit.dataset, plan.pit.dataset, ["train"], num_pairs, None, plan.data_dir)
+    if plan.target is not None and plan.target.kind != "texture":
+        record["target"] = plan.target.kind
+    return record
 
 
 def _record(

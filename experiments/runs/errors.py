@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import datasets
-from san_jax import checkpoint, files, metric_logger, sharding
+from san_jax import checkpoint, files, metric_logger, run_folder, sharding
 
 
 class RunError(ValueError):
@@ -18,10 +18,17 @@ KNOWN_ERRORS = (
     datasets.DatasetError,
     checkpoint.CheckpointError,
     files.DamagedFileError,
+    run_folder.RunFolderError,
     metric_logger.NonFiniteLossError,
     OSError,
 )
-_CLEAR_ALREADY = (RunError, datasets.DatasetError, checkpoint.CheckpointError, files.DamagedFileError)
+_CLEAR_ALREADY = (
+    RunError,
+    datasets.DatasetError,
+    checkpoint.CheckpointError,
+    files.DamagedFileError,
+    run_folder.RunFolderError,
+)
 
 
 @contextlib.contextmanager

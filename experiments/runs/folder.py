@@ -49,11 +49,11 @@ def read_config(workdir: str | os.PathLike[str]) -> Config:
 
     Raises:
         FileNotFoundError: The folder is no run's.
-        san_jax.run_folder.VersionError: It was written by another version.
-        san_jax.files.DamagedFileError: config.json is damaged, or is no config of a run.
+        san_jax.run_folder.RunFolderError: Another version wrote it, or it is no config of a run.
+        san_jax.files.DamagedFileError: config.json is damaged.
     """
     fields = run_folder.read_config(workdir)
-    return config_files.from_fields({key: value for key, value in fields.items() if key != run_folder.VERSION_KEY})
+    return config_files.from_fields({key: value for key, value in fields.items() if key != "version"})
 
 
 def read_plan(workdir: str | os.PathLike[str]) -> plan.RunPlan:
@@ -76,29 +76,6 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
     """
     path = pathlib.Path(workdir) / run_folder.DATA_FILE
     return files.read_json(path) if path.is_file() else None
-
-
-def find_run(noted: str, workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Return the folder of a run that another run's config names, also after both were moved or copied together.
-
-    A config keeps the path as it was given at the time, often relative to the folder where the program ran. Where it
-    leads nowhere now, the folder of that name beside the other run's is taken.
-
-    Args:
-        noted: The path in the config, such as `input.path`.
-        workdir: Folder of the run with that config.
-
-    Raises:
-        FileNotFoundError: Neither is the folder of a run.
-    """
-    beside = pathlib.Path(workdir).absolute().parent / pathlib.PurePath(noted).name
-    for folder in (pathlib.Path(noted), beside):
-        if (folder / run_folder.CONFIG_FILE).is_file():
-            return folder
-    raise FileNotFoundError(
-        f"{pathlib.Path(workdir) / run_folder.CONFIG_FILE} names the run {noted}, which is not there now (looked from "
-        f"{pathlib.Path.cwd()}), and neither is {beside}. Put that run, or a link to it, in one of the two places."
-    )
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -182,8 +159,7 @@ def write_records(
     """
     sharding.wait_for_all("config and data compared")
     if jax.process_index() == 0:
-        fields = {run_folder.VERSION_KEY: run_folder.VERSION, **json.loads(config_files.to_json(config))}
-        files.write_json(workdir / run_folder.CONFIG_FILE, fields)
+        run_folder.write_config(workdir, json.loads(config_files.to_json(config)))
         files.write_json(workdir / run_folder.DATA_FILE, record)
         for name, content in mirror_file.items():
             files.write_atomic(workdir / name, content)

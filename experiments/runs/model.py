@@ -3,14 +3,10 @@
 import os
 import pathlib
 
-from flax import nnx
-
 from experiments.runs import folder
 from experiments.runs.plan import RunPlan
 from san_jax import checkpoint, models, run_folder
-from san_jax.models import SAN, merge_model, split_model
-
-TRAINING_MODULES = ("decoder", "classifier")  # which inference needs not
+from san_jax.models import SAN
 
 
 def build(plan: RunPlan, num_classes: int) -> SAN:
@@ -24,7 +20,7 @@ def build(plan: RunPlan, num_classes: int) -> SAN:
 
 def skeleton(plan: RunPlan, num_classes: int) -> SAN:
     """Return the model of a plan with shapes in place of arrays."""
-    return nnx.eval_shape(lambda: build(plan, num_classes))
+    return models.skeleton(plan.model, num_classes, decoder_size=plan.decoder_size)
 
 
 def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> tuple[SAN, RunPlan]:
@@ -36,18 +32,12 @@ def load_run(workdir: str | os.PathLike[str], *, encoder_only: bool = False) -> 
 
     Raises:
         FileNotFoundError: The folder is no run's.
-        RunError: Its config is of another version.
+        san_jax.run_folder.RunFolderError: Another version wrote it.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
     plan = folder.read_plan(workdir)
     _, params, batch_stats = checkpoint.load_weights(pathlib.Path(workdir) / run_folder.CHECKPOINT_FOLDER)
-    if encoder_only:
-        params, batch_stats = (
-            {name: module for name, module in tree.items() if name not in TRAINING_MODULES}
-            for tree in (params, batch_stats)
-        )
-    num_classes = params["classifier"]["kernel"].shape[-1] if "classifier" in params else 0
-    decoder_size = plan.decoder_size if "decoder" in params else None
-    shapes = nnx.eval_shape(lambda: models.build(plan.model, num_classes, decoder_size=decoder_size, seed=0))
-    graphdef, _, _ = split_model(shapes)
-    return merge_model(graphdef, params, batch_stats), plan
+    model = models.with_weights(
+        plan.model, params, batch_stats, decoder_size=plan.decoder_size, encoder_only=encoder_only
+    )
+    return model, plan

@@ -169,6 +169,14 @@ class RunPlan:
         assert batches is not None, f"this plan has no {kind} batches"
         return batches.size
 
+    def read_as(self, kind: str) -> str:
+        """The dataset that the batches of a kind are read from."""
+        if kind == "pit":
+            assert self.pit is not None, "this plan has no pit batches"
+            return self.pit.dataset
+        assert self.reid is not None, "this plan has no reid batches"
+        return self.reid.read_as
+
     def __str__(self) -> str:
         return "\n".join(f"{name}: {words}" for name, words in self._lines())
 
@@ -228,7 +236,7 @@ def read_settings(config: Config, problems: Problems) -> RunSettings:
             continue
         value = config[field.name]
         if isinstance(value, ConfigDict):
-            default = field.default_factory() if field.default_factory is not dataclasses.MISSING else None
+            default: Any = field.default_factory() if field.default_factory is not dataclasses.MISSING else None
             made = problems.take(field.name, lambda d=default, v=value: dataclasses.replace(d, **v.to_dict()))
             value = default if made is None else made
         values[field.name] = value
@@ -261,7 +269,7 @@ def _check_start(settings: RunSettings, problems: Problems) -> None:
 
 def _check_batches(settings: RunSettings, problems: Problems) -> None:
     kinds, batch, loss = _kinds(settings), settings.batch, settings.loss
-    if "reid" not in kinds and settings.method != "san_pg" or not set(kinds) <= set(BATCH_KINDS):
+    if ("reid" not in kinds and settings.method != "san_pg") or not set(kinds) <= set(BATCH_KINDS):
         problems.add(f"batch_kinds must be made of 'reid' and 'pit', with 'reid' among them, found {kinds}.")
     for name in ("num_identities", "images_per_identity", "pit_size"):
         if getattr(batch, name) < 1:
@@ -282,7 +290,9 @@ def _check_batches(settings: RunSettings, problems: Problems) -> None:
 
 def _check_lengths(settings: RunSettings, problems: Problems) -> None:
     if settings.num_steps < 0:
-        problems.add(f"num_steps must be a number of steps, or 0 to follow from num_epochs, found {settings.num_steps}.")
+        problems.add(
+            f"num_steps must be a number of steps, or 0 to follow from num_epochs, found {settings.num_steps}."
+        )
     if not settings.num_steps and settings.num_epochs <= 0:
         problems.add(f"num_epochs must be positive, found {settings.num_epochs:g}.")
     if settings.checkpoint_every_epochs <= 0:
@@ -383,4 +393,3 @@ def _plan(settings: RunSettings, target: targets.DecoderTarget | None) -> RunPla
         keep_checkpoints=settings.keep_checkpoints,
         test_metric=None if settings.method == "san_pg" else settings.test_metric,
     )
-

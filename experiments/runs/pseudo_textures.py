@@ -228,7 +228,9 @@ def write_textures(
             yield image, target
 
     def write(batch: list[tuple[np.ndarray, pathlib.Path]]) -> None:
-        textures = embed.regress_textures(regressor.model, np.stack([image for image, _ in batch]), batch_size=batch_size)
+        textures = embed.regress_textures(
+            regressor.model, np.stack([image for image, _ in batch]), batch_size=batch_size
+        )
         for texture, (_, target) in zip(textures, batch, strict=True):
             write_atomic(target, _encode(regressor.as_stored(texture)))
         progress.update(len(batch))

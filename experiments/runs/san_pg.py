@@ -14,7 +14,7 @@ import datasets
 from datasets import reid
 from experiments.runs import data_sources, folder, model, targets
 from experiments.runs.plan import RunPlan
-from san_jax import checkpoint, files, folder_lock
+from san_jax import checkpoint, files, folder_lock, run_folder
 from san_jax.data.pipeline import resize_image
 from san_jax.models import SAN, split_model
 
@@ -29,6 +29,7 @@ KNOWN_ERRORS = (
     datasets.DatasetError,
     folder_lock.FolderError,
     files.DamagedFileError,
+    run_folder.RunFolderError,
     OSError,
     checkpoint.CheckpointError,
 )
@@ -117,7 +118,7 @@ def load_of_run(plan: RunPlan, workdir: str | os.PathLike[str]) -> Regressor | N
     """
     if not plan.textures_from:
         return None
-    regressor = load_for_textures(folder.find_run(plan.textures_from, workdir))
+    regressor = load_for_textures(run_folder.find_run(plan.textures_from, workdir))
     noted = (folder.read_data(workdir) or {}).get("generator_sha256")
     if noted != regressor.digest:
         raise ValueError(

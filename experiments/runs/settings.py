@@ -18,10 +18,6 @@ BATCH_KINDS = ("reid", "pit")
 _MAY_CHANGE: dict[str, Any] = {"may_change": True}  # when a run goes on: the key does not change what is computed
 
 
-def _group(cls: Any) -> Any:
-    return dataclasses.field(default_factory=cls)
-
-
 def _pit_augment() -> AugmentSettings:
     return AugmentSettings(flip_probability=0.0, erase_probability=0.0)
 
@@ -134,15 +130,15 @@ class RunSettings:
     keep_checkpoints: int = dataclasses.field(default=2, metadata=_MAY_CHANGE)
     ema_decay: float = 0.0
     test_metric: str = dataclasses.field(default="euclidean", metadata=_MAY_CHANGE)
-    start: Start = _group(Start)
-    target: Target = _group(Target)
-    input: Input = _group(Input)
-    model: ModelSettings = _group(ModelSettings)
-    batch: Batch = _group(Batch)
-    loss: LossSettings = _group(LossSettings)
-    augment: AugmentSettings = _group(AugmentSettings)
+    start: Start = dataclasses.field(default_factory=Start)
+    target: Target = dataclasses.field(default_factory=Target)
+    input: Input = dataclasses.field(default_factory=Input)
+    model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
+    batch: Batch = dataclasses.field(default_factory=Batch)
+    loss: LossSettings = dataclasses.field(default_factory=LossSettings)
+    augment: AugmentSettings = dataclasses.field(default_factory=AugmentSettings)
     pit_augment: AugmentSettings = dataclasses.field(default_factory=_pit_augment)
-    optimizer: OptimizerSettings = _group(OptimizerSettings)
+    optimizer: OptimizerSettings = dataclasses.field(default_factory=OptimizerSettings)
 
 
 def keys_that_may_change(cls: type = RunSettings, prefix: str = "") -> frozenset[str]:

@@ -83,7 +83,10 @@ def san_pg_config(config: Config, plan: RunPlan) -> Config:
 
 
 def _check_datasets(plan: RunPlan) -> None:
-    wanted = {"pit": plan.pit.dataset if plan.pit else "pit", "pit_reid": plan.reid.dataset if plan.reid else "pit_reid"}
+    wanted = {
+        "pit": plan.pit.dataset if plan.pit else "pit",
+        "pit_reid": plan.reid.dataset if plan.reid else "pit_reid",
+    }
     for recipe, name in wanted.items():
         if name != recipe:
             raise SmokeError(

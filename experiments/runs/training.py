@@ -110,7 +110,8 @@ def _gather(
             ),
         )
     problems.check_everywhere()
-    assert data and made
+    assert data
+    assert made
     schedule, optimizer = made
     return _Inputs(data, steps, skeleton, schedule, optimizer, weights)
 
@@ -203,9 +204,7 @@ class _Trainer:
         self._plan, self._inputs, self._start, self._mesh, self._workdir = plan, inputs, start, mesh, workdir
         self._evaluate = evaluate
         self._streams = inputs.data.streams
-        self._checkpoints = checkpoint.Checkpoints(
-            workdir / run_folder.CHECKPOINT_FOLDER, keep=plan.keep_checkpoints
-        )
+        self._checkpoints = checkpoint.Checkpoints(workdir / run_folder.CHECKPOINT_FOLDER, keep=plan.keep_checkpoints)
         stack.callback(self._checkpoints.close)
         self._state, words = self._restore()
         self._logger = metric_logger.MetricLogger(
@@ -263,7 +262,9 @@ class _Trainer:
         save = done % steps.checkpoint_every == 0 or is_last
         score = steps.eval_every > 0 and (done % steps.eval_every == 0 or is_last)
         # Processes that train together must agree to stop, which costs a wait: they ask when they report.
-        stopping = bool(self._stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(self._stop))
+        stopping = (
+            bool(self._stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(self._stop))
+        )
         if report or save or score or stopping:
             self._report(done, self._scores() if score else {})
         if save or stopping:

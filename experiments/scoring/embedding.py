@@ -74,7 +74,12 @@ class Embedder:
 
         def noting_labels() -> Iterator[EvalBatch]:
             for batch in tqdm.tqdm(
-                batches, desc=f"Embedding {dataset} {split}", unit="batch", disable=None, leave=False, dynamic_ncols=True
+                batches,
+                desc=f"Embedding {dataset} {split}",
+                unit="batch",
+                disable=None,
+                leave=False,
+                dynamic_ncols=True,
             ):
                 person_ids.append(batch["person_id"][batch["valid"]])
                 camera_ids.append(batch["camera_id"][batch["valid"]])

@@ -153,9 +153,7 @@ def _open(
         )
     source = data_sources.open_source(dataset, split, data_dir)
     if not len(source) or "texture" not in source[0]:
-        raise san_pg.TextureError(
-            f"{dataset}, {split}: no true textures to compare with. pit and pit_reid have them."
-        )
+        raise san_pg.TextureError(f"{dataset}, {split}: no true textures to compare with. pit and pit_reid have them.")
     chosen = np.random.default_rng(seed).permutation(len(source))[:sample]
     return source, np.sort(chosen)
 

@@ -57,7 +57,7 @@ def with_weights(
     params: Tree,
     batch_stats: Tree,
     *,
-    decoder_size: int | tuple[int, int],
+    decoder_size: int | tuple[int, int] | None,
     encoder_only: bool = False,
 ) -> SAN:
     """Build the model that saved weights belong to; it has a decoder and a classifier where the weights have them.
@@ -66,7 +66,7 @@ def with_weights(
         settings: The networks.
         params: Parameters, as `san_jax.checkpoint.load_weights` gives them.
         batch_stats: Running statistics, likewise.
-        decoder_size: Height and width of what the decoder gives, if there is one.
+        decoder_size: Height and width of what the decoder gives; None where the weights have no decoder.
         encoder_only: Leave decoder and classifier out, as for embeddings.
     """
     if encoder_only:

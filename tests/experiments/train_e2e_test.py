@@ -25,8 +25,7 @@ from tests.experiments import train_data
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # As small as the networks go. A checkpoint after every second step, so that many kills fall into one.
 SMALL = (
-    "smoke,prepare=,image_size=(32, 32),model.width=2,model.texture_size=16,batch.pit_size=8,"
-    "num_steps=10,log_every=1"
+    "smoke,prepare=,image_size=(32, 32),model.width=2,model.texture_size=16,batch.pit_size=8,num_steps=10,log_every=1"
 )
 CONFIGS = {
     # Epochs of 3, 6 and 2 steps.

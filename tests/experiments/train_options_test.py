@@ -38,4 +38,3 @@ def test_all_that_is_missing_is_named_at_once_and_nothing_is_left(config, reason
     for line, reason in zip(lines, reasons, strict=True):
         assert reason in line
     assert list(tmp_path.iterdir()) == []
-

@@ -30,7 +30,10 @@ REFUSED = [
         "san.py:loss.triplet_reid_sampling=fixed,batch.images_per_identity=3",
         r"set batch\.images_per_identity=4, found 3",
     ),
-    ("san.py:loss.triplet_reid_sampling=hard", r"loss: triplet_reid_sampling must be 'random' or 'fixed', found 'hard'"),
+    (
+        "san.py:loss.triplet_reid_sampling=hard",
+        r"loss: triplet_reid_sampling must be 'random' or 'fixed', found 'hard'",
+    ),
     ("san.py:loss.triplet_reid_blocks=(0,1)", r"loss: triplet_reid_blocks must be different numbers"),
     ("san.py:num_steps=-1", r"num_steps must be a number of steps, or 0"),
     ("san.py:num_epochs=0", r"num_epochs must be positive, found 0"),

@@ -117,7 +117,9 @@ def test_smoke_of_each_target(calls, monkeypatch, target, regressed, made):
 
 
 def test_smoke_of_a_baseline_on_textures(calls):
-    smoke.ensure_inputs(config_files.load("baseline.py:smoke,data_dir=d,input.kind=texture,input.path=pg,model.width=4"))
+    smoke.ensure_inputs(
+        config_files.load("baseline.py:smoke,data_dir=d,input.kind=texture,input.path=pg,model.width=4")
+    )
     assert [call[0] for call in calls] == ["render", "render", "train", "textures"]
     _, san_pg, workdir = calls[2]
     assert (workdir, san_pg.method, san_pg.target.kind, san_pg.model.width) == ("pg", "san_pg", "texture", 4)
