@@ -1,5 +1,6 @@
 """Exported encoders: what they give in a process that has JAX alone, in PyTorch and in onnxruntime, and what is refused."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -20,7 +21,9 @@ from PIL import Image
 
 from experiments import export
 from experiments.command_line import config_files
-from experiments.runs import exporting, onnx_file, restore
+from experiments.runs import exporting, onnx_file
+from experiments.runs import model as models
+from experiments.runs.plan import resolve
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import merge_model, split_model
@@ -54,7 +57,7 @@ def workdir(tmp_path_factory):
 
 
 def run_embeddings(workdir, images):
-    model, _ = restore.load_run(workdir, encoder_only=True)
+    model, _ = models.load_run(workdir, encoder_only=True)
     return embed.embed_images(model, images, batch_size=sum(exporting.BATCHES))
 
 
@@ -129,7 +132,7 @@ def test_model_card(tmp_path, workdir, capsys):
     assert card["input"]["shape"] == ["batch", 64, 32, 3]
     assert card["input"]["normalization"]["mean"] == list(IMAGENET_MEAN)
     assert card["input"]["normalization"]["std"] == list(IMAGENET_STD)
-    assert card["run"] == {"workdir": str(workdir), "stage": "san", "step": 7, "averaged": False}
+    assert card["run"] == {"workdir": str(workdir), "method": "san", "step": 7, "averaged": False}
     assert card["trained_on"] == {"dataset": "pit_reid", "started_from": {}}
     assert card["config"]["model"]["width"] == 4
     assert card["network"]["changes"] == "layer4.0.conv2 and layer4.0.downsample.0 have stride 1"
@@ -146,7 +149,7 @@ def test_averaged_bfloat16_run(tmp_path):
     assert 1e-4 < weights["parity"]["relative_to_bfloat16"] < 5e-2
     assert "relative_to_bfloat16" not in program["parity"]
     tensors, _ = tensors_and_metadata(tmp_path / "exported" / "encoder.safetensors")
-    model, _ = restore.load_run(tmp_path / "run", encoder_only=True)
+    model, _ = models.load_run(tmp_path / "run", encoder_only=True)
     np.testing.assert_array_equal(tensors["bn1.weight"], split_model(model)[1]["encoder"]["bn1"]["norm"]["scale"])
     assert tensors["bn1.weight"].min() > 0.0
 
@@ -212,7 +215,7 @@ def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, workdir, mo
 
 
 def test_what_cannot_be_exported(tmp_path):
-    write_run(tmp_path / "textures", "baseline.py:smoke", input="texture", generator="runs/san_pg", **BLOCK)
+    write_run(tmp_path / "textures", "baseline.py:smoke", input__kind="texture", input__path="runs/san_pg", **BLOCK)
     with pytest.raises(exporting.ExportError, match="does not take images but the textures that runs/san_pg regresses"):
         exporting.run(tmp_path / "textures", tmp_path / "exported")
     with pytest.raises(
@@ -225,14 +228,14 @@ def test_what_cannot_be_exported(tmp_path):
 
 
 def test_a_run_that_embeds_everything_alike_is_told(tmp_path, workdir, monkeypatch):
-    load = restore.load_run
+    load = models.load_run
 
     def dead(*args, **kwargs):
         model, config = load(*args, **kwargs)
         graphdef, params, batch_stats = split_model(model)
         return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
 
-    monkeypatch.setattr(exporting.restore, "load_run", dead)
+    monkeypatch.setattr(exporting.models, "load_run", dead)
     with pytest.raises(exporting.ExportError, match="one embedding for all images"):
         exporting.run(workdir, tmp_path / "exported")
 
@@ -304,7 +307,8 @@ def test_every_opset_is_written_as_it_is_defined(opset):
     config = config_files.load("san.py:smoke").unlock()
     for key, value in EVERYTHING.items():
         config_files.assign(config, key.replace("__", "."), value)
-    model = with_drawn_weights(nnx.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0)))
+    plan = dataclasses.replace(resolve(config), target=None)
+    model = with_drawn_weights(models.skeleton(plan, 0))
     content = onnx_file.convert(embed.encoder_function(model), config.image_size, opset)
     assert onnx_file.format_versions(content) == {"opset": opset, "ir_version": IR_VERSIONS[opset]}
     expected = embed.embed_images(model, golden_images(), batch_size=3)

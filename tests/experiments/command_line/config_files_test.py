@@ -232,13 +232,13 @@ def test_partial_fine_tuning_differs_by_what_its_docstring_says(name):
     whole, partial = config_files.load(f"{name}.py"), config_files.load(f"{name}_partial.py")
     assert config_files.differences(whole, partial) == {
         "augment.crop_probability": (0.0, 0.5),
-        "init_classifier": (False, True),
-        "init_from": ("", f"runs/{name}"),
-        "num_steps": (320 * whole.optimizer.steps_per_epoch, 40 * whole.optimizer.steps_per_epoch),
+        "num_epochs": (320.0, 40.0),
         "optimizer.learning_rate": (8e-4, 8e-5),
         "optimizer.schedule": ("released", "cosine"),
-        "optimizer.warmup_epochs": (20, 0),
-    }
+        "optimizer.warmup_epochs": (20.0, 0.0),
+        "start.classifier": (False, True),
+        "start.path": (whole.start.path, f"runs/{name}"),
+    } | ({"start.kind": ("imagenet", "run")} if name == "baseline" else {})
 
 
 def test_every_config_of_the_project_loads_with_smoke():

@@ -54,18 +54,18 @@ def test_a_config_file_and_its_argument_may_have_tildes(home, tmp_path):
     file.write_text(
         "from ml_collections import ConfigDict\nfrom experiments.command_line import config_files\n"
         "def get_config(argument=''):\n"
-        "    config = ConfigDict({'data_dir': '~/data', 'start': {'init_from': '', 'name': '~'}})\n"
-        "    return config_files.apply(config, argument, smoke={'start.init_from': '~/pg'})\n"
+        "    config = ConfigDict({'data_dir': '~/data', 'start': {'path': '', 'name': '~'}})\n"
+        "    return config_files.apply(config, argument, smoke={'start.path': '~/pg'})\n"
     )
     config = config_files.load(f"{file}:smoke")
-    assert (config.data_dir, config.start.init_from, config.start.name) == (f"{home}/data", f"{home}/pg", "~")
+    assert (config.data_dir, config.start.path, config.start.name) == (f"{home}/data", f"{home}/pg", "~")
 
 
 def test_every_key_that_looks_like_a_path_is_declared():
     names = {field.name for kind in (paper.PaperPit, pit.Pit, pit.PitReid) for field in dataclasses.fields(kind)}
     for config in ("san_pg", "san", "baseline"):
         names |= {key.rpartition(".")[2] for key in config_files.keys(config_files.load(config))}
-    assert {name for name in names if re.search("_(dir|file|from)$|^smpl_|pretrained|instances", name)} <= paths.KEYS
+    assert {name for name in names if re.search("_(dir|file|from)$|^smpl_|^path$|instances", name)} <= paths.KEYS
     assert names >= paths.KEYS
 
 
