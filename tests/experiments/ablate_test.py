@@ -72,7 +72,8 @@ def row_configs(request: Request) -> dict[str, object]:
 def test_rows_of_table_1_differ_as_the_paper_says(tmp_path):
     configs = row_configs(request_of(tmp_path))
     losses = {
-        key: (config.method, config.get("batch_kinds"), config.loss.get("triplet_reid")) for key, config in configs.items()
+        key: (config.method, config.get("batch_kinds"), config.loss.get("triplet_reid"))
+        for key, config in configs.items()
     }
     both = ("reid", "pit")
     assert losses == {
@@ -90,9 +91,7 @@ def test_rows_of_table_1_differ_as_the_paper_says(tmp_path):
     assert oracles == ["san_true_textures"]
     # One budget: as many identity-labelled batches, whatever comes between them.
     batches = {
-        c.num_steps * kinds.count("reid") // len(kinds)
-        for c in configs.values()
-        for kinds in [resolve(c).batch_kinds]
+        c.num_steps * kinds.count("reid") // len(kinds) for c in configs.values() for kinds in [resolve(c).batch_kinds]
     }
     assert batches == {TINY.reid_batches}
 
@@ -132,7 +131,9 @@ def test_at_full_scale_every_row_has_the_epochs_of_its_config(tmp_path):
     configs = row_configs(
         request_of(tmp_path, scale="full", datasets=("dukemtmc_reid",), weights="weights.pth", table="1")
     )
-    assert {(config.num_epochs, config.num_steps, config.model.width) for config in configs.values()} == {(320.0, 0, 64)}
+    assert {(config.num_epochs, config.num_steps, config.model.width) for config in configs.values()} == {
+        (320.0, 0, 64)
+    }
     assert (configs["baseline"].start.kind, configs["baseline"].start.path) == ("file", "weights.pth")
     assert configs["san"].start.kind == "run"
     tuned = row_configs(request_of(tmp_path, "4", scale="full", datasets=("dukemtmc_reid",)))

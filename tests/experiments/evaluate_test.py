@@ -541,9 +541,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
     assert (summary["num_query"], summary["num_gallery"], summary["num_valid_queries"]) == (11, 12, 11)
     single = summary["single_shot"]
     assert (single["num_splits"], single["num_identities"]) == (2, 6)
-    splits = {
-        split: Embedder(model, PLAN, data_dir).embed("partial_reid", split) for split in ("query", "gallery")
-    }
+    splits = {split: Embedder(model, PLAN, data_dir).embed("partial_reid", split) for split in ("query", "gallery")}
     names = {
         split: [x["name"].decode() for x in evaluation.data_sources.open_source("partial_reid", split, data_dir)]
         for split in splits
@@ -560,9 +558,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
     words = "each averaged with that of the mirror image (flip-test averaging); no re-ranking."
     assert words in flipped["protocol"]
     assert words not in summary["protocol"]
-    splits = {
-        split: Embedder(model, PLAN, data_dir, True).embed("partial_reid", split) for split in splits
-    }
+    splits = {split: Embedder(model, PLAN, data_dir, True).embed("partial_reid", split) for split in splits}
     mean_ap = slow_single_shot(splits, names, [(1, 1), (1, 2)])["mAP"]
     assert flipped["single_shot"]["mAP"] == pytest.approx(mean_ap, abs=1e-12)
     assert flipped["single_shot"]["mAP"] != single["mAP"]

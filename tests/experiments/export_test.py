@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from flax import nnx
 from PIL import Image
 
 from experiments import export

@@ -64,7 +64,13 @@ def test_the_first_file_that_is_there_is_taken(here, encoder):
 def test_no_file_where_none_is_asked_for():
     for start in ("kind=random,start.path=", "path=runs/san_pg"):
         assert initial_weights.load_file(resolve(config_files.load(f"san.py:start.{start}"))) is None
-    kinds = {"san_pg": "imagenet", "baseline": "imagenet", "san": "run", "san_released": "imagenet", "san_partial": "run"}
+    kinds = {
+        "san_pg": "imagenet",
+        "baseline": "imagenet",
+        "san": "run",
+        "san_released": "imagenet",
+        "san_partial": "run",
+    }
     for name, kind in kinds.items():
         assert config_files.load(f"{name}.py").start.kind == kind
         assert config_files.load(f"{name}.py:smoke").start.kind in ("random", "run")

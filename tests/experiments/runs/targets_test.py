@@ -71,7 +71,9 @@ def seen(monkeypatch):
 
     def make_step(graphdef, optimizer, settings, kind):
         def step(state, batch):
-            found.setdefault(kind, {"made_for": settings.targets, **{key: np.asarray(value) for key, value in batch.items()}})
+            found.setdefault(
+                kind, {"made_for": settings.targets, **{key: np.asarray(value) for key, value in batch.items()}}
+            )
             state = dataclasses.replace(state, step=jax.device_put(state.step + 1, state.step.sharding))
             return state, {"loss": np.float32(1.0)}
 
