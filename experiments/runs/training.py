@@ -23,7 +23,7 @@ from san_jax import checkpoint, folder_lock, losses, metric_logger, optim, ranki
 from san_jax.data import pipeline, sampler
 from san_jax.files import write_atomic
 from san_jax.models import parameter_count
-from san_jax.settings import AugmentSettings
+from san_jax.settings import AugmentSettings, LossSettings, OptimizerSettings
 from san_jax.train_state import TrainState
 
 # Keys that may differ from the run that a workdir holds: they do not change what is computed. What is at `generator` and
@@ -124,7 +124,7 @@ def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: c
     problems = _Problems()
     first_weights = problems.take("pretrained", lambda: initial_weights.load(config)) if is_new else None
     rates_and_optimizer = problems.take("optimizer", lambda: build_optimizer(config))
-    settings = problems.take("loss", lambda: train_step.LossSettings(**config.loss))
+    settings = problems.take("loss", lambda: LossSettings(**config.loss))
     groups = {"reid": "augment", "pit": "pit_augment"}
     augment = problems.take(
         "augment", lambda: {kind: AugmentSettings(**config[groups[kind]]) for kind in dict.fromkeys(turns)}
@@ -167,16 +167,21 @@ def _run(config: Config, workdir: pathlib.Path, turns: tuple[str, ...], stack: c
         began = first_weights.description
 
     def make_step(kind: str) -> Any:
-        return train_step.make_step(
-            kind,
+        make = train_step.make_pit_step if kind == "pit" else train_step.make_reid_step
+        decoder_targets = {None: None, "input": train_step.input_targets}
+        name = _target_name(config)
+        return make(
             graphdef,
             optimizer,
-            settings=settings,
-            augment=augment[kind],
-            seed=config.seed,
-            target="input" if _target_name(config) == "input" else "batch",
-            mirror_map=_mirror_map(config, kind, augment[kind]),
-            ema_decay=config.ema_decay,
+            train_step.StepSettings(
+                loss=settings,
+                augment=augment[kind],
+                targets=decoder_targets[name]
+                if name in decoder_targets
+                else train_step.texture_targets(_mirror_map(config, kind, augment[kind])),
+                seed=config.seed,
+                ema_decay=config.ema_decay,
+            ),
         )
 
     steps = problems.take("step", lambda: {kind: make_step(kind) for kind in data.streams})
@@ -250,41 +255,12 @@ def build_optimizer(
     Raises:
         RunError: `optimizer.name` or `optimizer.schedule` is not known.
     """
-    settings = config.optimizer
-    warmup_steps = settings.warmup_epochs * settings.steps_per_epoch
-    if settings.schedule == "released":
-        schedule = optim.released_schedule(
-            settings.steps_per_epoch,
-            base_learning_rate=settings.learning_rate,
-            warmup_epochs=settings.warmup_epochs,
-            warmup_learning_rate=settings.learning_rate / 100,  # the released code's 8e-6 for 8e-4
-        )
-    elif settings.schedule == "cosine":
-        schedule = optim.cosine_schedule(settings.learning_rate, config.num_steps, warmup_steps=warmup_steps)
-    else:
-        raise RunError(f"optimizer.schedule must be 'released' or 'cosine', found {settings.schedule!r}.")
-    alternating = config.stage == "san" and settings.alternating
-    own_schedule = schedule
-    if alternating:  # an optimizer of reID steps alone counts its own updates
-        turns = [kind == "reid" for kind in config.turns]
-        own_schedule, warmup_steps = optim.schedule_of_turns(schedule, turns), optim.count_turns(warmup_steps, turns)
-    shared: dict[str, Any] = {"weight_decay": settings.weight_decay, "b1": settings.b1, "b2": settings.b2}
-    if settings.name == "amsgrad":
-        optimizer = optim.amsgrad(own_schedule, warmup_steps=warmup_steps, eps=settings.eps, **shared)
-    elif settings.name == "adam":
-        optimizer = optim.adam(own_schedule, eps=settings.eps, **shared)
-    else:
-        raise RunError(f"optimizer.name must be 'amsgrad' or 'adam', found {settings.name!r}.")
-    if not alternating:
-        return schedule, optimizer
-    reconstruction = optim.adam(
-        settings.reconstruction_learning_rate,
-        weight_decay=0.0,
-        b1=settings.reconstruction_b1,
-        b2=settings.b2,
-        eps=settings.eps,
+    settings = {key: value for key, value in config.optimizer.items() if key != "steps_per_epoch"}
+    durations = optim.ScheduleSteps(config.optimizer.steps_per_epoch, config.num_steps)
+    batch_kinds = turns_of(config)
+    return optim.make_optimizer(
+        OptimizerSettings(**settings), durations, reid_turns=[kind == "reid" for kind in batch_kinds]
     )
-    return schedule, optim.AlternatingOptimizer(optimizer, reconstruction)
 
 
 def _mirror_map(config: Config, kind: str, augment: AugmentSettings) -> np.ndarray | None:
