@@ -18,7 +18,7 @@ from experiments.command_line import config_files
 from experiments.runs import data_sources, initial_weights, provenance, rendering, restore, stages, training
 from experiments.scoring import evaluation, protocols, texture_quality
 from san_jax import checkpoint, folder_lock, metric_logger
-from san_jax.data.pipeline import read_labels
+from san_jax.data.reading import read_labels
 from san_jax.files import write_atomic
 
 # Two cores train Table 1 in about an hour. Against the demo: more pairs for SAN-PG, twice the test identities, for less noise.

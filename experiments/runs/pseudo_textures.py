@@ -21,7 +21,7 @@ from experiments.runs import data_sources, restore, targets
 from render import pictures
 from render.manifest import MIRROR_FILE
 from san_jax import checkpoint, embed, folder_lock
-from san_jax.data.pipeline import read_names, resize_image
+from san_jax.data.reading import read_names, resize_image
 from san_jax.files import write_atomic
 from san_jax.models import SAN, split_model
 from san_jax.models.san import ENCODERS

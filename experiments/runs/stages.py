@@ -18,7 +18,7 @@ from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.command_line import config_files
 from experiments.runs import data_sources, pseudo_textures, rendering, restore, targets, training
 from san_jax import checkpoint, folder_lock
-from san_jax.data.pipeline import read_names
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 
 # Enough identities for a batch of a :smoke config and enough gallery images for rank-10.

@@ -24,7 +24,7 @@ from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.command_line.config_files import Config
 from render import pictures
-from san_jax.data import pipeline
+from san_jax.data import pipeline, reading
 
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
 
@@ -76,7 +76,7 @@ def find(config: Config) -> Target:
     return TARGETS[config.target]
 
 
-def batch_size(config: Config) -> pipeline.TargetSize:
+def batch_size(config: Config) -> pipeline.TargetSize | None:
     """The size of the batches' `texture`: the texture's, the images', or None where the target is the image itself."""
     target = find(config)
     if config.target == "input":
@@ -88,7 +88,7 @@ def batch_size(config: Config) -> pipeline.TargetSize:
 class FolderSource:
     """The examples of `source`, each with the pixels of its file as the feature `target`, uint8 [H W 3]."""
 
-    source: pipeline.Source
+    source: reading.Source
     files: Sequence[pathlib.Path]
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class FolderSource:
         return {**self.source[index], _FOLDER_FEATURE: np.asarray(picture.image)}
 
 
-def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
+def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
     """Gives each example the picture of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.PNG`, `a/b.webp`, ...
 
     Args:
@@ -119,7 +119,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
     root = pathlib.Path(folder).expanduser()
     in_folder = functools.cache(_pictures_by_stem)
     files, problems, digest = [], [], hashlib.sha256()
-    for name in pipeline.read_names(source):
+    for name in reading.read_names(source):
         path = pathlib.PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.name:
             problems.append(f"the example name {name!r} is no relative path")
@@ -145,7 +145,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         problems,
         "A target is named as the example is, with the suffix of any picture. Add what is missing.",
     )
-    return FolderSource(pipeline.undecoded(source), files), digest.hexdigest()
+    return FolderSource(reading.undecoded(source), files), digest.hexdigest()
 
 
 def _pictures_by_stem(folder: pathlib.Path) -> dict[str, list[str]]:

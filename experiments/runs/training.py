@@ -20,7 +20,7 @@ from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, initial_weights, pseudo_textures, restore, targets
 from san_jax import checkpoint, folder_lock, losses, metric_logger, optim, ranking, sharding, train_state, train_step
-from san_jax.data import pipeline, sampler
+from san_jax.data import pipeline, reading, sampler
 from san_jax.files import write_atomic
 from san_jax.models import parameter_count
 from san_jax.settings import AugmentSettings, LossSettings, OptimizerSettings
@@ -370,18 +370,18 @@ def _find_data(
 
 def _open_data(config: Config, turns: tuple[str, ...], generator: pseudo_textures.Generator | None = None) -> _Data:
     streams, num_classes, num_pairs, record, mirror_file = {}, 0, 0, {}, {}
-    shared: dict[str, Any] = {
-        "image_size": config.image_size,
-        "seed": config.seed,
-        "num_steps": config.num_steps,
-        "num_workers": config.num_workers,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-    }
+    feed = pipeline.Feed(
+        image_size=tuple(config.image_size),
+        seed=config.seed,
+        num_steps=config.num_steps,
+        num_workers=config.num_workers,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
     target_name = _target_name(config)
-    target_arguments: dict[str, Any] = {"texture_size": None}
+    target = None
     if target_name is not None:
-        target_arguments = {"texture_size": targets.batch_size(config), "target": targets.find(config).feature}
+        target = pipeline.TargetFeature(targets.find(config).feature, targets.batch_size(config))
     if "reid" in turns:
         name = _reid_name(config)
         splits = data_sources.training_splits(name, config.data_dir, use_val=config.use_val)
@@ -390,7 +390,7 @@ def _open_data(config: Config, turns: tuple[str, ...], generator: pseudo_texture
             raise RunError(
                 f"target=true_texture needs true textures, which pit_reid alone holds; {name} has none. Take target=texture."
             )
-        labels, num_classes = sampler.number_classes(pipeline.read_labels(source))
+        labels, num_classes = sampler.number_classes(reading.read_labels(source))
         record = _record(config.dataset, name, splits, len(source), num_classes, config.data_dir)
         if target_name == "folder":
             source, record["targets_digest"] = targets.open_folder(source, config.target_dir)
@@ -403,12 +403,13 @@ def _open_data(config: Config, turns: tuple[str, ...], generator: pseudo_texture
             num_identities=config.batch.num_identities,
             images_per_identity=config.batch.images_per_identity,
             image="texture" if _takes_textures(config) else "image",
-            **target_arguments,
-            **shared,
+            feed=feed,
+            target=target,
         )
     if "pit" in turns:
         source = data_sources.open_source(config.pit_dataset, "train", config.data_dir)
         num_pairs = len(source)
+        assert target is not None
         mirror_file = data_sources.read_mirror_file(config.pit_dataset, config.data_dir)
         if record:
             record["pit"] = {"dataset": config.pit_dataset, "images": num_pairs}
@@ -417,8 +418,8 @@ def _open_data(config: Config, turns: tuple[str, ...], generator: pseudo_texture
         streams["pit"] = pipeline.pit_batches(
             source,
             batch_size=config.batch.pit_size,
-            **target_arguments,
-            **shared,
+            feed=feed,
+            target=target,
         )
     if target_name not in (None, "texture"):
         record["target"] = target_name

@@ -17,7 +17,8 @@ import tqdm
 from experiments.runs import data_sources, pseudo_textures, restore
 from experiments.scoring import protocols
 from san_jax import checkpoint, embed, ranking, sharding
-from san_jax.data.pipeline import eval_batches, read_names
+from san_jax.data.pipeline import eval_batches
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
