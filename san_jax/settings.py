@@ -207,6 +207,12 @@ class OptimizerSettings:
             raise ValueError(f"warmup_epochs must not be negative, found {self.warmup_epochs}.")
         if self.halve_every_epochs <= 0:
             raise ValueError(f"halve_every_epochs must be positive, found {self.halve_every_epochs}.")
+        if self.schedule == "released":  # its rate is constant within an epoch
+            for name in ("warmup_epochs", "halve_every_epochs"):
+                if getattr(self, name) != int(getattr(self, name)):
+                    raise ValueError(
+                        f"{name} must be a whole number for schedule='released', found {getattr(self, name)}."
+                    )
         if self.gradient_clip_norm < 0:
             raise ValueError(f"gradient_clip_norm must be a norm, or 0 for no limit, found {self.gradient_clip_norm}.")
 

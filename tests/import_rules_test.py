@@ -38,7 +38,7 @@ ALLOWED = {
     "datasets/mirror_map.py": ("render.manifest",),
     "datasets/pit_reid/pit_reid_dataset_builder.py": ("render.manifest",),
     # Grain reads an absl flag of its own in programs that parse no flags; the file says so.
-    "san_jax/data/pipeline.py": ("absl.flags",),
+    "san_jax/data/iterator.py": ("absl.flags",),
 }
 # Module -> the only file of the packages that imports it.
 ONLY = {
@@ -133,7 +133,7 @@ def test_the_files_with_a_licence_exist_and_use_it():
         ("san_jax/embed.py", "def f():\n    from experiments.restore import load_run"),
         ("san_jax/embed.py", "import ml_collections"),
         ("san_jax/embed.py", "from absl import flags"),
-        ("san_jax/data/pipeline.py", "from absl import app"),
+        ("san_jax/data/iterator.py", "from absl import app"),
         ("san_jax/train_step.py", "from orbax.checkpoint import v1"),
         ("experiments/train.py", "import orbax.checkpoint as ocp"),
         ("experiments/demo.py", "import pyrender"),
@@ -163,7 +163,7 @@ def test_a_planted_violation_is_found(path: str, line: str):
         ("san_jax/checkpoint.py", "from orbax.checkpoint import v1 as ocp"),
         ("datasets/rendered.py", "from render import manifest"),
         ("experiments/demo.py", "import jax, datasets, san_jax.models\nfrom render import pit"),
-        ("san_jax/data/pipeline.py", "import tensorflow_datasets as tfds"),
+        ("san_jax/data/reading.py", "import tensorflow_datasets as tfds"),
         ("tests/san_jax/checkpoint_test.py", "import orbax.checkpoint"),
     ],
 )

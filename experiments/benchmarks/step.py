@@ -14,7 +14,7 @@ from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import restore, training
 from san_jax import sharding, train_state, train_step
-from san_jax.settings import AugmentSettings
+from san_jax.settings import AugmentSettings, LossSettings
 
 NUM_CLASSES = 751  # training identities of Market-1501
 
@@ -39,16 +39,15 @@ def measure(config: Config, *, seconds: float) -> dict[str, Any]:
     graphdef, _ = train_state.create(nnx.eval_shape(build), optimizer)
     state = sharding.init_replicated(lambda: train_state.create(build(), optimizer)[1], mesh)
     batches, steps, compile_seconds = {}, {}, {}
-    for kind, group in (("reid", config.augment), ("pit", config.pit_augment)):
+    for kind, group, make_step in (
+        ("reid", config.augment, train_step.make_reid_step),
+        ("pit", config.pit_augment, train_step.make_pit_step),
+    ):
         batches[kind] = sharding.shard_batch(_made_up_batch(config, kind), mesh)
-        step: Any = train_step.make_step(
-            kind,
-            graphdef,
-            optimizer,
-            settings=train_step.LossSettings(**config.loss),
-            augment=AugmentSettings(**group),
-            seed=config.seed,
+        settings = train_step.StepSettings(
+            LossSettings(**config.loss), AugmentSettings(**group), train_step.texture_targets(), config.seed
         )
+        step: Any = make_step(graphdef, optimizer, settings)
         start = time.perf_counter()
         steps[kind] = step.lower(state, batches[kind]).compile()
         compile_seconds[kind] = round(time.perf_counter() - start, 1)

@@ -20,7 +20,7 @@ from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
 from render import pictures
 from san_jax import checkpoint, embed
-from san_jax.data.pipeline import read_names, resize_image, undecoded
+from san_jax.data.reading import read_names, resize_image, undecoded
 from san_jax.files import write_atomic
 
 PERSONS = {"6": 2, "7": 3}  # rows of a figure, as in the paper

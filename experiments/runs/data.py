@@ -13,7 +13,8 @@ from experiments.runs import data_sources, san_pg, targets
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import ReidBatches, RunPlan
 from san_jax import sharding
-from san_jax.data import pipeline, sampler
+from san_jax.data import pipeline, reading, sampler
+from san_jax.data.iterator import BatchIterator
 from san_jax.data.pipeline import Feed, TargetFeature
 
 
@@ -45,7 +46,7 @@ class TrainingData:
         epoch: How long an epoch of it is.
     """
 
-    streams: dict[str, pipeline.BatchIterator]
+    streams: dict[str, BatchIterator]
     num_classes: int
     record: dict[str, Any]
     num_pairs: int
@@ -139,8 +140,8 @@ def _open(plan: RunPlan, regressor: san_pg.Regressor | None) -> TrainingData:
 
 
 def _open_streams(
-    plan: RunPlan, reid: "_ReidData | None", pit: pipeline.Source | None, num_steps: int
-) -> dict[str, pipeline.BatchIterator]:
+    plan: RunPlan, reid: "_ReidData | None", pit: reading.Source | None, num_steps: int
+) -> dict[str, BatchIterator]:
     """The iterator of batches for each kind."""
     feed = Feed(
         image_size=plan.image_size,
@@ -151,7 +152,7 @@ def _open_streams(
         process_count=jax.process_count(),
     )
     target = None if plan.target is None else TargetFeature(plan.target.place.feature, plan.target.batch_size)
-    streams: dict[str, pipeline.BatchIterator] = {}
+    streams: dict[str, BatchIterator] = {}
     if plan.reid and reid:
         streams["reid"] = pipeline.reid_batches(
             reid.source,
@@ -172,7 +173,7 @@ def _open_streams(
 class _ReidData:
     """The opened reID data: examples, the label of each, the number of identities, and what data.json says of it."""
 
-    source: pipeline.Source
+    source: reading.Source
     labels: np.ndarray
     num_classes: int
     record: dict[str, Any]
@@ -188,7 +189,7 @@ def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor 
             f"target.kind=true_texture needs true textures, which pit_reid alone holds; {name} has none. Take "
             "target.kind=texture."
         )
-    labels, num_classes = sampler.number_classes(pipeline.read_labels(source))
+    labels, num_classes = sampler.number_classes(reading.read_labels(source))
     record = _record(batches.dataset, name, splits, len(source), num_classes, plan.data_dir)
     if plan.target and kind == "folder":
         source, record["targets_digest"] = targets.open_folder(source, plan.target.path)

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, folder, pseudo_textures, rendering, training
 from san_jax import folder_lock
-from san_jax.data.pipeline import read_names
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 
 

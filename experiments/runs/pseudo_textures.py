@@ -18,7 +18,7 @@ from experiments.runs.san_pg import KNOWN_ERRORS, Regressor, TextureError
 from render import pictures
 from render.manifest import MIRROR_FILE
 from san_jax import embed, folder_lock
-from san_jax.data.pipeline import read_names, resize_image
+from san_jax.data.reading import read_names, resize_image
 from san_jax.files import write_atomic
 
 __all__ = ["KNOWN_ERRORS", "TextureError", "list_pictures", "run_dataset", "run_folder", "write_textures"]

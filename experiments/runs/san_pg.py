@@ -15,7 +15,7 @@ from datasets import reid
 from experiments.runs import data_sources, folder, model, targets
 from experiments.runs.plan import RunPlan
 from san_jax import checkpoint, files, folder_lock, run_folder
-from san_jax.data.pipeline import resize_image
+from san_jax.data.reading import resize_image
 from san_jax.models import SAN, split_model
 
 

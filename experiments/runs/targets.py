@@ -23,7 +23,7 @@ import numpy as np
 from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from render import pictures
-from san_jax.data import pipeline
+from san_jax.data import pipeline, reading
 
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
 
@@ -90,7 +90,7 @@ class DecoderTarget:
         return self.texture_size if self.is_texture else self.image_size
 
     @property
-    def batch_size(self) -> pipeline.TargetSize:
+    def batch_size(self) -> pipeline.TargetSize | None:
         """The size of the targets in a batch; None where the target is the image itself."""
         return None if self.is_input else self.decoder_size
 
@@ -102,7 +102,7 @@ class DecoderTarget:
 class FolderSource:
     """The examples of `source`, each with the pixels of its file as the feature `target`, uint8 [H W 3]."""
 
-    source: pipeline.Source
+    source: reading.Source
     files: Sequence[pathlib.Path]
 
     def __len__(self) -> int:
@@ -117,7 +117,7 @@ class FolderSource:
         return {**self.source[index], _FOLDER_FEATURE: np.asarray(picture.image)}
 
 
-def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
+def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
     """Gives each example the picture of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.PNG`, `a/b.webp`, ...
 
     Args:
@@ -133,7 +133,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
     root = pathlib.Path(folder).expanduser()
     in_folder = functools.cache(_pictures_by_stem)
     files, problems, digest = [], [], hashlib.sha256()
-    for name in pipeline.read_names(source):
+    for name in reading.read_names(source):
         path = pathlib.PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.name:
             problems.append(f"the example name {name!r} is no relative path")
@@ -159,7 +159,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         problems,
         "A target is named as the example is, with the suffix of any picture. Add what is missing.",
     )
-    return FolderSource(pipeline.undecoded(source), files), digest.hexdigest()
+    return FolderSource(reading.undecoded(source), files), digest.hexdigest()
 
 
 def _pictures_by_stem(folder: pathlib.Path) -> dict[str, list[str]]:

@@ -81,7 +81,7 @@ class _Inputs:
     steps: Steps
     skeleton: SAN
     schedule: optax.Schedule
-    optimizer: optim.Optimizer
+    optimizer: optax.GradientTransformation | optim.AlternatingOptimizer
     weights: initial_weights.FileWeights | initial_weights.RunWeights | None
 
 

@@ -18,7 +18,7 @@ from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder, local_mesh
 from san_jax import checkpoint, ranking
-from san_jax.data.pipeline import read_names
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN
 

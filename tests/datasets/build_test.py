@@ -1,6 +1,7 @@
 """Building: whole or not at all, once, from one source; textured copies; reading without this repository."""
 
 import concurrent.futures
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ import datasets
 from datasets import archives, build, reid
 from datasets.market1501 import market1501_dataset_builder
 from san_jax import folder_lock
-from san_jax.data import pipeline
+from san_jax.data import pipeline, reading
 from tests import dataset_fixtures
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -610,18 +611,12 @@ def test_the_pipeline_reads_a_built_dataset_in_workers(archive: pathlib.Path, tm
     _write_textures(tmp_path / "textures")
     datasets.build_textured("market1501", data_dir=tmp_path, texture_dir=tmp_path / "textures", metadata={})
     source = tfds.data_source("market1501_textured", split="train", data_dir=tmp_path)
-    labels = pipeline.read_labels(source)
+    labels = reading.read_labels(source)
     np.testing.assert_array_equal(labels, [0, 0, 1, 2])
-    arguments = {
-        "image_size": (128, 64),
-        "texture_size": 256,
-        "num_identities": 3,
-        "images_per_identity": 2,
-        "seed": 0,
-        "num_steps": 4,
-    }
-    here = list(pipeline.reid_batches(source, labels, num_workers=0, **arguments))
-    workers = pipeline.reid_batches(source, labels, num_workers=1, **arguments)
+    feed = pipeline.Feed(image_size=(128, 64), seed=0, num_steps=4, num_workers=0)
+    arguments = {"num_identities": 3, "images_per_identity": 2, "target": pipeline.TargetFeature("texture", 256)}
+    here = list(pipeline.reid_batches(source, labels, feed=feed, **arguments))
+    workers = pipeline.reid_batches(source, labels, feed=dataclasses.replace(feed, num_workers=1), **arguments)
     for expected, batch in zip(here, workers, strict=True):
         for key in expected:
             np.testing.assert_array_equal(batch[key], expected[key])
