@@ -8,8 +8,8 @@ install with that package absent); `experiments` checks that it got this one.
 """
 
 from datasets.build import build_dataset, build_textured
+from datasets.errors import DatasetError
 from datasets.mirror_map import read_mirror_map
-from datasets.reid import DatasetError
 from san_jax.programs import refuse_modules
 
 __all__ = ["DatasetError", "build_dataset", "build_textured", "read_mirror_map"]

@@ -11,10 +11,11 @@ import pathlib
 
 import numpy as np
 
-from datasets import reid
+from datasets.errors import DatasetError
+from datasets.examples import TEXTURE_SIZE
 from render import manifest
 
-_SHAPE = (*reid.TEXTURE_SIZE, 2)
+_SHAPE = (*TEXTURE_SIZE, 2)
 _DTYPE = np.dtype("<u2")
 _MAX_BYTES = int(np.prod(_SHAPE)) * _DTYPE.itemsize + 4096  # the header is small
 
@@ -36,7 +37,7 @@ def read_mirror_map(directory: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_mirror_file(directory: str | os.PathLike[str]) -> dict[str, bytes]:
-    """`mirror_map.npy` of a folder as it is, by its name, for `reid.Archive.extra_files`.
+    """`mirror_map.npy` of a folder as it is, by its name, for `Archive.extra_files`.
 
     Raises:
         DatasetError: As `read_mirror_map`.
@@ -52,7 +53,7 @@ def _read(path: pathlib.Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
-        raise reid.DatasetError(
+        raise DatasetError(
             f"{path} does not exist. What was made before there were mirror maps lacks it: render the folder again with "
             "`python -m experiments.pit_render`; a dataset must be removed and built again."
         ) from None
@@ -62,7 +63,7 @@ def _parse(data: bytes, path: pathlib.Path) -> np.ndarray:
     wanted = f"{path}: expected an uncompressed .npy array uint16 {list(_SHAPE)}"
     again = "Render the folder, or build the dataset, again."
     if len(data) > _MAX_BYTES:
-        raise reid.DatasetError(f"{wanted}, found more than {_MAX_BYTES:,} bytes. {again}")
+        raise DatasetError(f"{wanted}, found more than {_MAX_BYTES:,} bytes. {again}")
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
@@ -72,17 +73,15 @@ def _parse(data: bytes, path: pathlib.Path) -> np.ndarray:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     except ValueError as error:
         line = " ".join(str(error).split())
-        raise reid.DatasetError(f"{wanted}, found something else ({line}). {again}") from None
+        raise DatasetError(f"{wanted}, found something else ({line}). {again}") from None
     if shape != _SHAPE or dtype != _DTYPE or fortran:
         order = ", in Fortran order" if fortran else ""
-        raise reid.DatasetError(f"{wanted}, found {dtype} {list(shape)}{order}. {again}")
+        raise DatasetError(f"{wanted}, found {dtype} {list(shape)}{order}. {again}")
     values = stream.read()
     if len(values) != int(np.prod(_SHAPE)) * _DTYPE.itemsize:
-        raise reid.DatasetError(f"{wanted}, found {len(values):,} bytes of values. {again}")
+        raise DatasetError(f"{wanted}, found {len(values):,} bytes of values. {again}")
     index_map = np.frombuffer(values, _DTYPE).reshape(_SHAPE).astype(np.uint16)
     highest = int(index_map.max())
-    if highest >= reid.TEXTURE_SIZE[0]:
-        raise reid.DatasetError(
-            f"{path}: expected rows and columns below {reid.TEXTURE_SIZE[0]}, found {highest}. {again}"
-        )
+    if highest >= TEXTURE_SIZE[0]:
+        raise DatasetError(f"{path}: expected rows and columns below {TEXTURE_SIZE[0]}, found {highest}. {again}")
     return index_map

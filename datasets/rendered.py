@@ -4,7 +4,8 @@ import hashlib
 import os
 import pathlib
 
-from datasets import mirror_map, reid
+from datasets import mirror_map
+from datasets.errors import DatasetError
 from render import manifest
 
 ADVICE = (
@@ -29,9 +30,9 @@ def read_rendered(
     try:
         header, records = manifest.read_manifest(root)
     except manifest.ManifestError as error:
-        raise reid.DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
+        raise DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
     if header.recipe != recipe:
-        raise reid.DatasetError(f"{root} was rendered by the recipe {header.recipe!r}, expected {recipe!r}.\n{advice}")
+        raise DatasetError(f"{root} was rendered by the recipe {header.recipe!r}, expected {recipe!r}.\n{advice}")
     digest = hashlib.sha256()
     for name in (manifest.HEADER_FILE, manifest.RECORDS_FILE):
         digest.update((root / name).read_bytes())

@@ -1,5 +1,6 @@
 """Small archives in their real layouts, for the tests of builders and of what reads their datasets."""
 
+import importlib
 import io
 import os
 import pathlib
@@ -8,10 +9,13 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+import datasets
 from render import manifest
 
 MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
@@ -170,6 +174,18 @@ def write_beside(root: pathlib.Path, names: Iterable[str]) -> None:
     """Files of an archive that builders do not read: whoever opens one as an image fails."""
     for name in names:
         _write(root / name, b"not an image")
+
+
+def build(name: str, *, counts: Mapping[str, int] | None = None, **arguments: Any) -> pathlib.Path:
+    """`datasets.build_dataset` of a benchmark with these counts in place of the published ones, unless they are None."""
+    stem, _, config = name.partition("/")
+    module = importlib.import_module(f"datasets.{stem}.{stem}_dataset_builder")
+    with pytest.MonkeyPatch.context() as patch:
+        if counts is not None and config:
+            patch.setitem(module.COUNTS, config, counts)
+        elif counts is not None:
+            patch.setattr(module.Builder, "COUNTS", counts)
+        return datasets.build_dataset(name, **arguments)
 
 
 def pack(root: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:

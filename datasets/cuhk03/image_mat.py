@@ -19,8 +19,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from datasets import reid
 from datasets.cuhk03 import protocol
+from datasets.errors import raise_problems
+from datasets.images import ImageSource
 
 MAX_PERSONS = 999  # three digits in a name
 MAX_PIXELS = 1 << 20  # the crops have some ten thousand
@@ -37,7 +38,7 @@ _UNREADABLE = (_MatError, OSError, RuntimeError, ValueError, KeyError, TypeError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MatImage(reid.ImageSource):
+class MatImage(ImageSource):
     """An image of the .mat, read when it is asked for. The file stays open as long as one of its images is kept.
 
     Attributes:
@@ -91,7 +92,7 @@ def list_images(path: str | os.PathLike[str], kind: str, advice: str) -> tuple[d
     try:
         file = h5py.File(path, "r", locking="best-effort")
     except OSError as error:
-        reid.raise_problems(title, [f"not a readable MATLAB v7.3 file ({error})"], advice)
+        raise_problems(title, [f"not a readable MATLAB v7.3 file ({error})"], advice)
         raise AssertionError("unreachable") from error
     images: dict[str, MatImage] = {}
     problems: list[str] = []
@@ -110,7 +111,7 @@ def list_images(path: str | os.PathLike[str], kind: str, advice: str) -> tuple[d
                 images[name] = MatImage(file, where, reference)
     except _UNREADABLE as error:
         file.close()
-        reid.raise_problems(title, [str(error)], advice)
+        raise_problems(title, [str(error)], advice)
     return images, problems
 
 

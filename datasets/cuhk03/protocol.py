@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from datasets import reid
+from datasets.errors import raise_problems
 
 NUM_PAIRS = 5
 NUM_CELLS = 10  # images a person, the first five from view 1
@@ -81,11 +81,11 @@ def read_protocol(path: str | os.PathLike[str], advice: str) -> Protocol:
             problems.append(
                 f"{key}: expected as many entries as in filelist ({len(names):,}), found {len(columns[key]):,}"
             )
-    reid.raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
+    raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
 
     problems += _image_problems(names, columns["labels"], columns["camId"])
     problems += _split_problems(names, columns["labels"], {split: columns[key] for split, key in INDICES.items()})
-    reid.raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
+    raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
     splits = {split: [index - 1 for index in columns[key]] for split, key in INDICES.items()}
     return Protocol(names, columns["labels"], splits)
 
@@ -96,7 +96,7 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
     size = os.path.getsize(path)
     if size > MAX_FILE_BYTES:
         line = f"expected at most {MAX_FILE_BYTES:,} bytes, found {size:,}"
-        reid.raise_problems(title, [line], advice)
+        raise_problems(title, [line], advice)
     expected = {"filelist": {"cell"}, **dict.fromkeys(("labels", "camId", *INDICES.values()), _NUMERIC)}
     # SciPy reports damaged files by many exception types.
     try:
@@ -105,7 +105,7 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
         for (name, shape, kind), matrix in zip(scipy.io.whosmat(path), matrices, strict=True):
             headers.setdefault(name, []).append((shape, kind, matrix))
     except Exception as error:
-        reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
+        raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
         raise AssertionError("unreachable") from error
     problems = []
     for name, kinds in expected.items():
@@ -120,12 +120,12 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
         if kind not in kinds or len(shape) != 2 or 1 not in shape or not 1 <= max(shape) <= MAX_IMAGES or 0 in shape:
             wanted = "cell array of names" if name == "filelist" else "vector of numbers"
             problems.append(f"{name}: expected a {wanted} with 1 to {MAX_IMAGES:,} entries, found {kind} {shape}")
-    reid.raise_problems(title, problems, advice)
-    reid.raise_problems(title, _cell_problems(headers["filelist"][0][2]), advice)
+    raise_problems(title, problems, advice)
+    raise_problems(title, _cell_problems(headers["filelist"][0][2]), advice)
     try:
         return scipy.io.loadmat(path, variable_names=list(expected))
     except Exception as error:
-        reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
+        raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
         raise AssertionError("unreachable") from error
 
 

@@ -16,7 +16,12 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from datasets import reid
+from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.builder import Archive
+from datasets.errors import raise_problems
+from datasets.examples import Example, label_train, reid_example, split_counts
+from datasets.folders import archive_names, found_there, has_named, list_files
+from datasets.image_names import JPEG_SUFFIX, ImageNames, same_image_problem
 
 # Release -> folders of training and test images.
 RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
@@ -25,20 +30,20 @@ NUM_CAMERAS = 15
 # Names also end in _0_ex.jpg, and hold morning, noon or afternoon. The blank between is a tab in lists that people saved
 # again, and the suffix .jpeg in copies that passed through a Mac (SY-Xuan/IICS#5).
 LINE = re.compile(
-    rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){reid.JPEG_SUFFIX}"
+    rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){JPEG_SUFFIX}"
     r"[ \t]+(?P<label>\d{1,6})",
     re.ASCII,
 )
 EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
-_SUFFIX = re.compile(rf"{reid.JPEG_SUFFIX}\Z")
+_SUFFIX = re.compile(rf"{JPEG_SUFFIX}\Z")
 MAX_LIST_BYTES = 1 << 26  # the largest has some 4 MB
 
 # Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Loaders of these read
 # person and camera as Market-1501's; other copies have the authors' names in such folders.
 MARKET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-MARKET_NAMES = reid.ImageNames(
+MARKET_NAMES = ImageNames(
     re.compile(
-        rf"(?P<image>(?P<person>\d{{1,6}})_(?:c|\d{{1,4}}_)(?P<camera>\d{{1,2}})_[\w-]+){reid.JPEG_SUFFIX}", re.ASCII
+        rf"(?P<image>(?P<person>\d{{1,6}})_(?:c|\d{{1,4}}_)(?P<camera>\d{{1,2}})_[\w-]+){JPEG_SUFFIX}", re.ASCII
     ),
     "0000_c1_0000.jpg or 0000_000_01_0303morning_0008_0.jpg",
     NUM_CAMERAS,
@@ -46,7 +51,7 @@ MARKET_NAMES = reid.ImageNames(
 UNKNOWN_RELEASE = "unknown"
 
 
-class Builder(reid.ReidBuilder, skip_registration=True):
+class Builder(BenchmarkBuilder, skip_registration=True):
     """MSMT17, splits `train`, `val`, `query`, `gallery`; metadata `release` says whether it is V1 or V2.
 
     A renamed copy has no `val`, and the release is "unknown" unless the name of a folder says it.
@@ -76,7 +81,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "cameras": NUM_CAMERAS,
     }
     FOLDERS = ("MSMT17_V1", "MSMT17_V2", "MSMT17", "MSMT17-V1", "MSMT17-V2", "MSMT")
-    ARCHIVES = reid.archive_names(*FOLDERS)
+    ARCHIVES = archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 16 << 30  # about 2.5 GiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
@@ -87,27 +92,25 @@ class Builder(reid.ReidBuilder, skip_registration=True):
             f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) there "
             "or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt; or a folder "
             f"MSMT17 with {', '.join(MARKET_SPLITS.values())} and files like {MARKET_NAMES.example}",
-            f"{folder}: found {reid.found_there(folder)}",
+            f"{folder}: found {found_there(folder)}",
         ]
 
-    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         archive = super().scan(manual_dir)
         release = _release(archive.root) if _is_root(archive.root) else _named_release(archive.root)
         return dataclasses.replace(archive, metadata={**archive.metadata, "release": release})
 
-    def counts_for(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
+    def counts_for(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         if "val" in splits:
-            return self.counts_expected
-        return {
-            key: number for key, number in self.counts_expected.items() if key not in ("train images", "val images")
-        }
+            return dict(self.COUNTS)
+        return {key: number for key, number in self.COUNTS.items() if key not in ("train images", "val images")}
 
-    def list_root(self, root: pathlib.Path) -> reid.Listing:
+    def list_root(self, root: pathlib.Path) -> Listing:
         if not _is_root(root):
             problems: list[str] = []
             splits = {split: MARKET_NAMES.read(root, folder, problems) for split, folder in MARKET_SPLITS.items()}
-            reid.label_train(splits["train"])
-            return reid.Listing(splits, {}, problems)
+            label_train(splits["train"])
+            return Listing(splits, {}, problems)
         release = _release(root)
         lists = {split: root / f"list_{split}.txt" for split in SPLITS}
         absent = [f"{path}: no such file" for path in lists.values() if not path.is_file()]
@@ -131,13 +134,13 @@ class Builder(reid.ReidBuilder, skip_registration=True):
             and (root / RELEASES[release][SPLITS[split]]).is_dir()
         }
         splits, problems = _read_lists(root, RELEASES[release], readable)
-        reid.raise_problems(f"{root} is no MSMT17 {release}", [*absent, *problems] if absent else [], self.ADVICE)
-        return reid.Listing(splits, {}, problems, {path.name: path for path in lists.values()})
+        raise_problems(f"{root} is no MSMT17 {release}", [*absent, *problems] if absent else [], self.ADVICE)
+        return Listing(splits, {}, problems, {path.name: path for path in lists.values()})
 
-    def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
-        both = reid.split_counts({"train+val": [*splits["train"], *splits.get("val", [])]})
+    def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
+        both = split_counts({"train+val": [*splits["train"], *splits.get("val", [])]})
         cameras = {example["camera_id"] for examples in splits.values() for example in examples}
-        return {**reid.split_counts(splits), **both, "cameras": len(cameras)}
+        return {**split_counts(splits), **both, "cameras": len(cameras)}
 
 
 def _is_root(folder: pathlib.Path) -> bool:
@@ -158,7 +161,7 @@ def _is_renamed(folder: pathlib.Path) -> bool:
     Copies of CUHK03 have such folders and such names as well.
     """
     is_named = any(path.name.upper().startswith("MSMT") for path in (folder, folder.parent))
-    return is_named and reid.has_named(folder, tuple(MARKET_SPLITS.values()), MARKET_NAMES.pattern)
+    return is_named and has_named(folder, tuple(MARKET_SPLITS.values()), MARKET_NAMES.pattern)
 
 
 def _named_release(root: pathlib.Path) -> str:
@@ -169,7 +172,7 @@ def _named_release(root: pathlib.Path) -> str:
 
 def _read_lists(
     root: pathlib.Path, folders: tuple[str, str], lists: Mapping[str, pathlib.Path]
-) -> tuple[dict[str, list[reid.Example]], list[str]]:
+) -> tuple[dict[str, list[Example]], list[str]]:
     """The splits as the lists name them, and a line for whatever is malformed, given twice, missing or extra.
 
     Without one of the lists nothing is called extra.
@@ -177,7 +180,7 @@ def _read_lists(
     problems: list[str] = []
     on_disk = {folder: _image_files(root / folder, problems) for folder in folders if (root / folder).is_dir()}
     listed_in: dict[str, str] = {}
-    splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for split, list_file in lists.items():
         folder = folders[SPLITS[split]]
         # Lists come from outside. Editors on Windows put a byte order mark in front when they save one; a byte that is no
@@ -203,9 +206,7 @@ def _read_lists(
                 problems.append(f"{root / name}: missing, {where} names it")
             else:
                 # The lists say .jpg where images have been renamed to .jpeg.
-                splits[split].append(
-                    reid.reid_example(root, f"{folder}/{on_disk[folder][image]}", person_id, camera - 1)
-                )
+                splits[split].append(reid_example(root, f"{folder}/{on_disk[folder][image]}", person_id, camera - 1))
     for folder, names in on_disk.items() if len(lists) == len(SPLITS) else ():
         problems += [
             f"{root / folder / name}: extra, no list names it"
@@ -213,19 +214,19 @@ def _read_lists(
             if f"{folder}/{image}" not in listed_in
         ]
     # Train and val show the same people, so that they share their labels.
-    reid.label_train([*splits["train"], *splits["val"]])
+    label_train([*splits["train"], *splits["val"]])
     return splits, problems
 
 
 def _image_files(folder: pathlib.Path, problems: list[str]) -> dict[str, str]:
     """Every file `person/name` in a folder of people, by its path without the suffix."""
     names: dict[str, str] = {}
-    for person in reid.list_files(folder):
+    for person in list_files(folder):
         if not (folder / person).is_dir():
             problems.append(f"{folder / person}: extra, expected folders 0000, 0001, ... here")
             continue
-        for name in reid.list_files(folder / person):
+        for name in list_files(folder / person):
             first = names.setdefault(_SUFFIX.sub("", f"{person}/{name}"), f"{person}/{name}")
             if first != f"{person}/{name}":
-                problems.append(reid.same_image_problem(folder / person / name, first.partition("/")[2]))
+                problems.append(same_image_problem(folder / person / name, first.partition("/")[2]))
     return names

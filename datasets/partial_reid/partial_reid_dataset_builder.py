@@ -9,17 +9,20 @@ import collections
 import pathlib
 import re
 
-from datasets import reid
+from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.examples import count_problems, reid_example
+from datasets.folders import archive_names, list_files, missing_named
+from datasets.image_names import JPEG_SUFFIX
 
 SPLITS = {"query": "partial_body_images", "gallery": "whole_body_images"}
 OCCLUDED = "occluded_body_images"
 # Loaders of PVPM, fast-reid and EANet read *.jpg in these folders, and the person before the underscore.
-FILE_NAME = re.compile(rf"(\d{{1,6}})_(\d{{1,6}}){reid.JPEG_SUFFIX}", re.ASCII)
+FILE_NAME = re.compile(rf"(\d{{1,6}})_(\d{{1,6}}){JPEG_SUFFIX}", re.ASCII)
 EXAMPLE_NAME = "001_003.jpg"
 OCCLUDED_COUNT = f"images in {OCCLUDED}"
 
 
-class Builder(reid.ReidBuilder, skip_registration=True):
+class Builder(BenchmarkBuilder, skip_registration=True):
     """Partial REID, splits `query` (partial) and `gallery` (whole)."""
 
     TITLE = "Partial REID"
@@ -40,20 +43,20 @@ class Builder(reid.ReidBuilder, skip_registration=True):
     }
     # Partial-REID_Dataset: hh23333/PVPM and EANet. PVPM's copy has occluded_body_pose and whole_body_pose beside the images.
     FOLDERS = ("Partial_REID", "Partial-REID", "PartialREID", "Partial-REID_Dataset")
-    ARCHIVES = reid.archive_names(*FOLDERS)
+    ARCHIVES = archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 1 << 30
 
     def is_root(self, folder: pathlib.Path) -> bool:
         return is_partial_reid(folder)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        return reid.missing_named(folder, "Partial_REID", tuple(SPLITS.values()), EXAMPLE_NAME)
+        return missing_named(folder, "Partial_REID", tuple(SPLITS.values()), EXAMPLE_NAME)
 
-    def list_root(self, root: pathlib.Path) -> reid.Listing:
+    def list_root(self, root: pathlib.Path) -> Listing:
         problems: list[str] = []
         splits = {
             split: [
-                reid.reid_example(root, f"{folder}/{name}", person_id, camera_id)
+                reid_example(root, f"{folder}/{name}", person_id, camera_id)
                 for name, person_id in _read_names(root / folder, problems)
             ]
             for camera_id, (split, folder) in enumerate(SPLITS.items())
@@ -62,8 +65,8 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         # Not in the protocol and not stored; but a copy in which it is damaged may be damaged elsewhere too.
         if (root / OCCLUDED).is_dir():
             counts[OCCLUDED_COUNT] = len(_read_names(root / OCCLUDED, problems))
-            problems += reid.count_problems(counts, {OCCLUDED_COUNT: self.counts_expected["query images"]})
-        return reid.Listing(splits, counts, problems)
+            problems += count_problems(counts, {OCCLUDED_COUNT: self.COUNTS["query images"]})
+        return Listing(splits, counts, problems)
 
 
 def is_partial_reid(folder: pathlib.Path) -> bool:
@@ -74,7 +77,7 @@ def is_partial_reid(folder: pathlib.Path) -> bool:
 
 def is_multi_shot(folder: pathlib.Path, file_name: re.Pattern[str]) -> bool:
     """Whether half or more of the people in a folder have several images; `file_name`'s first group is the person."""
-    matches = [file_name.fullmatch(name) for name in reid.list_files(folder)]
+    matches = [file_name.fullmatch(name) for name in list_files(folder)]
     images = collections.Counter(int(match[1]) for match in matches if match)
     return 2 * sum(number > 1 for number in images.values()) >= len(images) > 0
 
@@ -82,7 +85,7 @@ def is_multi_shot(folder: pathlib.Path, file_name: re.Pattern[str]) -> bool:
 def _read_names(folder: pathlib.Path, problems: list[str]) -> list[tuple[str, int]]:
     """Name and person of each image; the single-shot protocol needs the same image indices of every person."""
     files: dict[tuple[int, int], str] = {}
-    for name in reid.list_files(folder):
+    for name in list_files(folder):
         match = FILE_NAME.fullmatch(name)
         if not match:
             problems.append(f"{folder / name}: expected a name like {EXAMPLE_NAME}, person and index of the image")

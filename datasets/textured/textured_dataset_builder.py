@@ -14,7 +14,10 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import mirror_map, reid
+from datasets import mirror_map
+from datasets.builder import Archive, ArchiveBuilder, newest_version
+from datasets.errors import DatasetError, raise_problems
+from datasets.examples import PERSON_SIZE, Example, reid_features, texture_feature
 
 TRAINING_SPLITS = ("train", "val")
 # What a copy adds to its benchmark: name of the feature -> suffix of the copy.
@@ -22,7 +25,7 @@ SUFFIXES = {"texture": "_textured", "frontal": "_frontal"}
 ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses one for each training image."
 
 
-class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
+class TexturedBuilder(ArchiveBuilder, skip_registration=True):
     """The benchmark's `train`, and its `val` where it has one, in its order; see `builder_class`.
 
     Where the PIT is known that the texture network was trained on, its `mirror_map.npy` lies beside the shards, uint16
@@ -55,19 +58,19 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
 
     def features(self) -> dict[str, Any]:
         if self.feature == "texture":
-            return {**reid.reid_features(), "texture": reid.texture_feature()}
+            return {**reid_features(), "texture": texture_feature()}
         return {
-            **reid.reid_features(),
-            "frontal": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), encoding_format="png"),
+            **reid_features(),
+            "frontal": tfds.features.Image(shape=(*PERSON_SIZE, 3), encoding_format="png"),
         }
 
-    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         texture_dir = pathlib.Path(manual_dir)
         sources, benchmark_metadata = _open_training(self.benchmark, self.data_dir_root)
         metadata = {"benchmark": self.benchmark, "textures": self._texture_metadata}
         benchmark_digest = benchmark_metadata.get("source_digest")
         digest = hashlib.sha256(json.dumps([benchmark_digest, metadata], sort_keys=True).encode())
-        splits: dict[str, list[reid.Example]] = {split: [] for split in sources}
+        splits: dict[str, list[Example]] = {split: [] for split in sources}
         problems: list[str] = []
         for split, source in sources.items():
             for example in source:
@@ -87,7 +90,7 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
                         self.feature: str(texture),
                     }
                 )
-        reid.raise_problems(
+        raise_problems(
             f"{texture_dir}: {self.feature} images of {len(problems):,} of the {sum(map(len, splits.values())):,} training images of "
             f"{self.benchmark} cannot be read",
             problems,
@@ -100,7 +103,7 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
             "license": benchmark_metadata.get("license") or f"That of {self.benchmark}, which does not state one.",
             "partial": bool(benchmark_metadata.get("partial", False)),
         }
-        return reid.Archive(texture_dir, splits, digest.hexdigest(), {**metadata, **inherited}, extra_files=extra_files)
+        return Archive(texture_dir, splits, digest.hexdigest(), {**metadata, **inherited}, extra_files=extra_files)
 
 
 def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuilder]:
@@ -121,13 +124,13 @@ def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuil
 def _open_training(benchmark: str, data_dir: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The benchmark's train and val splits with images left encoded, and its metadata."""
     folder = pathlib.Path(data_dir) / benchmark
-    version = reid.newest_version(folder)
+    version = newest_version(folder)
     if version is None:
-        raise reid.DatasetError(f"{folder}: no dataset {benchmark!r} there; build it before its textured copy.")
+        raise DatasetError(f"{folder}: no dataset {benchmark!r} there; build it before its textured copy.")
     builder: Any = tfds.builder_from_directory(version)
-    missing = sorted(set(reid.reid_features()) - set(builder.info.features))
+    missing = sorted(set(reid_features()) - set(builder.info.features))
     if missing or "train" not in builder.info.splits:
-        raise reid.DatasetError(
+        raise DatasetError(
             f"{folder}: expected a reID benchmark with a split 'train'; it has the splits {sorted(builder.info.splits)} "
             f"and lacks the features {missing}."
         )

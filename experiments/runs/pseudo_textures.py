@@ -15,7 +15,7 @@ import tqdm
 from PIL import Image
 
 import datasets
-from datasets import reid
+from datasets.examples import PERSON_SIZE, TEXTURE_SIZE
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.runs import data_sources, restore, targets
 from render import pictures
@@ -339,7 +339,7 @@ def _texture_path(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 def as_stored(image: np.ndarray, target: str) -> np.ndarray:
     """What a decoder of that target gives, uint8 [H W 3], at the size of datasets and files: 256x256, or 256x128."""
-    size = reid.TEXTURE_SIZE if targets.TARGETS[target].is_texture else reid.PERSON_SIZE
+    size = TEXTURE_SIZE if targets.TARGETS[target].is_texture else PERSON_SIZE
     return resize_image(Image.fromarray(image), size)
 
 

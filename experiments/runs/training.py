@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from absl import logging
 
+from datasets.errors import DatasetError
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, initial_weights, pseudo_textures, restore, targets
@@ -44,7 +45,7 @@ class RunError(ValueError):
 # What `run` raises where a user can do something about it; the messages say what.
 KNOWN_ERRORS = (
     RunError,
-    data_sources.reid.DatasetError,
+    DatasetError,
     checkpoint.CheckpointError,
     metric_logger.NonFiniteLossError,
     OSError,
@@ -98,7 +99,7 @@ class _Problems:
         try:
             with _explain(part):
                 return function()
-        except (RunError, data_sources.reid.DatasetError, checkpoint.CheckpointError) as error:
+        except (RunError, DatasetError, checkpoint.CheckpointError) as error:
             self.errors.append(error)
             return None
 
@@ -300,7 +301,7 @@ def _explain(part: str) -> Iterator[None]:
     """Turns the error of a wrong config value, file or folder into a RunError that says which part of the config it is of."""
     try:
         yield
-    except (RunError, data_sources.reid.DatasetError):
+    except (RunError, DatasetError):
         raise
     except (ValueError, OSError) as error:
         raise RunError(f"{part}: {error}") from error
