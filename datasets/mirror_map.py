@@ -1,8 +1,8 @@
-"""The UV mirror map that stands beside a dataset's shards: `mirror_map.npy`.
+"""Reads the UV mirror map that lies beside a dataset's shards, `mirror_map.npy`.
 
-It says how the texture of a horizontally flipped person image comes from the texture of the image:
-`texture[map[..., 0], map[..., 1]]`. A program that has never heard of this repository reads it with
-`np.load(folder / "mirror_map.npy")`, where `folder` is that of the dataset's version, `builder.data_dir` in TFDS.
+The map turns the texture of an image into the texture of the horizontally flipped image:
+`texture[map[..., 0], map[..., 1]]`. Any program can read it with `np.load(folder / "mirror_map.npy")`, where `folder` is
+the folder of the dataset's version, `builder.data_dir` in TFDS.
 """
 
 import io
@@ -21,26 +21,26 @@ _MAX_BYTES = int(np.prod(_SHAPE)) * _DTYPE.itemsize + 4096  # the header is smal
 
 
 def read_mirror_map(directory: str | os.PathLike[str]) -> np.ndarray:
-    """Reads `mirror_map.npy` of a rendered folder, of a built dataset or of a training run.
+    """Return the mirror map of a rendered folder, a built dataset or a training run.
 
     Args:
-        directory: A rendered folder, a dataset's folder `data_dir/name/version`, or the run's folder.
+        directory: A rendered folder, a dataset's folder `data_dir/name/version`, or a run's folder.
 
     Returns:
-        uint16 [256 256 2]: (row, column) of the texel that a mirrored texture takes its colour from.
+        uint16 [256 256 2]: (row, column) of the texel from which each texel of a mirrored texture takes its colour.
 
     Raises:
-        DatasetError: There is none, or it is malformed.
+        DatasetError: There is no mirror map, or it is malformed.
     """
     path = pathlib.Path(directory) / manifest.MIRROR_FILE
     return _parse(_read(path), path)
 
 
 def read_mirror_file(directory: str | os.PathLike[str]) -> dict[str, bytes]:
-    """`mirror_map.npy` of a folder as it is, by its name, for `Archive.extra_files`.
+    """Return the name and the bytes of a folder's mirror map, for `Archive.extra_files`.
 
     Raises:
-        DatasetError: As `read_mirror_map`.
+        DatasetError: There is no mirror map, or it is malformed.
     """
     path = pathlib.Path(directory) / manifest.MIRROR_FILE
     data = _read(path)
@@ -54,8 +54,8 @@ def _read(path: pathlib.Path) -> bytes:
             return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise DatasetError(
-            f"{path} does not exist. What was made before there were mirror maps lacks it: render the folder again with "
-            "`python -m experiments.pit_render`; a dataset must be removed and built again."
+            f"{path} does not exist: expected a rendered folder, or a dataset or run made from one. Render the folder "
+            "again with `python -m experiments.pit_render`, or remove the dataset and build it again."
         ) from None
 
 
@@ -69,7 +69,7 @@ def _parse(data: bytes, path: pathlib.Path) -> np.ndarray:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
             raise ValueError(f"format version {version}")
-        # The header alone first: nothing is allocated for a shape that it only claims.
+        # Read the header first, so that no memory is allocated for a shape that the file only claims.
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     except ValueError as error:
         line = " ".join(str(error).split())

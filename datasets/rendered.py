@@ -1,4 +1,4 @@
-"""What `pit` and `pit_reid` share: reading a rendered folder through its manifest."""
+"""Reads a rendered folder through its manifest, for the builders of `pit` and `pit_reid`."""
 
 import hashlib
 import os
@@ -10,17 +10,17 @@ from render import manifest
 
 ADVICE = (
     "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder as "
-    "manual_dir; started again on the same folder, it draws only what is missing."
+    "manual_dir; if you run it again on the same folder, it draws only what is missing."
 )
 
 
 def read_rendered(
     manual_dir: str | os.PathLike[str], recipe: str
 ) -> tuple[pathlib.Path, manifest.Header, list[manifest.Record], str]:
-    """Header, records and digest of a completely rendered folder.
+    """Return the path, header, records and digest of a completely rendered folder.
 
-    The digest is over the two manifest files, as recipe, seed, parameters and every choice determine the images, and
-    over the mirror map.
+    The digest covers the two manifest files, whose recipe, seed, parameters and choices determine the images, and the
+    mirror map.
 
     Raises:
         DatasetError: The folder is incomplete, malformed, or of another recipe.
@@ -42,7 +42,7 @@ def read_rendered(
 
 
 def header_metadata(header: manifest.Header) -> dict[str, object]:
-    """What of the manifest's header is stored with the dataset."""
+    """Return the part of the manifest's header that is stored with the dataset."""
     return {
         "recipe": header.recipe,
         "seed": header.seed,

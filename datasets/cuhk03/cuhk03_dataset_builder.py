@@ -7,7 +7,7 @@ cuhk03/
 
 CUHK03-NP/{labeled,detected}/{bounding_box_train,query,bounding_box_test}/0001_c1_1.png
 
-CUHK03-NP is the same protocol applied by its authors: folders are splits, and no protocol file is needed.
+CUHK03-NP is the same protocol, applied by its authors: its folders are the splits, and it needs no protocol file.
 """
 
 import os
@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 
 from datasets.benchmark import BenchmarkBuilder, Listing
 from datasets.cuhk03 import image_mat, protocol
-from datasets.errors import DatasetError, raise_problems
+from datasets.errors import DatasetError, problems_error
 from datasets.examples import label_train
 from datasets.folders import archive_names, find_folders, found_there, has_named, list_files
 from datasets.image_names import JPEG_SUFFIX, ImageNames
@@ -28,11 +28,11 @@ from datasets.images import ImageSource
 
 RELEASE, MAT = "cuhk03_release", "cuhk-03.mat"
 KINDS = ("labeled", "detected")
-# By what a folder that holds a single kind says which one: cuhk03-np/labeled, cuhk03_np_detected (ShengcaiLiao/QAConv),
+# The word by which the name of a folder says its kind: cuhk03-np/labeled, cuhk03_np_detected (ShengcaiLiao/QAConv),
 # cuhk-label and cuhk-detect (daizuozhuo/batch-dropblock-network).
 KIND_WORDS = {"labeled": "label", "detected": "detect"}
 NP_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-# Given out as .png; there are copies as .jpg (huanghoujing/EANet reads both).
+# The authors give out .png; some copies have .jpg (huanghoujing/EANet reads both).
 NP_NAMES = ImageNames(
     re.compile(rf"(?P<image>(?P<person>\d{{1,6}})_c(?P<camera>\d)_\d+)(?:(?i:\.png)|{JPEG_SUFFIX})", re.ASCII),
     "0001_c1_1.png",
@@ -74,8 +74,8 @@ class Builder(BenchmarkBuilder, skip_registration=True):
         tfds.core.BuilderConfig(name="detected", description="Boxes of a pedestrian detector."),
     ]
     ADVICE = (
-        "CUHK03 is to be had from its authors at the Chinese University of Hong Kong (Li et al., CVPR 2014) for research "
-        "only; the files cuhk03_new_protocol_config_labeled.mat and cuhk03_new_protocol_config_detected.mat lie in "
+        "Get CUHK03 from its authors at the Chinese University of Hong Kong (Li et al., CVPR 2014), for research only. "
+        "The files cuhk03_new_protocol_config_labeled.mat and cuhk03_new_protocol_config_detected.mat lie in "
         "evaluation/data/CUHK03 of https://github.com/zhunzhong07/person-re-ranking (Zhong et al., CVPR 2017). Put them "
         "beside cuhk03_release.zip, beside the folder cuhk03_release, or beside images_labeled and images_detected, and "
         "give the folder in which they lie as manual_dir. Or give CUHK03-NP (the archive, the folder, or labeled or "
@@ -108,7 +108,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
         return super().is_archive_name(name) and KIND_WORDS[self._other] not in name.lower()
 
     def lacks_a_part(self, folder: pathlib.Path) -> bool:
-        # What has only the other configuration is whole.
+        # A folder that holds only the other configuration is complete.
         has_other = find_folders(folder, lambda path: _images(path, self._other) is not None)
         return not has_other or (folder / self.kind).is_dir()
 
@@ -135,7 +135,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
     def list_root(self, root: pathlib.Path) -> Listing:
         source = _images(root, self.kind)
-        assert source is not None  # as is_root says
+        assert source is not None  # or is_root would have been False
         return _list_np(root, source) if _is_np(source) else self._list_by_protocol(root, source)
 
     def _list_by_protocol(self, root: pathlib.Path, source: pathlib.Path) -> Listing:
@@ -183,16 +183,15 @@ class Builder(BenchmarkBuilder, skip_registration=True):
         for folder in folders:
             if (folder / name).is_file():
                 return folder / name
-        raise_problems(
+        raise problems_error(
             f"{root}: the new protocol of {self.TITLE} is not there",
             [f"{folder / name}: no such file" for folder in folders],
             self.ADVICE,
         )
-        raise AssertionError("unreachable")
 
 
 def _images(root: pathlib.Path, kind: str) -> pathlib.Path | None:
-    """The .mat, which comes first, the folder of extracted images, or that of a kind of CUHK03-NP, which may be `root`."""
+    """Return the .mat, else the folder of extracted images, else the folder of this kind of CUHK03-NP (maybe `root`)."""
     for file in (root / RELEASE / MAT, root / MAT):
         if file.is_file():
             return file
@@ -208,7 +207,7 @@ def _is_np(folder: pathlib.Path) -> bool:
 
 
 def _list_np(root: pathlib.Path, source: pathlib.Path) -> Listing:
-    """Lists `source`, which is `root` or a folder in it."""
+    """List one kind of CUHK03-NP in `source`, which is `root` or a folder in it."""
     problems: list[str] = []
     splits = {
         split: NP_NAMES.read(root, (source / folder).relative_to(root).as_posix(), problems)

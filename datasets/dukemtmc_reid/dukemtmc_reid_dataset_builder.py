@@ -1,6 +1,6 @@
-"""DukeMTMC-reID as it was given out: `DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+"""DukeMTMC-reID as its authors gave it out: `DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg`.
 
-Beside the three folders lie README.md and CITATION_ and LICENSE_ files of DukeMTMC and DukeMTMC-reID, which are not read.
+The archive's README.md and its CITATION_ and LICENSE_ files are not read.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ from datasets.image_names import JPEG_SUFFIX, ImageNames
 
 FOLDER = "DukeMTMC-reID"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-# The archive's names are all like this one.
+# All names in the archive have this form.
 NAMES = ImageNames(
     re.compile(rf"(?P<image>(?P<person>\d{{1,9}})_c(?P<camera>\d)_f\d+){JPEG_SUFFIX}", re.ASCII),
     "0001_c2_f0046182.jpg",
@@ -27,7 +27,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
     TITLE = "DukeMTMC-reID"
     ADVICE = (
         "DukeMTMC-reID was withdrawn by its makers in 2019 and is no longer given out: this builder is for those who "
-        "hold a copy and may use it. Give DukeMTMC-reID.zip, the folder DukeMTMC-reID unpacked from it, or the folder "
+        "have a copy and may use it. Give DukeMTMC-reID.zip, the folder DukeMTMC-reID unpacked from it, or the folder "
         "in which either lies, as manual_dir."
     )
     LICENSE = (

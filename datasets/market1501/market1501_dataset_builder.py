@@ -1,7 +1,7 @@
 """Market-1501 as its authors ship it: `Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg`.
 
-Beside the three folders the archive has `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries a
-person) and `readme.txt`, which are not read.
+The archive's `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries per person) and `readme.txt` are
+not read.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ FOLDER = "Market-1501-v15.09.15"
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "query"
 JUNK, DISTRACTOR = -1, 0
 # In the authors' archive 24 names of identities -1, 0000 and 1488 end in .jpg.jpg: 6 in query, such as
-# 1488_c1s6_023021_00.jpg.jpg, and 18 in bounding_box_test. Everything else in the three folders is NAME.jpg or Thumbs.db.
+# 1488_c1s6_023021_00.jpg.jpg, and 18 in bounding_box_test. All other files there are NAME.jpg or Thumbs.db.
 NAMES = ImageNames(
     re.compile(
         rf"(?P<image>(?P<person>-1|\d{{1,9}})_c(?P<camera>\d)s\d_\d+_\d+){JPEG_SUFFIX}{{1,2}}",
@@ -34,7 +34,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
     TITLE = "Market-1501"
     ADVICE = (
-        "Market-1501 is to be had from its authors (Zheng et al., ICCV 2015). Give Market-1501-v15.09.15.zip, the folder "
+        "Get Market-1501 from its authors (Zheng et al., ICCV 2015). Give Market-1501-v15.09.15.zip, the folder "
         "Market-1501-v15.09.15 unpacked from it, or the folder in which either lies, as manual_dir."
     )
     LICENSE = (
@@ -42,7 +42,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
         "says."
     )
     # Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015. The gallery is bounding_box_test
-    # without its junk images; distractors (id 0) stay in it as negatives and are no identity.
+    # without its junk images. Distractors (id 0) stay in it as negatives, and do not count as an identity.
     COUNTS = {  # noqa: RUF012 (a constant)
         "train images": 12_936,
         "train identities": 751,

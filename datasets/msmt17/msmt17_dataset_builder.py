@@ -6,8 +6,8 @@
 
     MSMT17/{bounding_box_train,query,bounding_box_test}/0000_c1_0000.jpg
 
-Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery). Renamed copies have
-no lists, so that train and val cannot be told apart: `train` is both.
+Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery). Renamed copies
+have no lists, so train and val cannot be told apart: `train` is both.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ from datasets.image_names import JPEG_SUFFIX, ImageNames, same_image_problem
 
 # Release -> folders of training and test images.
 RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
-SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # to which folder of the two a list belongs
+SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # split -> index of its folder in a release
 NUM_CAMERAS = 15
-# Names also end in _0_ex.jpg, and hold morning, noon or afternoon. The blank between is a tab in lists that people saved
-# again, and the suffix .jpeg in copies that passed through a Mac (SY-Xuan/IICS#5).
+# Names hold morning, noon or afternoon, and some end in _0_ex.jpg. In lists that people saved again, the blank before the
+# label may be a tab; in copies that passed through a Mac, the suffix is .jpeg (SY-Xuan/IICS#5).
 LINE = re.compile(
     rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){JPEG_SUFFIX}"
     r"[ \t]+(?P<label>\d{1,6})",
@@ -36,10 +36,10 @@ LINE = re.compile(
 )
 EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
 _SUFFIX = re.compile(rf"{JPEG_SUFFIX}\Z")
-MAX_LIST_BYTES = 1 << 26  # the largest has some 4 MB
+MAX_LIST_BYTES = 1 << 26  # the largest has about 4 MB
 
-# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Loaders of these read
-# person and camera as Market-1501's; other copies have the authors' names in such folders.
+# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Some name person and
+# camera as Market-1501 does; others have the authors' names in these folders.
 MARKET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 MARKET_NAMES = ImageNames(
     re.compile(
@@ -54,19 +54,19 @@ UNKNOWN_RELEASE = "unknown"
 class Builder(BenchmarkBuilder, skip_registration=True):
     """MSMT17, splits `train`, `val`, `query`, `gallery`; metadata `release` says whether it is V1 or V2.
 
-    A renamed copy has no `val`, and the release is "unknown" unless the name of a folder says it.
+    A renamed copy has no `val`, and its release is "unknown" unless the name of its folder says it.
     """
 
     TITLE = "MSMT17"
     ADVICE = (
-        "MSMT17 is to be had from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, "
-        "for research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
+        "Get MSMT17 from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, for "
+        "research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
         "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed after "
-        "Market-1501 is taken too, where its folder is called MSMT17."
+        "Market-1501 is accepted too, if its folder is called MSMT17."
     )
     LICENSE = "For research only, under the release agreement of its authors at Peking University."
-    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018; train and val by
-    # their lists.
+    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018. The numbers of train
+    # and val are those of the lists.
     COUNTS = {  # noqa: RUF012 (a constant)
         "train images": 30_248,
         "val images": 2_373,
@@ -144,28 +144,28 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
 
 def _is_root(folder: pathlib.Path) -> bool:
-    """Whether a folder has a release's image folders, and a list in it or a release's name."""
+    """Return whether a folder has image folders of a release, and also a list or the name of a release."""
     has_images = any((folder / part).is_dir() for parts in RELEASES.values() for part in parts)
     has_lists = any((folder / f"list_{split}.txt").is_file() for split in SPLITS)
     return has_images and (has_lists or folder.name.upper().startswith("MSMT17"))
 
 
 def _release(root: pathlib.Path) -> str:
-    """The release with the most of its folders there: V2 only where V1 has fewer."""
+    """Return the release that has more of its folders there; V1 if both have as many."""
     return max(RELEASES, key=lambda name: sum((root / folder).is_dir() for folder in RELEASES[name]))
 
 
 def _is_renamed(folder: pathlib.Path) -> bool:
-    """Whether a folder is a copy with Market-1501's folders: its name, or that of the one it lies in, must say MSMT17.
+    """Return whether a folder is a copy with Market-1501's folders.
 
-    Copies of CUHK03 have such folders and such names as well.
+    Its name, or that of its parent, must say MSMT17, because copies of CUHK03 have such folders and file names as well.
     """
     is_named = any(path.name.upper().startswith("MSMT") for path in (folder, folder.parent))
     return is_named and has_named(folder, tuple(MARKET_SPLITS.values()), MARKET_NAMES.pattern)
 
 
 def _named_release(root: pathlib.Path) -> str:
-    """The release that the name of a renamed copy's folder ends in, or that of the folder in which it lies."""
+    """Return the release in which the name of a renamed copy's folder, or of its parent, ends; else "unknown"."""
     names = [path.name.upper() for path in (root, root.parent)]
     return next((release for release in RELEASES for name in names if name.endswith(release)), UNKNOWN_RELEASE)
 

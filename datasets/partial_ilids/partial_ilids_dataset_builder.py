@@ -1,10 +1,10 @@
-"""Partial-iLIDS in the three layouts in which it goes around.
+"""Partial-iLIDS, in the three layouts of its copies.
 
     Partial_iLIDS/{Probe,Gallery}/1.jpg
     Partial_iLIDS/{query,gallery}/1.jpg
     Partial_iLIDS/{partial_body_images,whole_body_images}/1.jpg
 
-The name is the person, alone or before an underscore; each has one probe and one gallery image.
+The file name begins with the person, alone or before an underscore. Each person has one probe and one gallery image.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ from datasets.partial_reid import partial_reid_dataset_builder
 
 # Folders of query and gallery: EANet has the first, fast-reid the second, bpbreid (after hh23333/PVPM) the third.
 LAYOUTS = (("Probe", "Gallery"), ("query", "gallery"), ("partial_body_images", "whole_body_images"))
-# EANet reads the name as the person, fast-reid what stands before an underscore; both read *.jpg.
+# EANet takes the whole name as the person, fast-reid the part before an underscore; both read *.jpg.
 FILE_NAME = re.compile(rf"(\d{{1,6}})(?:_.*)?{JPEG_SUFFIX}", re.ASCII)
 
 
@@ -28,13 +28,13 @@ class Builder(BenchmarkBuilder, skip_registration=True):
     TITLE = "Partial-iLIDS"
     ADVICE = (
         'Partial-iLIDS was made from i-LIDS by Zheng et al. ("Person Re-identification by Probabilistic Relative Distance '
-        'Comparison", CVPR 2011) and is to be had from those who work with it, under the terms of i-LIDS. Give the '
+        'Comparison", CVPR 2011). Ask those who work with it for a copy, under the terms of i-LIDS. Give the '
         "archive, or the folder in which Probe and Gallery (or query and gallery, or partial_body_images and "
         "whole_body_images) lie, as manual_dir."
     )
     LICENSE = "The terms of i-LIDS, from which it was made."
-    # He et al., "Deep Spatial Feature Reconstruction for Partial Person Re-identification", CVPR 2018. Cameras as the
-    # protocol has them: query 0, gallery 1.
+    # He et al., "Deep Spatial Feature Reconstruction for Partial Person Re-identification", CVPR 2018. As in the protocol,
+    # the query's camera is 0 and the gallery's 1.
     COUNTS = {  # noqa: RUF012 (a constant)
         "query images": 119,
         "query identities": 119,
@@ -60,7 +60,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
     def list_root(self, root: pathlib.Path) -> Listing:
         layout = _layout(root)
-        assert layout is not None  # as is_root says
+        assert layout is not None  # or is_root would have been False
         problems: list[str] = []
         splits: dict[str, list[Example]] = {}
         for camera_id, (split, folder) in enumerate(zip(("query", "gallery"), layout, strict=True)):
@@ -87,10 +87,10 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
 
 def _layout(folder: pathlib.Path) -> tuple[str, str] | None:
-    """The layout of Partial-iLIDS that a folder has, or None where it is something else.
+    """Return a folder's layout of Partial-iLIDS, or None if it is something else.
 
-    Folders of these names are elsewhere too: OccludedREID has the second layout, Partial REID the third. They have
-    several images a person.
+    Other datasets have folders of these names too: OccludedREID the second layout, Partial REID the third. They have
+    several images per person.
     """
     for layout in LAYOUTS:
         parts = [folder / part for part in layout]

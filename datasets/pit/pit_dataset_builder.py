@@ -1,4 +1,4 @@
-"""PIT: paired person images and UV textures without identities (paper, section 3.1), from a rendered folder."""
+"""PIT: pairs of person images and UV textures, without identities (paper, section 3.1), from a rendered folder."""
 
 import os
 from typing import Any
@@ -13,10 +13,9 @@ from datasets.examples import PERSON_SIZE, Example, texture_feature
 
 
 class Builder(ArchiveBuilder, skip_registration=True):
-    """`pit`, one split `train` in manifest order.
+    """`pit`, with one split `train` in manifest order.
 
-    Beside the shards lies `mirror_map.npy`, uint16 [256 256 2]: how a texture is mirrored for a flipped image. Any program
-    reads it: `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    `mirror_map.npy` lies beside the shards; see `datasets.mirror_map`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit")

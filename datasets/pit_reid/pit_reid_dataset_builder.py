@@ -1,6 +1,7 @@
 """A rendered reID benchmark with known textures, from the same generator as PIT.
 
-Not in the paper: it lets pseudo textures be compared with the truth and the method be tried without real people.
+It is not in the paper. With it, pseudo textures can be compared with the true ones, and the method tried without images
+of real people.
 """
 
 import os
@@ -16,11 +17,11 @@ from render import manifest
 
 
 class Builder(ArchiveBuilder, skip_registration=True):
-    """`pit_reid`, splits `train`, `query`, `gallery` and, where they were rendered, `query_partial` and
-    `query_occluded`, each in manifest order.
+    """`pit_reid`, with the splits `train`, `query` and `gallery`, each in manifest order.
 
-    Beside the shards lies `mirror_map.npy`, uint16 [256 256 2]: how a texture is mirrored for a flipped image. Any program
-    reads it: `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    If they were rendered, there are also the splits `query_partial` and `query_occluded`.
+
+    `mirror_map.npy` lies beside the shards; see `datasets.mirror_map`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit_reid")
@@ -29,7 +30,7 @@ class Builder(ArchiveBuilder, skip_registration=True):
         return {
             **reid_features(),
             "image": tfds.features.Image(shape=(*PERSON_SIZE, 3), doc="One person seen by one camera."),
-            # The true texture: for measuring and for the oracle row of the ablation only.
+            # The true texture, only for measuring and for the oracle row of the ablation.
             "texture": texture_feature(),
         }
 

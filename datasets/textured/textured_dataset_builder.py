@@ -1,7 +1,7 @@
 """`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.1).
 
-It stands beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. In the same
-way `<benchmark>_frontal` has a pseudo frontal view with each image (Table 2).
+It lies beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. Likewise,
+`<benchmark>_frontal` has a pseudo frontal view for each image (Table 2).
 """
 
 import hashlib
@@ -20,17 +20,16 @@ from datasets.errors import DatasetError, raise_problems
 from datasets.examples import PERSON_SIZE, Example, reid_features, texture_feature
 
 TRAINING_SPLITS = ("train", "val")
-# What a copy adds to its benchmark: name of the feature -> suffix of the copy.
+# Feature that a copy adds to its benchmark -> suffix of the copy's name.
 SUFFIXES = {"texture": "_textured", "frontal": "_frontal"}
 ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses one for each training image."
 
 
 class TexturedBuilder(ArchiveBuilder, skip_registration=True):
-    """The benchmark's `train`, and its `val` where it has one, in its order; see `builder_class`.
+    """The benchmark's `train`, and `val` if it has one, in the benchmark's order; see `builder_class`.
 
-    Where the PIT is known that the texture network was trained on, its `mirror_map.npy` lies beside the shards, uint16
-    [256 256 2]: how a texture is mirrored for a flipped image. Any program reads it:
-    `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    `mirror_map.npy` lies beside the shards if the PIT is known on which the texture network was trained; see
+    `datasets.mirror_map`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = ADVICE
@@ -41,20 +40,22 @@ class TexturedBuilder(ArchiveBuilder, skip_registration=True):
     def __init__(
         self, *, texture_metadata: dict[str, Any] | None = None, mirror_dir: pathlib.Path | None = None, **kwargs: Any
     ):
-        """Args:
-        texture_metadata: Where the textures come from, JSON values.
-        mirror_dir: The folder that holds their `mirror_map.npy`; None for none.
-        **kwargs: `data_dir`, ...: TFDS's own.
+        """Make the builder.
+
+        Args:
+            texture_metadata: Where the textures come from, JSON values.
+            mirror_dir: The folder that holds their `mirror_map.npy`; None if there is none.
+            **kwargs: TFDS's own: `data_dir`, ...
         """
         self._texture_metadata = texture_metadata or {}
         self._mirror_dir = mirror_dir
-        # Not among BUILDER_CONFIGS: TFDS would make it the default that `cuhk03` alone stands for.
+        # Not in BUILDER_CONFIGS, or TFDS would make it the default config, which `cuhk03` alone means.
         config = tfds.core.BuilderConfig(name=self.config_name) if self.config_name else None
         super().__init__(config=config, **kwargs)
 
     def _create_builder_config(self, builder_config: Any, version: Any) -> Any:
         del version
-        return builder_config  # TFDS would warn of one that is not among BUILDER_CONFIGS
+        return builder_config  # TFDS would warn that it is not in BUILDER_CONFIGS
 
     def features(self) -> dict[str, Any]:
         if self.feature == "texture":
@@ -90,8 +91,9 @@ class TexturedBuilder(ArchiveBuilder, skip_registration=True):
                         self.feature: str(texture),
                     }
                 )
+        number = sum(map(len, splits.values()))
         raise_problems(
-            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {sum(map(len, splits.values())):,} training images of "
+            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {number:,} training images of "
             f"{self.benchmark} cannot be read",
             problems,
             ADVICE,
@@ -107,7 +109,7 @@ class TexturedBuilder(ArchiveBuilder, skip_registration=True):
 
 
 def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuilder]:
-    """The builder of `<benchmark>_textured`, or with another feature of SUFFIXES that of the copy which has it."""
+    """Return the builder of the copy of a benchmark that has this feature, `<benchmark>_textured` by default."""
     name, _, config = f"{benchmark}{SUFFIXES[feature]}".partition("/")
     names = {
         "name": name,
@@ -122,7 +124,7 @@ def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuil
 
 
 def _open_training(benchmark: str, data_dir: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The benchmark's train and val splits with images left encoded, and its metadata."""
+    """Return the benchmark's train and val splits, with images left encoded, and its metadata."""
     folder = pathlib.Path(data_dir) / benchmark
     version = newest_version(folder)
     if version is None:

@@ -288,7 +288,7 @@ def test_an_unsafe_archive_leaves_nothing_and_says_where_to_get_it(archive: path
     packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
     with zipfile.ZipFile(packed, "a") as file:
         file.writestr("Market-1501-v15.09.15/../../../../evil.txt", b"evil")
-    with pytest.raises(datasets.DatasetError, match=r"evil.txt': refused: .*(.|\n)*to be had from its authors"):
+    with pytest.raises(datasets.DatasetError, match=r"evil.txt': refused: .*(.|\n)*Get Market-1501 from its authors"):
         _build(packed, tmp_path / "data")
     assert not (tmp_path / "data" / "market1501").exists()
     assert not list(tmp_path.rglob("evil.txt"))
