@@ -1,9 +1,9 @@
-"""What a file is when it is not what was asked for: a Git LFS pointer, a saved login page, an archive.
+"""Says what a file is if it is not what was expected: a Git LFS pointer, a saved login page, an archive.
 
-Readers of files from outside call `found` for the end of their error messages. It looks at the first bytes only, and the
-name of the file does not matter.
+Readers of files from outside end their error messages with `found`. It looks only at the first bytes of a file, not at
+its name.
 
-Standard library only: `datasets` and `render` import this module.
+Imports only the standard library, because `datasets` and `render` import this module.
 """
 
 import pathlib
@@ -33,13 +33,15 @@ _XML = re.compile(rb"<\?xml|<error", re.IGNORECASE)
 
 
 def describe(start: bytes) -> str | None:
-    """What a file is and, where something helps, what to do about it: "a gzip file: unpack it and give the file inside".
+    """Return what a file is and, if possible, what to do about it.
+
+    An example is "a gzip file: unpack it and give the file inside".
 
     Args:
         start: The first `START` bytes of the file, or all of it.
 
     Returns:
-        None where the bytes are of none of the kinds that are known here.
+        None if the kind of the file is unknown.
     """
     if not start:
         return "an empty file: fetch it again"
@@ -55,12 +57,16 @@ def describe(start: bytes) -> str | None:
 
 
 def found(start: bytes) -> str:
-    """The end of a message that begins with what was expected: ", found a gzip file: ..."; "" where it is unknown."""
+    """Return the end of a message that says what was expected: ", found a gzip file: ...", or "" if unknown."""
     kind = describe(start[:START])
     return f", found {kind}" if kind else ""
 
 
 def read_start(path: pathlib.Path) -> bytes:
-    """The first bytes of a file, for `describe`; none where it cannot be read, so call this for files that were read."""
+    """Return the first bytes of a file, for `describe`.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as file:
         return file.read(START)
