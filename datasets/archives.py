@@ -1,8 +1,8 @@
 """Unpacks archives that users downloaded (zip, tar, tar.gz, tar.bz2, tar.xz) without trusting them.
 
 An archive may hold anything. zipfile and tarfile parse it; this module decides what is written, by the same rules for
-both: plain files and folders below one folder, each once, and no more bytes than the caller allows. Bytes are counted as
-they are written, because headers can lie. Anything else is refused with the name of the archive and of the entry.
+both: plain files and folders below one folder, each once, and no more bytes than the caller allows. Bytes are counted
+as they are written, because headers can lie. Anything else is refused with the name of the archive and of the entry.
 """
 
 import bz2
@@ -29,7 +29,7 @@ from san_jax import file_kinds
 # MSMT17, the largest benchmark, has 126,441 images.
 MAX_ENTRIES = 500_000
 _CHUNK = 1 << 20
-# tarfile reads all headers of an entry (pax, long names, maps of sparse files) at once; real ones are shorter than this.
+# tarfile reads all headers of an entry (pax, long names, maps of sparse files) at once; real ones are shorter.
 _MAX_HEADERS = 1 << 20
 # Limit of what follows the end of a tar: records are padded with zeros.
 _MAX_PADDING = 1 << 24
@@ -41,7 +41,7 @@ _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class UnwritableError(DatasetError):
-    """An archive that cannot be unpacked where it should be, for example on a full disk. The archive may be fine."""
+    """A failure to write what an archive holds, for example on a full disk. The archive may be fine."""
 
 
 @dataclasses.dataclass(frozen=True)

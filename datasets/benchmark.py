@@ -1,4 +1,4 @@
-"""The base of the benchmarks that users bring: it finds one in a folder, and holds it against the published counts."""
+"""The base of the benchmarks that users bring: finds one and compares it with the published counts."""
 
 import abc
 import dataclasses
@@ -24,7 +24,8 @@ class Listing:
     """What the names in a benchmark's folder say. Only lists and protocol files were opened for it.
 
     Attributes:
-        splits: Examples of each split, in the order in which they are written. Image features hold paths or ImageSources.
+        splits: Examples of each split, in the order in which they are written. Image features hold paths or
+            ImageSources.
         counts: What `split_counts` does not count, by the names of the builder's `COUNTS`.
         problems: One line for each path that is missing, extra or misnamed; none of them is in `splits`.
         files: The lists and protocol files that were read: name in the archive -> path. Part of the digest.
@@ -37,7 +38,7 @@ class Listing:
 
 
 class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
-    """Base of the benchmarks' builders, which say where the images are and what their names mean.
+    """Base of the benchmarks' builders. A builder says where the images are and what their names mean.
 
     Class attributes:
         TITLE: The benchmark's name in messages.
@@ -89,7 +90,7 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        """Return lines that say what was expected at `folder` and what was found, where no folder `is_root`."""
+        """Return lines that say what was expected and what was found, if no folder at `folder` `is_root`."""
 
     @abc.abstractmethod
     def list_root(self, root: pathlib.Path) -> Listing:
@@ -142,7 +143,7 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
         return self._only(folder, named or others)
 
     def _find_roots(self, folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-        """Return the roots below a folder that have one of `FOLDERS`' names, and those to take if there are none."""
+        """Return the roots below a folder with one of `FOLDERS`' names, and those to take if there are none."""
         roots = find_folders(folder, self.is_root)
         named = [root for root in roots if self.is_folder_name(root.name)]
         return named, [] if self.damaged(folder) else roots
@@ -161,7 +162,7 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
         return split_counts(splits)
 
     def counts_for(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
-        """Return the published counts that hold for a copy with these splits: all of them, unless copies differ."""
+        """Return the published counts that hold for a copy with these splits; by default all."""
         return dict(self.COUNTS)
 
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
@@ -192,7 +193,10 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
         return Archive(root, listing.splits, _listing_digest(listing), metadata, problems)
 
     def usable(self, archive: Archive) -> Archive:
-        """Open every image; with `allow_partial`, leave out what cannot be read and mark the archive as `partial`."""
+        """Open every image of an archive that was scanned.
+
+        With `allow_partial`, an incomplete archive is marked as `partial` and loses the images that cannot be read.
+        """
         examined = examine_images(archive.root, archive.splits, self.features())
         unreadable = examined.problems
         problems = [*archive.problems, *unreadable.values()]
@@ -200,11 +204,11 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
             return self.converted(archive, examined.conversions)
         if not self.allow_partial:
             raise_problems(
-                f"{archive.root} is not the whole {self.TITLE}: {len(problems):,} problems, {len(unreadable):,} of them "
-                "unreadable images",
+                f"{archive.root} is not the whole {self.TITLE}: {len(problems):,} problems, {len(unreadable):,} of "
+                "them unreadable images",
                 problems,
-                f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset and "
-                "every later result are then marked as partial.",
+                f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset "
+                "and every later result are then marked as partial.",
             )
         splits = {
             split: [dict(example) for example in examples if example["image"] not in unreadable]

@@ -87,7 +87,7 @@ def build_dataset(
 
 
 def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> bool:
-    """Return whether `manual_dir` holds the benchmark `name`, even an incomplete one: an archive or a folder."""
+    """Return whether `manual_dir` holds an archive or a folder of the benchmark `name`, even a damaged one."""
     builder = make_builder(name, data_dir)
     given = given_path(manual_dir)
     if given.is_file():
@@ -122,7 +122,7 @@ def build_textured(
     mirror_dir: str | os.PathLike[str] | None = None,
     feature: str = "texture",
 ) -> pathlib.Path:
-    """Build `<benchmark>_textured`: the training images of `benchmark` (train and val), each with one PNG.
+    """Build `<benchmark>_textured`: the training images of a benchmark (train and val), each with a PNG.
 
     Image bytes, ids, names and their order are the benchmark's; `texture` is the PNG. With the feature `frontal` the
     dataset is `<benchmark>_frontal`.
@@ -130,12 +130,12 @@ def build_textured(
     Args:
         benchmark: A reID dataset that is already under `data_dir`.
         data_dir: The folder in which TFDS keeps datasets.
-        texture_dir: A folder with, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB (a frontal view is
-            256x128).
+        texture_dir: A folder with, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB (a frontal view
+            is 256x128).
         metadata: Where the textures come from (JSON values); stored with the dataset. Other metadata or other
             textures make another dataset.
-        mirror_dir: The folder whose `mirror_map.npy` is stored with the dataset: the PIT, or the run that was trained on
-            it. None if it is not known, and for frontal views.
+        mirror_dir: The folder whose `mirror_map.npy` is stored with the dataset: the PIT, or the run that was trained
+            on it. None if it is not known, and for frontal views.
         feature: What the PNGs are: "texture" or "frontal".
 
     Returns:

@@ -1,7 +1,7 @@
-"""The base of all builders: it checks an archive, converts what has to be converted, and lets TFDS write the shards.
+"""The base of all builders: checks an archive, converts images, and lets TFDS write the shards.
 
-An archive comes from outside. All of it is looked at before the first byte is written, and everything that is wrong with
-it (names, counts, images) is reported at once, each problem with its path.
+An archive comes from outside. All of it is looked at before the first byte is written, and everything that is wrong
+with it (names, counts, images) is reported at once, each problem with its path.
 """
 
 import abc
@@ -30,8 +30,8 @@ class Archive:
 
     Attributes:
         root: The folder that was read.
-        splits: Examples of each split, in the order in which they are written. Image features hold paths, encoded images
-            as binary files, or ImageSources.
+        splits: Examples of each split, in the order in which they are written. Image features hold paths, encoded
+            images as binary files, or ImageSources.
         digest: Digest by which the content is recognised when the dataset is asked for again.
         metadata: JSON values stored with the dataset. `license`, in words, is also TFDS's licence of the dataset.
         problems: A line for each wrong name and count.
@@ -49,9 +49,9 @@ class Archive:
 class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     """Writes the examples of an archive in order, in array_record shards of at most `EXAMPLES_PER_SHARD`.
 
-    TFDS's usual GeneratorBasedBuilder keeps a whole split in memory, and needs TensorFlow's file API beyond 1 GiB; this one
-    holds one shard. It is not registered with TFDS, so reading a dataset always goes by the files on disk, in this program
-    as in any other.
+    TFDS's usual GeneratorBasedBuilder keeps a whole split in memory, and needs TensorFlow's file API beyond 1 GiB; this
+    one holds one shard. It is not registered with TFDS, so reading a dataset always goes by the files on disk, in this
+    program as in any other.
 
     Attributes:
         archive: The archive to write, if it was scanned and found usable already; else None.
@@ -164,7 +164,7 @@ def _shards(split: str, examples: Sequence[Example]) -> list[_Shard]:
 
 
 def newest_version(folder: pathlib.Path) -> pathlib.Path | None:
-    """Return the folder of the newest complete version of the dataset in `data_dir/name`; None if there is none."""
+    """Return the newest complete version of the dataset in `data_dir/name`, or None if there is none."""
     complete = [
         info.parent for info in folder.glob("*/dataset_info.json") if tfds.core.Version.is_valid(info.parent.name)
     ]

@@ -24,7 +24,7 @@ def raise_problems(title: str, problems: Sequence[str], advice: str) -> None:
 
 
 def problems_error(title: str, problems: Sequence[str], advice: str) -> DatasetError:
-    """Return the DatasetError whose message is the title, the first `MAX_REPORTED` problems and the advice."""
+    """Return a DatasetError with a title, the first `MAX_REPORTED` problems and advice."""
     shown = list(problems[:MAX_REPORTED])
     if len(problems) > MAX_REPORTED:
         shown.append(f"... and {len(problems) - MAX_REPORTED:,} more ({len(problems):,} in all)")

@@ -21,7 +21,7 @@ def given_path(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def archive_names(*stems: str) -> tuple[str, ...]:
-    """Return patterns for `BenchmarkBuilder.ARCHIVES`: archives of these names, also as browsers rename them."""
+    """Return patterns for archives of these names, also as browsers rename them."""
     return tuple(f"{stem}{tail}{suffix}" for stem in stems for tail in _DOWNLOADS for suffix in _ARCHIVE_SUFFIXES)
 
 
@@ -31,7 +31,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def list_files(folder: pathlib.Path) -> list[str]:
-    """Return the sorted names of the files and folders in a folder, without those that file managers leave behind."""
+    """Return the sorted names of what is in a folder, without what file managers leave behind."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries]
     return sorted(name for name in names if not pictures.is_junk(name))
@@ -50,8 +50,8 @@ def list_folders(folder: pathlib.Path) -> list[pathlib.Path]:
 def find_folders(folder: pathlib.Path, is_root: Callable[[pathlib.Path], bool]) -> list[pathlib.Path]:
     """Return the folders for which `is_root` holds, among `folder` and two levels below it.
 
-    Nothing below such a folder is returned. A folder in a folder of the same name counts as one with it: there are copies
-    in MSMT17_V2/MSMT17_V2/MSMT17_V2 (SY-Xuan/IICS#5) and in Market-1501-v15.09.15/Market-1501-v15.09.15.
+    Nothing below such a folder is returned. A folder in a folder of the same name counts as one with it: there are
+    copies in MSMT17_V2/MSMT17_V2/MSMT17_V2 (SY-Xuan/IICS#5) and in Market-1501-v15.09.15/Market-1501-v15.09.15.
     """
     found: list[pathlib.Path] = []
     level = [folder]
@@ -96,7 +96,7 @@ def _is_readable(folder: pathlib.Path) -> bool:
 
 
 def has_named(folder: pathlib.Path, folders: Sequence[str], name: re.Pattern[str]) -> bool:
-    """Return whether a folder has all of `folders`, and in them at least one file whose name matches `name`.
+    """Return whether a folder has all of `folders`, with at least one file in them that matches `name`.
 
     Market-1501 and DukeMTMC-reID have the same folders: only the files in them tell one from the other.
     """
@@ -116,7 +116,7 @@ def found_there(folder: pathlib.Path) -> str:
 
 
 def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], example: str) -> list[str]:
-    """Return the problems where no folder `has_named`: which folders and file names were expected, and what was found."""
+    """Return lines that say what was expected and what was found, if no folder `has_named`."""
 
     def missing(candidate: pathlib.Path) -> list[str]:
         return [part for part in folders if not (candidate / part).is_dir()]

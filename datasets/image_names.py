@@ -14,10 +14,11 @@ JPEG_SUFFIX = r"(?i:\.jpe?g)"
 
 @dataclasses.dataclass(frozen=True)
 class ImageNames:
-    """How a benchmark names its images, where the name says person and camera.
+    """How a benchmark names its images, if the name says person and camera.
 
     Attributes:
-        pattern: Pattern of a whole file name. Its groups are `image` (the name without its suffix), `person` and `camera`.
+        pattern: Pattern of a whole file name. Its groups are `image` (the name without its suffix), `person` and
+            `camera`.
         example: Such a name, for messages.
         num_cameras: Number of cameras; names count them from 1.
     """
@@ -52,5 +53,5 @@ class ImageNames:
 
 
 def same_image_problem(path: pathlib.Path, other: str) -> str:
-    """Return the problem of a file whose name differs from that of `other`, in the same folder, only in its suffix."""
+    """Return the problem of a file whose name differs from `other` only in its suffix."""
     return f"{path}: extra, {other} is the same image with another suffix; keep one of the two"

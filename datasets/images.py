@@ -1,8 +1,8 @@
-"""Images on their way into the records: decoding each once, and converting those that are not stored as they are.
+"""Images on their way into the records: decodes each once, and converts some of them.
 
-The bytes of an upright RGB JPEG or PNG go into the records unchanged: TFDS's Image feature takes a path or a file object
-without TensorFlow, but needs TensorFlow to encode an array. Any other picture is converted to such a PNG, because readers
-disagree about grey images, 16 bits, transparency and EXIF orientation.
+The bytes of an upright RGB JPEG or PNG go into the records unchanged: TFDS's Image feature takes a path or a file
+object without TensorFlow, but needs TensorFlow to encode an array. Any other picture is converted to such a PNG,
+because readers disagree about grey images, 16 bits, transparency and EXIF orientation.
 """
 
 import abc
@@ -139,7 +139,7 @@ def _expected_images(
 
 
 def _examine(image: str | ImageSource, expected: _Expected) -> tuple[str, str]:
-    """Return what is wrong with an image, in one line, and what it is converted from; either may be empty."""
+    """Return what is wrong with an image, and what it is converted from; either may be empty."""
     if isinstance(image, ImageSource):
         problem = image.problem()
         return "" if problem is None else f"{expected.path}: {problem}", ""

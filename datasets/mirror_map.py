@@ -1,8 +1,8 @@
 """Reads the UV mirror map that lies beside a dataset's shards, `mirror_map.npy`.
 
 The map turns the texture of an image into the texture of the horizontally flipped image:
-`texture[map[..., 0], map[..., 1]]`. Any program can read it with `np.load(folder / "mirror_map.npy")`, where `folder` is
-the folder of the dataset's version, `builder.data_dir` in TFDS.
+`texture[map[..., 0], map[..., 1]]`. Any program can read it with `np.load(folder / "mirror_map.npy")`, where `folder`
+is the folder of the dataset's version, `builder.data_dir` in TFDS.
 """
 
 import io

@@ -9,8 +9,8 @@ from datasets.errors import DatasetError
 from render import manifest
 
 ADVICE = (
-    "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder as "
-    "manual_dir; if you run it again on the same folder, it draws only what is missing."
+    "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder "
+    "as manual_dir; if you run it again on the same folder, it draws only what is missing."
 )
 
 

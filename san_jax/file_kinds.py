@@ -1,4 +1,4 @@
-"""Says what a file is if it is not what was expected: a Git LFS pointer, a saved login page, an archive.
+"""Says what an unexpected file is: a Git LFS pointer, a saved login page, an archive.
 
 Readers of files from outside end their error messages with `found`. It looks only at the first bytes of a file, not at
 its name.
@@ -11,9 +11,10 @@ import re
 
 START = 512  # bytes that are looked at
 
+_LFS = "a Git LFS pointer: run `git lfs pull` where it was cloned, or download the file itself"
 _UNPACK = "unpack it and give the file inside"
 _SIGNS = (
-    (0, b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` where it was cloned, or download the file itself"),
+    (0, b"version https://git-lfs", _LFS),
     (0, b"\x1f\x8b", f"a gzip file: {_UNPACK}"),
     (0, b"BZh", f"a bzip2 file: {_UNPACK}"),
     (0, b"\xfd7zXZ\0", f"an xz file: {_UNPACK}"),
@@ -57,7 +58,7 @@ def describe(start: bytes) -> str | None:
 
 
 def found(start: bytes) -> str:
-    """Return the end of a message that says what was expected: ", found a gzip file: ...", or "" if unknown."""
+    """Return the end of an error message: ", found a gzip file: ...", or "" if the kind is unknown."""
     kind = describe(start[:START])
     return f", found {kind}" if kind else ""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class DamagedFileError(ValueError):
-    """A file that a program wrote and that can no longer be read. The message names it and says what to do."""
+    """A damaged file that a program wrote. The message names the file and says what to do."""
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

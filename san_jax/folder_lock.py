@@ -1,11 +1,11 @@
-"""Allows one writer per folder: a lock that ends with the process that holds it, however that process ends.
+"""Allows one writer per folder, by a lock that ends with the process that holds it.
 
 The lock is a file in the folder, `.lock`, locked with flock(2) and removed at the end. The kernel releases it when the
 process dies, so there is nothing to clean up after `kill -9`. The file says who holds the lock.
 
-On a network file system flock may be missing, or be known only to the host that took the lock. So the holder touches its
-file every `BEAT` seconds. A process that finds the record of another host watches the file for more than two beats, and
-takes the folder over only if nothing changes. No clocks are compared.
+On a network file system flock may be missing, or be known only to the host that took the lock. So the holder touches
+its file every `BEAT` seconds. A process that finds the record of another host watches the file for more than two beats,
+and takes the folder over only if nothing changes. No clocks are compared.
 
 If processes share a folder by agreement, each holds a part of it (a shard, a dataset), and the file is `.lock.<part>`.
 Nobody can hold the whole folder while a part is held, nor a part while the whole folder is held.
@@ -42,7 +42,7 @@ class FolderError(ValueError):
 
 
 class FolderInUseError(FolderError):
-    """A folder that another process is writing. The message is one line and names that process and its host."""
+    """A folder that another process is writing. The message names that process and its host on one line."""
 
 
 class _Changed(Exception):
@@ -66,8 +66,8 @@ os.register_at_fork(after_in_child=_forget)
 def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) -> Iterator[None]:
     """Hold the only right to write a folder, or a part of it, while the body runs.
 
-    The folder is made if absent, and removed at the end if it was made here and is still empty. A thread may enter a lock
-    that it already holds.
+    The folder is made if absent, and removed at the end if it was made here and is still empty. A thread may enter a
+    lock that it already holds.
 
     Args:
         folder: The folder.
@@ -91,8 +91,8 @@ def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) 
                         pass
             except OSError as error:
                 raise FolderError(
-                    f"{folder} cannot be written to ({error.strerror or error}): choose another folder, or make this one "
-                    "writable."
+                    f"{folder} cannot be written to ({error.strerror or error}): choose another folder, or make "
+                    "this one writable."
                 ) from None
             yield
     finally:
@@ -259,7 +259,7 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float
 
 
 def _watch(path: pathlib.Path, record: dict[str, Any] | None, beat: float) -> None:
-    """Watch a lock file whose holder may be on another host; return when nothing has changed for long enough.
+    """Watch a lock file whose holder may be on another host; return if nothing changes for long enough.
 
     Raises:
         FolderInUseError: The holder gave a sign of life.
@@ -267,8 +267,8 @@ def _watch(path: pathlib.Path, record: dict[str, Any] | None, beat: float) -> No
     """
     seconds = _WATCHED_BEATS * beat
     print(
-        f"{path.parent}: {_describe(record, path)} has not said that it ended, and whether it still runs cannot be seen "
-        f"from here. Waiting {seconds:.0f} s for a sign of life.",
+        f"{path.parent}: {_describe(record, path)} has not said that it ended, and whether it still runs cannot be "
+        f"seen from here. Waiting {seconds:.0f} s for a sign of life.",
         file=sys.stderr,
         flush=True,
     )
@@ -356,7 +356,7 @@ def _in_use(path: pathlib.Path, record: dict[str, Any] | None) -> FolderInUseErr
 
 
 def _describe(record: dict[str, Any] | None, path: pathlib.Path) -> str:
-    """Return who holds a lock, on one line. The record may come from outside, so only printable characters stay."""
+    """Return who holds a lock, on one line of printable characters: the record may come from outside."""
     if record is None:
         return f"one whose record in {path} cannot be read"
     host, pid, since, command = (str(record.get(key)) for key in ("host", "pid", "since", "command"))
@@ -365,7 +365,7 @@ def _describe(record: dict[str, Any] | None, path: pathlib.Path) -> str:
 
 
 def _boot() -> str:
-    """Return the name of the running kernel. Containers on one machine share it; after a restart it is another one."""
+    """Return a name of the running kernel: the same in all containers of a machine, until it restarts."""
     try:
         return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -381,7 +381,7 @@ def _pid_space() -> str:
 
 
 def _start_of(pid: Any) -> str | None:
-    """Return when a process of this machine started, "unknown" if that cannot be read, or None if it has ended."""
+    """Return when a process of this machine started, as far as is known, or None if it has ended."""
     if not isinstance(pid, int) or pid <= 0:
         return None
     try:

@@ -1,6 +1,8 @@
-"""Keeps `python -m` from running a module that is not a program, which would print nothing and exit with 0.
+"""Keeps `python -m` from running a module that is not a program.
 
-Each package of this project calls `refuse_modules` when it is imported, so this file imports only the standard library.
+Without this, Python would print nothing and exit with 0. Each package of this project calls `refuse_modules` when it is
+imported, so this file imports only the standard library.
+
 A program is a module with the line `if __name__ == "__main__":`.
 """
 
@@ -13,7 +15,7 @@ _MAIN = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 
 
 def refuse_modules(package: str, init_file: str) -> None:
-    """Exit with a message and status 1 if Python is about to run a module of this package that is not a program.
+    """Exit with status 1 if Python is about to run a module of this package that is not a program.
 
     `python -m package.module` imports the package before it runs the module, so the package's `__init__` calls this.
 

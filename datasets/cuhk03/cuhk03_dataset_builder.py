@@ -1,4 +1,4 @@
-"""CUHK03 under the new protocol, labeled and detected: from `cuhk-03.mat`, from its PNGs, or from CUHK03-NP.
+"""CUHK03 under the new protocol, labeled and detected: from `cuhk-03.mat`, its PNGs or CUHK03-NP.
 
 cuhk03/
   cuhk03_release/cuhk-03.mat          or  images_labeled/*.png  images_detected/*.png
@@ -76,10 +76,10 @@ class Builder(BenchmarkBuilder, skip_registration=True):
     ADVICE = (
         "Get CUHK03 from its authors at the Chinese University of Hong Kong (Li et al., CVPR 2014), for research only. "
         "The files cuhk03_new_protocol_config_labeled.mat and cuhk03_new_protocol_config_detected.mat lie in "
-        "evaluation/data/CUHK03 of https://github.com/zhunzhong07/person-re-ranking (Zhong et al., CVPR 2017). Put them "
-        "beside cuhk03_release.zip, beside the folder cuhk03_release, or beside images_labeled and images_detected, and "
-        "give the folder in which they lie as manual_dir. Or give CUHK03-NP (the archive, the folder, or labeled or "
-        "detected in it), which the same page links to."
+        "evaluation/data/CUHK03 of https://github.com/zhunzhong07/person-re-ranking (Zhong et al., CVPR 2017). Put "
+        "them beside cuhk03_release.zip, beside the folder cuhk03_release, or beside images_labeled and "
+        "images_detected, and give the folder in which they lie as manual_dir. Or give CUHK03-NP (the archive, the "
+        "folder, or labeled or detected in it), which the same page links to."
     )
     LICENSE = "For research only, under the terms of its authors at the Chinese University of Hong Kong."
     FOLDERS = (
@@ -191,7 +191,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
 
 def _images(root: pathlib.Path, kind: str) -> pathlib.Path | None:
-    """Return the .mat, else the folder of extracted images, else the folder of this kind of CUHK03-NP (maybe `root`)."""
+    """Return the .mat, else the folder of extracted images, else this kind's folder of CUHK03-NP."""
     for file in (root / RELEASE / MAT, root / MAT):
         if file.is_file():
             return file

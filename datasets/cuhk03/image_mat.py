@@ -1,9 +1,9 @@
 """Reads the images in `cuhk-03.mat`, a MATLAB v7.3 file, which is HDF5.
 
-`labeled` and `detected` are 5 x 1 cell arrays with a cell for each pair of cameras. Each of these cells is a persons x 10
-cell array: images 1 to 5 are from the first camera, 6 to 10 from the second. Each of its cells is a height x width x 3
-uint8 image, or empty. HDF5 stores cells as object references and every array transposed: 1 x 5, 10 x persons, 3 x width x
-height.
+`labeled` and `detected` are 5 x 1 cell arrays with a cell for each pair of cameras. Each of these cells is a persons x
+10 cell array: images 1 to 5 are from the first camera, 6 to 10 from the second. Each of its cells is a height x width x
+3 uint8 image, or empty. HDF5 stores cells as object references and every array transposed: 1 x 5, 10 x persons, 3 x
+width x height.
 
 The file comes from outside. Pixels are read only if the shape, type and stored size of a dataset are those of a person
 crop. Links and datasets that point to other files are refused.
@@ -150,7 +150,10 @@ def _references(dataset: object, where: str) -> np.ndarray:
 
 
 def _foreign(dataset: h5py.Dataset) -> str | None:
-    """Return how a dataset points to other files, or None. Call it first: other files may even give a virtual shape."""
+    """Return how a dataset points to other files, or None.
+
+    Call it before anything else: even the shape of a virtual dataset may be read from other files.
+    """
     if dataset.is_virtual:
         return "a virtual dataset, which points to other files"
     if dataset.external:
@@ -179,7 +182,10 @@ def _is_empty(dataset: object) -> bool:
 
 
 def _stored_problem(dataset: h5py.Dataset) -> str | None:
-    """Return why the stored data cannot be read in bounded memory, or None. The header was checked before."""
+    """Return why the stored data cannot be read in bounded memory, or None.
+
+    The header must have been checked before.
+    """
     filters = dataset.id.get_create_plist()
     kinds = [filters.get_filter(index)[0] for index in range(filters.get_nfilters())]
     if not _FILTERS.issuperset(kinds):

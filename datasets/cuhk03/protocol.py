@@ -1,12 +1,12 @@
-"""Reads the new protocol of CUHK03: `cuhk03_new_protocol_config_{labeled,detected}.mat`, MATLAB 5 files.
+"""Reads the new protocol of CUHK03, `cuhk03_new_protocol_config_{labeled,detected}.mat` (MATLAB 5).
 
-Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The file gives the name of each
-image (`filelist`), its identity (`labels`) and its camera (`camId`), and the 1-based positions of the splits (`train_idx`,
-`query_idx` and `gallery_idx`). The whole dataset follows from it, so any contradiction in it is an error.
+Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The file gives the name of
+each image (`filelist`), its identity (`labels`) and its camera (`camId`), and the 1-based positions of the splits
+(`train_idx`, `query_idx` and `gallery_idx`). The whole dataset follows from it, so any contradiction in it is an error.
 
-The file comes from outside. SciPy, which reads it, inflates without a limit and allocates nested arrays of whatever size
-their headers claim, so both are checked in the bytes first ("MAT-File Format", MathWorks, "Level 5 MAT-File Format"). An
-element is a type, a size (uint32 each) and that many bytes; a matrix is an element made of elements.
+The file comes from outside. SciPy, which reads it, inflates without a limit and allocates nested arrays of whatever
+size their headers claim, so both are checked in the bytes first ("MAT-File Format", MathWorks, "Level 5 MAT-File
+Format"). An element is a type, a size (uint32 each) and that many bytes; a matrix is an element made of elements.
 """
 
 import dataclasses
@@ -184,7 +184,7 @@ def _is_text(cell: bytes) -> bool:
     if header != (_MATRIX, 6, 8, _CHAR, 5, 8, 1, 0) or rows * columns > MAX_NAME:
         return False
     kind, size = _TAG.unpack_from(cell, _MATRIX_HEADER.size)
-    # Up to four bytes lie in the tag itself, whose type then holds their number; more are padded to a multiple of eight.
+    # Up to four bytes lie in the tag itself, whose type then holds their number; more are padded to eight.
     padded = 0 if kind >> 16 else size + -size % 8
     return len(cell) == _MATRIX_HEADER.size + _TAG.size + padded
 
@@ -210,7 +210,7 @@ def _integers(key: str, values: np.ndarray, problems: list[str]) -> list[int]:
 
 
 def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> list[str]:
-    """Return lines for malformed and repeated names, and for cameras and identities that contradict the names."""
+    """Return lines for bad names, and for cameras and identities that contradict the names."""
     problems = []
     label_of: dict[tuple[str, str], int] = {}
     person_of: dict[int, tuple[str, str]] = {}
@@ -222,8 +222,8 @@ def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> 
             or name != image_name(int(match[1]), int(match[2]), int(match[4]))
         ):
             problems.append(
-                f"filelist{{{number}}}: expected pair_person_view_image.png like 1_001_2_06.png, view 1 for images 1 to 5 "
-                f"and view 2 for 6 to 10, found {name!r}"
+                f"filelist{{{number}}}: expected pair_person_view_image.png like 1_001_2_06.png, view 1 for images 1 "
+                f"to 5 and view 2 for 6 to 10, found {name!r}"
             )
             continue
         if camera != int(match[3]):
@@ -239,7 +239,7 @@ def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> 
 
 
 def _split_problems(names: list[str], labels: list[int], splits: dict[str, list[int]]) -> list[str]:
-    """Return lines for indices out of range or repeated, images in no split, and people in both training and test."""
+    """Return lines for bad indices, images in no split, and people in both training and test."""
     problems = []
     used: Counter[int] = Counter()
     for split, indices in splits.items():

@@ -1,4 +1,6 @@
-"""DukeMTMC-reID as its authors gave it out: `DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+"""DukeMTMC-reID as its authors gave it out.
+
+    DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg
 
 The archive's README.md and its CITATION_ and LICENSE_ files are not read.
 """

@@ -1,7 +1,9 @@
-"""Market-1501 as its authors ship it: `Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+"""Market-1501 as its authors give it out.
 
-The archive's `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries per person) and `readme.txt` are
-not read.
+    Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg
+
+The archive's `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries per person) and `readme.txt`
+are not read.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""MSMT17 as its authors ship it, V1 or V2 (the same images with faces masked), or renamed after Market-1501.
+"""MSMT17 as its authors give it out, V1 or V2 (with faces masked), or renamed after Market-1501.
 
     MSMT17_V1/{train,test}/0000/0000_000_01_0303morning_0008_0.jpg
     MSMT17_V2/{mask_train_v2,mask_test_v2}/0000/0000_000_01_0303morning_0008_0.jpg
@@ -27,8 +27,8 @@ from datasets.image_names import JPEG_SUFFIX, ImageNames, same_image_problem
 RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # split -> index of its folder in a release
 NUM_CAMERAS = 15
-# Names hold morning, noon or afternoon, and some end in _0_ex.jpg. In lists that people saved again, the blank before the
-# label may be a tab; in copies that passed through a Mac, the suffix is .jpeg (SY-Xuan/IICS#5).
+# Names hold morning, noon or afternoon, and some end in _0_ex.jpg. In lists that people saved again, the blank before
+# the label may be a tab; in copies that passed through a Mac, the suffix is .jpeg (SY-Xuan/IICS#5).
 LINE = re.compile(
     rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){JPEG_SUFFIX}"
     r"[ \t]+(?P<label>\d{1,6})",
@@ -38,8 +38,8 @@ EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
 _SUFFIX = re.compile(rf"{JPEG_SUFFIX}\Z")
 MAX_LIST_BYTES = 1 << 26  # the largest has about 4 MB
 
-# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Some name person and
-# camera as Market-1501 does; others have the authors' names in these folders.
+# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Some name person
+# and camera as Market-1501 does; others have the authors' names in these folders.
 MARKET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 MARKET_NAMES = ImageNames(
     re.compile(
@@ -61,12 +61,12 @@ class Builder(BenchmarkBuilder, skip_registration=True):
     ADVICE = (
         "Get MSMT17 from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, for "
         "research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
-        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed after "
-        "Market-1501 is accepted too, if its folder is called MSMT17."
+        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed "
+        "after Market-1501 is accepted too, if its folder is called MSMT17."
     )
     LICENSE = "For research only, under the release agreement of its authors at Peking University."
-    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018. The numbers of train
-    # and val are those of the lists.
+    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018. The numbers of
+    # train and val are those of the lists.
     COUNTS = {  # noqa: RUF012 (a constant)
         "train images": 30_248,
         "val images": 2_373,
@@ -89,9 +89,9 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         return [
-            f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) there "
-            "or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt; or a folder "
-            f"MSMT17 with {', '.join(MARKET_SPLITS.values())} and files like {MARKET_NAMES.example}",
+            f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) "
+            "there or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt; or a "
+            f"folder MSMT17 with {', '.join(MARKET_SPLITS.values())} and files like {MARKET_NAMES.example}",
             f"{folder}: found {found_there(folder)}",
         ]
 
@@ -114,7 +114,7 @@ class Builder(BenchmarkBuilder, skip_registration=True):
         release = _release(root)
         lists = {split: root / f"list_{split}.txt" for split in SPLITS}
         absent = [f"{path}: no such file" for path in lists.values() if not path.is_file()]
-        # Both releases' folders in one are an error: the lists do not say which of the two they mean.
+        # Folders of both releases in one are an error: the lists do not say which of them they mean.
         for name, folders in RELEASES.items():
             for folder in folders:
                 if name == release and not (root / folder).is_dir():
@@ -165,7 +165,7 @@ def _is_renamed(folder: pathlib.Path) -> bool:
 
 
 def _named_release(root: pathlib.Path) -> str:
-    """Return the release in which the name of a renamed copy's folder, or of its parent, ends; else "unknown"."""
+    """Return the release that ends the name of a renamed copy's folder or of its parent, else "unknown"."""
     names = [path.name.upper() for path in (root, root.parent)]
     return next((release for release in RELEASES for name in names if name.endswith(release)), UNKNOWN_RELEASE)
 
@@ -173,9 +173,9 @@ def _named_release(root: pathlib.Path) -> str:
 def _read_lists(
     root: pathlib.Path, folders: tuple[str, str], lists: Mapping[str, pathlib.Path]
 ) -> tuple[dict[str, list[Example]], list[str]]:
-    """The splits as the lists name them, and a line for whatever is malformed, given twice, missing or extra.
+    """Return the splits of the lists, and lines for malformed, repeated, missing and extra images.
 
-    Without one of the lists nothing is called extra.
+    If one of the lists is missing, no image counts as extra.
     """
     problems: list[str] = []
     on_disk = {folder: _image_files(root / folder, problems) for folder in folders if (root / folder).is_dir()}
@@ -183,8 +183,8 @@ def _read_lists(
     splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for split, list_file in lists.items():
         folder = folders[SPLITS[split]]
-        # Lists come from outside. Editors on Windows put a byte order mark in front when they save one; a byte that is no
-        # text ends up in a line that does not match.
+        # Lists come from outside. Editors on Windows put a byte order mark in front when they save one; a byte that is
+        # no text ends up in a line that does not match.
         lines = list_file.read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()
         for number, line in enumerate(lines, start=1):
             where = f"{list_file}:{number}"
@@ -219,7 +219,7 @@ def _read_lists(
 
 
 def _image_files(folder: pathlib.Path, problems: list[str]) -> dict[str, str]:
-    """Every file `person/name` in a folder of people, by its path without the suffix."""
+    """Return every file `person/name` in a folder of people, by its path without the suffix."""
     names: dict[str, str] = {}
     for person in list_files(folder):
         if not (folder / person).is_dir():

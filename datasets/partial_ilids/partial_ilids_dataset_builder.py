@@ -27,14 +27,14 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
     TITLE = "Partial-iLIDS"
     ADVICE = (
-        'Partial-iLIDS was made from i-LIDS by Zheng et al. ("Person Re-identification by Probabilistic Relative Distance '
-        'Comparison", CVPR 2011). Ask those who work with it for a copy, under the terms of i-LIDS. Give the '
+        'Partial-iLIDS was made from i-LIDS by Zheng et al. ("Person Re-identification by Probabilistic Relative '
+        'Distance Comparison", CVPR 2011). Ask those who work with it for a copy, under the terms of i-LIDS. Give the '
         "archive, or the folder in which Probe and Gallery (or query and gallery, or partial_body_images and "
         "whole_body_images) lie, as manual_dir."
     )
     LICENSE = "The terms of i-LIDS, from which it was made."
-    # He et al., "Deep Spatial Feature Reconstruction for Partial Person Re-identification", CVPR 2018. As in the protocol,
-    # the query's camera is 0 and the gallery's 1.
+    # He et al., "Deep Spatial Feature Reconstruction for Partial Person Re-identification", CVPR 2018. As in the
+    # protocol, the query's camera is 0 and the gallery's 1.
     COUNTS = {  # noqa: RUF012 (a constant)
         "query images": 119,
         "query identities": 119,
@@ -53,8 +53,8 @@ class Builder(BenchmarkBuilder, skip_registration=True):
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         layouts = ", or ".join(" and ".join(layout) for layout in LAYOUTS)
         return [
-            f"{folder}: expected the folders {layouts}, there or in a folder in it, with files like 1.jpg or 001_x.jpg, "
-            "one a person",
+            f"{folder}: expected the folders {layouts}, there or in a folder in it, with files like 1.jpg or "
+            "001_x.jpg, one per person",
             f"{folder}: found {found_there(folder)}",
         ]
 

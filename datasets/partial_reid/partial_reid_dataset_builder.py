@@ -1,4 +1,4 @@
-"""Partial REID as its authors ship it.
+"""Partial REID as its authors give it out.
 
     Partial_REID/{partial_body_images,whole_body_images,occluded_body_images}/001_001.jpg
 
@@ -28,8 +28,8 @@ class Builder(BenchmarkBuilder, skip_registration=True):
     TITLE = "Partial REID"
     ADVICE = (
         'Get Partial REID from its authors at Sun Yat-sen University (Zheng et al., "Partial Person '
-        'Re-identification", ICCV 2015) for research. Give the archive, or the folder Partial_REID unpacked from it with '
-        "partial_body_images and whole_body_images in it, as manual_dir."
+        'Re-identification", ICCV 2015) for research. Give the archive, or the folder Partial_REID unpacked from it '
+        "with partial_body_images and whole_body_images in it, as manual_dir."
     )
     LICENSE = "For research, under the terms of its authors at Sun Yat-sen University."
     # Zheng et al., "Partial Person Re-identification", ICCV 2015. There are no cameras: query is 0, gallery 1.
@@ -41,7 +41,8 @@ class Builder(BenchmarkBuilder, skip_registration=True):
         "gallery identities": 60,
         "gallery cameras": 1,
     }
-    # Partial-REID_Dataset: hh23333/PVPM and EANet. PVPM's copy has occluded_body_pose and whole_body_pose beside the images.
+    # Partial-REID_Dataset: hh23333/PVPM and EANet. PVPM's copy has occluded_body_pose and whole_body_pose beside the
+    # images.
     FOLDERS = ("Partial_REID", "Partial-REID", "PartialREID", "Partial-REID_Dataset")
     ARCHIVES = archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 1 << 30
@@ -70,7 +71,10 @@ class Builder(BenchmarkBuilder, skip_registration=True):
 
 
 def is_partial_reid(folder: pathlib.Path) -> bool:
-    """Return whether a folder is Partial REID: Partial-iLIDS may have the same folders, with one image per person in each."""
+    """Return whether a folder is Partial REID.
+
+    Partial-iLIDS may have the same folders, but with one image per person in each.
+    """
     folders = [folder / part for part in SPLITS.values()]
     return all(part.is_dir() for part in folders) and any(is_multi_shot(part, FILE_NAME) for part in folders)
 

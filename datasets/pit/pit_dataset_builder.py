@@ -1,4 +1,4 @@
-"""PIT: pairs of person images and UV textures, without identities (paper, section 3.1), from a rendered folder."""
+"""PIT: pairs of person images and UV textures, without identities (paper, section 3.1)."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.1).
+"""`<benchmark>_textured`: a benchmark's training images with pseudo textures (paper, section 3.1).
 
 It lies beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. Likewise,
 `<benchmark>_frontal` has a pseudo frontal view for each image (Table 2).
@@ -109,7 +109,7 @@ class TexturedBuilder(ArchiveBuilder, skip_registration=True):
 
 
 def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuilder]:
-    """Return the builder of the copy of a benchmark that has this feature, `<benchmark>_textured` by default."""
+    """Return the builder of `<benchmark>_textured`, or of the copy of a benchmark with another feature."""
     name, _, config = f"{benchmark}{SUFFIXES[feature]}".partition("/")
     names = {
         "name": name,
@@ -133,8 +133,8 @@ def _open_training(benchmark: str, data_dir: str | os.PathLike[str]) -> tuple[di
     missing = sorted(set(reid_features()) - set(builder.info.features))
     if missing or "train" not in builder.info.splits:
         raise DatasetError(
-            f"{folder}: expected a reID benchmark with a split 'train'; it has the splits {sorted(builder.info.splits)} "
-            f"and lacks the features {missing}."
+            f"{folder}: expected a reID benchmark with a split 'train'; it has the splits "
+            f"{sorted(builder.info.splits)} and lacks the features {missing}."
         )
     skip = {key: tfds.decode.SkipDecoding() for key in ("image", "texture") if key in builder.info.features}
     splits = [split for split in TRAINING_SPLITS if split in builder.info.splits]

@@ -457,7 +457,7 @@ def test_a_protocol_of_the_other_byte_order_is_refused(mat_root: pathlib.Path, t
     path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
     path.write_bytes(benchmark_fixtures.mat5_file([], order=b"MI"))
     assert _problems(mat_root, tmp_path / "data") == [
-        "not a readable MATLAB 5 file (expected the header of a little-endian one)"
+        "not a readable MATLAB 5 file (expected the header of a little-endian file)"
     ]
 
 
