@@ -21,12 +21,12 @@ MAX_HASHED_BYTES = 1 << 24
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What the names in a benchmark's folder say. Only lists and protocol files were opened for it.
+    """The examples that the names in a benchmark's folder give. Only lists and protocol files were opened.
 
     Attributes:
         splits: Examples of each split, in the order in which they are written. Image features hold paths or
             ImageSources.
-        counts: What `split_counts` does not count, by the names of the builder's `COUNTS`.
+        counts: Counts of `COUNTS` that do not follow from the examples.
         problems: One line for each path that is missing, extra or misnamed; none of them is in `splits`.
         files: The lists and protocol files that were read: name in the archive -> path. Part of the digest.
     """
@@ -40,7 +40,7 @@ class Listing:
 class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
     """Base of the benchmarks' builders. A builder says where the images are and what their names mean.
 
-    Class attributes:
+    Attributes:
         TITLE: The benchmark's name in messages.
         ADVICE: How to get the data, and what to give as manual_dir. Every error ends with it.
         LICENSE: The terms under which its authors give the data out, as far as they are public.
@@ -49,8 +49,6 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
             folders that only look like this benchmark.
         ARCHIVES: Names of the archives as downloaded, also as patterns; see `archive_names`.
         MAX_UNPACKED_BYTES: Limit of the unpacked size; an archive that holds more is refused.
-
-    Attributes:
         beside: Folder of the archive file, if one is unpacked: files that belong to it may lie there. Else None.
         archive_sha256: SHA-256 of that file, or None.
     """
@@ -82,7 +80,7 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def is_root(self, folder: pathlib.Path) -> bool:
-        """Return whether a folder looks like the one in the archive, by what is in it and not by its name."""
+        """Return whether a folder looks like this benchmark's, by its content and not by its name."""
 
     def lacks_a_part(self, folder: pathlib.Path) -> bool:
         """Return whether a correctly named folder that fails `is_root` is a damaged copy of this dataset."""
@@ -90,7 +88,7 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        """Return lines that say what was expected and what was found, if no folder at `folder` `is_root`."""
+        """Return lines that say what was expected and what was found, if `is_root` holds for no folder there."""
 
     @abc.abstractmethod
     def list_root(self, root: pathlib.Path) -> Listing:
@@ -158,7 +156,7 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
         return found[0] if found else None
 
     def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
-        """Return what can be counted in the examples, by the names of `COUNTS`."""
+        """Return the counts of `COUNTS` that follow from the examples."""
         return split_counts(splits)
 
     def counts_for(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:

@@ -116,7 +116,7 @@ def found_there(folder: pathlib.Path) -> str:
 
 
 def missing_named(folder: pathlib.Path, root_name: str, folders: Sequence[str], example: str) -> list[str]:
-    """Return lines that say what was expected and what was found, if no folder `has_named`."""
+    """Return lines that say what was expected and what was found, if `has_named` holds for no folder."""
 
     def missing(candidate: pathlib.Path) -> list[str]:
         return [part for part in folders if not (candidate / part).is_dir()]
