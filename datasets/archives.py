@@ -26,8 +26,7 @@ import tqdm
 from datasets.errors import DatasetError
 from san_jax import file_kinds
 
-# MSMT17, the largest benchmark, has 126,441 images.
-MAX_ENTRIES = 500_000
+MAX_ENTRIES = 500_000  # files and folders; MSMT17, the largest benchmark, has 126,441 images
 _CHUNK = 1 << 20
 # tarfile reads all headers of an entry (pax, long names, maps of sparse files) at once; real ones are shorter.
 _MAX_HEADERS = 1 << 20
@@ -69,24 +68,22 @@ class _Limits:
 
     Attributes:
         max_bytes: Limit of the bytes of all files by their headers.
-        max_entries: Limit of the number of files and folders.
     """
 
     max_bytes: int
-    max_entries: int
     _bytes: int = 0
     _entries: int = 0
 
     def count(self, entry: _Entry) -> None:
         self._entries += 1
-        if self._entries > self.max_entries:
-            raise _Refused(f"more than {self.max_entries:,} entries")
+        if self._entries > MAX_ENTRIES:
+            raise _Refused(f"more than {MAX_ENTRIES:,} entries")
         if self._bytes + entry.size > self.max_bytes:
             raise _Refused(f"unpacks to more than {self.max_bytes:,} bytes: a decompression bomb, or another archive")
         self._bytes += 0 if entry.is_folder else entry.size
 
 
-def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_entries: int = MAX_ENTRIES) -> None:
+def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int) -> None:
     """Unpack a zip or tar into a new folder.
 
     After a refusal, what was unpacked before stays in `folder`: the caller removes it.
@@ -95,7 +92,6 @@ def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_e
         archive: The archive; its first bytes tell its format.
         folder: The folder; must not exist yet.
         max_bytes: Limit of the unpacked size of all files.
-        max_entries: Limit of the number of files and folders.
 
     Raises:
         DatasetError: The file is not an archive, or is unsafe, damaged or truncated; names the entry.
@@ -103,7 +99,7 @@ def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_e
     """
     folder.mkdir(parents=True)
     entry_name = ""
-    limits = _Limits(max_bytes, max_entries)
+    limits = _Limits(max_bytes)
     try:
         with open(archive, "rb") as file, _progress(archive) as progress:
             for entry in _entries(file):

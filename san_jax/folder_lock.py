@@ -27,7 +27,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-BEAT = 10.0  # seconds between two signs of life
+BEAT = 10.0  # seconds between two signs of life, the same for all processes that use a folder
 _PATIENCE = 2.0  # seconds to wait for a process that was just killed
 _NAME = ".lock"
 _CLAIM = ".claim"  # suffix of the file that decides which of several processes takes a lock over
@@ -63,7 +63,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 @contextlib.contextmanager
-def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) -> Iterator[None]:
+def hold(folder: str | os.PathLike[str], part: str = "") -> Iterator[None]:
     """Hold the only right to write a folder, or a part of it, while the body runs.
 
     The folder is made if absent, and removed at the end if it was made here and is still empty. A thread may enter a
@@ -72,7 +72,6 @@ def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) 
     Args:
         folder: The folder.
         part: Name of the part; "" for the whole folder.
-        beat: Seconds between two signs of life; the same for all processes that use the folder.
 
     Raises:
         FolderInUseError: Another process holds the folder or this part of it.
@@ -85,9 +84,9 @@ def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) 
             try:
                 _make_folder(folder, made)
                 folder = folder.resolve()
-                stack.enter_context(_taken(_file(folder, part), beat))
+                stack.enter_context(_taken(_file(folder, part)))
                 for other in _excluded(folder, part):
-                    with _taken(other, beat):
+                    with _taken(other):
                         pass
             except OSError as error:
                 raise FolderError(
@@ -133,15 +132,15 @@ def _make_folder(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
 
 
 @contextlib.contextmanager
-def _taken(path: pathlib.Path, beat: float) -> Iterator[None]:
+def _taken(path: pathlib.Path) -> Iterator[None]:
     """Hold one lock file."""
     key, owner, thread = str(path), os.getpid(), threading.get_ident()
     if key in _held and _held[key][1] == thread:
         yield
         return
-    descriptor, stop = _acquire(path, beat), threading.Event()
+    descriptor, stop = _acquire(path), threading.Event()
     _held[key] = (descriptor, thread)
-    life = threading.Thread(target=_show_life, args=(descriptor, stop, beat), name=f"lock {path}", daemon=True)
+    life = threading.Thread(target=_show_life, args=(descriptor, stop), name=f"lock {path}", daemon=True)
     life.start()
     try:
         yield
@@ -156,13 +155,13 @@ def _taken(path: pathlib.Path, beat: float) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _show_life(descriptor: int, stop: threading.Event, beat: float) -> None:
-    while not stop.wait(beat):
+def _show_life(descriptor: int, stop: threading.Event) -> None:
+    while not stop.wait(BEAT):
         with contextlib.suppress(OSError):  # the file server may be away for a moment
             os.utime(descriptor)
 
 
-def _acquire(path: pathlib.Path, beat: float) -> int:
+def _acquire(path: pathlib.Path) -> int:
     """Lock the file, write this process's record into it and return its descriptor.
 
     Raises:
@@ -189,7 +188,7 @@ def _acquire(path: pathlib.Path, beat: float) -> int:
             if is_new:
                 _write(descriptor, path)
             else:
-                _take_over(descriptor, path, supported, beat)
+                _take_over(descriptor, path, supported)
         except _Changed:
             os.close(descriptor)
             continue
@@ -218,14 +217,13 @@ def _open(path: pathlib.Path) -> tuple[int, bool]:
                 return os.open(path, os.O_RDONLY), False
 
 
-def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float) -> None:
+def _take_over(descriptor: int, path: pathlib.Path, supported: bool) -> None:
     """Take over a lock file that its holder did not remove, unless the holder is alive.
 
     Args:
         descriptor: Descriptor of the file, locked if that is supported.
         path: Path of the file.
         supported: Whether its file system supports flock.
-        beat: Seconds between two signs of life.
 
     Raises:
         FolderInUseError: The holder is alive.
@@ -241,13 +239,13 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float
         if start is not None and _start_of(record.get("pid")) == start:
             raise _in_use(path, record)
     else:
-        _watch(path, record, beat)
+        _watch(path, record)
     claim = path.with_name(path.name + _CLAIM)
     try:
         os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
         # Another process is taking the lock over right now, or died while doing so.
-        if not _wait_for(lambda: not claim.exists(), beat):
+        if not _wait_for(lambda: not claim.exists(), BEAT):
             claim.unlink(missing_ok=True)
         raise _Changed from None
     try:
@@ -258,14 +256,14 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float
         claim.unlink(missing_ok=True)
 
 
-def _watch(path: pathlib.Path, record: dict[str, Any] | None, beat: float) -> None:
+def _watch(path: pathlib.Path, record: dict[str, Any] | None) -> None:
     """Watch a lock file whose holder may be on another host; return if nothing changes for long enough.
 
     Raises:
         FolderInUseError: The holder gave a sign of life.
         _Changed: The file is gone, or belongs to another process by now.
     """
-    seconds = _WATCHED_BEATS * beat
+    seconds = _WATCHED_BEATS * BEAT
     print(
         f"{path.parent}: {_describe(record, path)} has not said that it ended, and whether it still runs cannot be "
         f"seen from here. Waiting {seconds:.0f} s for a sign of life.",
