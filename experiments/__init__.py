@@ -18,7 +18,7 @@ def _check_datasets_package() -> None:
     own = root / "datasets" / "__init__.py"
     spec = importlib.util.find_spec("datasets")
     found = pathlib.Path(spec.origin).resolve() if spec and spec.origin else None
-    if found == own and "datasets.reid" in own.read_text(encoding="utf-8"):
+    if found == own and "datasets.mirror_map" in own.read_text(encoding="utf-8"):
         return
     is_checkout = (root / "pyproject.toml").is_file()
     checkout = root if is_checkout else "CHECKOUT"

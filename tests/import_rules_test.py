@@ -33,7 +33,8 @@ LIGHT = (
 # File -> what it may import although its folder does not: modules that import little themselves.
 ALLOWED = {
     # A picture from outside is taken by the same rules everywhere; NumPy and Pillow only.
-    "datasets/reid.py": ("render.pictures",),
+    "datasets/folders.py": ("render.pictures",),
+    "datasets/images.py": ("render.pictures",),
     "datasets/rendered.py": ("render.manifest",),
     "datasets/mirror_map.py": ("render.manifest",),
     "datasets/pit_reid/pit_reid_dataset_builder.py": ("render.manifest",),
@@ -140,14 +141,14 @@ def test_the_files_with_a_licence_exist_and_use_it():
         ("experiments/runs/training.py", "from experiments import evaluate"),
         ("experiments/runs/stages.py", "def f():\n    from experiments import train"),
         ("experiments/demo.py", "import importlib\nimportlib.import_module('torch.nn')"),
-        ("datasets/reid.py", "import jax.numpy as jnp"),
-        ("datasets/reid.py", "from san_jax.typing import Array"),
-        ("datasets/reid.py", "from render import manifest"),
+        ("datasets/examples.py", "import jax.numpy as jnp"),
+        ("datasets/examples.py", "from san_jax.typing import Array"),
+        ("datasets/examples.py", "from render import manifest"),
         ("datasets/rendered.py", "from render import body"),
         ("datasets/rendered.py", "import render"),
         ("datasets/build.py", "from san_jax import checkpoint"),
         ("render/figure/body.py", "import jax"),
-        ("render/figure/body.py", "from datasets import reid"),
+        ("render/figure/body.py", "from datasets import examples"),
         ("render/recipes/pit.py", "import pyrender"),
         ("tests/san_jax/models/networks_test.py", "import torch"),
         ("tools/check.py", "import tensorflow as tf"),

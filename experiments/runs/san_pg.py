@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 import datasets
-from datasets import reid
+from datasets.examples import PERSON_SIZE, TEXTURE_SIZE
 from experiments.runs import data_sources, folder, model, targets
 from experiments.runs.plan import RunPlan
 from san_jax import checkpoint, files, folder_lock, run_folder
@@ -55,7 +55,7 @@ class Regressor:
 
     def as_stored(self, image: np.ndarray) -> np.ndarray:
         """What the decoder gives, uint8 [H W 3], at the size of datasets and files: 256x256, or 256x128."""
-        size = reid.TEXTURE_SIZE if self.target.is_texture else reid.PERSON_SIZE
+        size = TEXTURE_SIZE if self.target.is_texture else PERSON_SIZE
         return resize_image(Image.fromarray(image), size)
 
     def as_input(self, texture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

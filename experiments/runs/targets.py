@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets import reid
+from datasets.errors import raise_problems
+from datasets.folders import list_files
+from datasets.images import MAX_IMAGE_PIXELS
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from render import pictures
 from san_jax.data import pipeline, reading
@@ -111,7 +113,7 @@ class FolderSource:
     def __getitem__(self, index: Any) -> Any:
         file = self.files[index]
         try:
-            picture = pictures.decode(file, max_pixels=reid.MAX_IMAGE_PIXELS)
+            picture = pictures.decode(file, max_pixels=MAX_IMAGE_PIXELS)
         except pictures.PictureError as error:
             raise ValueError(f"{file}: {error}") from error
         return {**self.source[index], _FOLDER_FEATURE: np.asarray(picture.image)}
@@ -148,13 +150,13 @@ def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple
         file = (root / path).with_name(candidates[0])
         try:
             content = file.read_bytes()
-            pictures.check_header(io.BytesIO(content), max_pixels=reid.MAX_IMAGE_PIXELS)
+            pictures.check_header(io.BytesIO(content), max_pixels=MAX_IMAGE_PIXELS)
         except (pictures.PictureError, OSError) as error:
             problems.append(f"{file}: {error}")
             continue
         files.append(file)
         digest.update(f"{name}\n".encode() + hashlib.sha256(content).digest())
-    reid.raise_problems(
+    raise_problems(
         f"target.path={folder}: {len(problems):,} of {len(source):,} training images have no target there",
         problems,
         "A target is named as the example is, with the suffix of any picture. Add what is missing.",
@@ -165,7 +167,7 @@ def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple
 def _pictures_by_stem(folder: pathlib.Path) -> dict[str, list[str]]:
     """Files in a folder that are named like pictures, by their names without the suffix."""
     found: dict[str, list[str]] = {}
-    for name in reid.list_files(folder) if folder.is_dir() else ():
+    for name in list_files(folder) if folder.is_dir() else ():
         if pictures.is_picture_name(name):
             found.setdefault(os.path.splitext(name)[0], []).append(name)
     return found

@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from skimage import metrics
 
-from datasets.reid import TEXTURE_SIZE
+from datasets.examples import TEXTURE_SIZE
 from experiments.runs import data_sources, san_pg
 from san_jax import embed
 from san_jax.data.reading import Source, resize_image

@@ -12,7 +12,8 @@ import datasets
 from datasets.build import BENCHMARKS, NAMES
 from render import manifest
 from render.recipes import paper, pit
-from tests import benchmark_fixtures, dataset_fixtures
+from tests import dataset_fixtures
+from tests.datasets import benchmark_fixtures
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -39,7 +40,7 @@ def _build(name: str, folder: pathlib.Path) -> pathlib.Path:
     """Builds a small dataset of any name under `folder / "data"`."""
     if name in BENCHMARKS:
         write, counts = _ARCHIVES[name]
-        return datasets.build_dataset(
+        return dataset_fixtures.build(
             name, data_dir=folder / "data", manual_dir=write(folder / "archive"), counts=counts
         )
     dataset_fixtures.write_rendered(folder / "rendered", name)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datasets
 from experiments import ablate, demo, export, pseudo_texture
 from experiments.ablation import runner
 from experiments.command_line import config_files
@@ -131,7 +130,7 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
         assert "Traceback" not in refused.stderr
         assert [path.name for path in (tmp_path / "data").iterdir()] == [".lock.market1501"]
     with holder(tmp_path / "data", "dukemtmc_reid"):
-        folder = datasets.build_dataset(
+        folder = dataset_fixtures.build(
             "market1501", data_dir=tmp_path / "data", manual_dir=source, counts=dataset_fixtures.SMALL_MARKET_COUNTS
         )
         assert folder.is_dir()

@@ -10,7 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from datasets import archives, reid
+from datasets import archives
+from datasets.errors import DatasetError
 from render import pictures
 from render.smpl import array_files
 from render.smpl import model as smpl
@@ -101,7 +102,7 @@ def test_every_reader_says_what_the_file_is(tmp_path, content: bytes, words: str
 def test_an_archive_and_a_picture_that_are_none(tmp_path, content: bytes, words: str):
     path = tmp_path / "Market-1501-v15.09.15.zip"
     path.write_bytes(content)
-    with pytest.raises(reid.DatasetError, match=f"neither a zip nor a tar, found {words}"):
+    with pytest.raises(DatasetError, match=f"neither a zip nor a tar, found {words}"):
         archives.unpack(path, tmp_path / "unpacked", max_bytes=1 << 20)
     with pytest.raises(pictures.PictureError, match=f"by its content, found {words}"):
         pictures.decode(path)

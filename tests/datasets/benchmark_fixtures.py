@@ -60,13 +60,13 @@ def cuhk_name(pair: int, person: int, image: int) -> str:
 
 
 def cuhk_pixels(name: str) -> np.ndarray:
-    """A random image, higher than wide, its size by its name."""
+    """Return a random image, higher than wide, whose size depends on its name."""
     seed = zlib.crc32(name.encode())
     return np.random.default_rng(seed).integers(0, 256, (12 + seed % 5, 6 + seed % 3, 3), dtype=np.uint8)
 
 
 def cuhk_protocol(cells: Cells, test: Iterable[tuple[int, int]]) -> dict[str, list]:
-    """The variables of a protocol file: images in the order of their names, identities numbered over all pairs."""
+    """Return the variables of a protocol file: images sorted by name, identities numbered over all pairs."""
     people = sorted(cells)
     images = [(person, image) for person in people for image in cells[person]]
     in_test = set(test)
@@ -88,7 +88,7 @@ def cuhk_protocol(cells: Cells, test: Iterable[tuple[int, int]]) -> dict[str, li
 
 
 def write_cuhk_protocol(path: pathlib.Path, variables: Mapping[str, Sequence]) -> None:
-    """Columns of doubles and a column of cells, as MATLAB saves them."""
+    """Write columns of doubles and a column of cells, as MATLAB saves them."""
     columns: dict[str, np.ndarray] = {}
     for key, values in variables.items():
         if key == "filelist":
@@ -101,21 +101,21 @@ def write_cuhk_protocol(path: pathlib.Path, variables: Mapping[str, Sequence]) -
 
 
 def mat5_matrix(kind: int, shape: tuple[int, int], name: bytes, content: bytes) -> bytes:
-    """A little-endian MATLAB 5 matrix of class `kind` (1 cell, 4 char), byte by byte: what no library would write."""
+    """Return a little-endian MATLAB 5 matrix of class `kind` (1 cell, 4 char) that no library would write."""
     padded = name + bytes(-len(name) % 8)
     body = struct.pack("<10I", 6, 8, kind, 0, 5, 8, *shape, 1, len(name)) + padded + content
     return struct.pack("<2I", 14, len(body)) + body
 
 
 def mat5_file(matrices: Iterable[bytes], *, order: bytes = b"IM") -> bytes:
-    """A MATLAB 5 file of compressed matrices."""
+    """Return a MATLAB 5 file of compressed matrices."""
     compressed = [zlib.compress(matrix, 9) for matrix in matrices]
     elements = b"".join(struct.pack("<2I", 15, len(element)) + element for element in compressed)
     return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01" + order + elements
 
 
 def write_cuhk_mat(path: pathlib.Path, kinds: Mapping[str, Cells], pixels: np.ndarray | None = None) -> None:
-    """A `cuhk-03.mat` as MATLAB v7.3 writes it.
+    """Write a `cuhk-03.mat` as MATLAB v7.3 does.
 
     Args:
         path: The file.
@@ -152,7 +152,7 @@ def write_cuhk_mat(path: pathlib.Path, kinds: Mapping[str, Cells], pixels: np.nd
 
 
 def write_small_cuhk(parent: pathlib.Path, source: str) -> pathlib.Path:
-    """A CUHK03 of a few images with both protocol files; `source` is "mat" or "images". Returns its folder."""
+    """Write a CUHK03 of a few images, from "mat" or "images", with both protocol files; return its folder."""
     root = parent / "cuhk03"
     for kind, cells in SMALL_CUHK.items():
         variables = cuhk_protocol(cells, SMALL_CUHK_TEST)
@@ -169,7 +169,7 @@ def write_small_cuhk(parent: pathlib.Path, source: str) -> pathlib.Path:
 
 
 def full_cuhk(kind: str) -> tuple[dict[tuple[int, int], list[int]], list[tuple[int, int]]]:
-    """Cells and test identities with the published counts; the numbers of people before each pair are the true ones."""
+    """Return cells and test identities with the published counts and the true number of people of each pair."""
     people = [(pair, person) for pair, n in enumerate((843, 440, 77, 58, 49), 1) for person in range(1, n + 1)]
     test, train = people[:700], people[700:]
     # 9 images each and a tenth for some; two of the test images are queries.
@@ -180,7 +180,7 @@ def full_cuhk(kind: str) -> tuple[dict[tuple[int, int], list[int]], list[tuple[i
 
 
 def write_full_cuhk(parent: pathlib.Path, kind: str, source: str) -> pathlib.Path:
-    """One kind of CUHK03 at its published size; every image is the same."""
+    """Write one kind of CUHK03 at its published size; all images are the same."""
     root = parent / "cuhk03"
     cells, test = full_cuhk(kind)
     variables = cuhk_protocol(cells, test)
@@ -197,7 +197,7 @@ NP_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bound
 
 
 def cuhk_np_names(cells: Cells, test: Iterable[tuple[int, int]], suffix: str = ".png") -> Iterator[str]:
-    """Paths of the images of one kind in CUHK03-NP."""
+    """Yield the paths of the images of one kind in CUHK03-NP."""
     variables = cuhk_protocol(cells, test)
     for split, folder in NP_FOLDERS.items():
         for position in variables[f"{split}_idx"]:
@@ -207,7 +207,7 @@ def cuhk_np_names(cells: Cells, test: Iterable[tuple[int, int]], suffix: str = "
 
 
 def write_small_cuhk_np(parent: pathlib.Path, suffix: str = ".png") -> pathlib.Path:
-    """A CUHK03-NP of a few random images, both kinds; returns its folder."""
+    """Write a CUHK03-NP of a few random images, both kinds; return its folder."""
     root = parent / "CUHK03-NP"
     for kind, cells in SMALL_CUHK.items():
         for seed, name in enumerate(cuhk_np_names(cells, SMALL_CUHK_TEST, suffix)):
@@ -221,7 +221,7 @@ def write_small_cuhk_np(parent: pathlib.Path, suffix: str = ".png") -> pathlib.P
 
 
 def write_full_cuhk_np(parent: pathlib.Path) -> pathlib.Path:
-    """Both kinds of CUHK03-NP at their published size; every image is the same."""
+    """Write both kinds of CUHK03-NP at their published size; all images are the same."""
     root = parent / "cuhk03-np"
     for kind in CUHK_KINDS:
         _link(parent, root, (f"{kind}/{name}" for name in cuhk_np_names(*full_cuhk(kind))), "PNG")
@@ -269,7 +269,7 @@ SMALL_MSMT_COUNTS = {
 
 
 def write_msmt_lists(root: pathlib.Path, lists: Mapping[str, Sequence[str]], *, saved_again: bool = False) -> None:
-    """The lists as their authors wrote them, or as an editor on Windows saves them: byte order mark, tabs and CR LF."""
+    """Write the lists as the authors did, or as a Windows editor saves them: byte order mark, tabs, CR LF."""
     for split, lines in lists.items():
         text = "".join(f"{line}\n" for line in lines)
         if saved_again:
@@ -278,7 +278,7 @@ def write_msmt_lists(root: pathlib.Path, lists: Mapping[str, Sequence[str]], *, 
 
 
 def write_small_msmt(parent: pathlib.Path, release: str) -> pathlib.Path:
-    """An MSMT17 of a few random images; `release` is "V1" or "V2", whose lists were saved again. Returns its folder."""
+    """Write an MSMT17 of a few random images, "V1" or "V2" (its lists saved again); return its folder."""
     root = parent / f"MSMT17_{release}"
     for seed, path in enumerate(msmt_paths(SMALL_MSMT, release)):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -324,7 +324,7 @@ def msmt_paths(lists: Mapping[str, Sequence[str]], release: str) -> Iterator[str
 
 
 def full_msmt() -> dict[str, list[str]]:
-    """Lists with the published counts; the names have all the forms of the authors' lists."""
+    """Return lists with the published counts; the names have all the forms of the authors' lists."""
     lists: dict[str, list[str]] = {}
     photos: dict[tuple[bool, int], int] = {}
     for split, people, number in (
@@ -348,7 +348,7 @@ def full_msmt() -> dict[str, list[str]]:
 
 
 def write_full_msmt(parent: pathlib.Path) -> pathlib.Path:
-    """MSMT17 V1 at its published size, 126,441 images, packed on a Mac and unpacked into folders called like it."""
+    """Write MSMT17 V1 at its published size, 126,441 images, as a Mac packs it, in nested folders."""
     root = parent / "MSMT17_V1" / "MSMT17_V1" / "MSMT17_V1"
     lists = full_msmt()
     _link(parent, root, msmt_paths(lists, "V1"), "JPEG")
@@ -376,7 +376,7 @@ def partial_reid_names(people: int, images: int, folders: Iterable[str]) -> Iter
 
 
 def write_partial_reid(parent: pathlib.Path, people: int = 60, images: int = 5) -> pathlib.Path:
-    """A Partial REID, by default of the published size, with its occluded images."""
+    """Write a Partial REID with its occluded images, by default of the published size."""
     root = parent / "Partial_REID"
     write_files(root, partial_reid_names(people, images, (*PARTIAL_FOLDERS.values(), OCCLUDED)))
     _write_junk(root / "whole_body_images")
@@ -390,7 +390,7 @@ ILIDS_LAYOUTS = (("Probe", "Gallery"), ("query", "gallery"), ("partial_body_imag
 def write_partial_ilids(
     parent: pathlib.Path, people: int = 119, layout: tuple[str, str] = ILIDS_LAYOUTS[0], name: str = "{}.jpg"
 ) -> pathlib.Path:
-    """A Partial-iLIDS, by default of the published size."""
+    """Write a Partial-iLIDS, by default of the published size."""
     root = parent / "Partial_iLIDS"
     write_files(root, (f"{folder}/{name.format(person)}" for folder in layout for person in range(1, people + 1)))
     _write_junk(root / layout[0])
@@ -399,7 +399,7 @@ def write_partial_ilids(
 
 
 def _write_junk(folder: pathlib.Path) -> None:
-    """What file managers and archivers leave."""
+    """Write what file managers and archivers leave behind."""
     for name in ("Thumbs.db", ".DS_Store", "._0001_1.jpg"):
         (folder / name).write_bytes(b"not an image")
     (folder / "__MACOSX").mkdir()
@@ -407,7 +407,7 @@ def _write_junk(folder: pathlib.Path) -> None:
 
 
 def write_files(root: pathlib.Path, names: Iterable[str]) -> None:
-    """Small random JPEGs."""
+    """Write small random JPEGs."""
     for seed, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -415,7 +415,7 @@ def write_files(root: pathlib.Path, names: Iterable[str]) -> None:
 
 
 def _link(parent: pathlib.Path, root: pathlib.Path, names: Iterable[str], image_format: str) -> None:
-    """Hard links `root / name` to tiny images beside `root`."""
+    """Make hard links `root / name` to a tiny image beside `root`."""
     parent.mkdir(parents=True, exist_ok=True)
     made: set[str] = set()
     image = parent
