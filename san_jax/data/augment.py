@@ -47,16 +47,6 @@ class Augmented(NamedTuple):
     flipped: Any
 
 
-def augment_reid(
-    key: PRNGKeyArray | UInt32[Array, "2"],
-    images: UInt8[Array, "batch height width 3"],
-    *,
-    settings: AugmentSettings,
-) -> Float[Array, "batch height width 3"]:
-    """The `image` of `augment_images`: what the encoder takes. With all probabilities 0 `normalize_images(images)`."""
-    return augment_images(key, images, settings=settings).image
-
-
 def augment_images(
     key: PRNGKeyArray | UInt32[Array, "2"],
     images: UInt8[Array, "batch height width 3"],
