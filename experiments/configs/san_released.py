@@ -65,8 +65,9 @@ DIFFERENCES = {
 }
 SMOKE = {
     **san.SMOKE,
+    "data_dir": "data/smoke_released",  # its pseudo textures are another SAN-PG's than those of `san.py:smoke`
     "start.kind": "run",
-    "start.path": "data/smoke/san_pg_released",
+    "start.path": "data/smoke_released/san_pg",
     "num_epochs": 8.0,
     "model.feature_size": 64,
     "batch.images_per_identity": 4,
