@@ -229,7 +229,7 @@ def amsgrad(
     eps: float = 1e-8,
     warmup_steps: int = 0,
 ) -> optax.GradientTransformation:
-    """AMSGrad as torch.optim.Adam(amsgrad=True) defines it, after `warmup_steps` of plain Adam.
+    """Return AMSGrad as torch.optim.Adam(amsgrad=True) defines it, after `warmup_steps` of plain Adam.
 
     With g the gradient plus weight_decay times the parameter, m and v the moving averages of g and g^2, and t the number
     of updates, this one included:
@@ -262,7 +262,7 @@ def adam(
     b2: float = 0.999,
     eps: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """Adam with the weight decay added to the gradient, as torch.optim.Adam; arguments as in `amsgrad`."""
+    """Return Adam with the weight decay added to the gradient, as torch.optim.Adam; arguments as in `amsgrad`."""
     return _adam(learning_rate, weight_decay, b1, b2, eps, keep_maximum=False, warmup_steps=0)
 
 
@@ -283,7 +283,7 @@ class AlternatingOptimizer:
     reconstruction: optax.GradientTransformation
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
-        """The state of both, by their names; `params` are those of the whole model, by its modules."""
+        """Return the state of both, by their names; `params` are the whole model's, by its modules."""
         return {
             "reid": self.reid.init(self.reid_modules(params)),
             "reconstruction": self.reconstruction.init(self.reconstruction_modules(params)),
@@ -291,12 +291,12 @@ class AlternatingOptimizer:
 
     @staticmethod
     def reid_modules(tree: dict[str, Any]) -> dict[str, Any]:
-        """The part of a tree by modules that `reid` updates."""
+        """Return the modules of a tree that `reid` updates."""
         return {name: value for name, value in tree.items() if name != "decoder"}
 
     @staticmethod
     def reconstruction_modules(tree: dict[str, Any]) -> dict[str, Any]:
-        """The part of a tree by modules that `reconstruction` updates."""
+        """Return the modules of a tree that `reconstruction` updates."""
         return {name: value for name, value in tree.items() if name in ("encoder", "decoder")}
 
 
