@@ -1,7 +1,7 @@
 """Everything about a network and its training that a run may choose, each with its default.
 
-The config of a training run is made of these dataclasses (`experiments/configs/base.py`). Standard library only, so that
-reading a config loads no JAX.
+The config of a training run is made of these dataclasses (`experiments/configs/base.py`). Standard library only, so
+that reading a config loads no JAX.
 """
 
 import dataclasses
@@ -70,13 +70,14 @@ class LossSettings:
         label_smoothing: Label smoothing of L_ID, in [0, 1); 0.1 in the released code.
         triplet_margin: Margin of L_Triplet.
         triplet_reid_margin: Margin of L_TR.
-        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code; the
-            mean did better here (docs/ablation.md).
+        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code;
+            the mean did better here (docs/ablation.md).
         triplet_reid_blocks: The decoder blocks, counted from 1, whose L_TR are added up: the first three of the four in
             the paper, all four in the released code.
-        triplet_reid_sampling: "random" draws a positive and a negative for every image and takes the mean over the images
-            (the paper draws them too, but leaves open which images are anchors). "fixed" takes the released code's places
-            in a batch of 4 consecutive images of each identity, and the sum over the anchors (`losses.fixed_triplets`).
+        triplet_reid_sampling: "random" draws a positive and a negative for every image and takes the mean over the
+            images (the paper draws them too, but leaves open which images are anchors). "fixed" takes the released
+            code's places in a batch of 4 consecutive images of each identity, and the sum over the anchors
+            (`losses.fixed_triplets`).
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -118,10 +119,10 @@ class LossSettings:
 class AugmentSettings:
     """How reID images are augmented; the default is the released recipe.
 
-    Cropping makes partial images from whole ones. The paper's section 4.6 gives no rule; this one is ours: a random window
-    of whole pixels is stretched to the image's size, as evaluation stretches the images of a partial benchmark. Its height
-    and width are drawn as fractions of the image's, its position uniformly. The other augmentations then act on it as on
-    any image.
+    Cropping makes partial images from whole ones. The paper's section 4.6 gives no rule; this one is ours: a random
+    window of whole pixels is stretched to the image's size, as evaluation stretches the images of a partial benchmark.
+    Its height and width are drawn as fractions of the image's, its position uniformly. The other augmentations then act
+    on it as on any image.
 
     Attributes:
         crop_probability: Probability of replacing the image by a random window of it.
@@ -133,8 +134,8 @@ class AugmentSettings:
         erase_probability: Probability of erasing a random rectangle.
         erase_area: Smallest and largest area of the rectangle, as fractions of the image's.
         erase_aspect: Smallest and largest height / width of the rectangle.
-        erase_fill: RGB that the rectangle is filled with, in normalised units: 0 is the ImageNet mean. (The released code
-            writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
+        erase_fill: RGB that the rectangle is filled with, in normalised units: 0 is the ImageNet mean. (The released
+            code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
         mirror_textures: Mirror the texture of a flipped image, as the UV mirror map says. Neither the paper nor the
             released code does it, although the texture of a mirrored person is mirrored.
 
@@ -178,7 +179,7 @@ class OptimizerSettings:
 
     Attributes:
         name: "amsgrad" or "adam".
-        schedule: "released" halves the rate every `halve_every_epochs`, "cosine" lets it fall to 0 at the end of the run.
+        schedule: "released" halves the rate every `halve_every_epochs`, "cosine" lowers it to 0 at the end of the run.
         learning_rate: The full rate, which the warm-up ends with.
         warmup_epochs: Epochs in which the rate rises to the full one.
         warmup_start: Rate of the first epoch of the warm-up of "released", as a fraction of the full one.
@@ -189,7 +190,8 @@ class OptimizerSettings:
         b1: Decay of Adam's mean of gradients.
         b2: Decay of Adam's mean of squared gradients.
         eps: Added to Adam's denominator.
-        alternating: The released code's two optimizers: first the reID losses, then L_Rec and L_TR by an Adam of their own.
+        alternating: Use the released code's two optimizers: first one for the reID losses, then an Adam for L_Rec and
+            L_TR.
         reconstruction_learning_rate: Learning rate of that Adam.
         reconstruction_b1: Its decay of the mean of gradients.
 

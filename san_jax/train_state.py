@@ -50,7 +50,8 @@ def create(
         average: Whether the state has an average of the weights, as `StepSettings.ema_decay` > 0 needs it.
 
     Returns:
-        The model's graphdef (static) and the state at step 0. Under `jax.jit` or `jax.eval_shape` return the state only.
+        The model's graphdef (static) and the state at step 0. Under `jax.jit` or `jax.eval_shape` return the state
+        only.
     """
     graphdef, params, batch_stats = split_model(model)
     # Its own arrays: a donated buffer must not be passed twice.
@@ -62,8 +63,8 @@ def create(
 def update_average(average: Tree, params: Tree, batch_stats: Tree, *, step: Any, decay: float) -> Tree:
     """Return the averages after one more step: d old + (1 - d) new, with d = min(decay, step / (step + 9)).
 
-    With this d the average equals the weights after the first step, whatever they started from, and covers about the last
-    tenth of a short run. It is the ramp of TensorFlow's `ExponentialMovingAverage` with `num_updates`,
+    With this d the average equals the weights after the first step, whatever they started from, and covers about the
+    last tenth of a short run. It is the ramp of TensorFlow's `ExponentialMovingAverage` with `num_updates`,
     (1 + n) / (10 + n), begun one step earlier.
 
     Args:
@@ -127,7 +128,8 @@ def take_weights(
         shown = "\n  ".join(problems[:10]) + (f"\n  and {len(problems) - 10} more" if len(problems) > 10 else "")
         raise ValueError(
             f"the weights do not fit this model in {len(problems)} arrays:\n  {shown}\n"
-            "Set the keys of the config's group `model` (model.encoder, model.width, ...) as in the run that they come from."
+            "Set the keys of the config's group `model` (model.encoder, model.width, ...) as in the run that they "
+            "come from."
         )
     if not taken:
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Normalisation and augmentation on the device, inside the jitted step (the released code's recipe; the paper gives none).
+"""Normalisation and augmentation on the device, inside the jitted step, by the released code's recipe.
 
 Batches arrive as uint8. Every image draws its own random numbers from its own key, so what happens to image i of a
 global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped,
-partly erased or cropped image is the whole texture of the person. So the decoder has to infer what a crop does not show,
-and the feature it reads must tell which part of the body is seen, which is what partial reID needs (section 4.6).
+partly erased or cropped image is the whole texture of the person. So the decoder has to infer what a crop does not
+show, and the feature it reads must tell which part of the body is seen, which is what partial reID needs (section 4.6).
 Optionally the texture of a flipped image is mirrored by the UV mirror map.
 """
 

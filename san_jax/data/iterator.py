@@ -61,7 +61,7 @@ class BatchIterator(grain.DatasetIterator):
             _close(self._iterator, self._num_workers > 0)
             raise
         self._next_step += 1
-        # What comes from a worker lies in shared memory, which must not outlive the iterator: JAX on CPU would alias it.
+        # A worker's arrays lie in shared memory, which must not outlive the iterator: JAX on CPU would alias it.
         return {key: np.array(value) if type(value) is not np.ndarray else value for key, value in batch.items()}
 
     def get_state(self) -> dict[str, Any]:
@@ -141,7 +141,8 @@ def _shared_memory_is_ample() -> bool:
 def _check_main_script(num_workers: int) -> None:
     """Raise a RuntimeError in a worker that is still importing the main script, which starts workers itself.
 
-    Python refuses that as well, but Grain's clean-up after the refusal fails, and its error is then the one that is seen.
+    Python refuses that as well, but Grain's clean-up after the refusal fails, and its error is then the one that is
+    seen.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(

@@ -19,9 +19,9 @@ def batch_hard_triplet_loss(
     nearest image of another identity. Among equals the first one counts. An anchor without any negative, where the
     reference fails, contributes 0; the mean is over all anchors nevertheless.
 
-    Pairs are mined on squared distances without gradient; only the two distances that an anchor needs are then computed,
-    from differences, so that they are exact where the mining's |x|^2 + |y|^2 - 2xy would cancel. The gradient of a
-    distance of 0 is taken as 0: the loss and its gradient are finite for any finite input.
+    Pairs are mined on squared distances without gradient; only the two distances that an anchor needs are then
+    computed, from differences, so that they are exact where the mining's |x|^2 + |y|^2 - 2xy would cancel. The gradient
+    of a distance of 0 is taken as 0: the loss and its gradient are finite for any finite input.
 
     Args:
         embeddings: Features of the images, any floating dtype; computed in float32.

@@ -37,7 +37,7 @@ def sample_triplets(
 def fixed_triplets(
     batch_size: int, block: int
 ) -> tuple[Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"]]:
-    """Return the released code's triplets of a decoder block: one of each identity but the last, at places that never change.
+    """Return the released code's triplets of a decoder block: one of each identity but the last, at fixed places.
 
     Args:
         batch_size: Number of images in the batch, 4 consecutive ones of each identity.
@@ -76,8 +76,8 @@ def triplet_reid_loss(
 
     D is the squared difference of two feature maps, averaged over positions, and over channels summed (equation 1) or
     averaged ("mean", the released code's scale). The paper adds up this loss over the first three of the four blocks.
-    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless. The released
-    code takes the sum over the anchors that `fixed_triplets` gives.
+    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless. The
+    released code takes the sum over the anchors that `fixed_triplets` gives.
 
     Args:
         feature_map: Output d_l of a decoder block, any floating dtype; computed in float32.
