@@ -6,12 +6,13 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 import jax
 from tensorboardX import SummaryWriter
+
+from san_jax.files import write_atomic
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -124,10 +125,7 @@ def _truncate(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     kept = [json.dumps(record) + "\n" for record in read_metrics(path.parent) if record["step"] <= step]
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.writelines(kept)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    write_atomic(path, "".join(kept).encode())
 
 
 def _console(metrics: Mapping[str, float]) -> str:

@@ -256,6 +256,7 @@ def build_optimizer(
         RunError: `optimizer.name` or `optimizer.schedule` is not known.
     """
     settings = {key: value for key, value in config.optimizer.items() if key != "steps_per_epoch"}
+    settings["warmup_epochs"] = float(settings["warmup_epochs"])
     durations = optim.ScheduleSteps(config.optimizer.steps_per_epoch, config.num_steps)
     batch_kinds = turns_of(config)
     return optim.make_optimizer(

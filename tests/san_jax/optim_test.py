@@ -201,7 +201,7 @@ def test_the_released_recipe_comes_from_the_default_settings():
 
 def test_every_duration_of_the_released_schedule_can_be_set():
     settings = OptimizerSettings(
-        learning_rate=1.0, warmup_epochs=2, warmup_start=0.25, warmup_factor=2.0, halve_every_epochs=3
+        learning_rate=1.0, warmup_epochs=2.0, warmup_start=0.25, warmup_factor=2.0, halve_every_epochs=3.0
     )
     schedule, _ = optim.make_optimizer(settings, optim.ScheduleSteps(2, 19), reid_turns=(True,))
     rates = [float(schedule(step)) for step in range(0, 24, 2)]
@@ -213,7 +213,7 @@ def test_every_duration_of_the_released_schedule_can_be_set():
 def test_long_gradients_are_clipped(alternating: bool):
     """SGD-like by a large eps: the first update is the clipped gradient over eps."""
     settings = OptimizerSettings(
-        name="adam", schedule="cosine", learning_rate=1.0, warmup_epochs=0, weight_decay=0.0, eps=1e3,
+        name="adam", schedule="cosine", learning_rate=1.0, warmup_epochs=0.0, weight_decay=0.0, eps=1e3,
         gradient_clip_norm=5.0, alternating=alternating,
     )  # fmt: skip
     params = {"encoder": jnp.zeros(2), "decoder": jnp.zeros(())}
