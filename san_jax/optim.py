@@ -55,8 +55,8 @@ def make_optimizer(
         The schedule and the optimizer; of alternating optimizers the schedule is that of the reID losses' optimizer.
 
     Raises:
-        ValueError: Alternating optimizers without a reID step, a warm-up as long as the whole run ("cosine"), or b1 or b2
-            out of range.
+        ValueError: Alternating optimizers without a reID step, a warm-up as long as the whole run ("cosine"), or b1 or
+            b2 out of range.
     """
     schedule = _make_schedule(settings, durations)
     warmup_steps = _warmup_steps(settings, durations)
@@ -131,9 +131,9 @@ def released_schedule(
 ) -> optax.Schedule:
     """Return the released code's schedule, constant within an epoch.
 
-    Epoch e of the warm-up has the rate warmup_learning_rate * warmup_factor**e. `num_epochs` more epochs follow, counted
-    from 0 again, in which base_learning_rate is halved at epochs halve_every, 2 halve_every, ... below num_epochs: at 40,
-    80, ..., 280 of 300. The last rate then stays.
+    Epoch e of the warm-up has the rate warmup_learning_rate * warmup_factor**e. `num_epochs` more epochs follow,
+    counted from 0 again, in which base_learning_rate is halved at epochs halve_every, 2 halve_every, ... below
+    num_epochs: at 40, 80, ..., 280 of 300. The last rate then stays.
 
     Args:
         steps_per_epoch: Optimizer updates in an epoch.
@@ -229,16 +229,16 @@ def amsgrad(
     eps: float = 1e-8,
     warmup_steps: int = 0,
 ) -> optax.GradientTransformation:
-    """AMSGrad as torch.optim.Adam(amsgrad=True) defines it, after `warmup_steps` of plain Adam.
+    """Return AMSGrad as torch.optim.Adam(amsgrad=True) defines it, after `warmup_steps` of plain Adam.
 
-    With g the gradient plus weight_decay times the parameter, m and v the moving averages of g and g^2, and t the number
-    of updates, this one included:
+    With g the gradient plus weight_decay times the parameter, m and v the moving averages of g and g^2, and t the
+    number of updates, this one included:
 
         parameter -= learning_rate * m / (1 - b1^t) / (sqrt(max over time of v) / sqrt(1 - b2^t) + eps)
 
-    PyTorch takes the maximum of v before the bias correction; `optax.amsgrad` takes it after, which gives other numbers.
-    The warm-up is an optimizer of its own in the released code: after it m, v and t start again from 0. The schedule
-    counts on.
+    PyTorch takes the maximum of v before the bias correction; `optax.amsgrad` takes it after, which gives other
+    numbers. The warm-up is an optimizer of its own in the released code: after it m, v and t start again from 0. The
+    schedule counts on.
 
     Args:
         learning_rate: A number, or a function of the number of updates done.
@@ -262,7 +262,7 @@ def adam(
     b2: float = 0.999,
     eps: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """Adam with the weight decay added to the gradient, as torch.optim.Adam; arguments as in `amsgrad`."""
+    """Return Adam with the weight decay added to the gradient, as torch.optim.Adam; arguments as in `amsgrad`."""
     return _adam(learning_rate, weight_decay, b1, b2, eps, keep_maximum=False, warmup_steps=0)
 
 
@@ -270,9 +270,9 @@ def adam(
 class AlternatingOptimizer:
     """The released code's two optimizers, one after the other in every reID step.
 
-    A reID step first updates all but the decoder (encoder, head, classifier) by L_ID and L_Triplet with `reid`; then, in
-    a forward pass of its own with those weights, encoder and decoder by L_Rec and L_TR with `reconstruction`. A PIT step
-    is an update with `reconstruction`. Each keeps its own moments.
+    A reID step first updates all but the decoder (encoder, head, classifier) by L_ID and L_Triplet with `reid`; then,
+    in a forward pass of its own with those weights, encoder and decoder by L_Rec and L_TR with `reconstruction`. A PIT
+    step is an update with `reconstruction`. Each keeps its own moments.
 
     Attributes:
         reid: In the released code AMSGrad after a warm-up.
@@ -283,7 +283,7 @@ class AlternatingOptimizer:
     reconstruction: optax.GradientTransformation
 
     def init(self, params: dict[str, Any]) -> dict[str, Any]:
-        """The state of both, by their names; `params` are those of the whole model, by its modules."""
+        """Return the state of both, by their names; `params` are the whole model's, by its modules."""
         return {
             "reid": self.reid.init(self.reid_modules(params)),
             "reconstruction": self.reconstruction.init(self.reconstruction_modules(params)),
@@ -291,12 +291,12 @@ class AlternatingOptimizer:
 
     @staticmethod
     def reid_modules(tree: dict[str, Any]) -> dict[str, Any]:
-        """The part of a tree by modules that `reid` updates."""
+        """Return the modules of a tree that `reid` updates."""
         return {name: value for name, value in tree.items() if name != "decoder"}
 
     @staticmethod
     def reconstruction_modules(tree: dict[str, Any]) -> dict[str, Any]:
-        """The part of a tree by modules that `reconstruction` updates."""
+        """Return the modules of a tree that `reconstruction` updates."""
         return {name: value for name, value in tree.items() if name in ("encoder", "decoder")}
 
 

@@ -3,10 +3,10 @@
     L = l1 L_ID + l2 L_Triplet + l3 L_Rec + l4 L_TR       on a reID batch
     L = l3 L_Rec                                          on a PIT batch
 
-SAN takes reID and PIT batches in turn; SAN-PG takes PIT batches only; the baseline takes reID steps of a model without a
-decoder. An optimizer makes the update `joint_update`, which moves all parameters by all losses; the released code's pair
-of optimizers (`optim.AlternatingOptimizer`) makes `alternating_update`. Random numbers come from (seed, step) alone, so
-an interrupted run continues exactly as if it had not been interrupted.
+SAN takes reID and PIT batches in turn; SAN-PG takes PIT batches only; the baseline takes reID steps of a model without
+a decoder. An optimizer makes the update `joint_update`, which moves all parameters by all losses; the released code's
+pair of optimizers (`optim.AlternatingOptimizer`) makes `alternating_update`. Random numbers come from (seed, step)
+alone, so an interrupted run continues exactly as if it had not been interrupted.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ def texture_targets(mirror_map: Integer[np.ndarray, "size size 2"] | None = None
     """Return the decoder targets of a run that reconstructs the batch's `texture`.
 
     Args:
-        mirror_map: UV mirror map of the textures (a dataset's `mirror_map.npy`), by which the texture of a flipped image
-            is mirrored; None leaves it as it is. Pass it exactly where `AugmentSettings.mirror_textures` is set.
+        mirror_map: UV mirror map of the textures (a dataset's `mirror_map.npy`), by which the texture of a flipped
+            image is mirrored; None leaves it as it is. Pass it exactly where `AugmentSettings.mirror_textures` is set.
     """
 
     def targets(augmented: Augmented, batch: Batch) -> Float[Array, "batch height width 3"]:
@@ -100,10 +100,10 @@ def make_reid_step(
 
     Returns:
         step(state, batch) -> (state, metrics). The given state is donated and must not be used afterwards. The metrics
-        are float32 scalars on the device: `loss` (weighted), its unweighted parts, and `gradient_norm`, all computed with
-        the parameters before the update. With alternating optimizers the decoder's parts are computed after the first of
-        the two updates, and the norm is that of both gradients together. The step raises a ValueError where the model
-        lacks a part that the losses need, or where state and `ema_decay` disagree on keeping an average.
+        are float32 scalars on the device: `loss` (weighted), its unweighted parts, and `gradient_norm`, all computed
+        with the parameters before the update. With alternating optimizers the decoder's parts are computed after the
+        first of the two updates, and the norm is that of both gradients together. The step raises a ValueError where
+        the model lacks a part that the losses need, or where state and `ema_decay` disagree on keeping an average.
     """
     return _make_step(_REID, graphdef, optimizer, settings)
 
@@ -308,7 +308,7 @@ class _Turn(NamedTuple):
 def _take_turn(
     objective: _Objective, turn: _Turn, state: TrainState, batch: Any, key: PRNGKeyArray
 ) -> tuple[TrainState, Metrics, Tree]:
-    """Update the modules of one turn; also return its metrics and the running statistics, which the state keeps as is."""
+    """Update the modules of one turn; its metrics and new running statistics come beside the state."""
 
     def loss_of_modules(trained: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
         return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, turn.parts)

@@ -42,7 +42,7 @@ class BatchIterator(grain.DatasetIterator):
         weakref.finalize(self, _close, self._iterator, num_workers > 0)
 
     def __next__(self) -> Any:
-        """The batch of the next step.
+        """Return the batch of the next step.
 
         Raises:
             StopIteration: All `num_steps` batches were given.
@@ -61,15 +61,15 @@ class BatchIterator(grain.DatasetIterator):
             _close(self._iterator, self._num_workers > 0)
             raise
         self._next_step += 1
-        # What comes from a worker lies in shared memory, which must not outlive the iterator: JAX on CPU would alias it.
+        # A worker's arrays lie in shared memory, which must not outlive the iterator: JAX on CPU would alias it.
         return {key: np.array(value) if type(value) is not np.ndarray else value for key, value in batch.items()}
 
     def get_state(self) -> dict[str, Any]:
-        """`{"next_step": int}`."""
+        """Return `{"next_step": int}`."""
         return {"next_step": self._next_step}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes to the step of a state that `get_state` gave.
+        """Go to the step of a state that `get_state` returned.
 
         Raises:
             ValueError: The state is of another kind, or lies beyond `num_steps`.
@@ -82,7 +82,7 @@ class BatchIterator(grain.DatasetIterator):
         self._next_step = int(step)
 
     def close(self) -> None:
-        """Ends the workers. Further `next` raises."""
+        """End the workers. Further `next` raises."""
         super().close()
         _close(self._iterator, self._num_workers > 0)
 
@@ -109,7 +109,7 @@ class BatchIterator(grain.DatasetIterator):
 
 
 def _close(iterators: list[grain.DatasetIterator], collect: bool) -> None:
-    """Closes and drops the iterator in the list, if any. `collect` frees what it holds at once."""
+    """Close and drop the iterator in the list, if any. `collect` frees what it holds at once."""
     if iterators:
         iterators.pop().close()
         if collect:
@@ -139,9 +139,10 @@ def _shared_memory_is_ample() -> bool:
 
 
 def _check_main_script(num_workers: int) -> None:
-    """Raises a RuntimeError in a worker that is still importing the main script, which starts workers itself.
+    """Raise a RuntimeError in a worker that is still importing the main script, which starts workers itself.
 
-    Python refuses that as well, but Grain's clean-up after the refusal fails, and its error is then the one that is seen.
+    Python refuses that as well, but Grain's clean-up after the refusal fails, and its error is then the one that is
+    seen.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(
@@ -151,7 +152,7 @@ def _check_main_script(num_workers: int) -> None:
 
 
 def _allow_unparsed_flags() -> None:
-    """Lets Grain start workers in a program that does not parse absl flags.
+    """Let Grain start workers in a program that does not parse absl flags.
 
     Grain 0.2.18 reads a flag of its own there without falling back on the flag's default. This is no use of flags by
     this library: the flag is only marked as readable.
@@ -164,7 +165,7 @@ def _allow_unparsed_flags() -> None:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """Runs first in a worker: leaves Ctrl-C to the main process, and ends with it, even when that one is killed."""
+    """Make a new worker leave Ctrl-C to the main process and end with it, even when that one is killed."""
     del index, count
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -23,21 +23,21 @@ class Source(Protocol):
 
 
 def read_labels(source: Source) -> Int64[np.ndarray, " examples"]:
-    """The `label` of each example, without decoding images."""
+    """Return the `label` of each example, without decoding images."""
     source = undecoded(source)
     check_features(source, ("label",))
     return np.asarray([source[index]["label"] for index in range(len(source))], dtype=np.int64)
 
 
 def read_names(source: Source) -> list[str]:
-    """The `name` of each example, without decoding images."""
+    """Return the `name` of each example, without decoding images."""
     source = undecoded(source)
     check_features(source, ("name",))
     return [_text(source[index]["name"]) for index in range(len(source))]
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
-    """An RGB uint8 array of (height, width) `size`; Pillow's bilinear filter, which antialiases when it shrinks."""
+    """Return an RGB uint8 array of `size` (height, width), by Pillow's bilinear filter, which antialiases."""
     height, width = size
     image = image.convert("RGB")
     if (image.height, image.width) != (height, width):
@@ -67,7 +67,7 @@ def decode(example: Any, key: str, size: tuple[int, int], index: int) -> np.ndar
 
 
 def undecoded(source: Source) -> Source:
-    """The same TFDS source with its images left encoded; any other source as it is.
+    """Return a TFDS source with its images left encoded; any other source as it is.
 
     `decode` then knows the example's name when an image is damaged, and labels are read without decoding.
     """
@@ -98,7 +98,7 @@ def check_features(source: Source, keys: tuple[str, ...]) -> None:
 
 
 def _describe(source: Source) -> str:
-    """A source in messages: a TFDS source by its dataset and split."""
+    """Name a source in messages: a TFDS source by its dataset and split."""
     info: Any = getattr(source, "dataset_info", None)
     if info is None:
         return f"a {type(source).__name__} of {len(source)} examples"

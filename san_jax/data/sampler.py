@@ -1,8 +1,8 @@
 """Which examples make up the batch of a step: pure functions of (seed, step).
 
 Batches have P identities x K images, as batch-hard mining needs them (Hermans et al., "In Defense of the Triplet Loss",
-2017); the released code has 16 x 4, the paper names no batch. Nothing here keeps a state: a run that is resumed, or split
-over another number of workers or processes, sees the same global batches.
+2017); the released code has 16 x 4, the paper names no batch. Nothing here keeps a state: a run that is resumed, or
+split over another number of workers or processes, sees the same global batches.
 
 An epoch is a permutation that is cut into batches. Its last batch is filled up from the beginning of the same
 permutation: an epoch shows everything at least once, and a batch shows nothing twice unless there is too little of it.
@@ -22,8 +22,8 @@ class IdentitySampler:
     """P x K batches over labelled images.
 
     Each epoch shows every identity at least once, in an order of its own; the P identities of a batch are distinct. An
-    identity shows all of its images, K a visit, before it shows one again; one with n < K images shows each floor(K / n)
-    times or once more.
+    identity shows all of its images, K a visit, before it shows one again; one with n < K images shows each
+    of them floor(K / n) times or once more.
 
     Attributes:
         groups: For each label in increasing order, the indices of its images.
@@ -94,8 +94,8 @@ class IdentitySampler:
 def number_classes(labels: Int[np.ndarray, " examples"]) -> tuple[Int64[np.ndarray, " examples"], int]:
     """Number the labels of a training split from 0 without gaps, in increasing order.
 
-    The builders of this project do so already. Another program's dataset may keep the original numbers of its persons; a
-    classifier with an output for every number up to the largest would have outputs without images, or not fit into
+    The builders of this project do so already. Another program's dataset may keep the original numbers of its persons;
+    a classifier with an output for every number up to the largest would have outputs without images, or not fit into
     memory.
 
     Args:

@@ -322,6 +322,9 @@ def test_fixed_triplets_are_added_up():
         ({"triplet_reid_blocks": (1, 1)}, r"different numbers .* found \(1, 1\)"),
         ({"triplet_reid_sampling": "hard"}, "must be 'random' or 'fixed', found 'hard'"),
         ({"triplet_reid_channels": "max"}, "must be 'sum' or 'mean', found 'max'"),
+        ({"triplet": -1.0}, "triplet is the weight of a loss, 0 or more, found -1.0"),
+        ({"label_smoothing": 1.0}, "label_smoothing must lie in 0..1, 1 excluded, found 1.0"),
+        ({"triplet_margin": -0.3}, "triplet_margin must be 0 or more, found -0.3"),
     ],
 )
 def test_impossible_losses_are_refused(settings, message):
