@@ -12,7 +12,8 @@ from render.figure.body import Body
 from render.geometry.surface import vertex_normals
 from render.optics import light
 from render.people import poses
-from render.people.appearance import Appearance, sample_appearance
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from render import cache
 from render.figure import attachments, body, drape, makehuman
 from render.figure.body import REFERENCE, Body, BodyShape
 from render.geometry import surface, uv_bake
-from render.people.appearance import sample_appearance
+from render.people.sample import sample_appearance
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from render.figure.body import Body, BodyShape
 from render.figure.garments import EYE_LEVEL
 from render.geometry import surface
 from render.people import poses
-from render.people.appearance import HAIR_STYLES, Appearance, sample_appearance
+from render.people.appearance import HAIR_STYLES, Appearance
+from render.people.sample import sample_appearance
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 THIN = BodyShape(gender=0.1, age=0.6, muscle=0.15, weight=0.1, height=0.5, proportions=0.2)

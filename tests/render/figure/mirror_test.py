@@ -13,7 +13,7 @@ from render.figure.mirror import Mesh
 from render.optics import camera
 from render.optics.rasterizer import Rasterizer
 from render.people import poses
-from render.people.appearance import sample_appearance
+from render.people.sample import sample_appearance
 
 SIZE = 64
 

@@ -10,7 +10,8 @@ from render.figure import body, garments
 from render.figure.body import SUPERSAMPLING, TEXTURE_SIZE, Body
 from render.paint import fabrics, painter, prints
 from render.people import appearance as looks
-from render.people.appearance import Appearance, sample_appearance, vary_slightly
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance, vary_slightly
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from render.people import appearance as looks
-from render.people.appearance import Wardrobe, sample_appearance
+from render.people.sample import sample_appearance
+from render.people.wardrobe import Wardrobe
 
 
 def test_wardrobe_round_trips_through_json() -> None:
