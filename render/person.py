@@ -12,10 +12,10 @@ from trimesh.visual import TextureVisuals
 
 from render.accessories import meshes as accessory_meshes
 from render.accessories.meshes import Wearer
-from render.figure import garments
-from render.figure.attachments import Part
+from render.figure import garments, skirt
 from render.figure.body import Body, BodyShape, RestBody
 from render.figure.garments import Dressed
+from render.figure.sheets import Part
 from render.optics.light import Thinning, thin
 from render.people import poses
 from render.people.accessories import Accessory
@@ -81,7 +81,7 @@ class Figure:
             weights = attachment.weights if dressed.skirt_weights is None or name != "skirt" else dressed.skirt_weights
             posed.worn[name] = posed.place(points, weights, [body.joint_index[joint] for joint in attachment.joints])
             if name == "skirt":
-                posed.worn[name] = garments.span_legs(posed.worn[name], posed.vertices[prepared.legs])
+                posed.worn[name] = skirt.span_legs(posed.worn[name], posed.vertices[prepared.legs])
         return posed
 
     def meshes(self, pose: Pose, accessories: Sequence[Accessory] = ()) -> list[trimesh.Trimesh]:

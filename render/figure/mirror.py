@@ -17,8 +17,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
 
-from render.figure.attachments import Part
 from render.figure.body import TEXTURE_SIZE, Body
+from render.figure.sheets import Part
 from render.geometry import uv_bake
 
 _REPORTED = 8  # worst vertices in a message

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from render.figure.body import Atlas
-from render.figure.garments import EYE_LEVEL, HEAD_CENTRE_Y
+from render.figure.coverage import EYE_LEVEL, HEAD_CENTRE_Y
 from render.geometry.surface import smoothstep
 from render.geometry.uv_bake import NOISE_BANDS
 from render.people.appearance import Appearance

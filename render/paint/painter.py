@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from render.figure import garments
-from render.figure.attachments import SKIRT_BOTTOM, SKIRT_TOP, front_gap
+from render.figure import coverage as garments
+from render.figure.fronts_and_hoods import front_gap
+from render.figure.skirt import SKIRT_BOTTOM, SKIRT_TOP
 from render.figure.body import SUPERSAMPLING, Body
-from render.figure.garments import EYE_LEVEL, WAIST, skirt_span
+from render.figure.coverage import EYE_LEVEL, WAIST, skirt_span
 from render.geometry.surface import COLLAR, PANEL, Surface, smoothstep
 from render.geometry.uv_bake import NOISE_BANDS
 from render.paint import fabrics, faces, prints

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from render import person
-from render.figure import body, garments
+from render.figure import body, coverage, garments, worn
 from render.figure.body import Body
 from render.geometry.surface import vertex_normals
 from render.optics import light
@@ -43,7 +43,7 @@ def test_random_persons_are_sound(figure: Body) -> None:
         names = [mesh.metadata["part"] for mesh in meshes]
         assert names[0] == "body"
         assert ("skirt" in names) == appearance.has_skirt
-        hair = garments.HAIR_MESHES.get(appearance.hair_style)
+        hair = worn.HAIR_MESHES.get(appearance.hair_style)
         assert (hair in names) == (hair is not None and appearance.hood != "up")
         assert ("panels" in names) == appearance.open_front
         for mesh in meshes:
@@ -153,10 +153,10 @@ def test_skirts_hang_outside_the_hips(figure: Body) -> None:
         assert not dressed.hidden[figure.surface.group("foot") > 0.5].any()
         mesh = person.build_person(figure, appearance, body.REFERENCE, poses.frontal_pose())[0]
         assert len(mesh.faces) < len(figure.part.faces)
-    top, bottom = garments.skirt_span(appearance)
+    top, bottom = coverage.skirt_span(appearance)
     longer = dataclasses.replace(appearance, skirt_length=0.9)
-    assert garments.skirt_span(longer)[0] == top
-    assert garments.skirt_span(longer)[1] < bottom < top
+    assert coverage.skirt_span(longer)[0] == top
+    assert coverage.skirt_span(longer)[1] < bottom < top
 
 
 def test_hands_stay_out_of_the_body(figure: Body) -> None:

@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from render import cache
-from render.figure import attachments, body, drape, makehuman
+from render.figure import attachments, body, drape, makehuman, skirt
 from render.figure.body import REFERENCE, Body, BodyShape
 from render.geometry import surface, uv_bake
 from render.people.sample import sample_appearance
@@ -167,9 +167,9 @@ def test_attachments(figure: Body) -> None:
         away[:, 2] = 0
         assert np.median((normals * away).sum(axis=1)) > 0, name  # normals point outwards
     # A skirt's halves follow their own legs.
-    weights = attachments.skirt_weights(np.array([[0.2, 0.0, -0.3], [-0.2, 0.0, -0.3], [0.0, 0.0, 0.2]]))
-    left = [joint.endswith(".L") for joint in attachments.SKIRT_JOINTS]
-    right = [joint.endswith(".R") for joint in attachments.SKIRT_JOINTS]
+    weights = skirt.skirt_weights(np.array([[0.2, 0.0, -0.3], [-0.2, 0.0, -0.3], [0.0, 0.0, 0.2]]))
+    left = [joint.endswith(".L") for joint in skirt.SKIRT_JOINTS]
+    right = [joint.endswith(".R") for joint in skirt.SKIRT_JOINTS]
     assert weights[0, left].sum() > 0.8
     assert weights[1, right].sum() > 0.8
     np.testing.assert_allclose(weights[2], [1, 0, 0, 0, 0], atol=1e-6)

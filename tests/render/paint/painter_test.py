@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from render.figure import body, garments
+from render.figure import body, coverage
 from render.figure.body import SUPERSAMPLING, TEXTURE_SIZE, Body
 from render.paint import fabrics, painter, prints
 from render.people import appearance as looks
@@ -323,17 +323,17 @@ def test_faces_differ(figure: Body, plain: Appearance) -> None:
 
 def test_cloth_ends_where_it_should(figure: Body, plain: Appearance) -> None:
     s = figure.surface
-    top = garments.cover_top(plain, s, 0.003)
-    bottom = garments.cover_bottom(plain, s, 0.003)
+    top = coverage.cover_top(plain, s, 0.003)
+    bottom = coverage.cover_bottom(plain, s, 0.003)
     assert (top[s.group("hand") > 0.9] == 0).all()
     assert (top[s.group("head") > 0.9] == 0).all()
     assert (top[(s.is_arm > 0.9) & (s.arm > plain.sleeve + 0.05)] == 0).all()
     assert (top[(s.is_arm > 0.9) & (s.arm > 0.1) & (s.arm < plain.sleeve - 0.05)] == 1).all()
-    assert (bottom[s.position[:, 2] > garments.WAIST + 0.01] == 0).all()
+    assert (bottom[s.position[:, 2] > coverage.WAIST + 0.01] == 0).all()
     torso = (s.group("trunk") > 0.9) & (s.part == 0)
     assert ((top + bottom)[torso & (s.position[:, 2] < 0.5)] > 0.99).all()  # no skin between shirt and trousers
     np.testing.assert_array_equal(
-        garments.cover_sock(dataclasses.replace(plain, tights=True), s, 0.003)[s.leg > 1.0][:9], 1
+        coverage.cover_sock(dataclasses.replace(plain, tights=True), s, 0.003)[s.leg > 1.0][:9], 1
     )
 
 
