@@ -1,7 +1,8 @@
 """Where garments, shoes and hair lie on the body.
 
-The `cover_*` functions run on texels (paint) and on vertices (thickness) alike, on the attributes of the reference body.
-Each returns how far something covers every point, float32 [N] in [0, 1]; edges are `soft` metres wide to either side.
+The `cover_*` functions run on texels (for paint) and on vertices (for thickness) alike, from the attributes of the
+reference body. Each returns how far something covers every point, float32 [N] in [0, 1]; edges are `soft` metres wide
+to either side.
 Limb coordinates have units of about 0.28 m (arms) and 0.42 m (legs).
 """
 

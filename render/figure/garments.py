@@ -1,4 +1,4 @@
-"""Dresses a body shape: displaces its rest vertices by cloth, hair and shoes, so that clothes move with the skinning."""
+"""Dresses a body: displaces its rest vertices by cloth, hair and shoes, so that clothes move with the skinning."""
 
 import dataclasses
 import functools

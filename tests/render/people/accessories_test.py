@@ -318,7 +318,7 @@ def test_what_does_not_go_together_is_never_drawn() -> None:
             assert not {"cap", "beanie", "hat"} & set(kinds)
         if appearance.sleeve < 1.0:
             assert not {"beanie", "scarf"} & set(kinds)
-    assert sample_accessories(rng, _looks(0), accessories.NONE) == ()
+    assert sample_accessories(rng, _looks(0), AccessoryShares(**dict.fromkeys(accessories.KINDS, 0.0))) == ()
 
 
 def test_impossible_values_name_the_key() -> None:
