@@ -16,26 +16,42 @@ from render.geometry.surface import BODY, COLLAR, HAIR, HOOD, PANEL, SKIRT, Surf
 
 _NEIGHBOURS = 12  # body vertices that a vertex follows
 
-# Every mesh: its place (or places) in the texture, and what it is. Where meshes share a place, the first and largest
-# decides which point of the figure a texel shows.
-MESHES: dict[str, tuple[tuple[str, ...], int]] = {
-    "skirt": (("skirt_front", "skirt_back"), SKIRT),
-    "hair_long": (("hair",), HAIR),
-    "hair_front": (("hair",), HAIR),
-    "hair_medium": (("hair",), HAIR),
-    "hair_bob": (("hair",), HAIR),
-    "hair_curls": (("hair",), HAIR),
-    "hair_afro": (("hair",), HAIR),
-    "ponytail": (("tail",), HAIR),
-    "braid": (("tail",), HAIR),
-    "bun": (("tail",), HAIR),
-    "top_bun": (("tail",), HAIR),
-    "low_bun": (("tail",), HAIR),
-    "panels": (("panel_left", "panel_right"), PANEL),
-    "collar": (("collar",), COLLAR),
-    "stand_collar": (("collar",), COLLAR),
-    "hood_up": (("hood",), HOOD),
-    "hood_down": (("hood",), HOOD),
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a mesh lies in the texture.
+
+    Attributes:
+        rectangles: Names of its rectangles.
+        kind: What it is: `surface.HAIR`, `surface.HOOD`, ...
+    """
+
+    rectangles: tuple[str, ...]
+    kind: int
+
+
+_HAIR, _TAIL = Place(("hair",), HAIR), Place(("tail",), HAIR)
+_COLLAR, _HOOD = Place(("collar",), COLLAR), Place(("hood",), HOOD)
+# Every mesh and its place. Where meshes share one, the first and largest decides which point of the figure a texel
+# shows.
+MESHES = {
+    "skirt": Place(("skirt_front", "skirt_back"), SKIRT),
+    "hair_long": _HAIR,
+    "hair_front": _HAIR,
+    "hair_medium": _HAIR,
+    "hair_bob": _HAIR,
+    "hair_curls": _HAIR,
+    "hair_afro": _HAIR,
+    "ponytail": _TAIL,
+    "braid": _TAIL,
+    "bun": _TAIL,
+    "top_bun": _TAIL,
+    "low_bun": _TAIL,
+    "panels": Place(("panel_left", "panel_right"), PANEL),
+    "collar": _COLLAR,
+    "stand_collar": _COLLAR,
+    "hood_up": _HOOD,
+    "hood_down": _HOOD,
 }
 
 

@@ -323,16 +323,16 @@ def _bake(
         [on_vertices.position, on_vertices.normal, on_vertices.groups, on_vertices.part[:, None]], axis=1
     )
     corners_uv, corner_values = [part.uv[part.faces]], [values[part.triangles]]
-    placed: set[tuple[str, ...]] = set()
-    for name, (places, kind) in attachments.MESHES.items():
-        if places in placed:  # the first mesh in a place decides
+    placed: set[attachments.Place] = set()
+    for name, place in attachments.MESHES.items():
+        if place in placed:  # the first mesh in a place decides
             continue
-        placed.add(places)
+        placed.add(place)
         mesh = worn[name]
         groups = np.zeros((len(mesh.vertices), len(surface.GROUP_NAMES)))
-        groups[:, surface.GROUP_NAMES.index("head" if kind == surface.HAIR else "trunk")] = 1.0
+        groups[:, surface.GROUP_NAMES.index("head" if place.kind == surface.HAIR else "trunk")] = 1.0
         normals = surface.vertex_normals(mesh.vertices, mesh.part.triangles)
-        kinds = np.full((len(mesh.vertices), 1), kind)
+        kinds = np.full((len(mesh.vertices), 1), place.kind)
         values = np.concatenate([mesh.vertices, normals, groups, kinds], axis=1)
         corners_uv.append(mesh.part.uv[mesh.part.faces])
         corner_values.append(values[mesh.part.triangles])

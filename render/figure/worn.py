@@ -1,5 +1,7 @@
 """What is worn on a dressed body, fitted to its shape: hair, hood, collar, front panels and skirt."""
 
+import dataclasses
+
 import numpy as np
 
 from render.figure import drape
@@ -25,13 +27,29 @@ HAIR_MESHES = {
     "ponytail": "ponytail",
     "braid": "braid",
 }
-# Hanging hair: columns of the mesh, the first row that hangs, the shortest length as a share of the longest.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Hanging:
+    """How the mesh of hanging hair is cut to length.
+
+    Attributes:
+        columns: Number of columns of the mesh.
+        first: The first row that hangs.
+        shortest: The shortest length as a share of the longest.
+    """
+
+    columns: int
+    first: int
+    shortest: float
+
+
 _HANGING = {
-    "hair_long": (33, 14, 0.4),
-    "hair_front": (33, 14, 0.55),
-    "hair_medium": (33, 14, 0.5),
-    "ponytail": (10, 3, 0.45),
-    "braid": (10, 4, 0.5),
+    "hair_long": _Hanging(33, 14, 0.4),
+    "hair_front": _Hanging(33, 14, 0.55),
+    "hair_medium": _Hanging(33, 14, 0.5),
+    "ponytail": _Hanging(10, 3, 0.45),
+    "braid": _Hanging(10, 4, 0.5),
 }
 _SCALP_DEPTH = {"cropped": 0.003, "short": 0.012, "parted": 0.017, "curly": 0.014, "afro": 0.020, "long": 0.010}
 
@@ -90,7 +108,8 @@ def place_hair(a: Appearance, body: Body, rest: RestBody, dressed: np.ndarray) -
 
 def _cut_to_length(a: Appearance, name: str, points: np.ndarray) -> None:
     """Shorten hanging hair [N 3] to the person's length, and let its locks end in points (in place)."""
-    columns, first, shortest = _HANGING[name]
+    hanging = _HANGING[name]
+    columns, first, shortest = hanging.columns, hanging.first, hanging.shortest
     grid = points.reshape(-1, columns, 3)
     length = np.full(columns, shortest + (1.0 - shortest) * a.hair_length)
     if a.hood != "none":  # what would lie on the hood ends in it

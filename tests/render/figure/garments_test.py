@@ -94,14 +94,14 @@ def test_every_hair_style_leaves_the_face_free(figure: Body, style: str) -> None
 
 
 def test_meshes_are_symmetric_and_keep_to_their_rectangles(figure: Body) -> None:
-    for name, (places, _) in attachments.MESHES.items():
+    for name, place in attachments.MESHES.items():
         worn = figure.attachments[name]
         distance, _ = KDTree(worn.vertices).query(worn.vertices * MIRROR)
         assert distance.max() < 1e-4, name
         # The faces are symmetric too: the middles of their edges have mirror images.
         middles = worn.vertices[worn.part.triangles].reshape(-1, 3)
         assert KDTree(middles).query(middles * MIRROR)[0].max() < 1e-4
-        rectangles = np.array([body.RECTANGLES[place] for place in places])
+        rectangles = np.array([body.RECTANGLES[rectangle] for rectangle in place.rectangles])
         u, v = worn.part.uv[:, 0], 1.0 - worn.part.uv[:, 1]
         inside = [
             (u >= left - 1e-6) & (u <= left + width + 1e-6) & (v >= top - 1e-6) & (v <= top + height + 1e-6)

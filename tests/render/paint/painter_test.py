@@ -1,8 +1,8 @@
 """Textures: what is painted where, and what changes with each field of an appearance."""
 
 import dataclasses
-from typing import Any
 import json
+from typing import Any
 
 import numpy as np
 import pytest
