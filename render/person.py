@@ -147,7 +147,7 @@ def _mesh(name: str, vertices: np.ndarray, part: Part, thinning: Thinning, faces
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What posing needs of a body, in the form that is fastest.
+    """What posing needs of a body, in the form that is fastest to use.
 
     Attributes:
         weights: Skinning weights, sparse float32 [V J].

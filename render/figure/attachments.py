@@ -1,4 +1,4 @@
-"""Meshes worn on the body: skirt, hair, hood, collar, front panels, and what else does not lie flat on the skin.
+"""Meshes worn on the body: skirt, hair, hood, collar, front panels: all that does not lie flat on the skin.
 
 Each is a sheet of quads made once on the reference body, symmetric in x, and skinned to a few joints. A skirt is shaped
 anew for every body (`render.figure.worn`); all others follow the displacement of the body's vertices next to them.
@@ -23,7 +23,7 @@ class Place:
 
     Attributes:
         rectangles: Names of its rectangles.
-        kind: What it is: `surface.HAIR`, `surface.HOOD`, ...
+        kind: What the mesh is: `surface.HAIR`, `surface.HOOD`, ...
     """
 
     rectangles: tuple[str, ...]
@@ -60,7 +60,7 @@ class Attachment:
     """A mesh worn on the body, in the rest pose of the reference body.
 
     Attributes:
-        vertices: float32 [N 3], welded.
+        vertices: Welded positions float32 [N 3], metres.
         part: Its faces and UV.
         joints: Names of the K joints that move it.
         weights: Skinning weights float32 [N K], rows sum to 1.

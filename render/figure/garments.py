@@ -282,7 +282,7 @@ def _stand_off(outfit: _Outfit, fall: np.ndarray) -> np.ndarray:
 
 
 def _push_in_between_panels(outfit: _Outfit, vertices: np.ndarray) -> None:
-    """Push in what is worn under an open jacket, between its panels (in place)."""
+    """Push in the cloth between the panels of an open jacket (in place)."""
     x, _, z = outfit.s.position.T
     forward = smoothstep(-outfit.s.normal[:, 1], -0.1, 0.3)
     between = smoothstep(front_gap(z) + 0.014 - np.abs(x), 0.0, 0.026) * forward

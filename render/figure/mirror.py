@@ -90,7 +90,7 @@ def vertex_correspondence(
     left_over = np.flatnonzero(partner[partner] != np.arange(len(points)))
     if 0 < len(left_over) <= 2000:  # more are no accident, and the assignment takes N^3
         cost = np.linalg.norm(image[left_over, None] - points[None, left_over], axis=2)
-        cost = cost + cost.T  # symmetric but for rounding
+        cost = cost + cost.T  # symmetric except for rounding
         partner[left_over] = left_over[linear_sum_assignment(cost)[1]]
     distance = np.linalg.norm(image - points[partner], axis=1)
     one_way = partner[partner] != np.arange(len(points))

@@ -18,10 +18,10 @@ class Part:
     """A mesh with UV coordinates; corners that share position and UV share a vertex.
 
     Attributes:
-        triangles: int64 [T 3], into the welded vertices (of the body, or of the attachment).
-        faces: int64 [T 3], into this part's own vertices.
-        vertex_map: int64 [K], welded vertex of each own vertex.
-        uv: float32 [K 2], v up.
+        triangles: Indices int64 [T 3] into the welded vertices of the body or of the attachment.
+        faces: Indices int64 [T 3] into this part's own vertices.
+        vertex_map: Welded vertex of each own vertex, int64 [K].
+        uv: UV coordinates float32 [K 2] in [0, 1], v up.
     """
 
     triangles: np.ndarray
@@ -137,7 +137,7 @@ def table(*pairs: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Lying:
-    """The surface of neck, shoulders and trunk, made symmetric in x, for what lies on it; NaN where there is none."""
+    """The surface of neck, shoulders and trunk, made symmetric in x, for sheets that lie on it; NaN beside it."""
 
     def __init__(self, points: np.ndarray) -> None:
         self.points = np.concatenate([points, points * [-1.0, 1.0, 1.0]])

@@ -75,7 +75,7 @@ def span_legs(skirt: np.ndarray, legs: np.ndarray) -> np.ndarray:
     np.maximum.at(pushed, row, reach)
     support = np.minimum(pushed, support + np.float32(0.20))
     hull = (support[:, None, :] * _SPAN_DISTANCE).min(axis=2)
-    for _ in range(3):  # what pushes one row pushes the next ones too; the hem does not come in
+    for _ in range(3):  # a leg that pushes one row pushes the next ones too; the hem does not come in
         hull[1:-1] = np.maximum(hull[1:-1], 0.5 * (hull[:-2] + hull[2:]))
         hull[-1] = np.maximum(hull[-1], hull[-2])
     length = np.linalg.norm(offset, axis=2)

@@ -91,7 +91,7 @@ def place_hair(a: Appearance, body: Body, rest: RestBody, dressed: np.ndarray) -
     mesh = body.attachments[name]
     points = mesh.follow(rest.vertices - body.reference.vertices)
     x, y, z = mesh.vertices.T
-    if name in _HANGING:  # what lies on the cloth is raised with it
+    if name in _HANGING:  # hair that lies on the cloth is raised with it
         lying = smoothstep(0.69 - z, 0.0, 0.04)[:, None]
         points += lying * (mesh.follow(dressed - rest.vertices) - mesh.vertices)
     if name.startswith("hair"):
@@ -112,7 +112,7 @@ def _cut_to_length(a: Appearance, name: str, points: np.ndarray) -> None:
     columns, first, shortest = hanging.columns, hanging.first, hanging.shortest
     grid = points.reshape(-1, columns, 3)
     length = np.full(columns, shortest + (1.0 - shortest) * a.hair_length)
-    if a.hood != "none":  # what would lie on the hood ends in it
+    if a.hood != "none":  # hair that would lie on the hood ends in it
         length = np.minimum(length, 0.25)
     place = _place_in_lock(name, columns)
     if name.startswith("hair"):  # locks end in points, no two hairs alike

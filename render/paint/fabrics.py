@@ -146,7 +146,7 @@ def _look_up(tile: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndar
 
 @dataclasses.dataclass(frozen=True)
 class Design:
-    """What is woven into or printed on a whole cloth.
+    """A pattern that covers a whole cloth.
 
     Attributes:
         name: One of `appearance.PATTERNS` or `appearance.BOTTOM_PATTERNS`.

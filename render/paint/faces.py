@@ -24,7 +24,7 @@ _LID_X = np.array([0.0160, 0.0200, 0.0240, 0.0280, 0.0320, 0.0360, 0.0400, 0.044
 _LOWER_LID = np.array([0.7965, 0.7958, 0.7953, 0.7948, 0.7946, 0.7950, 0.7962, 0.7980, 0.7988])
 _UPPER_LID = np.array([0.7967, 0.7982, 0.8007, 0.8019, 0.8026, 0.8021, 0.8009, 0.7992, 0.7990])
 
-_BLOOD = np.array([0.25, 1.0, 0.85], np.float32)  # what flushed skin swallows
+_BLOOD = np.array([0.25, 1.0, 0.85], np.float32)  # how much of each channel flushed skin absorbs
 
 
 @dataclasses.dataclass(frozen=True)

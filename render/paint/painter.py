@@ -36,7 +36,7 @@ def paint_texture(body: Body, appearance: Appearance, cloth: Mapping[str, np.nda
 
     Args:
         body: From `load_body`.
-        appearance: What to paint.
+        appearance: Whom to paint.
         cloth: The user's cloth images by name, uint8 [height width 3]: at least those that `appearance.cloth` names.
 
     Returns:

@@ -6,7 +6,9 @@ from render.geometry.surface import smoothstep
 from render.paint.brushes import bump
 from render.paint.canvas import Canvas
 
-_FLUSH = np.array([0.02, 0.07, 0.07], np.float32)  # what blood at elbows, knuckles and knees swallows
+_FLUSH = np.array(
+    [0.02, 0.07, 0.07], np.float32
+)  # how much of each channel blood at elbows, knuckles and knees absorbs
 
 
 def paint_skin(canvas: Canvas, span: slice) -> None:

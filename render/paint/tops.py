@@ -101,7 +101,7 @@ def _fold_strength(top: _Top) -> np.ndarray:
 
 
 def _paint_hems(top: _Top) -> None:
-    """Paint neckline and hems, and the ribbed cuffs of what is gathered."""
+    """Paint neckline and hems, and ribbed cuffs on gathered tops."""
     a, trim = top.a, _trim_color(top.a)
     if a.top in ("tee", "tank", "dress", "sweater"):
         mix(top.color, trim, edge(0.016 + top.rim) * top.trunk)
@@ -195,7 +195,7 @@ def _lay_prints(color: np.ndarray, a: Appearance, s: Surface, height: np.ndarray
 
 
 def paint_closing(color: np.ndarray, a: Appearance, s: Surface, height: np.ndarray) -> None:
-    """Paint what is down the front of jackets and coats: an opening, a zip or buttons (in place).
+    """Paint the front of jackets and coats: an opening, a zip or buttons (in place).
 
     Args:
         color: Colours of the cloth, float32 [n 3].

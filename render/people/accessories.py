@@ -1,4 +1,4 @@
-"""What a person carries or wears besides clothes: bags, hats, umbrellas, glasses, a phone. JSON in, JSON out.
+"""What a person carries or wears besides clothes: bags, hats, umbrellas, glasses, a phone.
 
 This module holds which kinds there are, how often each is met and which go together; `render.accessories` makes their
 meshes. Accessories stand away from the body: they have textures of their own and are no part of the person's UV

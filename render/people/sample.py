@@ -1,7 +1,7 @@
 """Draws appearances from a wardrobe, and look-alikes of a given appearance.
 
-Later choices depend on earlier ones (a trim contrasts with the cloth), so what garments and colours there are is
-drawn first, as drafts; the details of each part of the record follow.
+Later choices depend on earlier ones (a trim contrasts with the cloth), so the kinds and colours of garments are drawn
+first, as drafts; the details of each part of the record follow.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from render.people.colors import draw_contrasting, to_color
 from render.people.wardrobe import Wardrobe
 from render.shares import Range, draw_name
 
-# What garments are made of.
+# The fabrics that garments are made of.
 _TOP_FABRICS = {
     "tee": ("jersey",),
     "polo": ("jersey", "knit"),
@@ -243,7 +243,7 @@ def _draft_prints(rng: np.random.Generator, w: Wardrobe, top: _TopDraft) -> _Pri
     return _PrintsDraft(front, back, ink)
 
 
-# Fields of the record are drawn in the order in which they stand there.
+# The fields below are drawn in the order in which the record lists them.
 
 
 def _draw_person(rng: np.random.Generator, w: Wardrobe, draft: _PersonDraft) -> Person:
@@ -376,7 +376,7 @@ def vary_slightly(rng: np.random.Generator, appearance: Appearance, wardrobe: Wa
 
 
 def _what_shows(a: Appearance) -> list[str]:
-    """The names of `_CHANGES` that would be seen; those that are seen best stand there twice."""
+    """Return the names of `_CHANGES` that would be seen; those that are seen best stand there twice."""
     things = ["shoes", "shoes"]
     if a.hood != "up":
         things += ["hair", "hair"]
@@ -413,7 +413,7 @@ def _change_hair(rng: np.random.Generator, w: Wardrobe, a: Appearance) -> Appear
 def _change_print(rng: np.random.Generator, w: Wardrobe, a: Appearance) -> Appearance:
     front = _other(rng, w.prints_front, a.print_front)
     seed, ink = int(rng.integers(1 << 31)), to_color(draw_contrasting(rng, a.colors[0]))
-    # What is not seen stays: look-alikes that differ in it alone would be the same picture.
+    # Without a print its seed and colours stay: look-alikes that differ in them alone would look the same.
     if front == "none" and a.print_back == "none":
         return dataclasses.replace(a, print_front=front)
     return dataclasses.replace(a, print_front=front, print_seed=seed, print_colors=(ink, a.print_colors[1]))
