@@ -12,7 +12,8 @@ from render.optics import camera, light
 from render.optics.rasterizer import Rasterizer
 from render.paint import painter
 from render.people import poses
-from render.people.appearance import Appearance, sample_appearance
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance
 
 BORDER = 2  # pixels
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from render import manifest
 from render.figure import body
 from render.optics import camera, light, photo
-from render.people import accessories, appearance, poses
+from render.people import accessories, appearance, poses, sample
 from render.recipes import paper, pit
 from render.scene import crowd, occluders
 from san_jax import files
@@ -189,7 +189,7 @@ class Variants:
     def person(self, rng: np.random.Generator, fits: Callable[[appearance.Appearance], bool]) -> dict[str, Any]:
         """Appearance and shape of the first person drawn that fits, as choices."""
         for _ in range(2000):
-            looks = appearance.sample_appearance(rng, self.recipe.wardrobe)
+            looks = sample.sample_appearance(rng, self.recipe.wardrobe)
             if fits(looks):
                 return {"appearance": looks.to_json(), "shape": body.sample_shape(rng, looks).to_json()}
         return {}

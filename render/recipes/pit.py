@@ -33,10 +33,11 @@ from render.optics.light import LightShares
 from render.optics.photo import PhotoRanges
 from render.optics.rasterizer import Rasterizer
 from render.paint import painter
-from render.people import appearance as appearance_module
 from render.people import poses
 from render.people.accessories import PLACES, Accessory, AccessoryShares, sample_accessories
-from render.people.appearance import Appearance, Wardrobe
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance, vary_slightly
+from render.people.wardrobe import Wardrobe
 from render.scene import backgrounds, crowd, occluders
 from render.scene.backgrounds import SceneShares
 from render.scene.crowd import CrowdShares
@@ -191,7 +192,7 @@ class OpenRecipe:
     def sample_appearance(self, rng: np.random.Generator) -> Appearance:
         """Draws what somebody looks like."""
         cloths = () if self._cloths is None else self._cloths.names
-        return appearance_module.sample_appearance(rng, self.wardrobe, cloths)
+        return sample_appearance(rng, self.wardrobe, cloths)
 
     def sample_person(self, rng: np.random.Generator, appearance: Appearance | None = None) -> Person:
         """Draws somebody; what they look like may be given."""
@@ -464,9 +465,9 @@ class PitReid(OpenRecipe):
         taken: list[Appearance] = []
         while True:
             rng = stream(self.seed, kind, group * self.look_alike_group + len(taken), 0)
-            appearance = appearance_module.vary_slightly(rng, base.appearance, self.wardrobe)
+            appearance = vary_slightly(rng, base.appearance, self.wardrobe)
             while appearance in taken:  # nobody is somebody else
-                appearance = appearance_module.vary_slightly(rng, base.appearance, self.wardrobe)
+                appearance = vary_slightly(rng, base.appearance, self.wardrobe)
             if len(taken) == member:
                 return Person(appearance, vary_shape(rng, base.shape), base.accessories, look_alike=first)
             taken.append(appearance)

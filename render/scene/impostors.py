@@ -25,7 +25,7 @@ from render.optics.camera import Camera
 from render.optics.light import GAMMA, Light
 from render.optics.rasterizer import Rasterizer
 from render.paint import painter
-from render.people import accessories, appearance, poses
+from render.people import accessories, poses, sample
 from render.scene import props
 
 PERSONS = 24
@@ -337,7 +337,7 @@ def _draw_all() -> dict[str, np.ndarray]:
 def _sample_person(figure: body.Body, number: int) -> tuple[list[trimesh.Trimesh], np.ndarray]:
     """A person of a random stream that no recipe uses; they walk or stand as persons do."""
     rng = np.random.default_rng((_SEED, number))
-    look = appearance.sample_appearance(rng)
+    look = sample.sample_appearance(rng)
     shape = body.sample_shape(rng, look)
     worn = accessories.sample_accessories(rng, look, accessories.AccessoryShares())
     pose = poses.sample_pose(rng, worn)

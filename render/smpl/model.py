@@ -17,7 +17,7 @@ import numpy as np
 from body_models.smpl.numpy import SMPL as _BodyModelsSmpl
 from scipy.spatial import KDTree
 
-from render.figure.attachments import Part
+from render.figure.sheets import Part
 from render.smpl import array_files
 from render.smpl.array_files import ArrayFileError
 from san_jax import file_kinds

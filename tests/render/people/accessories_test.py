@@ -17,8 +17,9 @@ from render.geometry.surface import BODY
 from render.optics import light
 from render.people import accessories, poses
 from render.people.accessories import Accessory, AccessoryShares, sample_accessories
-from render.people.appearance import Appearance, sample_appearance
+from render.people.appearance import Appearance
 from render.people.poses import Pose
+from render.people.sample import sample_appearance
 from render.person import Figure
 
 HANGING = (*accessories.PLACES["hand"][:4], "folded_umbrella")
@@ -317,7 +318,7 @@ def test_what_does_not_go_together_is_never_drawn() -> None:
             assert not {"cap", "beanie", "hat"} & set(kinds)
         if appearance.sleeve < 1.0:
             assert not {"beanie", "scarf"} & set(kinds)
-    assert sample_accessories(rng, _looks(0), accessories.NONE) == ()
+    assert sample_accessories(rng, _looks(0), AccessoryShares(**dict.fromkeys(accessories.KINDS, 0.0))) == ()
 
 
 def test_impossible_values_name_the_key() -> None:
