@@ -16,26 +16,35 @@ from tests.pages import Page
 
 PAGES = {page.name: page for page in pages.all_pages()}
 README, INDEX = PAGES["README.md"], PAGES["docs/README.md"]
+CHANGELOG = Page(pages.REPOSITORY / "CHANGELOG.md")  # names what was, too
 MAX_COLUMNS = 120
 
 
-@pytest.fixture(params=PAGES)
-def page(request: pytest.FixtureRequest) -> Page:
-    return PAGES[request.param]
+each_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
 
+@each_page
 def test_links_lead_somewhere(page: Page):
     assert [f"{link}: {found}" for link in page.links if (found := page.link_problem(link))] == []
 
 
+@each_page
 def test_what_is_named_exists(page: Page):
     assert [f"`{span}`: {found}" for span in page.spans if (found := page.span_problem(span))] == []
 
 
+@each_page
 def test_commands_can_be_given(page: Page):
     assert [f"{line}: {found}" for line in page.commands if (found := pages.command_problem(line))] == []
 
 
+def test_the_changelog_links_somewhere():
+    assert [f"{link}: {found}" for link in CHANGELOG.links if (found := CHANGELOG.link_problem(link))] == []
+
+
+@pytest.mark.parametrize(
+    "page", [CHANGELOG, *(page for name, page in PAGES.items() if "datasets/" not in name)], ids=str
+)
 def test_lines_are_short(page: Page):
     """Tables apart, and lines of a single link."""
     long = [line for line in page.text.splitlines() if len(line) > MAX_COLUMNS and not line.startswith("|")]
@@ -46,7 +55,9 @@ def test_the_index_leads_to_every_page():
     linked = {(INDEX.path.parent / link.partition("#")[0]).resolve() for link in INDEX.links}
     written = {page.path for name, page in PAGES.items() if name.startswith("docs/") and page is not INDEX}
     assert {path.name for path in written - linked} == set()
-    assert (README.path.parent / "docs" / "README.md") in {(README.path.parent / link).resolve() for link in README.links}
+    assert (README.path.parent / "docs" / "README.md") in {
+        (README.path.parent / link).resolve() for link in README.links
+    }
 
 
 @pytest.mark.parametrize("file", ["Makefile", "tools/setup.sh"])

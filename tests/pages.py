@@ -54,8 +54,12 @@ class Page:
         self.prose = indented.sub("", rest)
         self.blocks = fenced.findall(self.text) + [("", block) for block in indented.findall(rest)]
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def name(self) -> str:
+        """The path in this repository."""
         return self.path.relative_to(REPOSITORY).as_posix()
 
     @property

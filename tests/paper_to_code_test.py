@@ -9,7 +9,7 @@ from tests import pages
 
 PAGE = pages.Page(pages.REPOSITORY / "docs" / "paper_to_code.md")
 # Groups of config keys that say what is computed: the page tells where each of them stands in the paper.
-GROUPS = ("augment", "loss", "model", "optimizer", "pit_augment")
+GROUPS = ("augment", "batch", "input", "loss", "model", "optimizer", "pit_augment", "start", "target")
 
 
 def test_all_that_the_page_names_exists():
