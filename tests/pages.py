@@ -23,7 +23,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from datasets import build
 from experiments.command_line import config_files
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
@@ -187,18 +186,20 @@ class _Program:
 
     Attributes:
         flags: All of them, such as "--workdir".
+        choices: The values of those that take no others.
         required: Those that it cannot do without.
     """
 
     def __init__(self, module: str):
         done = subprocess.run(
             [sys.executable, "-m", module, "--help"],
-            capture_output=True, text=True, cwd=REPOSITORY, check=True,
+            capture_output=True, text=True, cwd=REPOSITORY, check=False,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"},
         )  # fmt: skip
+        assert done.returncode == 0, f"{module} --help: {done.stderr}"
         self._module = module
         shown = re.findall(r"^  (?:-\w, )?--(?:\[no\])?(\w+)(?: \{(.*?)\})?", done.stdout, re.MULTILINE)
-        self._choices = {f"--{name}": choices.split(",") for name, choices in shown if choices}
+        self.choices = {f"--{name}": choices.split(",") for name, choices in shown if choices}
         self.flags = {f"--{name}" for name, _ in shown} | {"--help"}
         usage = re.match(r"usage: (.*?)\n\n", done.stdout, re.DOTALL)
         always = re.sub(r"\[[^\]]*\]|\([^)]*\)", "", usage[1]) if usage else ""
@@ -210,12 +211,13 @@ class _Program:
         return cls(module)
 
     def argument_problem(self, flag: str, value: str | None) -> str | None:
+        """What is wrong with an argument; None where the program takes it."""
         if flag not in self.flags:
             return f"{self._module} has no {flag}"
-        if value is not None and value not in self._choices.get(flag, [value]):
-            return f"{self._module} {flag} takes {', '.join(self._choices[flag])}"
+        if value is not None and value not in self.choices.get(flag, [value]):
+            return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = set(value.split(",")) - {*build.NAMES, "all"}
+            unknown = set(value.split(",")) - set(_Program.of("experiments.prepare").choices["--dataset"])
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
 
