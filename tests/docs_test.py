@@ -145,7 +145,7 @@ def test_what_exists_passes(span: str):
         "san_jax/losses/triplet_reid.py/",
         "san_jax/losses/triplet_reid.py:triplet_loss",
         "san_jax/settings.py:LossSettings.margin",
-        "san_jax/train_step.py:make_step.seed",
+        "san_jax/train_step.py:StepSettings.seeds",
         "san_jax/models/resnet.py:ResNet.stage5",
         "san_jax/models/resnet.py:ResNet.size",
         "san_jax.losses.triplet_loss",
