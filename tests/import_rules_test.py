@@ -18,6 +18,7 @@ FORBIDDEN = {
     "san_jax": ("datasets", "render", "experiments", "ml_collections", "absl.flags", "absl.app"),
     "datasets": ("jax", "jaxlib", "flax", "san_jax", "render", "experiments"),
     "render": ("jax", "jaxlib", "flax", "san_jax", "datasets", "experiments"),
+    "experiments": ("absl.flags", "absl.app"),  # programs parse with argparse, see `experiments.command_line`
     "tests": ("tensorflow", "torch", "torchvision"),
     "tools": ("tensorflow", "torch", "torchvision"),
 }
@@ -130,6 +131,8 @@ def test_the_files_with_a_licence_exist_and_use_it():
         ("san_jax/train_step.py", "from orbax.checkpoint import v1"),
         ("experiments/train.py", "import orbax.checkpoint as ocp"),
         ("experiments/demo.py", "import pyrender"),
+        ("experiments/train.py", "from absl import app, logging"),
+        ("experiments/command_line/paths.py", "from absl import flags"),
         ("experiments/runs/training.py", "from experiments import evaluate"),
         ("experiments/runs/stages.py", "def f():\n    from experiments import train"),
         ("experiments/demo.py", "import importlib\nimportlib.import_module('torch.nn')"),

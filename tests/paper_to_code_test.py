@@ -144,11 +144,11 @@ def _tree(path: str) -> ast.Module:
 
 @functools.cache
 def _strings(path: str) -> frozenset[str]:
-    """The strings of a program, and the flag that `config_files.define_flag` defines where it is called."""
+    """The strings of a program, and the argument that `config_argument.add` adds if it is called."""
     strings = {
         node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant) and type(node.value) is str
     }
-    return frozenset(strings | ({"config"} if "config_files.define_flag(" in ast.unparse(_tree(path)) else set()))
+    return frozenset(strings | ({"--config"} if "config_argument.add(" in ast.unparse(_tree(path)) else set()))
 
 
 @functools.cache

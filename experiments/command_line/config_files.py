@@ -1,15 +1,8 @@
-"""Configs of the programs: `--config=san.py`, `--config=san.py:smoke,num_steps=20`, `--config.seed=3`.
+"""Config files: `san.py`, `san.py:smoke,num_steps=20`, and what is answered to a wrong name, key or value.
 
-A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` in which every
-key stands. A bare name is looked up in `experiments/configs`. What follows the colon is a comma list of `smoke` and
-`key=value` (dotted keys, types as in the config). An unknown name or key is answered with the nearest one.
-
-In a program:
-
-    _CONFIG = config_files.define_flag()
-    def main(argv): run(_CONFIG.value)
-    if __name__ == "__main__":
-        app.run(main, flags_parser=config_files.parse_flags)
+A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` that holds every key.
+A bare name is looked up in `experiments/configs`. The text after the colon is a comma list of `smoke` and `key=value` (dotted
+keys, values of the type that the key has). The answer to an unknown name or key is the nearest one.
 
 In a config file:
 
@@ -17,10 +10,10 @@ In a config file:
         config = ConfigDict({...})  # with a comment beside each key, which `--config=NAME --help` shows
         return config_files.apply(config, argument, smoke={"num_steps": 4, "model.width": 8})
 
-Where the keys are the fields of a dataclass, its docstring describes them; the file then has `documented_by(config)`,
-which returns the dataclass.
+If the keys are the fields of a dataclass, its docstring describes them; the file then has a function
+`documented_by(config)` that returns the dataclass.
 
-From Python: `config = config_files.load("san.py:smoke")`.
+A program takes a config by `config_argument`; other code by `config = config_files.load("san.py:smoke")`.
 """
 
 import ast
@@ -29,16 +22,12 @@ import json
 import pathlib
 import re
 import runpy
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from absl import app, flags
 from ml_collections import ConfigDict
 
 from experiments.command_line import config_help, paths
-
-flags.disclaim_key_flags()  # the flag belongs to the program that defines it: so does its line in --help
 
 CONFIG_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs"
 
@@ -49,52 +38,6 @@ Config: TypeAlias = Any
 
 class ConfigError(ValueError):
     """A config name, key or value that does not exist or does not fit. The message says what was expected."""
-
-
-_required_keys: dict[str, str] = {}  # name of a flag -> a key that every config of its program has
-
-
-def define_flag(name: str = "config", default: str | None = None, *, required_key: str = "") -> flags.FlagHolder[Any]:
-    """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`.
-
-    Args:
-        name: The flag's name.
-        default: The config that is taken where none is given.
-        required_key: A key that every config of this program has and those of other programs lack, such as "stage";
-            a config without it is refused.
-    """
-    _required_keys[name] = required_key
-    help_text = (
-        "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas. With --help it "
-        f"lists its keys; --{name}.KEY=VALUE sets one"
-    )
-    holder = flags.DEFINE_string(name, default, help_text)
-    if default is None:
-        flags.mark_flag_as_required(name)
-    return holder
-
-
-def parse_flags(argv: list[str], name: str = "config") -> list[str]:
-    """The `flags_parser` of `absl.app.run`: as absl's own, and `--config.key=value` overrides a key of the config.
-
-    `--help` prints the program's flags and, where a config is given, the config's keys, and exits with 0.
-    """
-    given, overrides, rest = _take_config(argv, name)
-    wanted = {argument.lstrip("-") for argument in rest[1:] if argument.startswith("-")} & _HELP_FLAGS
-    if wanted:
-        app.usage(shorthelp="helpfull" not in wanted, writeto_stdout=True)
-        if given is not None:
-            print("\n" + describe(_load_with_overrides(given, overrides, name)))
-        sys.exit(0)
-    if given is not None:
-        rest.insert(1, f"--{name}={given}")
-    remaining = app.parse_flags_with_usage(rest)
-    flag = flags.FLAGS[name]
-    flag.value = _load_with_overrides(str(flag.value), overrides, name).config
-    return remaining
-
-
-_HELP_FLAGS = {"h", "?", "help", "helpshort", "helpfull"}
 
 
 class Loaded(NamedTuple):
@@ -150,22 +93,16 @@ def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -
             yield f"{key}.*", f"{comment} {values}".strip()
 
 
-def _load_with_overrides(value: str, overrides: Iterable[tuple[str, str]], name: str) -> Loaded:
-    """Loads a config and sets keys, as given on the command line; exits with a message where that is not possible."""
-    flag = f"--{name}={value}"
-    try:
-        loaded = open_config(value)
-        _check_program(loaded, _required_keys.get(name, ""))
-        for key, text in overrides:
-            flag = f"--{name}.{key}={text}"
-            override(loaded.config, key, text)
-    except ConfigError as error:
-        sys.exit(f"FATAL Flags parsing error:\n  {flag}: {error}")
-    return loaded
+def check_program(loaded: Loaded, required_key: str) -> None:
+    """Checks that a config belongs to a program.
 
+    Args:
+        loaded: The config.
+        required_key: A key that all configs of the program have and those of other programs lack; "" accepts all.
 
-def _check_program(loaded: Loaded, required_key: str) -> None:
-    """Raises ConfigError where a config is of another program, which has other keys."""
+    Raises:
+        ConfigError: The key is missing. The message names the program's own configs.
+    """
     if required_key and required_key not in loaded.config:
         names = sorted(path.name for path in CONFIG_FOLDER.glob("[!_]*.py"))
         fitting = [name for name in names if required_key in load(name)]
@@ -305,30 +242,6 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
         for key in sorted(old_values.keys() | new_values.keys())
         if key not in old_values or key not in new_values or old_values[key] != new_values[key]
     }
-
-
-def _take_config(argv: list[str], name: str) -> tuple[str | None, list[tuple[str, str]], list[str]]:
-    """Splits a command line into the text of `--config`, the (key, text) of each `--config.key`, and the rest.
-
-    A text follows its flag after "=" or as the next argument. The last `--config` counts.
-    """
-    given, overrides, rest, arguments = None, [], argv[:1], iter(argv[1:])
-    for argument in arguments:
-        if argument == "--":
-            rest.append(argument)
-            break
-        match = re.fullmatch(rf"--?{name}(?:\.([^=]*))?(?:=(.*))?", argument, re.DOTALL)
-        if match is None:
-            rest.append(argument)
-            continue
-        text = match[2] if match[2] is not None else next(arguments, None)
-        if text is None:
-            sys.exit(f"FATAL Flags parsing error:\n  {argument} lacks a value: write {argument}=VALUE.")
-        if match[1] is None:
-            given = text
-        else:
-            overrides.append((match[1], text))
-    return given, overrides, [*rest, *arguments]
 
 
 def _split(argument: str) -> list[str]:
