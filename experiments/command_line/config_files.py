@@ -33,7 +33,7 @@ CONFIG_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs"
 
 
 Config: TypeAlias = Any
-"""An `ml_collections.ConfigDict`; to a type checker anything, for its values are only known to the config file."""
+"""An `ml_collections.ConfigDict`. Type checkers see `Any`, as only the config file knows the types of the values."""
 
 
 class ConfigError(ValueError):
@@ -57,13 +57,13 @@ class Loaded(NamedTuple):
 
 
 def describe(loaded: Loaded) -> str:
-    """The keys of a config with their values and what they mean, for `--help`."""
+    """Return the keys of a config with their values and meanings, for `--help`."""
     text = config_help.to_text(_described(loaded.config, comments(loaded)))
     return f"keys of --config={loaded.value}:\n{text}"
 
 
 def comments(loaded: Loaded) -> dict[str, str]:
-    """What the keys of a config mean: dotted key -> text."""
+    """Return the meanings of the keys of a config: dotted key -> text."""
     found = {}
     if "documented_by" in loaded.functions:
         found = config_help.field_comments(loaded.functions["documented_by"](loaded.config))
@@ -73,9 +73,9 @@ def comments(loaded: Loaded) -> dict[str, str]:
 
 
 def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(key and value, comment) for `config_help.to_text`, in the order of the comments.
+    """Yield pairs (key and value, comment) for `config_help.to_text`, in the order of the comments.
 
-    A group without comments inside, such as weights, is one line.
+    A group whose keys have no comments of their own, such as a group of weights, is one line.
     """
     order = [".".join(key.split(".")[: prefix.count(".") + 1]) for key in texts]
     names = {prefix + name: name for name in config}  # in alphabetical order, as a ConfigDict has them
@@ -94,7 +94,7 @@ def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -
 
 
 def check_program(loaded: Loaded, required_key: str) -> None:
-    """Checks that a config belongs to a program.
+    """Check that a config belongs to a program.
 
     Args:
         loaded: The config.
@@ -112,7 +112,7 @@ def check_program(loaded: Loaded, required_key: str) -> None:
 
 
 def load(value: str) -> Config:
-    """Loads a config as the flag does.
+    """Load a config as `--config` does.
 
     Args:
         value: `name`, `name.py`, `path/to/file.py`, each optionally with `:argument`.
@@ -124,7 +124,7 @@ def load(value: str) -> Config:
 
 
 def open_config(value: str) -> Loaded:
-    """As `load`, with the config's file beside the config."""
+    """Load a config as `load` does, and return it with its file."""
     name, _, argument = value.partition(":")
     path = resolve(name)
     functions = runpy.run_path(str(path))
@@ -134,10 +134,10 @@ def open_config(value: str) -> Loaded:
 
 
 def resolve(name: str) -> pathlib.Path:
-    """The path of a config file: a bare name (with or without .py) is looked up in `experiments/configs`.
+    """Return the path of a config file. A bare name (with or without .py) is looked up in `experiments/configs`.
 
     Raises:
-        ConfigError: There is no such file; names the nearest one.
+        ConfigError: There is no such file. The message names the nearest one.
     """
     path = pathlib.Path(paths.given(name))
     if path.name != name:
@@ -152,11 +152,11 @@ def resolve(name: str) -> pathlib.Path:
 
 
 def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> ConfigDict:
-    """Applies a config's argument and locks the config.
+    """Apply a config's argument and lock the config.
 
     Args:
-        config: The config with every key; changed in place.
-        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it stands.
+        config: A config with every key. Changed in place.
+        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it is in the list.
         smoke: Dotted keys and values of the variant that runs in seconds on an empty machine.
 
     Returns:
@@ -187,7 +187,7 @@ def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> Con
 
 
 def override(config: ConfigDict, key: str, text: str) -> None:
-    """Sets a dotted key to a value given as text, read as the type that the key has.
+    """Set a dotted key to a value given as text, which is read as the type that the key has.
 
     Raises:
         ConfigError: An unknown key, or a value that is not of the key's type.
@@ -197,7 +197,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
 
 
 def keys(config: ConfigDict, prefix: str = "") -> list[str]:
-    """Every key of a config, groups included, dotted: ["model", "model.width", ...]."""
+    """Return every key of a config, groups included: ["model", "model.width", ...]."""
     result = []
     for key, value in config.items():
         result.append(prefix + key)
@@ -207,24 +207,24 @@ def keys(config: ConfigDict, prefix: str = "") -> list[str]:
 
 
 def check_key(config: ConfigDict, key: str) -> None:
-    """Raises ConfigError where the dotted key is not in the config; the message names the nearest one."""
+    """Raise ConfigError if a dotted key is not in the config. The message names the nearest one."""
     known = keys(config)
     if key not in known:
         raise ConfigError(f"there is no key {key!r} in this config.{_nearest(key, known)}")
 
 
 def to_json(config: ConfigDict) -> str:
-    """The resolved config as JSON, keys sorted, one key a line. Ends with a newline."""
+    """Return a config as JSON, with sorted keys, one per line, and a newline at the end."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def from_json(text: str) -> Config:
-    """The config that `to_json` wrote, locked."""
+    """Return the config that `to_json` wrote, locked."""
     return from_fields(json.loads(text))
 
 
 def from_fields(fields: Mapping[str, Any]) -> Config:
-    """The config whose JSON was parsed into `fields`, locked. Lists become tuples: configs hold no lists."""
+    """Return the config whose JSON was parsed into `fields`, locked. Lists become tuples, as configs hold no lists."""
 
     def tuples(value: Any) -> Any:
         if isinstance(value, dict):
@@ -235,7 +235,7 @@ def from_fields(fields: Mapping[str, Any]) -> Config:
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys whose values differ, with (old, new); a key that one of them lacks has "absent" there."""
+    """Return the dotted keys whose values differ: key -> (old, new), "absent" for a config that lacks the key."""
     old_values, new_values = dict(leaves(old)), dict(leaves(new))
     return {
         key: (old_values.get(key, "absent"), new_values.get(key, "absent"))
@@ -245,7 +245,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
 
 
 def _split(argument: str) -> list[str]:
-    """Splits at the commas outside of brackets, so that values can be tuples."""
+    """Split at the commas outside of brackets, so that values can be tuples."""
     items, depth = [""], 0
     for character in argument:
         depth += (character in "([") - (character in ")]")
@@ -257,7 +257,7 @@ def _split(argument: str) -> list[str]:
 
 
 def _parse(key: str, text: str, current: Any) -> Any:
-    """A command-line value as the type of the key's current value."""
+    """Read a value from the command line as the type of the key's current value."""
     if isinstance(current, ConfigDict):
         raise ConfigError(f"{key!r} is a group: set one of its keys: {', '.join(f'{key}.{name}' for name in current)}.")
     if isinstance(current, str):
@@ -286,7 +286,7 @@ def _get(config: ConfigDict, key: str) -> Any:
 
 
 def assign(config: ConfigDict, key: str, value: Any) -> None:
-    """Sets a dotted key, a path without its `~`. A wrong key or type in a config's `smoke` is an error as well."""
+    """Set a dotted key to a value of its type. In a path, the home folder takes the place of `~`."""
     check_key(config, key)
     group, _, leaf = key.rpartition(".")
     holder = _get(config, group) if group else config
@@ -305,7 +305,7 @@ def _is_path(key: str) -> bool:
 
 
 def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
-    """Every dotted key that is no group, with its value."""
+    """Yield every dotted key that is not a group, with its value."""
     for key in keys(config):
         value = _get(config, key)
         if not isinstance(value, ConfigDict):
@@ -313,7 +313,7 @@ def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known word, or all of them where none is near."""
+    """Return a sentence that names the nearest known word, or all of them if none is near."""
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if not near:  # `width` for `model.width`
