@@ -20,21 +20,9 @@ from absl import logging
 
 from datasets import archives, reid
 from san_jax import folder_lock
+from san_jax.dataset_names import BENCHMARKS, DATASETS
 
 _REMOVE = "Remove that folder to build it again, or choose another data_dir."
-
-# The benchmarks that users bring; NAME/CONFIG is one configuration of a builder.
-BENCHMARKS = (
-    "market1501",
-    "dukemtmc_reid",
-    "cuhk03/labeled",
-    "cuhk03/detected",
-    "msmt17",
-    "partial_reid",
-    "partial_ilids",
-)
-# The builder of NAME is datasets/NAME/NAME_dataset_builder.py.
-NAMES = ("pit", "pit_reid", *BENCHMARKS)
 
 
 def build_dataset(
@@ -51,7 +39,7 @@ def build_dataset(
     A complete dataset that was built from the same source is kept as it is.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `DATASETS`.
         data_dir: Where TFDS keeps datasets; made if absent.
         manual_dir: A benchmark's folder, its archive as downloaded, or the folder in which either lies; or the rendered
             folder (`pit`, `pit_reid`).
@@ -68,8 +56,8 @@ def build_dataset(
         DatasetError: The source is incomplete or damaged, or the folder holds a dataset built from another source.
         san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written.
     """
-    if name not in NAMES:
-        raise reid.DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(NAMES)}.")
+    if name not in DATASETS:
+        raise reid.DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(DATASETS)}.")
     arguments: dict[str, Any] = {}
     if name in BENCHMARKS:
         arguments = {"counts": counts, "allow_partial": allow_partial}
@@ -97,7 +85,7 @@ def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | o
 
 
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:
-    """The builder of a dataset of `NAMES`.
+    """The builder of a dataset of `DATASETS`: NAME is built by datasets/NAME/NAME_dataset_builder.py.
 
     Raises:
         DatasetError: The dataset is there already, but damaged.

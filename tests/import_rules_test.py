@@ -23,7 +23,15 @@ FORBIDDEN = {
     "tools": ("tensorflow", "torch", "torchvision"),
 }
 # Modules that every package may import; they import the standard library and each other only.
-LIGHT = ("san_jax.file_kinds", "san_jax.files", "san_jax.folder_lock", "san_jax.programs", "san_jax.settings")
+LIGHT = (
+    "san_jax.dataset_names",
+    "san_jax.file_kinds",
+    "san_jax.files",
+    "san_jax.folder_lock",
+    "san_jax.programs",
+    "san_jax.ranking_settings",
+    "san_jax.settings",
+)
 # File -> what it may import although its folder does not: modules that import little themselves.
 ALLOWED = {
     # A picture from outside is taken by the same rules everywhere; NumPy and Pillow only.

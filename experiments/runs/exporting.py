@@ -17,15 +17,13 @@ from flax import nnx
 
 from experiments.command_line import config_files
 from experiments.runs import onnx_file, provenance, restore
+from experiments.runs.export_formats import DEFAULT_FORMATS, DEFAULT_OPSET, FORMATS, ONNX, OPSETS, SAFETENSORS, STABLEHLO
 from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import write_atomic
 from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
 from san_jax.models.functional import Tree
 
-STABLEHLO, SAFETENSORS, ONNX = "stablehlo", "safetensors", "onnx"
-FORMATS = (STABLEHLO, SAFETENSORS, ONNX)
-DEFAULT_FORMATS = (STABLEHLO, SAFETENSORS)  # what needs no further package
 CARD = "model_card.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Largest difference of an embedding's number, relative to the largest number of the embeddings.
@@ -63,7 +61,7 @@ def run(
         workdir: Folder of a run.
         output: Folder to write to, made if absent; other files in it stay.
         formats: Of `FORMATS`.
-        opset: Operator set of the ONNX file, one of `onnx_file.OPSETS`; `onnx_file.DEFAULT_OPSET` where none is given.
+        opset: Operator set of the ONNX file, one of `OPSETS`; `DEFAULT_OPSET` where none is given.
         overwrite: Replace an export in `output`, all files of it.
 
     Returns:
@@ -97,10 +95,10 @@ def _run(
         raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")
     if opset is not None and ONNX not in formats:
         raise ExportError(f"opset={opset} is for ONNX, which is not among the formats: add {ONNX} to them.")
-    if opset is not None and opset not in onnx_file.OPSETS:
+    if opset is not None and opset not in OPSETS:
         raise ExportError(
-            f"opset must be one of {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, found {opset}: give the newest one "
-            f"that your runtime's documentation names, or leave it out for {onnx_file.DEFAULT_OPSET}."
+            f"opset must be one of {OPSETS[0]} to {OPSETS[-1]}, found {opset}: give the newest one "
+            f"that your runtime's documentation names, or leave it out for {DEFAULT_OPSET}."
         )
     if ONNX in formats:
         onnx_file.check_packages()
@@ -127,7 +125,7 @@ def _run(
             artifact = {
                 STABLEHLO: lambda: _stablehlo(model, config),
                 SAFETENSORS: lambda: _safetensors(single, config),
-                ONNX: lambda: _onnx(single, config, opset or onnx_file.DEFAULT_OPSET),
+                ONNX: lambda: _onnx(single, config, opset or DEFAULT_OPSET),
             }[kind]()
             compute_dtype = config.model.compute_dtype if kind == STABLEHLO else "float32"
             tolerance = TOLERANCES[kind] if compute_dtype == "float32" else BFLOAT16_TOLERANCE
