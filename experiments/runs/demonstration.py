@@ -159,7 +159,7 @@ def _run(output: pathlib.Path, sizes: Sizes) -> bool:
         runs=runs,
         summaries=summaries,
         fairness=fairness(sizes),
-        stages=clock.rows(),
+        parts=clock.rows(),
         facts=facts(sizes),
         times_chance=TIMES_CHANCE,
     )
