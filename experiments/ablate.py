@@ -9,19 +9,19 @@
 
 experiments/ablation/tables.py lists the rows of each table.
 
---scale=full takes the configs of the paper as they are, with a schedule in epochs of each benchmark. The benchmark
-and pit must have been built in --data_dir; pit_reid and pit are rendered there if they are absent. --scale=small
-renders a small pit and pit_reid of its own and trains narrow networks on small images: Table 1 takes about an hour
-on two cores.
+--scale=full takes the configs of the paper as they are, with a schedule in epochs of each
+benchmark. The benchmark and pit must have been built in --data_dir; pit_reid and pit are rendered
+there if they are absent. --scale=small renders a small pit and pit_reid of its own and trains
+narrow networks on small images: Table 1 takes about an hour on two cores.
 
-Every step is the real program, and is skipped if its result is there: after an interruption the same command
-continues, row by row. A row that fails does not stop the others and is named at the end. All rows of a table are
-trained on the same number of identity-labelled batches. There is one SAN-PG run of each kind, of the first seed;
-textures and starting weights of all seeds come from it.
+Every step is the real program, and is skipped if its result is there: after an interruption the
+same command continues, row by row. A row that fails does not stop the others and is named at the
+end. All rows of a table are trained on the same number of identity-labelled batches. There is one
+SAN-PG run of each kind, of the first seed; textures and starting weights of all seeds come from it.
 
-OUTPUT/table_<name>.md and .html hold the mean and the sample standard deviation over the seeds beside the paper's
-numbers, and the dataset, protocol, budget, hardware and commit of each run. OUTPUT/results/ holds the scores of
-each run as JSON.
+OUTPUT/table_<name>.md and .html hold the mean and the sample standard deviation over the seeds
+beside the paper's numbers, and the dataset, protocol, budget, hardware and commit of each run.
+OUTPUT/results/ holds the scores of each run as JSON.
 """
 
 import argparse

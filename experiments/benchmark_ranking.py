@@ -4,15 +4,16 @@
     python -m experiments.benchmark_ranking --size=msmt17      # 11,659 and 82,161
     python -m experiments.benchmark_ranking --size=msmt17 --rerank    # evaluate_ranking with re-ranking, nothing else
 
-The embeddings are made up (2048 numbers each, float32, noise around a point for each identity); the labels have
-the benchmark's counts. At the size of Market-1501 a plain NumPy program does the same, and so does torchreid if it
-is installed with its Cython scorer compiled. All of them take turns within one run, on all cores, and a ratio is
-the median over the turns. They are first checked to agree in mAP and rank-1.
+The embeddings are made up (2048 numbers each, float32, noise around a point for each identity); the
+labels have the benchmark's counts. At the size of Market-1501 a plain NumPy program does the same,
+and so does torchreid if it is installed with its Cython scorer compiled. All of them take turns
+within one run, on all cores, and a ratio is the median over the turns. They are first checked to
+agree in mAP and rank-1.
 
-"ranking" starts from the whole matrix of distances in memory, which ours does not need: "both" is evaluate_ranking,
-which computes distances by blocks and ranks them as they come. Peak memory is measured in a separate process: the
-largest resident size while evaluate_ranking runs, less the resident size once JAX is imported and the embeddings
-are made.
+"ranking" starts from the whole matrix of distances in memory, which ours does not need: "both" is
+evaluate_ranking, which computes distances by blocks and ranks them as they come. Peak memory is
+measured in a separate process: the largest resident size while evaluate_ranking runs, less the
+resident size once JAX is imported and the embeddings are made.
 """
 
 from collections.abc import Sequence

@@ -1,18 +1,21 @@
-"""Times the renderer: pairs per second of one process and of several, and milliseconds per pair by phase.
+"""Times the renderer: pairs per second of one process and of several, and milliseconds per pair by
+phase.
 
     python -m experiments.benchmark_render
     python -m experiments.benchmark_render --recipe=pit_reid --num_pairs=100 --num_processes=8
 
-Consecutive pairs of the recipe are drawn with its default parameters, from the plan of a record to the bytes of its
-files (texture as PNG, picture and, for pit, frontal view as JPEG); files are not written. A texture is painted once
-for all pairs that share it, so that each of them bears its part of the painting and of the PNG. Every process is
-set up as a worker of experiments.pit_render, on one core. What it makes once (body, OpenGL, painted grounds and
-walls, pictures of things) is made before the clock starts and given separately.
+Consecutive pairs of the recipe are drawn with its default parameters, from the plan of a record to
+the bytes of its files (texture as PNG, picture and, for pit, frontal view as JPEG); files are not
+written. A texture is painted once for all pairs that share it, so that each of them bears its part
+of the painting and of the PNG. Every process is set up as a worker of experiments.pit_render, on
+one core. What it makes once (body, OpenGL, painted grounds and walls, pictures of things) is made
+before the clock starts and given separately.
 
-Phases are given in processor time: on a busy machine it shows what a free core would do, except that busy
-neighbours share caches and the core's other thread. Pairs per second are given by processor time and by wall-clock
-time; several processes can be compared with one by wall-clock time only. "processors" is the part of a core that
-each process got. With a GPU, processor time leaves out the time spent waiting for the GPU: read wall-clock time.
+Phases are given in processor time: on a busy machine it shows what a free core would do, except
+that busy neighbours share caches and the core's other thread. Pairs per second are given by
+processor time and by wall-clock time; several processes can be compared with one by wall-clock time
+only. "processors" is the part of a core that each process got. With a GPU, processor time leaves
+out the time spent waiting for the GPU: read wall-clock time.
 """
 
 import os

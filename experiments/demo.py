@@ -2,11 +2,13 @@
 
     python -m experiments.demo --output=demo        (what `make demo` runs)
 
-Every part is the real program with a smaller config; nothing is rendered, trained or scored in a second way here.
-After an interruption the same command continues. The report is OUTPUT/report/index.html.
+Every part is the real program with a smaller config; nothing is rendered, trained or scored in a
+second way here. After an interruption the same command continues. The report is
+OUTPUT/report/index.html.
 
-Baseline and SAN start from the same SAN-PG encoder and see the same identity-labelled batches in the same order:
-from other weights, the comparison would measure pre-training. The report says what is equal and what is not.
+Baseline and SAN start from the same SAN-PG encoder and see the same identity-labelled batches in
+the same order: from other weights, the comparison would measure pre-training. The report says what
+is equal and what is not.
 """
 
 import sys

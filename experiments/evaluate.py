@@ -1,17 +1,19 @@
-"""Scores a trained run on one or more benchmarks: embeddings by the encoder alone, then CMC, mAP and mINP.
+"""Scores a trained run on one or more benchmarks: embeddings by the encoder alone, then CMC, mAP and
+mINP.
 
     python -m experiments.evaluate --workdir=runs/san --dataset=market1501 --data_dir=data
     python -m experiments.evaluate --workdir=runs/san --dataset=market1501,dukemtmc_reid,partial_reid
     python -m experiments.evaluate --workdir=runs/san --dataset=all --flip --rerank
 
-Each dataset is scored by its own protocol (experiments/scoring/protocols.py), which is printed in words with the
-scores. Gallery images of the query's identity and camera are dropped. Partial REID is scored all against all and
-single-shot; pit_reid with its whole, its partial and its occluded queries. Scores on a dataset that the model was
-not trained on are marked cross-dataset, those on partial copies of a dataset PARTIAL.
+Each dataset is scored by its own protocol (experiments/scoring/protocols.py), which is printed in
+words with the scores. Gallery images of the query's identity and camera are dropped. Partial REID
+is scored all against all and single-shot; pit_reid with its whole, its partial and its occluded
+queries. Scores on a dataset that the model was not trained on are marked cross-dataset, those on
+partial copies of a dataset PARTIAL.
 
-Each result is written to RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json; settings of the
-re-ranking that are not the defaults are part of the name. A dataset that cannot be scored does not stop the others;
-the exit status is then 1.
+Each result is written to RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json;
+settings of the re-ranking that are not the defaults are part of the name. A dataset that cannot be
+scored does not stop the others; the exit status is then 1.
 """
 
 import argparse

@@ -8,12 +8,14 @@
     encoder.safetensors   float32 weights under torchvision's names
     model_card.json       sizes, normalisation, config, training data, commit, digests, parity
 
-The two programs take uint8 RGB [batch H W 3] and hold everything from pixels to embedding, normalisation included;
-H and W are those of the run. The network of the safetensors takes normalised floats [batch 3 H W]. The embedding is
-the one by which experiments.evaluate compares images. docs/export.md shows how to load each file.
+The two programs take uint8 RGB [batch H W 3] and hold everything from pixels to embedding,
+normalisation included; H and W are those of the run. The network of the safetensors takes
+normalised floats [batch 3 H W]. The embedding is the one by which experiments.evaluate compares
+images. docs/export.md shows how to load each file.
 
-Before anything is written, images go through every file and through san_jax.embed, on the CPU, as accelerators may
-round float32 coarsely. If a difference exceeds the tolerance of the format, nothing is written.
+Before anything is written, images go through every file and through san_jax.embed, on the CPU, as
+accelerators may round float32 coarsely. If a difference exceeds the tolerance of the format,
+nothing is written.
 """
 
 import pathlib

@@ -5,12 +5,13 @@
     python -m experiments.figures --figure=7 --workdir=runs/san --dataset=market1501 --crops
     python -m experiments.figures --figure=6 --workdir=runs/san_pg,runs/san --images=photos --names="a*.jpg,b/*.png"
 
-Figure 6 shows pairs of an image and the texture regressed from it, several pairs of one person in each row. Figure 7
-shows such pairs for partial images: each row has a picture of the dataset's partial queries (Partial REID,
-Partial-iLIDS, pit_reid) and a whole one of the same person, or with --crops a whole picture and parts cut from it. If
-the dataset holds the true texture, it is at the end of the row. Without --names, the persons are spread evenly over
-the test identities, never picked by how they look. With several runs, each image has a texture from each of them.
-The figure is written to OUTPUT/figure_<6|7>_<dataset>.png.
+Figure 6 shows pairs of an image and the texture regressed from it, several pairs of one person in
+each row. Figure 7 shows such pairs for partial images: each row has a picture of the dataset's
+partial queries (Partial REID, Partial-iLIDS, pit_reid) and a whole one of the same person, or with
+--crops a whole picture and parts cut from it. If the dataset holds the true texture, it is at the
+end of the row. Without --names, the persons are spread evenly over the test identities, never
+picked by how they look. With several runs, each image has a texture from each of them. The figure
+is written to OUTPUT/figure_<6|7>_<dataset>.png.
 
 --figure=quality writes a table with a row for each run, OUTPUT/texture_quality.md and .json:
 
@@ -19,10 +20,11 @@ The figure is written to OUTPUT/figure_<6|7>_<dataset>.png.
     python -m experiments.figures --figure=quality --workdir=runs/san_pg,runs/san_pg_resnet101 --dataset=pit_reid \\
         --data_dir=data --held_out=held_out
 
-The first command renders a held-out PIT: a thousand pairs of a hundred other textures. The seed must be another one
-than that of the PIT trained on, which would give the same first textures; all other changes to that PIT's config must
-be repeated here. With --dataset=pit_reid, the pseudo textures of its training images, which no SAN-PG has seen, are
-compared with the true ones. experiments/scoring/texture_quality.py defines the measures.
+The first command renders a held-out PIT: a thousand pairs of a hundred other textures. The seed
+must be another one than that of the PIT trained on, which would give the same first textures; all
+other changes to that PIT's config must be repeated here. With --dataset=pit_reid, the pseudo
+textures of its training images, which no SAN-PG has seen, are compared with the true ones.
+experiments/scoring/texture_quality.py defines the measures.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python -m experiments.histogram_matcher --dataset=pit_reid --data_dir=data --output=histograms.json
 
-The matcher divides the whole picture into six horizontal stripes of equal height, takes an HSV histogram of 8 x 4 x 4
-bins of each, and compares them by the Hellinger distance. There is nothing to train. A benchmark on which it does
-well can be solved by colour. Cameras with backgrounds of their own mislead it: pictures of one camera look alike,
-while a match comes from another camera.
+The matcher divides the whole picture into six horizontal stripes of equal height, takes an HSV
+histogram of 8 x 4 x 4 bins of each, and compares them by the Hellinger distance. There is nothing
+to train. A benchmark on which it does well can be solved by colour. Cameras with backgrounds of
+their own mislead it: pictures of one camera look alike, while a match comes from another camera.
 """
 
 import sys

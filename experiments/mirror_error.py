@@ -2,12 +2,13 @@
 
     python -m experiments.mirror_error --count=60 --seed=0
 
-Draws persons with all garments and hair styles from the distributions of pit, each before a camera in front of the
-person, beside, behind or above. What they carry is left out, as it is no part of the texture. Each person is drawn
-twice: as it is, and the picture flipped; and with mirrored pose, camera, light and texture. The difference is given
-separately for the inside of the common silhouette (2 pixels away from its border) and for the band of 2 pixels
-along the border, where the two are rasterised on different grids. "smooth" is a texture without details, for which
-a shift by a texel makes no difference; "painted" is the person's own texture; "lit" adds light and shadow.
+Draws persons with all garments and hair styles from the distributions of pit, each before a camera
+in front of the person, beside, behind or above. What they carry is left out, as it is no part of
+the texture. Each person is drawn twice: as it is, and the picture flipped; and with mirrored pose,
+camera, light and texture. The difference is given separately for the inside of the common
+silhouette (2 pixels away from its border) and for the band of 2 pixels along the border, where the
+two are rasterised on different grids. "smooth" is a texture without details, for which a shift by a
+texel makes no difference; "painted" is the person's own texture; "lit" adds light and shadow.
 """
 
 from collections.abc import Sequence

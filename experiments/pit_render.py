@@ -9,15 +9,17 @@
     pit.py:paper   the paper's own recipe from licensed files, see render/recipes/paper.py
     pit.py:smoke   a few pairs
 
-render/manifest.py describes the output folder. A pair depends on its index, the recipe, the seed and the
-parameters only, whatever the number of workers. The same command, started again after an interruption, draws
-what is missing and ends with the same bytes: a pair is done once its file in records/ is there.
+render/manifest.py describes the output folder. A pair depends on its index, the recipe, the seed
+and the parameters only, whatever the number of workers. The same command, started again after an
+interruption, draws what is missing and ends with the same bytes: a pair is done once its file in
+records/ is there.
 
---shard=i/n draws the i-th of n parts (from 0), so that several machines can share one file system; the one that
-completes the folder also writes manifest.jsonl. With --data_dir, a complete folder becomes a TFDS dataset there.
+--shard=i/n draws the i-th of n parts (from 0), so that several machines can share one file system;
+the one that completes the folder also writes manifest.jsonl. With --data_dir, a complete folder
+becomes a TFDS dataset there.
 
-Software OpenGL draws about 28 pictures per second and core: pit, with two pictures a pair, takes about 6 minutes
-on 2 cores.
+Software OpenGL draws about 28 pictures per second and core: pit, with two pictures a pair, takes
+about 6 minutes on 2 cores.
 """
 
 import logging

@@ -3,10 +3,10 @@
     python -m experiments.prepare --dataset=market1501 --manual_dir=~/Market-1501-v15.09.15.zip --data_dir=data
     python -m experiments.prepare --dataset=all --manual_dir=~/Downloads --data_dir=data
 
---manual_dir is the archive as downloaded, the folder unpacked from it, or the folder in which either lies. All that
-is wrong (missing, extra, misnamed and unreadable files, counts other than the published ones) is reported at once,
-before anything is written; DATA_DIR/<dataset>_problems.txt holds the whole list. A dataset that has been built from
-the same source is kept.
+--manual_dir is the archive as downloaded, the folder unpacked from it, or the folder in which
+either lies. All that is wrong (missing, extra, misnamed and unreadable files, counts other than the
+published ones) is reported at once, before anything is written; DATA_DIR/<dataset>_problems.txt
+holds the whole list. A dataset that has been built from the same source is kept.
 """
 
 import sys
@@ -22,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--dataset",
         required=True,
+        metavar="NAME",
         choices=("all", *DATASETS),
-        help="dataset to build; all: every benchmark that is found in --manual_dir",
+        help=f"dataset to build: {', '.join(DATASETS)}; or all, every benchmark that is found in --manual_dir",
     )
     parser.add_argument(
         "--manual_dir",

@@ -3,16 +3,17 @@
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures
 
-With --dataset, the TFDS dataset <dataset>_textured is written beside the benchmark, for the joint training. It holds
-a texture for each image of the split train, and of val if the benchmark has one (MSMT17); cuhk03/labeled gives
-cuhk03/labeled_textured.
+With --dataset, the TFDS dataset <dataset>_textured is written beside the benchmark, for the joint
+training. It holds a texture for each image of the split train, and of val if the benchmark has one
+(MSMT17); cuhk03/labeled gives cuhk03/labeled_textured.
 
-With --images, a texture PNG is written for every picture under a folder (JPEG, PNG, WebP or BMP by content, of any
-size, grey, 16-bit or turned by EXIF). Files that are not named like pictures are skipped and listed.
+With --images, a texture PNG is written for every picture under a folder (JPEG, PNG, WebP or BMP by
+content, of any size, grey, 16-bit or turned by EXIF). Files that are not named like pictures are
+skipped and listed.
 
-Textures are 256x256 RGB, the decoder's [-1, 1] clipped and mapped to 0..255. After an interruption the same command
-computes only what is missing. A SAN-PG trained to reconstruct frontal views gives these instead, 256x128 (Table 2);
-the dataset is then called <dataset>_frontal.
+Textures are 256x256 RGB, the decoder's [-1, 1] clipped and mapped to 0..255. After an interruption
+the same command computes only what is missing. A SAN-PG trained to reconstruct frontal views gives
+these instead, 256x128 (Table 2); the dataset is then called <dataset>_frontal.
 """
 
 import sys
@@ -31,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data_dir", type=paths.given, help="with --dataset: where TFDS keeps datasets (default: data)"
     )
-    parser.add_argument("--output", type=paths.given, help="with --images, which requires it: folder for texture PNGs")
+    parser.add_argument(
+        "--output",
+        type=paths.given,
+        help="with --images: folder for the texture PNGs (default: none, it must be given)",
+    )
     parser.add_argument(
         "--batch_size", type=command_line.at_least(1), default=32, help="number of images computed at a time"
     )

@@ -3,14 +3,16 @@
     python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
     python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
 
-The folder of a run holds config.json, data.json (what the run is trained on), checkpoints/, metrics.jsonl and
-TensorBoard events; and mirror_map.npy (how the textures of its PIT are mirrored) if it has PIT batches.
+The folder of a run holds config.json, data.json (what the run is trained on), checkpoints/,
+metrics.jsonl and TensorBoard events; and mirror_map.npy (how the textures of its PIT are mirrored)
+if it has PIT batches.
 
-The same command continues from the last checkpoint, however the run ended, and arrives at the same parameters
-as a run that never stopped. Ctrl-C and SIGTERM save a checkpoint first.
+The same command continues from the last checkpoint, however the run ended, and arrives at the same
+parameters as a run that never stopped. Ctrl-C and SIGTERM save a checkpoint first.
 
-To train with several processes (one per host), run the same command in each, with the same --workdir, and with
---coordinator=HOST:PORT, --num_processes and --process_id; --coordinator=auto takes them from the cluster.
+To train with several processes (one per host), run the same command in each, with the same
+--workdir, and with --coordinator=HOST:PORT, --num_processes and --process_id; --coordinator=auto
+takes them from the cluster.
 """
 
 import sys

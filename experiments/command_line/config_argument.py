@@ -54,9 +54,7 @@ def parse(
     return namespace
 
 
-def _take_changes(
-    parser: argparse.ArgumentParser, argv: Sequence[str]
-) -> tuple[list[str], list[tuple[str, str]]]:
+def _take_changes(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Splits a command line into what `parser` knows and the (key, text) of each `--config.KEY=TEXT` or `--config.KEY TEXT`."""
     arguments, changes, words = [], [], iter(argv)
     for word in words:

@@ -20,7 +20,6 @@ import ast
 import difflib
 import json
 import pathlib
-import re
 import runpy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias

@@ -16,8 +16,8 @@ from experiments.pages.report import (
     DemoReport,
     DifferenceRow,
     LabelledImage,
-    ScoreRow,
     PictureSection,
+    ScoreRow,
     Series,
     Strip,
 )
@@ -82,7 +82,9 @@ def make_report(
             *(summaries["san"][split]["protocol"] for split in further),
         ],
         sections=[
-            PictureSection("More ranked lists", "As at the top of the page, for other queries.", ranked.figures[NUM_LEADING:]),
+            PictureSection(
+                "More ranked lists", "As at the top of the page, for other queries.", ranked.figures[NUM_LEADING:]
+            ),
             texture_section(query, data_sources.open_source("pit", "train", data_dir), runs),
             pseudo_texture_section(data_dir),
             pair_section(data_sources.open_source("pit", "train", data_dir)),

@@ -258,7 +258,9 @@ def draw(rows: Sequence[FigureRow], workdirs: Sequence[str | os.PathLike[str]]) 
     return contact_sheet.compose(sheet)
 
 
-def _lines(shown: Sequence[InputImage], regressed: Sequence[tuple[str, Iterator[np.ndarray]]]) -> list[list[contact_sheet.Tile]]:
+def _lines(
+    shown: Sequence[InputImage], regressed: Sequence[tuple[str, Iterator[np.ndarray]]]
+) -> list[list[contact_sheet.Tile]]:
     lines = []
     for start in range(0, len(shown), PAIRS):
         line: list[contact_sheet.Tile] = []
@@ -282,9 +284,7 @@ def _step(workdir: str | os.PathLike[str]) -> int | None:
     return checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER)
 
 
-def write(
-    rows: Sequence[FigureRow], workdirs: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]
-) -> None:
+def write(rows: Sequence[FigureRow], workdirs: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
     """Draw rows as `draw` does, write them as a PNG and print its path."""
     buffer = io.BytesIO()
     draw(rows, workdirs).save(buffer, "PNG", optimize=True)

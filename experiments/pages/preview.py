@@ -9,7 +9,7 @@ kind of a thing, this entry of a record is drawn anew from the recipe's shares w
 import dataclasses
 import io
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np

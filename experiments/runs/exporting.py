@@ -17,7 +17,15 @@ from flax import nnx
 
 from experiments.command_line import config_files
 from experiments.runs import onnx_file, provenance, restore
-from experiments.runs.export_formats import DEFAULT_FORMATS, DEFAULT_OPSET, FORMATS, ONNX, OPSETS, SAFETENSORS, STABLEHLO
+from experiments.runs.export_formats import (
+    DEFAULT_FORMATS,
+    DEFAULT_OPSET,
+    FORMATS,
+    ONNX,
+    OPSETS,
+    SAFETENSORS,
+    STABLEHLO,
+)
 from san_jax import checkpoint, embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import write_atomic

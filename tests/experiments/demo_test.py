@@ -258,7 +258,9 @@ def test_failure_says_how_to_continue(monkeypatch, tmp_path):
         raise training.RunError("config differs")
 
     monkeypatch.setattr(demonstration, "run", fail)
-    with pytest.raises(SystemExit, match="config differs\nThe same command continues from there; to start afresh, remove"):
+    with pytest.raises(
+        SystemExit, match="config differs\nThe same command continues from there; to start afresh, remove"
+    ):
         demo.main([f"--output={tmp_path}"])
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from experiments import export
 from experiments.command_line import config_files
-from experiments.runs import exporting, onnx_file, restore
+from experiments.runs import export_formats, exporting, onnx_file, restore
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import merge_model, split_model

@@ -109,7 +109,10 @@ def test_help_without_a_config_shows_the_arguments_alone(capsys):
 @pytest.mark.parametrize("more", [[], ["--help"]])
 @pytest.mark.parametrize(
     ("program", "config", "fitting"),
-    [(train, "pit.py", ["baseline.py", "san.py", "san_pg.py"]), (pit_render, "san.py:smoke", ["pit.py", "pit_reid.py"])],
+    [
+        (train, "pit.py", ["baseline.py", "san.py", "san_pg.py"]),
+        (pit_render, "san.py:smoke", ["pit.py", "pit_reid.py"]),
+    ],
 )
 def test_a_config_of_another_program_is_refused_with_those_that_fit(
     program, config, fitting, more, tmp_path: pathlib.Path, capsys

@@ -92,5 +92,5 @@ def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
     monkeypatch.setattr(data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
     monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
     monkeypatch.setattr(texture_quality, "of_run", no_decoder)
-    with pytest.raises(SystemExit, match="figures: .*run has no decoder"):
+    with pytest.raises(SystemExit, match=r"figures: .*run has no decoder"):
         program.main(["--figure=quality", f"--workdir={run}", "--held_out=other"])

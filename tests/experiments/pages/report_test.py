@@ -133,7 +133,9 @@ def test_every_picture_and_chart_says_what_it_shows():
     assert labels == ["loss over training: SAN from 2 to 0.5."]
     named = report.to_html(
         make_report(
-            lead=report.PictureSection("", "", [report.Strip("s", [report.LabelledImage(picture(1).image, "x", None, 'a "b"')])])
+            lead=report.PictureSection(
+                "", "", [report.Strip("s", [report.LabelledImage(picture(1).image, "x", None, 'a "b"')])]
+            )
         )
     )
     assert 'alt="a &quot;b&quot;"' in named
@@ -196,13 +198,17 @@ def test_page_is_no_wider_than_a_phone_or_a_desktop(tmp_path):
     wide = np.full((64, 300, 3), 90, np.uint8)
     page = report.to_html(
         make_report(
-            lead=report.PictureSection("Ranked lists", "word " * 50, [comparison(number, pictures=10) for number in range(2)]),
+            lead=report.PictureSection(
+                "Ranked lists", "word " * 50, [comparison(number, pictures=10) for number in range(2)]
+            ),
             rows=[
                 *make_report().rows,
                 report.ScoreRow("SAN, query_occluded", dict.fromkeys(SCORES, 1.0), emphasis=False),
             ],
             sections=[
-                report.PictureSection("Wide", "", [report.Strip("many", [picture(9, f"camera {i}") for i in range(12)])]),
+                report.PictureSection(
+                    "Wide", "", [report.Strip("many", [picture(9, f"camera {i}") for i in range(12)])]
+                ),
                 report.PictureSection("Wider", "", [report.Strip("one", [report.LabelledImage(wide, "wide")])]),
             ],
             fairness=["a" * 200],
