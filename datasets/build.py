@@ -26,21 +26,9 @@ from datasets.folders import given_path
 from datasets.images import examine_images
 from datasets.textured import textured_dataset_builder
 from san_jax import folder_lock
+from san_jax.dataset_names import BENCHMARKS, DATASETS
 
 _REMOVE = "Remove that folder to build it again, or choose another data_dir."
-
-# The benchmarks that users bring; NAME/CONFIG is one configuration of a builder.
-BENCHMARKS = (
-    "market1501",
-    "dukemtmc_reid",
-    "cuhk03/labeled",
-    "cuhk03/detected",
-    "msmt17",
-    "partial_reid",
-    "partial_ilids",
-)
-# The builder of NAME is datasets/NAME/NAME_dataset_builder.py.
-NAMES = ("pit", "pit_reid", *BENCHMARKS)
 
 
 def build_dataset(
@@ -56,7 +44,7 @@ def build_dataset(
     A complete dataset that was built from the same source is kept as it is.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `DATASETS`.
         data_dir: The folder in which TFDS keeps datasets; made if absent.
         manual_dir: A benchmark's folder, its archive as downloaded, or the folder in which either lies; for `pit` and
             `pit_reid` the rendered folder.
@@ -72,8 +60,8 @@ def build_dataset(
         DatasetError: The source is incomplete or damaged, or the folder holds a dataset built from another source.
         san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written to.
     """
-    if name not in NAMES:
-        raise DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(NAMES)}.")
+    if name not in DATASETS:
+        raise DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(DATASETS)}.")
     arguments: dict[str, Any] = {}
     if name in BENCHMARKS:
         arguments = {"allow_partial": allow_partial}
@@ -101,7 +89,7 @@ def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | o
 
 
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:
-    """Return the builder of a dataset of `NAMES`.
+    """Return the builder of a dataset of `DATASETS`.
 
     Raises:
         DatasetError: The dataset is there already, but damaged.

@@ -18,16 +18,19 @@ FORBIDDEN = {
     "san_jax": ("datasets", "render", "experiments", "ml_collections", "absl.flags", "absl.app"),
     "datasets": ("jax", "jaxlib", "flax", "san_jax", "render", "experiments"),
     "render": ("jax", "jaxlib", "flax", "san_jax", "datasets", "experiments"),
+    "experiments": ("absl.flags", "absl.app"),  # programs parse with argparse, see `experiments.command_line`
     "tests": ("tensorflow", "torch", "torchvision"),
     "tools": ("tensorflow", "torch", "torchvision"),
 }
 # Modules that every package may import; they import the standard library and each other only.
 LIGHT = (
+    "san_jax.dataset_names",
     "san_jax.file_kinds",
     "san_jax.files",
     "san_jax.folder_lock",
     "san_jax.programs",
     "san_jax.run_folder",
+    "san_jax.ranking_settings",
     "san_jax.settings",
 )
 # File -> what it may import although its folder does not: modules that import little themselves.
@@ -138,6 +141,8 @@ def test_the_files_with_a_licence_exist_and_use_it():
         ("san_jax/train_step.py", "from orbax.checkpoint import v1"),
         ("experiments/train.py", "import orbax.checkpoint as ocp"),
         ("experiments/demo.py", "import pyrender"),
+        ("experiments/train.py", "from absl import app, logging"),
+        ("experiments/command_line/paths.py", "from absl import flags"),
         ("experiments/runs/training.py", "from experiments import evaluate"),
         ("experiments/runs/stages.py", "def f():\n    from experiments import train"),
         ("experiments/demo.py", "import importlib\nimportlib.import_module('torch.nn')"),

@@ -17,6 +17,15 @@ import safetensors.numpy
 from experiments.command_line import config_files
 from experiments.runs import folder, onnx_file, provenance
 from experiments.runs import model as models
+from experiments.runs.export_formats import (
+    DEFAULT_FORMATS,
+    DEFAULT_OPSET,
+    FORMATS,
+    ONNX,
+    OPSETS,
+    SAFETENSORS,
+    STABLEHLO,
+)
 from experiments.runs.plan import RunPlan
 from san_jax import embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -24,9 +33,6 @@ from san_jax.files import write_atomic
 from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
 from san_jax.models.functional import Tree
 
-STABLEHLO, SAFETENSORS, ONNX = "stablehlo", "safetensors", "onnx"
-FORMATS = (STABLEHLO, SAFETENSORS, ONNX)
-DEFAULT_FORMATS = (STABLEHLO, SAFETENSORS)  # what needs no further package
 CARD = "model_card.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Largest difference of an embedding's number, relative to the largest number of the embeddings.
@@ -64,7 +70,7 @@ def run(
         workdir: Folder of a run.
         output: Folder to write to, made if absent; other files in it stay.
         formats: Of `FORMATS`.
-        opset: Operator set of the ONNX file, one of `onnx_file.OPSETS`; `onnx_file.DEFAULT_OPSET` where none is given.
+        opset: Operator set of the ONNX file, one of `OPSETS`; `DEFAULT_OPSET` where none is given.
         overwrite: Replace an export in `output`, all files of it.
 
     Returns:
@@ -101,7 +107,7 @@ def _run(
         files: dict[str, dict[str, Any]] = {}
         for kind in [kind for kind in FORMATS if kind in formats]:
             print(f"{kind} ...", flush=True)
-            content, record = _make_file(kind, encoder, opset or onnx_file.DEFAULT_OPSET)
+            content, record = _make_file(kind, encoder, opset or DEFAULT_OPSET)
             contents[_file_name(kind)], files[_file_name(kind)] = content, record
     card = _card(workdir, encoder.model, encoder.plan, files)
     contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
@@ -116,10 +122,10 @@ def _check_request(formats: Collection[str], opset: int | None) -> None:
         raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")
     if opset is not None and ONNX not in formats:
         raise ExportError(f"opset={opset} is for ONNX, which is not among the formats: add {ONNX} to them.")
-    if opset is not None and opset not in onnx_file.OPSETS:
+    if opset is not None and opset not in OPSETS:
         raise ExportError(
-            f"opset must be one of {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, found {opset}: give the newest one "
-            f"that your runtime's documentation names, or leave it out for {onnx_file.DEFAULT_OPSET}."
+            f"opset must be one of {OPSETS[0]} to {OPSETS[-1]}, found {opset}: give the newest one "
+            f"that your runtime's documentation names, or leave it out for {DEFAULT_OPSET}."
         )
     if ONNX in formats:
         onnx_file.check_packages()

@@ -15,10 +15,10 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Int32, Real
 
+from san_jax.ranking_settings import METRICS
 from san_jax.sharding import AXIS, make_mesh, replicated
 from san_jax.typing import Array
 
-METRICS = ("euclidean", "cosine")
 # Queries that a device computes at a time. From 128 rows on, XLA's matrix product for CPUs first copies the whole gallery
 # into another layout, in every call: a third slower, and the memory of a second gallery.
 ROWS = 120

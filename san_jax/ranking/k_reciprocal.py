@@ -25,7 +25,6 @@ distance, where |x|^2 - 2 x.y + |y|^2 is not: copies of an image are at distance
 steps are sparse: a point has some tens of neighbours. The pass is most of the time.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -38,6 +37,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Int32, Real
 
 from san_jax.ranking.distances import default_mesh, device_distances
+from san_jax.ranking_settings import KReciprocal
 from san_jax.sharding import AXIS, replicated
 from san_jax.typing import Array
 
@@ -45,35 +45,6 @@ _BATCH_PAIRS = 256  # single distances computed in one step: the points gathered
 _BLOCK_PAIRS = 1024 * _BATCH_PAIRS  # and in one call, on each device
 _GROUP = 32  # columns of which only the nearest takes part in the first selection
 _SPARE = 8  # candidates beyond the neighbours needed
-
-
-@dataclasses.dataclass(frozen=True)
-class KReciprocal:
-    """Settings of the re-ranking; the defaults are the authors' for Market-1501 and DukeMTMC-reID.
-
-    Attributes:
-        k1: Size of a ranking's head in which neighbours must have each other, >= 1. With fewer than k1 + 1 points
-            all of them are in it.
-        k2: Number of points, itself included, whose encodings are averaged, >= 1; 1 for none.
-        lambda_value: Weight of the original distance in [0, 1].
-
-    Raises:
-        ValueError: A setting is outside its range.
-    """
-
-    k1: int = 20
-    k2: int = 6
-    lambda_value: float = 0.3
-
-    def __post_init__(self):
-        for name, value in (("k1", self.k1), ("k2", self.k2)):
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it counts neighbours and must be at least 1.")
-        if not 0 <= self.lambda_value <= 1:
-            raise ValueError(
-                f"lambda_value is {self.lambda_value}; it must lie in [0, 1]: 0 leaves only the Jaccard distance, "
-                "1 only the original one."
-            )
 
 
 def k_reciprocal_rerank(

@@ -21,12 +21,12 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float64, Int, Int32, Real
 
 from san_jax.ranking.distances import ROWS, default_mesh, device_distances
-from san_jax.ranking.k_reciprocal import KReciprocal, reranked_blocks
+from san_jax.ranking.k_reciprocal import reranked_blocks
 from san_jax.ranking.labels import Labels, Numbers
+from san_jax.ranking_settings import AVERAGE_PRECISIONS, KReciprocal
 from san_jax.sharding import AXIS, batch_sharding
 from san_jax.typing import Array
 
-AVERAGE_PRECISIONS = ("standard", "trapezoidal")
 # Correct images of one query compared with its row at a time, and how many such groups at a time.
 _GROUP_SIZE, _GROUPS = 8, 4
 

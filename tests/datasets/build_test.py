@@ -411,7 +411,7 @@ def test_descriptions_and_citations_are_stored(archive: pathlib.Path, tmp_path: 
     info = tfds.builder_from_directory(_build(archive, tmp_path)).info
     assert "six cameras" in info.description
     assert "zheng2015scalable" in info.citation
-    for name in (*(name.partition("/")[0] for name in build.NAMES), "textured"):
+    for name in (*(name.partition("/")[0] for name in build.DATASETS), "textured"):
         folder = REPOSITORY / "datasets" / name
         assert {"README.md", "CITATIONS.bib", "TAGS.txt", "__init__.py"} <= {path.name for path in folder.iterdir()}
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import datasets
-from datasets.build import BENCHMARKS, NAMES
+from datasets.build import BENCHMARKS, DATASETS
 from render import manifest
 from render.recipes import paper, pit
 from tests import dataset_fixtures
@@ -58,7 +58,7 @@ def _page(name: str) -> str:
     return " ".join((REPOSITORY / "datasets" / name.partition("/")[0] / "README.md").read_text().split())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_states_its_licence(name: str, tmp_path: pathlib.Path):
     builder_name = name.partition("/")[0]
     expected = "CC0-1.0"  # as the fixtures' manifest says

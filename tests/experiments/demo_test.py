@@ -8,6 +8,7 @@ import pytest
 from experiments import demo
 from experiments.command_line import config_files
 from experiments.pages import demo_report, report
+from experiments.pages.examples import evenly_spaced
 from experiments.runs import demonstration, training
 from experiments.scoring import evaluation
 from san_jax import ranking
@@ -204,16 +205,16 @@ def test_ranked_lists_stand_side_by_side(ranked):
 
 def test_ranked_lists_are_marked_and_leave_out_what_the_rule_drops(ranked):
     # The image of the query's own camera (11) is dropped.
-    baseline, san = ([(p.image[0, 0, 0], p.mark) for p in strip.pictures] for strip in ranked.figures[0].lists)
+    baseline, san = ([(p.image[0, 0, 0], p.mark) for p in strip.images] for strip in ranked.figures[0].lists)
     assert baseline == [(13, True), (10, False), (12, True)]
     assert san == [(12, True), (13, True), (10, False)]
 
 
 def test_distances_stand_below_the_ranked_pictures(ranked):
-    baseline, san = ([p.label.replace("\u00a0", " ") for p in strip.pictures] for strip in ranked.figures[0].lists)
+    baseline, san = ([p.label.replace("\u00a0", " ") for p in strip.images] for strip in ranked.figures[0].lists)
     assert baseline == ["2.00 cam 2", "3.00 cam 0", "4.00 cam 1"]
     assert san == ["0.500 cam 1", "20.0 cam 2", "250 cam 0"]
-    assert ranked.figures[0].lists[1].pictures[2].alt == "rank 3 of SAN, another person, camera 0, distance 250"
+    assert ranked.figures[0].lists[1].images[2].alt == "rank 3 of SAN, another person, camera 0, distance 250"
     assert "Euclidean distance" in ranked.text
 
 
@@ -241,13 +242,13 @@ def test_curves_stand_over_reid_batches(tmp_path, configs):
     assert [list(series.values) for series in charts["SAN: L_Rec"].series] == [[0.2], [0.3]]
 
 
-def test_spread():
-    assert demo_report.spread(10, 2) == [2, 7]
-    assert demo_report.spread(3, 5) == [0, 1, 2]
-    assert demo_report.spread(1000, 3) == [166, 500, 833]
+def test_examples_are_spread_evenly():
+    assert evenly_spaced(10, 2) == [2, 7]
+    assert evenly_spaced(3, 5) == [0, 1, 2]
+    assert evenly_spaced(1000, 3) == [166, 500, 833]
 
 
-@pytest.mark.parametrize(("result", "code"), [(True, None), (False, "rank-1 is below 10 times chance")])
+@pytest.mark.parametrize(("result", "code"), [(True, None), (False, "rank-1 of a model is below 10 times chance")])
 def test_exit_status(monkeypatch, tmp_path, result, code):
     monkeypatch.setattr(demonstration, "run", lambda output: result)
     if code is None:
@@ -257,12 +258,14 @@ def test_exit_status(monkeypatch, tmp_path, result, code):
             demo.main([f"--output={tmp_path}"])
 
 
-def test_failure_says_how_to_go_on(monkeypatch, tmp_path):
+def test_failure_says_how_to_continue(monkeypatch, tmp_path):
     def fail(output):
         raise training.RunError("config differs")
 
     monkeypatch.setattr(demonstration, "run", fail)
-    with pytest.raises(SystemExit, match="config differs\nThe same command goes on from there; remove"):
+    with pytest.raises(
+        SystemExit, match="config differs\nThe same command continues from there; to start afresh, remove"
+    ):
         demo.main([f"--output={tmp_path}"])
 
 

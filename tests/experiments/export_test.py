@@ -20,7 +20,7 @@ from PIL import Image
 
 from experiments import export
 from experiments.command_line import config_files
-from experiments.runs import exporting, onnx_file
+from experiments.runs import export_formats, exporting, onnx_file
 from experiments.runs import model as models
 from experiments.runs.plan import resolve
 from san_jax import embed
@@ -250,7 +250,7 @@ def test_onnx_says_how_to_install_what_is_missing(tmp_path, monkeypatch):
 def test_an_opset_that_cannot_be_written(tmp_path):
     with pytest.raises(exporting.ExportError, match=r"opset=15 is for ONNX, .*: add onnx to them"):
         exporting.run(tmp_path / "run", tmp_path / "exported", opset=15)
-    for opset in (0, onnx_file.OPSETS[0] - 1, onnx_file.OPSETS[-1] + 1):
+    for opset in (0, export_formats.OPSETS[0] - 1, export_formats.OPSETS[-1] + 1):
         with pytest.raises(exporting.ExportError, match=rf"opset must be one of 13 to 23, found {opset}: .* for 17\."):
             exporting.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"], opset=opset)
 
@@ -300,7 +300,7 @@ def test_the_opset_is_chosen_on_the_command_line(tmp_path, workdir, capsys):
 
 
 @needs_onnx
-@pytest.mark.parametrize("opset", onnx_file.OPSETS)
+@pytest.mark.parametrize("opset", export_formats.OPSETS)
 def test_every_opset_is_written_as_it_is_defined(opset):
     """With the IR version that came with it, and the same numbers in onnxruntime."""
     config = config_files.load("san.py:smoke").unlock()

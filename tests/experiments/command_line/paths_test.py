@@ -70,13 +70,13 @@ def test_every_key_that_looks_like_a_path_is_declared():
 
 
 def test_every_flag_that_holds_a_path_is_declared_as_one():
-    wanted = re.compile(r'"(?:--)?(workdir|data_dir|output|output_dir|images|manual_dir|held_out|target_dir)"')
+    wanted = re.compile(r'"--(workdir|data_dir|output|output_dir|images|manual_dir|held_out|target_dir)"')
     found = 0
     for file in EXPERIMENTS.glob("*.py"):
-        for call in re.findall(r"(?:add_argument|DEFINE_string|define_flag)\([^)]*", file.read_text()):
+        for call in re.findall(r"add_argument\([^)]*", file.read_text()):
             if wanted.search(call):
                 found += 1
-                assert "paths.given" in call or call.startswith("define_flag"), (file.name, call)
+                assert "paths.given" in call, (file.name, call)
     assert found > 20
 
 
