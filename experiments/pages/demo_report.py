@@ -62,7 +62,7 @@ def make_report(
     splits = {}
     for name in MODELS:
         embedder = Embedder(*models.load_run(runs / name, encoder_only=True), data_dir)
-        splits[name] = [embedder.embed("pit_reid", split) for split in ("query", "gallery")]
+        splits[name] = embedder.embed("pit_reid", "query"), embedder.embed("pit_reid", "gallery")
     metrics = {name: summaries[name]["metric"] for name in MODELS}
     each = {name: query_scores(*splits[name], metric=metrics[name]) for name in MODELS}
     identities = splits["san"][0].person_ids
@@ -263,7 +263,7 @@ def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> PictureSection:
 def ranking_section(
     query: Any,
     gallery: Any,
-    splits: Mapping[str, Sequence[EmbeddedSplit]],
+    splits: Mapping[str, tuple[EmbeddedSplit, EmbeddedSplit]],
     metrics: Mapping[str, str],
 ) -> PictureSection:
     """Show ranked lists of both models side by side, query by query.

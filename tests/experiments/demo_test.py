@@ -9,9 +9,10 @@ from experiments import demo
 from experiments.command_line import config_files
 from experiments.pages import demo_report, report
 from experiments.pages.examples import evenly_spaced
-from experiments.runs import demonstration, training
-from experiments.scoring import evaluation
-from san_jax import ranking
+from experiments.runs import demonstration
+from experiments.runs.plan import resolve
+from experiments.scoring.embedding import EmbeddedSplit
+from san_jax import optim, ranking
 from san_jax.files import write_atomic
 from tests.san_jax.folder_lock_test import holder
 
@@ -152,7 +153,7 @@ def test_bootstrap_draws_identities_not_queries():
 def test_scores_of_each_query_have_the_mean_that_is_reported(metric):
     rng = np.random.default_rng(2)
     query, gallery = (
-        evaluation.EmbeddedSplit(
+        EmbeddedSplit(
             rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n)
         )
         for n in (20, 30)
@@ -182,11 +183,11 @@ def ranked():
     def image(level):
         return {"image": np.full((16, 8, 3), level, np.uint8), "camera_id": 0, "person_id": 5}
 
-    query = evaluation.EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
+    query = EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
 
     def gallery(*distances):
         embeddings = np.float32([[distance, 0] for distance in distances])
-        return evaluation.EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
+        return EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
 
     splits = {"baseline": (query, gallery(3, 1, 4, 2)), "san": (query, gallery(250, 1, 0.5, 20))}
     metrics = dict.fromkeys(demo_report.MODELS, "euclidean")
