@@ -91,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pretrained",
         type=paths.given,
-        help="first weights of the baseline and of SAN-PG: imagenet, a file, or empty for random ones (default: imagenet "
-        "with --scale=full, random ones with --scale=small)",
+        help="first weights of the baseline and of SAN-PG: imagenet, a file, or empty for random ones (default: "
+        "imagenet with --scale=full, random ones with --scale=small)",
     )
     parser.add_argument(
         "--rows",

@@ -81,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         "--average_precision",
         choices=AVERAGE_PRECISIONS,
         default="standard",
-        help="standard: mean of the precisions at the correct matches; trapezoidal: area under the precision-recall curve, "
-        "as in the MATLAB code of Market-1501's authors",
+        help="standard: mean of the precisions at the correct matches; trapezoidal: area under the precision-recall "
+        "curve, as in the MATLAB code of Market-1501's authors",
     )
     parser.add_argument(
         "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"

@@ -60,8 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
     parser.add_argument(
         "--split",
-        help="split of the dataset; for figures FIRST+FURTHER: where persons are chosen, and where further pictures of them "
-        "come from (default: query+gallery, query_partial+gallery for Figure 7, or train if there are none; quality: train)",
+        help="split of the dataset; for figures FIRST+FURTHER: where persons are chosen, and where further pictures of "
+        "them come from (default: query+gallery, query_partial+gallery for Figure 7, or train if there are none; "
+        "quality: train)",
     )
     parser.add_argument(
         "--names",

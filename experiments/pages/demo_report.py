@@ -130,7 +130,7 @@ def score_rows(
 def query_scores(
     query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, *, metric: str = "euclidean"
 ) -> dict[str, np.ndarray]:
-    """Score each query by the rule of Market-1501: name of the score -> float64 [Q], NaN for a query without a match."""
+    """Score each query by the rule of Market-1501: name of the score -> float64 [Q], NaN where there is no match."""
     distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=metric)
     result = {key: np.full(len(distances), np.nan) for key, _ in SCORES}
     for index, row in enumerate(distances):
