@@ -24,9 +24,10 @@ def _check_datasets_package() -> None:
     checkout = root if is_checkout else "CHECKOUT"
     source = checkout if is_checkout else "CHECKOUT_OR_WHEEL"
     raise ImportError(
-        f"`import datasets` finds {found or 'nothing'}, not San-JAX's package {own}. Hugging Face's package has the same "
-        "name; it comes first on the path, or was installed over San-JAX's. There are two ways out:\n"
-        "- Run from the checkout, whose folder comes first on the path (for a script elsewhere, set PYTHONPATH to it):\n"
+        f"`import datasets` finds {found or 'nothing'}, not San-JAX's package {own}. Hugging Face's package has the "
+        "same name; it comes first on the path, or was installed over San-JAX's. There are two ways out:\n"
+        "- Run from the checkout, whose folder comes first on the path (for a script elsewhere, set PYTHONPATH to "
+        "it):\n"
         f"      cd {checkout} && python -m experiments.PROGRAM\n"
         f"      PYTHONPATH={checkout} python SCRIPT.py\n"
         "- Give San-JAX an environment of its own, without that package:\n"

@@ -1,11 +1,14 @@
 """Trains and scores the rows of one of the paper's tables with one budget, and writes the table.
 
     python -m experiments.ablate --table=1 --dataset=pit_reid --scale=small --output=ablation
-    python -m experiments.ablate --table=1 --dataset=market1501,cuhk03/labeled --seeds=3 --data_dir=data
+    python -m experiments.ablate --table=1 --dataset=market1501,cuhk03/labeled --seeds=3
 
-    1      ablation                               4     partial persons
-    2      what the decoder reconstructs          pg    encoders of SAN-PG, and the quality of their textures
-    3      benchmarks                             l_tr  forms of L_TR
+    1      ablation
+    2      what the decoder reconstructs
+    3      benchmarks
+    4      partial persons
+    pg     encoders of SAN-PG, and the quality of their textures
+    l_tr   forms of L_TR
 
 experiments/ablation/tables.py lists the rows of each table.
 
@@ -89,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pretrained",
         type=paths.given,
-        help="first weights of the baseline and of SAN-PG: imagenet, a file, or empty for random ones (default: imagenet "
-        "with --scale=full, random ones with --scale=small)",
+        help="first weights of the baseline and of SAN-PG: imagenet, a file, or empty for random ones (default: "
+        "imagenet with --scale=full, random ones with --scale=small)",
     )
     parser.add_argument(
         "--rows",

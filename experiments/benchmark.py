@@ -1,8 +1,7 @@
-"""Measures the joint training step: images per second and peak memory of the full network on this
-device.
+"""Measures the joint training step on this device: images per second and peak memory.
 
-    python -m experiments.benchmark                # san.py: batch 16 x 4, 256x128, textures 256x256, both dtypes
-    python -m experiments.benchmark --small        # a narrow network, for a CPU
+    python -m experiments.benchmark            # the network and the batches of san.py, both dtypes
+    python -m experiments.benchmark --small    # a narrow network, for a CPU
 
 The batches are made up and stay on the device, so that only the steps are measured: a reID step
 with the four losses and a PIT step, in turn, augmentation included. Prints one JSON object for each

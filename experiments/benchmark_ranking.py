@@ -1,8 +1,8 @@
-"""Times the scorer at the size of a benchmark: distances, ranking, both together; and its peak memory.
+"""Times the scorer at the size of a benchmark, by parts and as a whole, and measures its peak memory.
 
-    python -m experiments.benchmark_ranking                    # Market-1501: 3,368 queries, 15,913 gallery images
-    python -m experiments.benchmark_ranking --size=msmt17      # 11,659 and 82,161
-    python -m experiments.benchmark_ranking --size=msmt17 --rerank    # evaluate_ranking with re-ranking, nothing else
+    python -m experiments.benchmark_ranking                  # 3,368 queries, 15,913 gallery images
+    python -m experiments.benchmark_ranking --size=msmt17    # 11,659 and 82,161
+    python -m experiments.benchmark_ranking --size=msmt17 --rerank    # with re-ranking
 
 The embeddings are made up (2048 numbers each, float32, noise around a point for each identity); the
 labels have the benchmark's counts. At the size of Market-1501 a plain NumPy program does the same,

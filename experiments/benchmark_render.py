@@ -1,5 +1,4 @@
-"""Times the renderer: pairs per second of one process and of several, and milliseconds per pair by
-phase.
+"""Times the renderer: pairs per second of one process and of several, milliseconds by phase.
 
     python -m experiments.benchmark_render
     python -m experiments.benchmark_render --recipe=pit_reid --num_pairs=100 --num_processes=8

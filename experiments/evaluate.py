@@ -1,9 +1,8 @@
-"""Scores a trained run on one or more benchmarks: embeddings by the encoder alone, then CMC, mAP and
-mINP.
+"""Scores a trained run on one or more benchmarks: CMC, mAP and mINP, by the encoder alone.
 
     python -m experiments.evaluate --workdir=runs/san --dataset=market1501 --data_dir=data
-    python -m experiments.evaluate --workdir=runs/san --dataset=market1501,dukemtmc_reid,partial_reid
-    python -m experiments.evaluate --workdir=runs/san --dataset=all --flip --rerank
+    python -m experiments.evaluate --workdir=runs/san --dataset=market1501,partial_reid --rerank
+    python -m experiments.evaluate --workdir=runs/san --dataset=all --flip
 
 Each dataset is scored by its own protocol (experiments/scoring/protocols.py), which is printed in
 words with the scores. Gallery images of the query's identity and camera are dropped. Partial REID
@@ -82,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         "--average_precision",
         choices=AVERAGE_PRECISIONS,
         default="standard",
-        help="standard: mean of the precisions at the correct matches; trapezoidal: area under the precision-recall curve, "
-        "as in the MATLAB code of Market-1501's authors",
+        help="standard: mean of the precisions at the correct matches; trapezoidal: area under the precision-recall "
+        "curve, as in the MATLAB code of Market-1501's authors",
     )
     parser.add_argument(
         "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"

@@ -1,9 +1,9 @@
 """Writes the encoder of a trained run for JAX (StableHLO), PyTorch (safetensors) and ONNX runtimes.
 
     python -m experiments.export --workdir=runs/san --output=exported
-    python -m experiments.export --workdir=runs/san --output=exported --formats=stablehlo,safetensors,onnx
+    python -m experiments.export --workdir=runs/san --output=exported --formats=stablehlo,onnx
 
-    encoder.stablehlo     program of jax.export with its weights, for CPU, CUDA and TPU; needs JAX only
+    encoder.stablehlo     program of jax.export with its weights, for CPU, CUDA and TPU
     encoder.onnx          the same program as ONNX, float32
     encoder.safetensors   float32 weights under torchvision's names
     model_card.json       sizes, normalisation, config, training data, commit, digests, parity

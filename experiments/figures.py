@@ -1,9 +1,9 @@
 """Draws Figures 6 and 7 of the paper, or measures how good the textures of SAN-PG runs are.
 
     python -m experiments.figures --figure=6 --workdir=runs/san --dataset=pit_reid --data_dir=data
-    python -m experiments.figures --figure=7 --workdir=runs/san --dataset=partial_reid --data_dir=data
+    python -m experiments.figures --figure=7 --workdir=runs/san --dataset=partial_reid
     python -m experiments.figures --figure=7 --workdir=runs/san --dataset=market1501 --crops
-    python -m experiments.figures --figure=6 --workdir=runs/san_pg,runs/san --images=photos --names="a*.jpg,b/*.png"
+    python -m experiments.figures --figure=6 --workdir=runs/san_pg,runs/san --images=photos
 
 Figure 6 shows pairs of an image and the texture regressed from it, several pairs of one person in
 each row. Figure 7 shows such pairs for partial images: each row has a picture of the dataset's
@@ -15,10 +15,10 @@ is written to OUTPUT/figure_<6|7>_<dataset>.png.
 
 --figure=quality writes a table with a row for each run, OUTPUT/texture_quality.md and .json:
 
-    python -m experiments.pit_render --config=pit.py:seed=1,num_textures=100 --output_dir=held_out/rendered \\
-        --data_dir=held_out
-    python -m experiments.figures --figure=quality --workdir=runs/san_pg,runs/san_pg_resnet101 --dataset=pit_reid \\
-        --data_dir=data --held_out=held_out
+    python -m experiments.pit_render --config=pit.py:seed=1,num_textures=100 \\
+        --output_dir=held_out/rendered --data_dir=held_out
+    python -m experiments.figures --figure=quality --workdir=runs/san_pg,runs/san_pg_resnet101 \\
+        --dataset=pit_reid --held_out=held_out
 
 The first command renders a held-out PIT: a thousand pairs of a hundred other textures. The seed
 must be another one than that of the PIT trained on, which would give the same first textures; all
@@ -60,8 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
     parser.add_argument(
         "--split",
-        help="split of the dataset; for figures FIRST+FURTHER: where persons are chosen, and where further pictures of them "
-        "come from (default: query+gallery, query_partial+gallery for Figure 7, or train if there are none; quality: train)",
+        help="split of the dataset; for figures FIRST+FURTHER: where persons are chosen, and where further pictures of "
+        "them come from (default: query+gallery, query_partial+gallery for Figure 7, or train if there are none; "
+        "quality: train)",
     )
     parser.add_argument(
         "--names",

@@ -1,6 +1,6 @@
 """Scores a matcher of colour histograms on a benchmark: how far average colour alone gets.
 
-    python -m experiments.histogram_matcher --dataset=pit_reid --data_dir=data --output=histograms.json
+    python -m experiments.histogram_matcher --dataset=pit_reid --output=histograms.json
 
 The matcher divides the whole picture into six horizontal stripes of equal height, takes an HSV
 histogram of 8 x 4 x 4 bins of each, and compares them by the Hellinger distance. There is nothing

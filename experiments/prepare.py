@@ -1,6 +1,6 @@
 """Builds TFDS datasets from the archives or folders that the user brings.
 
-    python -m experiments.prepare --dataset=market1501 --manual_dir=~/Market-1501-v15.09.15.zip --data_dir=data
+    python -m experiments.prepare --dataset=market1501 --manual_dir=~/Market-1501-v15.09.15.zip
     python -m experiments.prepare --dataset=all --manual_dir=~/Downloads --data_dir=data
 
 --manual_dir is the archive as downloaded, the folder unpacked from it, or the folder in which

@@ -1,4 +1,4 @@
-"""Computes pseudo ground-truth textures: a trained SAN-PG over real images (section 3.1 of the paper).
+"""Computes pseudo ground-truth textures of real images by a trained SAN-PG (section 3.1 of the paper).
 
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures

@@ -66,8 +66,8 @@ def run(
 
     Returns:
         The content of the JSON: dataset, matcher (in words), num_gallery, and for each split of queries (query, and the
-        others of the benchmark's protocol) rank1, mAP, mINP (fractions), chance (the same for random rankings), num_query
-        and num_valid_queries.
+        others of the benchmark's protocol) rank1, mAP, mINP (fractions), chance (the same for random rankings),
+        num_query and num_valid_queries.
 
     Raises:
         datasets.DatasetError: The dataset or a split is absent.

@@ -50,7 +50,7 @@ def compare(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.n
 
 
 def mirrored_camera(view: camera.Camera, width: int) -> camera.Camera:
-    """Return the camera whose picture of the mirrored person (x -> -x) is that of `view` flipped, `width` pixels wide."""
+    """Return the camera whose picture, `width` pixels wide, of the mirrored person (x -> -x) is that of `view` flipped."""
     flip = np.diag([-1.0, 1.0, 1.0])
     # The mirror image of a camera, with its right axis reversed, as a camera must be right-handed.
     return camera.Camera(

@@ -124,8 +124,8 @@ def measure(programs: Mapping[str, Program], size: Size, dimensions: int, repeat
     """Time the tasks "distances", "ranking" and "both" of each program, turn after turn.
 
     Returns:
-        "seconds": program -> task -> seconds of each turn; "first_seconds": task -> seconds of our first turn, compilation
-        included; "scores": program -> mAP and rank-1.
+        "seconds": program -> task -> seconds of each turn; "first_seconds": task -> seconds of our first turn,
+        compilation included; "scores": program -> mAP and rank-1.
 
     Raises:
         ValueError: The programs disagree in mAP or rank-1.
@@ -175,7 +175,7 @@ def _check_scores(name: str, found: Scores, expected: Scores) -> None:
 
 
 def peak_memory(size_name: str, dimensions: int) -> dict[str, float]:
-    """Measure in a separate process the GiB of the embeddings, and those beyond them at the peak of `evaluate_ranking`."""
+    """Measure `evaluate_ranking` in a separate process, as `print_memory` prints it."""
     command = [sys.executable, "-m", "experiments.benchmark_ranking", "--memory_only", f"--size={size_name}"]
     result = subprocess.run([*command, f"--dimensions={dimensions}"], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(result.stdout.splitlines()[-1])

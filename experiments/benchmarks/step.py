@@ -76,8 +76,8 @@ def measure(config: Config, *, seconds: float) -> dict[str, Any]:
         seconds: How long to measure, after compilation and some rounds of warm-up. At least three rounds are run.
 
     Returns:
-        JSON values: device, compute_dtype, batch sizes, seconds of compilation, images per second of both steps in turn and
-        of each alone, and the peak of device memory in GiB (None if the backend does not report it).
+        JSON values: device, compute_dtype, batch sizes, seconds of compilation, images per second of both steps in turn
+        and of each alone, and the peak of device memory in GiB (None if the backend does not report it).
     """
     mesh = sharding.make_mesh()
     plan = resolve(config)

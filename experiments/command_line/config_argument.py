@@ -5,8 +5,8 @@
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of the run")
     arguments = config_argument.parse(parser, argv, required_key="optimizer")  # arguments.config is the config
 
-A user may write `--config=san.py`, `--config san.py:smoke,num_steps=20`, and beside it `--config.seed=3` or `--config.seed 3`.
-With `--config=NAME --help` the keys of that config follow the arguments.
+A user may write `--config=san.py`, `--config san.py:smoke,num_steps=20`, and beside it `--config.seed=3` or
+`--config.seed 3`. With `--config=NAME --help` the keys of that config follow the arguments.
 """
 
 import argparse
@@ -20,21 +20,21 @@ _HELP_FLAGS = {"-h", "--help"}
 
 
 def add(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
-    """Adds `--config`, which is required where it has no default. Parse with `parse`, not with the parser itself."""
+    """Add `--config`, which is required where it has no default. Parse with `parse`, not with the parser itself."""
     parser.add_argument(
         "--config",
         metavar="NAME[:CHANGES]",
         default=default,
         required=default is None,
-        help="name of a config in experiments/configs, or path of a config file; CHANGES is a comma list of `smoke` and "
-        "KEY=VALUE. --config.KEY=VALUE sets one key. With --help, the keys of the config are listed",
+        help="name of a config in experiments/configs, or path of a config file; CHANGES is a comma list of `smoke` "
+        "and KEY=VALUE. --config.KEY=VALUE sets one key. With --help, the keys of the config are listed",
     )
 
 
 def parse(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None = None, *, required_key: str = ""
 ) -> argparse.Namespace:
-    """Parses a command line with `--config`; the namespace holds the loaded config as `config`.
+    """Parse a command line with `--config`. The namespace holds the loaded config as `config`.
 
     Exits with status 2 and a message if the command line is wrong, the config cannot be loaded or it belongs to another
     program.
@@ -55,7 +55,7 @@ def parse(
 
 
 def _take_changes(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Splits a command line into what `parser` knows and the (key, text) of each `--config.KEY=TEXT` or `--config.KEY TEXT`."""
+    """Split a command line into what `parser` knows and the (KEY, TEXT) of each `--config.KEY=TEXT`."""
     arguments, changes, words = [], [], iter(argv)
     for word in words:
         match = re.fullmatch(r"--config\.([^=]*)(?:=(.*))?", word, re.DOTALL)
@@ -70,7 +70,7 @@ def _take_changes(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple
 
 
 def _given_config(arguments: Sequence[str]) -> str | None:
-    """The text of the last `--config` among arguments that may be incomplete; None if there is none."""
+    """Return the text of the last `--config` among arguments that may be incomplete; None if there is none."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("--config", nargs="?")
     return parser.parse_known_args(arguments)[0].config
@@ -79,7 +79,7 @@ def _given_config(arguments: Sequence[str]) -> str | None:
 def _load(
     parser: argparse.ArgumentParser, name: str, changes: Sequence[tuple[str, str]], required_key: str
 ) -> config_files.Loaded:
-    """Loads a config and applies changes. An error ends the program."""
+    """Load a config and apply changes to it. An error ends the program."""
     flag = f"--config={name}"
     try:
         loaded = config_files.open_config(name)

@@ -1,8 +1,8 @@
 """Config files: `san.py`, `san.py:smoke,num_steps=20`, and what is answered to a wrong name, key or value.
 
-A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` that holds every key.
-A bare name is looked up in `experiments/configs`. The text after the colon is a comma list of `smoke` and `key=value` (dotted
-keys, values of the type that the key has). The answer to an unknown name or key is the nearest one.
+A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` that holds every
+key. A bare name is looked up in `experiments/configs`. The text after the colon is a comma list of `smoke` and
+`key=value` (dotted keys, values of the type that the key has). The answer to an unknown name or key is the nearest one.
 
 In a config file:
 

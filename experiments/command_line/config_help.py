@@ -1,7 +1,8 @@
-"""What the keys of a config mean, for `--help`: read from the comments beside them or from the docstring of a dataclass.
+"""What the keys of a config mean, for `--help`: read from comments beside them, or from docstrings.
 
-A config file explains a key beside it: `config.seed = 0  # seeds everything`, or `"seed": 0,  # seeds everything` inside
-`ConfigDict({...})`. If the keys are the fields of a dataclass, the section "Attributes:" of its docstring explains them.
+A config file explains a key beside it: `config.seed = 0  # seeds everything`, or `"seed": 0,  # seeds everything`
+inside `ConfigDict({...})`. If the keys are the fields of a dataclass, the section "Attributes:" of its docstring
+explains them.
 """
 
 import ast
@@ -47,7 +48,7 @@ def source_comments(path: pathlib.Path, base_folder: pathlib.Path) -> dict[str, 
 
 
 def _assigned_keys(tree: ast.Module) -> Iterator[tuple[str, range]]:
-    """Yield the dotted keys of `config.a.b = value` and `ConfigDict({"a": value})`, each with the lines of its comment."""
+    """Yield the dotted keys of `config.a.b = value` and `ConfigDict({"a": value})`, and the lines of each assignment."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
             yield ast.unparse(node.targets[0]).partition(".")[2], _lines(node)
@@ -104,7 +105,7 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def _first_sentence(cls: type) -> str:
-    """Return the first sentence of a class's docstring; "" for the signature that `dataclass` writes if there is none."""
+    """Return the first sentence of a class's docstring; "" for the signature that `dataclass` puts there otherwise."""
     docstring = cls.__doc__ or ""
     if docstring.startswith(f"{cls.__name__}("):
         return ""

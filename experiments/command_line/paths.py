@@ -1,4 +1,7 @@
-"""Paths as users give them, in arguments and in configs: `~` is the home folder, which a shell leaves alone in `--flag=~/x`."""
+"""Paths as users give them, in arguments and in configs.
+
+`~` is the home folder: a shell leaves it as it is in `--output=~/x`.
+"""
 
 import argparse
 import os

@@ -14,8 +14,8 @@ INTERVAL = 30.0  # seconds between lines
 def progress(name: str, *, total: int, done: int, unit: str) -> Iterator[Callable[[], object]]:
     """Report progress on standard error while the context is open.
 
-    A terminal gets a bar that is redrawn in place; anything else, such as a log file, gets a line every `INTERVAL` seconds
-    and one at the end.
+    A terminal gets a bar that is redrawn in place; anything else, such as a log file, gets a line every `INTERVAL`
+    seconds and one at the end.
 
     Args:
         name: What is being done.

@@ -278,14 +278,14 @@ def ranking_section(
     for index in evenly_spaced(len(query), NUM_QUERIES):
         example = query[index]
         person, camera = f"test identity {example['person_id']}", example["camera_id"]
-        correct, dropped = match_masks(*splits["san"], index)  # the same for both models
+        correct, dropped = match_masks(splits["san"][0], splits["san"][1], index)  # the same for both models
         matches = int(np.count_nonzero(correct & ~dropped))
         figures.append(
             Comparison(
                 f"{person}: {matches} right ones in the gallery",
                 LabelledImage(example["image"], f"query, {_camera(camera)}", alt=f"query: {person}, camera {camera}"),
                 [
-                    _ranked_list(gallery, *splits[name], index, label=label, metric=metrics[name])
+                    _ranked_list(gallery, splits[name], index, label=label, metric=metrics[name])
                     for name, label in MODELS.items()
                 ],
             )
@@ -301,14 +301,14 @@ def ranking_section(
 
 def _ranked_list(
     source: Any,
-    query: EmbeddedSplit,
-    gallery: EmbeddedSplit,
+    split: tuple[EmbeddedSplit, EmbeddedSplit],
     index: int,
     *,
     label: str,
     metric: str,
 ) -> Strip:
     """Return the gallery images of `source` that one model ranks first for a query."""
+    query, gallery = split
     correct, dropped = match_masks(query, gallery, index)
     (row,) = ranking.pairwise_distances(query.embeddings[index : index + 1], gallery.embeddings, metric=metric)
     order = np.argsort(row, kind="stable")

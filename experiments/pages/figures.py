@@ -77,8 +77,10 @@ def from_dataset(
         dataset: Any built dataset with images.
         data_dir: Where TFDS keeps datasets.
         split: Split in which persons are chosen, and after a "+" the one that further images of them come from. None is
-            query+gallery (for Figure 7 without `crops` query_partial+gallery), or train if the dataset has no such splits.
-        names: Names of the wanted images, or patterns of names as in a shell. If empty, persons are chosen, spread evenly.
+            query+gallery (for Figure 7 without `crops` query_partial+gallery), or train if the dataset has no such
+            splits.
+        names: Names of the wanted images, or patterns of names as in a shell. If empty, persons are chosen, spread
+            evenly.
         crops: For Figure 7: cut parts from whole images.
 
     Raises:
@@ -134,7 +136,7 @@ def _images_by_person(persons: np.ndarray, first: int, chosen: Sequence[int] | N
 def from_files(
     figure: str, folder: str | os.PathLike[str], *, names: Sequence[str] = (), crops: bool = False
 ) -> tuple[list[FigureRow], list[str]]:
-    """Return the rows of Figure 6 or 7 from the pictures under a folder, and a line for each picture that is unreadable.
+    """Return the rows of Figure 6 or 7 from the pictures under a folder, and a line for each unreadable one.
 
     `render.pictures` defines what a picture is. Files that are not named like pictures are listed on standard error.
 
@@ -142,7 +144,8 @@ def from_files(
         figure: "6" or "7".
         folder: Searched recursively.
         names: Paths in the folder, or patterns of paths as in a shell. If empty, files are chosen, spread evenly.
-        crops: Cut parts from each picture, which then has a row to itself. Otherwise the pictures are drawn as they are.
+        crops: Cut parts from each picture, which then has a row to itself. Otherwise the pictures are drawn as they
+            are.
 
     Raises:
         FigureError: None of the pictures can be read, a name fits no picture, or the names fit too many.

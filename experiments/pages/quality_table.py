@@ -77,8 +77,8 @@ def _measure(workdirs: Sequence[str], columns: Columns, sample: int) -> dict[str
 
     Returns:
         JSON values. `measured`, by column: dataset, split, data_dir, images (measured), of (images in the split),
-        source_digest. `rows`, a list: run (a folder, or "mean texture"), for a run also encoder, width, texture_size and
-        step, and `quality`, by column: l1, psnr (None if infinite), ssim.
+        source_digest. `rows`, a list: run (a folder, or "mean texture"), for a run also encoder, width, texture_size
+        and step, and `quality`, by column: l1, psnr (None if infinite), ssim.
     """
     measured = {name: _describe_data(*where, sample=sample) for name, where in columns.items()}
     rows: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ def _json(quality: Quality) -> dict[str, float | None]:
 
 
 def _check_held_out(workdir: str, held_out: str | os.PathLike[str]) -> None:
-    """Raise QualityError if the run, or the run that it started from, was trained on textures of the PIT in `held_out`."""
+    """Raise QualityError if a run, or the run that it started from, was trained on the PIT in `held_out`."""
     held = data_sources.read_metadata("pit", held_out)
     data = folder.read_data(workdir)
     records = [] if data is None else [data, *data.pop(folder.STARTED_FROM).values()]
@@ -129,8 +129,8 @@ def _check_held_out(workdir: str, held_out: str | os.PathLike[str]) -> None:
         return
     if there.get("recipe") == held.get("recipe") and there.get("seed") == held.get("seed"):
         raise QualityError(
-            f"{workdir} was trained on a pit rendered with the seed {there.get('seed')}, and so was that in {held_out}: they "
-            "share their first textures. Render it with another seed, see --help."
+            f"{workdir} was trained on a pit rendered with the seed {there.get('seed')}, and so was that in {held_out}: "
+            "they share their first textures. Render it with another seed, see --help."
         )
 
 
@@ -142,11 +142,13 @@ def markdown(table: Mapping[str, Any]) -> str:
     for row in table["rows"]:
         label = row["run"]
         if "encoder" in row:
-            label += f" ({row['encoder']}, width {row['width']}, {row['texture_size']}x{row['texture_size']}, step {row['step']})"
+            size = f"{row['texture_size']}x{row['texture_size']}"
+            label += f" ({row['encoder']}, width {row['width']}, {size}, step {row['step']})"
         cells = [text for column in columns for text in _cells(row["quality"][column])]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     measured = "; ".join(
-        f"{column}: {what['images']:,} of {what['of']:,} images of {what['dataset']}, {what['split']}, in {what['data_dir']}"
+        f"{column}: {what['images']:,} of {what['of']:,} images of {what['dataset']}, {what['split']}, in "
+        f"{what['data_dir']}"
         for column, what in table["measured"].items()
     )
     return "\n".join(
@@ -155,9 +157,9 @@ def markdown(table: Mapping[str, Any]) -> str:
             "",
             *lines,
             "",
-            "L1: mean absolute difference in [-1, 1], as L_Rec, less is better. PSNR in dB and SSIM (Wang et al. 2004), more "
-            "is better. Means over the images, all compared at 256x256, which smaller textures are resized to; the images "
-            "are drawn with a fixed seed, the same for each row. Mean texture: the mean of the true textures of these "
+            "L1: mean absolute difference in [-1, 1], as L_Rec, less is better. PSNR in dB and SSIM (Wang et al. 2004), "
+            "more is better. Means over the images, all compared at 256x256, which smaller textures are resized to; the "
+            "images are drawn with a fixed seed, the same for each row. Mean texture: the mean of the true textures of these "
             "images, the same for each image.",
             "",
             f"Measured on {measured}.",

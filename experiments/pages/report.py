@@ -1,8 +1,8 @@
 """The demo's report: one self-contained HTML page.
 
-Images are inlined as data URIs and charts as SVG; the page loads nothing and runs no script. All text is escaped. Pictures
-come before the words about them, and everything fits the width of a phone. This module knows nothing of models or datasets:
-`DemoReport` is what a report holds, `to_html` writes it.
+Images are inlined as data URIs and charts as SVG; the page loads nothing and runs no script. All text is escaped.
+Pictures come before the words about them, and everything fits the width of a phone. This module knows nothing of models
+or datasets: `DemoReport` is what a report holds, `to_html` writes it.
 """
 
 import base64
@@ -89,7 +89,8 @@ class LabelledImage:
         image: The image, uint8 [H W 3].
         label: Short text below it.
         mark: True for a right match, False for a wrong one, None for neither.
-        alt: What it shows, for readers who do not see it. If empty, it is the label, preceded by the caption of the strip.
+        alt: What it shows, for readers who do not see it. If empty, it is the label, preceded by the caption of the
+            strip.
     """
 
     image: np.ndarray
