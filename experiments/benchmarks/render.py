@@ -8,7 +8,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from render.optics import rasterizer
-from render.recipes import pit
+from render.recipes import build
 from render.scene import impostors, surfaces
 
 STAGES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
@@ -34,7 +34,7 @@ class Times:
     stages: dict[str, float]
 
 
-def run(recipe: pit.Pit | pit.PitReid, num_pairs: int, *, first: int = 0, barrier: Barrier | None = None) -> Times:
+def run(recipe: build.Recipe, num_pairs: int, *, first: int = 0, barrier: Barrier | None = None) -> Times:
     """Draws the pairs from number `first` on.
 
     Args:
@@ -73,7 +73,7 @@ def _load_scenery() -> None:
             impostors.height(kind, variant)  # loads its pictures
 
 
-def _work(recipe: pit.Pit | pit.PitReid, num_pairs: int, number: int, barrier: Any, results: Any) -> None:
+def _work(recipe: build.Recipe, num_pairs: int, number: int, barrier: Any, results: Any) -> None:
     """A process: takes its GPU as a worker of pit_render does, and its own pairs."""
     try:
         rasterizer.choose_device(number)
@@ -84,7 +84,7 @@ def _work(recipe: pit.Pit | pit.PitReid, num_pairs: int, number: int, barrier: A
         raise
 
 
-def run_processes(recipe: pit.Pit | pit.PitReid, num_pairs: int, num_processes: int) -> list[Times]:
+def run_processes(recipe: build.Recipe, num_pairs: int, num_processes: int) -> list[Times]:
     """`run` in several processes at the same time, each with pairs of its own.
 
     Raises:
@@ -136,7 +136,7 @@ def report(name: str, pictures: int, one: list[Times], several: list[Times]) -> 
 def compare(recipes: Sequence[str], num_pairs: int, num_processes: int) -> None:
     """Times one process and several with each recipe, and prints the benchmark's text."""
     for name in recipes:
-        recipe = pit.RECIPES[name]()
+        recipe = build.RECIPES[name]()
         one = run_processes(recipe, num_pairs, 1)
         several = run_processes(recipe, num_pairs, num_processes)
         print(report(name, 2 if name == "pit" else 1, one, several), flush=True)

@@ -11,7 +11,7 @@ from PIL import Image
 from experiments.pages import preview
 from render.optics import camera, light
 from render.people import accessories, appearance
-from render.recipes import pit
+from render.recipes import base, pit, pit_reid
 from render.scene import occluders
 
 
@@ -26,7 +26,7 @@ def variants() -> preview.Variants:
         def draw(self, record):
             self.records.append(record)
             image = np.full((256, 128, 3), len(self.records) % 256, np.uint8)
-            return {record.image: pit.encode_jpeg(image), record.texture: pit.encode_png(image)}
+            return {record.image: base.encode_jpeg(image), record.texture: base.encode_png(image)}
 
     return preview.Variants(Studio(), pit.Pit(seed=5))
 
@@ -78,7 +78,7 @@ def test_every_accessory_occluder_crop_and_light_is_shown(variants: preview.Vari
 
 
 def test_queries_and_look_alikes(variants: preview.Variants):
-    recipe = pit.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
+    recipe = pit_reid.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
     rows = preview.queries(variants.studio, recipe)
     records = variants.studio.records[-12:]
     assert [len(row) for row in rows] == [3, 3, 3, 3]
@@ -93,8 +93,12 @@ def test_queries_and_look_alikes(variants: preview.Variants):
 
 def test_the_other_recipe_shares_the_distributions():
     shares = dataclasses.replace(occluders.OccluderShares(), share=0.5)
-    benchmark = preview._sibling(pit.Pit(seed=3, occluders=shares), pit.PitReid)
-    assert (benchmark.seed, benchmark.occluders.share, benchmark.num_cameras) == (3, 0.5, pit.PitReid().num_cameras)
+    benchmark = preview._sibling(pit.Pit(seed=3, occluders=shares), pit_reid.PitReid)
+    assert (benchmark.seed, benchmark.occluders.share, benchmark.num_cameras) == (
+        3,
+        0.5,
+        pit_reid.PitReid().num_cameras,
+    )
 
 
 def test_the_program_without_a_folder_says_what_is_missing(tmp_path):
