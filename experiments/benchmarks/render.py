@@ -9,7 +9,7 @@ from typing import Any
 
 from render.optics import rasterizer
 from render.recipes import build
-from render.scene import impostors, surfaces
+from render.scene import impostor_library, surfaces
 
 STAGES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs
@@ -68,9 +68,9 @@ def _load_scenery() -> None:
         for kind in kinds:
             for variant in range(surfaces.VARIANTS):
                 paint(kind, variant)
-    for kind, variants in impostors.KINDS.items():
+    for kind, variants in impostor_library.KINDS.items():
         for variant in range(variants):
-            impostors.height(kind, variant)  # loads its pictures
+            impostor_library.height(kind, variant)  # loads its pictures
 
 
 def _work(recipe: build.Recipe, num_pairs: int, number: int, barrier: Any, results: Any) -> None:

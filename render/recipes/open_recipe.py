@@ -22,11 +22,11 @@ from render.people import poses
 from render.people.accessories import Accessory, AccessoryShares, sample_accessories
 from render.people.appearance import Appearance, Wardrobe
 from render.recipes.studio import Studio
-from render.scene import backgrounds, crowd, occluders
-from render.scene.backgrounds import SceneShares
+from render.scene import crowd, occluders, world
 from render.scene.crowd import CrowdShares
 from render.scene.occluders import OccluderShares
 from render.scene.photo_folder import PhotoFolder
+from render.scene.world import SceneShares
 from san_jax import files
 
 # Raised whenever the same record would be drawn differently, so that a folder is never finished by another version.
@@ -173,7 +173,7 @@ class OpenRecipe:
         return Place(
             site=site,
             look=photo.sample_look(rng, self.photo),
-            scene_kind=backgrounds.sample_kind(rng, site, self.scenes),
+            scene_kind=world.sample_kind(rng, site, self.scenes),
             scene_seed=int(rng.integers(1 << 32)),
             path=float(rng.uniform(0.0, 2.0 * math.pi)),
         )
@@ -195,7 +195,7 @@ class OpenRecipe:
             yaw = float(rng.uniform(0.0, 2.0 * math.pi))
         position = camera.sample_position(rng, place.site)
         names = () if self._backdrops is None else self._backdrops.names
-        backdrop = backgrounds.sample_backdrop(rng, names, self.scenes)
+        backdrop = world.sample_backdrop(rng, names, self.scenes)
         hidden = ()
         if split != "query_partial":
             shares, always = self.occluders, split == "query_occluded"

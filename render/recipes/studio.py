@@ -17,8 +17,10 @@ from render.people import poses
 from render.people.accessories import Accessory
 from render.people.appearance import Appearance
 from render.recipes.base import RecipeError, encode_jpeg, encode_png
-from render.scene import backgrounds, crowd, occluders
+from render.scene import crowd, draw, occluders
 from render.scene.photo_folder import PhotoFolder
+from render.scene.view import View
+from render.scene.world import Backdrop, make_scene
 
 
 class Studio:
@@ -41,7 +43,7 @@ class Studio:
         self._cloths, self._backdrops = cloths, backdrops
         self._texture = functools.lru_cache(maxsize=4)(self._paint)
         self._figure = functools.lru_cache(maxsize=1)(functools.partial(person.Figure, self.body))  # picture, frontal
-        self._scene = functools.lru_cache(maxsize=16)(backgrounds.make_scene)
+        self._scene = functools.lru_cache(maxsize=16)(make_scene)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -87,33 +89,26 @@ class Studio:
             )
         with self._timed("background"):
             others = [crowd.Bystander.from_json(fields) for fields in choices["crowd"]]
-            behind = self._background(choices, site, crop, sun, points, others, *alpha.shape)
+            view = View(crop, sun, points, *alpha.shape)
+            behind = self._background(choices, site, view, others)
             picture = color + (1.0 - alpha[..., None]) * behind
         if choices["occluders"]:
             with self._timed("occluders"):
                 before = tuple(occluders.Occluder.from_json(fields) for fields in choices["occluders"])
-                picture, _ = occluders.draw_occluders(picture, before, crop, sun, points, alpha)
+                picture, _ = occluders.draw_occluders(picture, before, view, alpha)
         with self._timed("photograph"):
             look, shot = photo.CameraLook.from_json(choices["look"]), photo.Shot.from_json(choices["shot"])
             return photo.take_photo(picture, look, shot, native_height)
 
     def _background(
-        self,
-        choices: dict[str, Any],
-        site: camera.CameraSite,
-        crop: camera.Camera,
-        sun: light.Light,
-        points: np.ndarray,
-        others: Sequence[crowd.Bystander],
-        height: int,
-        width: int,
+        self, choices: dict[str, Any], site: camera.CameraSite, view: View, others: Sequence[crowd.Bystander]
     ) -> np.ndarray:
         if choices["background"] is not None:
-            backdrop = backgrounds.Backdrop.from_json(choices["background"])
-            pixels = _read(self._backdrops, backdrop.photo, least=backgrounds.PHOTO_SIDE)
-            return backgrounds.draw_backdrop(pixels, backdrop, crop, sun, points, height, width, others)
+            backdrop = Backdrop.from_json(choices["background"])
+            pixels = _read(self._backdrops, backdrop.photo, least=draw.PHOTO_SIDE)
+            return draw.draw_backdrop(pixels, backdrop, view, others)
         scene = self._scene(choices["scene"]["kind"], choices["scene"]["seed"], site)
-        return backgrounds.draw_background(scene, crop, sun, points, height, width, others)
+        return draw.draw_scene(scene, view, others)
 
     def frontal(self, choices: dict[str, Any], texture: np.ndarray) -> np.ndarray:
         """The same person without accessories, in the fixed frontal pose, under neutral light on plain grey, uint8

@@ -17,7 +17,7 @@ from render.people.appearance import Appearance, Wardrobe
 from render.recipes import base, build, pit, pit_reid
 from render.recipes.studio import Studio
 from render.scene import photo_folder
-from render.scene.backgrounds import SceneShares
+from render.scene.world import SceneShares
 from san_jax import files
 
 SMALL = pit_reid.PitReid(
