@@ -14,7 +14,7 @@ RECIPES: dict[str, type[Pit] | type[PitReid]] = {"pit": Pit, "pit_reid": PitReid
 
 
 def make_recipe(fields: Mapping[str, Any]) -> Recipe:
-    """The recipe of a config's values: `recipe` (its name) and its fields, those of a topic nested.
+    """Make the recipe of a config's values: `recipe` (its name) and its fields, those of a topic nested.
 
     Raises:
         RecipeError: An unknown recipe or field, or an impossible value. The message names the key.
@@ -40,7 +40,7 @@ def make_recipe(fields: Mapping[str, Any]) -> Recipe:
 
 
 def topics(recipe: OpenRecipe) -> dict[str, Any]:
-    """The fields of a recipe that are topics, nested, and its folders: what a config holds besides sizes."""
+    """Return the topics of a recipe, nested, and its folders: what a config holds besides sizes."""
     fields = dataclasses.asdict(recipe)
     shared = {field.name for field in dataclasses.fields(OpenRecipe)} - {"seed"}
     return {name: value for name, value in fields.items() if name in shared or isinstance(value, dict)}

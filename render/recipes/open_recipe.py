@@ -1,6 +1,6 @@
 """What the recipes of the open body share: the distributions, and how a person, a place and a picture are drawn.
 
-A recipe has a field for each topic (what people wear, the light, ...) with the distributions of that topic. The class of
+A recipe has a field for each topic (what people wear, the light, ...), with the distributions of that topic. The class of
 a topic stands in the module that samples it, and its docstring explains the numbers.
 """
 
@@ -19,8 +19,9 @@ from render.optics.light import LightShares
 from render.optics.photo import PhotoRanges
 from render.people import appearance as appearance_module
 from render.people import poses
-from render.people.accessories import Accessory, AccessoryShares, sample_accessories
+from render.people.accessories import AccessoryShares, sample_accessories
 from render.people.appearance import Appearance, Wardrobe
+from render.recipes.choices import Choices, Person, Place
 from render.recipes.studio import Studio
 from render.scene import crowd, occluders, world
 from render.scene.crowd import CrowdShares
@@ -29,7 +30,7 @@ from render.scene.photo_folder import PhotoFolder
 from render.scene.world import SceneShares
 from san_jax import files
 
-# Raised whenever the same record would be drawn differently, so that a folder is never finished by another version.
+# To be raised whenever the same record would be drawn differently, so that no other version finishes a folder.
 DRAWING_VERSION = 2
 
 NOTES = (
@@ -49,46 +50,11 @@ PHOTO_LICENSE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Person:
-    """What an identity keeps.
-
-    Attributes:
-        appearance, shape: Texture and body.
-        accessories: What the person has along.
-        look_alike: Of a group of look-alikes, the number of its first person; None for somebody of their own.
-    """
-
-    appearance: Appearance
-    shape: body.BodyShape
-    accessories: tuple[Accessory, ...]
-    look_alike: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """A camera where it hangs, its look and its scene."""
-
-    site: camera.CameraSite
-    look: photo.CameraLook
-    scene_kind: str
-    scene_seed: int
-    path: float  # direction in which most people walk, radians
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "site": self.site.to_json(),
-            "look": self.look.to_json(),
-            "scene": {"kind": self.scene_kind, "seed": self.scene_seed},
-            "path": self.path,
-        }
-
-
-@dataclasses.dataclass(frozen=True)
 class OpenRecipe:
     """What the recipes of the open body share: a field for each topic, with its distributions.
 
     Attributes:
-        seed: Every random stream starts from it.
+        seed: Seed of every random stream.
         wardrobe: What people wear.
         accessories: What they have along besides.
         occluders: What stands before a person.
@@ -131,17 +97,17 @@ class OpenRecipe:
         return PHOTO_LICENSE.format(folders=" and ".join(folders)) if folders else LICENSE
 
     def studio(self) -> Studio:
-        """What draws the recipe's records. One a process."""
+        """Return what draws the recipe's records. A process needs only one."""
         return Studio(cloths=self._cloths, backdrops=self._backdrops)
 
     def mirror_map(self) -> np.ndarray:
-        """How the recipe's textures are mirrored, uint16 [256 256 2], see `render.figure.mirror`."""
+        """Return how the recipe's textures are mirrored, uint16 [256 256 2], see `render.figure.mirror`."""
         return mirror.body_mirror_map(body.load_body())
 
     def parameters(self) -> dict[str, Any]:
-        """Everything but the seed that the pairs depend on, for the manifest's header: JSON values.
+        """Return everything but the seed that the pairs depend on, for the manifest's header: JSON values.
 
-        A folder of photographs counts by what is in it, not by its path. Every photograph is opened here, before work
+        A folder of photographs counts by its content, not by its path. Every photograph is opened here, before work
         that takes long.
 
         Raises:
@@ -157,18 +123,18 @@ class OpenRecipe:
         return json.loads(files.canonical_json({**fields, "drawing_version": DRAWING_VERSION}))
 
     def sample_appearance(self, rng: np.random.Generator) -> Appearance:
-        """Draws what somebody looks like."""
+        """Draw what somebody looks like."""
         cloths = () if self._cloths is None else self._cloths.names
         return appearance_module.sample_appearance(rng, self.wardrobe, cloths)
 
     def sample_person(self, rng: np.random.Generator, appearance: Appearance | None = None) -> Person:
-        """Draws somebody; what they look like may be given."""
+        """Draw a person; `appearance` may be given."""
         appearance = self.sample_appearance(rng) if appearance is None else appearance
         shape = body.sample_shape(rng, appearance)
         return Person(appearance, shape, sample_accessories(rng, appearance, self.accessories))
 
     def sample_place(self, rng: np.random.Generator, *, height: float | None = None) -> Place:
-        """Draws a camera; `height` in metres fixes its height."""
+        """Draw a camera; `height` in metres fixes its height."""
         site = camera.sample_site(rng, height=height)
         return Place(
             site=site,
@@ -178,21 +144,17 @@ class OpenRecipe:
             path=float(rng.uniform(0.0, 2.0 * math.pi)),
         )
 
-    def sample_picture(
-        self, rng: np.random.Generator, human: Person, place: Place, *, split: str = "train"
-    ) -> dict[str, Any]:
-        """Draws one picture of a person at a place: the `choices` of a record, JSON values.
+    def sample_picture(self, rng: np.random.Generator, human: Person, place: Place, *, split: str = "train") -> Choices:
+        """Draw one picture of a person at a place.
 
         Args:
             rng: Every choice comes from it.
-            human: Who; the accessories are those that are seen.
+            human: Who is seen; the accessories are those that the picture shows.
             place: The camera.
-            split: In "query_partial" a part of the person is seen, in "query_occluded" something stands before it.
+            split: In "query_partial" a part of the person is seen, in "query_occluded" something stands before the
+                person.
         """
-        if rng.uniform() < 0.6:
-            yaw = place.path + math.pi * int(rng.integers(2)) + float(rng.normal(0.0, 0.35))
-        else:
-            yaw = float(rng.uniform(0.0, 2.0 * math.pi))
+        yaw = _sample_yaw(rng, place.path)
         position = camera.sample_position(rng, place.site)
         names = () if self._backdrops is None else self._backdrops.names
         backdrop = world.sample_backdrop(rng, names, self.scenes)
@@ -204,21 +166,26 @@ class OpenRecipe:
             hidden = occluders.sample_occluders(rng, shares, always=always)
         # Each of these splits shows one thing alone.
         framing_kind = {"query_partial": "partial", "query_occluded": "whole"}.get(split)
-        return {
-            "appearance": human.appearance.to_json(),
-            "shape": human.shape.to_json(),
-            "accessories": [accessory.to_json() for accessory in human.accessories],
-            "look_alike": human.look_alike,
-            **place.to_json(),
-            "pose": poses.sample_pose(rng, human.accessories).to_json(),
-            "position": list(position),
-            "yaw": yaw % (2.0 * math.pi),
-            "light": light.sample_light(
-                rng, self.light, kind="lamp" if place.scene_kind == "station" else None
-            ).to_json(),
-            "framing": camera.sample_framing(rng, self.framing, kind=framing_kind).to_json(),
-            "shot": photo.sample_shot(rng, self.photo).to_json(),
-            "background": None if backdrop is None else backdrop.to_json(),
-            "crowd": [one.to_json() for one in crowd.sample_crowd(rng, self.crowd, place.site, position)],
-            "occluders": [one.to_json() for one in hidden],
-        }
+        light_kind = "lamp" if place.scene_kind == "station" else None
+        return Choices(
+            person=human,
+            place=place,
+            pose=poses.sample_pose(rng, human.accessories),
+            position=position,
+            yaw=yaw,
+            light=light.sample_light(rng, self.light, kind=light_kind),
+            framing=camera.sample_framing(rng, self.framing, kind=framing_kind),
+            shot=photo.sample_shot(rng, self.photo),
+            background=backdrop,
+            crowd=crowd.sample_crowd(rng, self.crowd, place.site, position),
+            occluders=hidden,
+        )
+
+
+def _sample_yaw(rng: np.random.Generator, path: float) -> float:
+    """Draw the direction that a person faces, radians: mostly along the path, one way or the other."""
+    if rng.uniform() < 0.6:
+        yaw = path + math.pi * int(rng.integers(2)) + float(rng.normal(0.0, 0.35))
+    else:
+        yaw = float(rng.uniform(0.0, 2.0 * math.pi))
+    return yaw % (2.0 * math.pi)

@@ -13,7 +13,7 @@ from render.recipes.open_recipe import OpenRecipe
 
 @dataclasses.dataclass(frozen=True)
 class Pit(TexturesTimesMeshes, OpenRecipe):
-    """Textures times meshes, no identities. Defaults are the paper's 929 x 10 = 9,290 pairs."""
+    """Textures times meshes, without identities. The defaults are the paper's 929 x 10 = 9,290 pairs."""
 
     name: ClassVar[str] = "pit"
 
@@ -24,7 +24,7 @@ class Pit(TexturesTimesMeshes, OpenRecipe):
         check_at_least(self, seed=0, num_textures=1, meshes_per_texture=1)
 
     def plan(self, index: int) -> manifest.Record:
-        """The record of pair `index`, with every choice."""
+        """Return the record of pair `index`, with every choice."""
         texture, mesh = divmod(index, self.meshes_per_texture)
         appearance = self.sample_appearance(stream(self.seed, PIT_TEXTURE, texture))
         rng = stream(self.seed, PIT_MESH, texture, mesh)
@@ -40,5 +40,5 @@ class Pit(TexturesTimesMeshes, OpenRecipe):
             split="train",
             person_id=-1,
             camera_id=-1,
-            choices=self.sample_picture(rng, human, self.sample_place(rng)),
+            choices=self.sample_picture(rng, human, self.sample_place(rng)).to_json(),
         )

@@ -24,7 +24,8 @@ from render.recipes.base import (
     check_at_least,
     stream,
 )
-from render.recipes.open_recipe import OpenRecipe, Person, Place
+from render.recipes.choices import Person, Place
+from render.recipes.open_recipe import OpenRecipe
 from render.shares import Shares
 
 
@@ -34,7 +35,7 @@ class KeptShares(Shares):
 
     Attributes:
         back, hand, umbrella, phone, head, eyes, neck: The places of `accessories.PLACES`.
-        umbrella_open: Of the pictures with an umbrella, those where it is open.
+        umbrella_open: Share of the pictures with an umbrella in which it is open.
     """
 
     TOPIC: ClassVar[str] = "kept"
@@ -49,7 +50,7 @@ class KeptShares(Shares):
     umbrella_open: float = 0.5
 
     def sample(self, rng: np.random.Generator, accessories: Sequence[Accessory]) -> tuple[Accessory, ...]:
-        """Draws which of a person's accessories one picture shows."""
+        """Draw which of a person's accessories one picture shows."""
         seen = []
         for accessory in accessories:
             (place,) = (place for place, kinds in PLACES.items() if accessory.kind in kinds)
@@ -73,16 +74,16 @@ class PitReid(OpenRecipe):
 
     Attributes:
         kept: How often an identity's accessories are seen.
-        num_train_identities, num_test_identities: Persons to train on, and others to test on.
-        images_per_identity: Pictures of each of them, partial and occluded queries apart.
-        queries_per_identity: Of a test identity's pictures, those in the split `query`.
-        partial_queries_per_identity: More pictures of a test identity, each of a part of the person: `query_partial`.
-        occluded_queries_per_identity: More pictures, each with something before the person: `query_occluded`.
-        num_distractors: Persons seen once.
-        num_cameras: Cameras.
+        num_train_identities, num_test_identities: Number of persons to train on, and of others to test on.
+        images_per_identity: Pictures of each of them, not counting partial and occluded queries.
+        queries_per_identity: How many of a test identity's pictures are in the split `query`.
+        partial_queries_per_identity: More pictures of a test identity, in `query_partial`: each of a part of the person.
+        occluded_queries_per_identity: More pictures, in `query_occluded`: each with something before the person.
+        num_distractors: Number of persons who are seen once.
+        num_cameras: Number of cameras.
         look_alike_share: Share of the training and test identities that belong to a group of look-alikes, who differ
             in small things only: shoes, a logo, hair, a little of the body's shape.
-        look_alike_group: Persons in such a group.
+        look_alike_group: Number of persons in such a group.
     """
 
     name: ClassVar[str] = "pit_reid"
@@ -123,7 +124,7 @@ class PitReid(OpenRecipe):
 
     @property
     def _sets(self) -> tuple[tuple[int, int, int], ...]:
-        """(stream, persons, pictures of each) of training identities, test identities and distractors."""
+        """For training identities, test identities and distractors: (stream, number of persons, pictures of each)."""
         more = self.partial_queries_per_identity + self.occluded_queries_per_identity
         return (
             (TRAIN_IDENTITY, self.num_train_identities, self.images_per_identity),
@@ -140,7 +141,7 @@ class PitReid(OpenRecipe):
         return sum(persons * pictures for _, persons, pictures in self._sets)
 
     def group(self, number: int) -> range:
-        """Indices of the pairs of person `number`."""
+        """Return the indices of the pairs of person `number`."""
         first = 0
         for _, persons, pictures in self._sets:
             if number < persons:
@@ -150,7 +151,7 @@ class PitReid(OpenRecipe):
         raise IndexError(f"{self.name} has {self.num_groups} persons.")
 
     def _find(self, index: int) -> tuple[int, int]:
-        """The person of pair `index`, and which of the person's pictures it is."""
+        """Return the person of pair `index`, and which of the person's pictures it is."""
         first = 0
         for _, persons, pictures in self._sets:
             if index < persons * pictures:
@@ -161,7 +162,7 @@ class PitReid(OpenRecipe):
         raise IndexError(f"{self.name} has {self.num_pairs} pairs.")
 
     def _set(self, number: int) -> tuple[int, int]:
-        """The stream of the set of person `number`, and the person's number in that set."""
+        """Return the stream of the set that person `number` belongs to, and the person's number in that set."""
         for kind, persons, _ in self._sets:
             if number < persons:
                 return kind, number
@@ -169,7 +170,7 @@ class PitReid(OpenRecipe):
         raise IndexError(f"{self.name} has {self.num_groups} persons.")
 
     def person(self, number: int) -> Person:
-        """Person `number`. Groups of look-alikes are successive numbers, spread evenly over the identities."""
+        """Return person `number`. Look-alikes have successive numbers; their groups are spread evenly over the identities."""
         kind, position = self._set(number)
         if kind != DISTRACTOR:
             group, member = divmod(position, self.look_alike_group)
@@ -178,7 +179,7 @@ class PitReid(OpenRecipe):
         return self.sample_person(stream(self.seed, kind, position, 0))
 
     def _look_alike(self, kind: int, group: int, member: int, first: int) -> Person:
-        """A member of a group of look-alikes, whose first one is person `first`."""
+        """Return a member of a group of look-alikes, whose first one is person `first`."""
         groups = TRAIN_LOOK_ALIKES if kind == TRAIN_IDENTITY else TEST_LOOK_ALIKES
         base = self.sample_person(stream(self.seed, groups, group))
         taken: list[Appearance] = []
@@ -192,7 +193,7 @@ class PitReid(OpenRecipe):
             taken.append(appearance)
 
     def place(self, camera_id: int) -> Place:
-        """Camera `camera_id`. Heights are spread from eye level to surveillance height, one camera a step."""
+        """Return camera `camera_id`. Heights are spread from eye level to surveillance height, one camera a step."""
         rng = stream(self.seed, CAMERA, camera_id)
         order = stream(self.seed, CAMERA_ORDER).permutation(self.num_cameras)
         step = (int(order[camera_id]) + float(rng.uniform(0.15, 0.85))) / self.num_cameras
@@ -209,7 +210,7 @@ class PitReid(OpenRecipe):
         return "query_partial" if partial else "query_occluded"
 
     def plan(self, index: int) -> manifest.Record:
-        """The record of picture `index`, with every choice."""
+        """Return the record of picture `index`, with every choice."""
         number, picture = self._find(index)
         kind, position = self._set(number)
         split = self._split(kind, picture)
@@ -234,12 +235,12 @@ class PitReid(OpenRecipe):
             split=split,
             person_id=number,
             camera_id=camera_id,
-            choices=self.sample_picture(rng, human, self.place(camera_id), split=split),
+            choices=self.sample_picture(rng, human, self.place(camera_id), split=split).to_json(),
         )
 
 
 def vary_shape(rng: np.random.Generator, shape: body.BodyShape) -> body.BodyShape:
-    """A body that is easily taken for `shape`: within some 3 cm of its height, a little thinner or heavier."""
+    """Draw a body that is easily taken for `shape`: within some 3 cm of its height, a little thinner or heavier."""
     deviations = {"muscle": 0.04, "weight": 0.04, "height": 0.02, "proportions": 0.08}
     fields = {
         name: round(float(np.clip(getattr(shape, name) + rng.normal(0.0, deviation), 0.0, 1.0)), 4)

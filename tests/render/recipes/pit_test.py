@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from render import manifest
+from render.paint import painter
 from render.people.accessories import Accessory, AccessoryShares
-from render.people.appearance import Appearance, Wardrobe
+from render.people.appearance import Wardrobe
 from render.recipes import base, build, pit, pit_reid
+from render.recipes.choices import Choices
 from render.recipes.studio import Studio
 from render.scene import photo_folder
 from render.scene.world import SceneShares
@@ -43,6 +45,7 @@ def test_every_index_is_planned_and_goes_through_json(recipe: build.Recipe):
     assert len({record.name for record in records}) == recipe.num_pairs
     for record in records:
         assert manifest.record_from_json(manifest.record_to_json(record), "test") == record
+        assert Choices.from_json(record.choices).to_json() == record.choices
         assert recipe.plan(record.index) == record
     with pytest.raises(IndexError):
         SMALL.plan(SMALL.num_pairs)
@@ -345,12 +348,13 @@ def test_pictures_have_the_sizes_of_the_contract(studio: Studio):
 
 def test_person_stands_out_and_the_frontal_view_is_plain(studio: Studio):
     record = pit.Pit().plan(5)
-    texture, _ = studio._texture(Appearance.from_json(record.choices["appearance"]))
-    frontal = studio.frontal(record.choices, texture)
+    choices = Choices.from_json(record.choices)
+    texture = painter.paint_texture(studio.body, choices.person.appearance)
+    frontal = studio.frontal(choices, texture)
     assert (frontal[:, :6] == 128).all()
     assert (frontal[-3:] == 128).all()
     assert (frontal != 128).any(axis=-1).sum() > 4000
-    picture = studio.picture(record.choices, texture)
+    picture = studio.picture(choices, texture)
     assert picture.dtype == np.uint8
     assert 40 < picture.mean() < 210
 
