@@ -126,9 +126,8 @@ def sample_light(
     shares: LightShares | None = None,
     *,
     kind: str | None = None,
-    azimuth: float | None = None,
 ) -> Light:
-    """Draws a light; `kind` (one of KINDS) and `azimuth` (radians) may be fixed.
+    """Draw a light; `kind` (one of KINDS) may be fixed.
 
     By day the levels are set so that a surface in the open gets about 1 on its bright side: a photographer's exposure.
     At night they are lower; the camera's automatic exposure makes up for a part of it.
@@ -148,8 +147,7 @@ def sample_light(
         "lamp": (rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75), 0.06, 0.12, -0.05),
         "night": (rng.uniform(0.2, 0.5), rng.uniform(*shares.night_sky), 0.03, rng.uniform(0.05, 0.3), 0.08),
     }[kind]
-    if azimuth is None:
-        azimuth = float(rng.uniform(0.0, 2.0 * math.pi))
+    azimuth = float(rng.uniform(0.0, 2.0 * math.pi))
     elevation = float(rng.uniform(*shares.elevation))
     if kind == "lamp" or (kind == "night" and rng.uniform() >= shares.headlights):
         elevation = float(rng.uniform(50.0, 80.0))
@@ -158,7 +156,7 @@ def sample_light(
     elevation = math.radians(elevation)
     ground_level = sky_level * 0.35 + sun_level * math.sin(elevation) * 0.28
     return Light(
-        sun_azimuth=float(azimuth),
+        sun_azimuth=azimuth,
         sun_elevation=elevation,
         sun=_tinted(sun_level, warmth),
         sky=_tinted(sky_level, -blueness),

@@ -95,7 +95,7 @@ class Studio:
             picture = color + (1.0 - alpha[..., None]) * self._background(choices, view)
         if choices.occluders:
             with self._timed("occluders"):
-                picture, _ = occluders.draw_occluders(picture, choices.occluders, view, alpha)
+                picture = occluders.draw_occluders(picture, choices.occluders, view, alpha)
         with self._timed("photograph"):
             return photo.take_photo(picture, choices.place.look, choices.shot, native_height)
 

@@ -179,9 +179,7 @@ def _sample(rng: np.random.Generator, shares: OccluderShares) -> Occluder:
     )
 
 
-def draw_occluders(
-    picture: np.ndarray, occluders: Sequence[Occluder], view: View, alpha: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def draw_occluders(picture: np.ndarray, occluders: Sequence[Occluder], view: View, alpha: np.ndarray) -> np.ndarray:
     """Lay occluders over a picture.
 
     Args:
@@ -191,11 +189,10 @@ def draw_occluders(
         alpha: float32 [height width] of the person alone, as drawn.
 
     Returns:
-        The picture, float32 [height width 3], and the occluders' alpha, float32 [height width].
+        The picture, float32 [height width 3].
     """
-    hidden = np.zeros_like(alpha)
     if not occluders:
-        return picture, hidden
+        return picture
     picture = picture.copy()
     for occluder in occluders:
         stand = _stand_before(occluder, view, alpha)
@@ -209,9 +206,7 @@ def draw_occluders(
         area = picture[patch.rows, inside]
         area *= 1.0 - patch.alpha[:, own, None]
         area += patch.color[:, own]
-        covered = hidden[patch.rows, inside]
-        covered += (1.0 - covered) * patch.alpha[:, own]
-    return np.clip(picture, 0.0, 1.0), hidden
+    return np.clip(picture, 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
