@@ -8,8 +8,8 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from render.optics import rasterizer
-from render.recipes import pit
-from render.scene import impostors, surfaces
+from render.recipes import build
+from render.scene import impostor_library, surfaces
 
 PHASES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs that are drawn before the clock starts
@@ -34,7 +34,7 @@ class Times:
     phases: dict[str, float]
 
 
-def run(recipe: pit.Pit | pit.PitReid, num_pairs: int, *, first: int = 0, barrier: Barrier | None = None) -> Times:
+def run(recipe: build.Recipe, num_pairs: int, *, first: int = 0, barrier: Barrier | None = None) -> Times:
     """Draw the pairs from number `first` on.
 
     Args:
@@ -69,12 +69,12 @@ def load_scenery() -> None:
         for kind in kinds:
             for variant in range(surfaces.VARIANTS):
                 paint(kind, variant)
-    for kind, variants in impostors.KINDS.items():
+    for kind, variants in impostor_library.KINDS.items():
         for variant in range(variants):
-            impostors.height(kind, variant)  # loads its pictures
+            impostor_library.height(kind, variant)  # loads its pictures
 
 
-def _work(recipe: pit.Pit | pit.PitReid, num_pairs: int, number: int, barrier: Any, results: Any) -> None:
+def _work(recipe: build.Recipe, num_pairs: int, number: int, barrier: Any, results: Any) -> None:
     """Run in a process of its own: on the GPU that a worker of pit_render would take, with pairs of its own."""
     try:
         rasterizer.choose_device(number)
@@ -85,7 +85,7 @@ def _work(recipe: pit.Pit | pit.PitReid, num_pairs: int, number: int, barrier: A
         raise
 
 
-def run_processes(recipe: pit.Pit | pit.PitReid, num_pairs: int, num_processes: int) -> list[Times]:
+def run_processes(recipe: build.Recipe, num_pairs: int, num_processes: int) -> list[Times]:
     """Apply `run` in several processes at the same time, each with pairs of its own.
 
     Raises:
@@ -137,7 +137,7 @@ def report(name: str, pictures: int, one: list[Times], several: list[Times]) -> 
 def compare(recipes: Sequence[str], num_pairs: int, num_processes: int) -> None:
     """Time one process and several with each recipe, and print the text of the benchmark."""
     for name in recipes:
-        recipe = pit.RECIPES[name]()
+        recipe = build.RECIPES[name]()
         one = run_processes(recipe, num_pairs, 1)
         several = run_processes(recipe, num_pairs, num_processes)
         print(report(name, 2 if name == "pit" else 1, one, several), flush=True)

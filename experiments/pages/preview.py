@@ -22,7 +22,7 @@ from render import manifest
 from render.figure import body
 from render.optics import camera, light, photo
 from render.people import accessories, appearance, poses, sample
-from render.recipes import paper, pit
+from render.recipes import build, paper, pit, pit_reid
 from render.scene import crowd, occluders
 from san_jax import files
 
@@ -30,7 +30,7 @@ COLUMNS = 10
 _TEXTURE = (128, 128)  # width and height of a texture as it is drawn
 
 
-def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> list[pathlib.Path]:
+def draw_sheets(recipe: build.Recipe | paper.PaperPit, folder: pathlib.Path) -> list[pathlib.Path]:
     """Draw every sheet of a recipe into a folder as JPEG files, and return their paths in order.
 
     Args:
@@ -40,10 +40,10 @@ def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> li
     """
     studio = recipe.studio()
     sheets: dict[str, Callable[[], list[list[Tile]]]] = {}
-    if isinstance(recipe, pit.PitReid):
+    if isinstance(recipe, pit_reid.PitReid):
         single, benchmark = _sibling(recipe, pit.Pit), recipe
     elif isinstance(recipe, pit.Pit):
-        single, benchmark = recipe, _sibling(recipe, pit.PitReid)
+        single, benchmark = recipe, _sibling(recipe, pit_reid.PitReid)
     else:
         single, benchmark = recipe, None
     sheets["pairs"] = lambda: pairs(studio, single)
@@ -69,7 +69,7 @@ def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> li
     return paths
 
 
-def _sibling(recipe: pit.Pit | pit.PitReid, kind: type) -> Any:
+def _sibling(recipe: build.Recipe, kind: type) -> Any:
     """Return the other open recipe, with every field that the two share."""
     shared = {field.name for field in dataclasses.fields(kind)} & {field.name for field in dataclasses.fields(recipe)}
     return kind(**{name: getattr(recipe, name) for name in shared})
@@ -109,7 +109,7 @@ def one_texture(studio: Any, recipe: Any) -> list[list[Tile]]:
     ]
 
 
-def one_identity(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
+def one_identity(studio: Any, recipe: pit_reid.PitReid) -> list[list[Tile]]:
     """Two identities over the cameras of the benchmark, with a column for each camera."""
     rows = []
     for number in sorted(range(recipe.num_train_identities), key=lambda one: -_cameras(recipe, one))[:2]:
@@ -123,7 +123,7 @@ def one_identity(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
     return rows
 
 
-def _cameras(recipe: pit.PitReid, number: int) -> int:
+def _cameras(recipe: pit_reid.PitReid, number: int) -> int:
     return len({recipe.plan(index).camera_id for index in recipe.group(number)}) if number < 40 else 0
 
 
@@ -290,7 +290,7 @@ def lights(variants: Variants) -> list[list[Tile]]:
     return _wrap(tiles(), 12)
 
 
-def queries(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
+def queries(studio: Any, recipe: pit_reid.PitReid) -> list[list[Tile]]:
     """Test identities, a column for each: a query of every split, then a gallery picture of another camera."""
     rows: dict[str, list[Tile]] = {split: [] for split in manifest.SPLITS if split != "train"}
     start = recipe.num_train_identities
@@ -304,7 +304,7 @@ def queries(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
     return [row for row in rows.values() if row]
 
 
-def look_alikes(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
+def look_alikes(studio: Any, recipe: pit_reid.PitReid) -> list[list[Tile]]:
     """Groups of look-alikes: their pictures, and their textures below."""
     groups: dict[int, list[manifest.Record]] = {}
     for number in range(recipe.num_train_identities):

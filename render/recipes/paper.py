@@ -29,7 +29,7 @@ from render.figure.body import TEXTURE_SIZE
 from render.geometry.surface import vertex_normals
 from render.optics import camera, light
 from render.optics.rasterizer import Rasterizer
-from render.recipes.pit import RecipeError, TexturesTimesMeshes, encode_jpeg, encode_png, stream
+from render.recipes.base import RecipeError, TexturesTimesMeshes, encode_jpeg, encode_png, stream
 from render.scene.photo_folder import PhotoFolder, PhotoFolderError
 from render.smpl import coco, surreal
 from render.smpl import model as smpl
@@ -59,7 +59,7 @@ BODIES = ("neutral", "gendered")
 SHAPES = ("poses", "surreal")
 LIGHTS = ("outdoor", "surreal")
 
-# First word of the random streams, apart from those of `render.recipes.pit`.
+# First word of the random streams, apart from those of `render.recipes.base`.
 TEXTURES, POSES, MESH, BACKGROUND = range(101, 105)
 
 # Photographs are taken by day, or are bright.

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 import datasets
 from datasets.build import BENCHMARKS, DATASETS
 from render import manifest
-from render.recipes import paper, pit
+from render.recipes import paper, pit, pit_reid
 from tests import dataset_fixtures
 from tests.datasets import benchmark_fixtures
 
@@ -83,14 +83,14 @@ def test_a_textured_copy_inherits_its_benchmarks_licence(tmp_path: pathlib.Path)
 
 
 def test_pictures_of_the_open_recipes_are_free_unless_they_show_photographs():
-    for recipe in (pit.Pit(), pit.PitReid()):
+    for recipe in (pit.Pit(), pit_reid.PitReid()):
         assert recipe.license.startswith("CC0-1.0 (https://creativecommons.org/publicdomain/zero/1.0/)")
     for fields, named in (
         ({"cloth_dir": "cloth"}, "cloth_dir"),
         ({"background_dir": "photos"}, "background_dir"),
         ({"cloth_dir": "cloth", "background_dir": "photos"}, "cloth_dir and background_dir"),
     ):
-        text = pit.PitReid(**fields).license
+        text = pit_reid.PitReid(**fields).license
         assert text.startswith(f"The licence of the photographs given as {named}, which the pictures show")
 
 

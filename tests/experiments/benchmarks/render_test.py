@@ -7,11 +7,11 @@ import pytest
 from experiments import benchmark_render as program
 from experiments.benchmarks import render as benchmark_render
 from experiments.benchmarks.render import Times
-from render.recipes import pit
+from render.recipes import build, pit, pit_reid
 
 
-@pytest.mark.parametrize("recipe", [pit.Pit(num_textures=1, meshes_per_texture=2), pit.PitReid()])
-def test_phases_make_up_the_pair(monkeypatch: pytest.MonkeyPatch, recipe: pit.Pit | pit.PitReid):
+@pytest.mark.parametrize("recipe", [pit.Pit(num_textures=1, meshes_per_texture=2), pit_reid.PitReid()])
+def test_phases_make_up_the_pair(monkeypatch: pytest.MonkeyPatch, recipe: build.Recipe):
     monkeypatch.setattr(benchmark_render, "WARM_UP", 0)
     monkeypatch.setattr(benchmark_render, "load_scenery", lambda: None)  # made when it is seen
     times = benchmark_render.run(recipe, 2)
@@ -45,7 +45,7 @@ def test_the_program_draws_every_recipe_unless_told(
     program.main([])
     program.main(["--recipe=pit_reid", "--num_pairs=1", "--num_processes=3"])
     assert calls == [(("pit", "pit_reid"), 60, 2), (["pit_reid"], 1, 3)]
-    assert set(calls[0][0]) == set(pit.RECIPES)
+    assert set(calls[0][0]) == set(build.RECIPES)
     assert (os.environ["OMP_NUM_THREADS"], os.environ["LP_NUM_THREADS"]) == ("1", "0")
     with pytest.raises(SystemExit):
         program.main(["--num_processes=1"])

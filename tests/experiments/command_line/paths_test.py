@@ -9,7 +9,7 @@ import pytest
 
 from experiments import histogram_matcher, prepare, pseudo_texture
 from experiments.command_line import config_files, paths
-from render.recipes import paper, pit
+from render.recipes import paper, pit, pit_reid
 
 EXPERIMENTS = pathlib.Path(paths.__file__).parents[1]
 
@@ -62,7 +62,7 @@ def test_a_config_file_and_its_argument_may_have_tildes(home, tmp_path):
 
 
 def test_every_key_that_looks_like_a_path_is_declared():
-    names = {field.name for kind in (paper.PaperPit, pit.Pit, pit.PitReid) for field in dataclasses.fields(kind)}
+    names = {field.name for kind in (paper.PaperPit, pit.Pit, pit_reid.PitReid) for field in dataclasses.fields(kind)}
     for config in ("san_pg", "san", "baseline"):
         names |= {key.rpartition(".")[2] for key in config_files.keys(config_files.load(config))}
     assert {name for name in names if re.search("_(dir|file|from)$|^smpl_|^path$|instances", name)} <= paths.KEYS

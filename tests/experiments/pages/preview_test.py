@@ -11,7 +11,7 @@ from experiments import pit_render
 from experiments.pages import contact_sheet, preview
 from render.optics import camera, light
 from render.people import accessories, appearance
-from render.recipes import pit
+from render.recipes import base, pit, pit_reid
 from render.scene import occluders
 
 
@@ -24,8 +24,8 @@ class Studio:
     def draw(self, record):
         self.records.append(record)
         image = np.full((256, 128, 3), len(self.records) % 256, np.uint8)
-        files = {record.image: pit.encode_jpeg(image), record.texture: pit.encode_png(image)}
-        return files if record.frontal is None else {**files, record.frontal: pit.encode_jpeg(image)}
+        files = {record.image: base.encode_jpeg(image), record.texture: base.encode_png(image)}
+        return files if record.frontal is None else {**files, record.frontal: base.encode_jpeg(image)}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_every_accessory_occluder_crop_and_light_is_shown(variants: preview.Vari
 
 
 def test_queries_and_look_alikes(variants: preview.Variants):
-    recipe = pit.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
+    recipe = pit_reid.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
     rows = preview.queries(variants.studio, recipe)
     records = variants.studio.records[-12:]
     assert [len(row) for row in rows] == [3, 3, 3, 3]
@@ -110,7 +110,7 @@ def test_every_sheet_is_written_and_the_other_recipe_has_the_same_shares(tmp_pat
     assert {"pairs.jpg", "one_texture.jpg", "one_identity.jpg", "hair.jpg", "look_alikes.jpg"} <= {
         path.name for path in paths
     }
-    benchmark = pit.PitReid(seed=3, occluders=shares)
+    benchmark = pit_reid.PitReid(seed=3, occluders=shares)
     persons = [record for record in STUDIO.records if record.person_id >= 0]
     assert len(persons) > 20
     for record in persons:

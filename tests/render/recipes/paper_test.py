@@ -15,7 +15,7 @@ from PIL import Image
 from render import manifest
 from render.figure import mirror
 from render.recipes import paper
-from render.recipes.pit import RecipeError
+from render.recipes.base import RecipeError
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
 from san_jax.files import canonical_json
