@@ -28,7 +28,7 @@ import tqdm
 from absl import logging
 from PIL import Image
 
-from render import pictures
+from san_jax import pictures
 
 MAX_REPORTED = 20  # problems in a message
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
@@ -107,7 +107,7 @@ class Examined:
 
     Attributes:
         problems: A line for each image that cannot be used, in the archive's order.
-        conversions: What each file is that has to be converted, as `render.pictures.Picture.conversion`.
+        conversions: What each file is that has to be converted, as `san_jax.pictures.Picture.conversion`.
     """
 
     problems: dict[str | ImageSource, str]

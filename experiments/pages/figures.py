@@ -18,8 +18,7 @@ from experiments.pages.demo_report import spread
 from experiments.runs import data_sources, pseudo_textures, restore
 from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
-from render import pictures
-from san_jax import checkpoint, embed
+from san_jax import checkpoint, embed, pictures
 from san_jax.data.pipeline import read_names, resize_image, undecoded
 from san_jax.files import write_atomic
 
@@ -122,7 +121,7 @@ def from_files(
 ) -> tuple[list[Row], list[str]]:
     """The rows of Figure 6 or 7 from the pictures under a folder, and a line for each that cannot be read.
 
-    Pictures are taken by the rules of `render.pictures`. A line is printed about files that are no pictures.
+    Pictures are taken by the rules of `san_jax.pictures`. A line is printed about files that are no pictures.
 
     Args:
         figure: "6" or "7".

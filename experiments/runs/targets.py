@@ -23,7 +23,7 @@ import numpy as np
 from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.command_line.config_files import Config
-from render import pictures
+from san_jax import pictures
 from san_jax.data import pipeline
 
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
@@ -108,7 +108,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
 
     Args:
         source: Examples with `image` and `name`.
-        folder: Of the pictures, by the rules of `render.pictures`. Only their headers are looked at here.
+        folder: Of the pictures, by the rules of `san_jax.pictures`. Only their headers are looked at here.
 
     Returns:
         The examples with the image as the feature `target`, and a digest of all the images.

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from datasets import archives, reid
-from render import pictures
 from render.smpl import array_files
 from render.smpl import model as smpl
-from san_jax import file_kinds
+from san_jax import file_kinds, pictures
 from san_jax.models import torch_files
 
 

@@ -19,8 +19,7 @@ import datasets
 from experiments.command_line import config_files
 from experiments.runs import data_sources, pseudo_textures, restore, targets, training
 from experiments.scoring import evaluation, protocols
-from render import pictures
-from san_jax import embed, sharding
+from san_jax import embed, pictures, sharding
 from san_jax.models import SAN
 from tests import dataset_fixtures
 from tests.experiments import train_data

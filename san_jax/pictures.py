@@ -12,6 +12,7 @@ Every program takes a picture by these rules (NumPy and Pillow only, so that all
 
 import contextlib
 import dataclasses
+import io
 import math
 import os
 import pathlib
@@ -19,13 +20,14 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from san_jax import file_kinds
 
+PictureFile: TypeAlias = str | os.PathLike[str] | io.BufferedIOBase  # a path, or an open binary file
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 KINDS = "JPEG, PNG, WebP or BMP"  # `FORMATS` for messages
 # A file of one of these suffixes, in upper or lower case, is meant as a picture, be it of a format that is not read.
@@ -166,7 +168,7 @@ def _printable(text: str) -> str:
 
 
 def decode(
-    file: str | os.PathLike[str] | BinaryIO,
+    file: PictureFile,
     *,
     max_pixels: int = MAX_PIXELS,
     min_side: int = 1,
@@ -198,7 +200,7 @@ def decode(
         return Picture(rgb if turn is None else rgb.transpose(turn), conversion)
 
 
-def check_header(file: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> None:
+def check_header(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> None:
     """Checks what can be told of a picture without decoding it.
 
     Raises:
@@ -209,13 +211,14 @@ def check_header(file: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
 
 
 @contextlib.contextmanager
-def _opened(file: str | os.PathLike[str] | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(file: PictureFile, max_pixels: int) -> Iterator[Image.Image]:
     """A picture whose header has been checked. Whatever a decoder raises in the body becomes a PictureError."""
     too_large = f"expected an image of at most {max_pixels:,} pixels, its header says {{}}; not decoded"
     try:
         if isinstance(file, (str, os.PathLike)) and (size := os.path.getsize(file)) > MAX_BYTES:
             raise PictureError(f"expected a picture of at most {MAX_BYTES:,} bytes, found {size:,}; not decoded")
-        with _quiet(), Image.open(file, formats=FORMATS) as image:
+        # Pillow annotates a narrower class than what it reads.
+        with _quiet(), Image.open(file, formats=FORMATS) as image:  # pyright: ignore[reportArgumentType]
             if image.width * image.height > max_pixels:
                 raise PictureError(too_large.format(f"{image.height}x{image.width} (height x width)"))
             # The further pictures of an MPO, a JPEG to other programs, are depth maps and previews.
@@ -264,7 +267,7 @@ def _quiet() -> Iterator[None]:
                 _filters.close()
 
 
-def _content(file: str | os.PathLike[str] | BinaryIO) -> str:
+def _content(file: PictureFile) -> str:
     """What a file holds that is none of `FORMATS`."""
     if isinstance(file, (str, os.PathLike)):
         with open(file, "rb") as opened:
