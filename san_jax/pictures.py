@@ -1,6 +1,6 @@
 """Pictures that users bring: which files are meant as pictures, and their pixels, upright, RGB, 8 bits a channel.
 
-Every program takes a picture by these rules (NumPy and Pillow only, so that all packages may use them):
+Every program takes a picture by these rules:
 
 - What a file is, its content says and not its name: JPEG, PNG, WebP or BMP. Other decoders are not reached, as files from
   outside are untrusted. An animation is refused, since nobody can tell which of its frames is meant; of the several
@@ -8,6 +8,8 @@ Every program takes a picture by these rules (NumPy and Pillow only, so that all
 - It is turned as its EXIF orientation says.
 - Grey, palette and CMYK become RGB. Of 16 bits the upper 8 are kept. What is transparent is laid on white, as viewers and
   web pages show it.
+
+NumPy and Pillow only, so that all packages may use it.
 """
 
 import contextlib
@@ -192,12 +194,28 @@ def decode(
         if enough is not None and enough < min(image.size):
             scale = enough / min(image.size)
             image.draft("RGB", (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-        image.load()
-        turn = _turn(image)
-        if turn is not None:
+        rgb, is_turned = _upright_rgb(image, deep=deep)
+        if is_turned:
             conversion = f"{conversion} + turned" if conversion else "turned"
-        rgb = _rgb(image, deep=deep)
-        return Picture(rgb if turn is None else rgb.transpose(turn), conversion)
+        return Picture(rgb, conversion)
+
+
+def from_pillow(image: Image.Image) -> Image.Image:
+    """Return a picture that a program holds already, upright and RGB by the rules of this module.
+
+    Args:
+        image: Any image of Pillow's, one that `Image.open` gave included.
+
+    Raises:
+        PictureError: It is an image of floats, or its file is damaged.
+    """
+    if image.mode == "F":
+        raise PictureError("an image of floats (mode F); convert it to 8 bits a channel first")
+    try:
+        with _quiet():
+            return _upright_rgb(image, deep=_is_deep(image))[0]
+    except Exception as error:  # what a damaged file makes a decoder raise has no common base
+        raise PictureError(f"not a readable picture ({error or type(error).__name__})") from error
 
 
 def check_header(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -208,6 +226,23 @@ def check_header(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> None:
     """
     with _opened(file, max_pixels):
         pass
+
+
+def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Return an image as a network sees it: resized by Pillow's bilinear filter, which antialiases when it shrinks.
+
+    Args:
+        image: A picture; what is not RGB is converted by Pillow (`from_pillow` follows the rules of this module).
+        size: Height and width, pixels.
+
+    Returns:
+        RGB, uint8 [height width 3].
+    """
+    height, width = size
+    image = image.convert("RGB")
+    if (image.height, image.width) != (height, width):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(image)
 
 
 @contextlib.contextmanager
@@ -310,6 +345,14 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged metadata of a picture that is not
         return None
+
+
+def _upright_rgb(image: Image.Image, *, deep: bool) -> tuple[Image.Image, bool]:
+    """The pixels of an image, and whether they had to be turned."""
+    image.load()
+    turn = _turn(image)
+    rgb = _rgb(image, deep=deep)
+    return (rgb, False) if turn is None else (rgb.transpose(turn), True)
 
 
 def _rgb(image: Image.Image, *, deep: bool) -> Image.Image:

@@ -19,8 +19,9 @@ from experiments.runs import data_sources, pseudo_textures, restore
 from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
 from san_jax import checkpoint, embed, pictures
-from san_jax.data.pipeline import read_names, resize_image, undecoded
+from san_jax.data.pipeline import read_names, undecoded
 from san_jax.files import write_atomic
+from san_jax.pictures import resize_image
 
 PERSONS = {"6": 2, "7": 3}  # rows of a figure, as in the paper
 PAIRS = 4  # pairs in a row

@@ -20,10 +20,11 @@ from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.runs import data_sources, restore, targets
 from render.manifest import MIRROR_FILE
 from san_jax import checkpoint, embed, folder_lock, pictures
-from san_jax.data.pipeline import read_names, resize_image
+from san_jax.data.pipeline import read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN, split_model
 from san_jax.models.san import ENCODERS
+from san_jax.pictures import resize_image
 
 
 class TextureError(ValueError):

@@ -23,7 +23,8 @@ from skimage import metrics
 from datasets.reid import TEXTURE_SIZE
 from experiments.runs import data_sources, pseudo_textures, targets
 from san_jax import embed
-from san_jax.data.pipeline import Source, resize_image
+from san_jax.data.pipeline import Source
+from san_jax.pictures import resize_image
 
 SAMPLE = 1000  # images of a split that are measured
 

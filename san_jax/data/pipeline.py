@@ -27,6 +27,7 @@ from jaxtyping import Int, Int64, UInt8
 from PIL import Image
 
 from san_jax.data import sampler
+from san_jax.pictures import resize_image
 from san_jax.typing import EvalBatch, PitBatch, ReidBatch
 
 # (height, width), one number for both, or None for nothing.
@@ -299,15 +300,6 @@ def read_names(source: Source) -> list[str]:
     source = undecoded(source)
     _check_features(source, ("name",))
     return [_text(source[index]["name"]) for index in range(len(source))]
-
-
-def resize_image(image: Image.Image, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
-    """An RGB uint8 array of (height, width) `size`; Pillow's bilinear filter, which antialiases when it shrinks."""
-    height, width = size
-    image = image.convert("RGB")
-    if (image.height, image.width) != (height, width):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.array(image)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
