@@ -36,7 +36,7 @@ What remains different, and why:
 - The decoder's 1x1 convolutions have no bias: a batch normalisation follows each and would undo it.
 - Running variances are Flax's, of the biased variance; PyTorch's are n / (n - 1) times that.
 
-`san_jax.models.pretrained.load_released_checkpoint` reads the authors' own weights.
+`san_jax.models.weights.load_released_checkpoint` reads the authors' own weights.
 
 Cost: 15,360 steps of batch 64, each with two forward passes (`python -m experiments.benchmark` measures those of `san.py`,
 which have one). `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke` does,

@@ -20,7 +20,7 @@ import jax
 from experiments.command_line.config_files import Config
 from experiments.runs import restore
 from san_jax import train_state
-from san_jax.models import pretrained, torch_files
+from san_jax.models import weights as weight_files
 from san_jax.models.san import ENCODERS
 
 FOLDER = pathlib.Path("weights")
@@ -49,7 +49,7 @@ class Pretrained:
         sha256: Its digest, hexadecimal.
         params: The encoder's parameters, NumPy arrays.
         batch_stats: Its running statistics.
-        place: What stands before the encoder's names in the file, see `san_jax.models.pretrained.EncoderWeights`.
+        place: What stands before the encoder's names in the file, see `san_jax.models.weights.EncoderWeights`.
         unused: The file's tensors that were left out.
     """
 
@@ -99,16 +99,16 @@ def load(config: Config) -> Pretrained | None:
                 f"{path} is damaged: its SHA-256 begins with {sha256[:8]}, not as its name ends. Fetch it again from "
                 f"{URL}{path.name}"
             )
-        weights = pretrained.load_encoder(path, skeleton.encoder, place=place)
+        weights = weight_files.load_encoder_weights(path, skeleton.encoder, place=place)
     except OSError as error:
         raise PretrainedError(f"{path} cannot be read ({error.strerror}).") from None
-    except pretrained.SeveralError as error:
+    except weight_files.SeveralError as error:
         raise PretrainedError(
             f"{error} Write it after the path: --config.pretrained='{path}#{ascii(error.places[0])[1:-1]}'"
         ) from None
-    except torch_files.TorchFileError as error:
+    except weight_files.TorchFileError as error:
         raise PretrainedError(f"{error} Random weights: --config.pretrained=") from None
-    except pretrained.WeightsError as error:
+    except weight_files.WeightsError as error:
         raise PretrainedError(
             f"{error}\nSet model.encoder, model.width and model.stage_sizes as in that "
             "file, or start from random weights: --config.pretrained="

@@ -171,14 +171,14 @@ def test_a_file_that_gives_something_else_is_not_written(tmp_path, workdir, monk
 
 def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):
     """The encoder is read back by the loader of torchvision's files."""
-    names = exporting.torch_names
+    names = exporting.exported_names
 
     def exchanged(model):
         table = names(model)
         a, b = "encoder.stage1.block1.bn1.norm.scale", "encoder.stage1.block1.bn2.norm.scale"
         return table | {a: table[b], b: table[a]}
 
-    monkeypatch.setattr(exporting, "torch_names", exchanged)
+    monkeypatch.setattr(exporting, "exported_names", exchanged)
     with pytest.raises(exporting.ExportError, match="The safetensors file gives embeddings that differ"):
         exporting.run(workdir, tmp_path / "exported", formats=["safetensors"])
 

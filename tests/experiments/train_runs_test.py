@@ -19,7 +19,7 @@ import datasets
 from experiments.command_line import config_files
 from experiments.runs import restore, training
 from san_jax import checkpoint, sharding, train_state
-from san_jax.models import pretrained
+from san_jax.models.weights.names import torch_names
 from tests import dataset_fixtures
 from tests.experiments import train_data
 
@@ -328,7 +328,7 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     _, params, batch_stats = checkpoint.load_weights(first / "checkpoints")
     taken = train_state.flatten(params["encoder"]) | train_state.flatten(batch_stats["encoder"])
     tensors = safetensors.numpy.load_file(golden)
-    names = pretrained.torch_names(restore.load_run(first, encoder_only=True)[0].encoder)
+    names = torch_names(restore.load_run(first, encoder_only=True)[0].encoder)
     assert taken.keys() == names.keys()
     for leaf, (name, transform) in names.items():
         np.testing.assert_array_equal(taken[leaf], transform.to_jax(tensors[name]), err_msg=name)

@@ -14,7 +14,7 @@ from datasets import archives, reid
 from render.smpl import array_files
 from render.smpl import model as smpl
 from san_jax import file_kinds, pictures
-from san_jax.models import torch_files
+from san_jax.models.weights import torch_files
 
 
 def _tar() -> bytes:

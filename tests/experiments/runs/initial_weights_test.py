@@ -11,7 +11,7 @@ import pytest
 from experiments.command_line import config_files
 from experiments.runs import initial_weights, training
 from experiments.runs.initial_weights import PretrainedError
-from san_jax.models import torch_files
+from san_jax.models.weights import torch_files
 from tests.torch_saves import save
 
 FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "weight_files"
