@@ -47,7 +47,7 @@ MAX_HASHED_BYTES = 1 << 24
 # copies of any benchmark that passed through other tools .JPG.
 JPEG_SUFFIX = r"(?i:\.jpe?g)"
 
-TEXTURE_SIZE = (256, 256)
+TEXTURE_SIZE = pictures.TEXTURE_SIZE
 PERSON_SIZE = (256, 128)
 
 Example = dict[str, Any]

@@ -23,14 +23,27 @@ from jaxtyping import Float, Float32, UInt8
 from san_jax.data.augment import normalize_images
 from san_jax.models import SAN
 from san_jax.models.functional import Tree, merge_model, split_model
-from san_jax.sharding import batch_sharding, replicated
+from san_jax.sharding import batch_sharding, make_mesh, replicated
 from san_jax.typing import Array
+
+BATCH_SIZE = 64  # images computed at a time where nothing else is asked for
 
 Images = UInt8[Array, "count height width 3"]
 
 
+def machine_mesh() -> Mesh:
+    """Return the mesh of all devices of this process."""
+    return make_mesh(jax.local_devices())
+
+
+def whole_batch_size(batch_size: int = BATCH_SIZE) -> int:
+    """Return the batch size, rounded up so that `machine_mesh` splits a batch evenly."""
+    devices = len(jax.local_devices())
+    return -(-batch_size // devices) * devices
+
+
 def embed_images(
-    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None, flip: bool = False
+    model: SAN, images: Images, *, batch_size: int = BATCH_SIZE, mesh: Mesh | None = None, flip: bool = False
 ) -> Float32[np.ndarray, "count dim"]:
     """Embeddings of images, by the encoder alone with its running BatchNorm statistics.
 
@@ -87,7 +100,7 @@ def regress_batches(
 
 
 def regress_textures(
-    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
+    model: SAN, images: Images, *, batch_size: int = BATCH_SIZE, mesh: Mesh | None = None
 ) -> UInt8[np.ndarray, "count texture_height texture_width 3"]:
     """Textures that the decoder regresses from images.
 

@@ -48,6 +48,7 @@ SUFFIXES = (
     ".heif",
     ".avif",
 )
+TEXTURE_SIZE = (256, 256)  # height and width at which textures are stored in datasets and files
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 50_000_000
 MAX_NAMED = 10  # files in a line about many

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import tqdm
 from PIL import Image
@@ -22,7 +21,7 @@ from render.manifest import MIRROR_FILE
 from san_jax import checkpoint, embed, folder_lock, pictures
 from san_jax.data.pipeline import read_names
 from san_jax.files import write_atomic
-from san_jax.models import SAN, split_model
+from san_jax.models import SAN, parameter_digest
 from san_jax.models.san import ENCODERS
 from san_jax.pictures import resize_image
 
@@ -318,16 +317,6 @@ def load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:
             "give the folder of a SAN-PG run (python -m experiments.train --config=san_pg.py)."
         )
     return model, config
-
-
-def parameter_digest(model: SAN) -> str:
-    """SHA-256 over every parameter and running statistic: two states of a model have two digests."""
-    _, params, batch_stats = split_model(model)
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path((params, batch_stats)):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def _texture_path(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -10,19 +10,17 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import tqdm
 
 from experiments.runs import data_sources, pseudo_textures, restore
 from experiments.scoring import protocols
-from san_jax import checkpoint, embed, ranking, sharding
+from san_jax import checkpoint, embed, ranking
 from san_jax.data.pipeline import eval_batches, read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
 
-BATCH_SIZE = 64
 ALL = "all"
 KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
 
@@ -255,7 +253,7 @@ def _rank(
         metric=options.metric,
         average_precision=options.average_precision,
         rerank=options.rerank,
-        mesh=_mesh(),
+        mesh=embed.machine_mesh(),
     )
     chance = ranking.chance_scores(*labels, ranks=possible, average_precision=options.average_precision)
     absent = dict.fromkeys(f"rank{rank}" for rank in ranks)
@@ -306,8 +304,7 @@ def embed_split(
     Raises:
         datasets.DatasetError: The dataset or the split is absent.
     """
-    mesh = _mesh()
-    batch_size = -(-BATCH_SIZE // mesh.size) * mesh.size
+    mesh, batch_size = embed.machine_mesh(), embed.whole_batch_size()
     batches = eval_batches(
         data_sources.open_source(dataset, split, data_dir),
         batch_size=batch_size,
@@ -334,10 +331,6 @@ def embed_split(
 
     embeddings = embed.embed_batches(model, as_inputs(noting_labels()), mesh=mesh, flip=flip)
     return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
-
-
-def _mesh() -> jax.sharding.Mesh:
-    return sharding.make_mesh(jax.local_devices())
 
 
 def scores(result: ranking.RankingResult) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from san_jax.models.building import build, skeleton, with_weights
 from san_jax.models.decoder import TextureDecoder
 from san_jax.models.densenet import DenseNet
-from san_jax.models.functional import batch_statistics, merge_model, parameter_count, split_model
+from san_jax.models.functional import batch_statistics, merge_model, parameter_count, parameter_digest, split_model
 from san_jax.models.resnet import ResNet, StageOutputs
 from san_jax.models.san import SAN, SANOutput
 
@@ -18,6 +18,7 @@ __all__ = [
     "build",
     "merge_model",
     "parameter_count",
+    "parameter_digest",
     "skeleton",
     "split_model",
     "with_weights",

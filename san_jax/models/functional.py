@@ -15,9 +15,11 @@ Only pure arrays cross the boundary of a transformation, so no nnx.Variable of a
 an inner one (which raises TraceContextError), and no step pays for the graph traversal of nnx.jit.
 """
 
+import hashlib
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from flax import nnx
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -51,6 +53,16 @@ def batch_statistics(model: nnx.Module) -> Tree:
 def parameter_count(module: nnx.Module) -> int:
     """Number of trainable numbers in a module (running statistics are none); works on nnx.eval_shape's result too."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(module, nnx.Param)))
+
+
+def parameter_digest(model: nnx.Module) -> str:
+    """Return a SHA-256 over every parameter and running statistic: two states of a model have two digests."""
+    _, params, batch_stats = split_model(model)
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path((params, batch_stats)):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:

@@ -18,6 +18,7 @@ import safetensors.numpy
 from flax import nnx
 from PIL import Image
 
+import san_jax
 from experiments import export
 from experiments.command_line import config_files
 from experiments.runs import exporting, onnx_file, restore
@@ -167,6 +168,17 @@ def test_a_file_that_gives_something_else_is_not_written(tmp_path, workdir, monk
     ):
         exporting.run(workdir, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
+
+
+@pytest.mark.parametrize("changes", [BLOCK, EVERYTHING])
+def test_the_python_door_takes_the_file_with_its_card(tmp_path, changes):
+    write_run(tmp_path / "run", **changes)
+    exporting.run(tmp_path / "run", tmp_path / "exported", formats=["safetensors"])
+    encoder = san_jax.load_encoder(tmp_path / "exported" / "encoder.safetensors", batch_size=8)
+    images = golden_images()
+    expected = run_embeddings(tmp_path / "run", images)
+    assert (encoder.image_size, encoder.embedding_size) == ((64, 32), expected.shape[1])
+    assert relative(encoder(images), expected) < exporting.TOLERANCES["safetensors"]
 
 
 def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):

@@ -19,7 +19,8 @@ from san_jax.models.resnet import ResNet
 from san_jax.models.weights import torch_files
 from san_jax.models.weights.filling import MAX_SHOWN, WeightsError, fill_model, raise_problems, torch_shape
 from san_jax.models.weights.names import TorchName, torch_names
-from san_jax.models.weights.recognition import describe, recognize
+from san_jax.models.weights.recognition import describe, plain_settings, recognize
+from san_jax.settings import ModelSettings
 
 # What is looked at of a file that may be made to be slow: characters of a name, places of a dictionary.
 _MAX_NAME, _MAX_PLACES = 500, 50
@@ -103,6 +104,20 @@ def load_encoder_weights(
     tensors = {name: value for name, value in best.tensors.items() if name not in unused}
     params, batch_stats = fill_model(path, encoder, names, tensors, _say_misfit(best, encoder))
     return EncoderWeights(params, batch_stats, best.place, (*(best.place + name for name in unused), *best.elsewhere))
+
+
+def find_settings(path: str | os.PathLike[str]) -> ModelSettings:
+    """Return the settings of the encoder in a file: its network, width and blocks.
+
+    Raises:
+        torch_files.TorchFileError: The file cannot be read.
+        WeightsError: It holds no network of torchvision that is built here.
+    """
+    dictionaries = [
+        {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, np.ndarray)}
+        for _, content in _dictionaries(torch_files.read(path))
+    ]
+    return plain_settings(path, max(dictionaries, key=len))
 
 
 def names_today(name: str) -> str:

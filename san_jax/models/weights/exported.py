@@ -40,6 +40,14 @@ def load_exported(path: str | os.PathLike[str], model: SAN) -> tuple[Tree, Tree]
     return fill_model(path, model, names, tensors, what)
 
 
+def is_exported(path: str | os.PathLike[str]) -> bool:
+    """Return whether a safetensors file was exported from here: torchvision's and others' say no embedding size."""
+    try:
+        return "embedding_size" in read_metadata(path)
+    except safetensors.SafetensorError:  # `torch_files` tells what the file is instead
+        return False
+
+
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the metadata of a safetensors file; empty where there is none."""
     with safetensors.safe_open(path, "np") as file:

@@ -1,5 +1,6 @@
 """Which network a file's tensors belong to, told by their names and shapes."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -8,6 +9,8 @@ import numpy as np
 
 from san_jax.models.densenet import DenseNet
 from san_jax.models.resnet import ResNet
+from san_jax.models.weights.filling import WeightsError
+from san_jax.settings import ModelSettings
 
 # Whether the blocks are bottlenecks, blocks per stage -> depth of torchvision's network.
 _RESNETS: dict[tuple[bool, tuple[int, ...]], int] = {
@@ -115,6 +118,22 @@ def find_architecture(tensors: Mapping[str, np.ndarray]) -> Architecture | None:
     stems = [value.shape[0] for key, value in tensors.items() if key.endswith("conv0.weight") and value.ndim == 4]
     sizes = _stage_sizes((match[1], int(match[2]) - 1) for match in layers)
     return Architecture(is_densenet=True, width=stems[0] if stems else None, stage_sizes=sizes)
+
+
+def plain_settings(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> ModelSettings:
+    """Return the settings of the network that tensors with any prefix belong to.
+
+    Raises:
+        WeightsError: It is not torchvision's ResNet of bottlenecks or DenseNet; the message names the file.
+    """
+    found = find_architecture(tensors)
+    if found is None or found.width is None or found.additions or not (found.is_densenet or found.has_bottlenecks):
+        raise WeightsError(
+            f"{path}: expected torchvision's ResNet-50, ResNet-101 or DenseNet-121, or one of another width or depth; "
+            f"found {recognize(tensors) or 'another network'}."
+        )
+    name = "densenet121" if found.is_densenet else "resnet50"
+    return ModelSettings(encoder=name, width=found.width, stage_sizes=found.stage_sizes)
 
 
 def describe(encoder: ResNet | DenseNet) -> str:

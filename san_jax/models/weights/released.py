@@ -1,5 +1,6 @@
 """The authors' released checkpoints: a whole SAN in PyTorch's format."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +14,33 @@ from san_jax.models.weights import torch_files
 from san_jax.models.weights.encoders import names_today
 from san_jax.models.weights.filling import WeightsError, fill_model, raise_problems
 from san_jax.models.weights.names import released_names
+from san_jax.models.weights.recognition import plain_settings
+from san_jax.settings import ModelSettings
 
-DECODER = "decoder_state_dict"  # the key that tells such a checkpoint
+_ENCODER, _DECODER = "state_dict", "decoder_state_dict"
 _BIASED = {
     "skip1_bn": "embed_layer1",
     "skip2_bn": "embed_layer2",
     "skip3_bn": "embed_layer3",
     "reduce_bn": "reduce_dim",
 }
+
+
+def find_settings(path: str | os.PathLike[str]) -> ModelSettings | None:
+    """Return the settings of the SAN in a released checkpoint, without decoder; None for a file that is not one.
+
+    Raises:
+        torch_files.TorchFileError: The file cannot be read.
+        WeightsError: It has the keys of a released checkpoint, but no ResNet with the released head.
+    """
+    content = torch_files.read(path)
+    if _DECODER not in content:
+        return None
+    tensors = _state_dict(path, content)
+    head = tensors.get("fc.0.weight")
+    if head is None or head.ndim != 2:
+        raise WeightsError(f"{path}: expected the released network's head, a matrix fc.0.weight.")
+    return dataclasses.replace(plain_settings(path, tensors), feature_size=head.shape[0])
 
 
 def load_released_checkpoint(path: str | os.PathLike[str], san: SAN) -> tuple[Tree, Tree]:
@@ -53,17 +73,15 @@ def load_released_checkpoint(path: str | os.PathLike[str], san: SAN) -> tuple[Tr
     if san.classifier is None:
         tensors = {name: value for name, value in tensors.items() if not name.startswith("classifier.")}
     if san.decoder is not None:
-        decoder = _fold_biases(_state_dict(path, content, "decoder_state_dict"), split_model(san)[2]["decoder"])
+        decoder = _fold_biases(_state_dict(path, content, _DECODER), split_model(san)[2]["decoder"])
         tensors |= {f"decoder.{name}": value for name, value in decoder.items()}
     what = "the weights are not those of this SAN (is it another architecture, width or depth?)"
     return fill_model(path, san, released_names(san), tensors, what)
 
 
-def _state_dict(
-    path: str | os.PathLike[str], content: Mapping[Any, Any], key: str = "state_dict"
-) -> dict[str, np.ndarray]:
+def _state_dict(path: str | os.PathLike[str], content: Mapping[Any, Any], key: str = _ENCODER) -> dict[str, np.ndarray]:
     """Return the tensors of a file under today's names, without the counts "num_batches_tracked"."""
-    if key != "state_dict" and key not in content:
+    if key != _ENCODER and key not in content:
         raise WeightsError(f"{path}: expected a dictionary with {key!r}, as the released code saves it.")
     tensors, problems = {}, []
     found = content.get(key, content)
