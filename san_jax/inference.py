@@ -3,8 +3,8 @@
     encoder = san_jax.load_encoder("runs/san")
     embeddings = encoder(images)
 
-Images are resized as the evaluation resizes them, and computed in batches of one size on all devices of this machine, as
-`python -m experiments.evaluate` does: the embeddings are the same to the bit.
+Images are resized as the evaluation resizes them, and computed in batches of one size on all devices of this machine,
+as `python -m experiments.evaluate` does: the embeddings are the same to the bit.
 """
 
 import dataclasses
@@ -95,16 +95,16 @@ class Encoder:
         """Embed images.
 
         Args:
-            images: uint8 RGB [N H W 3] of any size, or a list of arrays uint8 [H W 3], of Pillow's images or of paths of
-                picture files. Pictures are taken by the rules of `san_jax.pictures`.
+            images: uint8 RGB [N H W 3] of any size, or a list of arrays uint8 [H W 3], of Pillow's images or of paths
+                of picture files. Pictures are taken by the rules of `san_jax.pictures`.
             flip: Average with the embeddings of the images mirrored left to right.
 
         Returns:
             float32 [N, embedding_size].
 
         Raises:
-            ValueError: There are no images; one has another dtype or shape, or its file cannot be read (the message names
-                it); or the network's weights are not finite.
+            ValueError: There are no images; one has another dtype or shape, or its file cannot be read (the message
+                names it); or the network's weights are not finite.
         """
         generator = self.generator
         if generator is None:
@@ -137,10 +137,10 @@ def load_encoder(
     """Load an encoder.
 
     Args:
-        source: A run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it; or a
-            file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
-        image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128 where
-            the file does not say them.
+        source: A run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
+            or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
+        image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128
+            where the file does not say them.
         place: Which network is meant in a file that holds several, see `san_jax.models.weights.load_encoder_weights`.
         batch_size: Number of images to compute at a time. With few images a smaller one is faster.
 
@@ -186,12 +186,11 @@ def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BA
     model, config = _load_run(path)
     if model.decoder is None:
         raise ValueError(
-            f"{path} is a run without decoder (method {config['method']}), which regresses no textures: give the folder of "
-            "a run of san_pg or san."
+            f"{path} is a run without decoder (method {config['method']}), which regresses no textures: give the folder "
+            "of a run of san_pg or san."
         )
-    settings, size = _settings(config, path), tuple(config["image_size"])
-    is_texture = _reconstructs_textures(config)
-    return Regressor(model, size, (settings.texture_size,) * 2 if is_texture else size, is_texture, batch_size)
+    size, is_texture = _image_size(config), _reconstructs_textures(config)
+    return Regressor(model, size, _decoder_size(config, _settings(config, path)), is_texture, batch_size)
 
 
 def _load_run(folder: pathlib.Path, *, encoder_only: bool = False) -> tuple[SAN, dict[str, Any]]:
@@ -201,14 +200,15 @@ def _load_run(folder: pathlib.Path, *, encoder_only: bool = False) -> tuple[SAN,
     config = run_folder.read_config(folder)
     settings = _settings(config, folder)
     _, params, batch_stats = checkpoint.load_weights(folder / run_folder.CHECKPOINT_FOLDER)
-    size = settings.texture_size if _reconstructs_textures(config) else tuple(config["image_size"])
-    model = with_weights(settings, params, batch_stats, decoder_size=size, encoder_only=encoder_only)
-    return model, config
+    size = _decoder_size(config, settings)
+    return with_weights(settings, params, batch_stats, decoder_size=size, encoder_only=encoder_only), config
 
 
 def _settings(config: Mapping[str, Any], path: pathlib.Path) -> ModelSettings:
     """The model settings in a run's config or in a model card's copy of it."""
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in config["model"].items()}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config["model"].items()
+    }
     try:
         return ModelSettings(**fields)
     except (TypeError, ValueError) as error:
@@ -219,11 +219,23 @@ def _reconstructs_textures(config: Mapping[str, Any]) -> bool:
     return "target" not in config or config["target"]["kind"] in run_folder.TEXTURE_TARGETS
 
 
+def _image_size(config: Mapping[str, Any]) -> tuple[int, int]:
+    height, width = config["image_size"]
+    return height, width
+
+
+def _decoder_size(config: Mapping[str, Any], settings: ModelSettings) -> tuple[int, int]:
+    """Height and width of what a run's decoder gives, if it has one."""
+    if _reconstructs_textures(config):
+        return settings.texture_size, settings.texture_size
+    return _image_size(config)
+
+
 def _encoder_of_run(folder: pathlib.Path) -> Encoder:
     model, config = _load_run(folder, encoder_only=True)
     source = config.get("input", {})
     generator = _generator(folder, source["path"]) if source.get("kind") == "texture" else None
-    return Encoder(model, tuple(config["image_size"]), config.get("test_metric", "euclidean"), generator)
+    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), generator)
 
 
 def _generator(folder: pathlib.Path, noted: str) -> Regressor:
@@ -238,8 +250,8 @@ def _generator(folder: pathlib.Path, noted: str) -> Regressor:
     expected = files.read_json(data).get("generator_sha256") if data.is_file() else None
     if found != expected:
         raise ValueError(
-            f"{folder} was trained on textures of {noted} when the digest of its parameters was {expected}; that of {path} "
-            f"is {found}. Put that state of the generator back, or train again."
+            f"{folder} was trained on textures of {noted} when the digest of its parameters was {expected}; that "
+            f"of {path} is {found}. Put that state of the generator back, or train again."
         )
     return generator
 

@@ -1,13 +1,13 @@
-"""Pictures that users bring: which files are meant as pictures, and their pixels, upright, RGB, 8 bits a channel.
+"""Pictures that users bring: which files are meant as pictures, and their pixels (upright RGB, 8 bits a channel).
 
 Every program takes a picture by these rules:
 
-- What a file is, its content says and not its name: JPEG, PNG, WebP or BMP. Other decoders are not reached, as files from
-  outside are untrusted. An animation is refused, since nobody can tell which of its frames is meant; of the several
-  pictures in a camera's JPEG (MPO) the first is taken.
+- What a file is, its content says and not its name: JPEG, PNG, WebP or BMP. Other decoders are not reached, as files
+  from outside are untrusted. An animation is refused, since nobody can tell which of its frames is meant; of the
+  several pictures in a camera's JPEG (MPO) the first is taken.
 - It is turned as its EXIF orientation says.
-- Grey, palette and CMYK become RGB. Of 16 bits the upper 8 are kept. What is transparent is laid on white, as viewers and
-  web pages show it.
+- Grey, palette and CMYK become RGB. Of 16 bits the upper 8 are kept. What is transparent is laid on white, as viewers
+  and web pages show it.
 
 NumPy and Pillow only, so that all packages may use it.
 """
@@ -54,7 +54,8 @@ MAX_PIXELS = 50_000_000
 MAX_NAMED = 10  # files in a line about many
 
 # What file managers and network drives leave in folders, in archives and in copies of them: the real Market-1501 has a
-# Thumbs.db in each folder; copies of MSMT17 that were packed on a Mac have __MACOSX, .DS_Store and ._0000_000_01_..._0.jpeg.
+# Thumbs.db in each folder; copies of MSMT17 that were packed on a Mac have __MACOSX, .DS_Store and
+# ._0000_000_01_..._0.jpeg.
 _JUNK = re.compile(r"\..*|thumbs\.db.*|desktop\.ini|__macosx|@eadir", re.IGNORECASE | re.DOTALL)
 _ORIENTATION = 0x0112
 # EXIF orientation -> what sets the picture upright.
@@ -115,7 +116,7 @@ class Listing:
     problems: tuple[str, ...]
 
     def passed_over(self) -> str:
-        """A line that names the files that are not called like pictures; "" where there are none."""
+        """Return a line that names the files that are not called like pictures; "" where there are none."""
         if not self.others:
             return ""
         names = _printable(", ".join(self.others[:MAX_NAMED]))
@@ -124,17 +125,17 @@ class Listing:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder of this name is a leaving of a file manager or network drive, or hidden."""
+    """Return whether a file or folder of this name is hidden, or was left by a file manager or network drive."""
     return _JUNK.fullmatch(name) is not None
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file of this name is meant as a picture."""
+    """Return whether a file of this name is meant as a picture."""
     return name.lower().endswith(SUFFIXES)
 
 
 def list_folder(folder: str | os.PathLike[str]) -> Listing:
-    """Lists the files under a folder, at any depth. Links to folders are not followed but named."""
+    """List the files under a folder, at any depth. Links to folders are not followed but named."""
     root = os.fspath(folder)
     pictures: list[str] = []
     others: list[str] = []
@@ -177,7 +178,7 @@ def decode(
     min_side: int = 1,
     enough: int | None = None,
 ) -> Picture:
-    """Decodes a picture by the rules of this module.
+    """Decode a picture by the rules of this module.
 
     Args:
         file: A path, or an open binary file.
@@ -220,7 +221,7 @@ def from_pillow(image: Image.Image) -> Image.Image:
 
 
 def check_header(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> None:
-    """Checks what can be told of a picture without decoding it.
+    """Check what can be told of a picture without decoding it.
 
     Raises:
         PictureError: It is no picture that is read here, or too large.

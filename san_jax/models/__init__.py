@@ -1,4 +1,7 @@
-"""The networks of the paper: SA-Enc (`resnet`, `densenet`), SA-Dec (`decoder`), and both with pooling and classifier (`san`)."""
+"""The networks of the paper: SA-Enc (`resnet`, `densenet`), SA-Dec (`decoder`), and the whole SAN (`san`).
+
+`building` makes them from settings, `weights` reads files of weights.
+"""
 
 from san_jax.models.building import build, skeleton, with_weights
 from san_jax.models.decoder import TextureDecoder

@@ -128,8 +128,8 @@ def _no_match(num_query: int, num_dropped: int, cameras: Int[np.ndarray, " camer
     """
     if not num_dropped:
         return (
-            f"None of the {num_query} queries has a gallery image of its identity: query and gallery share no person_id. "
-            "They must hold images of the same persons, with the same numbers in both."
+            f"None of the {num_query} queries has a gallery image of its identity: query and gallery share no "
+            "person_id. They must hold images of the same persons, with the same numbers in both."
         )
     shown = ", ".join(map(str, cameras[:MAX_CAMERAS])) + (", ..." if len(cameras) > MAX_CAMERAS else "")
     return (

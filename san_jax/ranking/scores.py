@@ -142,7 +142,7 @@ def correct_ranks(
 
 
 def check_average_precision(average_precision: str) -> None:
-    """Raises ValueError for an unknown definition."""
+    """Raise a ValueError for an unknown definition."""
     if average_precision not in AVERAGE_PRECISIONS:
         raise ValueError(
             f"average_precision {average_precision!r} is unknown; expected one of {', '.join(AVERAGE_PRECISIONS)}."

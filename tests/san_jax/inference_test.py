@@ -261,7 +261,8 @@ assert not light, light
 assert {"load_encoder", "load_regressor", "ranking"} <= set(dir(san_jax))
 encoder = san_jax.load_encoder(sys.argv[1], batch_size=8)
 san_jax.ranking.evaluate_ranking
-heavy = {"absl.app", "ml_collections", "tensorflow_datasets", "grain", "orbax", "tensorstore", "experiments", "render", "datasets"}
+heavy = {"absl.app", "ml_collections", "tensorflow_datasets", "grain", "orbax", "tensorstore"}
+heavy |= {"experiments", "render", "datasets"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 from PIL import Image
 for one in ("picture.png", Image.new("RGB", (8, 8))):

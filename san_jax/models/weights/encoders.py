@@ -62,11 +62,11 @@ def load_encoder_weights(
 ) -> EncoderWeights:
     """Load an encoder's weights from a file that has torchvision's ResNet or DenseNet in it, without PyTorch.
 
-    Projects wrap these networks in dictionaries ("state_dict", "model", "model_ema") and modules ("module.", "backbone.",
-    "base.", "module.encoder_q."). Both together are called a place here. The encoder is at the one place under which all
-    of its names are found, with its shapes. Tensors beside them may only be layers that follow the pooling
-    (classifiers, necks, queues): nothing in the encoder's own modules, and no further convolution at that place. They
-    are not looked at; neither are the counts "num_batches_tracked" nor other dictionaries.
+    Projects wrap these networks in dictionaries ("state_dict", "model", "model_ema") and modules ("module.",
+    "backbone.", "base.", "module.encoder_q."). Both together are called a place here. The encoder is at the one place
+    under which all of its names are found, with its shapes. Tensors beside them may only be layers that follow the
+    pooling (classifiers, necks, queues): nothing in the encoder's own modules, and no further convolution at that
+    place. They are not looked at; neither are the counts "num_batches_tracked" nor other dictionaries.
 
     Half and double precision become float32; the spelling "norm.1" of torchvision's old DenseNet files is understood.
 

@@ -1,5 +1,6 @@
-"""Puts tensors into a model's trees. A model is filled wholly or not at all: whatever is missing, misshapen or left over is
-told at once.
+"""Puts tensors into a model's trees.
+
+A model is filled wholly or not at all: the error names everything that is missing, misshapen or left over.
 """
 
 import os

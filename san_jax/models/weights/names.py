@@ -88,8 +88,8 @@ def _densenet_names(encoder: DenseNet) -> dict[str, TorchName]:
 def released_names(san: SAN) -> dict[str, TorchName]:
     """Return the names of a whole SAN in the authors' released checkpoint, as `torch_names` does for an encoder.
 
-    The names of its `decoder_state_dict` begin with "decoder." here. The biases of "embed_layer" and "reduce_dim" belong to
-    no leaf: see `load_released_checkpoint`.
+    The names of its `decoder_state_dict` begin with "decoder." here. The biases of "embed_layer" and "reduce_dim"
+    belong to no leaf: see `load_released_checkpoint`.
     """
     names = {f"encoder.{leaf}": name for leaf, name in torch_names(san.encoder).items()}
     names |= _linear("head.linear", "fc.0") | _norm("head.bn", "fc.1")

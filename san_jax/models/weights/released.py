@@ -59,8 +59,8 @@ def load_released_checkpoint(path: str | os.PathLike[str], san: SAN) -> tuple[Tr
 
     Raises:
         torch_files.TorchFileError: The file cannot be read.
-        WeightsError: It is not this network's, see `load_encoder_weights`; or the SAN has no head, other modules than the
-            released network or no ResNet, or a decoder without skips.
+        WeightsError: It is not this network's, see `load_encoder_weights`; or the SAN has no head, other modules than
+            the released network or no ResNet, or a decoder without skips.
     """
     fits = isinstance(san.encoder, ResNet) and san.head is not None and san.pooling is None and san.neck is None
     if not fits or (san.decoder is not None and not san.skips):

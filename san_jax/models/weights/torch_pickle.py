@@ -1,13 +1,14 @@
 """The pickles in files of `torch.save`, run without PyTorch by a machine that knows only what tensors need.
 
-A pickle is a program. The machine here knows the few operations and names that tensors and plain containers need. It looks
-nothing up and calls nothing that the file chooses: any other name or operation is refused and named in the error. Sizes
-are compared with what is there before memory is asked for. What training programs save beside the weights becomes plain
-values: `numpy.float64` and such (the best score) become numbers; Counter and defaultdict (of schedulers and optimizers)
-and argparse.Namespace (the arguments) dictionaries; a set becomes a list; a path, device or dtype becomes text.
+A pickle is a program. The machine here knows the few operations and names that tensors and plain containers need. It
+looks nothing up and calls nothing that the file chooses: any other name or operation is refused and named in the
+error. Sizes are compared with what is there before memory is asked for. What training programs save beside the weights
+becomes plain values: `numpy.float64` and such (the best score) become numbers; Counter and defaultdict (of schedulers
+and optimizers) and argparse.Namespace (the arguments) dictionaries; a set becomes a list; a path, device or dtype
+becomes text.
 
-Sources: PEP 307 and 3154; `torch/_utils.py` of PyTorch 0.1.6 to 2.13 (before 0.4, tensors and parameters were objects that
-got their state afterwards).
+Sources: PEP 307 and 3154; `torch/_utils.py` of PyTorch 0.1.6 to 2.13 (before 0.4, tensors and parameters were objects
+that got their state afterwards).
 """
 
 import dataclasses
@@ -378,7 +379,7 @@ def _scalar(dtype: Any, data: Any) -> int | float:
 
 
 def walk(root: Any) -> Iterable[Any]:
-    """Yield every value in a structure that may share parts and contain itself; fail where it is too large or too deep."""
+    """Yield every value in a structure that may share parts and contain itself; fail if it is too large or deep."""
     pending, seen = [(root, 0)], 0
     while pending:
         value, depth = pending.pop()
