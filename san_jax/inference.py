@@ -186,8 +186,8 @@ def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BA
     model, config = _load_run(path)
     if model.decoder is None:
         raise ValueError(
-            f"{path} is a run without decoder (method {config['method']}), which regresses no textures: give the folder "
-            "of a run of san_pg or san."
+            f"{path} is a run without decoder (method {config['method']}), which regresses no textures: give the "
+            "folder of a run of san_pg or san."
         )
     size, is_texture = _image_size(config), _reconstructs_textures(config)
     return Regressor(model, size, _decoder_size(config, _settings(config, path)), is_texture, batch_size)

@@ -17,6 +17,8 @@ from PIL import Image
 import san_jax
 from san_jax import checkpoint, embed, files, models, pictures, run_folder, train_state
 from san_jax.data.pipeline import eval_batches
+from san_jax.models import weights as weight_files
+from san_jax.models.weights import torch_files
 from san_jax.settings import ModelSettings
 from tests import torch_saves
 from tests.golden import weights as golden
@@ -188,7 +190,7 @@ def forward(model: models.SAN, images: np.ndarray) -> np.ndarray:
 )
 def test_weights_of_torchvision(name, options):
     empty = models.skeleton(ModelSettings(**options), 0, decoder_size=None)
-    weights = models.weights.load_encoder_weights(FOLDER / name, empty.encoder)
+    weights = weight_files.load_encoder_weights(FOLDER / name, empty.encoder)
     graphdef = models.split_model(empty)[0]
     model = models.merge_model(graphdef, {"encoder": weights.params}, {"encoder": weights.batch_stats})
     images = random_images(3, SIZE)
@@ -202,7 +204,7 @@ def test_the_released_checkpoint():
     path = FOLDER / "checkpoint_ep300.pth.tar"
     settings = ModelSettings(width=2, stage_sizes=(1, 2, 1, 1), feature_size=6)
     empty = models.skeleton(settings, 0, decoder_size=None)
-    trees = models.weights.load_released_checkpoint(path, empty)
+    trees = weight_files.load_released_checkpoint(path, empty)
     images = random_images(3, SIZE)
     encoder = san_jax.load_encoder(path, image_size=SIZE)
     assert encoder.embedding_size == 6
@@ -211,11 +213,11 @@ def test_the_released_checkpoint():
 
 
 def test_one_of_several_networks(tmp_path):
-    tensors = {name: np.array(value) for name, value in models.weights.torch_files.read(FOLDER / "resnet.pth").items()}
+    tensors = {name: np.array(value) for name, value in torch_files.read(FOLDER / "resnet.pth").items()}
     both = {f"query.{name}": value for name, value in tensors.items()}
     both |= {f"key.{name}": value + (1 if name == "bn1.bias" else 0) for name, value in tensors.items()}
     path = torch_saves.save(tmp_path / "moco.pth", both)
-    with pytest.raises(models.weights.SeveralError, match="several networks in it fit"):
+    with pytest.raises(weight_files.SeveralError, match="several networks in it fit"):
         san_jax.load_encoder(path)
     images = random_images(2, SIZE)
     one, other = (san_jax.load_encoder(path, place=place, image_size=SIZE)(images) for place in ("query.", "key."))
@@ -233,10 +235,10 @@ def test_what_is_no_source(tmp_path, san):
             load(san[0], batch_size=0)
     with pytest.raises(ValueError, match=r"is a file: expected the folder of a run"):
         san_jax.load_regressor(FOLDER / "resnet.pth")
-    with pytest.raises(models.weights.TorchFileError, match=r"inference_test.py: expected a file of torch.save"):
+    with pytest.raises(weight_files.TorchFileError, match=r"inference_test.py: expected a file of torch.save"):
         san_jax.load_encoder(__file__)
     path = torch_saves.save(tmp_path / "osnet.pth", {"conv2.0.conv1.conv.weight": np.zeros((2, 2, 1, 1), np.float32)})
-    with pytest.raises(models.weights.WeightsError, match=r"osnet.pth: expected torchvision's .* found an OSNet"):
+    with pytest.raises(weight_files.WeightsError, match=r"osnet.pth: expected torchvision's .* found an OSNet"):
         san_jax.load_encoder(path)
 
 
@@ -283,7 +285,7 @@ except AttributeError as error:
 
 
 def test_what_is_imported(san):
-    """Nothing at first; no program's libraries for a file of weights; for a run's folder, Orbax. (Flax imports absl.)"""
+    """Nothing heavy at first; a file of weights needs no program's libraries; a run's folder, Orbax. Flax imports absl."""
     done = subprocess.run(
         [sys.executable, "-c", ALONE, FOLDER / "resnet.pth", san[0]], capture_output=True, text=True, check=False
     )
