@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from render import pictures
+from san_jax import pictures
 
 _MAX_NAMED = 8  # names that a message lists after "found"
 _MAX_NESTED = 5  # levels of a folder inside a folder of the same name; three have been seen

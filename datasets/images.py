@@ -19,7 +19,7 @@ import tqdm
 from PIL import Image
 
 from datasets.examples import Example, image_keys
-from render import pictures
+from san_jax import pictures
 
 # A person crop beyond 4096x4096 is a decompression bomb: a few bytes that would fill the memory when decoded.
 MAX_IMAGE_PIXELS = 1 << 24

@@ -3,6 +3,7 @@
 Imports only the standard library: every package of this project uses this module.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -61,6 +62,12 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} is damaged ({error}): put back a good copy, or start again in another folder."
         ) from None
     return content
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def canonical_json(value: Any) -> str:

@@ -26,7 +26,8 @@ from experiments.runs import model as models
 from experiments.scoring import protocols
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from san_jax import embed, metric_logger, ranking
-from san_jax.data.reading import read_labels, resize_image
+from san_jax.data.reading import read_labels
+from san_jax.pictures import resize_image
 
 MODELS = {"baseline": "baseline", "san": "SAN"}  # folder of the run -> name on the page
 NUM_PAIRS, NUM_IDENTITIES, NUM_TEXTURES, NUM_QUERIES, LIST_LENGTH = 6, 3, 8, 6, 10

@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 from experiments.pages import contact_sheet
 from experiments.pages.examples import evenly_spaced
 from experiments.runs import data_sources, folder, pseudo_textures, san_pg
-from render import pictures
-from san_jax import checkpoint, embed
-from san_jax.data.reading import read_names, resize_image, undecoded
+from san_jax import checkpoint, embed, pictures
+from san_jax.data.reading import read_names, undecoded
 from san_jax.files import write_atomic
+from san_jax.pictures import resize_image
 
 PERSONS = {"6": 2, "7": 3}  # rows of a figure, as in the paper
 PAIRS = 4  # pairs in a row
@@ -138,7 +138,7 @@ def from_files(
 ) -> tuple[list[FigureRow], list[str]]:
     """Return the rows of Figure 6 or 7 from the pictures under a folder, and a line for each unreadable one.
 
-    `render.pictures` defines what a picture is. Files that are not named like pictures are listed on standard error.
+    `san_jax.pictures` defines what a picture is. Files that are not named like pictures are listed on standard error.
 
     Args:
         figure: "6" or "7".

@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,10 +30,12 @@ from experiments.runs.plan import RunPlan
 from san_jax import embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import write_atomic
-from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
-from san_jax.models.functional import Tree
+from san_jax.inference import CARD
+from san_jax.models import SAN, DenseNet, merge_model, split_model
+from san_jax.models.functional import flatten
+from san_jax.models.weights.exported import GEM_P, load_exported
+from san_jax.models.weights.names import exported_names, neck_name, sequential_name
 
-CARD = "model_card.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Largest difference of an embedding's number, relative to the largest number of the embeddings.
 TOLERANCES = {
@@ -196,45 +198,6 @@ def _make_file(kind: str, encoder: _Encoder, opset: int) -> tuple[bytes, dict[st
     return artifact.content, record | (onnx_file.format_versions(artifact.content) if kind == ONNX else {})
 
 
-def torch_names(model: SAN) -> dict[str, pretrained.TorchName]:
-    """Every array of an exported model but GeM's p, and its name and layout in the safetensors file.
-
-    The encoder's are torchvision's. What follows the pooling is an `nn.Sequential` in place of torchvision's classifier
-    (`fc` of a ResNet, `classifier` of a DenseNet): Linear, BatchNorm1d and ReLU with `feature_size`, then BatchNorm1d
-    with `bnneck`; empty without.
-
-    Returns:
-        Dotted name of the leaf in the trees of `split_model(model)` -> its name and layout.
-    """
-    names = {f"encoder.{leaf}": name for leaf, name in pretrained.torch_names(model.encoder).items()}
-    last = _last(model)
-    same, linear = pretrained.SAME, pretrained.LINEAR
-
-    def norm(ours: str, theirs: str) -> None:
-        leaves = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-        names.update(
-            {f"{ours}.norm.{leaf}": pretrained.TorchName(f"{theirs}.{name}", same) for leaf, name in leaves.items()}
-        )
-
-    if model.head is not None:
-        names["head.linear.kernel"] = pretrained.TorchName(f"{last}.0.weight", linear)
-        names["head.linear.bias"] = pretrained.TorchName(f"{last}.0.bias", same)
-        norm("head.bn", f"{last}.1")
-    if model.neck is not None:
-        norm("neck", f"{last}.{_neck_place(model)}")
-        del names["neck.norm.bias"]  # it has none
-    return names
-
-
-def _last(model: SAN) -> str:
-    return "classifier" if isinstance(model.encoder, DenseNet) else "fc"
-
-
-def _neck_place(model: SAN) -> int:
-    """The neck's place in the Sequential: after Linear, BatchNorm1d and ReLU."""
-    return 0 if model.head is None else 3
-
-
 def _file_name(kind: str) -> str:
     return f"encoder.{kind}"
 
@@ -312,48 +275,33 @@ def _onnx(model: SAN, plan: RunPlan, opset: int) -> _Artifact:
 
 
 def _safetensors(model: SAN, plan: RunPlan) -> _Artifact:
-    names = torch_names(model)
+    names = exported_names(model)
     tensors: dict[str, np.ndarray] = {}
-    for leaf, array in _leaves(split_model(model)[1:]).items():
+    for leaf, array in _leaves(model).items():
         if leaf == "pooling.p":
-            continue  # a number in the metadata: torchvision's networks have no place for it
+            continue  # a number in the metadata, see `load_exported`
         if leaf not in names:
             raise ExportError(f"The model's {leaf} has no name in PyTorch: export it as {STABLEHLO}.")
         tensors[names[leaf].name] = np.ascontiguousarray(names[leaf].transform.to_torch(array))
     if model.neck is not None:
-        tensors[f"{_last(model)}.{_neck_place(model)}.bias"] = np.zeros(model.embedding_size, np.float32)
+        tensors[f"{neck_name(model)}.bias"] = np.zeros(model.embedding_size, np.float32)
     content = safetensors.numpy.save(tensors, _torch_metadata(model, plan))
     written = _read_safetensors(content, model)
     return _Artifact(content, lambda images: _embed(written, images))
 
 
 def _read_safetensors(content: bytes, like: SAN) -> SAN:
-    """The model of a file that was exported; its encoder is read as torchvision's files are."""
+    """The model of a file that was exported."""
     with tempfile.TemporaryDirectory() as temporary:
         path = pathlib.Path(temporary) / _file_name(SAFETENSORS)
         path.write_bytes(content)
-        encoder = _leaves(pretrained.load_torch_resnet(path, like.encoder))
-        with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata()
-    tensors = safetensors.numpy.load(content)
-    arrays = {f"encoder.{leaf}": array for leaf, array in encoder.items()}
-    for leaf, (name, transform) in torch_names(like).items():
-        if leaf not in arrays:
-            arrays[leaf] = transform.to_jax(tensors[name])
-    if like.pooling is not None:
-        arrays["pooling.p"] = np.asarray(metadata["gem_p"], np.float32)
-    graphdef, *state = split_model(like)
-    return merge_model(graphdef, *jax.tree.map_with_path(lambda path, _: arrays[_dotted(path)], state))
+        return merge_model(split_model(like)[0], *load_exported(path, like))
 
 
-def _leaves(state: Sequence[Tree]) -> dict[str, np.ndarray]:
+def _leaves(model: SAN) -> dict[str, np.ndarray]:
     """Parameters and running statistics by dotted names."""
-    return {_dotted(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(list(state))}
-
-
-def _dotted(path: Sequence[Any]) -> str:
-    """A leaf's dotted name; the path's first key tells parameters from statistics, which share no name."""
-    return ".".join(str(key.key) for key in path[1:])
+    _, params, batch_stats = split_model(model)
+    return {name: np.asarray(leaf) for name, leaf in (flatten(params) | flatten(batch_stats)).items()}
 
 
 def _torch_metadata(model: SAN, plan: RunPlan) -> dict[str, str]:
@@ -374,7 +322,7 @@ def _torch_metadata(model: SAN, plan: RunPlan) -> dict[str, str]:
         if is_densenet
         else "layer4.0.conv2 and layer4.0.downsample.0 have stride 1",
         "pooling": plan.model.pooling if model.pooling is not None else "average",
-        _last(model): f"Sequential({', '.join(layers)})",
+        sequential_name(model): f"Sequential({', '.join(layers)})",
         "embedding_size": str(model.embedding_size),
         "image_size": json.dumps(list(plan.image_size)),
         "input": "RGB [batch, 3, height, width]: (pixels / 255 - mean) / std",
@@ -384,7 +332,7 @@ def _torch_metadata(model: SAN, plan: RunPlan) -> dict[str, str]:
     if model.pooling is not None:
         p = np.float32(model.pooling.p[...])
         metadata["pooling"] = "gem: mean(max(x, 1e-6) ** p) ** (1 / p) over height and width"
-        metadata["gem_p"] = repr(float(p))
+        metadata[GEM_P] = repr(float(p))
     return metadata
 
 

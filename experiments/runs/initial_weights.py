@@ -25,7 +25,7 @@ from experiments.runs.errors import RunError
 from experiments.runs.plan import RunPlan
 from experiments.runs.settings import Start
 from san_jax import checkpoint, run_folder, sharding, train_state
-from san_jax.models import pretrained, torch_files
+from san_jax.models import weights as weight_files
 from san_jax.models.san import ENCODERS
 from san_jax.settings import ModelSettings
 
@@ -55,7 +55,7 @@ class FileWeights:
         sha256: Its digest, hexadecimal.
         params: The encoder's parameters, NumPy arrays.
         batch_stats: Its running statistics.
-        place: What stands before the encoder's names in the file, see `san_jax.models.pretrained.EncoderWeights`.
+        place: What stands before the encoder's names in the file, see `san_jax.models.weights.EncoderWeights`.
         unused: The file's tensors that were left out.
     """
 
@@ -121,16 +121,16 @@ def load_file(plan: RunPlan) -> FileWeights | None:
                 f"{path} is damaged: its SHA-256 begins with {sha256[:8]}, not as its name ends. Fetch it again from "
                 f"{URL}{path.name}"
             )
-        weights = pretrained.load_encoder(path, encoder, place=place)
+        weights = weight_files.load_encoder_weights(path, encoder, place=place)
     except OSError as error:
         raise StartError(f"{path} cannot be read ({error.strerror}).") from None
-    except pretrained.SeveralError as error:
+    except weight_files.SeveralError as error:
         raise StartError(
             f"{error} Write it after the path: --config.start.path='{path}#{ascii(error.places[0])[1:-1]}'"
         ) from None
-    except torch_files.TorchFileError as error:
+    except weight_files.TorchFileError as error:
         raise StartError(f"{error} Random weights: --config.start.kind=random") from None
-    except pretrained.WeightsError as error:
+    except weight_files.WeightsError as error:
         raise StartError(
             f"{error}\nSet model.encoder, model.width and model.stage_sizes as in that "
             "file, or start from random weights: --config.start.kind=random"

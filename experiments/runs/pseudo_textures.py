@@ -15,11 +15,11 @@ import datasets
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.runs import data_sources, san_pg
 from experiments.runs.san_pg import KNOWN_ERRORS, Regressor, TextureError
-from render import pictures
 from render.manifest import MIRROR_FILE
-from san_jax import embed, folder_lock
-from san_jax.data.reading import read_names, resize_image
+from san_jax import embed, folder_lock, pictures
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
+from san_jax.pictures import resize_image
 
 __all__ = ["KNOWN_ERRORS", "TextureError", "list_pictures", "run_dataset", "run_folder", "write_textures"]
 
@@ -132,7 +132,7 @@ def run_folder(
     """Writes a texture PNG for every picture under `images`, at the same relative path under `output`.
 
     Nothing that exists is overwritten: a texture that is already there is kept. Pictures are taken by the rules of
-    `render.pictures`. Those that cannot be read are named, and the others done; so are files that are no pictures.
+    `san_jax.pictures`. Those that cannot be read are named, and the others done; so are files that are no pictures.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).

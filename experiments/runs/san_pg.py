@@ -1,12 +1,10 @@
 """A trained SAN-PG: regresses textures from images, for pseudo textures and for runs that read textures."""
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -15,8 +13,8 @@ from datasets.examples import PERSON_SIZE, TEXTURE_SIZE
 from experiments.runs import data_sources, folder, model, targets
 from experiments.runs.plan import RunPlan
 from san_jax import checkpoint, files, folder_lock, run_folder
-from san_jax.data.reading import resize_image
-from san_jax.models import SAN, split_model
+from san_jax.models import SAN, parameter_digest
+from san_jax.pictures import resize_image
 
 
 class TextureError(ValueError):
@@ -137,16 +135,6 @@ def check_made_by(regressor: Regressor, name: str, data_dir: str | os.PathLike[s
             f"input.path={regressor.workdir} (parameters {regressor.digest}), which is to make those of the query and the "
             "gallery. Give the run that made them, or make them anew in another data_dir."
         )
-
-
-def parameter_digest(network: SAN) -> str:
-    """SHA-256 over every parameter and running statistic."""
-    _, params, batch_stats = split_model(network)
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path((params, batch_stats)):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def texture_path(root: pathlib.Path, name: str) -> pathlib.Path:

@@ -24,7 +24,7 @@ from datasets.errors import raise_problems
 from datasets.folders import list_files
 from datasets.images import MAX_IMAGE_PIXELS
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from render import pictures
+from san_jax import pictures
 from san_jax.data import pipeline, reading
 
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
@@ -124,7 +124,7 @@ def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple
 
     Args:
         source: Examples with `image` and `name`.
-        folder: Folder of the pictures, by the rules of `render.pictures`. Only their headers are looked at here.
+        folder: Folder of the pictures, by the rules of `san_jax.pictures`. Only their headers are looked at here.
 
     Returns:
         The examples with the image as the feature `target`, and a digest of all the images.

@@ -12,12 +12,10 @@ import tqdm
 from experiments.runs import data_sources
 from experiments.runs.plan import RunPlan
 from experiments.runs.san_pg import Regressor
-from san_jax import embed, sharding
+from san_jax import embed
 from san_jax.data.pipeline import eval_batches
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
-
-BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +60,8 @@ class Embedder:
         Raises:
             datasets.DatasetError: The dataset or the split is absent.
         """
-        mesh = local_mesh()
-        batch_size = -(-BATCH_SIZE // mesh.size) * mesh.size
+        mesh = embed.machine_mesh()
+        batch_size = embed.whole_batch_size()
         batches = eval_batches(
             data_sources.open_source(dataset, split, self.data_dir),
             batch_size=batch_size,
@@ -99,8 +97,3 @@ class Embedder:
         for textures in embed.regress_batches(self.san_pg.model, batches, mesh=mesh):
             inputs = np.stack([self.san_pg.as_input(texture, self.plan.image_size) for texture in textures])
             yield from embed.padded_batches(inputs, batch_size)
-
-
-def local_mesh() -> jax.sharding.Mesh:
-    """The devices of this machine."""
-    return sharding.make_mesh(jax.local_devices())

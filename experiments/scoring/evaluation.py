@@ -16,8 +16,8 @@ from experiments.runs import model as models
 from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
-from experiments.scoring.embedding import EmbeddedSplit, Embedder, local_mesh
-from san_jax import checkpoint, ranking
+from experiments.scoring.embedding import EmbeddedSplit, Embedder
+from san_jax import checkpoint, embed, ranking
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN
@@ -246,7 +246,7 @@ def _rank(
         metric=options.metric,
         average_precision=options.average_precision,
         rerank=options.rerank,
-        mesh=local_mesh(),
+        mesh=embed.machine_mesh(),
     )
     chance = ranking.chance_scores(*labels, ranks=possible, average_precision=options.average_precision)
     absent = dict.fromkeys(f"rank{rank}" for rank in ranks)

@@ -23,7 +23,8 @@ from skimage import metrics
 from datasets.examples import TEXTURE_SIZE
 from experiments.runs import data_sources, san_pg
 from san_jax import embed
-from san_jax.data.reading import Source, resize_image
+from san_jax.data.reading import Source
+from san_jax.pictures import resize_image
 
 SAMPLE = 1000  # images of a split that are measured
 

@@ -1,6 +1,6 @@
 """A user's folder of photographs: backgrounds, cloth. Files from outside are checked before they are decoded.
 
-Pictures at any depth, by the rules of `render.pictures`; what is not named like one is passed over and named by `check`.
+Pictures at any depth, by the rules of `san_jax.pictures`; what is not named like one is passed over and named by `check`.
 Nothing outside of the folder is read: a link that leads out of it is refused.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from render import pictures
+from san_jax import pictures
 
 LEAST_SIDE = 48
 

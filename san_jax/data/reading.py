@@ -5,8 +5,10 @@ import io
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from PIL import Image
+
+from san_jax.pictures import resize_image
 
 
 @runtime_checkable
@@ -34,15 +36,6 @@ def read_names(source: Source) -> list[str]:
     source = undecoded(source)
     check_features(source, ("name",))
     return [_text(source[index]["name"]) for index in range(len(source))]
-
-
-def resize_image(image: Image.Image, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
-    """Return an RGB uint8 array of `size` (height, width), by Pillow's bilinear filter, which antialiases."""
-    height, width = size
-    image = image.convert("RGB")
-    if (image.height, image.width) != (height, width):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.array(image)
 
 
 def read_example(source: Source, index: int) -> Any:

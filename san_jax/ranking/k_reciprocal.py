@@ -8,8 +8,8 @@ it), with N = Q + G points, queries first:
 2. R(i, k): the j among the k + 1 first of i that have i among their own k + 1 first. A point is its own first.
 3. R*(i): R(i, k1), joined by R(j, round(k1 / 2)) of each j in it that shares more than two thirds of that set with
    R(i, k1). Halves are rounded to even, as `np.around` does.
-4. V[i, j]: exp(-d(i, j)) on R*(i), 0 elsewhere, over its sum. Then each row becomes the mean of the rows of the k2 first
-   of i, itself included.
+4. V[i, j]: exp(-d(i, j)) on R*(i), 0 elsewhere, over its sum. Then each row becomes the mean of the rows of the k2
+   first of i, itself included.
 5. Jaccard distance 1 - s / (2 - s), s the sum of min(V[i], V[j]).
 6. Result: (1 - lambda) * Jaccard + lambda * d.
 
@@ -56,12 +56,14 @@ def k_reciprocal_rerank(
     lambda_value: float = 0.3,
     metric: str = "euclidean",
 ) -> Float32[np.ndarray, "query gallery"]:
-    """Re-ranked distances of every query to every gallery embedding. `reranked_blocks` yields them by blocks.
+    """Return re-ranked distances of every query to every gallery embedding. `reranked_blocks` yields them by blocks.
 
     Args:
-        query_embeddings: [Q D], finite.
-        gallery_embeddings: [G D], finite.
-        k1, k2, lambda_value: See `KReciprocal`.
+        query_embeddings: Embeddings [Q D], finite.
+        gallery_embeddings: Embeddings [G D], finite.
+        k1: See `KReciprocal`.
+        k2: See `KReciprocal`.
+        lambda_value: See `KReciprocal`.
         metric: "euclidean", or "cosine": embeddings are brought to unit length first. Their squared Euclidean
             distance is then twice the cosine distance. (torchreid squares the cosine distance instead.)
 
@@ -83,13 +85,15 @@ def reranked_blocks(
     metric: str = "euclidean",
     mesh: Mesh | None = None,
 ) -> Iterator[Float32[np.ndarray, "block gallery"]]:
-    """Yields the re-ranked distances in blocks of rows, in order; the whole matrix is never in memory.
+    """Yield the re-ranked distances in blocks of rows, in order; the whole matrix is never in memory.
 
     Neighbours and encodings of all points are computed before the first block.
 
     Args:
-        queries, gallery, metric: As in `k_reciprocal_rerank`.
+        queries: Embeddings [Q D], finite.
+        gallery: Embeddings [G D], finite.
         settings: k1, k2 and lambda.
+        metric: As in `k_reciprocal_rerank`.
         mesh: Devices of this process that share the rows of every block; None for the default device.
 
     Raises:

@@ -10,7 +10,9 @@ from experiments.command_line import config_files
 from experiments.pages import demo_report, report
 from experiments.pages.examples import evenly_spaced
 from experiments.runs import demonstration
+from experiments.runs.errors import RunError
 from experiments.runs.plan import resolve
+from experiments.scoring import evaluation
 from experiments.scoring.embedding import EmbeddedSplit
 from san_jax import optim, ranking
 from san_jax.files import write_atomic
@@ -153,9 +155,7 @@ def test_bootstrap_draws_identities_not_queries():
 def test_scores_of_each_query_have_the_mean_that_is_reported(metric):
     rng = np.random.default_rng(2)
     query, gallery = (
-        EmbeddedSplit(
-            rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n)
-        )
+        EmbeddedSplit(rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n))
         for n in (20, 30)
     )
     query.person_ids[0] = 77  # without a match
@@ -261,7 +261,7 @@ def test_exit_status(monkeypatch, tmp_path, result, code):
 
 def test_failure_says_how_to_continue(monkeypatch, tmp_path):
     def fail(output):
-        raise training.RunError("config differs")
+        raise RunError("config differs")
 
     monkeypatch.setattr(demonstration, "run", fail)
     with pytest.raises(

@@ -18,6 +18,7 @@ import safetensors
 import safetensors.numpy
 from PIL import Image
 
+import san_jax
 from experiments import export
 from experiments.command_line import config_files
 from experiments.runs import export_formats, exporting, onnx_file
@@ -171,16 +172,27 @@ def test_a_file_that_gives_something_else_is_not_written(tmp_path, workdir, monk
     assert not (tmp_path / "exported").exists()
 
 
+@pytest.mark.parametrize("changes", [BLOCK, EVERYTHING])
+def test_the_python_door_takes_the_file_with_its_card(tmp_path, changes):
+    write_run(tmp_path / "run", **changes)
+    exporting.run(tmp_path / "run", tmp_path / "exported", formats=["safetensors"])
+    encoder = san_jax.load_encoder(tmp_path / "exported" / "encoder.safetensors", batch_size=8)
+    images = golden_images()
+    expected = run_embeddings(tmp_path / "run", images)
+    assert (encoder.image_size, encoder.embedding_size) == ((64, 32), expected.shape[1])
+    assert relative(encoder(images), expected) < exporting.TOLERANCES["safetensors"]
+
+
 def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):
     """The encoder is read back by the loader of torchvision's files."""
-    names = exporting.torch_names
+    names = exporting.exported_names
 
     def exchanged(model):
         table = names(model)
         a, b = "encoder.stage1.block1.bn1.norm.scale", "encoder.stage1.block1.bn2.norm.scale"
         return table | {a: table[b], b: table[a]}
 
-    monkeypatch.setattr(exporting, "torch_names", exchanged)
+    monkeypatch.setattr(exporting, "exported_names", exchanged)
     with pytest.raises(exporting.ExportError, match="The safetensors file gives embeddings that differ"):
         exporting.run(workdir, tmp_path / "exported", formats=["safetensors"])
 

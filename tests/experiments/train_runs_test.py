@@ -21,7 +21,6 @@ from experiments.runs import data as training_data
 from experiments.runs import folder, model, training
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, sharding, train_state
-from san_jax.models import pretrained
 from tests import dataset_fixtures
 from tests.experiments import train_data
 

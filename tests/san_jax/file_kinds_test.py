@@ -12,11 +12,10 @@ import pytest
 
 from datasets import archives
 from datasets.errors import DatasetError
-from render import pictures
 from render.smpl import array_files
 from render.smpl import model as smpl
-from san_jax import file_kinds
-from san_jax.models import torch_files
+from san_jax import file_kinds, pictures
+from san_jax.models.weights import torch_files
 
 
 def _tar() -> bytes:

@@ -22,8 +22,7 @@ from experiments.runs.errors import Problems
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, protocols
 from experiments.scoring.embedding import Embedder
-from render import pictures
-from san_jax import embed, sharding
+from san_jax import embed, pictures, sharding
 from tests import dataset_fixtures
 from tests.experiments import train_data
 from tests.experiments.export_runs import write_run

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from render import pictures
 from render.scene.photo_folder import PhotoFolder, PhotoFolderError
+from san_jax import pictures
 
 
 def _photo(path: pathlib.Path, color: tuple[int, int, int] = (200, 100, 50), size: tuple[int, int] = (96, 64), **more):

@@ -1,17 +1,20 @@
-"""Pictures that users bring: which files are meant as pictures, and their pixels, upright, RGB, 8 bits a channel.
+"""Pictures that users bring: which files are meant as pictures, and their pixels (upright RGB, 8 bits a channel).
 
-Every program takes a picture by these rules (NumPy and Pillow only, so that all packages may use them):
+Every program takes a picture by these rules:
 
-- What a file is, its content says and not its name: JPEG, PNG, WebP or BMP. Other decoders are not reached, as files from
-  outside are untrusted. An animation is refused, since nobody can tell which of its frames is meant; of the several
-  pictures in a camera's JPEG (MPO) the first is taken.
+- What a file is, its content says and not its name: JPEG, PNG, WebP or BMP. Other decoders are not reached, as files
+  from outside are untrusted. An animation is refused, since nobody can tell which of its frames is meant; of the
+  several pictures in a camera's JPEG (MPO) the first is taken.
 - It is turned as its EXIF orientation says.
-- Grey, palette and CMYK become RGB. Of 16 bits the upper 8 are kept. What is transparent is laid on white, as viewers and
-  web pages show it.
+- Grey, palette and CMYK become RGB. Of 16 bits the upper 8 are kept. What is transparent is laid on white, as viewers
+  and web pages show it.
+
+NumPy and Pillow only, so that all packages may use it.
 """
 
 import contextlib
 import dataclasses
+import io
 import math
 import os
 import pathlib
@@ -19,13 +22,14 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from san_jax import file_kinds
 
+PictureFile: TypeAlias = str | os.PathLike[str] | io.BufferedIOBase  # a path, or an open binary file
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 KINDS = "JPEG, PNG, WebP or BMP"  # `FORMATS` for messages
 # A file of one of these suffixes, in upper or lower case, is meant as a picture, be it of a format that is not read.
@@ -44,12 +48,14 @@ SUFFIXES = (
     ".heif",
     ".avif",
 )
+TEXTURE_SIZE = (256, 256)  # height and width at which textures are stored in datasets and files
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 50_000_000
 MAX_NAMED = 10  # files in a line about many
 
 # What file managers and network drives leave in folders, in archives and in copies of them: the real Market-1501 has a
-# Thumbs.db in each folder; copies of MSMT17 that were packed on a Mac have __MACOSX, .DS_Store and ._0000_000_01_..._0.jpeg.
+# Thumbs.db in each folder; copies of MSMT17 that were packed on a Mac have __MACOSX, .DS_Store and
+# ._0000_000_01_..._0.jpeg.
 _JUNK = re.compile(r"\..*|thumbs\.db.*|desktop\.ini|__macosx|@eadir", re.IGNORECASE | re.DOTALL)
 _ORIENTATION = 0x0112
 # EXIF orientation -> what sets the picture upright.
@@ -110,7 +116,7 @@ class Listing:
     problems: tuple[str, ...]
 
     def passed_over(self) -> str:
-        """A line that names the files that are not called like pictures; "" where there are none."""
+        """Return a line that names the files that are not called like pictures; "" where there are none."""
         if not self.others:
             return ""
         names = _printable(", ".join(self.others[:MAX_NAMED]))
@@ -119,17 +125,17 @@ class Listing:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder of this name is a leaving of a file manager or network drive, or hidden."""
+    """Return whether a file or folder of this name is hidden, or was left by a file manager or network drive."""
     return _JUNK.fullmatch(name) is not None
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file of this name is meant as a picture."""
+    """Return whether a file of this name is meant as a picture."""
     return name.lower().endswith(SUFFIXES)
 
 
 def list_folder(folder: str | os.PathLike[str]) -> Listing:
-    """Lists the files under a folder, at any depth. Links to folders are not followed but named."""
+    """List the files under a folder, at any depth. Links to folders are not followed but named."""
     root = os.fspath(folder)
     pictures: list[str] = []
     others: list[str] = []
@@ -166,13 +172,13 @@ def _printable(text: str) -> str:
 
 
 def decode(
-    file: str | os.PathLike[str] | BinaryIO,
+    file: PictureFile,
     *,
     max_pixels: int = MAX_PIXELS,
     min_side: int = 1,
     enough: int | None = None,
 ) -> Picture:
-    """Decodes a picture by the rules of this module.
+    """Decode a picture by the rules of this module.
 
     Args:
         file: A path, or an open binary file.
@@ -190,16 +196,32 @@ def decode(
         if enough is not None and enough < min(image.size):
             scale = enough / min(image.size)
             image.draft("RGB", (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-        image.load()
-        turn = _turn(image)
-        if turn is not None:
+        rgb, is_turned = _upright_rgb(image, deep=deep)
+        if is_turned:
             conversion = f"{conversion} + turned" if conversion else "turned"
-        rgb = _rgb(image, deep=deep)
-        return Picture(rgb if turn is None else rgb.transpose(turn), conversion)
+        return Picture(rgb, conversion)
 
 
-def check_header(file: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> None:
-    """Checks what can be told of a picture without decoding it.
+def from_pillow(image: Image.Image) -> Image.Image:
+    """Return a picture that a program holds already, upright and RGB by the rules of this module.
+
+    Args:
+        image: Any image of Pillow's, one that `Image.open` gave included.
+
+    Raises:
+        PictureError: It is an image of floats, or its file is damaged.
+    """
+    if image.mode == "F":
+        raise PictureError("an image of floats (mode F); convert it to 8 bits a channel first")
+    try:
+        with _quiet():
+            return _upright_rgb(image, deep=_is_deep(image))[0]
+    except Exception as error:  # what a damaged file makes a decoder raise has no common base
+        raise PictureError(f"not a readable picture ({error or type(error).__name__})") from error
+
+
+def check_header(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> None:
+    """Check what can be told of a picture without decoding it.
 
     Raises:
         PictureError: It is no picture that is read here, or too large.
@@ -208,14 +230,32 @@ def check_header(file: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
         pass
 
 
+def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Return an image as a network sees it: resized by Pillow's bilinear filter, which antialiases when it shrinks.
+
+    Args:
+        image: A picture; what is not RGB is converted by Pillow (`from_pillow` follows the rules of this module).
+        size: Height and width, pixels.
+
+    Returns:
+        RGB, uint8 [height width 3].
+    """
+    height, width = size
+    image = image.convert("RGB")
+    if (image.height, image.width) != (height, width):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(image)
+
+
 @contextlib.contextmanager
-def _opened(file: str | os.PathLike[str] | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(file: PictureFile, max_pixels: int) -> Iterator[Image.Image]:
     """A picture whose header has been checked. Whatever a decoder raises in the body becomes a PictureError."""
     too_large = f"expected an image of at most {max_pixels:,} pixels, its header says {{}}; not decoded"
     try:
         if isinstance(file, (str, os.PathLike)) and (size := os.path.getsize(file)) > MAX_BYTES:
             raise PictureError(f"expected a picture of at most {MAX_BYTES:,} bytes, found {size:,}; not decoded")
-        with _quiet(), Image.open(file, formats=FORMATS) as image:
+        # Pillow annotates a narrower class than what it reads.
+        with _quiet(), Image.open(file, formats=FORMATS) as image:  # pyright: ignore[reportArgumentType]
             if image.width * image.height > max_pixels:
                 raise PictureError(too_large.format(f"{image.height}x{image.width} (height x width)"))
             # The further pictures of an MPO, a JPEG to other programs, are depth maps and previews.
@@ -264,7 +304,7 @@ def _quiet() -> Iterator[None]:
                 _filters.close()
 
 
-def _content(file: str | os.PathLike[str] | BinaryIO) -> str:
+def _content(file: PictureFile) -> str:
     """What a file holds that is none of `FORMATS`."""
     if isinstance(file, (str, os.PathLike)):
         with open(file, "rb") as opened:
@@ -307,6 +347,14 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged metadata of a picture that is not
         return None
+
+
+def _upright_rgb(image: Image.Image, *, deep: bool) -> tuple[Image.Image, bool]:
+    """The pixels of an image, and whether they had to be turned."""
+    image.load()
+    turn = _turn(image)
+    rgb = _rgb(image, deep=deep)
+    return (rgb, False) if turn is None else (rgb.transpose(turn), True)
 
 
 def _rgb(image: Image.Image, *, deep: bool) -> Image.Image:

@@ -17,20 +17,21 @@ import pytest
 import safetensors.numpy
 from flax import nnx
 
-from san_jax.models import SAN, DenseNet, ResNet, merge_model, pretrained, split_model, torch_files
-from san_jax.models.pretrained import (
-    WeightsError,
-    load_encoder,
-    load_released_checkpoint,
-    load_torch_resnet,
-    torch_names,
-)
+from san_jax.models import SAN, DenseNet, ResNet, merge_model, split_model
 from san_jax.models.san import ENCODERS
+from san_jax.models.weights import (
+    SeveralError,
+    WeightsError,
+    load_encoder_weights,
+    load_released_checkpoint,
+    torch_files,
+)
+from san_jax.models.weights.names import CONV, LINEAR, torch_names
 from san_jax.train_state import flatten
 from tests import torch_saves
 from tests.golden.weights import inputs
 
-FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "weight_files"
+FOLDER = pathlib.Path(__file__).parents[3] / "golden" / "weight_files"
 RELEASED = FOLDER / "checkpoint_ep300.pth.tar"
 QUICK = {"xla_backend_optimization_level": 0}  # what runs once need not be optimized by LLVM
 
@@ -68,6 +69,11 @@ def run(model: nnx.Module, weights: tuple[dict, dict]) -> Any:
     return forward(weights, inputs("weight_files", (2, 48, 32, 3)))
 
 
+def load_trees(path: Any, encoder: Any, **options: Any) -> tuple[dict, dict]:
+    weights = load_encoder_weights(path, encoder, **options)
+    return weights.params, weights.batch_stats
+
+
 def assert_near(found: Any, reference: np.ndarray) -> None:
     # float32 through some 20 layers, relative to the largest number (measured: 2.4e-6).
     np.testing.assert_allclose(found, reference, rtol=0, atol=1e-5 * np.abs(reference).max())
@@ -93,16 +99,16 @@ def test_every_tensor_of_torchvision_has_a_place(name):
 def test_transforms():
     """Convolutions [O I H W] <-> [H W I O], linear layers [O I] <-> [I O], each way the inverse of the other."""
     kernel = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
-    assert pretrained.CONV.to_jax(kernel)[4, 6, 2, 1] == kernel[1, 2, 4, 6]
-    np.testing.assert_array_equal(pretrained.CONV.to_torch(pretrained.CONV.to_jax(kernel)), kernel)
+    assert CONV.to_jax(kernel)[4, 6, 2, 1] == kernel[1, 2, 4, 6]
+    np.testing.assert_array_equal(CONV.to_torch(CONV.to_jax(kernel)), kernel)
     matrix = np.arange(6).reshape(2, 3)
-    assert pretrained.LINEAR.to_jax(matrix)[2, 1] == matrix[1, 2]
-    np.testing.assert_array_equal(pretrained.LINEAR.to_torch(pretrained.LINEAR.to_jax(matrix)), matrix)
+    assert LINEAR.to_jax(matrix)[2, 1] == matrix[1, 2]
+    np.testing.assert_array_equal(LINEAR.to_torch(LINEAR.to_jax(matrix)), matrix)
 
 
 @pytest.fixture(scope="module")
 def resnet_weights(resnet) -> tuple[dict, dict]:
-    return load_torch_resnet(FOLDER / "resnet.pth", resnet)
+    return load_trees(FOLDER / "resnet.pth", resnet)
 
 
 def assert_same(found: Any, reference: Any) -> None:
@@ -119,15 +125,15 @@ def test_resnet_forward(resnet, resnet_weights, expected):
 
 @pytest.mark.parametrize("name", ["resnet_legacy.pth", "resnet.safetensors"])
 def test_resnet_in_the_other_formats(resnet, resnet_weights, name):
-    assert_same(load_torch_resnet(FOLDER / name, resnet), resnet_weights)
+    assert_same(load_trees(FOLDER / name, resnet), resnet_weights)
 
 
 def test_densenet_forward_from_old_spelling_and_bfloat16(expected):
     """The same network with keys such as "denselayer1.norm.1.weight", and rounded to bfloat16 on disk."""
     densenet = make_densenet()
     assert any(".norm.1." in name for name in torch_files.read(FOLDER / "densenet_legacy.pth"))
-    weights = load_torch_resnet(FOLDER / "densenet_legacy.pth", densenet)
-    assert_same(load_torch_resnet(FOLDER / "densenet_bfloat16.safetensors", densenet), weights)
+    weights = load_trees(FOLDER / "densenet_legacy.pth", densenet)
+    assert_same(load_trees(FOLDER / "densenet_bfloat16.safetensors", densenet), weights)
     assert_near(run(densenet, weights).stage4, expected["densenet"])
 
 
@@ -166,9 +172,9 @@ def test_other_precisions_and_prefixes(tmp_path, resnet, resnet_weights, tensors
     doubled = {
         f"module.{name}": np.asarray(value, np.float64) for name, value in tensors.items() if "tracked" not in name
     }
-    assert_same(load_torch_resnet(write(tmp_path, doubled), resnet), resnet_weights)
+    assert_same(load_trees(write(tmp_path, doubled), resnet), resnet_weights)
     halved = {name: value.astype(np.float16) for name, value in tensors.items() if value.dtype == np.float32}
-    found, _ = load_torch_resnet(write(tmp_path, halved), resnet)
+    found, _ = load_trees(write(tmp_path, halved), resnet)
     kernel = resnet_weights[0]["conv1"]["kernel"].astype(np.float16).astype(np.float32)
     np.testing.assert_array_equal(found["conv1"]["kernel"], kernel, strict=True)
 
@@ -176,10 +182,10 @@ def test_other_precisions_and_prefixes(tmp_path, resnet, resnet_weights, tensors
 def test_a_checkpoint_around_the_weights(resnet, monkeypatch, resnet_weights, tensors):
     checkpoint = {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in tensors.items()}}
     monkeypatch.setattr(torch_files, "read", lambda path: checkpoint)
-    assert_same(load_torch_resnet("some.pth.tar", resnet), resnet_weights)
+    assert_same(load_trees("some.pth.tar", resnet), resnet_weights)
 
 
-def problems(path: pathlib.Path, model: nnx.Module, load: Any = load_torch_resnet) -> str:
+def problems(path: pathlib.Path, model: nnx.Module, load: Any = load_trees) -> str:
     with pytest.raises(WeightsError) as error:
         load(path, model)
     assert str(error.value).startswith(f"{path}: ")
@@ -216,7 +222,7 @@ def test_only_what_follows_the_pooling_may_be_left_over(tmp_path, resnet, tensor
     del tensors["bn1.num_batches_tracked"]
     kept = {"classifier.1.weight": np.zeros(3, np.int8), "bottleneck.weight": np.zeros(3, np.float32)}
     path = write(tmp_path, tensors | kept)
-    assert set(load_encoder(path, resnet).unused) == {"fc.weight", "fc.bias", *kept}
+    assert set(load_encoder_weights(path, resnet).unused) == {"fc.weight", "fc.bias", *kept}
     for name, shape in {
         "layer1.0.se.fc.0.weight": (2, 8),  # squeeze-and-excitation
         "layer3.1.conv1.weight": (8, 32, 1, 1),  # a deeper network
@@ -294,7 +300,7 @@ def test_checkpoints_of_other_projects(tmp_path, resnet, resnet_weights, tensors
     make, place, unused = CHECKPOINTS[kind]
     if not counted:
         tensors = {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
-    weights = load_encoder(torch_saves.save(tmp_path / "a.pth", make(tensors), "cuda:0"), resnet)
+    weights = load_encoder_weights(torch_saves.save(tmp_path / "a.pth", make(tensors), "cuda:0"), resnet)
     assert_same((weights.params, weights.batch_stats), resnet_weights)
     assert weights.place == place
     assert {name for name in weights.unused if not name.endswith("num_batches_tracked")} == unused
@@ -305,7 +311,7 @@ def test_checkpoints_of_other_projects(tmp_path, resnet, resnet_weights, tensors
 def test_half_precision_under_a_prefix(tmp_path, resnet, resnet_weights, tensors, kind):
     dtype = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}[kind]
     halved = {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in tensors.items()}
-    found, statistics = load_torch_resnet(torch_saves.save(tmp_path / "a.pth", wrapped("module.", halved)), resnet)
+    found, statistics = load_trees(torch_saves.save(tmp_path / "a.pth", wrapped("module.", halved)), resnet)
     expected = jax.tree.map(lambda leaf: leaf.astype(dtype).astype(np.float32), resnet_weights)
     assert_same((found, statistics), expected)
 
@@ -316,18 +322,16 @@ def test_several_networks_that_fit_are_not_guessed(tmp_path, resnet, resnet_weig
     state = wrapped("module.encoder_q.", tensors) | wrapped("module.encoder_k.", other)
     path = torch_saves.save(tmp_path / "moco.pth.tar", {"state_dict": state})
     places = ("state_dict.module.encoder_q.", "state_dict.module.encoder_k.")
-    with pytest.raises(
-        pretrained.SeveralError, match=f"several networks .* at '{places[0]}', '{places[1]}': say"
-    ) as error:
-        load_encoder(path, resnet)
+    with pytest.raises(SeveralError, match=f"several networks .* at '{places[0]}', '{places[1]}': say") as error:
+        load_encoder_weights(path, resnet)
     assert error.value.places == places
     for place, bias in zip(places, (0, 1), strict=True):
-        found, _ = load_torch_resnet(path, resnet, place=place)
+        found, _ = load_trees(path, resnet, place=place)
         np.testing.assert_array_equal(found["conv1"]["kernel"], resnet_weights[0]["conv1"]["kernel"] + bias)
     with pytest.raises(
         WeightsError, match=r"no tensors of this ResNet \(width 2, .* at 'module', but at 'state_dict.mo"
     ):
-        load_encoder(path, resnet, place="module")
+        load_encoder_weights(path, resnet, place="module")
 
 
 def test_names_that_would_take_long_to_search(resnet, monkeypatch):
@@ -345,7 +349,7 @@ def test_a_place_that_fits_is_found_beside_one_that_does_not(tmp_path, resnet, r
     path = torch_saves.save(
         tmp_path / "a.pth", {"teacher": wrapped("net.", other), "student": wrapped("net.", tensors)}
     )
-    weights = load_encoder(path, resnet)
+    weights = load_encoder_weights(path, resnet)
     assert weights.place == "student.net."
     assert_same((weights.params, weights.batch_stats), resnet_weights)
 
@@ -472,4 +476,4 @@ def test_damaged_files_are_refused_as_such(tmp_path, resnet):
     path = tmp_path / "cut.pth"
     path.write_bytes((FOLDER / "resnet.pth").read_bytes()[:-1000])
     with pytest.raises(torch_files.TorchFileError, match=re.escape(str(path))):
-        load_torch_resnet(path, resnet)
+        load_trees(path, resnet)

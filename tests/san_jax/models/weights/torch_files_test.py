@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from san_jax.models import torch_files
-from san_jax.models.torch_files import TorchFileError
+from san_jax.models.weights import torch_files, torch_pickle
+from san_jax.models.weights.torch_files import TorchFileError
 from tests.torch_saves import dump, storage, tensor
 
-FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "weight_files"
+FOLDER = pathlib.Path(__file__).parents[3] / "golden" / "weight_files"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
@@ -358,7 +358,7 @@ def test_tensors_beyond_their_storage(tmp_path, shape, strides, offset):
 
 def test_bombs(tmp_path, monkeypatch):
     """Recursion, references without end, keys that are slow to hash, memos far away, endless work."""
-    monkeypatch.setattr(torch_files, "_MAX_WORK", 10_000)
+    monkeypatch.setattr(torch_pickle, "MAX_WORK", 10_000)
     deep = b"]" * 1000 + b"a" * 999
     assert "nested deeper" in refused(tmp_path, zipped(entry(deep)))
     assert "nested deeper" in refused(tmp_path, zipped(entry(b"]q\x01h\x01a")))  # contains itself

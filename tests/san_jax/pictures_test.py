@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from render import pictures
+from san_jax import pictures
 from tests import dataset_fixtures
 
 # Nothing in it is symmetric; no JPEG blocks are smoothed, as each is one colour.
