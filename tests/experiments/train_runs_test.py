@@ -21,6 +21,7 @@ from experiments.runs import data as training_data
 from experiments.runs import folder, model, training
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, sharding, train_state
+from san_jax.models.weights.names import torch_names
 from tests import dataset_fixtures
 from tests.experiments import train_data
 
@@ -285,7 +286,7 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     _, params, batch_stats = checkpoint.load_weights(first / "checkpoints")
     taken = train_state.flatten(params["encoder"]) | train_state.flatten(batch_stats["encoder"])
     tensors = safetensors.numpy.load_file(golden)
-    names = pretrained.torch_names(model.load_run(first, encoder_only=True)[0].encoder)
+    names = torch_names(model.load_run(first, encoder_only=True)[0].encoder)
     assert taken.keys() == names.keys()
     for leaf, (name, transform) in names.items():
         np.testing.assert_array_equal(taken[leaf], transform.to_jax(tensors[name]), err_msg=name)
