@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import sparse
 
 from render.smpl import model as smpl
+from render.smpl.uv import NUM_UV
 
 RINGS, COLUMNS = 23, 16
 GRID = 5  # cells of the UV square a row
@@ -167,7 +168,7 @@ def humanoid(num_betas: int = 10) -> Humanoid:
     more = smpl.NUM_FACES - len(all_faces)
     all_faces, all_faces_uv = (np.concatenate([one, one[:more]]) for one in (all_faces, all_faces_uv))
     all_uv = np.concatenate(uv)
-    all_uv = np.concatenate([all_uv, np.full((smpl.NUM_UV - len(all_uv), 2), 0.99)])
+    all_uv = np.concatenate([all_uv, np.full((NUM_UV - len(all_uv), 2), 0.99)])
 
     regressor = np.zeros((smpl.NUM_JOINTS, smpl.NUM_VERTICES))
     for index, name in enumerate(smpl.JOINT_NAMES):

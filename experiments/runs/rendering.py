@@ -24,6 +24,7 @@ from render.figure import mirror
 from render.optics import rasterizer
 from render.optics.rasterizer import OpenGLError
 from render.recipes import paper, pit
+from render.recipes.paper_studio import PaperStudio
 from san_jax import files, folder_lock
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
@@ -233,7 +234,7 @@ def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
     return True
 
 
-def draw_pair(studio: pit.Studio | paper.PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
+def draw_pair(studio: pit.Studio | PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
     """Draws one pair and writes its files, the record last."""
     record = recipe.plan(index)
     for name, content in studio.draw(record).items():
