@@ -1,9 +1,9 @@
 """Meshes of accessories, fitted to a dressed and posed figure.
 
-What lies on the clothes (straps, scarves, hats) is anchored at points of the body's surface, which are found once on the
-reference body and known on every shape, dress and pose. Bags on the back are fitted to the actual back and turn with the
-chest. What hangs from a hand hangs straight down. Accessories are modelled for the left side; on the right side they are
-the mirror image, texture included.
+What lies on the clothes (straps, scarves, hats) is anchored at points of the body's surface, which are found once on
+the reference body and known on every shape, dress and pose. Bags on the back are fitted to the actual back and turn
+with the chest. What hangs from a hand hangs straight down. Accessories are modelled for the left side; on the right
+side they are the mirror image, texture included.
 """
 
 from collections.abc import Callable, Sequence

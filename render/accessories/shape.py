@@ -143,7 +143,7 @@ class Shape:
         self._uv.append(uv * [right - left, top - bottom] + [left, bottom])
 
     def cast_shadow_from(self, points: np.ndarray) -> None:
-        """Add points [N 3] of the surface that cast its shadow, where triangles are too large to do it by their corners."""
+        """Add points [N 3] of the surface that cast its shadow, where triangles are too large to do so by corners alone."""
         self._fill.append(points)
 
     def mesh(self, kind: str, texture: np.ndarray, row: int, rows: int) -> trimesh.Trimesh:

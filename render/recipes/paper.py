@@ -1,8 +1,8 @@
 """The paper's own PIT: SURREAL's textures on SMPL bodies, posed as people in photographs, before COCO's photographs.
 
-Paper, section 3.1: 929 textures (451 female, 478 male) x 10 meshes = 9,290 pairs; meshes of SMPL with the pose and shape
-that HMR inferred from COCO's persons, which gives the viewpoints, too; backgrounds drawn from COCO; the person in the
-middle of 256x128 pixels; textures of 256x256 in SMPL's UV space; for Table 2 every pair also in one frontal pose.
+Paper, section 3.1: 929 textures (451 female, 478 male) x 10 meshes = 9,290 pairs; meshes of SMPL with the pose and
+shape that HMR inferred from COCO's persons, which gives the viewpoints, too; backgrounds drawn from COCO; the person in
+the middle of 256x128 pixels; textures of 256x256 in SMPL's UV space; for Table 2 every pair also in one frontal pose.
 
 The files are licensed to whoever registers for them and are not part of this project. `PaperPit.check` verifies all of
 them before anything is drawn.
@@ -32,14 +32,14 @@ from render.smpl.uv import read_uv
 DRAWING_VERSION = 1
 
 NOTES = (
-    "Textures are SURREAL's in SMPL's UV space (smpl_uv.obj), resized. What a person wears is painted on the body: nothing "
-    "stands away from it."
+    "Textures are SURREAL's in SMPL's UV space (smpl_uv.obj), resized. What a person wears is painted on the body: "
+    "nothing stands away from it."
 )
 
 LICENSE = (
     "The licences of SMPL (https://smpl.is.tue.mpg.de), of SURREAL's textures "
-    "(https://www.di.ens.fr/willow/research/surreal/data/), of COCO's photographs (https://cocodataset.org/#termsofuse) and of "
-    "the source of the poses, as granted to whoever rendered the pictures. San-JAX grants no rights beyond them."
+    "(https://www.di.ens.fr/willow/research/surreal/data/), of COCO's photographs "
+    "(https://cocodataset.org/#termsofuse) and of the source of the poses, as granted to whoever rendered the pictures. San-JAX grants no rights beyond them."
 )
 
 LIGHTS = ("outdoor", "surreal")
@@ -88,7 +88,7 @@ class PaperPit(PaperFiles):
         return paper_inputs.check_inputs(self)
 
     def parameters(self) -> dict[str, Any]:
-        """Return all that the pairs depend on besides the seed, JSON values: files by their digests, wherever they lie."""
+        """Return all that the pairs depend on but the seed, JSON values: files by their digests, wherever they lie."""
         fields = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)

@@ -15,8 +15,8 @@ class PhotoCrop:
 
     Attributes:
         file: Name of the photograph.
-        crop: Size of the part between 60 % (0) and 100 % (1) of what fits, its place from left (0) to right (1), and its
-            place from top (0) to bottom (1).
+        crop: Size of the part between 60 % (0) and 100 % (1) of what fits, its place from left (0) to right (1), and
+            its place from top (0) to bottom (1).
     """
 
     file: str

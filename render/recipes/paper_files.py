@@ -35,7 +35,8 @@ class PaperFiles(TexturesTimesMeshes):
         seed: Every random stream starts from it.
         num_textures: Number of textures; where the files hold more, this many are drawn at random.
         meshes_per_texture: Number of pairs of each texture.
-        body: "neutral", the body that HMR, EFT and SPIN infer parameters of, or "gendered": female and male by the texture.
+        body: "neutral", the body that HMR, EFT and SPIN infer parameters of, or "gendered": female or male as the
+            texture is.
         smpl_neutral, smpl_female, smpl_male: SMPL's model files, `.pkl` or `.npz`; those that `body` needs.
         smpl_uv: SMPL's UV layout `smpl_uv.obj`.
         surreal_dir: SURREAL's folder `smpl_data`, with `textures`, and `smpl_data.npz` where poses or shapes need it.

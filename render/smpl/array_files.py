@@ -1,7 +1,7 @@
 """What all readers of arrays from foreign files share: their error, limits on sizes, and arrays made from bytes.
 
-The readers are `npz_files` (`.npy` and `.npz`), `json_files` and `pickles`. None of them runs code from a file. Sizes are
-checked before memory is allocated, so a header that lies costs nothing.
+The readers are `npz_files` (`.npy` and `.npz`), `json_files` and `pickles`. None of them runs code from a file. Sizes
+are checked before memory is allocated, so a header that lies costs nothing.
 """
 
 import math

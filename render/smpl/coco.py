@@ -13,7 +13,10 @@ from render.smpl.array_files import ArrayFileError
 from render.smpl.json_files import read_json
 
 PERSON = 1
-ADVICE = "Photographs (train2017.zip) and annotations (annotations_trainval2017.zip) are on https://cocodataset.org/#download."
+ADVICE = (
+    "Photographs (train2017.zip) and annotations (annotations_trainval2017.zip) are on "
+    "https://cocodataset.org/#download."
+)
 _NAME = re.compile(r"(?:.*/)?(?:COCO_[a-z]+\d{4}_)?(\d{12})\.jpg")
 
 

@@ -1,8 +1,8 @@
 """SMPL (Loper et al., "SMPL: A Skinned Multi-Person Linear Model", 2015) from its authors' files.
 
 The files come from https://smpl.is.tue.mpg.de under their own licence and are not part of this project. They are read
-without running anything inside a pickle (`render.smpl.pickles`). Blend shapes and skinning are those of body-models, which
-is only given arrays that this module has checked.
+without running anything inside a pickle (`render.smpl.pickles`). Blend shapes and skinning are those of body-models,
+which is only given arrays that this module has checked.
 
 Model axes: X to the body's left, Y up, Z to the front. The renderer's: X to the left, Y to the back, Z up (`UPRIGHT`).
 """
@@ -85,8 +85,8 @@ class SmplData:
         posedirs: Pose directions float64 [V 3 207].
         joint_regressor: Weights float64 [24 V] that give the joints from the rest vertices.
         weights: Skinning weights float64 [V 24], rows sum to 1.
-        mirrored: Left-right partner of every vertex, int64 [V], from the file (`vert_sym_idxs`) or its faces; None where
-            neither tells.
+        mirrored: Left-right partner of every vertex, int64 [V], from the file (`vert_sym_idxs`) or its faces; None
+            where neither tells.
         num_shapedirs: Number of shape directions in the file, of which the first 10 are kept.
     """
 
@@ -107,8 +107,8 @@ class SmplData:
 def read_model(path: str | os.PathLike[str]) -> SmplData:
     """Read `basicmodel_*_lbs_10_207_0_v*.pkl`, `SMPL_{FEMALE,MALE,NEUTRAL}.pkl`, or the same arrays in a `.npz`.
 
-    Of more than 10 shape directions (version 1.1.0 has 300) the first 10 are kept: HMR, EFT, SPIN and SURREAL give so many
-    coefficients.
+    Of more than 10 shape directions (version 1.1.0 has 300) the first 10 are kept: HMR, EFT, SPIN and SURREAL give so
+    many coefficients.
 
     Args:
         path: The file, `.pkl` or `.npz`. Its content decides which of the two it is, because people rename them.
@@ -232,7 +232,8 @@ class Smpl:
             betas: Shape coefficients [10].
 
         Returns:
-            Vertices float32 [V 3], metres, in the axes that the root's rotation leads to; the identity leaves model axes.
+            Vertices float32 [V 3], metres, in the axes that the root's rotation leads to; the identity leaves
+                model axes.
         """
         rotations = np.asarray(rotations, np.float32)[None]
         return self._model.forward_vertices(

@@ -15,7 +15,10 @@ from san_jax import file_kinds
 
 
 def is_zip(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file begins as a zip archive, such as a `.npz`, whatever its name; False if it cannot be read."""
+    """Return whether a file begins as a zip archive does, such as a `.npz`, whatever its name.
+
+    A file that cannot be read does not.
+    """
     try:
         with open(path, "rb") as file:
             return file.read(4) == b"PK\x03\x04"
@@ -119,8 +122,8 @@ def _parse_header(stream: io.BytesIO, where: str) -> tuple[tuple[int, ...], bool
 def _parse_npy(data: bytes, where: str) -> np.ndarray:
     """Return the array in the bytes of a `.npy` file.
 
-    NumPy stores whatever is no array, such as the sparse matrix of a model saved with `np.savez`, as an array of shape ()
-    with one object, a pickle. That one is read as data, see `pickles`.
+    NumPy stores whatever is no array, such as the sparse matrix of a model saved with `np.savez`, as an array of shape
+    () with one object, a pickle. That one is read as data, see `pickles`.
     """
     stream = io.BytesIO(data)
     shape, fortran, dtype = _parse_header(stream, where)

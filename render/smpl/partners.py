@@ -23,8 +23,9 @@ def are_partners(partner: np.ndarray, template: np.ndarray) -> bool:
 def partners_by_faces(template: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     """Find the partners on a surface in one piece whose faces are their own mirror image, as SMPL's are.
 
-    From a face and its mirror image, found by position, the partners of all others follow along the edges. Positions alone
-    do not suffice: SMPL's template is so far from symmetric that the nearest vertex is often a neighbour of the right one.
+    From a face and its mirror image, found by position, the partners of all others follow along the edges. Positions
+    alone do not suffice: SMPL's template is so far from symmetric that the nearest vertex is often a neighbour of the
+    right one.
 
     Args:
         template: Vertices float [V 3], left and right along x.

@@ -31,8 +31,8 @@ _MAX_DEPTH = 4  # of arrays that are made from arrays
 def read_pickle(path: str | os.PathLike[str], names: Collection[str]) -> dict[str, np.ndarray]:
     """Read those of the named arrays that a pickled dictionary holds; sparse matrices are made dense.
 
-    Written for SMPL's files: Python 2 pickles whose values are NumPy arrays, SciPy sparse matrices and chumpy arrays, and
-    the same saved again by Python 3 with any protocol. Strings are read as Latin-1, as NumPy asks for Python 2.
+    Written for SMPL's files: Python 2 pickles whose values are NumPy arrays, SciPy sparse matrices and chumpy arrays,
+    and the same saved again by Python 3 with any protocol. Strings are read as Latin-1, as NumPy asks for Python 2.
 
     Raises:
         ArrayFileError: The file is missing, malformed, no dictionary, or asks for anything but arrays; the error names

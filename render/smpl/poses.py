@@ -8,7 +8,8 @@
 | `surreal` | `smpl_data.npz`, `pose_<sequence>` T x 72         | a world with Z up                 | none          |
 
 HMR (https://github.com/akanazawa/hmr): a theta is camera, pose (72 axis-angle numbers), shape (10); its pictures are
-224 pixels with a focal length of 500, with the body at (tx, ty, 500 / (112 s)) (`src/util/renderer.py`, `get_original`).
+224 pixels with a focal length of 500, with the body at (tx, ty, 500 / (112 s)) (`src/util/renderer.py`,
+`get_original`).
 EFT (https://github.com/facebookresearch/eft): rotation matrices; a point of the crop is 112 (s X + t).
 SPIN (https://github.com/nkolot/SPIN): pose, shape. SURREAL (https://github.com/gulvarol/surreal): mocap without shapes.
 """
@@ -27,7 +28,9 @@ from render.smpl.array_files import ArrayFileError
 _MOCAP = "surreal"
 KINDS = ("hmr", "eft", "spin", _MOCAP)
 ADVICE = {
-    "hmr": "Run HMR (https://github.com/akanazawa/hmr) on person crops of COCO and save its thetas, N x 85, with np.save.",
+    "hmr": (
+        "Run HMR (https://github.com/akanazawa/hmr) on person crops of COCO and save its thetas, N x 85, with np.save."
+    ),
     "eft": "Fetch EFT's fits of COCO (https://github.com/facebookresearch/eft, eft_fit/COCO2014-All-ver01.json).",
     "spin": "Fetch SPIN's static_fits/coco_fits.npy (https://github.com/nkolot/SPIN, fetch_data.sh).",
     "surreal": "Fetch smpl_data.npz of SURREAL (https://www.di.ens.fr/willow/research/surreal/data/, licence applies).",
@@ -77,8 +80,8 @@ class FittedPoses:
 
     Attributes:
         kind: "hmr", "eft" or "spin".
-        rotations: Rotations as in the file, float32: axis-angle vectors [N 24 3] or matrices [N 24 3 3]; the root's leads
-            to camera axes.
+        rotations: Rotations as in the file, float32: axis-angle vectors [N 24 3] or matrices [N 24 3 3]; the root's
+            leads to camera axes.
         betas: Shape coefficients float32 [N 10].
         cameras: Scale and translation float32 [N 3] of the weak-perspective cameras; None where the file has none.
     """

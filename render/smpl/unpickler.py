@@ -1,9 +1,9 @@
 """Loads a Python pickle as data: the objects that it describes are kept as what they were made from.
 
 A pickle is a program. The few names that it may use (NumPy's arrays, scalars and dtypes, SciPy's sparse matrices,
-chumpy's arrays, in the module paths of all their versions, and OrderedDict) stand for classes of this file that only keep
-what they are given. Every other name is refused and named in the error. What is hashed, compared or put into a message is
-small, because nested tuples that share their parts take for ever.
+chumpy's arrays, in the module paths of all their versions, and OrderedDict) stand for classes of this file that only
+keep what they are given. Every other name is refused and named in the error. What is hashed, compared or put into a
+message is small, because nested tuples that share their parts take for ever.
 """
 
 import io

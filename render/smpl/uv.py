@@ -22,13 +22,13 @@ _MAX_INDEX = 1 << 40  # no mesh needs a larger index, and a much larger one woul
 def read_uv(path: str | os.PathLike[str], models: Mapping[str, SmplData]) -> Part:
     """Read `smpl_uv.obj`: faces and UV coordinates; the lower left corner of a texture is (0, 0).
 
-    Corners that share position and UV share a vertex of the result. Triangles keep the model's vertices, so that normals
-    are computed across UV seams.
+    Corners that share position and UV share a vertex of the result. Triangles keep the model's vertices, so that
+    normals are computed across UV seams.
 
     Args:
         path: The file. Its positions (`v`) are not looked at: a body in any pose and of any shape will do.
-        models: The bodies that will be drawn with it, by what messages call them. Their faces must be the file's, in any
-            order.
+        models: The bodies that will be drawn with it, by what messages call them. Their faces must be the file's, in
+            any order.
 
     Raises:
         ArrayFileError: The file is missing, not this mesh or not this layout; the message says what differs.
@@ -89,8 +89,8 @@ def _parse(path: str | os.PathLike[str]) -> _ObjMesh:
     found = (positions, len(uv), len(corners) // 3)
     if found != (NUM_VERTICES, NUM_UV, NUM_FACES):
         raise ArrayFileError(
-            f"{path}: expected {NUM_VERTICES} vertices (v), {NUM_UV} UV coordinates (vt) and {NUM_FACES} triangles (f), "
-            f"found {found[0]}, {found[1]} and {found[2]}. {ADVICE}"
+            f"{path}: expected {NUM_VERTICES} vertices (v), {NUM_UV} UV coordinates (vt) and {NUM_FACES} triangles "
+            f"(f), found {found[0]}, {found[1]} and {found[2]}. {ADVICE}"
         )
     mesh = _ObjMesh(np.array(uv), np.array([(min(a, _MAX_INDEX), min(b, _MAX_INDEX)) for a, b in corners]) - 1)
     if mesh.corners.min() < 0 or (mesh.corners.max(axis=0) >= [NUM_VERTICES, NUM_UV]).any():

@@ -1,6 +1,5 @@
 """A synthetic SMPL body, its model file and its UV layout."""
 
-
 import pytest
 
 from render.figure.attachments import Part

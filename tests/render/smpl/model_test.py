@@ -61,7 +61,10 @@ def test_models_saved_again_are_read(
 
 
 def test_a_renamed_file_is_read_as_what_it_is(body: smpl_fixtures.Humanoid, tmp_path: pathlib.Path):
-    """Many programs ask for SMPL_NEUTRAL.pkl; people call their .npz so. `np.savez` keeps the sparse matrix as an object."""
+    """Many programs ask for SMPL_NEUTRAL.pkl, so people give their .npz that name.
+
+    `np.savez` keeps the sparse matrix as an object.
+    """
     np.savez(tmp_path / "model.npz", **{**body.arrays, "J_regressor": np.array(body.arrays["J_regressor"], object)})
     (tmp_path / "model.npz").rename(tmp_path / "SMPL_NEUTRAL.pkl")
     _check_equal(smpl.read_model(tmp_path / "SMPL_NEUTRAL.pkl"), body.arrays)
