@@ -1,8 +1,8 @@
-"""Unpacks archives that users downloaded (zip, tar, tar.gz, tar.bz2, tar.xz), and trusts none of them.
+"""Unpacks archives that users downloaded (zip, tar, tar.gz, tar.bz2, tar.xz) without trusting them.
 
-An archive may hold anything. What is parsed is left to zipfile and tarfile; what is written is decided here, alike for
-both: plain files and folders below one folder, each once, no more bytes than the caller allows. Bytes are counted as
-they are written, for headers can lie. Anything else is refused with the name of the archive and of the entry.
+An archive may hold anything. zipfile and tarfile parse it; this module decides what is written, by the same rules for
+both: plain files and folders below one folder, each once, and no more bytes than the caller allows. Bytes are counted
+as they are written, because headers can lie. Anything else is refused with the name of the archive and of the entry.
 """
 
 import bz2
@@ -23,30 +23,37 @@ from typing import IO, Any
 
 import tqdm
 
-from datasets import reid
+from datasets.errors import DatasetError
 from san_jax import file_kinds
 
-# MSMT17, the largest benchmark, has 126,441 images.
-MAX_ENTRIES = 500_000
+MAX_ENTRIES = 500_000  # files and folders; MSMT17, the largest benchmark, has 126,441 images
 _CHUNK = 1 << 20
-# tarfile reads the headers of an entry (pax, long names, maps of sparse files) whole; none are longer in earnest.
+# tarfile reads all headers of an entry (pax, long names, maps of sparse files) at once; real ones are shorter.
 _MAX_HEADERS = 1 << 20
-# What may follow the end of a tar: records are padded with zeros.
+# Limit of what follows the end of a tar: records are padded with zeros.
 _MAX_PADDING = 1 << 24
 
 # `xz -9` has a dictionary of 64 MiB; a header may ask for 4 GiB.
 _MAX_XZ_MEMORY = 160 << 20
-# zipfile inflates what is packed otherwise (bzip2, LZMA) without a limit.
+# zipfile inflates entries packed by other methods (bzip2, LZMA) without a limit.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class UnwritableError(reid.DatasetError):
-    """An archive that cannot be unpacked where it should be, such as on a full disk; nothing is wrong with it."""
+class UnwritableError(DatasetError):
+    """A failure to write what an archive holds, for example on a full disk. The archive may be fine."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """One entry of an archive: its name as written there, and what is wrong with its kind."""
+    """One entry of an archive.
+
+    Attributes:
+        name: Its name as written there.
+        problem: What is wrong with its kind, or None.
+        is_folder: Whether it is a folder.
+        size: Its unpacked size as its header says.
+        open: Opens its content.
+    """
 
     name: str
     problem: str | None
@@ -55,98 +62,121 @@ class _Entry:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_entries: int = MAX_ENTRIES) -> None:
-    """Unpacks a zip or tar into a folder that does not exist yet.
+@dataclasses.dataclass
+class _Limits:
+    """Counts what an archive holds and refuses more than the limits.
 
-    What was unpacked before a refusal stays in `folder`: the caller removes it.
+    Attributes:
+        max_bytes: Limit of the bytes of all files by their headers.
+    """
+
+    max_bytes: int
+    _bytes: int = 0
+    _entries: int = 0
+
+    def count(self, entry: _Entry) -> None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise _Refused(f"more than {MAX_ENTRIES:,} entries")
+        if self._bytes + entry.size > self.max_bytes:
+            raise _Refused(f"unpacks to more than {self.max_bytes:,} bytes: a decompression bomb, or another archive")
+        self._bytes += 0 if entry.is_folder else entry.size
+
+
+def unpack(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int) -> None:
+    """Unpack a zip or tar into a new folder.
+
+    After a refusal, what was unpacked before stays in `folder`: the caller removes it.
 
     Args:
-        archive: The archive; its format is told from its first bytes.
-        folder: Made here.
-        max_bytes: The archive's files may have this many bytes in all when unpacked.
-        max_entries: The archive may have this many files and folders.
+        archive: The archive; its first bytes tell its format.
+        folder: The folder; must not exist yet.
+        max_bytes: Limit of the unpacked size of all files.
 
     Raises:
-        DatasetError: The archive is unsafe, damaged, truncated or none; names the entry.
-        UnwritableError: It cannot be read, or its files cannot be written.
+        DatasetError: The file is not an archive, or is unsafe, damaged or truncated; names the entry.
+        UnwritableError: The archive cannot be read, or its files cannot be written.
     """
     folder.mkdir(parents=True)
     entry_name = ""
-    total = number = 0
+    limits = _Limits(max_bytes)
     try:
-        with (
-            open(archive, "rb") as file,
-            tqdm.tqdm(
-                desc=f"Unpacking {archive.name}",
-                total=archive.stat().st_size,
-                unit="B",
-                unit_scale=True,
-                disable=None,
-                leave=False,
-            ) as progress,
-        ):
+        with open(archive, "rb") as file, _progress(archive) as progress:
             for entry in _entries(file):
                 entry_name = entry.name
-                number += 1
-                if number > max_entries:
-                    raise _Refused(f"more than {max_entries:,} entries")
-                if total + entry.size > max_bytes:
-                    raise _Refused(
-                        f"unpacks to more than {max_bytes:,} bytes: a decompression bomb, or another archive"
-                    )
+                limits.count(entry)
                 target = _target(folder, entry)
                 if entry.is_folder:
                     target.mkdir(parents=True, exist_ok=True)
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with entry.open() as source, _create(target) as output:
-                    written = 0
-                    while chunk := source.read(_CHUNK):
-                        written += len(chunk)
-                        if total + written > max_bytes or written > entry.size:
-                            raise _Refused(f"holds more than the {entry.size:,} bytes that its header says")
-                        output.write(chunk)
-                        progress.update(file.tell() - progress.n)
-                if written != entry.size:
-                    raise _Refused(f"truncated: {written:,} bytes of the {entry.size:,} that its header says")
-                total += written
+                else:
+                    _write(entry, target, lambda: progress.update(file.tell() - progress.n))
+    except OSError as error:
+        if error.errno is None:  # raised by gzip, bz2 and lzma
+            raise _error(archive, entry_name, f"damaged or truncated ({error})") from error
+        raise _unwritable(archive, folder, max_bytes, error) from error
     except _Refused as refused:
         raise _error(archive, entry_name, f"refused: {refused}") from None
-    except OSError as error:
-        if error.errno is None:  # gzip, bz2 and lzma
-            raise _error(archive, entry_name, f"damaged or truncated ({error})") from error
-        line = f"{archive}: cannot be unpacked into {folder}: {error.strerror}"
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = f"\nMake room there (up to {max_bytes:,} bytes), or choose another data_dir." if is_full else ""
-        raise UnwritableError(line + advice, [line]) from error
     except NotImplementedError as error:
         raise _error(archive, entry_name, f"packed by a method that Python lacks ({error})") from error
-    # Damage is reported by many exception types (zlib.error, EOFError, BadZipFile, TarError, ValueError, ...).
+    # Many exception types report damage (zlib.error, EOFError, BadZipFile, TarError, ValueError, ...).
     except Exception as error:
         raise _error(archive, entry_name, f"damaged or truncated ({error})") from error
 
 
+def _progress(archive: pathlib.Path) -> tqdm.tqdm:
+    return tqdm.tqdm(
+        desc=f"Unpacking {archive.name}",
+        total=archive.stat().st_size,
+        unit="B",
+        unit_scale=True,
+        disable=None,
+        leave=False,
+    )
+
+
+def _write(entry: _Entry, target: pathlib.Path, show_progress: Callable[[], object]) -> None:
+    """Write the file of an entry, refusing it unless it is as long as its header says."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with entry.open() as source, _create(target) as output:
+        while chunk := source.read(_CHUNK):
+            written += len(chunk)
+            if written > entry.size:
+                raise _Refused(f"holds more than the {entry.size:,} bytes that its header says")
+            output.write(chunk)
+            show_progress()
+    if written != entry.size:
+        raise _Refused(f"truncated: {written:,} bytes of the {entry.size:,} that its header says")
+
+
 def sha256(archive: pathlib.Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(archive, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Refused(Exception):
-    """An archive that is not unpacked, and why."""
+    """An archive that is not unpacked. The message says why."""
 
 
-def _error(archive: pathlib.Path, entry_name: str, what: str) -> reid.DatasetError:
+def _unwritable(archive: pathlib.Path, folder: pathlib.Path, max_bytes: int, error: OSError) -> UnwritableError:
+    line = f"{archive}: cannot be unpacked into {folder}: {error.strerror}"
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = f"\nMake room there (up to {max_bytes:,} bytes), or choose another data_dir." if is_full else ""
+    return UnwritableError(line + advice, [line])
+
+
+def _error(archive: pathlib.Path, entry_name: str, what: str) -> DatasetError:
     where = f", entry {entry_name!r}" if entry_name else ""
     line = f"{archive}{where}: {what}"
-    return reid.DatasetError(
+    return DatasetError(
         f"{line}\nGet the archive again from where its authors offer it, or unpack it yourself and give the folder.",
         [line],
     )
 
 
 def _target(folder: pathlib.Path, entry: _Entry) -> pathlib.Path:
-    """Where an entry goes; `./` in front of names is common in tars."""
+    """Return where an entry is written. Names in tars often begin with `./`."""
     parts = [part for part in entry.name.split("/") if part not in ("", ".")]
     if entry.name.startswith("/") or re.match(r"[A-Za-z]:", entry.name):
         raise _Refused("absolute path")
@@ -192,7 +222,7 @@ def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
                 problem = _kind(stat.S_ISLNK(kind))
             elif info.compress_type not in _ZIP_METHODS:
                 problem = f"packed by method {info.compress_type}, expected 0 (stored) or 8 (deflated)"
-            # Python cuts names at a NUL, which the control characters then catch.
+            # Python cuts `filename` at a NUL; `orig_filename` keeps it, and control characters are refused.
             yield _Entry(
                 info.orig_filename, problem, info.is_dir(), info.file_size, lambda info=info: archive.open(info)
             )
@@ -205,9 +235,9 @@ def _tar_entries(file: "_Metered") -> Iterator[_Entry]:
                 raise _Refused(f"damaged: the tar's header gives {info.name!r} {info.size:,} bytes")
             problem = None if info.isreg() or info.isdir() else _kind(info.issym() or info.islnk())
             size = info.size if info.isreg() else 0
-            file.allowance = size + _MAX_HEADERS  # the file and what stands before the next one
+            file.allowance = size + _MAX_HEADERS  # the file and the headers of the next one
             yield _Entry(info.name, problem, info.isdir(), size, lambda info=info: _member(archive, info))
-        # tarfile takes the end of a truncated file for the end of the archive, which is a block of zeros.
+        # An archive ends with a block of zeros, but tarfile accepts the end of a truncated file too.
         if file.last != bytes(tarfile.BLOCKSIZE):
             raise _Refused("truncated or damaged: the mark at its end is missing")
         # Compressed files have their checksum at the very end.
@@ -230,8 +260,8 @@ class _Metered(io.RawIOBase):
     """A decompressed tar, read forward only, that cannot be made to read gigabytes of headers.
 
     Attributes:
-        allowance: Bytes that may still be read or skipped.
-        last: What was read last.
+        allowance: Number of bytes that may still be read or skipped.
+        last: The bytes that were read last.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -260,7 +290,7 @@ class _Metered(io.RawIOBase):
 
 
 class _Xz(io.RawIOBase):
-    """What lzma.open gives, which has no limit for the memory that a header asks for."""
+    """Decompresses xz as `lzma.open` does, but limits the memory that a header can ask for."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file

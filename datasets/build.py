@@ -1,8 +1,8 @@
-"""Builds a dataset on disk: once, whole or not at all.
+"""Builds a dataset on disk, once, and completely or not at all.
 
-TFDS writes into a folder `incomplete.*` and renames it at the end; an archive is unpacked into such a folder too. A
-build that was killed leaves them; the next one removes them, under a lock, so that two builds of one dataset never
-meet: the second one is refused.
+TFDS writes into a folder `incomplete.*` and renames it at the end; an archive is unpacked into such a folder too. If a
+build is killed, these folders stay, and the next build removes them. A build holds a lock: a second build of the same
+dataset at the same time is refused.
 """
 
 import contextlib
@@ -18,23 +18,17 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
-from datasets import archives, reid
+from datasets import archives
+from datasets.benchmark import BenchmarkBuilder
+from datasets.builder import Archive, ArchiveBuilder, newest_version
+from datasets.errors import DatasetError
+from datasets.folders import given_path
+from datasets.images import examine_images
+from datasets.textured import textured_dataset_builder
 from san_jax import folder_lock
+from san_jax.dataset_names import BENCHMARKS, DATASETS
 
 _REMOVE = "Remove that folder to build it again, or choose another data_dir."
-
-# The benchmarks that users bring; NAME/CONFIG is one configuration of a builder.
-BENCHMARKS = (
-    "market1501",
-    "dukemtmc_reid",
-    "cuhk03/labeled",
-    "cuhk03/detected",
-    "msmt17",
-    "partial_reid",
-    "partial_ilids",
-)
-# The builder of NAME is datasets/NAME/NAME_dataset_builder.py.
-NAMES = ("pit", "pit_reid", *BENCHMARKS)
 
 
 def build_dataset(
@@ -42,70 +36,68 @@ def build_dataset(
     *,
     data_dir: str | os.PathLike[str],
     manual_dir: str | os.PathLike[str],
-    counts: Mapping[str, int] | None = None,
     allow_partial: bool = False,
     report: Callable[[Sequence[str]], None] | None = None,
 ) -> pathlib.Path:
-    """Builds the dataset `name` under `data_dir` from the archive or rendered folder in `manual_dir`.
+    """Build the dataset `name` under `data_dir` from the archive or rendered folder in `manual_dir`.
 
     A complete dataset that was built from the same source is kept as it is.
 
     Args:
-        name: One of `NAMES`.
-        data_dir: Where TFDS keeps datasets; made if absent.
-        manual_dir: A benchmark's folder, its archive as downloaded, or the folder in which either lies; or the rendered
-            folder (`pit`, `pit_reid`).
-        counts: For tests: counts to expect in place of the published ones. Stored in the dataset's metadata.
-        allow_partial: Builds a benchmark from what is there, without what is extra or unreadable, and marks the dataset
-            as partial. A complete archive makes a complete dataset all the same.
-        report: Called with all problems of the source where a partial dataset was built from it. Its metadata hold
-            `reid.MAX_STORED` at most.
+        name: One of `DATASETS`.
+        data_dir: The folder in which TFDS keeps datasets; made if absent.
+        manual_dir: A benchmark's folder, its archive as downloaded, or the folder in which either lies; for `pit` and
+            `pit_reid` the rendered folder.
+        allow_partial: Whether to build an incomplete benchmark from what is there, without what is extra or unreadable;
+            the dataset is then marked as partial. A complete archive still makes a complete dataset.
+        report: Called with all problems of the source if a partial dataset was built from it; the dataset's metadata
+            hold at most `benchmark.MAX_STORED` of them.
 
     Returns:
         The dataset's folder, `data_dir/name/version`.
 
     Raises:
         DatasetError: The source is incomplete or damaged, or the folder holds a dataset built from another source.
-        san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written.
+        san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written to.
     """
-    if name not in NAMES:
-        raise reid.DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(NAMES)}.")
+    if name not in DATASETS:
+        raise DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(DATASETS)}.")
     arguments: dict[str, Any] = {}
     if name in BENCHMARKS:
-        arguments = {"counts": counts, "allow_partial": allow_partial}
-    elif counts is not None or allow_partial:
-        raise reid.DatasetError(f"{name} is rendered whole; counts and allow_partial are for benchmarks only.")
+        arguments = {"allow_partial": allow_partial}
+    elif allow_partial:
+        raise DatasetError(f"{name} is rendered whole; allow_partial is for benchmarks only.")
     builder = make_builder(name, data_dir, **arguments)
-    target = _build(builder, reid.given_path(manual_dir))
+    target = _build(builder, given_path(manual_dir))
     if report and builder.archive and builder.archive.problems:
         report(builder.archive.problems)
     return target
 
 
 def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> bool:
-    """Whether `manual_dir` holds the benchmark `name`, be it incomplete: its archive, its folder or a folder so called."""
+    """Return whether `manual_dir` holds an archive or a folder of the benchmark `name`, even a damaged one."""
     builder = make_builder(name, data_dir)
-    given = reid.given_path(manual_dir)
+    given = given_path(manual_dir)
     if given.is_file():
         return builder.is_archive_name(given.name)
     try:
         if builder.locate(given) is not None:
             return True
-    except reid.DatasetError:  # several of it: building says so
+    except DatasetError:  # several of them: building says so
         return True
     return given.is_dir() and bool(builder.damaged(given))
 
 
 def make_builder(name: str, data_dir: str | os.PathLike[str], **arguments: Any) -> Any:
-    """The builder of a dataset of `NAMES`.
+    """Return the builder of a dataset of `DATASETS`.
 
     Raises:
         DatasetError: The dataset is there already, but damaged.
     """
-    folder = reid.given_path(data_dir)
+    folder = given_path(data_dir)
     builder_name, _, config = name.partition("/")
     module = importlib.import_module(f"datasets.{builder_name}.{builder_name}_dataset_builder")
-    with _damage_named(reid.newest_version(folder / name)):
+    with _damage_named(newest_version(folder / name)):
         return module.Builder(data_dir=folder, config=config or None, **arguments)
 
 
@@ -118,19 +110,20 @@ def build_textured(
     mirror_dir: str | os.PathLike[str] | None = None,
     feature: str = "texture",
 ) -> pathlib.Path:
-    """Builds `<benchmark>_textured` from the splits train and (if any) val of `benchmark` and one PNG an example.
+    """Build `<benchmark>_textured`: the training images of a benchmark (train and val), each with a PNG.
 
-    Image bytes, ids, names and their order are the benchmark's; `texture` is the PNG. With the feature `frontal` it is
-    `<benchmark>_frontal`.
+    Image bytes, ids, names and their order are the benchmark's; `texture` is the PNG. With the feature `frontal` the
+    dataset is `<benchmark>_frontal`.
 
     Args:
         benchmark: A reID dataset that is already under `data_dir`.
-        data_dir: Where TFDS keeps datasets.
-        texture_dir: Holds, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB (a frontal view: 256x128).
+        data_dir: The folder in which TFDS keeps datasets.
+        texture_dir: A folder with, for an example named `a/b.jpg`, the texture `a/b.png`, 256x256 RGB (a frontal view
+            is 256x128).
         metadata: Where the textures come from (JSON values); stored with the dataset. Other metadata or other
             textures make another dataset.
-        mirror_dir: The folder that holds the `mirror_map.npy` of these textures, to be stored with the dataset: that of
-            the PIT, or of the run that was trained on it. None where it is not known, and for frontal views.
+        mirror_dir: The folder whose `mirror_map.npy` is stored with the dataset: the PIT, or the run that was trained
+            on it. None if it is not known, and for frontal views.
         feature: What the PNGs are: "texture" or "frontal".
 
     Returns:
@@ -139,28 +132,26 @@ def build_textured(
     Raises:
         DatasetError: The benchmark, textures or mirror map are missing or damaged, or the folder holds a dataset built
             from other textures.
-        san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written.
+        san_jax.folder_lock.FolderError: Another process builds this dataset, or `data_dir` cannot be written to.
     """
-    from datasets.textured import textured_dataset_builder
-
     builder_class = textured_dataset_builder.builder_class(benchmark, feature)
     builder = builder_class(
-        data_dir=reid.given_path(data_dir),
+        data_dir=given_path(data_dir),
         texture_metadata=dict(metadata),
-        mirror_dir=None if mirror_dir is None else reid.given_path(mirror_dir),
+        mirror_dir=None if mirror_dir is None else given_path(mirror_dir),
     )
-    return _build(builder, reid.given_path(texture_dir))
+    return _build(builder, given_path(texture_dir))
 
 
-def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Path:
+def _build(builder: ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Path:
     target = pathlib.Path(builder.data_dir)
     with folder_lock.hold(builder.data_dir_root, builder.name):
         _remove_incomplete(builder, target)
         try:
             source = manual_dir
-            if isinstance(builder, reid.ReidBuilder):
+            if isinstance(builder, BenchmarkBuilder):
                 source = builder.locate(manual_dir) or manual_dir
-            if isinstance(builder, reid.ReidBuilder) and source.is_file():
+            if isinstance(builder, BenchmarkBuilder) and source.is_file():
                 _build_from_file(builder, source, target)
             else:
                 _build_from_folder(builder, source, target)
@@ -169,8 +160,8 @@ def _build(builder: reid.ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Pa
     return target
 
 
-def _build_from_file(builder: reid.ReidBuilder, file: pathlib.Path, target: pathlib.Path) -> None:
-    """Unpacks an archive under the dataset's folder, for as long as the build takes."""
+def _build_from_file(builder: BenchmarkBuilder, file: pathlib.Path, target: pathlib.Path) -> None:
+    """Build from an archive, which is unpacked beside the dataset while the build runs."""
     builder.beside = file.parent
     builder.archive_sha256 = archives.sha256(file)
     if target.is_dir():
@@ -183,14 +174,14 @@ def _build_from_file(builder: reid.ReidBuilder, file: pathlib.Path, target: path
         archives.unpack(file, folder, max_bytes=builder.MAX_UNPACKED_BYTES)
     except archives.UnwritableError:
         raise
-    except reid.DatasetError as error:
-        raise reid.DatasetError(f"{error}\n{builder.ADVICE}", error.problems) from error
+    except DatasetError as error:
+        raise DatasetError(f"{error}\n{builder.ADVICE}", error.problems) from error
     try:
         _build_from_folder(builder, folder, target)
-    except reid.DatasetError as error:
-        # The user knows the archive; the folder is gone when the message is read.
+    except DatasetError as error:
+        # Name the archive: when the user reads the message, the unpacked folder is gone.
         lines = _renamed(error.problems, folder, file)
-        raise reid.DatasetError(str(error).replace(str(folder), str(file)), lines) from error
+        raise DatasetError(str(error).replace(str(folder), str(file)), lines) from error
     if builder.archive:
         problems = _renamed(builder.archive.problems, folder, file)
         builder.archive = dataclasses.replace(builder.archive, problems=problems)
@@ -200,7 +191,7 @@ def _renamed(lines: Sequence[str], folder: pathlib.Path, file: pathlib.Path) -> 
     return tuple(line.replace(str(folder), str(file)) for line in lines)
 
 
-def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, target: pathlib.Path) -> None:
+def _build_from_folder(builder: ArchiveBuilder, folder: pathlib.Path, target: pathlib.Path) -> None:
     archive = builder.scan(folder)
     if target.is_dir():
         _check_kept(builder, archive, target)
@@ -209,7 +200,7 @@ def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, targe
     builder.archive = builder.usable(archive)  # before TFDS writes anything
     with _naming_the_full_disk(target):
         builder.download_and_prepare(
-            # Nothing is downloaded; TFDS makes a folder for it all the same.
+            # Nothing is downloaded, but TFDS makes this folder anyway.
             download_dir=target.parent / "incomplete.downloads",
             download_config=tfds.download.DownloadConfig(manual_dir=folder, try_download_gcs=False),
         )
@@ -217,7 +208,7 @@ def _build_from_folder(builder: reid.ArchiveBuilder, folder: pathlib.Path, targe
 
 @contextlib.contextmanager
 def _naming_the_full_disk(target: pathlib.Path) -> Iterator[None]:
-    """Turns array_record's RuntimeError of a full disk into an OSError that names the dataset."""
+    """Turn array_record's RuntimeError on a full disk into an OSError that names the dataset."""
     try:
         yield
     except (RuntimeError, OSError) as error:
@@ -227,58 +218,60 @@ def _naming_the_full_disk(target: pathlib.Path) -> Iterator[None]:
         raise
 
 
-def _check_kept(builder: reid.ArchiveBuilder, archive: reid.Archive, target: pathlib.Path) -> None:
-    """Raises a DatasetError unless the dataset at `target` is what would be built from the archive."""
+def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path) -> None:
+    """Raise a DatasetError unless the dataset at `target` is what would be built from the archive."""
     stored = _stored_metadata(target)
     partial = " (a partial dataset)" if stored.get("partial") else ""
-    allow_partial = isinstance(builder, reid.ReidBuilder) and builder.allow_partial
+    allow_partial = isinstance(builder, BenchmarkBuilder) and builder.allow_partial
     if archive.problems and not allow_partial:
         builder.usable(archive)  # raises, with the images that cannot be read
     if stored.get("source_digest") != archive.digest:
-        raise reid.DatasetError(
+        raise DatasetError(
             f"{target}{partial} was built from another source (digest {stored.get('source_digest')}) "
             f"than {archive.root} (digest {archive.digest}). {_REMOVE}"
         )
-    # A textured copy is as partial as its benchmark; that was decided there.
-    if partial and isinstance(builder, reid.ReidBuilder) and not allow_partial:
-        raise reid.DatasetError(
+    # A textured copy inherits `partial` from its benchmark, where the user allowed it.
+    if partial and isinstance(builder, BenchmarkBuilder) and not allow_partial:
+        raise DatasetError(
             f"{target}{partial} was built from this source with --allow_partial, in spite of "
             f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
         )
-    # The digest does not tell that an image of the same size was repaired.
-    if partial and not archive.problems and not reid.examine_images(archive, builder.features()).problems:
+    # The digest does not change when an image is repaired and keeps its size.
+    if (
+        partial
+        and not archive.problems
+        and not examine_images(archive.root, archive.splits, builder.features()).problems
+    ):
         logging.warning("The source is whole now, but %s was built before it was. %s", target, _REMOVE)
 
 
 def _stored_metadata(target: pathlib.Path) -> dict[str, Any]:
     if not (target / "dataset_info.json").is_file():
-        raise reid.DatasetError(f"{target} is there but holds no TFDS dataset (no dataset_info.json). {_REMOVE}")
-    # Read now: the builder was made before the lock was taken.
+        raise DatasetError(f"{target} is there but holds no TFDS dataset (no dataset_info.json). {_REMOVE}")
+    # Read it again: the builder was made before the lock was taken.
     with _damage_named(target):
         return dict(tfds.builder_from_directory(target).info.metadata or {})
 
 
 @contextlib.contextmanager
 def _damage_named(target: pathlib.Path | None) -> Iterator[None]:
-    """Turns whatever TFDS raises where the dataset at `target`, if any, is damaged into a DatasetError."""
+    """Turn whatever TFDS raises for a damaged dataset at `target`, if there is one, into a DatasetError."""
     try:
         yield
-    except (reid.DatasetError, OSError):
+    except (DatasetError, OSError):
         raise
     except Exception as error:
         if target is None:
             raise
         line = " ".join(str(error).split())
-        raise reid.DatasetError(
-            f"{target} holds a damaged dataset ({type(error).__name__}: {line}). {_REMOVE}"
-        ) from error
+        raise DatasetError(f"{target} holds a damaged dataset ({type(error).__name__}: {line}). {_REMOVE}") from error
 
 
-def _remove_incomplete(builder: reid.ArchiveBuilder, target: pathlib.Path) -> None:
+def _remove_incomplete(builder: ArchiveBuilder, target: pathlib.Path) -> None:
     for leftover in target.parent.glob("incomplete.*"):
-        logging.info("Removing %s, left by a build that did not end.", leftover)
+        logging.info("Removing %s, left behind by a build that was killed.", leftover)
         shutil.rmtree(leftover)
-    with contextlib.suppress(OSError):  # only where nothing is left in them
+    with contextlib.suppress(OSError):  # a folder that is not empty stays
         for folder in target.parents:
             if folder == pathlib.Path(builder.data_dir_root):
                 break

@@ -1,25 +1,26 @@
-"""What `pit` and `pit_reid` share: reading a rendered folder through its manifest."""
+"""Reads a rendered folder through its manifest, for the builders of `pit` and `pit_reid`."""
 
 import hashlib
 import os
 import pathlib
 
-from datasets import mirror_map, reid
+from datasets import mirror_map
+from datasets.errors import DatasetError
 from render import manifest
 
 ADVICE = (
-    "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder as "
-    "manual_dir; started again on the same folder, it draws only what is missing."
+    "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder "
+    "as manual_dir; if you run it again on the same folder, it draws only what is missing."
 )
 
 
 def read_rendered(
     manual_dir: str | os.PathLike[str], recipe: str
 ) -> tuple[pathlib.Path, manifest.Header, list[manifest.Record], str]:
-    """Header, records and digest of a completely rendered folder.
+    """Return the path, header, records and digest of a completely rendered folder.
 
-    The digest is over the two manifest files, as recipe, seed, parameters and every choice determine the images, and
-    over the mirror map.
+    The digest covers the two manifest files, whose recipe, seed, parameters and choices determine the images, and the
+    mirror map.
 
     Raises:
         DatasetError: The folder is incomplete, malformed, or of another recipe.
@@ -29,9 +30,9 @@ def read_rendered(
     try:
         header, records = manifest.read_manifest(root)
     except manifest.ManifestError as error:
-        raise reid.DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
+        raise DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
     if header.recipe != recipe:
-        raise reid.DatasetError(f"{root} was rendered by the recipe {header.recipe!r}, expected {recipe!r}.\n{advice}")
+        raise DatasetError(f"{root} was rendered by the recipe {header.recipe!r}, expected {recipe!r}.\n{advice}")
     digest = hashlib.sha256()
     for name in (manifest.HEADER_FILE, manifest.RECORDS_FILE):
         digest.update((root / name).read_bytes())
@@ -41,7 +42,7 @@ def read_rendered(
 
 
 def header_metadata(header: manifest.Header) -> dict[str, object]:
-    """What of the manifest's header is stored with the dataset."""
+    """Return the part of the manifest's header that is stored with the dataset."""
     return {
         "recipe": header.recipe,
         "seed": header.seed,

@@ -1,62 +1,44 @@
 """Trains and scores the rows of one of the paper's tables with one budget, and writes the table.
 
     python -m experiments.ablate --table=1 --dataset=pit_reid --scale=small --output=ablation
-    python -m experiments.ablate --table=1 --dataset=market1501,cuhk03/labeled --seeds=3 --data_dir=data --output=ablation
+    python -m experiments.ablate --table=1 --dataset=market1501,cuhk03/labeled --seeds=3
 
-Tables: 1 (ablation), 2 (what the decoder reconstructs), 3 (benchmarks), 4 (partial persons), pg (backbones of SAN-PG, with the
-quality of their textures) and l_tr (forms of L_TR); `experiments/ablation/tables.py` lists their rows.
+    1      ablation
+    2      what the decoder reconstructs
+    3      benchmarks
+    4      partial persons
+    pg     encoders of SAN-PG, and the quality of their textures
+    l_tr   forms of L_TR
 
-`--scale=full` takes the configs of the paper as they are, the schedule's epochs counted for each benchmark; the benchmark and
-`pit` must be built in `--data_dir` (`pit_reid` and `pit` are rendered there if absent). `--scale=small` renders its own small
-`pit` and `pit_reid` and trains narrow networks on small images: Table 1 takes about an hour on two cores.
+experiments/ablation/tables.py lists the rows of each table.
 
-Every stage is the real program, done only where it is missing: interrupted at any moment, the same command goes on where it
-was, row by row. A row that fails is named at the end and does not stop the others. All rows of a table have the same number
-of identity-labelled batches; one SAN-PG run of each kind, of the first seed, gives textures and starts to all seeds.
+--scale=full takes the configs of the paper as they are, with a schedule in epochs of each
+benchmark. The benchmark and pit must have been built in --data_dir; pit_reid and pit are rendered
+there if they are absent. --scale=small renders a small pit and pit_reid of its own and trains
+narrow networks on small images: Table 1 takes about an hour on two cores.
 
-OUTPUT/table_<name>.md and .html hold mean and sample standard deviation over the seeds beside the paper's numbers, and for
-each run dataset, protocol, budget, hardware and commit; OUTPUT/results/ holds every run's scores as JSON.
+Every step is the real program, and is skipped if its result is there: after an interruption the
+same command continues, row by row. A row that fails does not stop the others and is named at the
+end. All rows of a table are trained on the same number of identity-labelled batches. There is one
+SAN-PG run of each kind, of the first seed; textures and starting weights of all seeds come from it.
+
+OUTPUT/table_<name>.md and .html hold the mean and the sample standard deviation over the seeds
+beside the paper's numbers, and the dataset, protocol, budget, hardware and commit of each run.
+OUTPUT/results/ holds the scores of each run as JSON.
 """
 
+import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from experiments import command_line
+from experiments.ablation import tables
 from experiments.command_line import paths
-
-TABLES = ("1", "2", "3", "4", "pg", "l_tr")  # of `experiments.ablation.tables`, which a test compares
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = command_line.make_parser("experiments.ablate", __doc__)
-    parser.add_argument("--table", required=True, choices=TABLES, help="which table")
-    parser.add_argument("--dataset", default="pit_reid", help="comma list of benchmarks to train on")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
-    parser.add_argument("--scale", choices=("full", "small"), default="full", help="size of everything")
-    parser.add_argument("--output", type=paths.given, default="ablation", help="folder for runs, results and tables")
-    parser.add_argument(
-        "--data_dir", type=paths.given, default="data", help="with --scale=full: where TFDS keeps datasets"
-    )
-    parser.add_argument(
-        "--pretrained",
-        type=paths.given,
-        help="weights for the baseline and SAN-PG: imagenet, a file, or empty for random ones (default: imagenet with "
-        "--scale=full, random ones with --scale=small)",
-    )
-    parser.add_argument(
-        "--rows", default="", help="comma list of the rows to make now, by their folders' names (default: all)"
-    )
-    parser.add_argument(
-        "--target_dir", type=paths.given, default="", help="Table 2: folder of target images, as those of PN-GAN"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a config key for every run, such as model.compute_dtype=bfloat16 (num_steps: of SAN-PG alone); may be repeated",
-    )
+    parser = _parser()
     arguments = parser.parse_args(argv)
     changes = [tuple(item.split("=", 1)) for item in arguments.set]
     if any(len(item) != 2 for item in changes):
@@ -66,29 +48,74 @@ def main(argv: Sequence[str] | None = None) -> None:
         pretrained = "imagenet" if arguments.scale == "full" else ""
 
     from experiments.ablation import runner  # not before: --help needs no JAX
+    from experiments.ablation.request import Request
 
     try:
-        plan = runner.Plan(
+        request = Request(
             table=arguments.table,
-            datasets=tuple(filter(None, arguments.dataset.split(","))),
+            datasets=tuple(arguments.dataset),
             seeds=arguments.seeds,
             scale=arguments.scale,
             output=pathlib.Path(arguments.output),
             data_dir=pathlib.Path(arguments.data_dir),
-            pretrained=pretrained,
+            weights=pretrained,
             target_dir=arguments.target_dir,
-            rows=tuple(filter(None, arguments.rows.split(","))),
+            rows=tuple(arguments.rows),
             changes=tuple((key, value) for key, value in changes),
         )
-        path, failures = runner.run(plan)
+        path, failures = runner.run(request)
     except KeyboardInterrupt:
-        sys.exit("ablate: interrupted. The same command goes on from there.")
+        sys.exit("ablate: interrupted. The same command continues from there.")
     except runner.KNOWN_ERRORS as error:
         sys.exit(f"ablate: {error}")
     print(path.read_text(encoding="utf-8"))
     print(path)
     if failures:
         sys.exit("\n".join(f"ablate: {name}: {reason}" for name, reason in failures.items()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("experiments.ablate", __doc__)
+    parser.add_argument("--table", required=True, choices=tuple(tables.TABLES), help="which table")
+    parser.add_argument(
+        "--dataset",
+        type=command_line.comma_list,
+        default="pit_reid",
+        help="benchmark to train on, or several separated by commas",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
+    parser.add_argument("--scale", choices=("full", "small"), default="full", help="size of data and networks")
+    parser.add_argument("--output", type=paths.given, default="ablation", help="folder for runs, results and tables")
+    parser.add_argument(
+        "--data_dir", type=paths.given, default="data", help="with --scale=full: where TFDS keeps datasets"
+    )
+    parser.add_argument(
+        "--pretrained",
+        type=paths.given,
+        help="first weights of the baseline and of SAN-PG: imagenet, a file, or empty for random ones (default: "
+        "imagenet with --scale=full, random ones with --scale=small)",
+    )
+    parser.add_argument(
+        "--rows",
+        type=command_line.comma_list,
+        default="",
+        help="rows to make now, by the names of their folders, separated by commas (default: all)",
+    )
+    parser.add_argument(
+        "--target_dir",
+        type=paths.given,
+        default="",
+        help="for Table 2: folder of target images such as those of PN-GAN (default: none, the row is left out)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="config key of every run, such as model.compute_dtype=bfloat16 (num_steps holds for SAN-PG only); may be "
+        "repeated (default: none)",
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Measures the joint stage's train step: images/s and peak memory of the full-size network on this device.
+"""Measures the joint training step on this device: images per second and peak memory.
 
-    python -m experiments.benchmark                # san.py: batch 16 x 4, 256x128, textures 256x256, both dtypes
-    python -m experiments.benchmark --small        # a narrow network, for a CPU
+    python -m experiments.benchmark            # the network and the batches of san.py, both dtypes
+    python -m experiments.benchmark --small    # a narrow network, for a CPU
 
-Batches are made up and stay on the device, so the numbers are the step's alone: a reID step with the four losses and a
-PIT step, in turn, augmentation included. Prints one JSON object a compute dtype.
+The batches are made up and stay on the device, so that only the steps are measured: a reID step
+with the four losses and a PIT step, in turn, augmentation included. Prints one JSON object for each
+compute dtype.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,12 @@ from experiments import command_line
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.benchmark", __doc__)
-    parser.add_argument("--small", action="store_true", help="the network of san.py:smoke in place of the full one")
+    parser.add_argument("--small", action="store_true", help="measure the network of san.py:smoke, not the full one")
     parser.add_argument(
         "--dtypes",
         type=command_line.comma_list,
         default="bfloat16,float32",
-        help="compute dtypes to measure, by commas",
+        help="compute dtypes to measure, separated by commas",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure each dtype")
     arguments = parser.parse_args(argv)

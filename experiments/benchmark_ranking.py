@@ -1,32 +1,35 @@
-"""Times the scorer: distances, ranking and both, at the size of a benchmark, and its peak memory.
+"""Times the scorer at the size of a benchmark, by parts and as a whole, and measures its peak memory.
 
-    python -m experiments.benchmark_ranking                    # Market-1501: 3,368 queries, 15,913 gallery images
-    python -m experiments.benchmark_ranking --size=msmt17      # 11,659 and 82,161
-    python -m experiments.benchmark_ranking --size=msmt17 --rerank    # `evaluate_ranking` with re-ranking, no more
+    python -m experiments.benchmark_ranking                  # 3,368 queries, 15,913 gallery images
+    python -m experiments.benchmark_ranking --size=msmt17    # 11,659 and 82,161
+    python -m experiments.benchmark_ranking --size=msmt17 --rerank    # with re-ranking
 
-Embeddings are made up (2048-d, float32, some noise around a point for each identity); labels have the benchmark's
-counts. At Market-1501 size the same is done by a straightforward NumPy program (`numpy_distances`, `numpy_ranking`) and,
-where torchreid is installed with its Cython scorer compiled, by torchreid. All take turns within one run, on all cores;
-a ratio is the median over the turns. That they agree in mAP and rank-1 is checked first.
+The embeddings are made up (2048 numbers each, float32, noise around a point for each identity); the
+labels have the benchmark's counts. At the size of Market-1501 a plain NumPy program does the same,
+and so does torchreid if it is installed with its Cython scorer compiled. All of them take turns
+within one run, on all cores, and a ratio is the median over the turns. They are first checked to
+agree in mAP and rank-1.
 
-"ranking" starts from the whole matrix of distances in memory, which ours does not need: "both" is `evaluate_ranking`,
-which makes distances by blocks and ranks them as they come. Peak memory is measured in a process of its own: the
-largest resident size while `evaluate_ranking` runs, less the resident size with the embeddings made and JAX imported.
+"ranking" starts from the whole matrix of distances in memory, which ours does not need: "both" is
+evaluate_ranking, which computes distances by blocks and ranks them as they come. Peak memory is
+measured in a separate process: the largest resident size while evaluate_ranking runs, less the
+resident size once JAX is imported and the embeddings are made.
 """
 
 from collections.abc import Sequence
 
 from experiments import command_line
+from experiments.benchmarks import sizes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.benchmark_ranking", __doc__)
     parser.add_argument(
-        "--size", choices=("market1501", "msmt17"), default="market1501", help="benchmark whose counts to use"
+        "--size", choices=tuple(sizes.SIZES), default="market1501", help="benchmark whose counts to use"
     )
     parser.add_argument("--dimensions", type=command_line.at_least(1), default=2048, help="length of an embedding")
     parser.add_argument("--repeats", type=command_line.at_least(1), default=5, help="number of turns of each program")
-    only = "prints time, peak memory and scores of this process as JSON, no more"
+    only = "print time, peak memory and scores of this process as JSON, nothing else"
     parser.add_argument("--rerank", action="store_true", help=f"with k-reciprocal re-ranking: {only}")
     parser.add_argument("--memory_only", action="store_true", help=only)
     arguments = parser.parse_args(argv)
@@ -34,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from experiments.benchmarks import ranking  # not before: --help needs no JAX
 
     if arguments.memory_only or arguments.rerank:
-        ranking.print_memory(arguments.size, arguments.dimensions, rerank=arguments.rerank)
+        ranking.print_memory(sizes.SIZES[arguments.size], arguments.dimensions, rerank=arguments.rerank)
     else:
         ranking.run(arguments.size, arguments.dimensions, arguments.repeats)
 

@@ -2,11 +2,13 @@
 
     python -m experiments.demo --output=demo        (what `make demo` runs)
 
-Every stage is the real program with a smaller config; nothing here is a second way to render, train or score. Each
-stage can be interrupted, and the same command goes on where it was. The report is `demo/report/index.html`.
+Every part is the real program with a smaller config; nothing is rendered, trained or scored in a
+second way here. After an interruption the same command continues. The report is
+OUTPUT/report/index.html.
 
-Baseline and SAN start from the same SAN-PG encoder and see the same identity-labelled batches in the same order: from
-other weights the comparison would measure pre-training. `fairness` says what is equal and what is not.
+Baseline and SAN start from the same SAN-PG encoder and see the same identity-labelled batches in
+the same order: from other weights, the comparison would measure pre-training. The report says what
+is equal and what is not.
 """
 
 import sys
@@ -29,15 +31,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         good = demonstration.run(arguments.output)
     except KeyboardInterrupt:
-        sys.exit("demo: interrupted. The same command goes on from there.")
-    except folder_lock.FolderError as error:  # says what to do; the folder may be another demo's
+        sys.exit("demo: interrupted. The same command continues from there.")
+    except folder_lock.FolderError as error:  # its message says what to do; the folder may be another demo's
         sys.exit(f"demo: {error}")
     except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"demo: {error}\nThe same command goes on from there; remove {arguments.output} to start afresh.")
+        sys.exit(f"demo: {error}\nThe same command continues from there; to start afresh, remove {arguments.output}.")
     print(f"this call took {(time.monotonic() - start) / 60:.1f} minutes")
     if not good:
         sys.exit(
-            f"demo: rank-1 is below {demonstration.TIMES_CHANCE} times chance for a model: something is wrong, see the "
+            f"demo: rank-1 of a model is below {demonstration.TIMES_CHANCE} times chance: something is wrong, see the "
             "report."
         )
 

@@ -1,66 +1,45 @@
-"""Scores a trained run on one or more benchmarks: embeddings by the encoder alone, then CMC, mAP and mINP.
+"""Scores a trained run on one or more benchmarks: CMC, mAP and mINP, by the encoder alone.
 
     python -m experiments.evaluate --workdir=runs/san --dataset=market1501 --data_dir=data
-    python -m experiments.evaluate --workdir=runs/san --dataset=market1501,dukemtmc_reid,partial_reid --data_dir=data
-    python -m experiments.evaluate --workdir=runs/san --dataset=all --flip --rerank
+    python -m experiments.evaluate --workdir=runs/san --dataset=market1501,partial_reid --rerank
+    python -m experiments.evaluate --workdir=runs/san --dataset=all --flip
 
-Each dataset is scored by its own protocol (experiments.scoring.protocols), which is printed in words with the scores: for each
-query, gallery images of its identity and camera are dropped; Partial REID is scored all against all and single-shot,
-pit_reid with its queries, and with its partial and its occluded ones.
-Scores on a dataset that the model was not trained on are marked cross-dataset, those of partial copies PARTIAL. Each
-result is written as JSON (RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json, with settings of
-the re-ranking that are not the defaults). A dataset that cannot be scored does not stop the others; the exit code is
-then 1.
+Each dataset is scored by its own protocol (experiments/scoring/protocols.py), which is printed in
+words with the scores. Gallery images of the query's identity and camera are dropped. Partial REID
+is scored all against all and single-shot; pit_reid with its whole, its partial and its occluded
+queries. Scores on a dataset that the model was not trained on are marked cross-dataset, those on
+partial copies of a dataset PARTIAL.
+
+Each result is written to RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json;
+settings of the re-ranking that are not the defaults are part of the name. A dataset that cannot be
+scored does not stop the others; the exit status is then 1.
 """
 
+import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.command_line import paths
+from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, KReciprocal
 
-# Of `san_jax.ranking`, which imports JAX; a test compares them.
-METRICS = ("euclidean", "cosine")
-AVERAGE_PRECISIONS = ("standard", "trapezoidal")
-RERANK_SETTINGS = {  # name -> (default, meaning)
-    "k1": (20, "neighbours that are looked at"),
-    "k2": (6, "neighbours of the query expansion"),
-    "lambda_value": (0.3, "weight of the original distance, 0 to 1"),
+_RERANK_HELP = {
+    "k1": "number of neighbours that are looked at",
+    "k2": "number of neighbours of the query expansion",
+    "lambda_value": "weight of the original distance, 0 to 1",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = command_line.make_parser("experiments.evaluate", __doc__)
-    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
-    parser.add_argument(
-        "--dataset", required=True, help="dataset with query and gallery, several by commas, or all that are built"
-    )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
-    parser.add_argument(
-        "--output",
-        type=paths.given,
-        help="JSON file, with a single dataset (default: RUN/report/evaluate_<dataset>...json)",
-    )
-    parser.add_argument("--metric", choices=METRICS, help="distance (default: the test_metric of the run's config)")
-    parser.add_argument(
-        "--average_precision",
-        choices=AVERAGE_PRECISIONS,
-        default="standard",
-        help="mean precision at the correct matches, or the area that the Market authors' MATLAB code takes",
-    )
-    parser.add_argument(
-        "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"
-    )
-    parser.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking")
-    for name, (default, text) in RERANK_SETTINGS.items():
-        parser.add_argument(f"--{name}", type=type(default), help=f"with --rerank: {text} (default: {default})")
+    parser = _parser()
     arguments = parser.parse_args(argv)
-    settings = {name: value for name in RERANK_SETTINGS if (value := getattr(arguments, name)) is not None}
-    if settings and not arguments.rerank:
-        parser.error(f"--{next(iter(settings))} is a setting of --rerank, which is not given")
+    settings = {name: getattr(arguments, name) for name in _RERANK_HELP}
+    changed = [name for name, value in settings.items() if value != parser.get_default(name)]
+    if changed and not arguments.rerank:
+        parser.error(f"--{changed[0]} is a setting of --rerank, which is not given")
 
     from experiments.scoring import evaluation  # not before: --help needs no JAX
-    from san_jax import ranking
 
     failures: dict[str, str] = {}
     try:
@@ -69,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "metric": arguments.metric,
             "average_precision": arguments.average_precision,
             "flip": arguments.flip,
-            "rerank": ranking.KReciprocal(**settings) if arguments.rerank else None,
+            "rerank": KReciprocal(**settings) if arguments.rerank else None,
         }
         if len(names) == 1:
             evaluation.run(arguments.workdir, names[0], arguments.data_dir, output=arguments.output, **options)
@@ -81,6 +60,42 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"evaluate: {error}")
     if failures:
         sys.exit("\n".join(f"evaluate: {name}: {reason}" for name, reason in failures.items()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("experiments.evaluate", __doc__)
+    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        help="dataset with query and gallery, several separated by commas, or all that are built",
+    )
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    parser.add_argument(
+        "--output",
+        type=paths.given,
+        help="JSON file, for a single dataset (default: RUN/report/evaluate_<dataset>...json)",
+    )
+    parser.add_argument("--metric", choices=METRICS, help="distance (default: test_metric of the run's config)")
+    parser.add_argument(
+        "--average_precision",
+        choices=AVERAGE_PRECISIONS,
+        default="standard",
+        help="standard: mean of the precisions at the correct matches; trapezoidal: area under the precision-recall "
+        "curve, as in the MATLAB code of Market-1501's authors",
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"
+    )
+    parser.add_argument("--rerank", action="store_true", help="apply k-reciprocal re-ranking")
+    for field in dataclasses.fields(KReciprocal):
+        parser.add_argument(
+            f"--{field.name}",
+            type=type(field.default),
+            default=field.default,
+            help=f"with --rerank: {_RERANK_HELP[field.name]}",
+        )
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""How far average colour alone gets on a benchmark: a matcher of colour histograms, scored by the benchmark's protocol.
+"""Scores a matcher of colour histograms on a benchmark: how far average colour alone gets.
 
-    python -m experiments.histogram_matcher --dataset=pit_reid --data_dir=data [--output=FILE.json]
+    python -m experiments.histogram_matcher --dataset=pit_reid --output=histograms.json
 
-Six horizontal stripes of equal height, in each a histogram over HSV with 8 x 4 x 4 bins, and the Hellinger distance
-between them, over the whole picture. There is nothing to train. A benchmark on which it does well is solved by colour.
-It is misled where cameras have their own backgrounds: pictures of one camera look alike, and a match is from another one.
+The matcher divides the whole picture into six horizontal stripes of equal height, takes an HSV
+histogram of 8 x 4 x 4 bins of each, and compares them by the Hellinger distance. There is nothing
+to train. A benchmark on which it does well can be solved by colour. Cameras with backgrounds of
+their own mislead it: pictures of one camera look alike, while a match comes from another camera.
 """
 
 import sys
@@ -18,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.histogram_matcher", __doc__)
     parser.add_argument("--dataset", required=True, help="dataset with query and gallery")
     parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
-    parser.add_argument("--output", type=paths.given, help="JSON file to write")
+    parser.add_argument("--output", type=paths.given, help="JSON file to write the scores to (default: none)")
     arguments = parser.parse_args(argv)
 
     from experiments.benchmarks import colour_histograms  # not before: --help needs no TFDS

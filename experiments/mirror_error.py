@@ -1,13 +1,14 @@
-"""Measures the UV mirror map: a picture of the mirrored texture on the mirrored pose against the flipped picture.
+"""Measures the UV mirror map: mirrored textures on mirrored poses against flipped pictures.
 
-    python -m experiments.mirror_error [--count=60] [--seed=0]
+    python -m experiments.mirror_error --count=60 --seed=0
 
-Draws persons of all garments and hair styles from the `pit` distributions, each before a camera in front of it, at its
-side, behind it or above it. What they carry is left out: it is no part of the texture. Each is drawn twice, flipped; and
-mirrored: pose, camera, light and texture. The difference is told apart by place: inside the common silhouette (2 pixels
-away from its border), and in the band of 2 pixels along it, where the picture is rasterised on another grid. "smooth" is
-a texture without details, where a texel more or less makes no difference; "painted" the person's own; "lit" adds
-light and shadow.
+Draws persons with all garments and hair styles from the distributions of pit, each before a camera
+in front of the person, beside, behind or above. What they carry is left out, as it is no part of
+the texture. Each person is drawn twice: as it is, and the picture flipped; and with mirrored pose,
+camera, light and texture. The difference is given separately for the inside of the common
+silhouette (2 pixels away from its border) and for the band of 2 pixels along the border, where the
+two are rasterised on different grids. "smooth" is a texture without details, for which a shift by a
+texel makes no difference; "painted" is the person's own texture; "lit" adds light and shadow.
 """
 
 from collections.abc import Sequence

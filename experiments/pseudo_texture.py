@@ -1,16 +1,19 @@
-"""Pseudo ground-truth textures: a trained SAN-PG over real images (section 3.1 of the paper).
+"""Computes pseudo ground-truth textures of real images by a trained SAN-PG (section 3.1 of the paper).
 
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures
 
-The first form writes the TFDS dataset `<dataset>_textured` beside the benchmark, for the joint training: a texture for
-each image of its split `train`, and of `val` where it has one (MSMT17; `cuhk03/labeled` gives `cuhk03/labeled_textured`).
-The second one writes a texture PNG for every picture under a folder (JPEG, PNG, WebP or BMP by content, of any size, grey,
-16-bit or turned by EXIF); files that are not named like pictures are passed over and named. Textures are 256x256 RGB, the decoder's [-1, 1]
-clipped and mapped to 0..255. Either form can be interrupted: started again it computes only what is missing.
+With --dataset, the TFDS dataset <dataset>_textured is written beside the benchmark, for the joint
+training. It holds a texture for each image of the split train, and of val if the benchmark has one
+(MSMT17); cuhk03/labeled gives cuhk03/labeled_textured.
 
-A SAN-PG that was trained with `target=frontal` gives frontal views instead, 256x128 (Table 2): the dataset is then
-`<dataset>_frontal`.
+With --images, a texture PNG is written for every picture under a folder (JPEG, PNG, WebP or BMP by
+content, of any size, grey, 16-bit or turned by EXIF). Files that are not named like pictures are
+skipped and listed.
+
+Textures are 256x256 RGB, the decoder's [-1, 1] clipped and mapped to 0..255. After an interruption
+the same command computes only what is missing. A SAN-PG trained to reconstruct frontal views gives
+these instead, 256x128 (Table 2); the dataset is then called <dataset>_frontal.
 """
 
 import sys
@@ -25,11 +28,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a SAN-PG run")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", help="benchmark to write the textured copy of")
-    what.add_argument("--images", type=paths.given, help="a folder of pictures")
+    what.add_argument("--images", type=paths.given, help="folder of pictures")
     parser.add_argument(
         "--data_dir", type=paths.given, help="with --dataset: where TFDS keeps datasets (default: data)"
     )
-    parser.add_argument("--output", type=paths.given, help="with --images: folder for the texture PNGs")
+    parser.add_argument(
+        "--output",
+        type=paths.given,
+        help="with --images: folder for the texture PNGs (default: none, it must be given)",
+    )
     parser.add_argument(
         "--batch_size", type=command_line.at_least(1), default=32, help="number of images computed at a time"
     )

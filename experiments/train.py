@@ -1,42 +1,52 @@
 """Trains SAN-PG, SAN or the baseline (sections 3.1 and 3.2 of the paper).
 
     python -m experiments.train --config=san_pg.py --workdir=runs/san_pg
-    python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
+    python -m experiments.train --config=san.py --config.start.path=runs/san_pg --workdir=runs/san
 
-The folder of a run holds `config.json`, `data.json` (what it is trained on), with PIT batches `mirror_map.npy` (how
-textures of that PIT are mirrored), `checkpoints/`, `metrics.jsonl` and TensorBoard events. The same command goes on from the last checkpoint, however the run ended, and comes to the same parameters as a run that never stopped. Ctrl-C
-and SIGTERM save first.
+The folder of a run holds config.json, data.json (what the run is trained on), checkpoints/,
+metrics.jsonl and TensorBoard events; and mirror_map.npy (how the textures of its PIT are mirrored)
+if it has PIT batches.
 
-Several processes that train together (one a host) run the same command with `--coordinator=HOST:PORT`,
-`--num_processes` and `--process_id`, or `--coordinator=auto` where the cluster tells; they share `--workdir`.
+The same command continues from the last checkpoint, however the run ended, and arrives at the same
+parameters as a run that never stopped. Ctrl-C and SIGTERM save a checkpoint first.
+
+To train with several processes (one per host), run the same command in each, with the same
+--workdir, and with --coordinator=HOST:PORT, --num_processes and --process_id; --coordinator=auto
+takes them from the cluster.
 """
 
-from absl import app, flags, logging
+import sys
+from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import config_files, paths
+from experiments.command_line import config_argument, paths
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(arguments[1:])}")
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = command_line.make_parser("experiments.train", __doc__)
+    config_argument.add(parser)
+    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of the run")
+    parser.add_argument(
+        "--coordinator", default="", help="HOST:PORT of process 0, or auto (default: none, for a single process)"
+    )
+    parser.add_argument("--num_processes", type=int, default=1, help="number of processes that train together")
+    parser.add_argument("--process_id", type=int, default=0, help="number of this process, from 0")
+    arguments = config_argument.parse(parser, argv, required_key="optimizer")
 
-    from experiments.runs import training  # not before: --help needs no JAX
+    from experiments.runs import smoke, training  # not before: --help needs no JAX
+    from experiments.scoring import evaluation
     from san_jax import sharding
 
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells its every move
-    sharding.initialize_distributed(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     try:
-        training.run(_CONFIG.value, _WORKDIR.value)
-    except training.KNOWN_ERRORS as error:
-        raise SystemExit(f"{error}") from None
+        sharding.initialize_distributed(arguments.coordinator, arguments.num_processes, arguments.process_id)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        smoke.ensure_inputs(arguments.config)
+        training.run(arguments.config, arguments.workdir, evaluate=evaluation.score_while_training)
+    except (*training.KNOWN_ERRORS, smoke.SmokeError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    _CONFIG = config_files.define_flag(required_key="stage")
-    _WORKDIR = paths.define_flag("workdir", None, "Folder of the run.", required=True)
-    _COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0, or auto; empty for one process.")
-    _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 1, "Processes that train together.")
-    _PROCESS_ID = flags.DEFINE_integer("process_id", 0, "0-based number of this process.")
-    command_line.run(lambda: app.run(main, flags_parser=config_files.parse_flags))
+    command_line.run(main)

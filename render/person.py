@@ -1,9 +1,8 @@
-"""Puts a person together: dressed, posed, as trimesh meshes that share one texture."""
+"""Puts a person together: dressed and posed, as trimesh meshes that share one texture."""
 
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import trimesh
@@ -12,10 +11,10 @@ from trimesh.visual import TextureVisuals
 
 from render.accessories import meshes as accessory_meshes
 from render.accessories.meshes import Wearer
-from render.figure import garments
-from render.figure.attachments import Part
+from render.figure import garments, skirt
 from render.figure.body import Body, BodyShape, RestBody
 from render.figure.garments import Dressed
+from render.figure.sheets import Part
 from render.optics.light import Thinning, thin
 from render.people import poses
 from render.people.accessories import Accessory
@@ -29,7 +28,7 @@ class Posed:
 
     Attributes:
         vertices: Dressed vertices of the body float32 [V 3], as `Body.surface` orders them.
-        worn: Name of an attachment -> its vertices float32 [N 3].
+        worn: Vertices float32 [N 3] by name of the attachment.
         transforms: Skinning transforms float32 [J 4 4], rest position (of `Figure.rest`, `Figure.dressed`) to position
             in the meshes' frame, for every joint (`Body.joint_index`).
     """
@@ -39,22 +38,22 @@ class Posed:
     transforms: np.ndarray
 
     def place(self, points: np.ndarray, weights: np.ndarray, joints: Sequence[int]) -> np.ndarray:
-        """Linear blend skinning: where points [N 3] of the rest pose go, float32 [N 3].
+        """Return where points [N 3] of the rest pose go by linear blend skinning, float32 [N 3].
 
         Args:
-            points: In the frame of the rest pose.
-            weights: [N K] or [K], summing to 1 over K.
-            joints: The K joints' indices.
+            points: Points in the frame of the rest pose.
+            weights: Skinning weights [N K] or [K], summing to 1 over K.
+            joints: Indices of the K joints.
         """
         blended = np.tensordot(np.asarray(weights, np.float32), self.transforms[list(joints), :3], axes=1)
         return (blended[..., :3] @ points[..., None].astype(np.float32))[..., 0] + blended[..., 3]
 
 
 class Figure:
-    """A person, dressed once, to be posed any number of times.
+    """A person who is dressed once and posed any number of times.
 
     Attributes:
-        body, appearance, shape: What it was made of.
+        body, appearance, shape: What the figure was made of.
         rest: The body under the clothes in its rest pose; `rest.joints` are its joints.
         dressed: The dressed body in its rest pose.
     """
@@ -64,12 +63,16 @@ class Figure:
         self.rest: RestBody = body.rest(shape)
         self.dressed: Dressed = garments.dress(body, appearance, self.rest)
 
+    @property
+    def clearance(self) -> float:
+        """Distance in metres that a hanging wrist keeps from the mid-plane: the hips, and half a hand."""
+        widest = np.abs(self.dressed.vertices[_prepare(self.body).hips, 0]).max()
+        return float(widest) + 0.072  # half a hand with curled fingers
+
     def pose(self, pose: Pose) -> Posed:
-        """Linear blend skinning of the body and what is worn on it, set down on the ground."""
+        """Pose the body and what is worn on it by linear blend skinning, and set it down on the ground."""
         body, dressed, prepared = self.body, self.dressed, _prepare(self.body)
-        widest = np.abs(dressed.vertices[prepared.hips, 0]).max()
-        clearance = float(widest) + 0.072  # half a hand with curled fingers
-        transforms = pose_transforms(body, self.rest, pose, clearance)
+        transforms = pose_transforms(body, self.rest, pose, self.clearance)
         middle = (self.rest.joints["upperleg01.L"] + self.rest.joints["upperleg01.R"]) / 2
         blended = (prepared.weights @ transforms[:, :3].reshape(-1, 12)).reshape(-1, 3, 4)
         vertices = np.einsum("vrc,vc->vr", blended[:, :, :3], dressed.vertices) + blended[:, :, 3]
@@ -81,20 +84,20 @@ class Figure:
             weights = attachment.weights if dressed.skirt_weights is None or name != "skirt" else dressed.skirt_weights
             posed.worn[name] = posed.place(points, weights, [body.joint_index[joint] for joint in attachment.joints])
             if name == "skirt":
-                posed.worn[name] = garments.span_legs(posed.worn[name], posed.vertices[prepared.legs])
+                posed.worn[name] = skirt.span_legs(posed.worn[name], posed.vertices[prepared.legs])
         return posed
 
     def meshes(self, pose: Pose, accessories: Sequence[Accessory] = ()) -> list[trimesh.Trimesh]:
-        """The meshes of the person in a pose.
+        """Return the meshes of the person in a pose.
 
         Metres, Z up; the person faces -Y with the left hand on +X; the lowest point of the feet is at z = 0 and the
         origin is below the middle of the hips. Each mesh has UV coordinates into the shared texture (`paint_texture`;
-        v up), unit vertex normals that are smooth across UV seams, and in `metadata` its name `"part"` and
-        `"double_sided"`: whether its back faces can be seen.
+        v up), unit vertex normals that are smooth across UV seams, and in `metadata` its name, `"part"`, and whether
+        its back faces can be seen, `"double_sided"`.
 
         Args:
-            pose: How it stands.
-            accessories: What it carries (`render.people.accessories`); their meshes bring their own `metadata["texture"]`.
+            pose: How the person stands.
+            accessories: What the person carries; their meshes have a `metadata["texture"]` of their own.
 
         Returns:
             The body first, then what is worn on it ("skirt", "hair_long", ...), then the accessories.
@@ -126,7 +129,7 @@ class Figure:
 def build_person(
     body: Body, appearance: Appearance, shape: BodyShape, pose: Pose, accessories: Sequence[Accessory] = ()
 ) -> list[trimesh.Trimesh]:
-    """The meshes of one person in one pose: `Figure(body, appearance, shape).meshes(pose, accessories)`."""
+    """Return the meshes of one person in one pose: `Figure(body, appearance, shape).meshes(pose, accessories)`."""
     return Figure(body, appearance, shape).meshes(pose, accessories)
 
 
@@ -144,15 +147,16 @@ def _mesh(name: str, vertices: np.ndarray, part: Part, thinning: Thinning, faces
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What posing needs of a body, in the form that is fastest.
+    """What posing needs of a body, in the form that is fastest to use.
 
     Attributes:
         weights: Skinning weights, sparse float32 [V J].
-        hips, feet, legs: Vertices, int64 [N]; of the legs every third below the thighs' upper half.
-        thinnings: By the name of the mesh.
+        hips, feet: Indices of their vertices, int64 [N].
+        legs: Every third vertex from the middle of the thighs to the ankles, int64 [N].
+        thinnings: Vertices at which light is computed, by the name of the mesh.
     """
 
-    weights: Any
+    weights: sparse.csr_array
     hips: np.ndarray
     feet: np.ndarray
     legs: np.ndarray
@@ -177,8 +181,8 @@ def _prepare(body: Body) -> _Prepared:
 
 
 @functools.cache
-def _triangle_sums(part: Part) -> Any:
-    """Sparse float32 [K T]: sums over the triangles that meet at each of a part's own vertices, across UV seams."""
+def _triangle_sums(part: Part) -> sparse.csr_array:
+    """Return the sparse matrix float32 [K T] that sums over the triangles at each vertex, across UV seams."""
     count = len(part.triangles)
     ones = np.ones(3 * count, np.float32)
     welded = sparse.csr_array((ones, (part.triangles.ravel(), np.repeat(np.arange(count), 3))))
@@ -186,7 +190,7 @@ def _triangle_sums(part: Part) -> Any:
 
 
 def _normals(part: Part, vertices: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals float32 [K 3] of a part's own vertices: `surface.vertex_normals`, only faster."""
+    """Return area-weighted unit normals float32 [K 3] of a part's own vertices, like `surface.vertex_normals`."""
     first, second, third = (vertices.take(corner, axis=0) for corner in part.triangles.T)
     a, b = (second - first).T, (third - first).T
     cross = np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], axis=1)
@@ -195,7 +199,7 @@ def _normals(part: Part, vertices: np.ndarray) -> np.ndarray:
 
 
 def pose_transforms(body: Body, rest: RestBody, pose: Pose, clearance: float) -> np.ndarray:
-    """Skinning transforms float32 [J 4 4] of a pose: rest position to posed position, for every joint.
+    """Return skinning transforms float32 [J 4 4] of a pose: rest position to posed position, for every joint.
 
     Args:
         body: From `load_body`.
@@ -224,5 +228,5 @@ def pose_transforms(body: Body, rest: RestBody, pose: Pose, clearance: float) ->
 
 @functools.cache
 def _parents(body: Body) -> tuple[int, ...]:
-    """Every joint's parent; -1 for the root."""
+    """Return every joint's parent; -1 for the root."""
     return tuple(int(parent) for parent in body.model.parents)

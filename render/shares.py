@@ -1,4 +1,4 @@
-"""What the distributions of a recipe have in common: checks by name, and the way through JSON.
+"""What the distributions of a recipe have in common: checks that name the key, and conversion to and from JSON.
 
 A distribution is a frozen dataclass of weights (dicts name -> weight), ranges (two floats, the lower one first) and
 shares (floats in [0, 1]), all with defaults.
@@ -15,12 +15,12 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """Base of the distributions; every field is checked when one is made.
+    """Base class of the distributions; every field is checked when one is made.
 
     Class attributes:
-        TOPIC: Name of the recipe's field, for messages.
+        TOPIC: Name of the recipe's field, used in messages.
         NAMES: Field of weights -> the names that it may hold.
-        LIMITS: Field -> lowest and highest value, where that is not [0, 1].
+        LIMITS: Field -> lowest and highest value, where they are not 0 and 1.
     """
 
     TOPIC: ClassVar[str] = ""
@@ -43,16 +43,16 @@ class Shares:
                 raise ValueError(f"{key} must be a number in [{low:g}, {high:g}], found {value!r}.")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return the fields as JSON values: tuples become lists."""
         fields = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """The inverse of `to_json`; fields left out have their defaults.
+        """Return the distribution whose `to_json` is `fields`; fields that are left out have their defaults.
 
         Raises:
-            ValueError: An unknown field, an unknown name or an impossible value; the message names the key.
+            ValueError: A field or a name is unknown, or a value impossible; the message names the key.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if not set(fields) <= known:
@@ -61,7 +61,7 @@ class Shares:
 
 
 def draw_name(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """Draws one of the names of `weights`. Their order does not matter, so that JSON may sort them."""
+    """Draw one of the names of `weights`; their order does not matter, so JSON may sort them."""
     names = sorted(weights)
     values = np.array([weights[name] for name in names], np.float64)
     return names[int(rng.choice(len(names), p=values / values.sum()))]

@@ -2,8 +2,8 @@
 
 A folder `checkpoints/` holds one folder a saved step, named by it, with three items: `weights` (parameters and running
 statistics), `optimizer` (its state and the step) and `iterators` (JSON); and `average`, of the weights, where the run
-keeps one. Saving is asynchronous; a step's folder gets
-its name when all of it is written, so a process that dies at any moment leaves the last checkpoint whole.
+keeps one. Saving is asynchronous; a step's folder gets its name when all of it is written, so a process that dies at
+any moment leaves the last checkpoint whole.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ class Checkpoints:
             )
 
     def save(self, step: int, state: TrainState, iterators: Mapping[str, Any]) -> None:
-        """Saves in the background; waits first for a save that is still under way.
+        """Save in the background; waits first for a save that is still under way.
 
         The state may be donated right after the call: what is needed of it was copied.
 
@@ -74,7 +74,7 @@ class Checkpoints:
             self._checkpointer.save_checkpointables_async(step, items, force=True)
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
-        """Loads the newest checkpoint that can be read.
+        """Load the newest checkpoint that can be read.
 
         Unreadable newer ones (a full disk, a torn copy) are reported and put aside as `<step>.unreadable`.
 
@@ -117,7 +117,7 @@ class Checkpoints:
         return None
 
     def latest(self) -> pathlib.Path | None:
-        """The folder of the newest complete checkpoint, after waiting for a save that is under way; None if none.
+        """Return the folder of the newest complete checkpoint, after waiting for a save that is under way; None if none.
 
         Raises:
             CheckpointError: That save failed.
@@ -128,7 +128,7 @@ class Checkpoints:
         return self.directory / str(steps[0]) if steps else None
 
     def close(self) -> None:
-        """Waits until everything is written.
+        """Wait until everything is written.
 
         Raises:
             CheckpointError: A save in the background failed.
@@ -138,14 +138,14 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turns whatever Orbax, TensorStore and the file system raise of a save into a CheckpointError."""
+        """Turn whatever Orbax, TensorStore and the file system raise in a save into a CheckpointError."""
         try:
             yield
         except Exception as error:
             raise CheckpointError(
                 f"a checkpoint cannot be written to {self.directory}: {_brief(error)}\n"
-                "Older checkpoints there are kept. Mend that (is the disk full?), then the same command goes on from the "
-                "newest one."
+                "Older checkpoints there are kept. Mend that (is the disk full?), then the same command goes on from "
+                "the newest one."
             ) from error
 
     def _steps(self) -> list[int]:
@@ -165,7 +165,7 @@ class Checkpoints:
 
 
 def check_path(directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
-    """Raises CheckpointError where Orbax would write checkpoints that cannot be read, or mix them with others.
+    """Raise a CheckpointError where Orbax would write checkpoints that cannot be read, or mix them with others.
 
     Args:
         directory: The folder of checkpoints, or one above it.
@@ -176,21 +176,21 @@ def check_path(directory: str | os.PathLike[str], *, read_only: bool = False) ->
     found += [part for part in path.parts if part in ("gs:", "s3:")]
     if found:
         raise CheckpointError(
-            f"{path} holds {' '.join(found)}, which Orbax, the library that writes checkpoints, does not take for a part "
-            "of a name (it reads a pattern, or another path): choose a folder without it."
+            f"{path} holds {' '.join(found)}, which Orbax, the library that writes checkpoints, does not take for a "
+            "part of a name (it reads a pattern, or another path): choose a folder without it."
         )
 
 
 def latest_step(directory: str | os.PathLike[str]) -> int | None:
-    """The newest complete checkpoint's step, without opening it; None where there is none."""
+    """Return the newest complete checkpoint's step, without opening it; None where there is none."""
     names = [path.name for path in pathlib.Path(directory).glob("*") if path.name.isdecimal()]
     return max(map(int, names), default=None)
 
 
 def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None = None) -> tuple[int, Tree, Tree]:
-    """Loads the weights of the newest checkpoint, whatever devices they were saved on, and nothing else of it.
+    """Load the weights of the newest checkpoint, whatever devices they were saved on, and nothing else of it.
 
-    Of a run that keeps an average of its weights it is the average that is loaded.
+    If the run keeps an average of its weights, the average is loaded.
 
     Args:
         directory: A run's `checkpoints` folder.
@@ -238,7 +238,7 @@ def _items(state: TrainState, checksum: Any) -> dict[str, dict[str, Any]]:
 
 
 def _verify(item: dict[str, Any]) -> None:
-    """Raises ValueError where a loaded item is not what was saved: the storage format does not guard array data."""
+    """Raise a ValueError where a loaded item is not what was saved: the storage format does not guard array data."""
     found, expected = int(_checksum({key: item[key] for key in item if key != "checksum"})), int(item["checksum"])
     if found != expected:
         raise ValueError(f"the arrays are not what was saved: checksum {found}, expected {expected}.")

@@ -23,16 +23,29 @@ from jaxtyping import Float, Float32, UInt8
 from san_jax.data.augment import normalize_images
 from san_jax.models import SAN
 from san_jax.models.functional import Tree, merge_model, split_model
-from san_jax.sharding import batch_sharding, replicated
+from san_jax.sharding import batch_sharding, make_mesh, replicated
 from san_jax.typing import Array
+
+BATCH_SIZE = 64  # images computed at a time where nothing else is asked for
 
 Images = UInt8[Array, "count height width 3"]
 
 
+def machine_mesh() -> Mesh:
+    """Return the mesh of all devices of this process."""
+    return make_mesh(jax.local_devices())
+
+
+def whole_batch_size(batch_size: int = BATCH_SIZE) -> int:
+    """Return the batch size, rounded up so that `machine_mesh` splits a batch evenly."""
+    devices = len(jax.local_devices())
+    return -(-batch_size // devices) * devices
+
+
 def embed_images(
-    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None, flip: bool = False
+    model: SAN, images: Images, *, batch_size: int = BATCH_SIZE, mesh: Mesh | None = None, flip: bool = False
 ) -> Float32[np.ndarray, "count dim"]:
-    """Embeddings of images, by the encoder alone with its running BatchNorm statistics.
+    """Embed images by the encoder alone, with its running BatchNorm statistics.
 
     Args:
         model: A `SAN`, with or without a decoder.
@@ -53,7 +66,7 @@ def embed_images(
 def embed_batches(
     model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None, flip: bool = False
 ) -> Float32[np.ndarray, "count dim"]:
-    """Embeddings of a query or gallery split, in its order.
+    """Embed a query or gallery split, in its order.
 
     Args:
         model: A `SAN`, with or without a decoder.
@@ -73,7 +86,7 @@ def embed_batches(
 def regress_batches(
     model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None
 ) -> Iterator[UInt8[np.ndarray, "count texture_height texture_width 3"]]:
-    """As `regress_textures`, a batch at a time: the textures of its valid rows, in order.
+    """Yield the textures of a batch's valid rows, in order, a batch at a time; else as `regress_textures`.
 
     Args:
         model: A `SAN` with its decoder.
@@ -87,9 +100,9 @@ def regress_batches(
 
 
 def regress_textures(
-    model: SAN, images: Images, *, batch_size: int = 64, mesh: Mesh | None = None
+    model: SAN, images: Images, *, batch_size: int = BATCH_SIZE, mesh: Mesh | None = None
 ) -> UInt8[np.ndarray, "count texture_height texture_width 3"]:
-    """Textures that the decoder regresses from images.
+    """Regress textures from images by the decoder.
 
     Args:
         model: A `SAN` with its decoder.
@@ -107,7 +120,7 @@ def regress_textures(
 
 
 def encoder_function(model: SAN) -> Callable[[jax.Array], jax.Array]:
-    """What `embed_images` computes of a batch, as a function to export: uint8 [N H W 3] -> float32 [N D].
+    """Return what `embed_images` computes of a batch as a function to export: uint8 [N H W 3] -> float32 [N D].
 
     Args:
         model: A `SAN`; its weights become constants of the function.
@@ -144,7 +157,7 @@ def _regress(
 
 
 def padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Images [N H W 3] in batches of one size, black and not `valid` beyond the last image."""
+    """Yield images [N H W 3] in batches of one size; rows after the last image are black and not `valid`."""
     images = np.asarray(images)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
@@ -156,8 +169,9 @@ def padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.nda
 
 
 def _check_finite(state: list[Tree]) -> None:
-    """Raises ValueError for weights that are not finite: XLA's fast maximum on CPUs turns NaN into 0 in a ReLU, so the
-    result would not show them.
+    """Raise a ValueError for weights that are not finite.
+
+    The result would not show them: XLA's fast maximum on CPUs turns NaN into 0 in a ReLU.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         if not np.isfinite(np.asarray(leaf)).all():
@@ -168,7 +182,7 @@ def _check_finite(state: list[Tree]) -> None:
 def _run(
     function: Callable[..., jax.Array], model: SAN, batches: Iterable[Mapping[str, Any]], mesh: Mesh | None
 ) -> Iterator[np.ndarray]:
-    """Yields the function's valid rows, batch by batch; the next batch is read while the device computes."""
+    """Yield the function's valid rows, batch by batch; the next batch is read while the device computes."""
     graphdef, *state = split_model(model)
     _check_finite(state)
     if mesh is not None:

@@ -1,9 +1,9 @@
-"""What a file is when it is not what was asked for: a Git LFS pointer, a saved login page, an archive.
+"""Says what an unexpected file is: a Git LFS pointer, a saved login page, an archive.
 
-Readers of files from outside call `found` for the end of their error messages. It looks at the first bytes only, and the
-name of the file does not matter.
+Readers of files from outside end their error messages with `found`. It looks only at the first bytes of a file, not at
+its name.
 
-Standard library only: `datasets` and `render` import this module.
+Imports only the standard library, because `datasets` and `render` import this module.
 """
 
 import pathlib
@@ -11,9 +11,10 @@ import re
 
 START = 512  # bytes that are looked at
 
+_LFS = "a Git LFS pointer: run `git lfs pull` where it was cloned, or download the file itself"
 _UNPACK = "unpack it and give the file inside"
 _SIGNS = (
-    (0, b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` where it was cloned, or download the file itself"),
+    (0, b"version https://git-lfs", _LFS),
     (0, b"\x1f\x8b", f"a gzip file: {_UNPACK}"),
     (0, b"BZh", f"a bzip2 file: {_UNPACK}"),
     (0, b"\xfd7zXZ\0", f"an xz file: {_UNPACK}"),
@@ -33,13 +34,15 @@ _XML = re.compile(rb"<\?xml|<error", re.IGNORECASE)
 
 
 def describe(start: bytes) -> str | None:
-    """What a file is and, where something helps, what to do about it: "a gzip file: unpack it and give the file inside".
+    """Return what a file is and, if possible, what to do about it.
+
+    An example is "a gzip file: unpack it and give the file inside".
 
     Args:
         start: The first `START` bytes of the file, or all of it.
 
     Returns:
-        None where the bytes are of none of the kinds that are known here.
+        None if the kind of the file is unknown.
     """
     if not start:
         return "an empty file: fetch it again"
@@ -55,12 +58,16 @@ def describe(start: bytes) -> str | None:
 
 
 def found(start: bytes) -> str:
-    """The end of a message that begins with what was expected: ", found a gzip file: ..."; "" where it is unknown."""
+    """Return the end of an error message: ", found a gzip file: ...", or "" if the kind is unknown."""
     kind = describe(start[:START])
     return f", found {kind}" if kind else ""
 
 
 def read_start(path: pathlib.Path) -> bytes:
-    """The first bytes of a file, for `describe`; none where it cannot be read, so call this for files that were read."""
+    """Return the first bytes of a file, for `describe`.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as file:
         return file.read(START)

@@ -1,8 +1,9 @@
-"""Writes files whole or not at all, and reads and writes JSON.
+"""Writes files completely or not at all, and reads and writes JSON.
 
-Standard library only: every package of this project uses it.
+Imports only the standard library: every package of this project uses this module.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -11,14 +12,14 @@ from typing import Any
 
 
 class DamagedFileError(ValueError):
-    """A file that a program wrote and that cannot be read any more. The message names it and says what to do."""
+    """A damaged file that a program wrote. The message names the file and says what to do."""
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, whenever the process dies.
+    """Write a file so that it is complete or absent, whenever the process dies.
 
     Raises:
-        OSError: It cannot be written, such as on a full disk; the error names the file.
+        OSError: It cannot be written, for example on a full disk; the error names the file.
     """
     path = pathlib.Path(path)
     try:
@@ -32,25 +33,25 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
-    except OSError as error:  # it names no file, or the temporary one
+    except OSError as error:  # name this file instead of the temporary one
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes a value as indented JSON, atomically. NaN is refused.
+    """Write a value as indented JSON, atomically. NaN is refused.
 
     Raises:
-        OSError: See `write_atomic`.
+        OSError: The file cannot be written; see `write_atomic`.
     """
     write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The object in a JSON file that a program wrote into a folder of its own.
+    """Return the object in a JSON file that a program wrote into a folder of its own.
 
     Raises:
         FileNotFoundError: There is no such file.
-        DamagedFileError: It is damaged, such as empty after a crash of the machine.
+        DamagedFileError: It is damaged, for example empty after a crash of the machine.
     """
     try:
         content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
@@ -63,6 +64,12 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys on one line: equal values give equal bytes. NaN is refused."""
+    """Return JSON with sorted keys on one line: equal values give equal text. NaN is refused."""
     return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))

@@ -1,16 +1,16 @@
-"""One writer a folder: a lock that ends with the process that holds it, however that process ends.
+"""Allows one writer per folder, by a lock that ends with the process that holds it.
 
 The lock is a file in the folder, `.lock`, locked with flock(2) and removed at the end. The kernel releases it when the
-process dies, so nothing is left to clean up after `kill -9`. The file says who holds it.
+process dies, so there is nothing to clean up after `kill -9`. The file says who holds the lock.
 
-On a network file system flock may be missing, or be known only to the host that took it. So the holder touches its file
-every `BEAT` seconds. Whoever finds the record of another host watches it for more than two beats, and takes the folder
-over only if nothing moves; no clocks are compared.
+On a network file system flock may be missing, or be known only to the host that took the lock. So the holder touches
+its file every `BEAT` seconds. A process that finds the record of another host watches the file for more than two beats,
+and takes the folder over only if nothing changes. No clocks are compared.
 
-Where processes share a folder by agreement, each holds a part of it (a shard, a dataset): the file is then
-`.lock.<part>`. Nobody can hold the whole folder while a part is held, nor a part while the whole is held.
+If processes share a folder by agreement, each holds a part of it (a shard, a dataset), and the file is `.lock.<part>`.
+Nobody can hold the whole folder while a part is held, nor a part while the whole folder is held.
 
-Standard library only: `datasets` imports this module.
+Imports only the standard library, because `datasets` imports this module.
 """
 
 import contextlib
@@ -27,33 +27,33 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-BEAT = 10.0  # seconds between two signs of life
-_PATIENCE = 2.0  # seconds that a process which was just killed has to end
+BEAT = 10.0  # seconds between two signs of life, the same for all processes that use a folder
+_PATIENCE = 2.0  # seconds to wait for a process that was just killed
 _NAME = ".lock"
 _CLAIM = ".claim"  # suffix of the file that decides which of several processes takes a lock over
 _WATCHED_BEATS = 2.5
 _MAX_RECORD = 1 << 16  # bytes
-# EBADF: NFS locks no file that is open for reading alone, such as another user's.
+# EBADF: NFS does not lock a file that is open only for reading, such as another user's.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF}
 
 
 class FolderError(ValueError):
-    """A folder that cannot be written. The message names it and says what to do."""
+    """A folder that cannot be written to. The message names it and says what to do."""
 
 
 class FolderInUseError(FolderError):
-    """A folder that another process writes. The message is one line and names that process and its host."""
+    """A folder that another process is writing. The message names that process and its host on one line."""
 
 
 class _Changed(Exception):
-    """The lock file is no longer what was looked at: look again."""
+    """The lock file changed since it was examined: start again."""
 
 
 _held: dict[str, tuple[int, int]] = {}  # path of a lock file of this process -> (file descriptor, thread)
 
 
 def _forget() -> None:
-    """Closes a forked child's copies of the locks, which would outlive the parent in it."""
+    """Close a forked child's copies of the locks, which would otherwise outlive the parent."""
     for descriptor, _ in _held.values():
         os.close(descriptor)
     _held.clear()
@@ -63,16 +63,15 @@ os.register_at_fork(after_in_child=_forget)
 
 
 @contextlib.contextmanager
-def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) -> Iterator[None]:
-    """Holds the only right to write a folder, or a part of it, while the body runs.
+def hold(folder: str | os.PathLike[str], part: str = "") -> Iterator[None]:
+    """Hold the only right to write a folder, or a part of it, while the body runs.
 
-    The folder is made if absent, and removed at the end if it was made here and nothing was written into it. A thread
-    may enter a lock that it holds already.
+    The folder is made if absent, and removed at the end if it was made here and is still empty. A thread may enter a
+    lock that it already holds.
 
     Args:
         folder: The folder.
         part: Name of the part; "" for the whole folder.
-        beat: Seconds between two signs of life; the same for everyone who uses the folder.
 
     Raises:
         FolderInUseError: Another process holds the folder or this part of it.
@@ -85,14 +84,14 @@ def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) 
             try:
                 _make_folder(folder, made)
                 folder = folder.resolve()
-                stack.enter_context(_taken(_file(folder, part), beat))
+                stack.enter_context(_taken(_file(folder, part)))
                 for other in _excluded(folder, part):
-                    with _taken(other, beat):
+                    with _taken(other):
                         pass
             except OSError as error:
                 raise FolderError(
-                    f"{folder} cannot be written to ({error.strerror or error}): choose another folder, or make this one "
-                    "writable."
+                    f"{folder} cannot be written to ({error.strerror or error}): choose another folder, or make "
+                    "this one writable."
                 ) from None
             yield
     finally:
@@ -102,7 +101,7 @@ def hold(folder: str | os.PathLike[str], part: str = "", *, beat: float = BEAT) 
 
 
 def is_lock(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a lock, by its name: such a file is no content of its folder."""
+    """Return whether a file is a lock, by its name, and so not part of its folder's content."""
     name = pathlib.Path(path).name
     return name == _NAME or name.startswith(f"{_NAME}.")
 
@@ -112,7 +111,7 @@ def _file(folder: pathlib.Path, part: str) -> pathlib.Path:
 
 
 def _excluded(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
-    """The lock files that are there and do not go together with this one."""
+    """Return the existing lock files that exclude this one."""
     if part:
         whole = _file(folder, "")
         return [whole] if whole.exists() else []
@@ -121,7 +120,7 @@ def _excluded(folder: pathlib.Path, part: str) -> list[pathlib.Path]:
 
 
 def _make_folder(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
-    """Makes a folder, and puts what was missing at the front of `made`, the deepest first."""
+    """Make a folder and its parents; add those that were missing to `made`, the deepest first."""
     if not folder.parent.exists():
         _make_folder(folder.parent, made)
     try:
@@ -133,37 +132,37 @@ def _make_folder(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
 
 
 @contextlib.contextmanager
-def _taken(path: pathlib.Path, beat: float) -> Iterator[None]:
-    """Holds one lock file."""
+def _taken(path: pathlib.Path) -> Iterator[None]:
+    """Hold one lock file."""
     key, owner, thread = str(path), os.getpid(), threading.get_ident()
     if key in _held and _held[key][1] == thread:
         yield
         return
-    descriptor, stop = _acquire(path, beat), threading.Event()
+    descriptor, stop = _acquire(path), threading.Event()
     _held[key] = (descriptor, thread)
-    life = threading.Thread(target=_show_life, args=(descriptor, stop, beat), name=f"lock {path}", daemon=True)
+    life = threading.Thread(target=_show_life, args=(descriptor, stop), name=f"lock {path}", daemon=True)
     life.start()
     try:
         yield
     finally:
-        if os.getpid() == owner:  # else a forked child leaves the body; the lock is its parent's
+        if os.getpid() == owner:  # a forked child may leave the body too, but the lock is its parent's
             stop.set()
             life.join()
             with contextlib.suppress(OSError):
                 if _is_file(descriptor, path):
-                    path.unlink()  # before it is released: whoever gets the old file then sees that it is gone
+                    path.unlink()  # before it is released, so that whoever gets the old file sees that it is gone
             del _held[key]
             os.close(descriptor)
 
 
-def _show_life(descriptor: int, stop: threading.Event, beat: float) -> None:
-    while not stop.wait(beat):
-        with contextlib.suppress(OSError):  # a file server that is away for a moment
+def _show_life(descriptor: int, stop: threading.Event) -> None:
+    while not stop.wait(BEAT):
+        with contextlib.suppress(OSError):  # the file server may be away for a moment
             os.utime(descriptor)
 
 
-def _acquire(path: pathlib.Path, beat: float) -> int:
-    """Locks the file and writes this process's record into it; gives its descriptor.
+def _acquire(path: pathlib.Path) -> int:
+    """Lock the file, write this process's record into it and return its descriptor.
 
     Raises:
         FolderInUseError: Another process holds it.
@@ -189,7 +188,7 @@ def _acquire(path: pathlib.Path, beat: float) -> int:
             if is_new:
                 _write(descriptor, path)
             else:
-                _take_over(descriptor, path, supported, beat)
+                _take_over(descriptor, path, supported)
         except _Changed:
             os.close(descriptor)
             continue
@@ -200,40 +199,39 @@ def _acquire(path: pathlib.Path, beat: float) -> int:
 
 
 def _open(path: pathlib.Path) -> tuple[int, bool]:
-    """Opens a lock file for writing; gives the descriptor, and whether the file is new."""
+    """Open a lock file for writing; return the descriptor and whether the file is new."""
     while True:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), True
-        except FileNotFoundError:  # who made the folder removed it again, empty
+        except FileNotFoundError:  # the process that made the folder has removed it again
             path.parent.mkdir(parents=True, exist_ok=True)
             continue
         except FileExistsError:
             pass
         try:
             return os.open(path, os.O_RDWR), False
-        except FileNotFoundError:  # its holder ended between the two
+        except FileNotFoundError:  # its holder ended since the first attempt
             pass
         except PermissionError:  # another user's
             with contextlib.suppress(FileNotFoundError):
                 return os.open(path, os.O_RDONLY), False
 
 
-def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float) -> None:
-    """Takes a lock file whose holder did not end in order, unless the holder is alive.
+def _take_over(descriptor: int, path: pathlib.Path, supported: bool) -> None:
+    """Take over a lock file that its holder did not remove, unless the holder is alive.
 
     Args:
-        descriptor: Of the file, locked where that is supported.
-        path: Its path.
-        supported: Whether flock is supported there.
-        beat: Seconds between two signs of life.
+        descriptor: Descriptor of the file, locked if that is supported.
+        path: Path of the file.
+        supported: Whether its file system supports flock.
 
     Raises:
         FolderInUseError: The holder is alive.
-        _Changed: The file changed meanwhile.
+        _Changed: The file has changed meanwhile.
     """
     record = _read(descriptor)
     same_kernel = record is not None and record.get("boot") == _boot()
-    if same_kernel and supported:  # the kernel knows every lock of its processes: the holder is dead
+    if same_kernel and supported:  # the kernel knows all locks of its processes, so the holder is dead
         _write(descriptor, path)
         return
     if record is not None and same_kernel and record.get("pid_space") == _pid_space():
@@ -241,13 +239,13 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float
         if start is not None and _start_of(record.get("pid")) == start:
             raise _in_use(path, record)
     else:
-        _watch(path, record, beat)
+        _watch(path, record)
     claim = path.with_name(path.name + _CLAIM)
     try:
         os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
-        # Somebody takes the lock over at this moment, or died while doing so.
-        if not _wait_for(lambda: not claim.exists(), beat):
+        # Another process is taking the lock over right now, or died while doing so.
+        if not _wait_for(lambda: not claim.exists(), BEAT):
             claim.unlink(missing_ok=True)
         raise _Changed from None
     try:
@@ -258,17 +256,17 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool, beat: float
         claim.unlink(missing_ok=True)
 
 
-def _watch(path: pathlib.Path, record: dict[str, Any] | None, beat: float) -> None:
-    """Watches a lock file whose holder may be on another host; returns when nothing has moved for long enough.
+def _watch(path: pathlib.Path, record: dict[str, Any] | None) -> None:
+    """Watch a lock file whose holder may be on another host; return if nothing changes for long enough.
 
     Raises:
         FolderInUseError: The holder gave a sign of life.
-        _Changed: The file is gone, or another process's by now.
+        _Changed: The file is gone, or belongs to another process by now.
     """
-    seconds = _WATCHED_BEATS * beat
+    seconds = _WATCHED_BEATS * BEAT
     print(
-        f"{path.parent}: {_describe(record, path)} has not said that it ended, and whether it still runs cannot be seen "
-        f"from here. Waiting {seconds:.0f} s for a sign of life.",
+        f"{path.parent}: {_describe(record, path)} has not said that it ended, and whether it still runs cannot be "
+        f"seen from here. Waiting {seconds:.0f} s for a sign of life.",
         file=sys.stderr,
         flush=True,
     )
@@ -282,7 +280,10 @@ def _watch(path: pathlib.Path, record: dict[str, Any] | None, beat: float) -> No
 
 
 def _look(path: pathlib.Path) -> tuple[int, dict[str, Any] | None] | None:
-    """A lock file's time and record; None where it is gone. Opened anew, for NFS to ask its server."""
+    """Return a lock file's time and record, or None if it is gone.
+
+    The file is opened anew, so that NFS asks its server.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -294,7 +295,7 @@ def _look(path: pathlib.Path) -> tuple[int, dict[str, Any] | None] | None:
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition comes true within some seconds."""
+    """Return whether the condition comes true within some seconds."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -304,7 +305,7 @@ def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _is_file(descriptor: int, path: pathlib.Path) -> bool:
-    """Whether an open file is still the one at this path."""
+    """Return whether an open file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -312,7 +313,11 @@ def _is_file(descriptor: int, path: pathlib.Path) -> bool:
 
 
 def _write(descriptor: int, path: pathlib.Path) -> None:
-    """Writes this process's record. Another user's file is removed instead, which raises _Changed."""
+    """Write this process's record.
+
+    Raises:
+        _Changed: The file was another user's and could only be removed.
+    """
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         path.unlink()
         raise _Changed
@@ -328,11 +333,11 @@ def _write(descriptor: int, path: pathlib.Path) -> None:
     }
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(record).encode(), 0)
-    os.fsync(descriptor)  # other hosts are to see it now
+    os.fsync(descriptor)  # so that other hosts see it now
 
 
 def _read(descriptor: int) -> dict[str, Any] | None:
-    """The record in a lock file; None where there is none, or half of one."""
+    """Return the record in a lock file, or None if there is none or only half of one."""
     try:
         record = json.loads(os.pread(descriptor, _MAX_RECORD, 0))
     except (ValueError, RecursionError):
@@ -349,7 +354,7 @@ def _in_use(path: pathlib.Path, record: dict[str, Any] | None) -> FolderInUseErr
 
 
 def _describe(record: dict[str, Any] | None, path: pathlib.Path) -> str:
-    """Who holds a lock, on one line. The record comes from outside."""
+    """Return who holds a lock, on one line of printable characters: the record may come from outside."""
     if record is None:
         return f"one whose record in {path} cannot be read"
     host, pid, since, command = (str(record.get(key)) for key in ("host", "pid", "since", "command"))
@@ -358,7 +363,7 @@ def _describe(record: dict[str, Any] | None, path: pathlib.Path) -> str:
 
 
 def _boot() -> str:
-    """Names the running kernel: containers on one machine share it, a machine has another one after a restart."""
+    """Return a name of the running kernel: the same in all containers of a machine, until it restarts."""
     try:
         return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -366,7 +371,7 @@ def _boot() -> str:
 
 
 def _pid_space() -> str:
-    """Names what process numbers are counted in: each container has its own."""
+    """Return the name of the namespace of process numbers. Each container has its own."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -374,7 +379,7 @@ def _pid_space() -> str:
 
 
 def _start_of(pid: Any) -> str | None:
-    """When a process of this machine started, as far as can be told; None where it has ended."""
+    """Return when a process of this machine started, as far as is known, or None if it has ended."""
     if not isinstance(pid, int) or pid <= 0:
         return None
     try:

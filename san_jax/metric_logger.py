@@ -6,12 +6,13 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 import jax
 from tensorboardX import SummaryWriter
+
+from san_jax.files import write_atomic
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -21,7 +22,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 def check_finite(step: int, metrics: Mapping[str, float], last_checkpoint: str | os.PathLike[str] | None) -> None:
-    """Raises NonFiniteLossError where one of a step's metrics is infinite or NaN.
+    """Raise a NonFiniteLossError where one of a step's metrics is infinite or NaN.
 
     Args:
         step: The step, counted from 1, that gave the metrics.
@@ -39,7 +40,7 @@ def check_finite(step: int, metrics: Mapping[str, float], last_checkpoint: str |
 
 
 class MetricLogger:
-    """Writes metrics of a run. A run that goes on keeps what was written up to its checkpoint and drops the rest.
+    """Write the metrics of a run; a resumed run keeps what was written up to its checkpoint and drops the rest.
 
     Args:
         workdir: The run's folder.
@@ -60,7 +61,7 @@ class MetricLogger:
         self._tensorboard = SummaryWriter(str(workdir), purge_step=start_step + 1 if start_step else None)
 
     def write(self, step: int, metrics: Mapping[str, float], *, seconds: float, num_images: int) -> None:
-        """Writes one line of everything.
+        """Write one line of everything.
 
         Args:
             step: Train steps done.
@@ -84,12 +85,12 @@ class MetricLogger:
         self._last_step = step
 
     def print(self, text: str) -> None:
-        """Prints on process 0 only."""
+        """Print on process 0 only."""
         if self._file is not None:
             print(text, flush=True)
 
     def close(self) -> None:
-        """Flushes and closes the files."""
+        """Flush and close the files."""
         if self._file is not None:
             with _naming(self._file):
                 self._file.close()
@@ -97,7 +98,7 @@ class MetricLogger:
 
 
 def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, int | float]]:
-    """The lines of a run's `metrics.jsonl`, in order; a last line that was cut off is left out."""
+    """Return the lines of a run's `metrics.jsonl`, in order; a last line that was cut off is left out."""
     path = pathlib.Path(workdir) / METRICS_FILE
     if not path.exists():
         return []
@@ -112,7 +113,7 @@ def read_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, int | float]
 
 @contextlib.contextmanager
 def _naming(file: TextIO) -> Iterator[None]:
-    """Adds the name of the file to the errors of writing, which have none, such as on a full disk."""
+    """Name the file in errors of writing, such as on a full disk, which come without it."""
     try:
         yield
     except OSError as error:
@@ -120,18 +121,15 @@ def _naming(file: TextIO) -> Iterator[None]:
 
 
 def _truncate(path: pathlib.Path, step: int) -> None:
-    """Keeps the lines up to a step, atomically: the steps after it are about to be done again."""
+    """Keep the lines up to a step, atomically: the steps after it are about to be done again."""
     if not path.exists():
         return
     kept = [json.dumps(record) + "\n" for record in read_metrics(path.parent) if record["step"] <= step]
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.writelines(kept)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    write_atomic(path, "".join(kept).encode())
 
 
 def _console(metrics: Mapping[str, float]) -> str:
-    """{"reid/loss": 2, "reid/triplet": 1} as "reid: loss 2.000 triplet 1.000"."""
+    """Format {"reid/loss": 2, "reid/triplet": 1} as "reid: loss 2.000 triplet 1.000"."""
     groups: dict[str, list[str]] = {}
     for name, value in metrics.items():
         group, _, leaf = name.rpartition("/")

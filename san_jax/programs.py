@@ -1,6 +1,8 @@
-"""Keeps `python -m` from running a module that is no program, which would print nothing and exit with 0.
+"""Keeps `python -m` from running a module that is not a program.
 
-Each package of this project calls `refuse_modules` when it is imported, so this file imports the standard library only.
+Without this, Python would print nothing and exit with 0. Each package of this project calls `refuse_modules` when it is
+imported, so this file imports only the standard library.
+
 A program is a module with the line `if __name__ == "__main__":`.
 """
 
@@ -13,7 +15,7 @@ _MAIN = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 
 
 def refuse_modules(package: str, init_file: str) -> None:
-    """Exits with a message and status 1 if Python is about to run a module of this package that is no program.
+    """Exit with status 1 if Python is about to run a module of this package that is not a program.
 
     `python -m package.module` imports the package before it runs the module, so the package's `__init__` calls this.
 
@@ -43,8 +45,12 @@ def refuse_modules(package: str, init_file: str) -> None:
 
 
 def _about_to_run() -> str | None:
-    """The module that `python -m` is about to run, None once it runs or where Python was started otherwise."""
-    if sys.argv[:1] != ["-m"]:  # so it reads only while Python looks for the module
+    """Return the module that `python -m` is about to run.
+
+    Returns:
+        None once the module runs, or if Python was started in another way.
+    """
+    if sys.argv[:1] != ["-m"]:  # argv begins with "-m" only while Python looks for the module
         return None
     word = sys.orig_argv[-len(sys.argv)]  # the program's own arguments follow it
     attached = re.match(r"-[a-zA-Z]*?m(.+)", word)  # as in `-mexperiments.train`
@@ -56,6 +62,6 @@ def _is_program(path: pathlib.Path) -> bool:
 
 
 def _summary(path: pathlib.Path) -> str:
-    """The first line of a file's docstring."""
+    """Return the first line of a file's docstring."""
     docstring = re.match(r'"""(.*)', path.read_text(encoding="utf-8"))
     return docstring[1].removesuffix('"""') if docstring else ""

@@ -1,11 +1,11 @@
 """Everything about a network and its training that a run may choose, each with its default.
 
-The config of a training run is made of these dataclasses (`experiments/configs/base.py`). Standard library only, so that
-reading a config loads no JAX.
+The config of a training run is made of these dataclasses (`experiments/configs/base.py`). Standard library only, so
+that reading a config loads no JAX.
 """
 
 import dataclasses
-from typing import Literal
+import math
 
 ENCODER_NAMES = ("resnet50", "resnet101", "densenet121")
 POOLINGS = ("average", "gem")
@@ -66,20 +66,21 @@ class LossSettings:
         triplet: l2, weight of L_Triplet.
         reconstruction: l3, weight of L_Rec, on a reID batch and on a PIT batch.
         triplet_reid: l4, weight of L_TR.
-        label_smoothing: Of L_ID, in [0, 1); 0.1 in the released code.
-        triplet_margin: Of L_Triplet.
-        triplet_reid_margin: Of L_TR.
-        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code; the
-            mean did better here (docs/ablation.md).
-        triplet_reid_blocks: The decoder blocks whose L_TR are added up, counted from 1: the paper's are the first three
-            of the four, the released code's all four.
-        triplet_reid_sampling: "random": for every image a drawn positive and negative, and the mean over the images (the
-            paper draws them too, but leaves open which images are anchors). "fixed": the released code's places in a
-            batch of 4 consecutive images of each identity, and the sum over the anchors (`losses.fixed_triplets`).
+        label_smoothing: Label smoothing of L_ID, in [0, 1); 0.1 in the released code.
+        triplet_margin: Margin of L_Triplet.
+        triplet_reid_margin: Margin of L_TR.
+        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code;
+            the mean did better here (docs/ablation.md).
+        triplet_reid_blocks: The decoder blocks, counted from 1, whose L_TR are added up: the first three of the four in
+            the paper, all four in the released code.
+        triplet_reid_sampling: "random" draws a positive and a negative for every image and takes the mean over the
+            images (the paper draws them too, but leaves open which images are anchors). "fixed" takes the released
+            code's places in a batch of 4 consecutive images of each identity, and the sum over the anchors
+            (`losses.fixed_triplets`).
 
     Raises:
-        ValueError: `triplet_reid_blocks` holds something that is no block, or one twice; or there is no such sampling or
-            reduction of channels.
+        ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
+            twice.
     """
 
     identification: float = 0.5
@@ -89,11 +90,19 @@ class LossSettings:
     label_smoothing: float = 0.0
     triplet_margin: float = 0.3
     triplet_reid_margin: float = 0.3
-    triplet_reid_channels: Literal["sum", "mean"] = "mean"
+    triplet_reid_channels: str = "mean"
     triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
-    triplet_reid_sampling: Literal["random", "fixed"] = "random"
+    triplet_reid_sampling: str = "random"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        for name in ("identification", "triplet", "reconstruction", "triplet_reid"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is the weight of a loss, 0 or more, found {getattr(self, name)}.")
+        if not 0.0 <= self.label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing must lie in 0..1, 1 excluded, found {self.label_smoothing}.")
+        for name in ("triplet_margin", "triplet_reid_margin"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}.")
         blocks = self.triplet_reid_blocks
         if not set(blocks) <= {1, 2, 3, 4} or len(set(blocks)) < len(blocks):
             raise ValueError(f"triplet_reid_blocks must be different numbers among 1, 2, 3, 4, found {blocks}.")
@@ -109,25 +118,28 @@ class LossSettings:
 class AugmentSettings:
     """How reID images are augmented; the default is the released recipe.
 
-    Cropping makes partial images of whole ones (the paper's section 4.6, which gives no rule; this one is ours): a random
-    window of whole pixels, its height and width drawn as fractions of the image's, its position uniform over all places,
-    is stretched to the image's size, as evaluation stretches the images of a partial benchmark. The other augmentations
-    then act on it as on any image.
+    Cropping makes partial images from whole ones. The paper's section 4.6 gives no rule; this one is ours: a random
+    window of whole pixels is stretched to the image's size, as evaluation stretches the images of a partial benchmark.
+    Its height and width are drawn as fractions of the image's, its position uniformly. The other augmentations then act
+    on it as on any image.
 
     Attributes:
-        crop_probability: of replacing the image by a random window of it.
-        crop_height: smallest and largest height of the window, as a fraction of the image's; uniform between.
-        crop_width: smallest and largest width, drawn independently of the height.
-        translate_probability: of enlarging by `enlargement` and cropping at random to the old size.
-        enlargement: factor of height and width.
-        flip_probability: of mirroring left and right.
-        erase_probability: of erasing a random rectangle.
-        erase_area: smallest and largest area of the rectangle, as a fraction of the image's.
-        erase_aspect: smallest and largest height / width of the rectangle.
-        erase_fill: what the rectangle is filled with, RGB, in normalised units: 0 is the ImageNet mean. (The released
+        crop_probability: Probability of replacing the image by a random window of it.
+        crop_height: Smallest and largest height of the window, as fractions of the image's; uniform between.
+        crop_width: Smallest and largest width of the window, drawn independently of the height.
+        translate_probability: Probability of enlarging by `enlargement` and cropping at random to the old size.
+        enlargement: Factor of height and width.
+        flip_probability: Probability of mirroring left and right.
+        erase_probability: Probability of erasing a random rectangle.
+        erase_area: Smallest and largest area of the rectangle, as fractions of the image's.
+        erase_aspect: Smallest and largest height / width of the rectangle.
+        erase_fill: RGB that the rectangle is filled with, in normalised units: 0 is the ImageNet mean. (The released
             code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
-        mirror_textures: whether the texture of a flipped image is mirrored too, see `mirror_textures`. Neither the paper
-            nor the released code does it: the person in the mirror has its texture mirrored, but for them it stays.
+        mirror_textures: Mirror the texture of a flipped image, as the UV mirror map says. Neither the paper nor the
+            released code does it, although the texture of a mirrored person is mirrored.
+
+    Raises:
+        ValueError: A number out of range.
     """
 
     crop_probability: float = 0.0
@@ -142,7 +154,7 @@ class AugmentSettings:
     erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mirror_textures: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("crop_probability", "translate_probability", "flip_probability", "erase_probability"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}.")
@@ -166,7 +178,7 @@ class OptimizerSettings:
 
     Attributes:
         name: "amsgrad" or "adam".
-        schedule: "released" halves the rate every `halve_every_epochs`, "cosine" lets it fall to 0 at the end of the run.
+        schedule: "released" halves the rate every `halve_every_epochs`, "cosine" lowers it to 0 at the end of the run.
         learning_rate: The full rate, which the warm-up ends with.
         warmup_epochs: Epochs in which the rate rises to the full one.
         warmup_start: Rate of the first epoch of the warm-up of "released", as a fraction of the full one.
@@ -177,7 +189,8 @@ class OptimizerSettings:
         b1: Decay of Adam's mean of gradients.
         b2: Decay of Adam's mean of squared gradients.
         eps: Added to Adam's denominator.
-        alternating: The released code's two optimizers: first the reID losses, then L_Rec and L_TR by an Adam of their own.
+        alternating: Use the released code's two optimizers: first one for the reID losses, then an Adam for L_Rec and
+            L_TR.
         reconstruction_learning_rate: Learning rate of that Adam.
         reconstruction_b1: Its decay of the mean of gradients.
 
@@ -208,6 +221,12 @@ class OptimizerSettings:
             raise ValueError(f"warmup_epochs must not be negative, found {self.warmup_epochs}.")
         if self.halve_every_epochs <= 0:
             raise ValueError(f"halve_every_epochs must be positive, found {self.halve_every_epochs}.")
+        if self.schedule == "released":  # its rate is constant within an epoch
+            for name in ("warmup_epochs", "halve_every_epochs"):
+                if getattr(self, name) != int(getattr(self, name)):
+                    raise ValueError(
+                        f"{name} must be a whole number for schedule='released', found {getattr(self, name)}."
+                    )
         if self.gradient_clip_norm < 0:
             raise ValueError(f"gradient_clip_norm must be a norm, or 0 for no limit, found {self.gradient_clip_norm}.")
 

@@ -13,11 +13,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-_MESSAGE_BYTES = 8192  # of a message that processes tell each other
+_MESSAGE_BYTES = 8192  # longest message that processes tell each other
 
 
 def initialize_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
-    """Joins the processes of a multi-process run. Call it before anything else touches JAX's devices.
+    """Join the processes of a multi-process run. Call it before anything else touches JAX's devices.
 
     Args:
         coordinator: host:port of process 0; "auto" where the cluster tells (TPU pods, Slurm); "" for a single process.
@@ -38,23 +38,23 @@ def initialize_distributed(coordinator: str, num_processes: int, process_id: int
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh of all devices of all processes, or of those given."""
+    """Return the mesh of all devices of all processes, or of those given."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array."""
+    """Return the sharding by which every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first axis is split over the devices."""
+    """Return the sharding that splits the first axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def init_replicated(function: Callable[[], Any], mesh: Mesh) -> Any:
-    """The result of a function without arguments, computed under jit and placed on every device.
+    """Return the result of a function without arguments, computed under jit and placed on every device.
 
     It runs once: on a CPU, optimizing the code that draws some hundred random arrays takes longer than all the rest
     before the first step, so there it is not optimized.
@@ -64,7 +64,7 @@ def init_replicated(function: Callable[[], Any], mesh: Mesh) -> Any:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Places a tree of NumPy arrays, the same in every process, on every device."""
+    """Place a tree of NumPy arrays, the same in every process, on every device."""
 
     def place(array: np.ndarray) -> jax.Array:
         return jax.make_array_from_callback(array.shape, replicated(mesh), lambda index: array[index])
@@ -73,7 +73,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
-    """Raises ValueError where a global batch cannot be split evenly; `name` says which batch."""
+    """Raise a ValueError where a global batch cannot be split evenly; `name` says which batch."""
     if batch_size % mesh.size:
         raise ValueError(
             f"{name}: {batch_size} images cannot be split evenly over {mesh.size} devices. "
@@ -82,7 +82,7 @@ def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
 
 
 def shard_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
-    """Places this process's rows of a batch; the result is the global batch.
+    """Place this process's rows of a batch; the result is the global batch.
 
     Args:
         batch: NumPy arrays with this process's share of the rows.
@@ -96,13 +96,13 @@ def shard_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when every process has come here; the name is the same on all and used once in a run."""
+    """Wait until every process has come here; `name` is the same on all and used once in a run."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def first_message(message: str) -> str:
-    """The first process's message that is not empty, on all processes; "" where none has one.
+    """Return on all processes the first one's message that is not empty; "" where none has one.
 
     Every process must call it at the same place. A long message is cut.
     """
@@ -116,7 +116,7 @@ def first_message(message: str) -> str:
 
 
 def on_any_process(flag: bool) -> bool:
-    """Whether the flag is set on any process. Every process must call it at the same place."""
+    """Return whether the flag is set on any process. Every process must call it at the same place."""
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))

@@ -21,15 +21,15 @@ from san_jax.optim import AlternatingOptimizer
 )
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """The state that a train step takes and gives.
+    """The state that a train step takes and returns.
 
     Attributes:
-        step: Number of train steps done, reID and PIT steps alike, an int32 scalar. The step's random numbers come from
-            it. (Not annotated as such: transformations put placeholders in an array's place.)
+        step: Number of train steps done, reID and PIT steps alike, an int32 scalar, from which the next step's random
+            numbers come. (Not annotated as an array: JAX's transformations put placeholders in its place.)
         params: float32 parameters.
         batch_stats: Running mean and variance of every batch normalisation, float32.
-        opt_state: The optimizer's.
-        average: Exponential moving averages, {"params", "batch_stats"} as those; empty where a run keeps none.
+        opt_state: State of the optimizer.
+        average: Exponential moving averages {"params": ..., "batch_stats": ...}; empty where a run keeps none.
     """
 
     step: Any
@@ -42,15 +42,16 @@ class TrainState:
 def create(
     model: nnx.Module, optimizer: optax.GradientTransformation | AlternatingOptimizer, *, average: bool = False
 ) -> tuple[Any, TrainState]:
-    """Takes a fresh model apart.
+    """Split a fresh model into its static part and a train state.
 
     Args:
         model: The model; its arrays become the state's.
-        optimizer: The run's.
-        average: Whether the state has an average of the weights, for `make_step(..., ema_decay=...)`.
+        optimizer: The run's optimizer.
+        average: Whether the state has an average of the weights, as `StepSettings.ema_decay` > 0 needs it.
 
     Returns:
-        The model's graphdef (static) and the state at step 0. Under `jax.jit` or `jax.eval_shape` return the state only.
+        The model's graphdef (static) and the state at step 0. Under `jax.jit` or `jax.eval_shape` return the state
+        only.
     """
     graphdef, params, batch_stats = split_model(model)
     # Its own arrays: a donated buffer must not be passed twice.
@@ -60,10 +61,10 @@ def create(
 
 
 def update_average(average: Tree, params: Tree, batch_stats: Tree, *, step: Any, decay: float) -> Tree:
-    """The averages after one more step: d old + (1 - d) new, with d = min(decay, step / (step + 9)).
+    """Return the averages after one more step: d old + (1 - d) new, with d = min(decay, step / (step + 9)).
 
-    By that d the average is the weights themselves after the first step, whatever they started from, and covers about
-    the last tenth of a short run; it is the ramp of TensorFlow's `ExponentialMovingAverage` with `num_updates`,
+    With this d the average equals the weights after the first step, whatever they started from, and covers about the
+    last tenth of a short run. It is the ramp of TensorFlow's `ExponentialMovingAverage` with `num_updates`,
     (1 + n) / (10 + n), begun one step earlier.
 
     Args:
@@ -71,7 +72,7 @@ def update_average(average: Tree, params: Tree, batch_stats: Tree, *, step: Any,
         params: The new parameters.
         batch_stats: The new running statistics.
         step: Steps done before this one.
-        decay: At most this much of the old average is kept, in [0, 1).
+        decay: Largest share of the old average that is kept, in [0, 1).
     """
     step = step.astype(jnp.float32)
     keep = jnp.minimum(decay, step / (step + 9.0))
@@ -97,9 +98,9 @@ class Transfer:
 def take_weights(
     state: TrainState, params: Tree, batch_stats: Tree, *, modules: tuple[str, ...] = ("encoder", "decoder")
 ) -> tuple[TrainState, Transfer]:
-    """Puts whole modules of another run's weights in place of a fresh state's.
+    """Replace whole modules of a fresh state by another run's weights.
 
-    Every array of a module that both have must be there in the same shape; the optimizer's state stays fresh.
+    Both must have the same arrays, in the same shapes, in a module that is taken. The optimizer's state stays fresh.
 
     Args:
         state: The fresh state.
@@ -127,7 +128,8 @@ def take_weights(
         shown = "\n  ".join(problems[:10]) + (f"\n  and {len(problems) - 10} more" if len(problems) > 10 else "")
         raise ValueError(
             f"the weights do not fit this model in {len(problems)} arrays:\n  {shown}\n"
-            "Set the keys of the config's group `model` (model.encoder, model.width, ...) as in the run that they come from."
+            "Set the keys of the config's group `model` (model.encoder, model.width, ...) as in the run that they "
+            "come from."
         )
     if not taken:
         raise ValueError(

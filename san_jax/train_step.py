@@ -1,18 +1,17 @@
 """The jitted train steps: a reID step with the four losses, and a PIT step with L_Rec alone (section 3.2).
 
     L = l1 L_ID + l2 L_Triplet + l3 L_Rec + l4 L_TR       on a reID batch
-    L = L_Rec                                             on a PIT batch
+    L = l3 L_Rec                                          on a PIT batch
 
-The joint stage takes reID and PIT batches in turn; SAN-PG takes PIT batches only; the baseline is a reID step of a model
-without decoder. Random numbers come from (seed, step) alone, so a run that was interrupted goes on as if it was not.
-
-By choice a step does what the released code does, with two optimizers in turn (`optim.AlternatingOptimizer`), takes the
-image itself as the decoder's target, mirrors textures with the images, or keeps an average of the weights.
+SAN takes reID and PIT batches in turn; SAN-PG takes PIT batches only; the baseline takes reID steps of a model without
+a decoder. An optimizer makes the update `joint_update`, which moves all parameters by all losses; the released code's
+pair of optimizers (`optim.AlternatingOptimizer`) makes `alternating_update`. Random numbers come from (seed, step)
+alone, so an interrupted run continues exactly as if it had not been interrupted.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +27,92 @@ from san_jax.settings import AugmentSettings, LossSettings
 from san_jax.train_state import TrainState, Tree, update_average
 from san_jax.typing import PitBatch, ReidBatch
 
+Batch: TypeAlias = ReidBatch | PitBatch
 Metrics = dict[str, Float[Array, ""]]
 Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+# What the decoder reconstructs, float32 in [-1, 1], given the images as they were augmented and their batch.
+DecoderTargets: TypeAlias = Callable[[Augmented, Batch], Float[Array, "batch height width 3"]]
 
-# Which parts of the loss each of two alternating optimizers takes.
-_ENCODER_LOSSES = ("identification", "triplet")
-_DECODER_LOSSES = {"reid": ("reconstruction", "triplet_reid"), "pit": ("reconstruction",)}
+
+def texture_targets(mirror_map: Integer[np.ndarray, "size size 2"] | None = None) -> DecoderTargets:
+    """Return the decoder targets of a run that reconstructs the batch's `texture`.
+
+    Args:
+        mirror_map: UV mirror map of the textures (a dataset's `mirror_map.npy`), by which the texture of a flipped
+            image is mirrored; None leaves it as it is. Pass it exactly where `AugmentSettings.mirror_textures` is set.
+    """
+
+    def targets(augmented: Augmented, batch: Batch) -> Float[Array, "batch height width 3"]:
+        textures = normalize_textures(jnp.asarray(batch["texture"]))
+        if mirror_map is None:
+            return textures
+        return mirror_textures(textures, augmented.flipped, mirror_map)
+
+    return targets
+
+
+def input_targets(augmented: Augmented, batch: Batch) -> Float[Array, "batch height width 3"]:
+    """Return the augmented images before erasing: the decoder targets of a run that reconstructs its input."""
+    del batch
+    return augmented.clean
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StepSettings:
+    """How a train step computes the loss of a batch.
+
+    Attributes:
+        loss: Weights and constants of the losses.
+        augment: Augmentation of the images.
+        targets: What the decoder reconstructs (`texture_targets`, `input_targets`); None for a model without a decoder.
+        seed: Seed of the augmentation and of the drawn triplets.
+        ema_decay: Decay of the averages of weights and running statistics, in [0, 1); 0 keeps no average.
+
+    Raises:
+        ValueError: `ema_decay` is out of range, or textures are to be mirrored where no decoder reconstructs them.
+    """
+
+    loss: LossSettings
+    augment: AugmentSettings
+    targets: DecoderTargets | None
+    seed: int
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError(f"ema_decay must lie in 0..1, 1 excluded (0: no average), found {self.ema_decay}.")
+        if self.augment.mirror_textures and (self.targets is None or self.targets is input_targets):
+            raise ValueError(
+                "mirror_textures needs a decoder that reconstructs textures: set mirror_textures=False, or reconstruct "
+                "textures."
+            )
+
+
+def make_reid_step(
+    graphdef: Any, optimizer: optax.GradientTransformation | AlternatingOptimizer, settings: StepSettings
+) -> Step:
+    """Return the jitted train step for `ReidBatch`es.
+
+    Args:
+        graphdef: The model's static part, from `train_state.create`; the model needs a classifier.
+        optimizer: The run's optimizer; all steps of a run share it and its state.
+        settings: How the loss is computed.
+
+    Returns:
+        step(state, batch) -> (state, metrics). The given state is donated and must not be used afterwards. The metrics
+        are float32 scalars on the device: `loss` (weighted), its unweighted parts, and `gradient_norm`, all computed
+        with the parameters before the update. With alternating optimizers the decoder's parts are computed after the
+        first of the two updates, and the norm is that of both gradients together. The step raises a ValueError where
+        the model lacks a part that the losses need, or where state and `ema_decay` disagree on keeping an average.
+    """
+    return _make_step(_REID, graphdef, optimizer, settings)
+
+
+def make_pit_step(
+    graphdef: Any, optimizer: optax.GradientTransformation | AlternatingOptimizer, settings: StepSettings
+) -> Step:
+    """Return the jitted train step for `PitBatch`es; the model needs a decoder. Otherwise as `make_reid_step`."""
+    return _make_step(_PIT, graphdef, optimizer, settings)
 
 
 def reid_losses(
@@ -41,22 +120,22 @@ def reid_losses(
     batch: ReidBatch,
     key: PRNGKeyArray,
     settings: LossSettings,
-    targets: Float[Array, "batch texture_height texture_width 3"] | None = None,
+    targets: Float[Array, "batch texture_height texture_width 3"] | None,
 ) -> Metrics:
-    """The unweighted parts of the loss of a reID batch; those of the decoder only where the model has one.
+    """Return the unweighted parts of a reID batch's loss; the decoder's only where the model has one.
 
     Args:
-        output: Of the model with classifier, on the batch's images.
-        batch: The reID batch; `texture` is used only with a decoder.
-        key: Draws the triplets of L_TR.
+        output: Output of the model, which needs a classifier, for the batch's images.
+        batch: The reID batch.
+        key: Random key that draws the triplets of L_TR.
         settings: Constants of the losses.
-        targets: Of the decoder, in [-1, 1]; None for the batch's textures.
+        targets: What the decoder reconstructs, in [-1, 1]; unused, and may be None, without a decoder.
 
     Returns:
         float32 scalars: identification, triplet, and with a decoder reconstruction, triplet_reid.
 
     Raises:
-        ValueError: The model has no classifier.
+        ValueError: The model has no classifier, or a decoder but no targets.
     """
     if output.logits is None:
         raise ValueError("A reID step needs a model with a classifier: build SAN with num_classes > 0.")
@@ -66,27 +145,10 @@ def reid_losses(
         "triplet": losses.batch_hard_triplet_loss(output.embedding, labels, margin=settings.triplet_margin),
     }
     if output.texture is not None:
-        positive, negative = losses.sample_triplets(key, labels)
-        if targets is None:
-            targets = normalize_textures(jnp.asarray(batch["texture"]))
-        parts["reconstruction"] = losses.reconstruction_loss(output.texture, targets)
-
-        def triplet_reid(block: int) -> Float[Array, ""]:
-            shared: Any = {"margin": settings.triplet_reid_margin, "channel_reduction": settings.triplet_reid_channels}
-            feature_map = output.decoder_maps[block - 1]
-            if settings.triplet_reid_sampling == "random":
-                return losses.triplet_reid_loss(feature_map, positive, negative, **shared)
-            anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block)
-            loss = losses.triplet_reid_loss(
-                feature_map, positives, negatives, anchor=anchors, anchor_reduction="sum", **shared
-            )
-            # Nothing can be raised inside jit, and pairs of anybody would hide a batch that is not made of fours.
-            as_meant = (labels[positives] == labels[anchors]) & (labels[negatives] != labels[anchors])
-            return jnp.where(jnp.all(as_meant), loss, jnp.nan)
-
-        parts["triplet_reid"] = sum(
-            (triplet_reid(block) for block in settings.triplet_reid_blocks), start=jnp.zeros((), jnp.float32)
-        )
+        pairs = losses.sample_triplets(key, labels)
+        parts["reconstruction"] = losses.reconstruction_loss(output.texture, _required(targets))
+        blocks = (_triplet_reid(output, block, labels, pairs, settings) for block in settings.triplet_reid_blocks)
+        parts["triplet_reid"] = sum(blocks, start=jnp.zeros((), jnp.float32))
     return parts
 
 
@@ -95,142 +157,205 @@ def pit_losses(
     batch: PitBatch,
     key: PRNGKeyArray,
     settings: LossSettings,
-    targets: Float[Array, "batch texture_height texture_width 3"] | None = None,
+    targets: Float[Array, "batch texture_height texture_width 3"] | None,
 ) -> Metrics:
-    """The loss of a PIT batch, unweighted: {"reconstruction": L_Rec}. Arguments as in `reid_losses`; no randomness."""
-    del key, settings
+    """Return the unweighted loss of a PIT batch, {"reconstruction": L_Rec}; arguments as in `reid_losses`."""
+    del batch, key, settings
     if output.texture is None:
         raise ValueError("A PIT step needs a model with a decoder: build SAN with decoder=True.")
+    return {"reconstruction": losses.reconstruction_loss(output.texture, _required(targets))}
+
+
+def _required(
+    targets: Float[Array, "batch texture_height texture_width 3"] | None,
+) -> Float[Array, "batch texture_height texture_width 3"]:
     if targets is None:
-        targets = normalize_textures(jnp.asarray(batch["texture"]))
-    return {"reconstruction": losses.reconstruction_loss(output.texture, targets)}
+        raise ValueError(
+            "A model with a decoder needs targets for it: set StepSettings.targets, such as to texture_targets()."
+        )
+    return targets
 
 
-def make_step(
-    kind: str,
+def _triplet_reid(
+    output: SANOutput,
+    block: int,
+    labels: Any,
+    pairs: tuple[Any, Any],
+    settings: LossSettings,
+) -> Float[Array, ""]:
+    """Return L_TR of one decoder block, counted from 1; `pairs` are the drawn positives and negatives."""
+    shared: Any = {"margin": settings.triplet_reid_margin, "channel_reduction": settings.triplet_reid_channels}
+    feature_map = output.decoder_maps[block - 1]
+    if settings.triplet_reid_sampling == "random":
+        return losses.triplet_reid_loss(feature_map, *pairs, **shared)
+    anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block)
+    loss = losses.triplet_reid_loss(feature_map, positives, negatives, anchor=anchors, anchor_reduction="sum", **shared)
+    # Nothing can be raised inside jit. NaN, because a batch that is not made of fours would pair unrelated images.
+    as_meant = (labels[positives] == labels[anchors]) & (labels[negatives] != labels[anchors])
+    return jnp.where(jnp.all(as_meant), loss, jnp.nan)
+
+
+class _BatchKind(NamedTuple):
+    """What a step does with one kind of batches.
+
+    Attributes:
+        name: "reid" or "pit", for the step's name in profiles and compilation logs.
+        losses: Unweighted parts of the loss: `reid_losses` or `pit_losses`.
+        reid_parts: The parts that `AlternatingOptimizer.reid` minimises; none leaves its modules alone.
+        reconstruction_parts: The parts that `AlternatingOptimizer.reconstruction` minimises.
+        frozen_statistics: Modules whose running statistics such batches do not change.
+    """
+
+    name: str
+    losses: Callable[..., Metrics]
+    reid_parts: tuple[str, ...]
+    reconstruction_parts: tuple[str, ...]
+    frozen_statistics: tuple[str, ...]
+
+
+_REID = _BatchKind("reid", reid_losses, ("identification", "triplet"), ("reconstruction", "triplet_reid"), ())
+# The reID feature is not meant for PIT's persons: the statistics of what lies behind the encoder stay as they are.
+_PIT = _BatchKind("pit", pit_losses, (), ("reconstruction",), ("head", "neck"))
+
+
+class _Objective(NamedTuple):
+    """What a batch is trained for: everything that `_loss` needs besides weights and data."""
+
+    kind: _BatchKind
+    graphdef: Any
+    settings: StepSettings
+
+
+def _loss(
+    params: Tree,
+    objective: _Objective,
+    batch_stats: Tree,
+    batch: Any,
+    key: PRNGKeyArray,
+    parts_wanted: tuple[str, ...] | None = None,
+) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
+    """Return the weighted loss of a batch, with its unweighted parts and the new running statistics.
+
+    `parts_wanted` names the parts of the loss to take, None takes all.
+    """
+    kind, graphdef, settings = objective
+    augment_key, triplet_key = jax.random.split(key)
+    model = merge_model(graphdef, params, batch_stats)
+    augmented = augment_images(augment_key, batch["image"], settings=settings.augment)
+    output = model(augmented.image, train=True)
+    targets = None
+    if output.texture is not None and settings.targets is not None:
+        targets = settings.targets(augmented, batch)
+    parts = kind.losses(output, batch, triplet_key, settings.loss, targets)
+    if parts_wanted is not None:
+        parts = {name: parts[name] for name in parts_wanted}
+    weighted = (getattr(settings.loss, name) * part for name, part in parts.items())
+    frozen = {name: batch_stats[name] for name in kind.frozen_statistics if name in batch_stats}
+    return sum(weighted, start=jnp.zeros((), jnp.float32)), (parts, batch_statistics(model) | frozen)
+
+
+def joint_update(
+    objective: _Objective, optimizer: optax.GradientTransformation, state: TrainState, batch: Any, key: PRNGKeyArray
+) -> tuple[TrainState, Metrics]:
+    """Update all parameters once, by all losses."""
+    (loss, (parts, batch_stats)), gradients = jax.value_and_grad(_loss, has_aux=True)(
+        state.params, objective, state.batch_stats, batch, key
+    )
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params: Any = optax.apply_updates(state.params, updates)
+    new_state = dataclasses.replace(state, params=params, batch_stats=batch_stats, opt_state=opt_state)
+    return new_state, {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradients)}
+
+
+def alternating_update(
+    objective: _Objective, optimizer: AlternatingOptimizer, state: TrainState, batch: Any, key: PRNGKeyArray
+) -> tuple[TrainState, Metrics]:
+    """Make the updates of an `AlternatingOptimizer` in turn, each of its modules by its parts of the loss."""
+    kind = objective.kind
+    turns = [
+        _Turn("reid", optimizer.reid, optimizer.reid_modules, kind.reid_parts),
+        _Turn("reconstruction", optimizer.reconstruction, optimizer.reconstruction_modules, kind.reconstruction_parts),
+    ]
+    new_state, metrics, norms, statistics = state, {"loss": jnp.zeros((), jnp.float32)}, [], []
+    for turn in turns:
+        if not turn.parts:
+            continue
+        new_state, turn_metrics, batch_stats = _take_turn(objective, turn, new_state, batch, key)
+        metrics = {**metrics, **turn_metrics, "loss": metrics["loss"] + turn_metrics["loss"]}
+        norms.append(metrics.pop("gradient_norm"))
+        statistics.append(batch_stats)
+    # A batch counts once in the running statistics: the encoder's are those of the first forward pass.
+    batch_stats = {**statistics[-1], **optimizer.reid_modules(statistics[0])}
+    return dataclasses.replace(new_state, batch_stats=batch_stats), {**metrics, "gradient_norm": optax.tree.norm(norms)}
+
+
+class _Turn(NamedTuple):
+    """One of the two updates of an alternating step.
+
+    Attributes:
+        name: Key of the update's optimizer state.
+        transformation: The update's optimizer.
+        modules: Function that selects the modules it updates from a tree.
+        parts: The parts of the loss that it minimises.
+    """
+
+    name: str
+    transformation: optax.GradientTransformation
+    modules: Callable[[Tree], Tree]
+    parts: tuple[str, ...]
+
+
+def _take_turn(
+    objective: _Objective, turn: _Turn, state: TrainState, batch: Any, key: PRNGKeyArray
+) -> tuple[TrainState, Metrics, Tree]:
+    """Update the modules of one turn; its metrics and new running statistics come beside the state."""
+
+    def loss_of_modules(trained: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
+        return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, turn.parts)
+
+    modules = turn.modules(state.params)
+    (loss, (parts, batch_stats)), gradients = jax.value_and_grad(loss_of_modules, has_aux=True)(modules)
+    updates, moments = turn.transformation.update(gradients, state.opt_state[turn.name], modules)
+    trained: Any = optax.apply_updates(modules, updates)
+    new_state = dataclasses.replace(
+        state, params={**state.params, **trained}, opt_state={**state.opt_state, turn.name: moments}
+    )
+    return new_state, {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradients)}, batch_stats
+
+
+def _make_step(
+    kind: _BatchKind,
     graphdef: Any,
     optimizer: optax.GradientTransformation | AlternatingOptimizer,
-    *,
-    settings: LossSettings,
-    augment: AugmentSettings,
-    seed: int,
-    target: Literal["batch", "input"] = "batch",
-    mirror_map: Integer[np.ndarray, "size size 2"] | None = None,
-    ema_decay: float = 0.0,
+    settings: StepSettings,
 ) -> Step:
-    """A jitted train step.
-
-    Args:
-        kind: "reid" for `ReidBatch`es (the model needs a classifier), "pit" for `PitBatch`es (it needs a decoder).
-        graphdef: The model's static part, from `train_state.create`.
-        optimizer: The same for all steps of a run: they share its state.
-        settings: Weights and constants of the losses.
-        augment: What is done to the images, and whether textures are mirrored with them.
-        seed: Of augmentation and triplets.
-        target: What the decoder has to regress: "batch", the batch's `texture`; or "input", the image as it was augmented,
-            before anything was erased (the texture size is then the images').
-        mirror_map: How textures are mirrored, a dataset's `mirror_map.npy`; for `mirror_textures` of `augment`.
-        ema_decay: Of the averages of weights and running statistics, in [0, 1); 0 for none. The state must be made
-            accordingly (`train_state.create`).
-
-    Returns:
-        step(state, batch) -> (state, metrics). The state given is donated: do not use it any more. The metrics are
-        float32 scalars on the device: `loss` (weighted), its unweighted parts, and `gradient_norm`; all were computed
-        with the parameters before the update. With alternating optimizers those of the decoder were computed after the
-        first of the two updates, and the gradient's norm is that of both gradients together.
-
-    Raises:
-        ValueError: An unknown kind or target, `ema_decay` out of range, textures to mirror that there are none of or no
-            map for; from the step: a state with averages for a step without, or the other way round.
-    """
-    if kind not in ("reid", "pit"):
-        raise ValueError(f"kind must be 'reid' or 'pit', found {kind!r}.")
-    if target not in ("batch", "input"):
-        raise ValueError(f"target must be 'batch' or 'input', found {target!r}.")
-    if not 0.0 <= ema_decay < 1.0:
-        raise ValueError(f"ema_decay must lie in 0..1, 1 excluded (0: no average), found {ema_decay}.")
-    if augment.mirror_textures and target == "input":
-        raise ValueError("mirror_textures is for textures: a target that is the image is flipped with it already.")
-    if augment.mirror_textures and mirror_map is None:
-        raise ValueError("mirror_textures needs the UV mirror map of the textures, found none.")
-    loss_parts = reid_losses if kind == "reid" else pit_losses
-
-    def decoder_targets(augmented: Augmented, batch: Any) -> Any:
-        if target == "input":
-            return augmented.clean
-        textures = normalize_textures(jnp.asarray(batch["texture"]))
-        if augment.mirror_textures:
-            assert mirror_map is not None
-            textures = mirror_textures(textures, augmented.flipped, mirror_map)
-        return textures
-
-    def loss_fn(
-        params: Tree, batch_stats: Tree, batch: Any, key: PRNGKeyArray, wanted: tuple[str, ...] | None = None
-    ) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-        augment_key, triplet_key = jax.random.split(key)
-        model = merge_model(graphdef, params, batch_stats)
-        augmented = augment_images(augment_key, batch["image"], settings=augment)
-        output = model(augmented.image, train=True)
-        targets = None if output.texture is None else decoder_targets(augmented, batch)
-        parts = loss_parts(output, batch, triplet_key, settings, targets)
-        if wanted is not None:
-            parts = {name: parts[name] for name in wanted}
-        loss = sum((getattr(settings, name) * part for name, part in parts.items()), start=jnp.zeros((), jnp.float32))
-        statistics = batch_statistics(model)
-        if kind == "pit":  # PIT's persons are not whom the reID feature is for
-            statistics |= {name: batch_stats[name] for name in ("head", "neck") if name in batch_stats}
-        return loss, (parts, statistics)
-
-    def update(state: TrainState, batch: Any, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        """One update of all parameters by all losses."""
-        assert not isinstance(optimizer, AlternatingOptimizer)
-        (loss, (parts, batch_stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, state.batch_stats, batch, key
-        )
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params: Any = optax.apply_updates(state.params, updates)
-        new_state = dataclasses.replace(state, params=params, batch_stats=batch_stats, opt_state=opt_state)
-        return new_state, {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradients)}
-
-    def update_in_turn(state: TrainState, batch: Any, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        """The updates of an `AlternatingOptimizer`, each by its losses and of its modules."""
-        assert isinstance(optimizer, AlternatingOptimizer)
-        turns = [("reconstruction", optimizer.reconstruction, optimizer.reconstruction_modules, _DECODER_LOSSES[kind])]
-        if kind == "reid":
-            turns.insert(0, ("reid", optimizer.reid, optimizer.reid_modules, _ENCODER_LOSSES))
-        params, opt_state = state.params, state.opt_state
-        metrics, norms, statistics = {"loss": jnp.zeros((), jnp.float32)}, [], []
-        for name, transformation, select, wanted in turns:
-
-            def turn_loss(trained: Tree, params: Tree = params, wanted: tuple[str, ...] = wanted) -> Any:
-                return loss_fn({**params, **trained}, state.batch_stats, batch, key, wanted)
-
-            (loss, (parts, batch_stats)), gradients = jax.value_and_grad(turn_loss, has_aux=True)(select(params))
-            updates, moments = transformation.update(gradients, opt_state[name], select(params))
-            trained: Any = optax.apply_updates(select(params), updates)
-            params, opt_state = {**params, **trained}, {**opt_state, name: moments}
-            metrics = {**metrics, **parts, "loss": metrics["loss"] + loss}
-            norms.append(optax.tree.norm(gradients))
-            statistics.append(batch_stats)
-        # A step counts once in the running statistics: the encoder's are those of the first forward pass.
-        batch_stats = {**statistics[-1], **optimizer.reid_modules(statistics[0])}
-        new_state = dataclasses.replace(state, params=params, batch_stats=batch_stats, opt_state=opt_state)
-        return new_state, {**metrics, "gradient_norm": optax.tree.norm(norms)}
-
-    alternating = isinstance(optimizer, AlternatingOptimizer)
+    objective = _Objective(kind, graphdef, settings)
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        if bool(state.average) != (ema_decay > 0.0):
-            raise ValueError(
-                f"ema_decay={ema_decay} and a state that has {'an' if state.average else 'no'} average: expected a state "
-                "made by train_state.create(..., average=ema_decay > 0)."
-            )
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        new_state, metrics = (update_in_turn if alternating else update)(state, batch, key)
-        average = new_state.average
-        if ema_decay > 0.0:
-            average = update_average(average, new_state.params, new_state.batch_stats, step=state.step, decay=ema_decay)
-        return dataclasses.replace(new_state, step=state.step + 1, average=average), metrics
+        _check_average(state, settings.ema_decay)
+        key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
+        if isinstance(optimizer, AlternatingOptimizer):
+            new_state, metrics = alternating_update(objective, optimizer, state, batch, key)
+        else:
+            new_state, metrics = joint_update(objective, optimizer, state, batch, key)
+        return _count_step(new_state, settings.ema_decay), metrics
 
-    step.__name__ = f"{kind}_step"  # the name in profiles and compilation logs
+    step.__name__ = f"{kind.name}_step"  # the name in profiles and compilation logs
     return jax.jit(step, donate_argnums=0)
+
+
+def _check_average(state: TrainState, ema_decay: float) -> None:
+    """Raise a ValueError unless the state has averages exactly where the step keeps them."""
+    if bool(state.average) != (ema_decay > 0.0):
+        raise ValueError(
+            f"ema_decay={ema_decay} and a state that has {'an' if state.average else 'no'} average: expected a state "
+            "made by train_state.create(..., average=ema_decay > 0)."
+        )
+
+
+def _count_step(state: TrainState, ema_decay: float) -> TrainState:
+    """Count a step that was done, and take its weights into the average where one is kept."""
+    average = state.average
+    if ema_decay > 0.0:
+        average = update_average(average, state.params, state.batch_stats, step=state.step, decay=ema_decay)
+    return dataclasses.replace(state, step=state.step + 1, average=average)

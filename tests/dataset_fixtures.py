@@ -1,5 +1,6 @@
-"""Small archives in their real layouts, for the tests of builders and of what reads their datasets."""
+"""Small archives in their real layouts, for the tests of builders and of programs that read datasets."""
 
+import importlib
 import io
 import os
 import pathlib
@@ -8,10 +9,13 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+import datasets
 from render import manifest
 
 MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test", "query")
@@ -69,7 +73,7 @@ DUKE_BESIDE = (
 
 
 def encoded(seed: int, height: int, width: int, image_format: str) -> bytes:
-    """A random image."""
+    """Return an encoded random image."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format=image_format)
@@ -77,7 +81,7 @@ def encoded(seed: int, height: int, width: int, image_format: str) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header claims a size."""
+    """Return a PNG of a few bytes whose header claims this size."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = b"IDAT" + zlib.compress(b"")
     chunks = [
@@ -147,12 +151,12 @@ SMALL_DUKE_COUNTS = {
 
 
 def write_small_market(parent: pathlib.Path) -> pathlib.Path:
-    """A Market-1501 of a few random 128x64 JPEGs, named as in the real archive and with what lies beside; its folder."""
+    """Write a Market-1501 of a few random 128x64 JPEGs, with the real archive's other files; return its folder."""
     return _write_small(parent / "Market-1501-v15.09.15", SMALL_MARKET, MARKET_BESIDE)
 
 
 def write_small_duke(parent: pathlib.Path) -> pathlib.Path:
-    """A DukeMTMC-reID of a few random 128x64 JPEGs; returns its folder."""
+    """Write a DukeMTMC-reID of a few random 128x64 JPEGs; return its folder."""
     return _write_small(parent / "DukeMTMC-reID", SMALL_DUKE, DUKE_BESIDE)
 
 
@@ -167,13 +171,25 @@ def _write_small(root: pathlib.Path, files: Mapping[str, Sequence[str]], beside:
 
 
 def write_beside(root: pathlib.Path, names: Iterable[str]) -> None:
-    """Files of an archive that builders do not read: whoever opens one as an image fails."""
+    """Write files that builders do not read: opening one as an image fails."""
     for name in names:
         _write(root / name, b"not an image")
 
 
+def build(name: str, *, counts: Mapping[str, int] | None = None, **arguments: Any) -> pathlib.Path:
+    """Build a benchmark with `datasets.build_dataset`, with these counts, if any, as the published ones."""
+    stem, _, config = name.partition("/")
+    module = importlib.import_module(f"datasets.{stem}.{stem}_dataset_builder")
+    with pytest.MonkeyPatch.context() as patch:
+        if counts is not None and config:
+            patch.setitem(module.COUNTS, config, counts)
+        elif counts is not None:
+            patch.setattr(module.Builder, "COUNTS", counts)
+        return datasets.build_dataset(name, **arguments)
+
+
 def pack(root: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:
-    """Packs a folder, itself included, as `archive` says by its name: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz."""
+    """Pack a folder, itself included, by the suffix of `archive`: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for path in sorted(root.rglob("*")):
@@ -186,9 +202,9 @@ def pack(root: pathlib.Path, archive: pathlib.Path) -> pathlib.Path:
 
 
 def full_market_names() -> Iterator[tuple[str, str]]:
-    """Folder and file name of each image of an archive with the published counts of Market-1501.
+    """Yield folder and file name of each image of an archive with the published counts of Market-1501.
 
-    Names are made up but for those of `DOUBLED_MARKET`.
+    The names are made up, except those of `DOUBLED_MARKET`.
     """
     for folder, names in DOUBLED_MARKET.items():
         yield from ((folder, name) for name in names)
@@ -208,7 +224,7 @@ def _names(folder: str, people: range | list[int], number: int) -> Iterator[tupl
 
 
 def full_duke_names() -> Iterator[tuple[str, str]]:
-    """Folder and file name of each image of an archive with the published counts of DukeMTMC-reID (names made up)."""
+    """Yield folder and made-up name of each image of a DukeMTMC-reID with the published counts."""
     # 702 people with queries and 408 without.
     for folder, people, number in (
         ("bounding_box_train", range(1, 703), 16_522),
@@ -220,12 +236,12 @@ def full_duke_names() -> Iterator[tuple[str, str]]:
 
 
 def write_full_market(parent: pathlib.Path) -> pathlib.Path:
-    """An archive of the published size whose images are hard links to one tiny JPEG; returns its folder."""
+    """Write a Market-1501 of the published size, all hard links to one tiny JPEG; return its folder."""
     return _write_full(parent / "Market-1501-v15.09.15", full_market_names(), MARKET_BESIDE)
 
 
 def write_full_duke(parent: pathlib.Path) -> pathlib.Path:
-    """As `write_full_market`, for DukeMTMC-reID."""
+    """Write a DukeMTMC-reID of the published size, all hard links to one tiny JPEG; return its folder."""
     return _write_full(parent / "DukeMTMC-reID", full_duke_names(), DUKE_BESIDE)
 
 
@@ -241,7 +257,7 @@ def _write_full(root: pathlib.Path, names: Iterator[tuple[str, str]], beside: It
 
 
 def write_rendered(folder: pathlib.Path, recipe: str, seed: int = 0) -> list[manifest.Record]:
-    """A rendered folder with random pixels: 2 textures x 3 pairs (`pit`), or 3 + 2 persons and a distractor."""
+    """Write a rendered folder with random pixels: 2 textures x 3 pairs, or 3 + 2 people and a distractor."""
     records = list(_pit_records() if recipe == "pit" else _pit_reid_records())
     for record in records:
         _write(folder / record.image, encoded(seed + record.index, 256, 128, "JPEG"))
@@ -256,7 +272,7 @@ def write_rendered(folder: pathlib.Path, recipe: str, seed: int = 0) -> list[man
 
 
 def write_mirror_map(folder: pathlib.Path) -> np.ndarray:
-    """The mirror map of a texture that is mirrored as an image is; returns it."""
+    """Write and return the mirror map of a texture that is mirrored as an image is."""
     index_map = np.stack(np.indices((256, 256))[:, :, ::-1], axis=-1).astype(np.uint16)
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / manifest.MIRROR_FILE, index_map)

@@ -30,12 +30,12 @@ pip install --quiet --no-deps jax2onnx==0.17.1
 say "installing san_jax itself, editable"
 pip install --quiet --no-deps --editable .
 
-if ! .venv/bin/python -m render.rasterizer; then
+if ! .venv/bin/python -m render.optics.rasterizer; then
     packages="libegl1 libgl1-mesa-dri"
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "no offscreen OpenGL loads: installing $packages"
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $packages >/dev/null
-        .venv/bin/python -m render.rasterizer || fail "offscreen OpenGL still does not load after installing $packages; see the message above"
+        .venv/bin/python -m render.optics.rasterizer || fail "offscreen OpenGL still does not load after installing $packages; see the message above"
     else
         fail "no offscreen OpenGL loads; run this and then make setup again: sudo apt-get install libegl1 libgl1-mesa-dri"
     fi

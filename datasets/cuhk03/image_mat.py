@@ -1,11 +1,12 @@
-"""The images in `cuhk-03.mat`, MATLAB v7.3, which is HDF5.
+"""Reads the images in `cuhk-03.mat`, a MATLAB v7.3 file, which is HDF5.
 
-`labeled` and `detected` are 5 x 1 cell arrays, a cell for each pair of cameras; such a cell is a persons x 10 cell array,
-images 1 to 5 from the first camera and 6 to 10 from the second; such a cell is a height x width x 3 uint8 image or
-empty. HDF5 stores cells as object references and every array transposed: 1 x 5, 10 x persons, 3 x width x height.
+`labeled` and `detected` are 5 x 1 cell arrays with a cell for each pair of cameras. Each of these cells is a persons x
+10 cell array: images 1 to 5 are from the first camera, 6 to 10 from the second. Each of its cells is a height x width x
+3 uint8 image, or empty. HDF5 stores cells as object references and every array transposed: 1 x 5, 10 x persons, 3 x
+width x height.
 
-The file comes from outside. Pixels are read only where the shape, type and stored size of a dataset are those of a
-person crop, and where they lie in this file: links and datasets that point to other files are refused.
+The file comes from outside. Pixels are read only if the shape, type and stored size of a dataset are those of a person
+crop. Links and datasets that point to other files are refused.
 """
 
 import dataclasses
@@ -19,8 +20,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from datasets import reid
 from datasets.cuhk03 import protocol
+from datasets.errors import problems_error
+from datasets.images import ImageSource
 
 MAX_PERSONS = 999  # three digits in a name
 MAX_PIXELS = 1 << 20  # the crops have some ten thousand
@@ -29,7 +31,7 @@ _FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z
 
 
 class _MatError(Exception):
-    """The message says what is wrong."""
+    """A file that is not what was expected. The message says what is wrong."""
 
 
 # h5py reports damaged files by several exception types.
@@ -37,13 +39,13 @@ _UNREADABLE = (_MatError, OSError, RuntimeError, ValueError, KeyError, TypeError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MatImage(reid.ImageSource):
-    """An image of the .mat, read when it is asked for. The file stays open as long as one of its images is kept.
+class MatImage(ImageSource):
+    """An image of the .mat, read on demand. The file stays open as long as one of its images is kept.
 
     Attributes:
         file: The open file.
-        where: What messages call the image.
-        reference: Points to the image.
+        where: The image's name in messages.
+        reference: Reference to the image.
     """
 
     file: h5py.File
@@ -51,7 +53,7 @@ class MatImage(reid.ImageSource):
     reference: h5py.Reference
 
     def pixels(self) -> np.ndarray:
-        """The image, (height, width, 3) uint8."""
+        """Return the image, (height, width, 3) uint8."""
         dataset = self.file[self.reference]
         assert isinstance(dataset, h5py.Dataset)  # `_add` checked it
         if problem := _stored_problem(dataset):
@@ -66,23 +68,23 @@ class MatImage(reid.ImageSource):
         return None
 
     def read(self) -> bytes:
-        """The pixels as PNG."""
+        """Return the pixels as PNG."""
         buffer = io.BytesIO()
         Image.fromarray(self.pixels()).save(buffer, format="PNG")
         return buffer.getvalue()
 
 
 def list_images(path: str | os.PathLike[str], kind: str, advice: str) -> tuple[dict[str, MatImage], list[str]]:
-    """One kind of images of `cuhk-03.mat`.
+    """Return one kind of images of `cuhk-03.mat`, and what is wrong with other cells.
 
     Args:
         path: The file.
         kind: "labeled" or "detected".
-        advice: What to do about an error.
+        advice: The end of every error: what the user should do.
 
     Returns:
-        Every image by its name in the protocol, in the order of the cells, and a line for each cell that holds neither
-        an image nor nothing.
+        Every image by its name in the protocol, in the order of the cells, and a line for each cell that is neither
+        an image nor empty.
 
     Raises:
         DatasetError: The file cannot be read, or its cell arrays are not those of CUHK03.
@@ -91,8 +93,7 @@ def list_images(path: str | os.PathLike[str], kind: str, advice: str) -> tuple[d
     try:
         file = h5py.File(path, "r", locking="best-effort")
     except OSError as error:
-        reid.raise_problems(title, [f"not a readable MATLAB v7.3 file ({error})"], advice)
-        raise AssertionError("unreachable") from error
+        raise problems_error(title, [f"not a readable MATLAB v7.3 file ({error})"], advice) from error
     images: dict[str, MatImage] = {}
     problems: list[str] = []
     try:
@@ -110,12 +111,12 @@ def list_images(path: str | os.PathLike[str], kind: str, advice: str) -> tuple[d
                 images[name] = MatImage(file, where, reference)
     except _UNREADABLE as error:
         file.close()
-        reid.raise_problems(title, [str(error)], advice)
+        raise problems_error(title, [str(error)], advice) from error
     return images, problems
 
 
 def _cells(file: h5py.File, kind: str) -> Iterator[tuple[int, int, int, h5py.Reference]]:
-    """Pair, person, image (all from 1) and reference of each cell that has one."""
+    """Yield pair, person and image (all counted from 1) and the reference of each cell that has one."""
     if not isinstance(file.get(kind, getlink=True), h5py.HardLink):
         raise _MatError(f"{kind}: no such cell array in this file")
     pairs = _references(file[kind], kind)
@@ -135,7 +136,7 @@ def _cells(file: h5py.File, kind: str) -> Iterator[tuple[int, int, int, h5py.Ref
 
 
 def _references(dataset: object, where: str) -> np.ndarray:
-    """The references of a cell array, two-dimensional."""
+    """Return the references of a cell array, two-dimensional."""
     if not isinstance(dataset, h5py.Dataset):
         raise _MatError(f"{where}: expected a cell array")
     if problem := _foreign(dataset):
@@ -149,7 +150,10 @@ def _references(dataset: object, where: str) -> np.ndarray:
 
 
 def _foreign(dataset: h5py.Dataset) -> str | None:
-    """Looked at before anything else: even the shape of a virtual dataset may be read from other files."""
+    """Return how a dataset points to other files, or None.
+
+    Call it before anything else: even the shape of a virtual dataset may be read from other files.
+    """
     if dataset.is_virtual:
         return "a virtual dataset, which points to other files"
     if dataset.external:
@@ -158,7 +162,7 @@ def _foreign(dataset: h5py.Dataset) -> str | None:
 
 
 def _image_problem(dataset: object) -> str | None:
-    """What keeps a cell from being an image or empty, by its header alone."""
+    """Return why a cell is neither an image nor empty, judging by its header alone, or None."""
     if not isinstance(dataset, h5py.Dataset):
         return "expected an image"
     if problem := _foreign(dataset):
@@ -173,12 +177,15 @@ def _image_problem(dataset: object) -> str | None:
 
 
 def _is_empty(dataset: object) -> bool:
-    """MATLAB keeps an empty array as the list of its dimensions."""
+    """Return whether a cell is empty: MATLAB stores an empty array as the list of its dimensions."""
     return isinstance(dataset, h5py.Dataset) and (len(dataset.shape) < 3 or 0 in dataset.shape)
 
 
 def _stored_problem(dataset: h5py.Dataset) -> str | None:
-    """What keeps the stored data from being read in bounded memory; the header is known to be small."""
+    """Return why the stored data cannot be read in bounded memory, or None.
+
+    The header must have been checked before.
+    """
     filters = dataset.id.get_create_plist()
     kinds = [filters.get_filter(index)[0] for index in range(filters.get_nfilters())]
     if not _FILTERS.issuperset(kinds):
@@ -188,7 +195,7 @@ def _stored_problem(dataset: h5py.Dataset) -> str | None:
     chunk_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
     if chunk_bytes > MAX_CHUNK_BYTES:
         return f"expected chunks of at most {MAX_CHUNK_BYTES:,} bytes, found {chunk_bytes:,}"
-    # HDF5 itself inflates a chunk as far as it goes.
+    # Inflate each chunk with a limit here, because HDF5 inflates without one.
     for index in range(dataset.id.get_num_chunks()):
         info = dataset.id.get_chunk_info(index)
         if info.size > chunk_bytes + 64:

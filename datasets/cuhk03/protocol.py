@@ -1,12 +1,12 @@
-"""The new protocol of CUHK03: `cuhk03_new_protocol_config_{labeled,detected}.mat`, MATLAB 5.
+"""Reads the new protocol of CUHK03, `cuhk03_new_protocol_config_{labeled,detected}.mat` (MATLAB 5).
 
-Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The file holds, for each image,
-its name `filelist`, its identity `labels` and its camera `camId`, and the 1-based positions `train_idx`, `query_idx` and
-`gallery_idx`. It decides over the whole dataset, so that anything in it that does not agree is an error.
+Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The file gives the name of
+each image (`filelist`), its identity (`labels`) and its camera (`camId`), and the 1-based positions of the splits
+(`train_idx`, `query_idx` and `gallery_idx`). The whole dataset follows from it, so any contradiction in it is an error.
 
-The file comes from outside, and SciPy reads it, which inflates without a limit and makes nested arrays of the size that
-their headers claim. Both are checked in the bytes before ("MAT-File Format", MathWorks, "Level 5 MAT-File Format"): an
-element is a type, a size (uint32 each) and as many bytes, a matrix an element of elements.
+The file comes from outside. SciPy, which reads it, inflates without a limit and allocates nested arrays of whatever
+size their headers claim, so both are checked in the bytes first ("MAT-File Format", MathWorks, "Level 5 MAT-File
+Format"). An element is a type, a size (uint32 each) and that many bytes; a matrix is an element made of elements.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from datasets import reid
+from datasets.errors import problems_error, raise_problems
 
 NUM_PAIRS = 5
-NUM_CELLS = 10  # images a person, the first five from view 1
+NUM_CELLS = 10  # images per person, the first five from view 1
 MAX_IMAGES = 100_000
-MAX_FILE_BYTES = 1 << 24  # the true ones are far below
-MAX_INFLATED_BYTES = 1 << 26  # some 2 MB
-MAX_NAME = 256  # characters; 14 in truth
+MAX_FILE_BYTES = 1 << 24  # the real files are far smaller
+MAX_INFLATED_BYTES = 1 << 26  # the real files have about 2 MB
+MAX_NAME = 256  # characters; the real names have 14
 NAME = re.compile(r"([1-5])_(\d{3})_([12])_(\d{2})\.png")
 INDICES = {"train": "train_idx", "query": "query_idx", "gallery": "gallery_idx"}
 _NUMERIC = frozenset({"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
@@ -44,7 +44,7 @@ _MATRIX_HEADER = struct.Struct("<12I")
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Who is on each image, and which images each split holds.
+    """The identity of each image, and the images of each split.
 
     Attributes:
         names: File names `{pair}_{person:03d}_{view}_{image:02d}.png`.
@@ -57,17 +57,17 @@ class Protocol:
     splits: dict[str, list[int]]
 
     def camera(self, position: int) -> int:
-        """0-based camera: the view is the third field of the name."""
+        """Return the 0-based camera of an image: the view is the third field of its name."""
         return int(self.names[position].split("_")[2]) - 1
 
 
 def image_name(pair: int, person: int, image: int) -> str:
-    """The name of image `image` of person `person` before camera pair `pair`; all count from 1."""
+    """Return the file name of an image of a person before a pair of cameras; all three count from 1."""
     return f"{pair}_{person:03d}_{1 if image <= NUM_CELLS // 2 else 2}_{image:02d}.png"
 
 
 def read_protocol(path: str | os.PathLike[str], advice: str) -> Protocol:
-    """Reads and checks a protocol file.
+    """Read and check a protocol file.
 
     Raises:
         DatasetError: The file is unreadable, or its variables do not agree; names everything that is wrong.
@@ -81,22 +81,21 @@ def read_protocol(path: str | os.PathLike[str], advice: str) -> Protocol:
             problems.append(
                 f"{key}: expected as many entries as in filelist ({len(names):,}), found {len(columns[key]):,}"
             )
-    reid.raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
+    raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
 
     problems += _image_problems(names, columns["labels"], columns["camId"])
     problems += _split_problems(names, columns["labels"], {split: columns[key] for split, key in INDICES.items()})
-    reid.raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
+    raise_problems(f"{path} is no protocol file of CUHK03", problems, advice)
     splits = {split: [index - 1 for index in columns[key]] for split, key in INDICES.items()}
     return Protocol(names, columns["labels"], splits)
 
 
 def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
-    """The six variables, of the classes and sizes that they should have."""
+    """Return the six variables, after checking their classes and sizes."""
     title = f"{path} is no protocol file of CUHK03"
     size = os.path.getsize(path)
     if size > MAX_FILE_BYTES:
-        line = f"expected at most {MAX_FILE_BYTES:,} bytes, found {size:,}"
-        reid.raise_problems(title, [line], advice)
+        raise problems_error(title, [f"expected at most {MAX_FILE_BYTES:,} bytes, found {size:,}"], advice)
     expected = {"filelist": {"cell"}, **dict.fromkeys(("labels", "camId", *INDICES.values()), _NUMERIC)}
     # SciPy reports damaged files by many exception types.
     try:
@@ -105,8 +104,7 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
         for (name, shape, kind), matrix in zip(scipy.io.whosmat(path), matrices, strict=True):
             headers.setdefault(name, []).append((shape, kind, matrix))
     except Exception as error:
-        reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
-        raise AssertionError("unreachable") from error
+        raise problems_error(title, [f"not a readable MATLAB 5 file ({error})"], advice) from error
     problems = []
     for name, kinds in expected.items():
         if name not in headers:
@@ -120,24 +118,23 @@ def _load(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
         if kind not in kinds or len(shape) != 2 or 1 not in shape or not 1 <= max(shape) <= MAX_IMAGES or 0 in shape:
             wanted = "cell array of names" if name == "filelist" else "vector of numbers"
             problems.append(f"{name}: expected a {wanted} with 1 to {MAX_IMAGES:,} entries, found {kind} {shape}")
-    reid.raise_problems(title, problems, advice)
-    reid.raise_problems(title, _cell_problems(headers["filelist"][0][2]), advice)
+    raise_problems(title, problems, advice)
+    raise_problems(title, _cell_problems(headers["filelist"][0][2]), advice)
     try:
         return scipy.io.loadmat(path, variable_names=list(expected))
     except Exception as error:
-        reid.raise_problems(title, [f"not a readable MATLAB 5 file ({error})"], advice)
-        raise AssertionError("unreachable") from error
+        raise problems_error(title, [f"not a readable MATLAB 5 file ({error})"], advice) from error
 
 
 def _matrices(content: bytes) -> list[bytes]:
-    """The elements of a MATLAB 5 file in order, inflated.
+    """Return the elements of a MATLAB 5 file in order, inflated.
 
     Raises:
-        ValueError: It is none, or inflates to more than it should.
+        ValueError: It is not such a file, or inflates to more than `MAX_INFLATED_BYTES`.
     """
-    # SciPy takes a file with a zero among its first bytes for one of version 4.
+    # SciPy reads a file with a zero among its first four bytes as MATLAB 4.
     if 0 in content[:4] or content[_FILE_HEADER - 4 : _FILE_HEADER] != b"\x00\x01IM":
-        raise ValueError("expected the header of a little-endian one")
+        raise ValueError("expected the header of a little-endian file")
     matrices, left = [], MAX_INFLATED_BYTES
     for kind, element in _elements(content, _FILE_HEADER):
         matrix = element
@@ -151,7 +148,7 @@ def _matrices(content: bytes) -> list[bytes]:
 
 
 def _elements(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """Type and bytes, tag and all, of the elements from `start` on."""
+    """Yield the type and the bytes, tag included, of the elements from `start` on."""
     while start < len(content):
         kind, size = _TAG.unpack_from(content, start)
         end = start + _TAG.size + size
@@ -162,7 +159,7 @@ def _elements(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _cell_problems(matrix: bytes) -> list[str]:
-    """What in the cell array `filelist` is no short text, by its headers alone."""
+    """Return a line for each cell of `filelist` that is not a short text, judging by its headers alone."""
     try:
         *_, rows, columns, _, name_size = _MATRIX_HEADER.unpack_from(matrix)
         elements = _elements(matrix, _MATRIX_HEADER.size + name_size)  # eight letters: no padding
@@ -177,7 +174,7 @@ def _cell_problems(matrix: bytes) -> list[str]:
 
 
 def _is_text(cell: bytes) -> bool:
-    """Whether a cell is a character array of at most `MAX_NAME` that takes all of the element."""
+    """Return whether a cell is a character array of at most `MAX_NAME` characters and nothing else."""
     if len(cell) < _MATRIX_HEADER.size + _TAG.size:
         return False
     tag, _, class_tag, class_size, flags, _, shape_tag, shape_size, rows, columns, name_tag, name_size = (
@@ -187,7 +184,7 @@ def _is_text(cell: bytes) -> bool:
     if header != (_MATRIX, 6, 8, _CHAR, 5, 8, 1, 0) or rows * columns > MAX_NAME:
         return False
     kind, size = _TAG.unpack_from(cell, _MATRIX_HEADER.size)
-    # Up to four bytes lie in the tag itself, which then has their number in the type; else padded to eight.
+    # Up to four bytes lie in the tag itself, whose type then holds their number; more are padded to eight.
     padded = 0 if kind >> 16 else size + -size % 8
     return len(cell) == _MATRIX_HEADER.size + _TAG.size + padded
 
@@ -213,7 +210,7 @@ def _integers(key: str, values: np.ndarray, problems: list[str]) -> list[int]:
 
 
 def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> list[str]:
-    """Names that are malformed or given twice, cameras and identities that do not agree with the names."""
+    """Return lines for bad names, and for cameras and identities that contradict the names."""
     problems = []
     label_of: dict[tuple[str, str], int] = {}
     person_of: dict[int, tuple[str, str]] = {}
@@ -225,8 +222,8 @@ def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> 
             or name != image_name(int(match[1]), int(match[2]), int(match[4]))
         ):
             problems.append(
-                f"filelist{{{number}}}: expected pair_person_view_image.png like 1_001_2_06.png, view 1 for images 1 to 5 "
-                f"and view 2 for 6 to 10, found {name!r}"
+                f"filelist{{{number}}}: expected pair_person_view_image.png like 1_001_2_06.png, view 1 for images 1 "
+                f"to 5 and view 2 for 6 to 10, found {name!r}"
             )
             continue
         if camera != int(match[3]):
@@ -242,7 +239,7 @@ def _image_problems(names: list[str], labels: list[int], cameras: list[int]) -> 
 
 
 def _split_problems(names: list[str], labels: list[int], splits: dict[str, list[int]]) -> list[str]:
-    """Indices out of range or given twice, images in no split, and people in both training and test."""
+    """Return lines for bad indices, images in no split, and people in both training and test."""
     problems = []
     used: Counter[int] = Counter()
     for split, indices in splits.items():

@@ -1,30 +1,35 @@
-"""DukeMTMC-reID as it was given out: `DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+"""DukeMTMC-reID as its authors gave it out.
 
-Beside the three folders lie README.md and CITATION_ and LICENSE_ files of DukeMTMC and DukeMTMC-reID, which are not read.
+    DukeMTMC-reID/{bounding_box_train,bounding_box_test,query}/*.jpg
+
+The archive's README.md and its CITATION_ and LICENSE_ files are not read.
 """
 
 import pathlib
 import re
 
-from datasets import reid
+from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.examples import label_train
+from datasets.folders import archive_names, has_named, missing_named
+from datasets.image_names import JPEG_SUFFIX, ImageNames
 
 FOLDER = "DukeMTMC-reID"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-# The archive's names are all like this one.
-NAMES = reid.ImageNames(
-    re.compile(rf"(?P<image>(?P<person>\d{{1,9}})_c(?P<camera>\d)_f\d+){reid.JPEG_SUFFIX}", re.ASCII),
+# All names in the archive have this form.
+NAMES = ImageNames(
+    re.compile(rf"(?P<image>(?P<person>\d{{1,9}})_c(?P<camera>\d)_f\d+){JPEG_SUFFIX}", re.ASCII),
     "0001_c2_f0046182.jpg",
     num_cameras=8,
 )
 
 
-class Builder(reid.ReidBuilder, skip_registration=True):
+class Builder(BenchmarkBuilder, skip_registration=True):
     """DukeMTMC-reID, splits `train`, `query`, `gallery`; every image is used."""
 
     TITLE = "DukeMTMC-reID"
     ADVICE = (
         "DukeMTMC-reID was withdrawn by its makers in 2019 and is no longer given out: this builder is for those who "
-        "hold a copy and may use it. Give DukeMTMC-reID.zip, the folder DukeMTMC-reID unpacked from it, or the folder "
+        "have a copy and may use it. Give DukeMTMC-reID.zip, the folder DukeMTMC-reID unpacked from it, or the folder "
         "in which either lies, as manual_dir."
     )
     LICENSE = (
@@ -45,17 +50,17 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "gallery cameras": 8,
     }
     FOLDERS = (FOLDER, "DukeMTMC_reID", "DukeMTMCreID")
-    ARCHIVES = reid.archive_names(*FOLDERS)
+    ARCHIVES = archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 2 << 30  # about 170 MiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
-        return reid.has_named(folder, tuple(SPLITS.values()), NAMES.pattern)
+        return has_named(folder, tuple(SPLITS.values()), NAMES.pattern)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        return reid.missing_named(folder, FOLDER, tuple(SPLITS.values()), NAMES.example)
+        return missing_named(folder, FOLDER, tuple(SPLITS.values()), NAMES.example)
 
-    def list_root(self, root: pathlib.Path) -> reid.Listing:
+    def list_root(self, root: pathlib.Path) -> Listing:
         problems: list[str] = []
         splits = {split: NAMES.read(root, folder, problems) for split, folder in SPLITS.items()}
-        reid.label_train(splits["train"])
-        return reid.Listing(splits, {}, problems)
+        label_train(splits["train"])
+        return Listing(splits, {}, problems)

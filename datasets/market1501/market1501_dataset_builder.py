@@ -1,23 +1,28 @@
-"""Market-1501 as its authors ship it: `Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg`.
+"""Market-1501 as its authors give it out.
 
-Beside the three folders the archive has `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries a
-person) and `readme.txt`, which are not read.
+    Market-1501-v15.09.15/{bounding_box_train,bounding_box_test,query}/*.jpg
+
+The archive's `gt_bbox` (boxes drawn by hand), `gt_query` (.mat files for several queries per person) and `readme.txt`
+are not read.
 """
 
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from datasets import reid
+from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.examples import Example, label_train, split_counts
+from datasets.folders import archive_names, has_named, missing_named
+from datasets.image_names import JPEG_SUFFIX, ImageNames
 
 FOLDER = "Market-1501-v15.09.15"
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "query"
 JUNK, DISTRACTOR = -1, 0
 # In the authors' archive 24 names of identities -1, 0000 and 1488 end in .jpg.jpg: 6 in query, such as
-# 1488_c1s6_023021_00.jpg.jpg, and 18 in bounding_box_test. Everything else in the three folders is NAME.jpg or Thumbs.db.
-NAMES = reid.ImageNames(
+# 1488_c1s6_023021_00.jpg.jpg, and 18 in bounding_box_test. All other files there are NAME.jpg or Thumbs.db.
+NAMES = ImageNames(
     re.compile(
-        rf"(?P<image>(?P<person>-1|\d{{1,9}})_c(?P<camera>\d)s\d_\d+_\d+){reid.JPEG_SUFFIX}{{1,2}}",
+        rf"(?P<image>(?P<person>-1|\d{{1,9}})_c(?P<camera>\d)s\d_\d+_\d+){JPEG_SUFFIX}{{1,2}}",
         re.ASCII,
     ),
     "0002_c1s1_000451_03.jpg",
@@ -26,12 +31,12 @@ NAMES = reid.ImageNames(
 JUNK_COUNT = f"junk images in {TEST} (dropped)"
 
 
-class Builder(reid.ReidBuilder, skip_registration=True):
+class Builder(BenchmarkBuilder, skip_registration=True):
     """Market-1501, splits `train`, `query`, `gallery`."""
 
     TITLE = "Market-1501"
     ADVICE = (
-        "Market-1501 is to be had from its authors (Zheng et al., ICCV 2015). Give Market-1501-v15.09.15.zip, the folder "
+        "Get Market-1501 from its authors (Zheng et al., ICCV 2015). Give Market-1501-v15.09.15.zip, the folder "
         "Market-1501-v15.09.15 unpacked from it, or the folder in which either lies, as manual_dir."
     )
     LICENSE = (
@@ -39,7 +44,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "says."
     )
     # Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015. The gallery is bounding_box_test
-    # without its junk images; distractors (id 0) stay in it as negatives and are no identity.
+    # without its junk images. Distractors (id 0) stay in it as negatives, and do not count as an identity.
     COUNTS = {  # noqa: RUF012 (a constant)
         "train images": 12_936,
         "train identities": 751,
@@ -54,18 +59,18 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         JUNK_COUNT: 3_819,
     }
     FOLDERS = (FOLDER, "Market-1501", "Market1501", "Market_1501")
-    ARCHIVES = reid.archive_names(*FOLDERS)
+    ARCHIVES = archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 2 << 30  # about 150 MiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
-        return reid.has_named(folder, (TRAIN, TEST, QUERY), NAMES.pattern)
+        return has_named(folder, (TRAIN, TEST, QUERY), NAMES.pattern)
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
-        return reid.missing_named(folder, FOLDER, (TRAIN, TEST, QUERY), NAMES.example)
+        return missing_named(folder, FOLDER, (TRAIN, TEST, QUERY), NAMES.example)
 
-    def list_root(self, root: pathlib.Path) -> reid.Listing:
+    def list_root(self, root: pathlib.Path) -> Listing:
         problems: list[str] = []
-        splits: dict[str, list[reid.Example]] = {}
+        splits: dict[str, list[Example]] = {}
         junk = 0
         for split, folder in (("train", TRAIN), ("query", QUERY), ("gallery", TEST)):
             splits[split] = []
@@ -76,9 +81,9 @@ class Builder(reid.ReidBuilder, skip_registration=True):
                     junk += 1
                 else:
                     splits[split].append(example)
-        reid.label_train(splits["train"])
-        return reid.Listing(splits, {JUNK_COUNT: junk}, problems)
+        label_train(splits["train"])
+        return Listing(splits, {JUNK_COUNT: junk}, problems)
 
-    def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
+    def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         distractors = sum(example["person_id"] == DISTRACTOR for example in splits["gallery"])
-        return {**reid.split_counts(splits, no_identities=[DISTRACTOR]), "gallery distractors": distractors}
+        return {**split_counts(splits, no_identities=[DISTRACTOR]), "gallery distractors": distractors}

@@ -1,4 +1,4 @@
-"""MSMT17 as its authors ship it, V1 or V2 (the same images with faces masked), or renamed after Market-1501.
+"""MSMT17 as its authors give it out, V1 or V2 (with faces masked), or renamed after Market-1501.
 
     MSMT17_V1/{train,test}/0000/0000_000_01_0303morning_0008_0.jpg
     MSMT17_V2/{mask_train_v2,mask_test_v2}/0000/0000_000_01_0303morning_0008_0.jpg
@@ -6,8 +6,8 @@
 
     MSMT17/{bounding_box_train,query,bounding_box_test}/0000_c1_0000.jpg
 
-Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery). Renamed copies have
-no lists, so that train and val cannot be told apart: `train` is both.
+Paths in the lists are relative to the training folder (train, val) or the test folder (query, gallery). Renamed copies
+have no lists, so train and val cannot be told apart: `train` is both.
 """
 
 import dataclasses
@@ -16,29 +16,34 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from datasets import reid
+from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.builder import Archive
+from datasets.errors import raise_problems
+from datasets.examples import Example, label_train, reid_example, split_counts
+from datasets.folders import archive_names, found_there, has_named, list_files
+from datasets.image_names import JPEG_SUFFIX, ImageNames, same_image_problem
 
 # Release -> folders of training and test images.
 RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
-SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # to which folder of the two a list belongs
+SPLITS = {"train": 0, "val": 0, "query": 1, "gallery": 1}  # split -> index of its folder in a release
 NUM_CAMERAS = 15
-# Names also end in _0_ex.jpg, and hold morning, noon or afternoon. The blank between is a tab in lists that people saved
-# again, and the suffix .jpeg in copies that passed through a Mac (SY-Xuan/IICS#5).
+# Names hold morning, noon or afternoon, and some end in _0_ex.jpg. In lists that people saved again, the blank before
+# the label may be a tab; in copies that passed through a Mac, the suffix is .jpeg (SY-Xuan/IICS#5).
 LINE = re.compile(
-    rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){reid.JPEG_SUFFIX}"
+    rf"(?P<image>(?P<folder>\d{{1,6}})/(?P<person>\d{{1,6}})_\d+_(?P<camera>\d{{1,3}})_[\w-]+){JPEG_SUFFIX}"
     r"[ \t]+(?P<label>\d{1,6})",
     re.ASCII,
 )
 EXAMPLE_LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"
-_SUFFIX = re.compile(rf"{reid.JPEG_SUFFIX}\Z")
-MAX_LIST_BYTES = 1 << 26  # the largest has some 4 MB
+_SUFFIX = re.compile(rf"{JPEG_SUFFIX}\Z")
+MAX_LIST_BYTES = 1 << 26  # the largest has about 4 MB
 
-# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Loaders of these read
-# person and camera as Market-1501's; other copies have the authors' names in such folders.
+# Copies with the folders of Market-1501: michuanhaohao/reid-strong-baseline#75, zhunzhong07/ECN#11. Some name person
+# and camera as Market-1501 does; others have the authors' names in these folders.
 MARKET_SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-MARKET_NAMES = reid.ImageNames(
+MARKET_NAMES = ImageNames(
     re.compile(
-        rf"(?P<image>(?P<person>\d{{1,6}})_(?:c|\d{{1,4}}_)(?P<camera>\d{{1,2}})_[\w-]+){reid.JPEG_SUFFIX}", re.ASCII
+        rf"(?P<image>(?P<person>\d{{1,6}})_(?:c|\d{{1,4}}_)(?P<camera>\d{{1,2}})_[\w-]+){JPEG_SUFFIX}", re.ASCII
     ),
     "0000_c1_0000.jpg or 0000_000_01_0303morning_0008_0.jpg",
     NUM_CAMERAS,
@@ -46,22 +51,22 @@ MARKET_NAMES = reid.ImageNames(
 UNKNOWN_RELEASE = "unknown"
 
 
-class Builder(reid.ReidBuilder, skip_registration=True):
+class Builder(BenchmarkBuilder, skip_registration=True):
     """MSMT17, splits `train`, `val`, `query`, `gallery`; metadata `release` says whether it is V1 or V2.
 
-    A renamed copy has no `val`, and the release is "unknown" unless the name of a folder says it.
+    A renamed copy has no `val`, and its release is "unknown" unless the name of its folder says it.
     """
 
     TITLE = "MSMT17"
     ADVICE = (
-        "MSMT17 is to be had from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, "
-        "for research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
-        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed after "
-        "Market-1501 is taken too, where its folder is called MSMT17."
+        "Get MSMT17 from its authors at Peking University (Wei et al., CVPR 2018) under their release agreement, for "
+        "research only. Give the archive, or the folder MSMT17_V1 or MSMT17_V2 unpacked from it with its four lists "
+        "list_train.txt, list_val.txt, list_query.txt and list_gallery.txt, as manual_dir. A copy that was renamed "
+        "after Market-1501 is accepted too, if its folder is called MSMT17."
     )
     LICENSE = "For research only, under the release agreement of its authors at Peking University."
-    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018; train and val by
-    # their lists.
+    # Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018. The numbers of
+    # train and val are those of the lists.
     COUNTS = {  # noqa: RUF012 (a constant)
         "train images": 30_248,
         "val images": 2_373,
@@ -76,7 +81,7 @@ class Builder(reid.ReidBuilder, skip_registration=True):
         "cameras": NUM_CAMERAS,
     }
     FOLDERS = ("MSMT17_V1", "MSMT17_V2", "MSMT17", "MSMT17-V1", "MSMT17-V2", "MSMT")
-    ARCHIVES = reid.archive_names(*FOLDERS)
+    ARCHIVES = archive_names(*FOLDERS)
     MAX_UNPACKED_BYTES = 16 << 30  # about 2.5 GiB
 
     def is_root(self, folder: pathlib.Path) -> bool:
@@ -84,34 +89,32 @@ class Builder(reid.ReidBuilder, skip_registration=True):
 
     def missing_root(self, folder: pathlib.Path) -> list[str]:
         return [
-            f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) there "
-            "or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt; or a folder "
-            f"MSMT17 with {', '.join(MARKET_SPLITS.values())} and files like {MARKET_NAMES.example}",
-            f"{folder}: found {reid.found_there(folder)}",
+            f"{folder}: expected MSMT17_V1 (folders train, test) or MSMT17_V2 (folders mask_train_v2, mask_test_v2) "
+            "there or in a folder in it, with list_train.txt, list_val.txt, list_query.txt and list_gallery.txt; or a "
+            f"folder MSMT17 with {', '.join(MARKET_SPLITS.values())} and files like {MARKET_NAMES.example}",
+            f"{folder}: found {found_there(folder)}",
         ]
 
-    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         archive = super().scan(manual_dir)
         release = _release(archive.root) if _is_root(archive.root) else _named_release(archive.root)
         return dataclasses.replace(archive, metadata={**archive.metadata, "release": release})
 
-    def counts_for(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
+    def counts_for(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         if "val" in splits:
-            return self.counts_expected
-        return {
-            key: number for key, number in self.counts_expected.items() if key not in ("train images", "val images")
-        }
+            return dict(self.COUNTS)
+        return {key: number for key, number in self.COUNTS.items() if key not in ("train images", "val images")}
 
-    def list_root(self, root: pathlib.Path) -> reid.Listing:
+    def list_root(self, root: pathlib.Path) -> Listing:
         if not _is_root(root):
             problems: list[str] = []
             splits = {split: MARKET_NAMES.read(root, folder, problems) for split, folder in MARKET_SPLITS.items()}
-            reid.label_train(splits["train"])
-            return reid.Listing(splits, {}, problems)
+            label_train(splits["train"])
+            return Listing(splits, {}, problems)
         release = _release(root)
         lists = {split: root / f"list_{split}.txt" for split in SPLITS}
         absent = [f"{path}: no such file" for path in lists.values() if not path.is_file()]
-        # Both releases' folders in one are an error: the lists do not say which of the two they mean.
+        # Folders of both releases in one are an error: the lists do not say which of them they mean.
         for name, folders in RELEASES.items():
             for folder in folders:
                 if name == release and not (root / folder).is_dir():
@@ -131,57 +134,57 @@ class Builder(reid.ReidBuilder, skip_registration=True):
             and (root / RELEASES[release][SPLITS[split]]).is_dir()
         }
         splits, problems = _read_lists(root, RELEASES[release], readable)
-        reid.raise_problems(f"{root} is no MSMT17 {release}", [*absent, *problems] if absent else [], self.ADVICE)
-        return reid.Listing(splits, {}, problems, {path.name: path for path in lists.values()})
+        raise_problems(f"{root} is no MSMT17 {release}", [*absent, *problems] if absent else [], self.ADVICE)
+        return Listing(splits, {}, problems, {path.name: path for path in lists.values()})
 
-    def split_counts(self, splits: Mapping[str, Sequence[reid.Example]]) -> dict[str, int]:
-        both = reid.split_counts({"train+val": [*splits["train"], *splits.get("val", [])]})
+    def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
+        both = split_counts({"train+val": [*splits["train"], *splits.get("val", [])]})
         cameras = {example["camera_id"] for examples in splits.values() for example in examples}
-        return {**reid.split_counts(splits), **both, "cameras": len(cameras)}
+        return {**split_counts(splits), **both, "cameras": len(cameras)}
 
 
 def _is_root(folder: pathlib.Path) -> bool:
-    """Whether a folder has a release's image folders, and a list in it or a release's name."""
+    """Return whether a folder has image folders of a release, and also a list or the name of a release."""
     has_images = any((folder / part).is_dir() for parts in RELEASES.values() for part in parts)
     has_lists = any((folder / f"list_{split}.txt").is_file() for split in SPLITS)
     return has_images and (has_lists or folder.name.upper().startswith("MSMT17"))
 
 
 def _release(root: pathlib.Path) -> str:
-    """The release with the most of its folders there: V2 only where V1 has fewer."""
+    """Return the release that has more of its folders there; V1 if both have as many."""
     return max(RELEASES, key=lambda name: sum((root / folder).is_dir() for folder in RELEASES[name]))
 
 
 def _is_renamed(folder: pathlib.Path) -> bool:
-    """Whether a folder is a copy with Market-1501's folders: its name, or that of the one it lies in, must say MSMT17.
+    """Return whether a folder is a copy with Market-1501's folders.
 
-    Copies of CUHK03 have such folders and such names as well.
+    Its name, or that of its parent, must say MSMT17, because copies of CUHK03 have such folders and file names as well.
     """
     is_named = any(path.name.upper().startswith("MSMT") for path in (folder, folder.parent))
-    return is_named and reid.has_named(folder, tuple(MARKET_SPLITS.values()), MARKET_NAMES.pattern)
+    return is_named and has_named(folder, tuple(MARKET_SPLITS.values()), MARKET_NAMES.pattern)
 
 
 def _named_release(root: pathlib.Path) -> str:
-    """The release that the name of a renamed copy's folder ends in, or that of the folder in which it lies."""
+    """Return the release that ends the name of a renamed copy's folder or of its parent, else "unknown"."""
     names = [path.name.upper() for path in (root, root.parent)]
     return next((release for release in RELEASES for name in names if name.endswith(release)), UNKNOWN_RELEASE)
 
 
 def _read_lists(
     root: pathlib.Path, folders: tuple[str, str], lists: Mapping[str, pathlib.Path]
-) -> tuple[dict[str, list[reid.Example]], list[str]]:
-    """The splits as the lists name them, and a line for whatever is malformed, given twice, missing or extra.
+) -> tuple[dict[str, list[Example]], list[str]]:
+    """Return the splits of the lists, and lines for malformed, repeated, missing and extra images.
 
-    Without one of the lists nothing is called extra.
+    If one of the lists is missing, no image counts as extra.
     """
     problems: list[str] = []
     on_disk = {folder: _image_files(root / folder, problems) for folder in folders if (root / folder).is_dir()}
     listed_in: dict[str, str] = {}
-    splits: dict[str, list[reid.Example]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for split, list_file in lists.items():
         folder = folders[SPLITS[split]]
-        # Lists come from outside. Editors on Windows put a byte order mark in front when they save one; a byte that is no
-        # text ends up in a line that does not match.
+        # Lists come from outside. Editors on Windows put a byte order mark in front when they save one; a byte that is
+        # no text ends up in a line that does not match.
         lines = list_file.read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()
         for number, line in enumerate(lines, start=1):
             where = f"{list_file}:{number}"
@@ -203,9 +206,7 @@ def _read_lists(
                 problems.append(f"{root / name}: missing, {where} names it")
             else:
                 # The lists say .jpg where images have been renamed to .jpeg.
-                splits[split].append(
-                    reid.reid_example(root, f"{folder}/{on_disk[folder][image]}", person_id, camera - 1)
-                )
+                splits[split].append(reid_example(root, f"{folder}/{on_disk[folder][image]}", person_id, camera - 1))
     for folder, names in on_disk.items() if len(lists) == len(SPLITS) else ():
         problems += [
             f"{root / folder / name}: extra, no list names it"
@@ -213,19 +214,19 @@ def _read_lists(
             if f"{folder}/{image}" not in listed_in
         ]
     # Train and val show the same people, so that they share their labels.
-    reid.label_train([*splits["train"], *splits["val"]])
+    label_train([*splits["train"], *splits["val"]])
     return splits, problems
 
 
 def _image_files(folder: pathlib.Path, problems: list[str]) -> dict[str, str]:
-    """Every file `person/name` in a folder of people, by its path without the suffix."""
+    """Return every file `person/name` in a folder of people, by its path without the suffix."""
     names: dict[str, str] = {}
-    for person in reid.list_files(folder):
+    for person in list_files(folder):
         if not (folder / person).is_dir():
             problems.append(f"{folder / person}: extra, expected folders 0000, 0001, ... here")
             continue
-        for name in reid.list_files(folder / person):
+        for name in list_files(folder / person):
             first = names.setdefault(_SUFFIX.sub("", f"{person}/{name}"), f"{person}/{name}")
             if first != f"{person}/{name}":
-                problems.append(reid.same_image_problem(folder / person / name, first.partition("/")[2]))
+                problems.append(same_image_problem(folder / person / name, first.partition("/")[2]))
     return names

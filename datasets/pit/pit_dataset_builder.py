@@ -1,4 +1,4 @@
-"""PIT: paired person images and UV textures without identities (paper, section 3.1), from a rendered folder."""
+"""PIT: pairs of person images and UV textures, without identities (paper, section 3.1)."""
 
 import os
 from typing import Any
@@ -6,32 +6,32 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets import mirror_map, reid, rendered
+from datasets import mirror_map, rendered
+from datasets.builder import Archive, ArchiveBuilder
+from datasets.errors import raise_problems
+from datasets.examples import PERSON_SIZE, Example, texture_feature
 
 
-class Builder(reid.ArchiveBuilder, skip_registration=True):
-    """`pit`, one split `train` in manifest order.
+class Builder(ArchiveBuilder, skip_registration=True):
+    """`pit`, with one split `train` in manifest order.
 
-    Beside the shards lies `mirror_map.npy`, uint16 [256 256 2]: how a texture is mirrored for a flipped image. Any program
-    reads it: `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    `mirror_map.npy` lies beside the shards; see `datasets.mirror_map`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit")
 
     def features(self) -> dict[str, Any]:
         return {
-            "image": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), doc="A posed person before a background."),
-            "texture": reid.texture_feature(),
-            "frontal": tfds.features.Image(
-                shape=(*reid.PERSON_SIZE, 3), doc="The same person in the fixed frontal pose."
-            ),
+            "image": tfds.features.Image(shape=(*PERSON_SIZE, 3), doc="A posed person before a background."),
+            "texture": texture_feature(),
+            "frontal": tfds.features.Image(shape=(*PERSON_SIZE, 3), doc="The same person in the fixed frontal pose."),
             "texture_id": tfds.features.Scalar(np.int64, doc="0-based number of the texture."),
             "name": tfds.features.Text(doc="Path of the image inside the rendered folder."),
         }
 
-    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root, header, records, digest = rendered.read_rendered(manual_dir, "pit")
-        examples: list[reid.Example] = []
+        examples: list[Example] = []
         problems: list[str] = []
         for record in records:
             if record.split != "train" or record.frontal is None:
@@ -51,8 +51,8 @@ class Builder(reid.ArchiveBuilder, skip_registration=True):
             )
         if not records:
             problems.append("no records")
-        reid.raise_problems(f"{root}: not a manifest of pit", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-        return reid.Archive(
+        raise_problems(f"{root}: not a manifest of pit", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        return Archive(
             root,
             {"train": examples},
             digest,

@@ -1,6 +1,7 @@
 """A rendered reID benchmark with known textures, from the same generator as PIT.
 
-Not in the paper: it lets pseudo textures be compared with the truth and the method be tried without real people.
+It is not in the paper. With it, pseudo textures can be compared with the true ones, and the method tried without images
+of real people.
 """
 
 import os
@@ -8,31 +9,34 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import mirror_map, reid, rendered
+from datasets import mirror_map, rendered
+from datasets.builder import Archive, ArchiveBuilder
+from datasets.errors import MAX_REPORTED, raise_problems
+from datasets.examples import PERSON_SIZE, Example, label_train, reid_features, texture_feature
 from render import manifest
 
 
-class Builder(reid.ArchiveBuilder, skip_registration=True):
-    """`pit_reid`, splits `train`, `query`, `gallery` and, where they were rendered, `query_partial` and
-    `query_occluded`, each in manifest order.
+class Builder(ArchiveBuilder, skip_registration=True):
+    """`pit_reid`, with the splits `train`, `query` and `gallery`, each in manifest order.
 
-    Beside the shards lies `mirror_map.npy`, uint16 [256 256 2]: how a texture is mirrored for a flipped image. Any program
-    reads it: `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    If they were rendered, there are also the splits `query_partial` and `query_occluded`.
+
+    `mirror_map.npy` lies beside the shards; see `datasets.mirror_map`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit_reid")
 
     def features(self) -> dict[str, Any]:
         return {
-            **reid.reid_features(),
-            "image": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), doc="One person seen by one camera."),
-            # The true texture: for measuring and for the oracle row of the ablation only.
-            "texture": reid.texture_feature(),
+            **reid_features(),
+            "image": tfds.features.Image(shape=(*PERSON_SIZE, 3), doc="One person seen by one camera."),
+            # The true texture, only for measuring and for the oracle row of the ablation.
+            "texture": texture_feature(),
         }
 
-    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root, header, records, digest = rendered.read_rendered(manual_dir, "pit_reid")
-        splits: dict[str, list[reid.Example]] = {split: [] for split in manifest.SPLITS}
+        splits: dict[str, list[Example]] = {split: [] for split in manifest.SPLITS}
         problems: list[str] = []
         for record in records:
             if record.person_id < 0 or record.camera_id < 0:
@@ -58,11 +62,9 @@ class Builder(reid.ArchiveBuilder, skip_registration=True):
         tested = set().union(*(ids for split, ids in people.items() if split != "train"))
         shared = sorted(people["train"] & tested)
         if shared:
-            problems.append(f"persons in train and in query or gallery: {shared[: reid.MAX_REPORTED]}")
-        reid.raise_problems(f"{root}: not a manifest of pit_reid", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-        train = splits["train"]
-        for example, label in zip(train, reid.train_labels([e["person_id"] for e in train]), strict=True):
-            example["label"] = label
-        return reid.Archive(
+            problems.append(f"persons in train and in query or gallery: {shared[:MAX_REPORTED]}")
+        raise_problems(f"{root}: not a manifest of pit_reid", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        label_train(splits["train"])
+        return Archive(
             root, splits, digest, rendered.header_metadata(header), extra_files=mirror_map.read_mirror_file(root)
         )

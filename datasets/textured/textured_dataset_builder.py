@@ -1,7 +1,7 @@
-"""`<benchmark>_textured`: a benchmark's training images with a pseudo texture for each (paper, section 3.1).
+"""`<benchmark>_textured`: a benchmark's training images with pseudo textures (paper, section 3.1).
 
-It stands beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. In the same
-way `<benchmark>_frontal` has a pseudo frontal view with each image (Table 2).
+It lies beside the benchmark: `msmt17_textured`, and `cuhk03/labeled_textured`, another config of `cuhk03`. Likewise,
+`<benchmark>_frontal` has a pseudo frontal view for each image (Table 2).
 """
 
 import hashlib
@@ -14,20 +14,22 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets import mirror_map, reid
+from datasets import mirror_map
+from datasets.builder import Archive, ArchiveBuilder, newest_version
+from datasets.errors import DatasetError, raise_problems
+from datasets.examples import PERSON_SIZE, Example, reid_features, texture_feature
 
 TRAINING_SPLITS = ("train", "val")
-# What a copy adds to its benchmark: name of the feature -> suffix of the copy.
+# Feature that a copy adds to its benchmark -> suffix of the copy's name.
 SUFFIXES = {"texture": "_textured", "frontal": "_frontal"}
 ADVICE = "Make them with `python -m experiments.pseudo_texture`, which regresses one for each training image."
 
 
-class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
-    """The benchmark's `train`, and its `val` where it has one, in its order; see `builder_class`.
+class TexturedBuilder(ArchiveBuilder, skip_registration=True):
+    """The benchmark's `train`, and `val` if it has one, in the benchmark's order; see `builder_class`.
 
-    Where the PIT is known that the texture network was trained on, its `mirror_map.npy` lies beside the shards, uint16
-    [256 256 2]: how a texture is mirrored for a flipped image. Any program reads it:
-    `index = np.load(folder / "mirror_map.npy")`, `mirrored = texture[index[..., 0], index[..., 1]]`.
+    `mirror_map.npy` lies beside the shards if the PIT is known on which the texture network was trained; see
+    `datasets.mirror_map`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = ADVICE
@@ -38,36 +40,38 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
     def __init__(
         self, *, texture_metadata: dict[str, Any] | None = None, mirror_dir: pathlib.Path | None = None, **kwargs: Any
     ):
-        """Args:
-        texture_metadata: Where the textures come from, JSON values.
-        mirror_dir: The folder that holds their `mirror_map.npy`; None for none.
-        **kwargs: `data_dir`, ...: TFDS's own.
+        """Make the builder.
+
+        Args:
+            texture_metadata: Where the textures come from, JSON values.
+            mirror_dir: The folder that holds their `mirror_map.npy`; None if there is none.
+            **kwargs: TFDS's own: `data_dir`, ...
         """
         self._texture_metadata = texture_metadata or {}
         self._mirror_dir = mirror_dir
-        # Not among BUILDER_CONFIGS: TFDS would make it the default that `cuhk03` alone stands for.
+        # Not in BUILDER_CONFIGS, or TFDS would make it the default config, which `cuhk03` alone means.
         config = tfds.core.BuilderConfig(name=self.config_name) if self.config_name else None
         super().__init__(config=config, **kwargs)
 
     def _create_builder_config(self, builder_config: Any, version: Any) -> Any:
         del version
-        return builder_config  # TFDS would warn of one that is not among BUILDER_CONFIGS
+        return builder_config  # TFDS would warn that it is not in BUILDER_CONFIGS
 
     def features(self) -> dict[str, Any]:
         if self.feature == "texture":
-            return {**reid.reid_features(), "texture": reid.texture_feature()}
+            return {**reid_features(), "texture": texture_feature()}
         return {
-            **reid.reid_features(),
-            "frontal": tfds.features.Image(shape=(*reid.PERSON_SIZE, 3), encoding_format="png"),
+            **reid_features(),
+            "frontal": tfds.features.Image(shape=(*PERSON_SIZE, 3), encoding_format="png"),
         }
 
-    def scan(self, manual_dir: str | os.PathLike[str]) -> reid.Archive:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         texture_dir = pathlib.Path(manual_dir)
         sources, benchmark_metadata = _open_training(self.benchmark, self.data_dir_root)
         metadata = {"benchmark": self.benchmark, "textures": self._texture_metadata}
         benchmark_digest = benchmark_metadata.get("source_digest")
         digest = hashlib.sha256(json.dumps([benchmark_digest, metadata], sort_keys=True).encode())
-        splits: dict[str, list[reid.Example]] = {split: [] for split in sources}
+        splits: dict[str, list[Example]] = {split: [] for split in sources}
         problems: list[str] = []
         for split, source in sources.items():
             for example in source:
@@ -87,8 +91,9 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
                         self.feature: str(texture),
                     }
                 )
-        reid.raise_problems(
-            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {sum(map(len, splits.values())):,} training images of "
+        number = sum(map(len, splits.values()))
+        raise_problems(
+            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {number:,} training images of "
             f"{self.benchmark} cannot be read",
             problems,
             ADVICE,
@@ -100,11 +105,11 @@ class TexturedBuilder(reid.ArchiveBuilder, skip_registration=True):
             "license": benchmark_metadata.get("license") or f"That of {self.benchmark}, which does not state one.",
             "partial": bool(benchmark_metadata.get("partial", False)),
         }
-        return reid.Archive(texture_dir, splits, digest.hexdigest(), {**metadata, **inherited}, extra_files=extra_files)
+        return Archive(texture_dir, splits, digest.hexdigest(), {**metadata, **inherited}, extra_files=extra_files)
 
 
 def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuilder]:
-    """The builder of `<benchmark>_textured`, or with another feature of SUFFIXES that of the copy which has it."""
+    """Return the builder of `<benchmark>_textured`, or of the copy of a benchmark with another feature."""
     name, _, config = f"{benchmark}{SUFFIXES[feature]}".partition("/")
     names = {
         "name": name,
@@ -119,17 +124,17 @@ def builder_class(benchmark: str, feature: str = "texture") -> type[TexturedBuil
 
 
 def _open_training(benchmark: str, data_dir: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The benchmark's train and val splits with images left encoded, and its metadata."""
+    """Return the benchmark's train and val splits, with images left encoded, and its metadata."""
     folder = pathlib.Path(data_dir) / benchmark
-    version = reid.newest_version(folder)
+    version = newest_version(folder)
     if version is None:
-        raise reid.DatasetError(f"{folder}: no dataset {benchmark!r} there; build it before its textured copy.")
+        raise DatasetError(f"{folder}: no dataset {benchmark!r} there; build it before its textured copy.")
     builder: Any = tfds.builder_from_directory(version)
-    missing = sorted(set(reid.reid_features()) - set(builder.info.features))
+    missing = sorted(set(reid_features()) - set(builder.info.features))
     if missing or "train" not in builder.info.splits:
-        raise reid.DatasetError(
-            f"{folder}: expected a reID benchmark with a split 'train'; it has the splits {sorted(builder.info.splits)} "
-            f"and lacks the features {missing}."
+        raise DatasetError(
+            f"{folder}: expected a reID benchmark with a split 'train'; it has the splits "
+            f"{sorted(builder.info.splits)} and lacks the features {missing}."
         )
     skip = {key: tfds.decode.SkipDecoding() for key in ("image", "texture") if key in builder.info.features}
     splits = [split for split in TRAINING_SPLITS if split in builder.info.splits]

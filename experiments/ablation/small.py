@@ -4,10 +4,10 @@ Everything is the real program with a smaller config: fewer and smaller pictures
 """
 
 import dataclasses
-from typing import Any
 
 from experiments.command_line import config_files
-from experiments.runs import training
+from experiments.command_line.config_files import Config
+from experiments.runs.plan import resolve
 from render.optics import camera
 
 # Such renderings leave out what so few steps of so small a network cannot learn: with the generator's defaults
@@ -31,7 +31,7 @@ class Sizes:
     test_identities: int = 100
     images_per_identity: int = 6
     distractors: int = 40
-    generator_steps: int = 400
+    san_pg_steps: int = 400
     reid_batches: int = 600
     image_size: tuple[int, int] = (128, 64)
     width: int = 16
@@ -42,8 +42,11 @@ class Sizes:
     seed: int = 0
 
 
-def render_configs(sizes: Sizes) -> tuple[Any, Any]:
-    """The configs of `pit` and `pit_reid`, smaller and easier. Queries of the splits for it are cut or hidden all the same."""
+def render_configs(sizes: Sizes) -> tuple[Config, Config]:
+    """The configs of `pit` and `pit_reid`, smaller and easier.
+
+    query_partial and query_occluded stay cropped and occluded.
+    """
     pit = config_files.load("pit.py")
     pit.update({"num_textures": sizes.pit_textures, "meshes_per_texture": sizes.pit_meshes})
     pit_reid = config_files.load("pit_reid.py")
@@ -62,8 +65,8 @@ def render_configs(sizes: Sizes) -> tuple[Any, Any]:
     return pit, pit_reid
 
 
-def shrink(config: Any, sizes: Sizes) -> None:
-    """Makes a config of `experiments.train` small; its number of steps follows from its stage and turns.
+def shrink(config: Config, sizes: Sizes) -> None:
+    """Makes a config of `experiments.train` small; its number of steps follows from its method and kinds of batches.
 
     Adam with one cosine from 1e-3, no weight decay; reID images are not erased: in so few batches erasing only slows
     training down (measured on an earlier generator: rank-1 51 in 450 batches without it, 7 to 12 in 360 with it).
@@ -73,25 +76,30 @@ def shrink(config: Any, sizes: Sizes) -> None:
             "image_size": sizes.image_size,
             "num_workers": 0,
             "log_every": 10,
-            "checkpoint_every": 50,
+            "checkpoint_every_epochs": 2.0,
             "model": {"width": sizes.width, "stage_sizes": sizes.stage_sizes},
             "optimizer": {
                 "name": "adam",
                 "schedule": "cosine",
                 "learning_rate": 1e-3,
-                "warmup_epochs": 0,
+                "warmup_epochs": 0.0,
                 "weight_decay": 0.0,
             },
         }
     )
-    if config.stage != "baseline":
+    if "texture_size" in config.model:
         config.model.texture_size = sizes.texture_size
+    if "pit_size" in config.batch:
         config.batch.pit_size = sizes.num_identities * sizes.images_of_each
-    if config.stage == "pg":
-        config.num_steps = sizes.generator_steps
+    if "dataset" not in config:
+        config.num_steps = sizes.san_pg_steps
         return
     config.batch.update({"num_identities": sizes.num_identities, "images_per_identity": sizes.images_of_each})
     config.augment.erase_probability = 0.0
-    turns = training.turns_of(config)
-    # Further kinds of batches come between the reID batches.
-    config.num_steps = sizes.reid_batches * len(turns) // turns.count("reid")
+    config.num_steps = steps_of(config, sizes.reid_batches)
+
+
+def steps_of(config: Config, reid_batches: int) -> int:
+    """The steps in which a config takes so many reID batches, with the other kinds of batches between them."""
+    kinds = resolve(config).batch_kinds
+    return -(-reid_batches * len(kinds) // kinds.count("reid"))

@@ -12,7 +12,7 @@ Scores = tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Generator:
+class SanPg:
     """A SAN-PG run: what its targets and starts come from.
 
     Attributes:
@@ -29,7 +29,7 @@ class Generator:
         return f"{self.encoder}_{self.target}"
 
 
-TEXTURES = Generator()
+TEXTURES = SanPg()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Row:
         name: As the paper's table has it, or what we call it.
         config: The config file of `experiments.train`.
         changes: Dotted keys that differ from it.
-        start: "pretrained" (ImageNet weights, or random ones), "generator" (encoder, and decoder where the row has one, of
-            `generator`), or "row" (the weights of the row `start_row`, classifier included).
+        start: "file" (ImageNet weights, another file's, or random ones), "san_pg" (encoder, and decoder where the row has one, of
+            `san_pg`), or "row" (the weights of the row `start_row`, classifier included).
         start_row: Key of the row that it starts from.
-        generator: The SAN-PG run that the row's targets and start come from; None for none.
-        start_generator: The SAN-PG run that it starts from where that is another one.
+        san_pg: The SAN-PG run that the row's targets and start come from; None for none.
+        start_san_pg: The SAN-PG run that it starts from where that is another one.
         paper: Column of the paper -> scores in percent.
         ours: Whether the row is not in the paper's table.
         only: Datasets that the row can be made for; () for all.
@@ -56,10 +56,10 @@ class Row:
     name: str
     config: str = "san"
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    start: str = "generator"
+    start: str = "san_pg"
     start_row: str = ""
-    generator: Generator | None = TEXTURES
-    start_generator: Generator | None = None
+    san_pg: SanPg | None = TEXTURES
+    start_san_pg: SanPg | None = None
     paper: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
     ours: bool = False
     only: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Table:
         scores: Which scores are shown.
         evaluated: Training dataset -> ((column, dataset to score on, part of its summary or ""), ...); a dataset that is
             not there is scored on itself.
-        textures: Whether the quality of the generators' textures belongs to it.
+        textures: Whether the quality of the SAN-PG runs' textures belongs to it.
     """
 
     title: str
@@ -94,15 +94,15 @@ def _paper(cuhk03: Scores, market1501: Scores) -> dict[str, Scores]:
     return {"CUHK03 (L)": cuhk03, "Market1501": market1501}
 
 
-REID_ONLY = {"turns": ("reid",)}
+REID_ONLY = {"batch_kinds": ("reid",)}
 NO_L_TR = {"loss.triplet_reid": 0.0}
 
 BASELINE = Row(
     "baseline",
     "Baseline (ResNet-50)",
     config="baseline",
-    start="pretrained",
-    generator=None,
+    start="file",
+    san_pg=None,
     paper=_paper((73.7, 69.8), (94.1, 83.2)),
 )
 BASELINE_FROM_PG = Row(
@@ -110,7 +110,7 @@ BASELINE_FROM_PG = Row(
     "Baseline, encoder from SAN-PG",
     config="baseline",
     ours=True,
-    note="tells what pre-training on PIT gives from what alignment gives",
+    note="separates the gain of pre-training on PIT from that of alignment",
 )
 SAN_BASIC = Row(
     "san_basic",
@@ -123,7 +123,7 @@ SAN = Row("san", "SAN", paper=_paper((80.1, 76.4), (96.1, 88.0)))
 SAN_TRUE = Row(
     "san_true_textures",
     "SAN on true textures",
-    changes={"target": "true_texture"},
+    changes={"target.kind": "true_texture"},
     ours=True,
     only=("pit_reid",),
     note="an oracle: supervised by the textures that the persons were rendered with",
@@ -143,8 +143,8 @@ TABLE_1 = Table(
 )
 
 
-def _reconstruction(key: str, name: str, target: str, generator: Generator, paper: Mapping[str, Scores]) -> Row:
-    return Row(key, name, changes={**REID_ONLY, **NO_L_TR, "target": target}, generator=generator, paper=paper)
+def _reconstruction(key: str, name: str, target: str, san_pg: SanPg, paper: Mapping[str, Scores]) -> Row:
+    return Row(key, name, changes={**REID_ONLY, **NO_L_TR, "target.kind": target}, san_pg=san_pg, paper=paper)
 
 
 TABLE_2 = Table(
@@ -155,14 +155,14 @@ TABLE_2 = Table(
             "rec_input",
             "Enc-Dec rec. input",
             "input",
-            Generator(target="input"),
+            SanPg(target="input"),
             _paper((74.4, 70.8), (94.3, 84.0)),
         ),
         _reconstruction(
             "rec_pose",
             "Enc-Dec rec. pose",
             "frontal",
-            Generator(target="frontal"),
+            SanPg(target="frontal"),
             _paper((75.8, 72.0), (94.4, 84.5)),
         ),
         dataclasses.replace(
@@ -170,7 +170,7 @@ TABLE_2 = Table(
                 "rec_pn_gan_pose",
                 "Enc-Dec rec. PN-GAN pose",
                 "folder",
-                Generator(target="frontal"),
+                SanPg(target="frontal"),
                 _paper((76.1, 72.6), (94.3, 84.7)),
             ),
             note="needs --target_dir: the images that PN-GAN made, named as the training images",
@@ -180,7 +180,7 @@ TABLE_2 = Table(
             "texture_input",
             "Generated textures as the reID input",
             config="baseline",
-            changes={"input": "texture"},
+            changes={"input.kind": "texture"},
             note="section 4.3 studies it without printing its numbers",
         ),
     ),
@@ -223,7 +223,7 @@ TABLE_4 = Table(
             config="baseline_partial",
             start="row",
             start_row="baseline",
-            generator=None,
+            san_pg=None,
             paper={"Partial REID": (38.9, 67.7, 78.2), "Partial-iLIDS": (46.1, 69.6, 76.1)},
             note="fine-tuned on whole and cropped images",
         ),
@@ -255,8 +255,8 @@ def _backbone(encoder: str, name: str) -> Row:
         SAN_BASIC,
         key="san_basic" if same else f"san_basic_{encoder}",
         name=f"SAN-basic, textures by {name}",
-        generator=Generator(encoder),
-        start_generator=TEXTURES,
+        san_pg=SanPg(encoder),
+        start_san_pg=TEXTURES,
         paper={},
     )
 

@@ -20,7 +20,7 @@ SCORES = ("rank1", "mAP", "mINP")
 
 
 def describe(image: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, " bin"]:
-    """The descriptor of an RGB image: square roots of its stripes' histograms, each of them summing to 1 / `STRIPES`.
+    """Describe an RGB image by the square roots of its stripes' histograms, each of which sums to 1 / `STRIPES`.
 
     The Hellinger distance is H(p, q) = |sqrt(p) - sqrt(q)| / sqrt(2): descriptors are ranked by Euclidean distance.
 
@@ -30,7 +30,7 @@ def describe(image: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, 
     height = len(image)
     if height < STRIPES:
         raise ValueError(f"expected an image of at least {STRIPES} rows, found {height}.")
-    # 0 to 255 each; hue 255 stands for 360 degrees.
+    # Each channel is 0 to 255; a hue of 255 is 360 degrees.
     hsv = np.asarray(Image.fromarray(image).convert("HSV")).astype(np.intp)
     hue, saturation, value = (hsv[..., channel] * count // 256 for channel, count in enumerate(BINS))
     bins = (hue * BINS[1] + saturation) * BINS[2] + value
@@ -40,7 +40,7 @@ def describe(image: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, 
 
 
 def describe_split(dataset: str, split: str, data_dir: str | os.PathLike[str]) -> tuple[np.ndarray, ...]:
-    """Descriptors float32 [N bins], person ids and camera ids int [N] of a split.
+    """Return descriptors float32 [N bins], person ids and camera ids int [N] of a split.
 
     Raises:
         datasets.DatasetError: The dataset or the split is absent.
@@ -57,16 +57,16 @@ def describe_split(dataset: str, split: str, data_dir: str | os.PathLike[str]) -
 def run(
     dataset: str, data_dir: str | os.PathLike[str], *, output: str | os.PathLike[str] | None = None
 ) -> dict[str, Any]:
-    """Scores the matcher on a benchmark and writes the result if asked.
+    """Score the matcher on a benchmark, and write the result if asked to.
 
     Args:
         dataset: A dataset with splits query and gallery under `data_dir`.
         data_dir: Where TFDS keeps datasets.
-        output: JSON file to write.
+        output: JSON file to write; None for none.
 
     Returns:
-        What the JSON holds: dataset, matcher (words), num_gallery, and by the name of each split of queries (query, and
-        what else the benchmark's protocol has) rank1, mAP, mINP (fractions), chance (the same of random rankings),
+        The content of the JSON: dataset, matcher (in words), num_gallery, and for each split of queries (query, and the
+        others of the benchmark's protocol) rank1, mAP, mINP (fractions), chance (the same for random rankings),
         num_query and num_valid_queries.
 
     Raises:
@@ -101,7 +101,7 @@ def _scores(result: ranking.RankingResult) -> dict[str, float]:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The scores in percent, a line for each split of queries."""
+    """Return the scores in percent, a line for each split of queries."""
     splits = [key for key, value in summary.items() if isinstance(value, dict)]
     width = max(map(len, [*splits, "%"]))
     lines = [

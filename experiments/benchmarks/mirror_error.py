@@ -12,19 +12,20 @@ from render.optics import camera, light
 from render.optics.rasterizer import Rasterizer
 from render.paint import painter
 from render.people import poses
-from render.people.appearance import Appearance, sample_appearance
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance
 
 BORDER = 2  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Error:
-    """How two pictures of a person differ, of 255 levels.
+    """How two pictures of a person differ, in units of 1/255.
 
     Attributes:
-        inside: Mean over the pixels of the common silhouette that are more than `BORDER` from its border.
-        border: Mean over the pixels within `BORDER` of the border of either silhouette.
-        far: Largest share of coverage by which the silhouettes differ more than `BORDER` away from either border.
+        inside: Mean over the pixels of the common silhouette more than `BORDER` pixels away from its border.
+        border: Mean over the pixels within `BORDER` pixels of the border of either silhouette.
+        far: Largest difference in coverage, 0 to 1, more than `BORDER` pixels away from either border.
     """
 
     inside: float
@@ -33,14 +34,14 @@ class Error:
 
 
 def compare(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> Error:
-    """Compares two pictures, each colour [h w 3] in [0, 1], multiplied by alpha, and alpha [h w]."""
+    """Compare two pictures, each colour [h w 3] in [0, 1], multiplied by alpha, and alpha [h w]."""
     (color, alpha), (other_color, other_alpha) = first, second
     difference = 255.0 * np.abs(color - other_color).mean(axis=-1)
     full, any_part = (alpha > 0.999) & (other_alpha > 0.999), (alpha > 0.001) | (other_alpha > 0.001)
     square = np.ones((2 * BORDER + 1,) * 2, bool)
     inside = np.asarray(ndimage.binary_erosion(full, square), bool)
     border = np.asarray(ndimage.binary_dilation(any_part, square), bool) ^ inside
-    # Where only one of the two silhouettes is, its border is far from the other's.
+    # Where only one silhouette covers a region, its border is far from the other's.
     edges = [
         np.asarray(ndimage.binary_dilation((one > 0.001) & (one < 0.999), square), bool) for one in (alpha, other_alpha)
     ]
@@ -49,21 +50,21 @@ def compare(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.n
 
 
 def mirrored_camera(view: camera.Camera, width: int) -> camera.Camera:
-    """The camera that sees the mirrored person (x -> -x) as `view`, of a picture `width` pixels wide, sees it flipped."""
+    """Return the camera whose picture, `width` pixels wide, of the mirrored person (x -> -x) is that of `view` flipped."""
     flip = np.diag([-1.0, 1.0, 1.0])
-    # The mirror image of a camera, with its right axis turned round: a left-handed one is none.
+    # The mirror image of a camera, with its right axis reversed, as a camera must be right-handed.
     return camera.Camera(
         flip @ view.rotation @ flip, flip @ view.position, view.focal, (width - view.center[0], view.center[1])
     )
 
 
 def mirrored_light(sun: light.Light) -> light.Light:
-    """The light in the mirror (x -> -x)."""
+    """Mirror a light (x -> -x)."""
     return dataclasses.replace(sun, sun_azimuth=math.pi - sun.sun_azimuth)
 
 
 def smooth_texture(figure: body.Body) -> np.ndarray:
-    """A texture uint8 [256 256 3] that changes slowly over the body and has no symmetry."""
+    """Return a texture uint8 [256 256 3] that changes slowly over the body and has no symmetry."""
     position = figure.atlas.surface.position
     waves = np.array([[4.0, 3.0, 2.0], [-3.0, 4.0, -2.5], [2.0, -5.0, 3.0]])
     color = np.rint(255.0 * (0.5 + 0.3 * np.sin(position @ waves + [0.3, 1.1, 2.0])))[figure.atlas.fill]
@@ -78,7 +79,7 @@ def measure(
     appearance: Appearance,
     rng: np.random.Generator,
 ) -> dict[str, Error]:
-    """The errors of one person in a drawn shape, pose, view and light: "smooth", "painted", "lit"."""
+    """Return the errors "smooth", "painted" and "lit" of one person in a random shape, pose, view and light."""
     shape, pose = body.sample_shape(rng, appearance), poses.sample_pose(rng)
     site = camera.sample_site(rng)
     place, yaw = np.array([*camera.sample_position(rng, site), 0.0]), float(rng.uniform(0.0, 2.0 * math.pi))
@@ -108,7 +109,7 @@ def measure(
 
 
 def twice(figure: body.Body, index_map: np.ndarray) -> tuple[float, float]:
-    """What mirroring a texture twice does to texels on the body: mean distance in texels, share that comes back exactly."""
+    """Mirror texels on the body twice: return their mean distance in texels, and the share that comes back exactly."""
     covered = np.zeros(figure.atlas.size**2, bool)
     covered[figure.atlas.covered] = True
     step = body.SUPERSAMPLING
@@ -119,7 +120,7 @@ def twice(figure: body.Body, index_map: np.ndarray) -> tuple[float, float]:
 
 
 def run(count: int, seed: int) -> None:
-    """Measures persons drawn from the `pit` distributions, and prints the errors of all and the worst.
+    """Measure persons drawn from the distributions of `pit`, and print the errors of all and of the worst.
 
     Args:
         count: Number of persons.
@@ -136,7 +137,7 @@ def run(count: int, seed: int) -> None:
         errors = measure(figure, rasterizer, index_map, appearance, rng)
         what = f"{number:3d} {appearance.top}, {appearance.bottom}, {appearance.hair_style}"
         rows.append((what, errors))
-    print(f"{'of 255 levels':40s}{'inside':>8s}{'worst':>8s}{'border':>8s}{'worst':>8s}{'far':>8s}")
+    print(f"{'in units of 1/255':40s}{'inside':>8s}{'worst':>8s}{'border':>8s}{'worst':>8s}{'far':>8s}")
     for name in ("smooth", "painted", "lit"):
         chosen = [errors[name] for _, errors in rows]
         inside, border = np.array([error.inside for error in chosen]), np.array([error.border for error in chosen])

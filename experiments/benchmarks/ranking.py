@@ -8,35 +8,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 
+from experiments.benchmarks.sizes import SIZES, Size
 from san_jax import ranking
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Scores = tuple[float, float]  # mAP and rank-1
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """Published counts of a benchmark."""
-
-    num_query: int
-    num_gallery: int
-    num_identities: int
-    num_distractors: int
-    num_cameras: int
-
-
-SIZES = {"market1501": Size(3368, 15913, 750, 2798, 6), "msmt17": Size(11659, 82161, 3060, 0, 15)}
-
-
 def make_labels(size: Size, rng: np.random.Generator) -> Labels:
-    """(query_ids, gallery_ids, query_cameras, gallery_cameras); 0 is the distractors' identity."""
+    """Draw query_ids, gallery_ids, query_cameras and gallery_cameras. The identity of distractors is 0."""
     query_ids = rng.integers(1, size.num_identities + 1, size.num_query)
     gallery_ids = rng.integers(1, size.num_identities + 1, size.num_gallery)
     gallery_ids[: size.num_distractors] = 0
@@ -47,7 +33,7 @@ def make_labels(size: Size, rng: np.random.Generator) -> Labels:
 
 
 def make_embeddings(ids: np.ndarray, dimensions: int, rng: np.random.Generator) -> np.ndarray:
-    """float32 [N D]: a point drawn for each identity, and noise; distractors are noise around any point."""
+    """Draw embeddings float32 [N D]: noise around a point for each identity; each distractor has a point of its own."""
     embeddings = np.empty((len(ids), dimensions), np.float32)
     for row, identity in zip(embeddings, ids, strict=True):
         point = int(identity) if identity else int(rng.integers(1, 1 << 30))
@@ -56,17 +42,17 @@ def make_embeddings(ids: np.ndarray, dimensions: int, rng: np.random.Generator) 
     return embeddings
 
 
-_NOISE = 2.9  # gives mAP about where good models have it
+_NOISE = 2.9  # gives about the mAP of good models
 
 
 def numpy_distances(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """All Euclidean distances at once, float32 [Q G]."""
+    """Compute all Euclidean distances at once, float32 [Q G]."""
     squares = np.square(queries).sum(axis=1)[:, None] + np.square(gallery).sum(axis=1) - 2 * queries @ gallery.T
     return np.sqrt(np.maximum(squares, 0))
 
 
 def numpy_ranking(distances: np.ndarray, labels: Labels) -> Scores:
-    """Sorts every row, then walks over the queries."""
+    """Sort every row, then score query by query."""
     query_ids, gallery_ids, query_cameras, gallery_cameras = labels
     order = np.argsort(distances, axis=1)
     precisions, first = [], []
@@ -80,13 +66,19 @@ def numpy_ranking(distances: np.ndarray, labels: Labels) -> Scores:
     return float(np.mean(precisions)), float(np.mean(first))
 
 
-def ours(result: ranking.RankingResult) -> Scores:
+def _scores(result: ranking.RankingResult) -> Scores:
     return result.mean_ap, result.cmc[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is timed: distances (of embeddings), ranking (of a distance matrix), and both; `both` None: one, then two."""
+    """A program that is timed.
+
+    Attributes:
+        distances: Computes the distances between queries and gallery.
+        ranking: Scores a matrix of distances.
+        both: Scores embeddings; None if the program does one after the other.
+    """
 
     distances: Callable[[np.ndarray, np.ndarray], Any]
     ranking: Callable[[np.ndarray, Labels], Scores]
@@ -94,19 +86,21 @@ class Program:
 
 
 def san_jax_program() -> Program:
+    """Return our scorer."""
+
     def distances(queries: np.ndarray, gallery: np.ndarray) -> None:
         for _ in ranking.distance_blocks(queries, gallery):
             pass
 
     return Program(
         distances,
-        lambda matrix, labels: ours(ranking.evaluate_distances(matrix, *labels)),
-        lambda queries, gallery, labels: ours(ranking.evaluate_ranking(queries, gallery, *labels)),
+        lambda matrix, labels: _scores(ranking.evaluate_distances(matrix, *labels)),
+        lambda queries, gallery, labels: _scores(ranking.evaluate_ranking(queries, gallery, *labels)),
     )
 
 
 def torchreid_program() -> Program | None:
-    """torchreid's distances and Cython scorer, None where they are absent. (Releases keep them in two places.)"""
+    """Return torchreid's distances and Cython scorer, None if they are absent. (Releases have them in two places.)"""
     for package in ("torchreid.metrics", "torchreid.reid.metrics"):
         try:
             scorer = importlib.import_module(f"{package}.rank_cylib.rank_cy")
@@ -126,8 +120,12 @@ def torchreid_program() -> Program | None:
     return None
 
 
-def measure(programs: dict[str, Program], size: Size, dimensions: int, repeats: int) -> dict[str, Any]:
-    """Seconds of each program and stage, turn after turn: {"seconds": {program: {stage: [..]}}, "scores": ..}.
+def measure(programs: Mapping[str, Program], size: Size, dimensions: int, repeats: int) -> dict[str, Any]:
+    """Time the tasks "distances", "ranking" and "both" of each program, turn after turn.
+
+    Returns:
+        "seconds": program -> task -> seconds of each turn; "first_seconds": task -> seconds of our first turn,
+        compilation included; "scores": program -> mAP and rank-1.
 
     Raises:
         ValueError: The programs disagree in mAP or rank-1.
@@ -138,28 +136,36 @@ def measure(programs: dict[str, Program], size: Size, dimensions: int, repeats: 
     matrix = ranking.pairwise_distances(queries, gallery)
     seconds: dict[str, dict[str, list[float]]] = {}
     scores: dict[str, Scores] = {}
-    for _ in range(repeats + 1):  # the first is compilation, and the comparison of results
+    for _ in range(repeats + 1):  # the first turn compiles, and its results are compared
         for name, program in programs.items():
-            both, stages = program.both, {}
-            start = time.perf_counter()
-            program.distances(queries, gallery)
-            stages["distances"] = time.perf_counter() - start
-            start = time.perf_counter()
-            scores[name] = program.ranking(matrix, labels)
-            stages["ranking"] = time.perf_counter() - start
-            if both is None:
-                stages["both"] = stages["distances"] + stages["ranking"]
-            else:
-                start = time.perf_counter()
-                whole = both(queries, gallery, labels)
-                stages["both"] = time.perf_counter() - start
-                _check_scores("evaluate_ranking", whole, scores[name])
-            for stage, value in stages.items():
-                seconds.setdefault(name, {}).setdefault(stage, []).append(value)
+            times, scores[name] = _turn(program, queries, gallery, matrix, labels)
+            for task, value in times.items():
+                seconds.setdefault(name, {}).setdefault(task, []).append(value)
         for name in programs:
             _check_scores(name, scores[name], scores["san_jax"])
-    first = {name: {stage: values.pop(0) for stage, values in stages.items()} for name, stages in seconds.items()}
+    first = {name: {task: values.pop(0) for task, values in tasks.items()} for name, tasks in seconds.items()}
     return {"seconds": seconds, "first_seconds": first["san_jax"], "scores": scores}
+
+
+def _turn(
+    program: Program, queries: np.ndarray, gallery: np.ndarray, matrix: np.ndarray, labels: Labels
+) -> tuple[dict[str, float], Scores]:
+    """Return the seconds of each task of a program, and its scores."""
+    seconds = {}
+    start = time.perf_counter()
+    program.distances(queries, gallery)
+    seconds["distances"] = time.perf_counter() - start
+    start = time.perf_counter()
+    scores = program.ranking(matrix, labels)
+    seconds["ranking"] = time.perf_counter() - start
+    if program.both is None:
+        seconds["both"] = seconds["distances"] + seconds["ranking"]
+    else:
+        start = time.perf_counter()
+        whole = program.both(queries, gallery, labels)
+        seconds["both"] = time.perf_counter() - start
+        _check_scores("evaluate_ranking", whole, scores)
+    return seconds, scores
 
 
 def _check_scores(name: str, found: Scores, expected: Scores) -> None:
@@ -169,69 +175,63 @@ def _check_scores(name: str, found: Scores, expected: Scores) -> None:
 
 
 def peak_memory(size_name: str, dimensions: int) -> dict[str, float]:
-    """GiB of the embeddings, and beyond them at the peak of `evaluate_ranking`, from a process of its own."""
+    """Measure `evaluate_ranking` in a separate process, as `print_memory` prints it."""
     command = [sys.executable, "-m", "experiments.benchmark_ranking", "--memory_only", f"--size={size_name}"]
     result = subprocess.run([*command, f"--dimensions={dimensions}"], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def _measure_memory(size: Size, dimensions: int, rerank: ranking.KReciprocal | None) -> dict[str, float]:
+def _status(key: str) -> int:
+    """Read a field of this process's status (Linux), in KiB."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(f"{key}:"))
+
+
+def table(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Return least and median seconds of each task, and how many times as long as ours it takes."""
+    tasks = ("distances", "ranking", "both")
+    lines = [f"{'seconds: least, median, ratio':<30}" + "".join(f"{task:>28}" for task in tasks)]
+    for name, values in seconds.items():
+        cells = []
+        for task in tasks:
+            least, median = min(values[task]), statistics.median(values[task])
+            cells.append(f"{least:12.3f} {median:7.3f} {ratio(seconds, name, task):6.1f}x")
+        lines.append(f"{name:<30}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def ratio(seconds: Mapping[str, Mapping[str, Sequence[float]]], name: str, task: str) -> float:
+    """Return the median over the turns of a program's time over ours."""
+    pairs = zip(seconds[name][task], seconds["san_jax"][task], strict=True)
+    return statistics.median(theirs / own for theirs, own in pairs)
+
+
+def print_memory(size: Size, dimensions: int, *, rerank: bool) -> None:
+    """Print time, peak memory and scores of `evaluate_ranking` in this process, as JSON."""
     rng = np.random.default_rng(0)
     labels = make_labels(size, rng)
     queries, gallery = (make_embeddings(ids, dimensions, rng) for ids in labels[:2])
     before = _status("VmRSS")
     start = time.perf_counter()
-    result = ranking.evaluate_ranking(queries, gallery, *labels, rerank=rerank)
-    return {
+    result = ranking.evaluate_ranking(queries, gallery, *labels, rerank=ranking.KReciprocal() if rerank else None)
+    measured = {
         "embeddings_gib": (queries.nbytes + gallery.nbytes) / 2**30,
         "peak_beyond_gib": (_status("VmHWM") - before) / 2**20,
         "seconds": time.perf_counter() - start,
         "mean_ap": result.mean_ap,
         "rank_1": result.cmc[1],
     }
-
-
-def _status(key: str) -> int:
-    """A field of this process's status (Linux), in KiB."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(f"{key}:"))
-
-
-def table(seconds: dict[str, dict[str, list[float]]]) -> str:
-    """Least and median seconds a stage, and how many times as long as ours."""
-    stages = ("distances", "ranking", "both")
-    lines = [f"{'seconds: least, median, ratio':<30}" + "".join(f"{stage:>28}" for stage in stages)]
-    for name, values in seconds.items():
-        cells = []
-        for stage in stages:
-            least, median = min(values[stage]), statistics.median(values[stage])
-            cells.append(f"{least:12.3f} {median:7.3f} {ratio(seconds, name, stage):6.1f}x")
-        lines.append(f"{name:<30}" + "".join(cells))
-    return "\n".join(lines)
-
-
-def ratio(seconds: dict[str, dict[str, list[float]]], name: str, stage: str) -> float:
-    """Median over the turns of a program's time over ours."""
-    pairs = zip(seconds[name][stage], seconds["san_jax"][stage], strict=True)
-    return statistics.median(theirs / own for theirs, own in pairs)
-
-
-def print_memory(size_name: str, dimensions: int, *, rerank: bool) -> None:
-    """Prints time, peak memory and scores of `evaluate_ranking` in this process, as JSON."""
-    logging.set_verbosity(logging.WARNING)
-    settings = ranking.KReciprocal() if rerank else None
-    print(json.dumps(_measure_memory(SIZES[size_name], dimensions, settings)))
+    print(json.dumps(measured))
 
 
 def run(size_name: str, dimensions: int, repeats: int) -> None:
-    """Times all programs in turns, and prints a table and a JSON object.
+    """Time all programs in turns, and print a table and a JSON object.
 
     Args:
-        size_name: Key of `SIZES`.
+        size_name: Name of a benchmark in `SIZES`.
         dimensions: Length of an embedding.
         repeats: Number of turns.
     """
-    logging.set_verbosity(logging.WARNING)
     size = SIZES[size_name]
     programs = {"san_jax": san_jax_program()}
     notes = []
@@ -256,7 +256,7 @@ def run(size_name: str, dimensions: int, repeats: int) -> None:
     )
     print("\n".join(notes))
     ratios = {
-        name: {stage: ratio(result["seconds"], name, stage) for stage in values}
+        name: {task: ratio(result["seconds"], name, task) for task in values}
         for name, values in result["seconds"].items()
     }
     summary = {"size": size_name, "dimensions": dimensions, "device": device, "memory": memory, "ratios": ratios}

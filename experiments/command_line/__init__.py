@@ -1,6 +1,6 @@
 """Command lines of the programs: one look, and defaults in `--help`.
 
-A program parses first and imports what it needs after that, so that `--help` comes at once:
+A program parses its arguments first and imports what it needs afterwards, so that `--help` comes at once:
 
     def main(argv: Sequence[str] | None = None) -> None:
         parser = command_line.make_parser("experiments.benchmark", __doc__)
@@ -14,6 +14,8 @@ A program parses first and imports what it needs after that, so that `--help` co
 
     if __name__ == "__main__":
         command_line.run(main)
+
+`config_argument` adds `--config` to a parser. Exit statuses: 2 for a wrong command line, 1 for any other failure.
 """
 
 import argparse
@@ -22,26 +24,28 @@ from collections.abc import Callable
 
 
 def make_parser(module: str, docstring: str | None) -> argparse.ArgumentParser:
-    """A parser whose help is the program's docstring, and its arguments with their defaults.
+    """Make a parser whose help is the program's docstring and its arguments with their defaults.
 
     Args:
-        module: The program, such as "experiments.prepare".
-        docstring: Its `__doc__`.
+        module: Name of the program, such as "experiments.prepare".
+        docstring: The program's `__doc__`.
     """
     return argparse.ArgumentParser(prog=f"python -m {module}", description=docstring, formatter_class=_Formatter)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the docstring's lines, and adds defaults to the texts of arguments that have one."""
+    """Keeps the docstring's lines, and adds the default to the help of each argument that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, "", argparse.SUPPRESS):
+        if action.required or action.default is None or action.default is argparse.SUPPRESS:
+            return action.help
+        if action.nargs == 0 or action.default in ("", []):  # switches; the help says what happens without a value
             return action.help
         return f"{action.help} (default: %(default)s)"
 
 
 def run(main: Callable[[], object]) -> None:
-    """Runs a program's `main`. Ctrl-C at any moment ends it with one line."""
+    """Run a program's `main`. Ctrl-C at any moment ends it with one line."""
     try:
         main()
     except KeyboardInterrupt:
@@ -49,7 +53,7 @@ def run(main: Callable[[], object]) -> None:
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """The `type` of an argument that is an integer and not less than `lowest`."""
+    """Return the argparse `type` of an integer that is not less than `lowest`."""
 
     def integer(text: str) -> int:
         value = int(text)
@@ -61,5 +65,5 @@ def at_least(lowest: int) -> Callable[[str], int]:
 
 
 def comma_list(text: str) -> list[str]:
-    """The `type` of an argument that is a list of words, separated by commas."""
+    """Return the words of a comma list; an argparse `type`."""
     return [word.strip() for word in text.split(",") if word.strip()]

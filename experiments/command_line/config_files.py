@@ -1,15 +1,8 @@
-"""Configs of the programs: `--config=san.py`, `--config=san.py:smoke,num_steps=20`, `--config.seed=3`.
+"""Config files: `san.py`, `san.py:smoke,num_steps=20`, and what is answered to a wrong name, key or value.
 
-A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` in which every
-key stands. A bare name is looked up in `experiments/configs`. What follows the colon is a comma list of `smoke` and
-`key=value` (dotted keys, types as in the config). An unknown name or key is answered with the nearest one.
-
-In a program:
-
-    _CONFIG = config_files.define_flag()
-    def main(argv): run(_CONFIG.value)
-    if __name__ == "__main__":
-        app.run(main, flags_parser=config_files.parse_flags)
+A config is a Python file with `get_config(argument="")`, which returns an `ml_collections.ConfigDict` that holds every
+key. A bare name is looked up in `experiments/configs`. The text after the colon is a comma list of `smoke` and
+`key=value` (dotted keys, values of the type that the key has). The answer to an unknown name or key is the nearest one.
 
 In a config file:
 
@@ -17,84 +10,33 @@ In a config file:
         config = ConfigDict({...})  # with a comment beside each key, which `--config=NAME --help` shows
         return config_files.apply(config, argument, smoke={"num_steps": 4, "model.width": 8})
 
-Where the keys are the fields of a dataclass, its docstring describes them; the file then has `documented_by(config)`,
-which returns the dataclass.
+If the keys are the fields of a dataclass, its docstring describes them; the file then has a function
+`documented_by(config)` that returns the dataclass.
 
-From Python: `config = config_files.load("san.py:smoke")`.
+A program takes a config by `config_argument`; other code by `config = config_files.load("san.py:smoke")`.
 """
 
 import ast
 import difflib
 import json
 import pathlib
-import re
 import runpy
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from absl import app, flags
 from ml_collections import ConfigDict
 
 from experiments.command_line import config_help, paths
-
-flags.disclaim_key_flags()  # the flag belongs to the program that defines it: so does its line in --help
 
 CONFIG_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs"
 
 
 Config: TypeAlias = Any
-"""An `ml_collections.ConfigDict`; to a type checker anything, for its values are only known to the config file."""
+"""An `ml_collections.ConfigDict`. Type checkers see `Any`, as only the config file knows the types of the values."""
 
 
 class ConfigError(ValueError):
     """A config name, key or value that does not exist or does not fit. The message says what was expected."""
-
-
-_required_keys: dict[str, str] = {}  # name of a flag -> a key that every config of its program has
-
-
-def define_flag(name: str = "config", default: str | None = None, *, required_key: str = "") -> flags.FlagHolder[Any]:
-    """Defines the flag `--config`, required without a default; its value is the config. Use with `parse_flags`.
-
-    Args:
-        name: The flag's name.
-        default: The config that is taken where none is given.
-        required_key: A key that every config of this program has and those of other programs lack, such as "stage";
-            a config without it is refused.
-    """
-    _required_keys[name] = required_key
-    help_text = (
-        "config file, or its name in experiments/configs; after a colon `smoke` and key=value, by commas. With --help it "
-        f"lists its keys; --{name}.KEY=VALUE sets one"
-    )
-    holder = flags.DEFINE_string(name, default, help_text)
-    if default is None:
-        flags.mark_flag_as_required(name)
-    return holder
-
-
-def parse_flags(argv: list[str], name: str = "config") -> list[str]:
-    """The `flags_parser` of `absl.app.run`: as absl's own, and `--config.key=value` overrides a key of the config.
-
-    `--help` prints the program's flags and, where a config is given, the config's keys, and exits with 0.
-    """
-    given, overrides, rest = _take_config(argv, name)
-    wanted = {argument.lstrip("-") for argument in rest[1:] if argument.startswith("-")} & _HELP_FLAGS
-    if wanted:
-        app.usage(shorthelp="helpfull" not in wanted, writeto_stdout=True)
-        if given is not None:
-            print("\n" + describe(_load_with_overrides(given, overrides, name)))
-        sys.exit(0)
-    if given is not None:
-        rest.insert(1, f"--{name}={given}")
-    remaining = app.parse_flags_with_usage(rest)
-    flag = flags.FLAGS[name]
-    flag.value = _load_with_overrides(str(flag.value), overrides, name).config
-    return remaining
-
-
-_HELP_FLAGS = {"h", "?", "help", "helpshort", "helpfull"}
 
 
 class Loaded(NamedTuple):
@@ -114,13 +56,13 @@ class Loaded(NamedTuple):
 
 
 def describe(loaded: Loaded) -> str:
-    """The keys of a config with their values and what they mean, for `--help`."""
+    """Return the keys of a config with their values and meanings, for `--help`."""
     text = config_help.to_text(_described(loaded.config, comments(loaded)))
     return f"keys of --config={loaded.value}:\n{text}"
 
 
 def comments(loaded: Loaded) -> dict[str, str]:
-    """What the keys of a config mean: dotted key -> text."""
+    """Return the meanings of the keys of a config: dotted key -> text."""
     found = {}
     if "documented_by" in loaded.functions:
         found = config_help.field_comments(loaded.functions["documented_by"](loaded.config))
@@ -130,9 +72,9 @@ def comments(loaded: Loaded) -> dict[str, str]:
 
 
 def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(key and value, comment) for `config_help.to_text`, in the order of the comments.
+    """Yield pairs (key and value, comment) for `config_help.to_text`, in the order of the comments.
 
-    A group without comments inside, such as weights, is one line.
+    A group whose keys have no comments of their own, such as a group of weights, is one line.
     """
     order = [".".join(key.split(".")[: prefix.count(".") + 1]) for key in texts]
     names = {prefix + name: name for name in config}  # in alphabetical order, as a ConfigDict has them
@@ -150,22 +92,16 @@ def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -
             yield f"{key}.*", f"{comment} {values}".strip()
 
 
-def _load_with_overrides(value: str, overrides: Iterable[tuple[str, str]], name: str) -> Loaded:
-    """Loads a config and sets keys, as given on the command line; exits with a message where that is not possible."""
-    flag = f"--{name}={value}"
-    try:
-        loaded = open_config(value)
-        _check_program(loaded, _required_keys.get(name, ""))
-        for key, text in overrides:
-            flag = f"--{name}.{key}={text}"
-            override(loaded.config, key, text)
-    except ConfigError as error:
-        sys.exit(f"FATAL Flags parsing error:\n  {flag}: {error}")
-    return loaded
+def check_program(loaded: Loaded, required_key: str) -> None:
+    """Check that a config belongs to a program.
 
+    Args:
+        loaded: The config.
+        required_key: A key that all configs of the program have and those of other programs lack; "" accepts all.
 
-def _check_program(loaded: Loaded, required_key: str) -> None:
-    """Raises ConfigError where a config is of another program, which has other keys."""
+    Raises:
+        ConfigError: The key is missing. The message names the program's own configs.
+    """
     if required_key and required_key not in loaded.config:
         names = sorted(path.name for path in CONFIG_FOLDER.glob("[!_]*.py"))
         fitting = [name for name in names if required_key in load(name)]
@@ -175,7 +111,7 @@ def _check_program(loaded: Loaded, required_key: str) -> None:
 
 
 def load(value: str) -> Config:
-    """Loads a config as the flag does.
+    """Load a config as `--config` does.
 
     Args:
         value: `name`, `name.py`, `path/to/file.py`, each optionally with `:argument`.
@@ -187,7 +123,7 @@ def load(value: str) -> Config:
 
 
 def open_config(value: str) -> Loaded:
-    """As `load`, with the config's file beside the config."""
+    """Load a config as `load` does, and return it with its file."""
     name, _, argument = value.partition(":")
     path = resolve(name)
     functions = runpy.run_path(str(path))
@@ -197,10 +133,10 @@ def open_config(value: str) -> Loaded:
 
 
 def resolve(name: str) -> pathlib.Path:
-    """The path of a config file: a bare name (with or without .py) is looked up in `experiments/configs`.
+    """Return the path of a config file. A bare name (with or without .py) is looked up in `experiments/configs`.
 
     Raises:
-        ConfigError: There is no such file; names the nearest one.
+        ConfigError: There is no such file. The message names the nearest one.
     """
     path = pathlib.Path(paths.given(name))
     if path.name != name:
@@ -215,11 +151,11 @@ def resolve(name: str) -> pathlib.Path:
 
 
 def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> ConfigDict:
-    """Applies a config's argument and locks the config.
+    """Apply a config's argument and lock the config.
 
     Args:
-        config: The config with every key; changed in place.
-        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it stands.
+        config: A config with every key. Changed in place.
+        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it is in the list.
         smoke: Dotted keys and values of the variant that runs in seconds on an empty machine.
 
     Returns:
@@ -250,7 +186,7 @@ def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> Con
 
 
 def override(config: ConfigDict, key: str, text: str) -> None:
-    """Sets a dotted key to a value given as text, read as the type that the key has.
+    """Set a dotted key to a value given as text, which is read as the type that the key has.
 
     Raises:
         ConfigError: An unknown key, or a value that is not of the key's type.
@@ -260,7 +196,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
 
 
 def keys(config: ConfigDict, prefix: str = "") -> list[str]:
-    """Every key of a config, groups included, dotted: ["model", "model.width", ...]."""
+    """Return every key of a config, groups included: ["model", "model.width", ...]."""
     result = []
     for key, value in config.items():
         result.append(prefix + key)
@@ -270,24 +206,24 @@ def keys(config: ConfigDict, prefix: str = "") -> list[str]:
 
 
 def check_key(config: ConfigDict, key: str) -> None:
-    """Raises ConfigError where the dotted key is not in the config; the message names the nearest one."""
+    """Raise ConfigError if a dotted key is not in the config. The message names the nearest one."""
     known = keys(config)
     if key not in known:
         raise ConfigError(f"there is no key {key!r} in this config.{_nearest(key, known)}")
 
 
 def to_json(config: ConfigDict) -> str:
-    """The resolved config as JSON, keys sorted, one key a line. Ends with a newline."""
+    """Return a config as JSON, with sorted keys, one per line, and a newline at the end."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def from_json(text: str) -> Config:
-    """The config that `to_json` wrote, locked."""
+    """Return the config that `to_json` wrote, locked."""
     return from_fields(json.loads(text))
 
 
 def from_fields(fields: Mapping[str, Any]) -> Config:
-    """The config whose JSON was parsed into `fields`, locked. Lists become tuples: configs hold no lists."""
+    """Return the config whose JSON was parsed into `fields`, locked. Lists become tuples, as configs hold no lists."""
 
     def tuples(value: Any) -> Any:
         if isinstance(value, dict):
@@ -298,7 +234,7 @@ def from_fields(fields: Mapping[str, Any]) -> Config:
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys whose values differ, with (old, new); a key that one of them lacks has "absent" there."""
+    """Return the dotted keys whose values differ: key -> (old, new), "absent" for a config that lacks the key."""
     old_values, new_values = dict(leaves(old)), dict(leaves(new))
     return {
         key: (old_values.get(key, "absent"), new_values.get(key, "absent"))
@@ -307,32 +243,8 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _take_config(argv: list[str], name: str) -> tuple[str | None, list[tuple[str, str]], list[str]]:
-    """Splits a command line into the text of `--config`, the (key, text) of each `--config.key`, and the rest.
-
-    A text follows its flag after "=" or as the next argument. The last `--config` counts.
-    """
-    given, overrides, rest, arguments = None, [], argv[:1], iter(argv[1:])
-    for argument in arguments:
-        if argument == "--":
-            rest.append(argument)
-            break
-        match = re.fullmatch(rf"--?{name}(?:\.([^=]*))?(?:=(.*))?", argument, re.DOTALL)
-        if match is None:
-            rest.append(argument)
-            continue
-        text = match[2] if match[2] is not None else next(arguments, None)
-        if text is None:
-            sys.exit(f"FATAL Flags parsing error:\n  {argument} lacks a value: write {argument}=VALUE.")
-        if match[1] is None:
-            given = text
-        else:
-            overrides.append((match[1], text))
-    return given, overrides, [*rest, *arguments]
-
-
 def _split(argument: str) -> list[str]:
-    """Splits at the commas outside of brackets, so that values can be tuples."""
+    """Split at the commas outside of brackets, so that values can be tuples."""
     items, depth = [""], 0
     for character in argument:
         depth += (character in "([") - (character in ")]")
@@ -344,7 +256,7 @@ def _split(argument: str) -> list[str]:
 
 
 def _parse(key: str, text: str, current: Any) -> Any:
-    """A command-line value as the type of the key's current value."""
+    """Read a value from the command line as the type of the key's current value."""
     if isinstance(current, ConfigDict):
         raise ConfigError(f"{key!r} is a group: set one of its keys: {', '.join(f'{key}.{name}' for name in current)}.")
     if isinstance(current, str):
@@ -373,7 +285,7 @@ def _get(config: ConfigDict, key: str) -> Any:
 
 
 def assign(config: ConfigDict, key: str, value: Any) -> None:
-    """Sets a dotted key, a path without its `~`. A wrong key or type in a config's `smoke` is an error as well."""
+    """Set a dotted key to a value of its type. In a path, the home folder takes the place of `~`."""
     check_key(config, key)
     group, _, leaf = key.rpartition(".")
     holder = _get(config, group) if group else config
@@ -392,7 +304,7 @@ def _is_path(key: str) -> bool:
 
 
 def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
-    """Every dotted key that is no group, with its value."""
+    """Yield every dotted key that is not a group, with its value."""
     for key in keys(config):
         value = _get(config, key)
         if not isinstance(value, ConfigDict):
@@ -400,7 +312,7 @@ def leaves(config: ConfigDict) -> Iterator[tuple[str, Any]]:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known word, or all of them where none is near."""
+    """Return a sentence that names the nearest known word, or all of them if none is near."""
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if not near:  # `width` for `model.width`

@@ -1,7 +1,8 @@
-"""What the keys of a config mean, for `--help`: read from the comments beside them, or from the dataclass that has them.
+"""What the keys of a config mean, for `--help`: read from comments beside them, or from docstrings.
 
-A config file says it beside the key, `config.seed = 0  # seeds everything`, or `"seed": 0,  # seeds everything` inside of
-`ConfigDict({...})`. Where the keys are the fields of a dataclass, the "Attributes:" of its docstring say it.
+A config file explains a key beside it: `config.seed = 0  # seeds everything`, or `"seed": 0,  # seeds everything`
+inside `ConfigDict({...})`. If the keys are the fields of a dataclass, the section "Attributes:" of its docstring
+explains them.
 """
 
 import ast
@@ -21,12 +22,12 @@ _COLUMN = 44  # where comments start
 
 
 def source_comments(path: pathlib.Path, base_folder: pathlib.Path) -> dict[str, str]:
-    """The comments beside the keys of a config file: dotted key -> text.
+    """Return the comments beside the keys of a config file: dotted key -> text.
 
     Args:
         path: The config file.
-        base_folder: Where `from experiments.configs import NAME` finds the configs that this one starts from. Their
-            comments hold for the keys that it does not comment itself.
+        base_folder: Folder of the configs that this one starts from (`from experiments.configs import NAME`). Their
+            comments explain the keys that have none in this file.
     """
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
@@ -39,34 +40,39 @@ def source_comments(path: pathlib.Path, base_folder: pathlib.Path) -> dict[str, 
                     comments |= source_comments(base, base_folder)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     lines = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
-    for key, line in _assigned_keys(tree):
-        if line in lines:
-            comments[key] = lines[line]
+    for key, where in _assigned_keys(tree):
+        written = [lines[line] for line in where if line in lines]
+        if written:
+            comments[key] = written[-1]
     return comments
 
 
-def _assigned_keys(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Dotted keys and the lines on which their values end, of `config.a.b = value` and `ConfigDict({"a": value})`."""
+def _assigned_keys(tree: ast.Module) -> Iterator[tuple[str, range]]:
+    """Yield the dotted keys of `config.a.b = value` and `ConfigDict({"a": value})`, and the lines of each assignment."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-            yield ast.unparse(node.targets[0]).partition(".")[2], node.end_lineno or 0
+            yield ast.unparse(node.targets[0]).partition(".")[2], _lines(node)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ConfigDict"):
             for argument in node.args:
                 yield from _keys_of_dict(argument, "")
 
 
-def _keys_of_dict(node: ast.AST, prefix: str) -> Iterator[tuple[str, int]]:
+def _lines(node: ast.stmt | ast.expr) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _keys_of_dict(node: ast.AST, prefix: str) -> Iterator[tuple[str, range]]:
     if not isinstance(node, ast.Dict):
         return
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant):  # not `**others`
-            # The comment of a group stands on its first line.
-            yield f"{prefix}{key.value}", (key.lineno if isinstance(value, ast.Dict) else value.end_lineno) or 0
+            # A group has its comment on its first line, for its other lines are its keys'.
+            yield f"{prefix}{key.value}", _lines(key if isinstance(value, ast.Dict) else value)
             yield from _keys_of_dict(value, f"{prefix}{key.value}.")
 
 
 def field_comments(cls: type, prefix: str = "") -> dict[str, str]:
-    """What the docstrings of a dataclass and of the dataclasses in its fields say of the fields: dotted key -> text."""
+    """Return what the docstrings of a dataclass, and of those in its fields, say of the fields: dotted key -> text."""
     described: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         described |= _attributes(base.__dict__.get("__doc__") or "")
@@ -83,7 +89,7 @@ def field_comments(cls: type, prefix: str = "") -> dict[str, str]:
 
 
 def _attributes(docstring: str) -> dict[str, str]:
-    """The entries `name: text` and `name, other: text` of a docstring's section "Attributes:"."""
+    """Return the entries `name: text` and `name, other: text` of a docstring's section "Attributes:"."""
     _, _, section = f"\n{inspect.cleandoc(docstring)}".partition("\nAttributes:\n")
     described: dict[str, str] = {}
     names: list[str] = []
@@ -99,7 +105,7 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def _first_sentence(cls: type) -> str:
-    """The first sentence of a class's docstring; what `dataclass` writes where there is none does not count."""
+    """Return the first sentence of a class's docstring; "" for the signature that `dataclass` puts there otherwise."""
     docstring = cls.__doc__ or ""
     if docstring.startswith(f"{cls.__name__}("):
         return ""
@@ -107,7 +113,7 @@ def _first_sentence(cls: type) -> str:
 
 
 def to_text(entries: Iterable[tuple[str, str]]) -> str:
-    """Lays out (key and value, comment) for a terminal, the comments in a column of their own."""
+    """Lay out pairs (key and value, comment) for a terminal, the comments in a column of their own."""
     width = max(shutil.get_terminal_size().columns - _COLUMN, 24)
     lines = []
     for left, comment in entries:

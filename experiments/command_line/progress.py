@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 import tqdm
 
@@ -12,42 +11,33 @@ INTERVAL = 30.0  # seconds between lines
 
 
 @contextmanager
-def progress(
-    name: str,
-    *,
-    total: int,
-    done: int,
-    unit: str,
-    stream: TextIO | None = None,
-    clock: Callable[[], float] | None = None,
-) -> Iterator[Callable[[], object]]:
-    """Reports progress while the context is open.
+def progress(name: str, *, total: int, done: int, unit: str) -> Iterator[Callable[[], object]]:
+    """Report progress on standard error while the context is open.
+
+    A terminal gets a bar that is redrawn in place; anything else, such as a log file, gets a line every `INTERVAL`
+    seconds and one at the end.
 
     Args:
         name: What is being done.
         total: Number of units in all.
-        done: Number of units done before.
-        unit: What a unit is called.
-        stream: Where to; None is the standard error output. A terminal gets a bar that is redrawn in place; anything
-            else, such as a log file, a line every `INTERVAL` seconds and one at the end.
-        clock: Gives seconds; None is `time.monotonic`. For tests.
+        done: Number of units that are done already.
+        unit: Name of a unit.
 
     Yields:
-        What to call after each unit.
+        A function to call after each unit.
     """
-    file: TextIO = sys.stderr if stream is None else stream
+    file = sys.stderr
     if file.isatty():
         with tqdm.tqdm(total=total, initial=done, unit=unit, desc=name, smoothing=0.05, file=file) as bar:
             yield bar.update
         return
 
-    now = clock or time.monotonic
-    start = latest = now()
+    start = latest = time.monotonic()
     count = done
 
     def report() -> None:
         nonlocal latest
-        latest = now()
+        latest = time.monotonic()
         rate = (count - done) / max(latest - start, 1e-9)
         left = f", {(total - count) / rate / 60.0:.0f} minutes left" if rate > 0 and count < total else ""
         print(
@@ -59,7 +49,7 @@ def progress(
     def update() -> None:
         nonlocal count
         count += 1
-        if now() - latest >= INTERVAL:
+        if time.monotonic() - latest >= INTERVAL:
             report()
 
     try:

@@ -11,34 +11,38 @@ weights, rank-1/5/10: Partial REID 38.9 / 67.7 / 78.2, Partial-iLIDS 46.1 / 69.6
 It is `baseline.py` but for what stands below. The paper says "fine-tune with the holistic and partial person images
 cropped from Market1501" and no more; all of this is our choice:
 
-- Start: encoder and classifier of the run at `init_from` (`--config.init_from=RUN` for another one), which was trained on
+- Start: encoder and classifier of the run at `start.path` (`--config.start.path=RUN` for another one), which was trained on
   the same identities. The optimizer starts fresh.
 - Data: each image is cropped with probability 1/2, so that a batch holds whole and partial images of a person, and the
   triplet loss pulls them together. The window has 0.4 to 1 of the height and 0.5 to 1 of the width, uniform, anywhere
-  in the image, and is stretched to the full size (`san_jax.data.augment.AugmentSettings`).
+  in the image, and is stretched to the full size (`san_jax.settings.AugmentSettings`).
 - Schedule: 40 epochs (47 steps each, as in `baseline.py`), one cosine from 8e-5, a tenth of the full rate, to 0, without
-  warm-up: the model is trained already, and the rate that it ended with is lower still. For another benchmark, 40 times
-  the `optimizer.steps_per_epoch` of the table in `baseline.py` is `num_steps`.
+  warm-up: the model is trained already, and the rate that it ended with is lower still.
 
 Cost: 1,880 steps of batch 64, an eighth of the baseline's; `python -m experiments.benchmark` measures images/s on your
 device. `baseline_partial.py:smoke` renders its own data, trains its own baseline and takes a minute on two cores.
 """
 
-from ml_collections import ConfigDict
+from experiments.command_line.config_files import Config
+from experiments.configs import base, baseline
+from experiments.configs.base import documented_by
 
-from experiments.command_line import config_files
-from experiments.configs import baseline
+__all__ = ["DIFFERENCES", "SMOKE", "documented_by", "get_config"]
+
+DIFFERENCES = {
+    **baseline.DIFFERENCES,
+    "num_epochs": 40.0,
+    "start.kind": "run",
+    "start.path": "runs/baseline",
+    "start.classifier": True,
+    "augment.crop_probability": 0.5,
+    "optimizer.schedule": "cosine",
+    "optimizer.learning_rate": 8e-5,
+    "optimizer.warmup_epochs": 0.0,
+}
+SMOKE = {**baseline.SMOKE, "start.kind": "run", "start.path": "data/smoke/baseline", "optimizer.warmup_epochs": 0.0}
 
 
-def get_config(argument: str = "") -> ConfigDict:
-    """The config; `argument` is a comma list of `smoke` and key=value."""
-    config: config_files.Config = baseline.get_config().unlock()
-    config.init_from = "runs/baseline"  # workdir of the trained run to fine-tune
-    config.init_classifier = True
-    config.num_steps = 40 * 47  # 40 epochs
-    config.augment.crop_probability = 0.5
-    config.optimizer.schedule = "cosine"
-    config.optimizer.learning_rate = 8e-5
-    config.optimizer.warmup_epochs = 0
-    smoke = {**baseline.SMOKE, "init_from": "data/smoke/baseline", "optimizer.warmup_epochs": 0}
-    return config_files.apply(config, argument, smoke=smoke)
+def get_config(argument: str = "") -> Config:
+    """Return the config; `argument` is a comma list of `smoke` and key=value."""
+    return base.make_config("baseline", DIFFERENCES, argument, smoke=SMOKE)

@@ -20,7 +20,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from experiments.command_line import config_files
-from render.recipes import paper, pit
+from render.recipes import build, paper, pit
 
 _SMOKE = {"num_textures": 3, "meshes_per_texture": 2}
 
@@ -38,7 +38,7 @@ def get_config(argument: str = "") -> ConfigDict:
             "meshes_per_texture": 10,  # pictures of each, in different bodies, poses and views
             # A group of keys for each topic, with its distributions: wardrobe, accessories, occluders, crowd, framing,
             # light, photo, scenes; and cloth_dir, background_dir: folders of your own photographs.
-            **pit.topics(pit.Pit()),
+            **build.topics(pit.Pit()),
         }
     )
     return config_files.apply(config, argument, smoke=_SMOKE)

@@ -11,7 +11,7 @@ says `experiments.histogram_matcher`.
 from ml_collections import ConfigDict
 
 from experiments.command_line import config_files
-from render.recipes import pit
+from render.recipes import build, pit_reid
 
 
 def get_config(argument: str = "") -> ConfigDict:
@@ -32,7 +32,7 @@ def get_config(argument: str = "") -> ConfigDict:
             # A group of keys for each topic, with its distributions: wardrobe, accessories, kept (how often an identity
             # has its accessories along), occluders, crowd, framing, light, photo, scenes; and cloth_dir,
             # background_dir: folders of your own photographs.
-            **pit.topics(pit.PitReid()),
+            **build.topics(pit_reid.PitReid()),
         }
     )
     smoke = {"num_train_identities": 2, "num_test_identities": 2, "images_per_identity": 4, "num_distractors": 2}
@@ -42,4 +42,4 @@ def get_config(argument: str = "") -> ConfigDict:
 def documented_by(config: config_files.Config) -> type:
     """The dataclass whose docstring describes the keys."""
     del config
-    return pit.PitReid
+    return pit_reid.PitReid

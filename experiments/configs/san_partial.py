@@ -4,38 +4,41 @@ Jin et al., "Semantics-Aligned Representation Learning for Person Re-identificat
 weights, rank-1/5/10: Partial REID 44.7 / 72.4 / 86.0, Partial-iLIDS 53.7 / 77.4 / 81.9; without fine-tuning 39.7 / 67.5 /
 80.5 and 46.9 / 71.2 / 78.2).
 
-    python -m experiments.train --config=san.py --config.init_from=runs/san_pg --workdir=runs/san
+    python -m experiments.train --config=san.py --config.start.path=runs/san_pg --workdir=runs/san
     python -m experiments.train --config=san_partial.py --workdir=runs/san_partial
     python -m experiments.evaluate --workdir=runs/san_partial --dataset=partial_reid,partial_ilids --data_dir=data
 
 It is `san.py` but for what stands below, and `baseline_partial.py` says why; crops and schedule are the same in both:
 
-- Start: encoder, decoder and classifier of the run at `init_from` (`--config.init_from=RUN` for another one).
+- Start: encoder, decoder and classifier of the run at `start.path` (`--config.start.path=RUN` for another one).
 - Data: reID images are cropped with probability 1/2. The target of a crop is the texture of the whole person, as
   SAN-PG saw it in the whole image: the decoder has to complete what the crop does not show (the paper's Figure 7). PIT
   images stay whole.
-- Schedule: 40 epochs (94 steps each, reID and PIT in turn), one cosine from 8e-5 to 0, without warm-up. For another
-  benchmark, 40 times the `optimizer.steps_per_epoch` of the table in `san.py` is `num_steps`.
+- Schedule: 40 epochs (94 steps each, reID and PIT in turn), one cosine from 8e-5 to 0, without warm-up.
 
 Cost: 3,760 steps of batch 64, an eighth of SAN's; `python -m experiments.benchmark` measures images/s on your device.
 `san_partial.py:smoke` renders its own data, trains its own SAN-PG and SAN and takes a few minutes on two cores.
 """
 
-from ml_collections import ConfigDict
+from experiments.command_line.config_files import Config
+from experiments.configs import base, san
+from experiments.configs.base import documented_by
 
-from experiments.command_line import config_files
-from experiments.configs import san
+__all__ = ["DIFFERENCES", "SMOKE", "documented_by", "get_config"]
+
+DIFFERENCES = {
+    "num_epochs": 40.0,
+    "start.kind": "run",
+    "start.path": "runs/san",
+    "start.classifier": True,
+    "augment.crop_probability": 0.5,
+    "optimizer.schedule": "cosine",
+    "optimizer.learning_rate": 8e-5,
+    "optimizer.warmup_epochs": 0.0,
+}
+SMOKE = {**san.SMOKE, "start.kind": "run", "start.path": "data/smoke/san", "optimizer.warmup_epochs": 0.0}
 
 
-def get_config(argument: str = "") -> ConfigDict:
-    """The config; `argument` is a comma list of `smoke` and key=value."""
-    config: config_files.Config = san.get_config().unlock()
-    config.init_from = "runs/san"  # workdir of the trained run to fine-tune
-    config.init_classifier = True
-    config.num_steps = 40 * 94  # 40 epochs of reID batches and as many PIT batches
-    config.augment.crop_probability = 0.5
-    config.optimizer.schedule = "cosine"
-    config.optimizer.learning_rate = 8e-5
-    config.optimizer.warmup_epochs = 0
-    smoke = {**san.SMOKE, "init_from": "data/smoke/san", "optimizer.warmup_epochs": 0}
-    return config_files.apply(config, argument, smoke=smoke)
+def get_config(argument: str = "") -> Config:
+    """Return the config; `argument` is a comma list of `smoke` and key=value."""
+    return base.make_config("san", DIFFERENCES, argument, smoke=SMOKE)

@@ -12,8 +12,8 @@ It is `san.py` but for what stands here:
 |---|---|
 | The decoder is a U-Net: stages 1 to 3 of the encoder are added, through 1x1 convolutions | `model.skips` |
 | The feature is 512 numbers of a fully connected layer with batch normalisation and ReLU | `model.feature_size` |
-| The encoder starts from ImageNet weights, the decoder from random ones: no SAN-PG weights | `init_from`, `pretrained` |
-| No PIT batches | `turns` |
+| The encoder starts from ImageNet weights, the decoder from random ones: no SAN-PG weights | `start.kind` |
+| No PIT batches | `batch_kinds` |
 | L_ID with label smoothing 0.1; L_ID and L_Triplet weigh 1 each, not 0.5 and 1.5 | `loss.label_smoothing`, ... |
 | L_TR at all four blocks, not three | `loss.triplet_reid_blocks` |
 | L_TR averages the squared difference over channels too | `loss.triplet_reid_channels` |
@@ -21,8 +21,8 @@ It is `san.py` but for what stands here:
 | Two optimizers in turn: encoder, head and classifier by L_ID and L_Triplet; then encoder and decoder by L_Rec and L_TR, with Adam, rate 1e-5, b1 0.5, no weight decay | `optimizer.alternating`, ... |
 | Erased rectangles hold 0.485, 0.456, 0.406, the mean of pixels in [0, 1], in the normalised image | `augment.erase_fill` |
 
-Batches, schedule, warm-up, shift and flip are those of `san.py`, which took them from there. 320 epochs (20 of warm-up) of
-48 steps: CUHK03's 767 identities by 16. Another benchmark has half the numbers of the table in `san.py`.
+Batches, schedule, warm-up, shift and flip are those of `san.py`, which took them from there: 320 epochs (20 of warm-up) of
+48 steps, CUHK03's 767 identities by 16.
 
 What remains different, and why:
 
@@ -36,43 +36,44 @@ What remains different, and why:
 - The decoder's 1x1 convolutions have no bias: a batch normalisation follows each and would undo it.
 - Running variances are Flax's, of the biased variance; PyTorch's are n / (n - 1) times that.
 
-`san_jax.models.pretrained.load_released_checkpoint` reads the authors' own weights.
+`san_jax.load_encoder` reads the authors' own weights.
 
 Cost: 15,360 steps of batch 64, each with two forward passes (`python -m experiments.benchmark` measures those of `san.py`,
-which have one). `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke` does,
-and takes a few minutes on two cores.
+which have one). `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke`
+does, and takes a few minutes on two cores.
 """
 
-from ml_collections import ConfigDict
+from experiments.command_line.config_files import Config
+from experiments.configs import base, san
+from experiments.configs.base import documented_by
 
-from experiments.command_line import config_files
-from experiments.configs import san
+__all__ = ["DIFFERENCES", "SMOKE", "documented_by", "get_config"]
+
+DIFFERENCES = {
+    "dataset": "cuhk03/labeled",
+    "batch_kinds": ("reid",),
+    "start.kind": "imagenet",
+    "model.skips": True,
+    "model.feature_size": 512,
+    "loss.identification": 1.0,
+    "loss.triplet": 1.0,
+    "loss.label_smoothing": 0.1,
+    "loss.triplet_reid_blocks": (1, 2, 3, 4),
+    "loss.triplet_reid_sampling": "fixed",
+    "augment.erase_fill": (0.485, 0.456, 0.406),
+    "optimizer.alternating": True,
+}
+SMOKE = {
+    **san.SMOKE,
+    "data_dir": "data/smoke_released",  # its pseudo textures are another SAN-PG's than those of `san.py:smoke`
+    "start.kind": "run",
+    "start.path": "data/smoke_released/san_pg",
+    "num_epochs": 8.0,
+    "model.feature_size": 64,
+    "batch.images_per_identity": 4,
+}
 
 
-def get_config(argument: str = "") -> ConfigDict:
-    """The config; `argument` is a comma list of `smoke` and key=value."""
-    config: config_files.Config = san.get_config().unlock()
-    config.dataset = "cuhk03/labeled"
-    config.init_from = ""
-    config.pretrained = "imagenet"
-    config.turns = ("reid",)
-    config.num_steps = 320 * 48  # 320 epochs of reID batches
-
-    config.model.skips = True
-    config.model.feature_size = 512
-
-    config.loss.identification = 1.0
-    config.loss.triplet = 1.0
-    config.loss.label_smoothing = 0.1
-    config.loss.triplet_reid_blocks = (1, 2, 3, 4)
-    config.loss.triplet_reid_channels = "mean"
-    config.loss.triplet_reid_sampling = "fixed"
-
-    config.augment.erase_fill = (0.485, 0.456, 0.406)
-
-    config.optimizer.steps_per_epoch = 48
-    config.optimizer.alternating = True
-    config.optimizer.reconstruction_learning_rate = 1e-5
-    config.optimizer.reconstruction_b1 = 0.5
-    smoke = {**san.SMOKE, "model.feature_size": 64, "batch.images_per_identity": 4, "optimizer.steps_per_epoch": 1}
-    return config_files.apply(config, argument, smoke=smoke)
+def get_config(argument: str = "") -> Config:
+    """Return the config; `argument` is a comma list of `smoke` and key=value."""
+    return base.make_config("san", DIFFERENCES, argument, smoke=SMOKE)

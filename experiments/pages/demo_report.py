@@ -1,7 +1,4 @@
-"""Gathers what the demo's report shows: ranked lists, scores with a verdict in words, textures, curves.
-
-Examples are spread evenly over a split, never picked by how they look or score.
-"""
+"""Gathers what the demo's report shows: ranked lists, scores with a verdict in words, textures, curves."""
 
 import dataclasses
 import pathlib
@@ -11,28 +8,32 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from experiments.pages.examples import evenly_spaced
 from experiments.pages.report import (
     SCORES,
     Chart,
     Comparison,
     DemoReport,
     DifferenceRow,
-    Picture,
+    LabelledImage,
+    PictureSection,
     ScoreRow,
-    Section,
     Series,
     Strip,
 )
-from experiments.runs import data_sources, restore
-from experiments.scoring import evaluation, protocols
+from experiments.runs import data_sources, folder
+from experiments.runs import model as models
+from experiments.scoring import protocols
+from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from san_jax import embed, metric_logger, ranking
-from san_jax.data.pipeline import read_labels, resize_image
+from san_jax.data.reading import read_labels
+from san_jax.pictures import resize_image
 
 MODELS = {"baseline": "baseline", "san": "SAN"}  # folder of the run -> name on the page
 NUM_PAIRS, NUM_IDENTITIES, NUM_TEXTURES, NUM_QUERIES, LIST_LENGTH = 6, 3, 8, 6, 10
 NUM_LEADING = 2  # queries at the top of the page
 _METRIC_WORDS = {"euclidean": "Euclidean", "cosine": "cosine"}
-NUM_AVERAGED = 200  # textures of pit whose mean is the trivial guess
+NUM_AVERAGED = 200  # textures of pit; their mean is the trivial guess
 BOOTSTRAP_SAMPLES = 2000
 
 
@@ -42,29 +43,27 @@ def make_report(
     runs: pathlib.Path,
     summaries: Mapping[str, Mapping[str, Any]],
     fairness: Sequence[str],
-    stages: Sequence[tuple[str, float, str]],
+    parts: Sequence[tuple[str, float, str]],
     facts: Sequence[tuple[str, str]],
     times_chance: float,
 ) -> DemoReport:
-    """Reads data and runs of a complete demo and gathers its report.
+    """Read data and runs of a complete demo, and gather its report.
 
     Args:
-        data_dir: Holds `pit`, `pit_reid` and `pit_reid_textured`.
-        runs: Holds the runs `san_pg`, `baseline` and `san`.
+        data_dir: Folder of the datasets `pit`, `pit_reid` and `pit_reid_textured`.
+        runs: Folder of the runs `san_pg`, `baseline` and `san`.
         summaries: What `evaluation.run` returned for "baseline" and "san".
-        fairness: What is equal between the two.
-        stages: (stage, seconds, what it did).
-        facts: (name, value) on hardware and versions.
-        times_chance: What rank-1 of both must be in units of chance.
+        fairness: Items on what is equal between the two.
+        parts: Parts of the demo, each (name, seconds, what it did).
+        facts: Pairs (name, value) on hardware and versions.
+        times_chance: How many times chance the rank-1 of both models must be.
     """
     query = data_sources.open_source("pit_reid", "query", data_dir)
     gallery = data_sources.open_source("pit_reid", "gallery", data_dir)
     splits = {}
     for name in MODELS:
-        model, config = restore.load_run(runs / name, encoder_only=True)
-        splits[name] = [
-            evaluation.embed_split(model, config, "pit_reid", split, data_dir) for split in ("query", "gallery")
-        ]
+        embedder = Embedder(*models.load_run(runs / name, encoder_only=True), data_dir)
+        splits[name] = embedder.embed("pit_reid", "query"), embedder.embed("pit_reid", "gallery")
     metrics = {name: summaries[name]["metric"] for name in MODELS}
     each = {name: query_scores(*splits[name], metric=metrics[name]) for name in MODELS}
     identities = splits["san"][0].person_ids
@@ -84,31 +83,33 @@ def make_report(
             *(summaries["san"][split]["protocol"] for split in further),
         ],
         sections=[
-            Section("More ranked lists", "As at the top of the page, for other queries.", ranked.figures[NUM_LEADING:]),
+            PictureSection(
+                "More ranked lists", "As at the top of the page, for other queries.", ranked.figures[NUM_LEADING:]
+            ),
             texture_section(query, data_sources.open_source("pit", "train", data_dir), runs),
             pseudo_texture_section(data_dir),
             pair_section(data_sources.open_source("pit", "train", data_dir)),
         ],
         charts=charts(runs),
         fairness=fairness,
-        stages=stages,
+        parts=parts,
         facts=facts,
     )
 
 
 def further_queries(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The splits of partial and occluded queries that were scored."""
+    """Return the splits of partial and occluded queries that were scored."""
     return [split for split in protocols.find("pit_reid").more_queries if split in summaries["san"]]
 
 
 def score_rows(
     summaries: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, tuple[float, float]]
 ) -> list[ScoreRow | DifferenceRow]:
-    """The table: chance, both models and their difference, and both with the partial and the occluded queries.
+    """Return the rows for chance, both models, their difference, and both with partial and with occluded queries.
 
     Args:
         summaries: What `evaluation.run` returned for "baseline" and "san".
-        intervals: (low, high) of the difference of each score, SAN minus baseline.
+        intervals: Interval (low, high) of the difference of each score, SAN minus baseline.
     """
     san, baseline = summaries["san"], summaries["baseline"]
     ahead = {
@@ -127,16 +128,8 @@ def score_rows(
     ]
 
 
-def spread(total: int, count: int) -> list[int]:
-    """At most `count` indices spread evenly over range(total), each in the middle of its part."""
-    count = min(count, total)
-    return [(2 * i + 1) * total // (2 * count) for i in range(count)]
-
-
-def query_scores(
-    query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, *, metric: str = "euclidean"
-) -> dict[str, np.ndarray]:
-    """The scores of each query by the Market rule, float64 [Q] by name; NaN for a query without a match."""
+def query_scores(query: EmbeddedSplit, gallery: EmbeddedSplit, *, metric: str = "euclidean") -> dict[str, np.ndarray]:
+    """Score each query by the rule of Market-1501: name of the score -> float64 [Q], NaN for a query without a match."""
     distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=metric)
     result = {key: np.full(len(distances), np.nan) for key, _ in SCORES}
     for index, row in enumerate(distances):
@@ -153,16 +146,14 @@ def query_scores(
     return result
 
 
-def match_masks(
-    query: evaluation.EmbeddedSplit, gallery: evaluation.EmbeddedSplit, index: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(correct, dropped) bool [G] for a query: of its identity, and of its identity and camera."""
+def match_masks(query: EmbeddedSplit, gallery: EmbeddedSplit, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (correct, dropped), bool [G], for a query: images of its identity, and those of its camera among them."""
     correct = gallery.person_ids == query.person_ids[index]
     return correct, correct & (gallery.camera_ids == query.camera_ids[index])
 
 
 def bootstrap_interval(differences: np.ndarray, identities: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of per-query differences when the test identities are drawn anew, with replacement."""
+    """Return the 95 % interval of the mean of per-query differences over draws of identities with replacement."""
     valid = np.isfinite(differences)
     _, group = np.unique(identities[valid], return_inverse=True)
     sums = np.bincount(group, weights=differences[valid])
@@ -176,12 +167,12 @@ def bootstrap_interval(differences: np.ndarray, identities: np.ndarray) -> tuple
 def verdict(
     summaries: Mapping[str, Mapping[str, Any]], interval: tuple[float, float], *, times_chance: float
 ) -> list[str]:
-    """Which model is ahead by mAP, how sure that is, and whether both are far above chance: sentences.
+    """Say in sentences which model is ahead by mAP, how sure that is, and whether both are far above chance.
 
     Args:
         summaries: What `evaluation.run` returned for "baseline" and "san".
-        interval: (low, high) of the difference in mAP, SAN minus baseline. While it holds 0, no model is ahead.
-        times_chance: What rank-1 of both must be in units of chance.
+        interval: Interval (low, high) of the difference in mAP, SAN minus baseline. If it holds 0, no model is ahead.
+        times_chance: How many times chance the rank-1 of both models must be.
     """
     san, baseline = summaries["san"], summaries["baseline"]
     gain = 100 * (san["mAP"] - baseline["mAP"])
@@ -205,61 +196,61 @@ def verdict(
     ]
 
 
-def pair_section(pit: Any) -> Section:
-    """Some pairs of `pit`: image, texture, frontal."""
+def pair_section(pit: Any) -> PictureSection:
+    """Show some pairs of `pit`: image, texture, frontal view."""
     strips = []
-    for index in spread(len(pit), NUM_PAIRS):
+    for index in evenly_spaced(len(pit), NUM_PAIRS):
         example = pit[index]
-        pictures = [Picture(example[key], label) for key, label in _PIT_PICTURES]
-        strips.append(Strip(f"texture {example['texture_id']}", pictures))
+        images = [LabelledImage(example[key], label) for key, label in _PIT_IMAGES]
+        strips.append(Strip(f"texture {example['texture_id']}", images))
     text = (
         f"{len(pit):,} rendered pairs: a person before a background, the texture it was drawn with (the target of "
         "SAN-PG), and the same person in the fixed frontal pose."
     )
-    return Section("Paired images and textures (pit)", text, strips)
+    return PictureSection("Paired images and textures (pit)", text, strips)
 
 
-_PIT_PICTURES = (("image", "image"), ("texture", "texture"), ("frontal", "frontal"))
+_PIT_IMAGES = (("image", "image"), ("texture", "texture"), ("frontal", "frontal"))
 
 
-def pseudo_texture_section(data_dir: pathlib.Path) -> Section:
-    """Training identities of `pit_reid` over their cameras, with pseudo texture and truth of one image."""
+def pseudo_texture_section(data_dir: pathlib.Path) -> PictureSection:
+    """Show training identities of `pit_reid` over their cameras, with pseudo texture and true texture of one image."""
     textured = data_sources.open_source("pit_reid_textured", "train", data_dir)
     truth = data_sources.open_source("pit_reid", "train", data_dir)
     labels = read_labels(textured)
     strips = []
-    for index in spread(len(textured), NUM_IDENTITIES):
+    for index in evenly_spaced(len(textured), NUM_IDENTITIES):
         examples = [textured[int(i)] for i in np.flatnonzero(labels == labels[index])]
-        pictures = [Picture(example["image"], f"camera {example['camera_id']}") for example in examples]
-        pictures.append(Picture(textured[index]["texture"], "pseudo texture"))
-        pictures.append(Picture(truth[index]["texture"], "truth (not used)"))
-        strips.append(Strip(f"training identity {labels[index]}", pictures))
+        images = [LabelledImage(example["image"], f"camera {example['camera_id']}") for example in examples]
+        images.append(LabelledImage(textured[index]["texture"], "pseudo texture"))
+        images.append(LabelledImage(truth[index]["texture"], "truth (not used)"))
+        strips.append(Strip(f"training identity {labels[index]}", images))
     text = (
         "An identity keeps body and clothes and changes pose, view and camera. SAN-PG regresses a pseudo texture from "
         "each training image; SAN is trained on these, not on the true ones."
     )
-    return Section("Training identities and their pseudo textures (pit_reid)", text, strips)
+    return PictureSection("Training identities and their pseudo textures (pit_reid)", text, strips)
 
 
-def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> Section:
-    """Regressed textures beside the truth on identities that no model was trained on, and the error over all of them."""
+def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> PictureSection:
+    """Show regressed textures beside the true ones for identities that no model was trained on, with the mean error."""
     labels = {"san_pg": "SAN-PG", "san": "SAN"}
-    models = {name: restore.load_run(runs / name) for name in labels}
-    _, config = models["san"]
-    size = config.model.texture_size
+    regressors = {name: models.load_run(runs / name) for name in labels}
+    _, plan = regressors["san"]
+    size = plan.model.texture_size
     examples = [query[index] for index in range(len(query))]
-    images = np.stack([resize_image(Image.fromarray(x["image"]), config.image_size) for x in examples])
+    inputs = np.stack([resize_image(Image.fromarray(x["image"]), plan.image_size) for x in examples])
     truth = np.stack([_texture(x["texture"], size) for x in examples])
-    regressed = {name: embed.regress_textures(model, images) for name, (model, _) in models.items()}
-    pit_textures = [_texture(pit[index]["texture"], size) for index in spread(len(pit), NUM_AVERAGED)]
+    regressed = {name: embed.regress_textures(model, inputs) for name, (model, _) in regressors.items()}
+    pit_textures = [_texture(pit[index]["texture"], size) for index in evenly_spaced(len(pit), NUM_AVERAGED)]
     mean = np.stack(pit_textures).mean(axis=0, keepdims=True, dtype=np.float32)
     errors = {labels[name]: _error(textures, truth) for name, textures in regressed.items()}
     strips = []
-    for index in spread(len(examples), NUM_TEXTURES):
-        pictures = [Picture(examples[index]["image"], "image")]
-        pictures += [Picture(regressed[name][index], label) for name, label in labels.items()]
-        pictures.append(Picture(truth[index], "truth"))
-        strips.append(Strip(f"test identity {examples[index]['person_id']}", pictures))
+    for index in evenly_spaced(len(examples), NUM_TEXTURES):
+        images = [LabelledImage(examples[index]["image"], "image")]
+        images += [LabelledImage(regressed[name][index], label) for name, label in labels.items()]
+        images.append(LabelledImage(truth[index], "truth"))
+        strips.append(Strip(f"test identity {examples[index]['person_id']}", images))
     text = (
         f"{size}x{size} textures regressed from query images, whose identities no model was trained on. Mean absolute "
         f"error in [-1, 1] over all {len(examples)} of them: "
@@ -267,81 +258,97 @@ def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> Section:
         + f"; for comparison, the mean of {len(pit_textures)} textures of pit, the same for every image: "
         f"{_error(mean, truth):.3f}."
     )
-    return Section("Regressed textures beside the truth", text, strips)
+    return PictureSection("Regressed textures beside the truth", text, strips)
 
 
 def ranking_section(
     query: Any,
     gallery: Any,
-    splits: Mapping[str, Sequence[evaluation.EmbeddedSplit]],
+    splits: Mapping[str, tuple[EmbeddedSplit, EmbeddedSplit]],
     metrics: Mapping[str, str],
-) -> Section:
-    """Ranked lists of both models side by side, query by query."""
+) -> PictureSection:
+    """Show ranked lists of both models side by side, query by query.
+
+    Args:
+        query: Source of the query images.
+        gallery: Source of the gallery images.
+        splits: Embedded query and gallery of each model.
+        metrics: Distance of each model.
+    """
     figures = []
-    for index in spread(len(query), NUM_QUERIES):
+    for index in evenly_spaced(len(query), NUM_QUERIES):
         example = query[index]
-        person = f"test identity {example['person_id']}"
-        queries, candidates = splits["san"]
-        correct, dropped = match_masks(queries, candidates, index)  # the same for both models
-        lists = []
-        for name, label in MODELS.items():
-            queries, candidates = splits[name]
-            (row,) = ranking.pairwise_distances(
-                queries.embeddings[index : index + 1], candidates.embeddings, metric=metrics[name]
-            )
-            order = np.argsort(row, kind="stable")
-            order = order[~dropped[order]][:LIST_LENGTH]
-            pictures = []
-            for rank, i in enumerate(order, start=1):
-                right = bool(correct[i])
-                words = f"rank {rank} of {label}, {'the right person' if right else 'another person'}"
-                camera, distance = int(candidates.camera_ids[i]), _three_digits(row[i])
-                pictures.append(
-                    Picture(
-                        gallery[int(i)]["image"],
-                        f"{distance} {_camera(camera)}",
-                        right,
-                        f"{words}, camera {camera}, distance {distance}",
-                    )
-                )
-            right = sum(bool(picture.mark) for picture in pictures)
-            lists.append(Strip(f"{label}: {right} of the first {len(pictures)} are right", pictures))
+        person, camera = f"test identity {example['person_id']}", example["camera_id"]
+        correct, dropped = match_masks(splits["san"][0], splits["san"][1], index)  # the same for both models
         matches = int(np.count_nonzero(correct & ~dropped))
-        camera = example["camera_id"]
         figures.append(
             Comparison(
                 f"{person}: {matches} right ones in the gallery",
-                Picture(example["image"], f"query, {_camera(camera)}", alt=f"query: {person}, camera {camera}"),
-                lists,
+                LabelledImage(example["image"], f"query, {_camera(camera)}", alt=f"query: {person}, camera {camera}"),
+                [
+                    _ranked_list(gallery, splits[name], index, label=label, metric=metrics[name])
+                    for name, label in MODELS.items()
+                ],
             )
         )
     words = " or ".join(dict.fromkeys(_METRIC_WORDS[metric] for metric in metrics.values()))
     text = (
         f"The {LIST_LENGTH} gallery images nearest to each query, nearest first; queries are spread evenly over the "
-        f"split. Green and a check mark: the right person; red and a cross: another one. The number below a picture is "
+        f"split. Green and a check mark: the right person; red and a cross: another one. The number below an image is "
         f"its {words} distance to the query; each model has a scale of its own, so compare distances within one list."
     )
-    return Section("Ranked lists", text, figures)
+    return PictureSection("Ranked lists", text, figures)
+
+
+def _ranked_list(
+    source: Any,
+    split: tuple[EmbeddedSplit, EmbeddedSplit],
+    index: int,
+    *,
+    label: str,
+    metric: str,
+) -> Strip:
+    """Return the gallery images of `source` that one model ranks first for a query."""
+    query, gallery = split
+    correct, dropped = match_masks(query, gallery, index)
+    (row,) = ranking.pairwise_distances(query.embeddings[index : index + 1], gallery.embeddings, metric=metric)
+    order = np.argsort(row, kind="stable")
+    order = order[~dropped[order]][:LIST_LENGTH]
+    images = []
+    for rank, i in enumerate(order, start=1):
+        right = bool(correct[i])
+        words = f"rank {rank} of {label}, {'the right person' if right else 'another person'}"
+        camera, distance = int(gallery.camera_ids[i]), _three_digits(row[i])
+        images.append(
+            LabelledImage(
+                source[int(i)]["image"],
+                f"{distance} {_camera(camera)}",
+                right,
+                f"{words}, camera {camera}, distance {distance}",
+            )
+        )
+    right = sum(bool(image.mark) for image in images)
+    return Strip(f"{label}: {right} of the first {len(images)} are right", images)
 
 
 def _three_digits(distance: float) -> str:
-    """A distance with three significant digits, zeros at its end included."""
+    """Write a distance with three significant digits, zeros at its end included."""
     return f"{distance:.0f}" if distance >= 100 else f"{distance:#.3g}"
 
 
 def _camera(camera: int) -> str:
-    return f"cam\u00a0{camera}"  # not broken between the two
+    return f"cam\u00a0{camera}"  # a line is not broken between the two
 
 
 def charts(runs: pathlib.Path) -> list[Chart]:
-    """Loss curves from the runs' metrics; each point is the mean since the one before."""
+    """Draw loss curves from the metrics of the runs. Each point is the mean since the point before."""
     metrics = {name: metric_logger.read_metrics(runs / name) for name in ("san_pg", *MODELS)}
 
     def series(run: str, key: str, label: str, every: int = 1) -> Series:
         records = [record for record in metrics[run] if key in record]
         return Series(label, [record["step"] / every for record in records], [record[key] for record in records])
 
-    turns = len(restore.read_config(runs / "san").turns)
+    turns = len(folder.read_plan(runs / "san").batch_kinds)
     both = [("baseline", 1), ("san", turns)]
     parts = [("identification", "L_ID"), ("triplet", "L_Triplet")]
     return [
@@ -367,5 +374,5 @@ def _texture(texture: np.ndarray, size: int) -> np.ndarray:
 
 
 def _error(textures: np.ndarray, truth: np.ndarray) -> float:
-    """Mean absolute difference in units of [-1, 1]."""
+    """Return the mean absolute difference in units of [-1, 1]."""
     return float(np.mean(np.abs(textures.astype(np.float32) - truth.astype(np.float32)))) / 127.5

@@ -1,52 +1,49 @@
 """Contact sheets: what a recipe draws, without building a dataset (`python -m experiments.pit_render --preview`).
 
-For the open generator: persons above their textures; one texture over its meshes; one identity over all cameras;
-hair styles, garments, accessories, occluders, crops and lights, each kind by itself; the query splits; look-alikes. For
-the paper's recipe the first two. Pictures are drawn by the recipe's own studio from its own records; where a sheet shows one
-kind of a thing, that entry of a record is drawn anew from the recipe's shares with this kind alone.
+The open generator has sheets of persons above their textures; one texture over its meshes; one identity over all
+cameras; hair styles, garments, accessories, occluders, crops and lights, each kind by itself; the query splits;
+look-alikes. The paper's recipe has the first two. The recipe's own studio draws the pictures from its own records. For
+a sheet that shows one kind of a thing, this entry of a record is drawn anew from the recipe's shares with this kind
+alone.
 """
 
 import dataclasses
 import io
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import tqdm
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from experiments.pages.contact_sheet import Tile, compose
 from render import manifest
 from render.figure import body
 from render.optics import camera, light, photo
-from render.people import accessories, appearance, poses
-from render.recipes import paper, pit
+from render.people import accessories, appearance, poses, sample
+from render.recipes import build, paper, pit, pit_reid
 from render.scene import crowd, occluders
 from san_jax import files
 
 COLUMNS = 10
-_GAP = 4
-_LINE = 16  # pixels of a caption
-_PERSON = (128, 256)
-_TEXTURE = (128, 128)
-
-Tile = tuple[Image.Image, str]
-"""A picture and the words below it."""
+_TEXTURE = (128, 128)  # width and height of a texture as it is drawn
 
 
-def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Draws every sheet of a recipe into a folder, as JPEG files; returns them in order.
+def draw_sheets(recipe: build.Recipe | paper.PaperPit, folder: pathlib.Path) -> list[pathlib.Path]:
+    """Draw every sheet of a recipe into a folder as JPEG files, and return their paths in order.
 
     Args:
-        recipe: Its first pairs are shown; the sheets of the open generator also show a `pit_reid` with the same shares.
-        folder: Made if missing; files of the same name are replaced.
+        recipe: The recipe, whose first pairs are shown. For the open generator, some sheets show the other one of `pit`
+            and `pit_reid`, with the same shares.
+        folder: The folder. It is made if missing; files of the same name are replaced.
     """
     studio = recipe.studio()
     sheets: dict[str, Callable[[], list[list[Tile]]]] = {}
-    if isinstance(recipe, pit.PitReid):
+    if isinstance(recipe, pit_reid.PitReid):
         single, benchmark = _sibling(recipe, pit.Pit), recipe
     elif isinstance(recipe, pit.Pit):
-        single, benchmark = recipe, _sibling(recipe, pit.PitReid)
+        single, benchmark = recipe, _sibling(recipe, pit_reid.PitReid)
     else:
         single, benchmark = recipe, None
     sheets["pairs"] = lambda: pairs(studio, single)
@@ -72,28 +69,10 @@ def draw_sheets(recipe: pit.Recipe | paper.PaperPit, folder: pathlib.Path) -> li
     return paths
 
 
-def _sibling(recipe: pit.Pit | pit.PitReid, kind: type) -> Any:
-    """The other open recipe, with every field that the two share."""
+def _sibling(recipe: build.Recipe, kind: type) -> Any:
+    """Return the other open recipe, with every field that the two share."""
     shared = {field.name for field in dataclasses.fields(kind)} & {field.name for field in dataclasses.fields(recipe)}
     return kind(**{name: getattr(recipe, name) for name in shared})
-
-
-def compose(rows: Sequence[Sequence[Tile]]) -> Image.Image:
-    """Lays rows of tiles with captions on white; a row is as high as its highest tile."""
-    font = ImageFont.load_default(size=12)
-    lines = [max((tile.height for tile, _ in row), default=0) + _LINE * any(words for _, words in row) for row in rows]
-    width = max(sum(tile.width + _GAP for tile, _ in row) for row in rows) - _GAP
-    sheet = Image.new("RGB", (width, sum(lines) + _GAP * (len(rows) - 1)), "white")
-    draw = ImageDraw.Draw(sheet)
-    top = 0
-    for row, height in zip(rows, lines, strict=True):
-        left = 0
-        for tile, words in row:
-            sheet.paste(tile, (left, top))
-            draw.text((left + 2, top + tile.height + 1), words, fill="black", font=font)
-            left += tile.width + _GAP
-        top += height + _GAP
-    return sheet
 
 
 def _wrap(tiles: Iterable[Tile], columns: int = COLUMNS) -> list[list[Tile]]:
@@ -102,15 +81,15 @@ def _wrap(tiles: Iterable[Tile], columns: int = COLUMNS) -> list[list[Tile]]:
 
 
 def _images(studio: Any, record: manifest.Record) -> dict[str, Image.Image]:
-    """The pictures of a record: "image", "texture" (at half size) and, where it has one, "frontal"."""
-    files = studio.draw(record)
+    """Draw the pictures of a record: "image", "texture" (at half size) and, if the record has one, "frontal"."""
+    contents = studio.draw(record)
     names = {"image": record.image, "texture": record.texture, "frontal": record.frontal}
-    images = {kind: Image.open(io.BytesIO(files[name])) for kind, name in names.items() if name is not None}
+    images = {kind: Image.open(io.BytesIO(contents[name])) for kind, name in names.items() if name is not None}
     return {**images, "texture": images["texture"].resize(_TEXTURE, Image.Resampling.LANCZOS)}
 
 
 def pairs(studio: Any, recipe: Any) -> list[list[Tile]]:
-    """Persons of as many textures above their textures, two double rows."""
+    """Persons with a texture each, above their textures, in two double rows."""
     numbers = range(min(2 * COLUMNS, recipe.num_groups))
     drawn = [_images(studio, recipe.plan(recipe.group(number)[0])) for number in numbers]
     rows = []
@@ -120,7 +99,7 @@ def pairs(studio: Any, recipe: Any) -> list[list[Tile]]:
 
 
 def one_texture(studio: Any, recipe: Any) -> list[list[Tile]]:
-    """One texture, and its meshes: as the cameras see them, and below in the frontal pose."""
+    """One texture on its meshes: as the cameras see them, and below in the frontal pose."""
     indices = list(recipe.group(0))[:COLUMNS]
     drawn = [_images(studio, recipe.plan(index)) for index in indices]
     blank = Image.new("RGB", _TEXTURE, "white")
@@ -130,8 +109,8 @@ def one_texture(studio: Any, recipe: Any) -> list[list[Tile]]:
     ]
 
 
-def one_identity(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
-    """Two identities over the cameras of the benchmark, a column a camera."""
+def one_identity(studio: Any, recipe: pit_reid.PitReid) -> list[list[Tile]]:
+    """Two identities over the cameras of the benchmark, with a column for each camera."""
     rows = []
     for number in sorted(range(recipe.num_train_identities), key=lambda one: -_cameras(recipe, one))[:2]:
         first = {}
@@ -144,7 +123,7 @@ def one_identity(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
     return rows
 
 
-def _cameras(recipe: pit.PitReid, number: int) -> int:
+def _cameras(recipe: pit_reid.PitReid, number: int) -> int:
     return len({recipe.plan(index).camera_id for index in recipe.group(number)}) if number < 40 else 0
 
 
@@ -152,8 +131,8 @@ class Variants:
     """One plain scene of a recipe in which single choices are replaced.
 
     Args:
-        studio: Draws.
-        recipe: Gives the scene: its first with a camera near eye level.
+        studio: The studio that draws.
+        recipe: The recipe, whose first scene with a camera near eye level is taken.
     """
 
     def __init__(self, studio: Any, recipe: pit.Pit):
@@ -182,25 +161,25 @@ class Variants:
         self.base = dataclasses.replace(low, frontal=None, choices={**low.choices, **plain, "site": site})
 
     def rng(self, *key: str | int) -> np.random.Generator:
-        """The random stream of a tile."""
+        """Return the random stream of a tile."""
         words = [part if isinstance(part, int) else int.from_bytes(part.encode(), "little") % (1 << 32) for part in key]
         return np.random.default_rng([self.recipe.seed, *words])
 
     def person(self, rng: np.random.Generator, fits: Callable[[appearance.Appearance], bool]) -> dict[str, Any]:
-        """Appearance and shape of the first person drawn that fits, as choices."""
+        """Draw persons until one fits, and return the appearance and the shape as choices; {} if none of 2000 fits."""
         for _ in range(2000):
-            looks = appearance.sample_appearance(rng, self.recipe.wardrobe)
+            looks = sample.sample_appearance(rng, self.recipe.wardrobe)
             if fits(looks):
                 return {"appearance": looks.to_json(), "shape": body.sample_shape(rng, looks).to_json()}
         return {}
 
     def tile(self, words: str, **choices: Any) -> Tile:
-        """The scene with some choices replaced."""
+        """Draw the scene with some choices replaced."""
         record = dataclasses.replace(self.base, choices={**self.base.choices, **choices})
         return _images(self.studio, record)["image"], words
 
 
-FRONT, BACK = 0.5, 0.5 + np.pi  # the person turned a little from the camera, radians
+FRONT, BACK = 0.5, 0.5 + np.pi  # radians; the person is turned a little away from the camera
 
 
 def _by_look(variants: Variants, name: str, kinds: Iterable[str], read: Callable[[appearance.Appearance], str]):
@@ -239,7 +218,7 @@ def accessory_kinds(variants: Variants) -> list[list[Tile]]:
                 if worn:
                     pose = poses.sample_pose(rng, worn).to_json()
                     listed = [one.to_json() for one in worn]
-                    # A detector's box leaves these out; here they are to be seen.
+                    # A detector's box leaves these out; here they are shown.
                     wide = camera.Framing(fill=0.68, shift=(0.0, 0.06)).to_json()
                     framing = wide if kind in ("umbrella", "suitcase") else variants.base.choices["framing"]
                     for yaw in (FRONT, BACK):
@@ -250,12 +229,12 @@ def accessory_kinds(variants: Variants) -> list[list[Tile]]:
 
 
 def _only(shares: accessories.AccessoryShares, kind: str) -> accessories.AccessoryShares:
-    """Shares under which everybody who can has the kind, and nothing else."""
+    """Return shares under which everybody who can has this kind, and nothing else."""
     return dataclasses.replace(shares, **{name: float(name == kind) for name in accessories.KINDS})
 
 
 def occluder_kinds(variants: Variants) -> list[list[Tile]]:
-    """Every occluder, hiding little and much."""
+    """Every occluder, twice: hiding little and hiding much."""
 
     def tiles():
         human = variants.person(variants.rng("occluders"), lambda _: True)
@@ -311,8 +290,8 @@ def lights(variants: Variants) -> list[list[Tile]]:
     return _wrap(tiles(), 12)
 
 
-def queries(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
-    """Test identities, a column each: a query of every split, then a gallery picture of another camera."""
+def queries(studio: Any, recipe: pit_reid.PitReid) -> list[list[Tile]]:
+    """Test identities, a column for each: a query of every split, then a gallery picture of another camera."""
     rows: dict[str, list[Tile]] = {split: [] for split in manifest.SPLITS if split != "train"}
     start = recipe.num_train_identities
     for number in range(start, start + min(COLUMNS, recipe.num_test_identities)):
@@ -325,8 +304,8 @@ def queries(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
     return [row for row in rows.values() if row]
 
 
-def look_alikes(studio: Any, recipe: pit.PitReid) -> list[list[Tile]]:
-    """Groups of look-alikes, a row each: their pictures, and their textures below."""
+def look_alikes(studio: Any, recipe: pit_reid.PitReid) -> list[list[Tile]]:
+    """Groups of look-alikes: their pictures, and their textures below."""
     groups: dict[int, list[manifest.Record]] = {}
     for number in range(recipe.num_train_identities):
         record = recipe.plan(recipe.group(number)[0])

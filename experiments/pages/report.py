@@ -1,8 +1,8 @@
 """The demo's report: one self-contained HTML page.
 
-Images are inlined as data URIs, charts are inline SVG, the page loads nothing and runs no script. All text is
-escaped. Pictures come before the words about them, and everything fits the width of a phone. This module knows nothing
-of models or datasets: `DemoReport` says what a report holds, `to_html` writes it.
+Images are inlined as data URIs and charts as SVG; the page loads nothing and runs no script. All text is escaped.
+Pictures come before the words about them, and everything fits the width of a phone. This module knows nothing of models
+or datasets: `DemoReport` is what a report holds, `to_html` writes it.
 """
 
 import base64
@@ -27,13 +27,13 @@ _LINES = (
 
 @dataclasses.dataclass(frozen=True)
 class ScoreRow:
-    """A row of the table.
+    """A row of the table: scores of a model or of chance.
 
     Attributes:
-        name: The model.
-        scores: rank1, rank5, rank10, mAP, mINP as fractions in [0, 1].
-        emphasis: Whether the row is one of the trained models (chance is not).
-        ahead: Keys of the scores in which this row is certainly ahead of the others; these are set in bold.
+        name: Name of the model.
+        scores: Scores rank1, rank5, rank10, mAP and mINP, fractions in [0, 1].
+        emphasis: Whether the row is set in full colour, as those of the trained models are.
+        ahead: Keys of the scores, set in bold, in which this row is certainly ahead of the others.
     """
 
     name: str
@@ -47,9 +47,9 @@ class DifferenceRow:
     """A row of the table that compares two rows.
 
     Attributes:
-        name: Which row minus which.
+        name: Names of the two rows, one minus the other.
         differences: Difference of each score, a fraction in [-1, 1].
-        intervals: (low, high) around each difference.
+        intervals: Confidence interval (low, high) of each difference.
     """
 
     name: str
@@ -59,7 +59,13 @@ class DifferenceRow:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One line of a chart: values (finite) at steps."""
+    """One line of a chart.
+
+    Attributes:
+        label: Name of the line.
+        steps: Steps of training, on the x axis.
+        values: A finite value for each step.
+    """
 
     label: str
     steps: Sequence[float]
@@ -68,7 +74,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """A line chart of one loss part over the steps of training."""
+    """A line chart of a loss over the steps of training."""
 
     title: str
     series: Sequence[Series]
@@ -76,14 +82,15 @@ class Chart:
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """An image uint8 [H W 3].
+class LabelledImage:
+    """An image with the words below it.
 
     Attributes:
-        image: The image.
+        image: The image, uint8 [H W 3].
         label: Short text below it.
         mark: True for a right match, False for a wrong one, None for neither.
-        alt: What it shows, for readers who do not see it; if empty, the label, in a strip after the strip's caption.
+        alt: What it shows, for readers who do not see it. If empty, it is the label, preceded by the caption of the
+            strip.
     """
 
     image: np.ndarray
@@ -94,24 +101,31 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """Pictures side by side under one caption."""
+    """Images side by side under one caption."""
 
     caption: str
-    pictures: Sequence[Picture]
+    images: Sequence[LabelledImage]
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One query and the lists that several models rank for it, side by side (on a phone one below the other)."""
+    """One query and the ranked lists of several models, side by side (on a phone one below the other)."""
 
     caption: str
-    query: Picture
+    query: LabelledImage
     lists: Sequence[Strip]
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
-    """A heading, figures, and below them a paragraph; `height` is the height at which pictures of strips are shown."""
+class PictureSection:
+    """A heading, figures, and below them a paragraph.
+
+    Attributes:
+        title: The heading.
+        text: The paragraph.
+        figures: The figures.
+        height: Height at which the images of strips are shown, pixels.
+    """
 
     title: str
     text: str
@@ -125,36 +139,36 @@ class DemoReport:
 
     Attributes:
         title: Heading of the page.
-        lead: Pictures at the top of the page.
+        lead: Section at the top of the page.
         verdict: Sentences on which model is ahead, and how sure that is.
-        rows: The table of scores.
+        rows: Rows of the table of scores.
         notes: How to read the table and how the scores were made, a paragraph each.
-        sections: More pictures.
+        sections: Further sections of images.
         charts: Loss curves.
-        fairness: What is equal between the models and what is not, one item a line.
-        stages: (stage, seconds, what it made).
-        facts: (name, value): hardware, commit, seeds, versions.
+        fairness: Items on what is equal between the models and what is not.
+        parts: Parts of the demo, each (name, seconds, what it made).
+        facts: Pairs (name, value) on hardware, commit, seeds and versions.
     """
 
     title: str
-    lead: Section
+    lead: PictureSection
     verdict: Sequence[str]
     rows: Sequence[ScoreRow | DifferenceRow]
     notes: Sequence[str]
-    sections: Sequence[Section]
+    sections: Sequence[PictureSection]
     charts: Sequence[Chart]
     fairness: Sequence[str]
-    stages: Sequence[tuple[str, float, str]]
+    parts: Sequence[tuple[str, float, str]]
     facts: Sequence[tuple[str, str]]
 
 
 def to_html(report: DemoReport) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Raises:
-        ValueError: A chart has values that are not finite, or a picture is not uint8 [H W 3].
+        ValueError: A chart has values that are not finite, or an image is not uint8 [H W 3].
     """
-    parts = [
+    lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -171,8 +185,8 @@ def to_html(report: DemoReport) -> str:
         "</div>",
         "<h2>What is equal, and what is not</h2>",
         "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in report.fairness) + "</ul>",
-        "<h2>Time of each stage</h2>",
-        _stage_table(report.stages),
+        "<h2>Time of each part</h2>",
+        _time_table(report.parts),
         "<h2>How this was made</h2>",
         _table(
             "facts",
@@ -184,11 +198,11 @@ def to_html(report: DemoReport) -> str:
         ),
         "</main></body></html>\n",
     ]
-    return "\n".join(parts)
+    return "\n".join(lines)
 
 
 def score_table(rows: Sequence[ScoreRow | DifferenceRow]) -> str:
-    """The table in percent; differences are in points, with their interval."""
+    """Return the table of scores in percent. Differences are in points, with their interval."""
     heads = "".join(f'<th scope="col">{name}</th>' for _, name in SCORES)
     lines = [f'<tr><th scope="col">%</th>{heads}</tr>']
     for row in rows:
@@ -213,7 +227,7 @@ def _paragraphs(lines: Sequence[str]) -> str:
 
 
 def _table(kind: str, label: str, rows: Sequence[str]) -> str:
-    """A table that scrolls by itself, by keyboard too, where it is wider than the page."""
+    """Return a table that scrolls by itself, by keyboard too, if it is wider than the page."""
     body = "\n".join(rows)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(label)}">'
@@ -222,10 +236,10 @@ def _table(kind: str, label: str, rows: Sequence[str]) -> str:
 
 
 def image_uri(image: np.ndarray, *, quality: int = 88) -> str:
-    """An image uint8 [H W 3] as a JPEG data URI.
+    """Encode an image uint8 [H W 3] as a JPEG data URI.
 
     Raises:
-        ValueError: The image is of another type or shape.
+        ValueError: The image has another type or shape.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected an image uint8 [H W 3], found {image.dtype} {list(image.shape)}.")
@@ -235,10 +249,10 @@ def image_uri(image: np.ndarray, *, quality: int = 88) -> str:
 
 
 def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> str:
-    """A line chart as inline SVG; the y axis starts at zero (or below, where values are).
+    """Draw a line chart as inline SVG. The y axis starts at zero, or below if values are negative.
 
     Raises:
-        ValueError: A value is not finite, or there is none.
+        ValueError: A value is not finite, or there is no value.
     """
     xs = [x for series in chart.series for x in series.steps]
     ys = [y for series in chart.series for y in series.values]
@@ -286,7 +300,7 @@ def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> str:
 
 
 def _ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers that cover [low, high], about `count` steps of 1, 2 or 5 times a power of ten."""
+    """Return round numbers that cover [low, high], in about `count` steps of 1, 2 or 5 times a power of ten."""
     span = (high - low) or 1.0
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(m * power for m in (1, 2, 5, 10) if m * power * count >= span * 0.999)
@@ -294,7 +308,7 @@ def _ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
 
 
-def _section(section: Section) -> str:
+def _section(section: PictureSection) -> str:
     figures = "".join(
         _comparison(figure) if isinstance(figure, Comparison) else _strip(figure, section.height)
         for figure in section.figures
@@ -305,42 +319,42 @@ def _section(section: Section) -> str:
 
 
 def _strip(strip: Strip, height: int) -> str:
-    pictures = "".join(_picture(picture, height, strip.caption) for picture in strip.pictures)
-    return f'<figure><figcaption>{html.escape(strip.caption)}</figcaption><div class="row">{pictures}</div></figure>'
+    images = "".join(_image(image, height, strip.caption) for image in strip.images)
+    return f'<figure><figcaption>{html.escape(strip.caption)}</figcaption><div class="row">{images}</div></figure>'
 
 
 def _comparison(comparison: Comparison) -> str:
     lists = "".join(
         f'<div class="list"><h3>{html.escape(strip.caption)}</h3>'
-        f'<div class="ranks">{"".join(_picture(picture) for picture in strip.pictures)}</div></div>'
+        f'<div class="ranks">{"".join(_image(image) for image in strip.images)}</div></div>'
         for strip in comparison.lists
     )
     return (
         f'<figure class="comparison"><figcaption>{html.escape(comparison.caption)}</figcaption>'
-        f'<div class="sides">{_picture(comparison.query)}{lists}</div></figure>'
+        f'<div class="sides">{_image(comparison.query)}{lists}</div></figure>'
     )
 
 
-def _picture(picture: Picture, height: int | None = None, caption: str = "") -> str:
-    """A picture with its label, `height` pixels high or else as wide as its place; `caption` is that of its strip."""
-    kind = {True: "right", False: "wrong", None: "plain"}[picture.mark]
-    sign = {True: "&#10003; ", False: "&#10007; ", None: ""}[picture.mark]
-    label = f"<span>{sign}{html.escape(picture.label)}</span>" if sign or picture.label else ""
-    alt = html.escape(picture.alt or ": ".join(filter(None, (caption, picture.label))), quote=True)
-    rows, columns = picture.image.shape[:2]
+def _image(image: LabelledImage, height: int | None = None, caption: str = "") -> str:
+    """Return an image with its label, `height` pixels high or as wide as its place. `caption` is that of its strip."""
+    kind = {True: "right", False: "wrong", None: "plain"}[image.mark]
+    sign = {True: "&#10003; ", False: "&#10007; ", None: ""}[image.mark]
+    label = f"<span>{sign}{html.escape(image.label)}</span>" if sign or image.label else ""
+    alt = html.escape(image.alt or ": ".join(filter(None, (caption, image.label))), quote=True)
+    rows, columns = image.image.shape[:2]
     shown = (columns, rows) if height is None else (round(columns * height / rows), height)
     return (
-        f'<div class="picture {kind}"><img src="{image_uri(picture.image)}" width="{shown[0]}" height="{shown[1]}" '
+        f'<div class="picture {kind}"><img src="{image_uri(image.image)}" width="{shown[0]}" height="{shown[1]}" '
         f'alt="{alt}">{label}</div>'
     )
 
 
-def _stage_table(stages: Sequence[tuple[str, float, str]]) -> str:
-    total = sum(seconds for _, seconds, _ in stages)
-    rows = [*stages, ("all", total, f"{total / 60:.1f} minutes")]
+def _time_table(parts: Sequence[tuple[str, float, str]]) -> str:
+    total = sum(seconds for _, seconds, _ in parts)
+    rows = [*parts, ("all", total, f"{total / 60:.1f} minutes")]
     return _table(
-        "stages",
-        "Time of each stage",
+        "parts",
+        "Time of each part",
         [
             f'<tr><th scope="row">{html.escape(name)}</th><td>{seconds:.0f} s</td>'
             f'<td class="text">{html.escape(made)}</td></tr>'
@@ -360,7 +374,7 @@ h1+h2{margin-top:0}h3{font-size:14px;margin:0 0 4px}p,ul{max-width:80ch}
 .scroll{overflow-x:auto}table{border-collapse:collapse;margin:8px 0}
 th{text-align:left;font-weight:600;padding:5px 14px 5px 0;vertical-align:top;overflow-wrap:normal}
 td{text-align:right;padding:5px 14px;font-variant-numeric:tabular-nums;vertical-align:top;overflow-wrap:normal}
-td.text,.facts td{text-align:left;overflow-wrap:anywhere}.stages td{white-space:nowrap}.stages td.text{white-space:normal}
+td.text,.facts td{text-align:left;overflow-wrap:anywhere}.parts td{white-space:nowrap}.parts td.text{white-space:normal}
 tr+tr{border-top:1px solid #eceef1}.scores{font-size:17px}.scores [scope=col]+[scope=col]{text-align:right;padding:5px 14px}
 .difference small{display:block;font-size:12px}
 .dim,.difference,.note,.picture,figcaption{color:#57606a}.note{font-size:14px}

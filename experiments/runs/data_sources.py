@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets import build, mirror_map, reid
+from datasets import build, mirror_map
+from datasets.builder import newest_version
+from datasets.errors import DatasetError
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from render import manifest
 
@@ -48,11 +50,11 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
     for part in split.split("+"):
         if part not in splits:
             nearest = _nearest(part, splits)
-            raise reid.DatasetError(f"{builder.data_dir} has the splits {', '.join(splits)}, no {part!r}.{nearest}")
+            raise DatasetError(f"{builder.data_dir} has the splits {', '.join(splits)}, no {part!r}.{nearest}")
         for path in map(pathlib.Path, builder.info.splits[part].filepaths):
             # array_record opens a shard only when an example of it is read, perhaps after hours of training.
             if not path.is_file() or path.stat().st_size < _MIN_SHARD_BYTES:
-                raise reid.DatasetError(f"{path} is missing or cut off: {_AGAIN.format(path.parent)}")
+                raise DatasetError(f"{path} is missing or cut off: {_AGAIN.format(path.parent)}")
     return builder.as_data_source(split=split)
 
 
@@ -111,12 +113,12 @@ def _open(name: str, data_dir: str | os.PathLike[str]) -> Any:
     folder = pathlib.Path(data_dir).expanduser()
     built = _built(folder)
     if name not in built:
-        raise reid.DatasetError(_missing(name, folder, sorted(built)))
+        raise DatasetError(_missing(name, folder, sorted(built)))
     try:
         return tfds.builder_from_directory(built[name])
     except Exception as error:  # TFDS and protobuf raise their own of a file that is damaged
         what = str(error).partition("\n")[0]
-        raise reid.DatasetError(
+        raise DatasetError(
             f"{built[name]} is damaged ({type(error).__name__}: {what}): {_AGAIN.format(built[name])}"
         ) from error
 
@@ -128,7 +130,7 @@ _AGAIN = "remove {} and build the dataset again."
 def _built(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     """The newest version's folder of each dataset in `data_dir`: data_dir/builder/version, .../builder/config/version."""
     folders = [*data_dir.glob("*"), *data_dir.glob("*/*")]
-    versions = {path.relative_to(data_dir).as_posix(): reid.newest_version(path) for path in sorted(folders)}
+    versions = {path.relative_to(data_dir).as_posix(): newest_version(path) for path in sorted(folders)}
     return {name: version for name, version in versions.items() if version and _is_named(name, version)}
 
 

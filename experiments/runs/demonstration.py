@@ -15,34 +15,34 @@ from experiments.ablation import small
 from experiments.ablation.small import Sizes
 from experiments.command_line import config_files
 from experiments.pages import demo_report, report
-from experiments.runs import provenance, restore, stages
+from experiments.runs import ensure, provenance
 from experiments.scoring import evaluation
 from san_jax import checkpoint, folder_lock
-from san_jax.files import write_atomic
+from san_jax.files import read_json, write_atomic
 
 TIMES_CHANCE = 10  # rank-1 of both models must be at least this many times that of random rankings
-NUM_STAGES = 7
+NUM_PARTS = 7
 
 
 class Clock:
-    """Runs stages, says what each does, and remembers how long each took, over interruptions too.
+    """Runs the parts of the demo, says what each does, and remembers how long each took, over interruptions too.
 
     Args:
-        path: JSON file: stage -> seconds, what it does, whether it is complete.
+        path: JSON file: part -> seconds, what it does, whether it is complete.
     """
 
     def __init__(self, path: pathlib.Path):
         self._path = path
         self._started = 0
-        self._records: dict[str, Any] = restore.read_json(path) if path.is_file() else {}
+        self._records: dict[str, Any] = read_json(path) if path.is_file() else {}
 
     @contextlib.contextmanager
-    def stage(self, name: str, what: str) -> Iterator[None]:
-        """Times the body; the time of a stage that was complete before is left as it is."""
+    def part(self, name: str, what: str) -> Iterator[None]:
+        """Times the body; the time of a part that was complete before is left as it is."""
         self._started += 1
         record = self._records.setdefault(name, {"seconds": 0.0, "what": what, "complete": False})
         again = " (complete already)" if record["complete"] else ""
-        print(f"\n=== {self._started}/{NUM_STAGES} {name}: {what}{again}", flush=True)
+        print(f"\n=== {self._started}/{NUM_PARTS} {name}: {what}{again}", flush=True)
         start = time.monotonic()
         try:
             yield
@@ -60,18 +60,18 @@ class Clock:
         write_atomic(self._path, json.dumps(self._records, indent=1).encode())
 
     def rows(self) -> list[tuple[str, float, str]]:
-        """(stage, seconds, what it did), in the order the stages first ran."""
+        """(part, seconds, what it did), in the order in which the parts first ran."""
         return [(name, record["seconds"], record["what"]) for name, record in self._records.items()]
 
 
-def train_configs(sizes: Sizes, data_dir: pathlib.Path, generator: pathlib.Path) -> dict[str, Any]:
+def train_configs(sizes: Sizes, data_dir: pathlib.Path, san_pg: pathlib.Path) -> dict[str, Any]:
     """The real configs of the three runs, made smaller. Baseline and SAN differ in the method alone."""
     configs = {name: config_files.load(f"{name}.py") for name in ("san_pg", "baseline", "san")}
     for name, config in configs.items():
         small.shrink(config, sizes)
-        config.update({"seed": sizes.seed, "data_dir": str(data_dir), "pretrained": ""})
+        config.update({"seed": sizes.seed, "data_dir": str(data_dir), "start": {"kind": "random", "path": ""}})
         if name != "san_pg":
-            config.update({"dataset": "pit_reid", "init_from": str(generator)})
+            config.update({"dataset": "pit_reid", "start": {"kind": "run", "path": str(san_pg)}})
     return configs
 
 
@@ -90,8 +90,8 @@ def fairness(sizes: Sizes) -> list[str]:
         "Different from the paper: everything is small (images, networks, data, steps), started from SAN-PG instead of "
         "ImageNet, no random erasing (in so few batches it only slows both down), and L_TR takes the mean over "
         "channels in place of the sum of equation 1, which at this size meets its margin early and falls silent.",
-        f"The renderings are {small.EASIER_WORDS}. Partial and occluded queries are cut and hidden all the same, unlike anything "
-        "that the models were trained on.",
+        f"The renderings are {small.EASIER_WORDS}. query_partial and query_occluded stay cropped and occluded, unlike "
+        "anything that the models were trained on.",
     ]
 
 
@@ -110,7 +110,7 @@ def facts(sizes: Sizes) -> list[tuple[str, str]]:
 
 
 def run(output: str | os.PathLike[str], sizes: Sizes | None = None) -> bool:
-    """Runs every stage that is not complete and writes the report.
+    """Run every part that is not complete and writes the report.
 
     Args:
         output: Folder of the demo.
@@ -137,21 +137,21 @@ def _run(output: pathlib.Path, sizes: Sizes) -> bool:
     pairs = sizes.pit_textures * sizes.pit_meshes
     identities = f"{sizes.train_identities} training and {sizes.test_identities} test identities"
     batch = sizes.num_identities * sizes.images_of_each
-    with clock.stage("render pit", f"{pairs} pairs of person image and texture, each also in the frontal pose"):
-        stages.ensure_rendered(pit, data_dir)
-    with clock.stage(
+    with clock.part("render pit", f"{pairs} pairs of person image and texture, each also in the frontal pose"):
+        ensure.ensure_rendered(pit, data_dir)
+    with clock.part(
         "render pit_reid", f"{identities}, {sizes.images_per_identity} images each, 6 cameras; {small.EASIER_WORDS}"
     ):
-        stages.ensure_rendered(pit_reid, data_dir)
-    with clock.stage("SAN-PG", f"{sizes.generator_steps} steps of {batch} PIT pairs, L_Rec alone"):
-        stages.ensure_run(configs["san_pg"], runs / "san_pg")
-    with clock.stage("pseudo textures", "SAN-PG over every training image of pit_reid"):
-        stages.ensure_textured(runs / "san_pg", "pit_reid", data_dir)
-    with clock.stage("baseline", f"{sizes.reid_batches} reID batches of {batch}, L_ID + L_Triplet"):
-        stages.ensure_run(configs["baseline"], runs / "baseline")
-    with clock.stage("SAN", f"{sizes.reid_batches} reID batches with all four losses, a PIT batch after each"):
-        stages.ensure_run(configs["san"], runs / "san")
-    with clock.stage("scores", "both encoders on query and gallery"):
+        ensure.ensure_rendered(pit_reid, data_dir)
+    with clock.part("SAN-PG", f"{sizes.san_pg_steps} steps of {batch} PIT pairs, L_Rec alone"):
+        ensure.ensure_run(configs["san_pg"], runs / "san_pg")
+    with clock.part("pseudo textures", "SAN-PG over every training image of pit_reid"):
+        ensure.ensure_textured(runs / "san_pg", "pit_reid", data_dir)
+    with clock.part("baseline", f"{sizes.reid_batches} reID batches of {batch}, L_ID + L_Triplet"):
+        ensure.ensure_run(configs["baseline"], runs / "baseline")
+    with clock.part("SAN", f"{sizes.reid_batches} reID batches with all four losses, a PIT batch after each"):
+        ensure.ensure_run(configs["san"], runs / "san")
+    with clock.part("scores", "both encoders on query and gallery"):
         summaries = {name: evaluation.run(runs / name, "pit_reid", data_dir) for name in ("baseline", "san")}
     print("\n=== report: pictures, curves, table", flush=True)
     page = demo_report.make_report(
@@ -159,7 +159,7 @@ def _run(output: pathlib.Path, sizes: Sizes) -> bool:
         runs=runs,
         summaries=summaries,
         fairness=fairness(sizes),
-        stages=clock.rows(),
+        parts=clock.rows(),
         facts=facts(sizes),
         times_chance=TIMES_CHANCE,
     )

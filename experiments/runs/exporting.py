@@ -1,32 +1,41 @@
 """Writes a run's encoder as StableHLO, safetensors and ONNX, each held against the run."""
 
-import copy
+import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax import nnx
 
 from experiments.command_line import config_files
-from experiments.runs import onnx_file, provenance, restore
-from san_jax import checkpoint, embed, folder_lock
+from experiments.runs import folder, onnx_file, provenance
+from experiments.runs import model as models
+from experiments.runs.export_formats import (
+    DEFAULT_FORMATS,
+    DEFAULT_OPSET,
+    FORMATS,
+    ONNX,
+    OPSETS,
+    SAFETENSORS,
+    STABLEHLO,
+)
+from experiments.runs.plan import RunPlan
+from san_jax import embed, folder_lock
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import write_atomic
-from san_jax.models import SAN, DenseNet, merge_model, pretrained, split_model
-from san_jax.models.functional import Tree
+from san_jax.inference import CARD
+from san_jax.models import SAN, DenseNet, merge_model, split_model
+from san_jax.models.functional import flatten
+from san_jax.models.weights.exported import GEM_P, load_exported
+from san_jax.models.weights.names import exported_names, neck_name, sequential_name
 
-STABLEHLO, SAFETENSORS, ONNX = "stablehlo", "safetensors", "onnx"
-FORMATS = (STABLEHLO, SAFETENSORS, ONNX)
-DEFAULT_FORMATS = (STABLEHLO, SAFETENSORS)  # what needs no further package
-CARD = "model_card.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Largest difference of an embedding's number, relative to the largest number of the embeddings.
 TOLERANCES = {
@@ -63,12 +72,12 @@ def run(
         workdir: Folder of a run.
         output: Folder to write to, made if absent; other files in it stay.
         formats: Of `FORMATS`.
-        opset: Operator set of the ONNX file, one of `onnx_file.OPSETS`; `onnx_file.DEFAULT_OPSET` where none is given.
+        opset: Operator set of the ONNX file, one of `OPSETS`; `DEFAULT_OPSET` where none is given.
         overwrite: Replace an export in `output`, all files of it.
 
     Returns:
         What the model card holds: embedding_size, input (dtype, shape, colour, normalization), network, run (workdir,
-        stage, step, averaged), config, trained_on (see `restore.read_data`), commit, versions and files: for each file
+        method, step, averaged), config, trained_on (see `folder.read_data`), commit, versions and files: for each file
         its format, bytes, sha256, compute_dtype and parity (batches, difference, relative, tolerance; bfloat16 runs in
         a float32 format: relative_to_bfloat16 too); ONNX also opset and ir_version.
 
@@ -92,109 +101,101 @@ def _run(
     opset: int | None,
     overwrite: bool,
 ) -> dict[str, Any]:
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown or not formats:
-        raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")
-    if opset is not None and ONNX not in formats:
-        raise ExportError(f"opset={opset} is for ONNX, which is not among the formats: add {ONNX} to them.")
-    if opset is not None and opset not in onnx_file.OPSETS:
-        raise ExportError(
-            f"opset must be one of {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, found {opset}: give the newest one "
-            f"that your runtime's documentation names, or leave it out for {onnx_file.DEFAULT_OPSET}."
-        )
-    if ONNX in formats:
-        onnx_file.check_packages()
+    _check_request(formats, opset)
     _check_output(output, overwrite)
     with jax.default_device(_cpu()):
-        model, config = restore.load_run(workdir, encoder_only=True)
-        if config.stage == "baseline" and config.input != "image":
-            raise ExportError(
-                f"The encoder of {workdir} does not take images but the textures that {config.generator} regresses from "
-                "them: an encoder alone would embed nothing a user has. Runs with input=image can be exported."
-            )
-        model = _on_cpu(model)
-        images = _images(*config.image_size)
-        references = {config.model.compute_dtype: _embed(model, images)}
-        single = model  # with float32 arithmetic
-        if config.model.compute_dtype != "float32":
-            single = _in_float32(model, config)
-            references["float32"] = _embed(single, images)
-
+        encoder = _load(workdir)
         contents: dict[str, bytes] = {}
         files: dict[str, dict[str, Any]] = {}
         for kind in [kind for kind in FORMATS if kind in formats]:
             print(f"{kind} ...", flush=True)
-            artifact = {
-                STABLEHLO: lambda: _stablehlo(model, config),
-                SAFETENSORS: lambda: _safetensors(single, config),
-                ONNX: lambda: _onnx(single, config, opset or onnx_file.DEFAULT_OPSET),
-            }[kind]()
-            compute_dtype = config.model.compute_dtype if kind == STABLEHLO else "float32"
-            tolerance = TOLERANCES[kind] if compute_dtype == "float32" else BFLOAT16_TOLERANCE
-            batches = [len(images)] if kind == SAFETENSORS else list(BATCHES)
-            found = np.concatenate([artifact.embed(batch) for batch in np.split(images, np.cumsum(batches)[:-1])])
-            parity = {
-                "batches": batches,
-                **_compare(kind, found, references[compute_dtype], tolerance),
-                "tolerance": tolerance,
-            }
-            if compute_dtype != config.model.compute_dtype:
-                parity[f"relative_to_{config.model.compute_dtype}"] = _difference(
-                    found, references[config.model.compute_dtype]
-                )[1]
-            contents[_file_name(kind)] = artifact.content
-            files[_file_name(kind)] = {
-                "format": kind,
-                "bytes": len(artifact.content),
-                "sha256": hashlib.sha256(artifact.content).hexdigest(),
-                "compute_dtype": compute_dtype,
-                "parity": parity,
-            }
-            if kind == ONNX:
-                files[_file_name(kind)] |= onnx_file.format_versions(artifact.content)
-    card = _card(workdir, model, config, files)
+            content, record = _make_file(kind, encoder, opset or DEFAULT_OPSET)
+            contents[_file_name(kind)], files[_file_name(kind)] = content, record
+    card = _card(workdir, encoder.model, encoder.plan, files)
     contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
     _write(output, contents)
     return card
 
 
-def torch_names(model: SAN) -> dict[str, pretrained.TorchName]:
-    """Every array of an exported model but GeM's p, and its name and layout in the safetensors file.
-
-    The encoder's are torchvision's. What follows the pooling is an `nn.Sequential` in place of torchvision's classifier
-    (`fc` of a ResNet, `classifier` of a DenseNet): Linear, BatchNorm1d and ReLU with `feature_size`, then BatchNorm1d
-    with `bnneck`; empty without.
-
-    Returns:
-        Dotted name of the leaf in the trees of `split_model(model)` -> its name and layout.
-    """
-    names = {f"encoder.{leaf}": name for leaf, name in pretrained.torch_names(model.encoder).items()}
-    last = _last(model)
-    same, linear = pretrained.SAME, pretrained.LINEAR
-
-    def norm(ours: str, theirs: str) -> None:
-        leaves = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-        names.update(
-            {f"{ours}.norm.{leaf}": pretrained.TorchName(f"{theirs}.{name}", same) for leaf, name in leaves.items()}
+def _check_request(formats: Collection[str], opset: int | None) -> None:
+    """Raise an ExportError unless the formats are known, and an opset is one of ONNX's and asked for with it."""
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        raise ExportError(f"formats must be some of {', '.join(FORMATS)}, found {', '.join(unknown) or 'none'}.")
+    if opset is not None and ONNX not in formats:
+        raise ExportError(f"opset={opset} is for ONNX, which is not among the formats: add {ONNX} to them.")
+    if opset is not None and opset not in OPSETS:
+        raise ExportError(
+            f"opset must be one of {OPSETS[0]} to {OPSETS[-1]}, found {opset}: give the newest one "
+            f"that your runtime's documentation names, or leave it out for {DEFAULT_OPSET}."
         )
-
-    if model.head is not None:
-        names["head.linear.kernel"] = pretrained.TorchName(f"{last}.0.weight", linear)
-        names["head.linear.bias"] = pretrained.TorchName(f"{last}.0.bias", same)
-        norm("head.bn", f"{last}.1")
-    if model.neck is not None:
-        norm("neck", f"{last}.{_neck_place(model)}")
-        del names["neck.norm.bias"]  # it has none
-    return names
+    if ONNX in formats:
+        onnx_file.check_packages()
 
 
-def _last(model: SAN) -> str:
-    return "classifier" if isinstance(model.encoder, DenseNet) else "fc"
+class _Encoder(NamedTuple):
+    """A run's encoder, and what its files are held against.
+
+    Attributes:
+        model: The encoder as it was trained.
+        single: The same with float32 arithmetic.
+        plan: What the run's config means.
+        images: Images of the parity check, uint8 [N H W 3].
+        references: Their embeddings by compute dtype.
+    """
+
+    model: SAN
+    single: SAN
+    plan: RunPlan
+    images: np.ndarray
+    references: dict[str, np.ndarray]
 
 
-def _neck_place(model: SAN) -> int:
-    """The neck's place in the Sequential: after Linear, BatchNorm1d and ReLU."""
-    return 0 if model.head is None else 3
+def _load(workdir: str | os.PathLike[str]) -> _Encoder:
+    model, plan = models.load_run(workdir, encoder_only=True)
+    if plan.textures_from:
+        raise ExportError(
+            f"The encoder of {workdir} does not take images but the textures that {plan.textures_from} regresses from "
+            "them: an encoder alone would embed nothing a user has. Runs with input.kind=image can be exported."
+        )
+    model = _on_cpu(model)
+    images = _images(*plan.image_size)
+    references = {plan.model.compute_dtype: _embed(model, images)}
+    single = model
+    if plan.model.compute_dtype != "float32":
+        single = _in_float32(model, plan)
+        references["float32"] = _embed(single, images)
+    return _Encoder(model, single, plan, images, references)
+
+
+def _make_file(kind: str, encoder: _Encoder, opset: int) -> tuple[bytes, dict[str, Any]]:
+    """Make the file of a format and hold it against the run; return its content and what the card says of it."""
+    trained_dtype = encoder.plan.model.compute_dtype
+    artifact = {
+        STABLEHLO: lambda: _stablehlo(encoder.model, encoder.plan),
+        SAFETENSORS: lambda: _safetensors(encoder.single, encoder.plan),
+        ONNX: lambda: _onnx(encoder.single, encoder.plan, opset),
+    }[kind]()
+    compute_dtype = trained_dtype if kind == STABLEHLO else "float32"
+    tolerance = TOLERANCES[kind] if compute_dtype == "float32" else BFLOAT16_TOLERANCE
+    batches = [len(encoder.images)] if kind == SAFETENSORS else list(BATCHES)
+    parts = np.split(encoder.images, np.cumsum(batches)[:-1])
+    found = np.concatenate([artifact.embed(batch) for batch in parts])
+    parity = {
+        "batches": batches,
+        **_compare(kind, found, encoder.references[compute_dtype], tolerance),
+        "tolerance": tolerance,
+    }
+    if compute_dtype != trained_dtype:
+        parity[f"relative_to_{trained_dtype}"] = _difference(found, encoder.references[trained_dtype])[1]
+    record = {
+        "format": kind,
+        "bytes": len(artifact.content),
+        "sha256": hashlib.sha256(artifact.content).hexdigest(),
+        "compute_dtype": compute_dtype,
+        "parity": parity,
+    }
+    return artifact.content, record | (onnx_file.format_versions(artifact.content) if kind == ONNX else {})
 
 
 def _file_name(kind: str) -> str:
@@ -216,12 +217,10 @@ def _on_cpu(model: SAN) -> SAN:
     return merge_model(graphdef, *jax.device_put(state, _cpu()))
 
 
-def _in_float32(model: SAN, config: Any) -> SAN:
+def _in_float32(model: SAN, plan: RunPlan) -> SAN:
     """The same weights (float32 always) in a network that computes in float32."""
-    config = copy.deepcopy(config).unlock()
-    config.model.compute_dtype = "float32"
-    skeleton = nnx.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0))
-    return merge_model(split_model(skeleton)[0], *split_model(model)[1:])
+    single = dataclasses.replace(plan, model=dataclasses.replace(plan.model, compute_dtype="float32"), target=None)
+    return merge_model(split_model(models.skeleton(single, 0))[0], *split_model(model)[1:])
 
 
 def _images(height: int, width: int) -> np.ndarray:
@@ -261,66 +260,51 @@ def _compare(kind: str, found: np.ndarray, expected: np.ndarray, tolerance: floa
     return {"difference": difference, "relative": relative}
 
 
-def _stablehlo(model: SAN, config: Any) -> _Artifact:
+def _stablehlo(model: SAN, plan: RunPlan) -> _Artifact:
     (batch,) = jax.export.symbolic_shape("batch", constraints=["batch >= 1"])
-    images = jax.ShapeDtypeStruct((batch, *config.image_size, 3), np.uint8)
+    images = jax.ShapeDtypeStruct((batch, *plan.image_size, 3), np.uint8)
     exported = jax.export.export(jax.jit(embed.encoder_function(model)), platforms=PLATFORMS)(images)
     content = bytes(exported.serialize())
     program = jax.export.deserialize(bytearray(content))
     return _Artifact(content, lambda batch: np.asarray(program.call(batch)))
 
 
-def _onnx(model: SAN, config: Any, opset: int) -> _Artifact:
-    content = onnx_file.convert(embed.encoder_function(model), config.image_size, opset)
+def _onnx(model: SAN, plan: RunPlan, opset: int) -> _Artifact:
+    content = onnx_file.convert(embed.encoder_function(model), plan.image_size, opset)
     return _Artifact(content, onnx_file.load(content))
 
 
-def _safetensors(model: SAN, config: Any) -> _Artifact:
-    names = torch_names(model)
+def _safetensors(model: SAN, plan: RunPlan) -> _Artifact:
+    names = exported_names(model)
     tensors: dict[str, np.ndarray] = {}
-    for leaf, array in _leaves(split_model(model)[1:]).items():
+    for leaf, array in _leaves(model).items():
         if leaf == "pooling.p":
-            continue  # a number in the metadata: torchvision's networks have no place for it
+            continue  # a number in the metadata, see `load_exported`
         if leaf not in names:
             raise ExportError(f"The model's {leaf} has no name in PyTorch: export it as {STABLEHLO}.")
         tensors[names[leaf].name] = np.ascontiguousarray(names[leaf].transform.to_torch(array))
     if model.neck is not None:
-        tensors[f"{_last(model)}.{_neck_place(model)}.bias"] = np.zeros(model.embedding_size, np.float32)
-    content = safetensors.numpy.save(tensors, _torch_metadata(model, config))
+        tensors[f"{neck_name(model)}.bias"] = np.zeros(model.embedding_size, np.float32)
+    content = safetensors.numpy.save(tensors, _torch_metadata(model, plan))
     written = _read_safetensors(content, model)
     return _Artifact(content, lambda images: _embed(written, images))
 
 
 def _read_safetensors(content: bytes, like: SAN) -> SAN:
-    """The model of a file that was exported; its encoder is read as torchvision's files are."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / _file_name(SAFETENSORS)
+    """The model of a file that was exported."""
+    with tempfile.TemporaryDirectory() as temporary:
+        path = pathlib.Path(temporary) / _file_name(SAFETENSORS)
         path.write_bytes(content)
-        encoder = _leaves(pretrained.load_torch_resnet(path, like.encoder))
-        with safetensors.safe_open(path, "np") as file:
-            metadata = file.metadata()
-    tensors = safetensors.numpy.load(content)
-    arrays = {f"encoder.{leaf}": array for leaf, array in encoder.items()}
-    for leaf, (name, transform) in torch_names(like).items():
-        if leaf not in arrays:
-            arrays[leaf] = transform.to_jax(tensors[name])
-    if like.pooling is not None:
-        arrays["pooling.p"] = np.asarray(metadata["gem_p"], np.float32)
-    graphdef, *state = split_model(like)
-    return merge_model(graphdef, *jax.tree.map_with_path(lambda path, _: arrays[_dotted(path)], state))
+        return merge_model(split_model(like)[0], *load_exported(path, like))
 
 
-def _leaves(state: Sequence[Tree]) -> dict[str, np.ndarray]:
+def _leaves(model: SAN) -> dict[str, np.ndarray]:
     """Parameters and running statistics by dotted names."""
-    return {_dotted(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(list(state))}
+    _, params, batch_stats = split_model(model)
+    return {name: np.asarray(leaf) for name, leaf in (flatten(params) | flatten(batch_stats)).items()}
 
 
-def _dotted(path: Sequence[Any]) -> str:
-    """A leaf's dotted name; the path's first key tells parameters from statistics, which share no name."""
-    return ".".join(str(key.key) for key in path[1:])
-
-
-def _torch_metadata(model: SAN, config: Any) -> dict[str, str]:
+def _torch_metadata(model: SAN, plan: RunPlan) -> dict[str, str]:
     """What a PyTorch user has to know beside the tensors; safetensors allows text only."""
     is_densenet = isinstance(model.encoder, DenseNet)
     layers: list[str] = []
@@ -331,16 +315,16 @@ def _torch_metadata(model: SAN, config: Any) -> dict[str, str]:
         layers.append(f"BatchNorm1d({model.embedding_size})")
     metadata = {
         "format": "pt",
-        "network": config.model.encoder,
-        "width": str(config.model.width),
+        "network": plan.model.encoder,
+        "width": str(plan.model.width),
         "stage_sizes": json.dumps(_stage_sizes(model)),
         "changes": "features.transition3.pool = Identity()"
         if is_densenet
         else "layer4.0.conv2 and layer4.0.downsample.0 have stride 1",
-        "pooling": config.model.pooling if model.pooling is not None else "average",
-        _last(model): f"Sequential({', '.join(layers)})",
+        "pooling": plan.model.pooling if model.pooling is not None else "average",
+        sequential_name(model): f"Sequential({', '.join(layers)})",
         "embedding_size": str(model.embedding_size),
-        "image_size": json.dumps(list(config.image_size)),
+        "image_size": json.dumps(list(plan.image_size)),
         "input": "RGB [batch, 3, height, width]: (pixels / 255 - mean) / std",
         "mean": json.dumps(IMAGENET_MEAN),
         "std": json.dumps(IMAGENET_STD),
@@ -348,7 +332,7 @@ def _torch_metadata(model: SAN, config: Any) -> dict[str, str]:
     if model.pooling is not None:
         p = np.float32(model.pooling.p[...])
         metadata["pooling"] = "gem: mean(max(x, 1e-6) ** p) ** (1 / p) over height and width"
-        metadata["gem_p"] = repr(float(p))
+        metadata[GEM_P] = repr(float(p))
     return metadata
 
 
@@ -360,7 +344,7 @@ def _stage_sizes(model: SAN) -> list[int]:
 
 
 def _card(
-    workdir: str | os.PathLike[str], model: SAN, config: Any, files: Mapping[str, dict[str, Any]]
+    workdir: str | os.PathLike[str], model: SAN, plan: RunPlan, files: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """What the model card says, see `run`."""
     return {
@@ -368,7 +352,7 @@ def _card(
         "input": {
             "name": onnx_file.INPUT,
             "dtype": "uint8",
-            "shape": ["batch", *config.image_size, 3],
+            "shape": ["batch", *plan.image_size, 3],
             "colour": "RGB",
             "normalization": {
                 "formula": "(pixels / 255 - mean) / std",
@@ -377,15 +361,15 @@ def _card(
                 "where": f"within {STABLEHLO} and {ONNX}; before the network of {SAFETENSORS}, which takes [batch 3 H W]",
             },
         },
-        "network": _torch_metadata(model, config),
+        "network": _torch_metadata(model, plan),
         "run": {
             "workdir": str(workdir),
-            "stage": config.stage,
-            "step": checkpoint.latest_step(pathlib.Path(workdir) / restore.CHECKPOINT_FOLDER),
-            "averaged": config.ema_decay > 0.0,
+            "method": plan.method,
+            "step": folder.newest_step(workdir),
+            "averaged": plan.ema_decay > 0.0,
         },
-        "config": json.loads(config_files.to_json(config)),
-        "trained_on": restore.read_data(workdir),
+        "config": json.loads(config_files.to_json(folder.read_config(workdir))),
+        "trained_on": folder.read_data(workdir),
         "commit": provenance.commit(),
         "versions": {"jax": jax.__version__, "safetensors": safetensors.__version__} | onnx_file.versions(),
         "files": dict(files),

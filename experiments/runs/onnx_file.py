@@ -26,6 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from experiments.runs.export_formats import DEFAULT_OPSET
+
 INPUT, OUTPUT = "images", "embeddings"
 PACKAGES = {
     "jax2onnx": "jax2onnx",
@@ -33,9 +35,6 @@ PACKAGES = {
     "onnx_ir": "onnx-ir",
     "onnxruntime": "onnxruntime",
 }  # module: package
-# jax2onnx writes Squeeze and others as opset 13 defines them. docs/export.md has the runtimes in which these were tried.
-OPSETS = range(13, 24)
-DEFAULT_OPSET = 17  # read since onnxruntime 1.12 (2022)
 INSTALL = ("pip install onnx onnx-ir onnxruntime", "pip install --no-deps jax2onnx==0.17.1")
 _POOLINGS = {"reduce_window_max": (jnp.maximum, -np.inf), "reduce_window_sum": (jnp.add, 0.0)}
 
@@ -71,7 +70,7 @@ def convert(function: Callable[[jax.Array], jax.Array], image_size: Sequence[int
     Args:
         function: Gives float32 [batch D]. What it closes over becomes constants.
         image_size: Height and width.
-        opset: One of `OPSETS`. The file gets the oldest IR version that this opset may be written in.
+        opset: One of `export_formats.OPSETS`. The file gets the oldest IR version that this opset may be written in.
 
     Returns:
         An ONNX model with input `images` and output `embeddings`.

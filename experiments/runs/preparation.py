@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 import datasets
-from datasets import reid
 from datasets.build import BENCHMARKS, is_there, make_builder
+from datasets.folders import given_path
 from san_jax import folder_lock
 from san_jax.files import write_atomic
 
@@ -77,7 +77,7 @@ def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
         (built if prepare(name, manual_dir, data_dir, allow_partial=allow_partial) else failed).append(name)
         print(flush=True)
     for name in absent:
-        print(f"{name} is not in {reid.given_path(manual_dir)}. {make_builder(name, data_dir).ADVICE}")
+        print(f"{name} is not in {given_path(manual_dir)}. {make_builder(name, data_dir).ADVICE}")
     for title, names in (("Built", built), ("Failed", failed), ("Not there", absent)):
         print(f"{title}: {', '.join(names) or 'none'}")
     return bool(built) and not failed
@@ -109,8 +109,7 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
         lines.append("  converted to RGB: " + ", ".join(f"{number:,} {kind}" for kind, number in converted.items()))
     if expected:
         agree = all(found.get(key) == number for key, number in expected.items())
-        source = "published" if metadata["counts_published"] else "given"
-        lines.append(f"  {'as' if agree else 'NOT as'} {source} ({len(expected)} counts compared)")
+        lines.append(f"  {'as' if agree else 'NOT as'} published ({len(expected)} counts compared)")
     if "license" in metadata:  # datasets of earlier releases have none
         lines.append(f"  licence: {metadata['license']}")
     return "\n".join(lines)

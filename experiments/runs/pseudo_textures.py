@@ -1,44 +1,27 @@
-"""Textures that a trained SAN-PG regresses from images: the pseudo ground truth of section 3.1."""
+"""Writes the textures that a trained SAN-PG regresses from images: the pseudo ground truth of section 3.1."""
 
-import dataclasses
 import hashlib
 import io
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-import jax
 import numpy as np
 import tqdm
 from PIL import Image
 
 import datasets
-from datasets import reid
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments.runs import data_sources, restore, targets
-from render import pictures
+from experiments.runs import data_sources, san_pg
+from experiments.runs.san_pg import KNOWN_ERRORS, Regressor, TextureError
 from render.manifest import MIRROR_FILE
-from san_jax import checkpoint, embed, folder_lock
-from san_jax.data.pipeline import read_names, resize_image
+from san_jax import embed, folder_lock, pictures
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
-from san_jax.models import SAN, split_model
-from san_jax.models.san import ENCODERS
+from san_jax.pictures import resize_image
 
-
-class TextureError(ValueError):
-    """Input that gives no textures. The message names what is wrong and what to do."""
-
-
-# What is raised where a user can do something about it; the messages say what.
-KNOWN_ERRORS = (
-    TextureError,
-    datasets.DatasetError,
-    folder_lock.FolderError,
-    OSError,
-    checkpoint.CheckpointError,
-)
+__all__ = ["KNOWN_ERRORS", "TextureError", "list_pictures", "run_dataset", "run_folder", "write_textures"]
 
 
 def run_dataset(
@@ -52,7 +35,7 @@ def run_dataset(
     """Writes `<dataset>_textured`: the benchmark's training images with the texture that the run regresses from each.
 
     The splits are the benchmark's train, and its val where it has one. The mirror map of the PIT that the run was trained
-    on, which the run keeps, goes with them. A run with the target `frontal` gives `<dataset>_frontal`, without the map.
+    on, which the run keeps, goes with them. A run with `target.kind=frontal` gives `<dataset>_frontal`, without the map.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder of textures or frontal views).
@@ -71,59 +54,72 @@ def run_dataset(
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
         san_jax.folder_lock.FolderError: Another process writes these textures, or the folder cannot be written.
     """
-    model, config = load_decoder(workdir)
-    feature = targets.TARGETS[config.target].feature
+    regressor = san_pg.load(workdir)
+    feature = regressor.target.place.feature
     if feature not in SUFFIXES:
         raise TextureError(
-            f"{workdir} reconstructs its {config.target} images (target={config.target!r}), which are no pseudo targets: "
-            "give the folder of a SAN-PG run with target texture or frontal."
+            f"{workdir} reconstructs its {regressor.target.kind} images (target.kind={regressor.target.kind!r}), which are "
+            "no pseudo targets: give the folder of a SAN-PG run with target.kind=texture or frontal."
         )
-    digest = parameter_digest(model)
-    # Another copy of the benchmark may have other images under the same names.
-    source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
-    both = hashlib.sha256(f"{source_digest} {digest}".encode()).hexdigest()
-    folder = pathlib.Path(workdir) / "pseudo_textures" / f"{dataset.replace('/', '_')}-{both[:12]}"
-    if texture_dir is not None:
-        folder = pathlib.Path(texture_dir)
-    splits = data_sources.training_splits(dataset, data_dir, use_val=True)
-    source = data_sources.open_source(dataset, "+".join(splits), data_dir)
-    paths = [_texture_path(folder, name) for name in read_names(source)]
-    if len(set(paths)) != len(paths):
-        raise TextureError(f"{dataset}: two training images have one name but for the suffix; textures would collide.")
-    missing = [index for index, path in enumerate(paths) if not path.is_file()]
-    what = {"texture": "textures", "frontal": "frontal views"}[feature]
-    print(
-        f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, in {folder}"
-    )
+    folder = pathlib.Path(texture_dir or _texture_folder(regressor, dataset, data_dir))
     with folder_lock.hold(folder):
-        failed = write_textures(
-            model,
-            config,
-            [(lambda i=index: Image.fromarray(source[i]["image"]), paths[index]) for index in missing],
-            batch_size=batch_size,
-        )
-    if failed:
-        target, error = failed[0]
-        raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
-    metadata = {"model": _noted_model(config), "image_size": list(config.image_size), "parameters_sha256": digest}
-    if feature == "frontal":
-        return datasets.build_textured(
-            dataset, data_dir=data_dir, texture_dir=folder, metadata=metadata, feature="frontal"
-        )
-    has_map = (pathlib.Path(workdir) / MIRROR_FILE).exists()
-    if not has_map:
-        print(
-            f"{workdir} has no {MIRROR_FILE}: it was not trained on PIT, or before there were mirror maps. The dataset gets none "
-            "either: its textures cannot be mirrored with the images.",
-            file=sys.stderr,
-        )
+        _regress_training_images(regressor, dataset, data_dir, folder, batch_size=batch_size)
+    mirror_dir = None
+    if feature == "texture":
+        if (pathlib.Path(workdir) / MIRROR_FILE).exists():
+            mirror_dir = workdir
+        else:
+            print(
+                f"{workdir} has no {MIRROR_FILE}: it was not trained on PIT. The dataset gets none either: its textures "
+                "cannot be mirrored with the images.",
+                file=sys.stderr,
+            )
     return datasets.build_textured(
         dataset,
         data_dir=data_dir,
         texture_dir=folder,
-        metadata=metadata,
-        mirror_dir=workdir if has_map else None,
+        metadata=regressor.settings_record,
+        feature=feature,
+        mirror_dir=mirror_dir,
     )
+
+
+def _texture_folder(regressor: Regressor, dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder inside the run for the textures of one copy of a benchmark by one state of the model."""
+    # Another copy of the benchmark may have other images under the same names.
+    source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
+    both = hashlib.sha256(f"{source_digest} {regressor.digest}".encode()).hexdigest()
+    return pathlib.Path(regressor.workdir) / "pseudo_textures" / f"{dataset.replace('/', '_')}-{both[:12]}"
+
+
+def _regress_training_images(
+    regressor: Regressor,
+    dataset: str,
+    data_dir: str | os.PathLike[str],
+    folder: pathlib.Path,
+    *,
+    batch_size: int,
+) -> None:
+    """Write the textures of a benchmark's training images that are not in the folder yet.
+
+    Raises:
+        TextureError: Names that are not fit for files, or images that cannot be read.
+    """
+    splits = data_sources.training_splits(dataset, data_dir, use_val=True)
+    source = data_sources.open_source(dataset, "+".join(splits), data_dir)
+    paths = [san_pg.texture_path(folder, name) for name in read_names(source)]
+    if len(set(paths)) != len(paths):
+        raise TextureError(f"{dataset}: two training images have one name but for the suffix; textures would collide.")
+    missing = [index for index, path in enumerate(paths) if not path.is_file()]
+    what = "textures" if regressor.target.is_texture else "frontal views"
+    print(
+        f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, in {folder}"
+    )
+    work = [(lambda i=index: Image.fromarray(source[i]["image"]), paths[index]) for index in missing]
+    failed = write_textures(regressor, work, batch_size=batch_size)
+    if failed:
+        target, error = failed[0]
+        raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
 
 
 def run_folder(
@@ -136,7 +132,7 @@ def run_folder(
     """Writes a texture PNG for every picture under `images`, at the same relative path under `output`.
 
     Nothing that exists is overwritten: a texture that is already there is kept. Pictures are taken by the rules of
-    `render.pictures`. Those that cannot be read are named, and the others done; so are files that are no pictures.
+    `san_jax.pictures`. Those that cannot be read are named, and the others done; so are files that are no pictures.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).
@@ -173,14 +169,10 @@ def run_folder(
         raise TextureError("\n".join(["pictures of one name but for the suffix; rename them:", *collisions]))
     missing = {target: sources[0] for target, sources in wanted.items() if not target.is_file()}
     print(f"textures of {images}: {len(wanted)} images, {len(wanted) - len(missing)} already in {output} and kept")
-    model, config = load_decoder(workdir)
+    regressor = san_pg.load(workdir)
     with folder_lock.hold(output):
-        failed = write_textures(
-            model,
-            config,
-            [(lambda path=file: pictures.decode(path).image, target) for target, file in missing.items()],
-            batch_size=batch_size,
-        )
+        work = [(lambda path=file: pictures.decode(path).image, target) for target, file in missing.items()]
+        failed = write_textures(regressor, work, batch_size=batch_size)
     skipped += [f"{missing[target]}: {error}" for target, error in failed]
     for line in skipped:
         print(f"skipped {line}", file=sys.stderr)
@@ -207,8 +199,7 @@ def list_pictures(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
 
 
 def write_textures(
-    model: SAN,
-    config: Any,
+    regressor: Regressor,
     work: Sequence[tuple[Callable[[], Image.Image], pathlib.Path]],
     *,
     batch_size: int = 32,
@@ -216,9 +207,7 @@ def write_textures(
     """Regresses a texture for each image and writes it as a PNG, each file whole or not at all.
 
     Args:
-        model: A SAN with decoder.
-        config: The config that it was trained with: its `image_size` is what images are resized to, its `target` says
-            what the textures are.
+        regressor: What regresses them.
         work: (function that gives the image, path of the PNG).
         batch_size: Images computed at a time.
 
@@ -231,7 +220,7 @@ def write_textures(
     def readable() -> Iterator[tuple[np.ndarray, pathlib.Path]]:
         for read, target in work:
             try:
-                image = resize_image(read(), config.image_size)
+                image = resize_image(read(), regressor.plan.image_size)
             except Exception as error:  # Pillow reports damaged files by several types
                 failed.append((target, error))
                 progress.update()
@@ -239,9 +228,11 @@ def write_textures(
             yield image, target
 
     def write(batch: list[tuple[np.ndarray, pathlib.Path]]) -> None:
-        textures = embed.regress_textures(model, np.stack([image for image, _ in batch]), batch_size=batch_size)
+        textures = embed.regress_textures(
+            regressor.model, np.stack([image for image, _ in batch]), batch_size=batch_size
+        )
         for texture, (_, target) in zip(textures, batch, strict=True):
-            write_atomic(target, _encode(as_stored(texture, config.target)))
+            write_atomic(target, _encode(regressor.as_stored(texture)))
         progress.update(len(batch))
 
     batch: list[tuple[np.ndarray, pathlib.Path]] = []
@@ -254,106 +245,6 @@ def write_textures(
         write(batch)
     progress.close()
     return failed
-
-
-@dataclasses.dataclass(frozen=True)
-class Generator:
-    """A SAN-PG run whose textures are the reID input in place of images.
-
-    Attributes:
-        workdir: Folder of the run.
-        model: With decoder.
-        config: That the run was trained with.
-        digest: Of the model's parameters.
-    """
-
-    workdir: str
-    model: SAN
-    config: Any
-    digest: str
-
-    def resize(self, texture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """A texture at a network's image size (height, width), as training on the stored textures sees it."""
-        return resize_image(Image.fromarray(as_stored(texture, "texture")), size)
-
-
-def load_generator(workdir: str | os.PathLike[str]) -> Generator:
-    """The run that makes the textures of `input=texture`.
-
-    Raises:
-        TextureError: The run regresses no textures.
-        FileNotFoundError: The folder is no run's.
-    """
-    model, config = load_decoder(workdir)
-    if not targets.TARGETS[config.target].is_texture:
-        raise TextureError(
-            f"generator={workdir} reconstructs {config.target!r}, not textures: give a SAN-PG run with target=texture."
-        )
-    return Generator(str(workdir), model, config, parameter_digest(model))
-
-
-def check_made_by(generator: Generator, name: str, data_dir: str | os.PathLike[str]) -> None:
-    """Raises a TextureError unless the textures of the dataset `name` are this generator's."""
-    made_by = data_sources.read_metadata(name, data_dir).get("textures", {}).get("parameters_sha256")
-    if made_by != generator.digest:
-        raise TextureError(
-            f"The textures of {name} in {data_dir} were made by another state of a model (parameters {made_by}) than "
-            f"generator={generator.workdir} (parameters {generator.digest}), which is to make those of the query and the "
-            "gallery. Give the run that made them, or make them anew in another data_dir."
-        )
-
-
-def load_decoder(workdir: str | os.PathLike[str]) -> tuple[SAN, Any]:
-    """A run's model, which has a decoder, and its config.
-
-    Raises:
-        TextureError: The run has no decoder.
-        FileNotFoundError: The folder is no run's.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
-    """
-    model, config = restore.load_run(workdir)
-    if model.decoder is None:
-        raise TextureError(
-            f"{workdir} is a run without decoder (stage {config.stage!r}), which regresses no textures: "
-            "give the folder of a SAN-PG run (python -m experiments.train --config=san_pg.py)."
-        )
-    return model, config
-
-
-def parameter_digest(model: SAN) -> str:
-    """SHA-256 over every parameter and running statistic: two states of a model have two digests."""
-    _, params, batch_stats = split_model(model)
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path((params, batch_stats)):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
-def _texture_path(folder: pathlib.Path, name: str) -> pathlib.Path:
-    path = pathlib.PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise TextureError(f"the example name {name!r} is no relative path; its texture would lie outside {folder}.")
-    return folder / path.with_suffix(".png")
-
-
-def as_stored(image: np.ndarray, target: str) -> np.ndarray:
-    """What a decoder of that target gives, uint8 [H W 3], at the size of datasets and files: 256x256, or 256x128."""
-    size = reid.TEXTURE_SIZE if targets.TARGETS[target].is_texture else reid.PERSON_SIZE
-    return resize_image(Image.fromarray(image), size)
-
-
-def _noted_model(config: Any) -> dict[str, Any]:
-    """The `model` group as it was noted before it had more keys, so that older copies stay the same: the encoder's own
-    stages by their numbers, and none of the keys at which nothing changed when they were added.
-    """
-    model = config.model.to_dict()
-    model["stage_sizes"] = model["stage_sizes"] or ENCODERS[model["encoder"]][1]
-    return {
-        key: value
-        for key, value in model.items()
-        if f"model.{key}" not in restore.ADDED_KEYS or restore.ADDED_KEYS[f"model.{key}"] != value
-    }
 
 
 def _encode(pixels: np.ndarray) -> bytes:

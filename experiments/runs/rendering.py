@@ -23,8 +23,9 @@ from render import manifest
 from render.figure import mirror
 from render.optics import rasterizer
 from render.optics.rasterizer import OpenGLError
-from render.recipes import paper, pit
+from render.recipes import build, paper
 from render.recipes.paper_studio import PaperStudio
+from render.recipes.studio import Studio
 from san_jax import files, folder_lock
 
 # One core a worker: threads of libraries would fight, and would make sums depend on their number.
@@ -37,7 +38,7 @@ _WORKER_ENVIRONMENT = {
 _ABANDONED = 3600.0  # seconds after which nobody is still writing a file
 
 
-Recipe: TypeAlias = pit.Recipe | paper.PaperPit
+Recipe: TypeAlias = build.Recipe | paper.PaperPit
 
 
 class RenderError(RuntimeError):
@@ -63,7 +64,7 @@ def run(
 
     Raises:
         RenderError: The folder holds another rendering, or a worker failed.
-        render.recipes.pit.RecipeError: A parameter is out of range.
+        render.recipes.base.RecipeError: A parameter is out of range.
         san_jax.folder_lock.FolderError: Another process draws into the folder (the same shard, or one of the two all of
             it) or builds its dataset, or the folder cannot be written.
     """
@@ -124,14 +125,14 @@ def make_recipe(config: ConfigDict) -> Recipe:
     if fields["recipe"] == "paper":
         del fields["recipe"]
         return paper.PaperPit(**fields)
-    return pit.make_recipe(fields)
+    return build.make_recipe(fields)
 
 
 def check(recipe: Recipe) -> str:
     """Verifies every file that a recipe needs, without drawing; returns what there is, for people.
 
     Raises:
-        render.recipes.pit.RecipeError: Files are missing or malformed; lists all of them, each with where to get it.
+        render.recipes.base.RecipeError: Files are missing or malformed; lists all of them, each with where to get it.
         render.scene.photo_folder.PhotoFolderError: The same of a folder of photographs.
     """
     recipe.parameters()
@@ -234,7 +235,7 @@ def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
     return True
 
 
-def draw_pair(studio: pit.Studio | PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
+def draw_pair(studio: Studio | PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
     """Draws one pair and writes its files, the record last."""
     record = recipe.plan(index)
     for name, content in studio.draw(record).items():
@@ -375,7 +376,7 @@ def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None
 
     Raises:
         RenderError: There is no offscreen OpenGL.
-        render.recipes.pit.RecipeError: A parameter is out of range.
+        render.recipes.base.RecipeError: A parameter is out of range.
         san_jax.folder_lock.FolderError: Another process writes the folder, or it cannot be written.
     """
     from experiments.pages import preview  # only here: workers need it not

@@ -1,12 +1,12 @@
-"""What the decoder reconstructs (Table 2 of the paper), and where it is found: `config.target` of SAN-PG and SAN.
+"""What the decoder reconstructs (Table 2 of the paper), and where it is found: `config.target.kind` of SAN-PG and SAN.
 
-| target | a reID image's target | a PIT image's target |
+| `target.kind` | a reID image's target | a PIT image's target |
 |---|---|---|
 | `texture` | its pseudo texture, of `<dataset>_textured` | its texture |
 | `true_texture` | its true texture, where the benchmark holds one (`pit_reid`): an oracle | its texture |
 | `frontal` | the person in the frontal pose, of `<dataset>_frontal`, which a SAN-PG with this target gives | its frontal image |
 | `input` | the image itself | the image itself |
-| `folder` | the image of its name in `config.target_dir`, as in Table 2 those that PN-GAN makes | none: no PIT steps |
+| `folder` | the image of its name in `config.target.path`, as in Table 2 those that PN-GAN makes | none: no PIT steps |
 """
 
 import dataclasses
@@ -20,17 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from datasets import reid
+from datasets.errors import raise_problems
+from datasets.folders import list_files
+from datasets.images import MAX_IMAGE_PIXELS
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments.command_line.config_files import Config
-from render import pictures
-from san_jax.data import pipeline
+from san_jax import pictures
+from san_jax.data import pipeline, reading
 
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class Place:
     """Where one kind of target is found.
 
     Attributes:
@@ -45,50 +46,65 @@ class Target:
 
 
 TARGETS = {
-    "texture": Target(SUFFIXES["texture"], "texture", is_texture=True),
-    "true_texture": Target("", "texture", is_texture=True),
-    "frontal": Target(SUFFIXES["frontal"], "frontal"),
-    "input": Target("", "image"),
-    "folder": Target("", _FOLDER_FEATURE),
+    "texture": Place(SUFFIXES["texture"], "texture", is_texture=True),
+    "true_texture": Place("", "texture", is_texture=True),
+    "frontal": Place(SUFFIXES["frontal"], "frontal"),
+    "input": Place("", "image"),
+    "folder": Place("", _FOLDER_FEATURE),
 }
-OF_STAGE = {"pg": ("texture", "input", "frontal"), "san": tuple(TARGETS)}
+KINDS_OF_PIT = ("texture", "input", "frontal")  # what a decoder that sees PIT alone can learn
 
 
-def find(config: Config) -> Target:
-    """The target of a SAN-PG or SAN config.
+@dataclasses.dataclass(frozen=True)
+class DecoderTarget:
+    """What a run's decoder reconstructs.
 
-    Raises:
-        ValueError: There is no such target, or not for this stage or these turns.
+    Attributes:
+        kind: A key of `TARGETS`.
+        path: Folder of the target images, with the kind "folder"; else "".
+        texture_size: Height and width of textures, pixels.
+        image_size: Height and width of images, pixels.
     """
-    known = OF_STAGE[config.stage]
-    if config.target not in known:
-        raise ValueError(f"target must be one of {', '.join(known)} in this stage, found {config.target!r}.")
-    if config.stage == "san":
-        if (config.target == "folder") != bool(config.target_dir):
-            raise ValueError(
-                "target=folder and target_dir (the folder of the target images) belong together, found "
-                f"target={config.target!r} and target_dir={config.target_dir!r}."
-            )
-        if config.target == "folder" and "pit" in config.turns:
-            raise ValueError(
-                f"target=folder has no targets for PIT images: set turns=('reid',), found turns={tuple(config.turns)}."
-            )
-    return TARGETS[config.target]
 
+    kind: str
+    path: str
+    texture_size: int
+    image_size: tuple[int, int]
 
-def batch_size(config: Config) -> pipeline.TargetSize:
-    """The size of the batches' `texture`: the texture's, the images', or None where the target is the image itself."""
-    target = find(config)
-    if config.target == "input":
-        return None
-    return config.model.texture_size if target.is_texture else tuple(config.image_size)
+    @property
+    def place(self) -> Place:
+        """Where it is found."""
+        return TARGETS[self.kind]
+
+    @property
+    def is_texture(self) -> bool:
+        """Whether it lies on the UV square."""
+        return self.place.is_texture
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is the image that the encoder reads."""
+        return self.kind == "input"
+
+    @property
+    def decoder_size(self) -> int | tuple[int, int]:
+        """The size of what the decoder gives: side of a texture, or height and width of an image."""
+        return self.texture_size if self.is_texture else self.image_size
+
+    @property
+    def batch_size(self) -> pipeline.TargetSize | None:
+        """The size of the targets in a batch; None where the target is the image itself."""
+        return None if self.is_input else self.decoder_size
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.kind, self.path]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FolderSource:
     """The examples of `source`, each with the pixels of its file as the feature `target`, uint8 [H W 3]."""
 
-    source: pipeline.Source
+    source: reading.Source
     files: Sequence[pathlib.Path]
 
     def __len__(self) -> int:
@@ -97,18 +113,18 @@ class FolderSource:
     def __getitem__(self, index: Any) -> Any:
         file = self.files[index]
         try:
-            picture = pictures.decode(file, max_pixels=reid.MAX_IMAGE_PIXELS)
+            picture = pictures.decode(file, max_pixels=MAX_IMAGE_PIXELS)
         except pictures.PictureError as error:
             raise ValueError(f"{file}: {error}") from error
         return {**self.source[index], _FOLDER_FEATURE: np.asarray(picture.image)}
 
 
-def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
+def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
     """Gives each example the picture of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.PNG`, `a/b.webp`, ...
 
     Args:
         source: Examples with `image` and `name`.
-        folder: Of the pictures, by the rules of `render.pictures`. Only their headers are looked at here.
+        folder: Folder of the pictures, by the rules of `san_jax.pictures`. Only their headers are looked at here.
 
     Returns:
         The examples with the image as the feature `target`, and a digest of all the images.
@@ -119,7 +135,7 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
     root = pathlib.Path(folder).expanduser()
     in_folder = functools.cache(_pictures_by_stem)
     files, problems, digest = [], [], hashlib.sha256()
-    for name in pipeline.read_names(source):
+    for name in reading.read_names(source):
         path = pathlib.PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.name:
             problems.append(f"the example name {name!r} is no relative path")
@@ -134,24 +150,24 @@ def open_folder(source: pipeline.Source, folder: str | os.PathLike[str]) -> tupl
         file = (root / path).with_name(candidates[0])
         try:
             content = file.read_bytes()
-            pictures.check_header(io.BytesIO(content), max_pixels=reid.MAX_IMAGE_PIXELS)
+            pictures.check_header(io.BytesIO(content), max_pixels=MAX_IMAGE_PIXELS)
         except (pictures.PictureError, OSError) as error:
             problems.append(f"{file}: {error}")
             continue
         files.append(file)
         digest.update(f"{name}\n".encode() + hashlib.sha256(content).digest())
-    reid.raise_problems(
-        f"target_dir={folder}: {len(problems):,} of {len(source):,} training images have no target there",
+    raise_problems(
+        f"target.path={folder}: {len(problems):,} of {len(source):,} training images have no target there",
         problems,
         "A target is named as the example is, with the suffix of any picture. Add what is missing.",
     )
-    return FolderSource(pipeline.undecoded(source), files), digest.hexdigest()
+    return FolderSource(reading.undecoded(source), files), digest.hexdigest()
 
 
 def _pictures_by_stem(folder: pathlib.Path) -> dict[str, list[str]]:
     """Files in a folder that are named like pictures, by their names without the suffix."""
     found: dict[str, list[str]] = {}
-    for name in reid.list_files(folder) if folder.is_dir() else ():
+    for name in list_files(folder) if folder.is_dir() else ():
         if pictures.is_picture_name(name):
             found.setdefault(os.path.splitext(name)[0], []).append(name)
     return found

@@ -5,39 +5,25 @@ import json
 import os
 import pathlib
 import sys
-import textwrap
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
-import tqdm
 
-from experiments.runs import data_sources, pseudo_textures, restore
+from experiments.runs import data_sources, folder, san_pg
+from experiments.runs import model as models
+from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
-from san_jax import checkpoint, embed, ranking, sharding
-from san_jax.data.pipeline import eval_batches, read_names
+from experiments.scoring.console import describe, table
+from experiments.scoring.embedding import EmbeddedSplit, Embedder
+from san_jax import checkpoint, embed, ranking
+from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN
-from san_jax.typing import EvalBatch
 
-BATCH_SIZE = 64
 ALL = "all"
 KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
-
-
-@dataclasses.dataclass(frozen=True)
-class EmbeddedSplit:
-    """Embeddings float32 [N D] of a split with person_ids, camera_ids int [N], in the split's order."""
-
-    embeddings: np.ndarray
-    person_ids: np.ndarray
-    camera_ids: np.ndarray
-
-    def take(self, positions: np.ndarray) -> "EmbeddedSplit":
-        """Some of its examples."""
-        return EmbeddedSplit(self.embeddings[positions], self.person_ids[positions], self.camera_ids[positions])
 
 
 def run(
@@ -69,7 +55,7 @@ def run(
         num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, generator (None, or the
         workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
-        copy), trained_on (see `restore.read_data`), started_from (the same of the runs that the weights started from,
+        copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
         by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
         and chance averaged over its single-shot splits (None where none is complete), with their protocol, num_splits
         and num_identities. pit_reid adds query_partial and query_occluded, where it has these splits: the same scores,
@@ -138,20 +124,21 @@ class _Evaluation:
         self._data_dir = data_dir
         # Before anything is loaded, so that an unknown option is told at once.
         options = protocols.Options(metric or "euclidean", average_precision, flip, rerank)
-        self._model, self._config = restore.load_run(workdir, encoder_only=True)
-        if metric is None and self._config.stage != "pg":
-            options = dataclasses.replace(options, metric=self._config.test_metric)
+        model, self._plan = models.load_run(workdir, encoder_only=True)
+        if metric is None and self._plan.test_metric is not None:
+            options = dataclasses.replace(options, metric=self._plan.test_metric)
         self._options = options
-        data = restore.read_data(workdir)
-        self._generator = _load_generator(self._config, data, workdir)
-        self._training = protocols.Training(data, {} if data is None else data.pop(restore.STARTED_FROM))
-        self._step = checkpoint.latest_step(self._workdir / restore.CHECKPOINT_FOLDER)
+        data = folder.read_data(workdir)
+        self._san_pg = san_pg.load_of_run(self._plan, workdir)
+        self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
+        self._step = folder.newest_step(self._workdir)
+        self._embedder = Embedder(model, self._plan, data_dir, flip, self._san_pg)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
         """Scores a dataset, writes the JSON and prints the result."""
         options = self._options
         metadata = data_sources.read_metadata(dataset, self._data_dir)
-        query, gallery = (self._embed(dataset, split) for split in ("query", "gallery"))
+        query, gallery = (self._embedder.embed(dataset, split) for split in ("query", "gallery"))
         protocol = protocols.find(dataset)
         summary = {
             "dataset": dataset,
@@ -163,8 +150,8 @@ class _Evaluation:
                 num_query=len(query.person_ids),
                 num_gallery=len(gallery.person_ids),
                 dimensions=query.embeddings.shape[1],
-                image_size=self._config.image_size,
-                generator="" if self._generator is None else self._generator.workdir,
+                image_size=self._plan.image_size,
+                generator="" if self._san_pg is None else self._san_pg.workdir,
             ),
             **_rank(query, gallery, protocol.ranks, options),
             "num_query": len(query.person_ids),
@@ -173,10 +160,10 @@ class _Evaluation:
             "average_precision": options.average_precision,
             "flip": options.flip,
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
-            "image_size": list(self._config.image_size),
+            "image_size": list(self._plan.image_size),
             "generator": None
-            if self._generator is None
-            else {"workdir": self._generator.workdir, "parameters_sha256": self._generator.digest},
+            if self._san_pg is None
+            else {"workdir": self._san_pg.workdir, "parameters_sha256": self._san_pg.digest},
             "source_digest": metadata.get("source_digest"),
             "release": metadata.get("release"),
             "partial": bool(protocols.partial_warnings(dataset, metadata, self._training)),
@@ -201,19 +188,8 @@ class _Evaluation:
         print(f"written to {path}", flush=True)
         return summary
 
-    def _embed(self, dataset: str, split: str) -> EmbeddedSplit:
-        return embed_split(
-            self._model,
-            self._config,
-            dataset,
-            split,
-            self._data_dir,
-            flip=self._options.flip,
-            generator=self._generator,
-        )
-
     def _score_queries(self, dataset: str, split: str, gallery: EmbeddedSplit, ranks: Sequence[int]) -> dict[str, Any]:
-        query = self._embed(dataset, split)
+        query = self._embedder.embed(dataset, split)
         return {
             "protocol": protocols.query_split_words(dataset, split, len(query.person_ids), self._options),
             **_rank(query, gallery, ranks, self._options),
@@ -241,6 +217,21 @@ class _Evaluation:
         }
 
 
+def score_while_training(model: SAN, plan: RunPlan) -> dict[str, float]:
+    """Score a model that is being trained on query and gallery of its benchmark, as `eval/rank1`, `eval/mAP`, ...
+
+    The images are embedded as they are: `training.run` takes this function as its `evaluate`.
+    """
+    assert plan.reid is not None
+    dataset, data_dir = plan.reid.dataset, plan.data_dir
+    regressor = san_pg.load_for_textures(plan.textures_from) if plan.textures_from else None
+    embedder = Embedder(model, plan, data_dir, san_pg=regressor)
+    query, gallery = (embedder.embed(dataset, split) for split in ("query", "gallery"))
+    options = protocols.Options(plan.test_metric or "euclidean")
+    found = _rank(query, gallery, protocols.find(dataset).ranks, options)
+    return {f"eval/{name}": found[name] for name in found["chance"] if found[name] is not None}
+
+
 def _rank(
     query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int], options: protocols.Options
 ) -> dict[str, Any]:
@@ -255,7 +246,7 @@ def _rank(
         metric=options.metric,
         average_precision=options.average_precision,
         rerank=options.rerank,
-        mesh=_mesh(),
+        mesh=embed.machine_mesh(),
     )
     chance = ranking.chance_scores(*labels, ranks=possible, average_precision=options.average_precision)
     absent = dict.fromkeys(f"rank{rank}" for rank in ranks)
@@ -267,79 +258,6 @@ def _rank(
     }
 
 
-def _load_generator(
-    config: Any, data: Mapping[str, Any] | None, workdir: str | os.PathLike[str]
-) -> pseudo_textures.Generator | None:
-    """The generator of a run whose input are textures, None for a run whose input are images."""
-    if config.stage != "baseline" or config.input == "image":
-        return None
-    generator = pseudo_textures.load_generator(restore.find_run(config.generator, workdir))
-    noted = None if data is None else data.get("generator_sha256")
-    if noted != generator.digest:
-        raise ValueError(
-            f"The run was trained on textures of {config.generator} when its parameters were {noted}; those of "
-            f"{generator.workdir} are {generator.digest}. Put that state of the generator back, or train anew."
-        )
-    return generator
-
-
-def embed_split(
-    model: SAN,
-    config: Any,
-    dataset: str,
-    split: str,
-    data_dir: str | os.PathLike[str],
-    *,
-    flip: bool = False,
-    generator: pseudo_textures.Generator | None = None,
-) -> EmbeddedSplit:
-    """Embeds a split by the encoder alone, over every device of this machine; on a terminal it shows how far it is.
-
-    Args:
-        model: What embeds.
-        config: The config that it was trained with.
-        dataset, split: What is embedded.
-        data_dir: Where TFDS keeps datasets.
-        flip: Average with the embeddings of the inputs mirrored left to right.
-        generator: What regresses a texture from each image, which is embedded in its place; None to embed the images.
-
-    Raises:
-        datasets.DatasetError: The dataset or the split is absent.
-    """
-    mesh = _mesh()
-    batch_size = -(-BATCH_SIZE // mesh.size) * mesh.size
-    batches = eval_batches(
-        data_sources.open_source(dataset, split, data_dir),
-        batch_size=batch_size,
-        image_size=config.image_size if generator is None else generator.config.image_size,
-        num_workers=config.num_workers,
-    )
-    person_ids, camera_ids = [], []
-
-    def noting_labels() -> Iterator[EvalBatch]:
-        for batch in tqdm.tqdm(
-            batches, desc=f"Embedding {dataset} {split}", unit="batch", disable=None, leave=False, dynamic_ncols=True
-        ):
-            person_ids.append(batch["person_id"][batch["valid"]])
-            camera_ids.append(batch["camera_id"][batch["valid"]])
-            yield batch
-
-    def as_inputs(batches: Iterator[EvalBatch]) -> Iterator[Mapping[str, Any]]:
-        if generator is None:
-            yield from batches
-            return
-        for textures in embed.regress_batches(generator.model, batches, mesh=mesh):
-            inputs = np.stack([generator.resize(texture, config.image_size) for texture in textures])
-            yield from embed.padded_batches(inputs, batch_size)
-
-    embeddings = embed.embed_batches(model, as_inputs(noting_labels()), mesh=mesh, flip=flip)
-    return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
-
-
-def _mesh() -> jax.sharding.Mesh:
-    return sharding.make_mesh(jax.local_devices())
-
-
 def scores(result: ranking.RankingResult) -> dict[str, float]:
     """The scores under the names that the JSON has: rank1 and so on, mAP, mINP."""
     return {
@@ -347,61 +265,6 @@ def scores(result: ranking.RankingResult) -> dict[str, float]:
         "mAP": result.mean_ap,
         "mINP": result.mean_inp,
     }
-
-
-def describe(summary: Mapping[str, Any]) -> str:
-    """A result for the console: the protocol, then scores and chance in percent."""
-    lines = [
-        f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {summary['num_query']:,} queries ({summary['num_valid_queries']:,} with a match), "
-        f"{summary['num_gallery']:,} gallery images; {summary['workdir']} at step {summary['step']}",
-        *_wrap(summary["protocol"]),
-        *_score_lines(summary),
-    ]
-    for result in _further_results(summary).values():
-        lines += [*_wrap(result["protocol"]), *_score_lines(result)]
-    return "\n".join(lines)
-
-
-def _further_results(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The results of a benchmark's other protocols: name -> result."""
-    names = {
-        "single_shot": "single-shot",
-        **{split: split for split in protocols.find(summary["dataset"]).more_queries},
-    }
-    return {name: summary[key] for key, name in names.items() if key in summary}
-
-
-def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(text, 110, break_on_hyphens=False)
-
-
-def _score_lines(result: Mapping[str, Any]) -> list[str]:
-    names = list(result["chance"])
-    return [
-        " " * 8 + "".join(f"{name:>9}" for name in names),
-        f"{'score %':<8}" + "".join(_percent(result[name]) for name in names),
-        f"{'chance %':<8}" + "".join(_percent(result["chance"][name]) for name in names),
-    ]
-
-
-def _percent(value: float | None) -> str:
-    return f"{'-':>9}" if value is None else f"{100 * value:9.2f}"
-
-
-def table(summaries: Mapping[str, Mapping[str, Any]], failures: Mapping[str, str]) -> str:
-    """The scores of several datasets in percent, a line each, and those that could not be scored."""
-    names = [*(f"rank{rank}" for rank in protocols.RANKS), "mAP", "mINP"]
-    rows: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
-    for dataset, summary in summaries.items():
-        rows.append((dataset, summary, summary))
-        rows += [(f"{dataset}, {name}", result, summary) for name, result in _further_results(summary).items()]
-    width = max((len(name) for name in [*failures, *(name for name, _, _ in rows), "%"]), default=0)
-    lines = [f"{'%':<{width}}" + "".join(f"{name:>9}" for name in names)]
-    for label, result, summary in rows:
-        note = summary["relation"] + (", PARTIAL" if summary["partial"] else "")
-        lines.append(f"{label:<{width}}" + "".join(_percent(result[name]) for name in names) + f"  {note}")
-    lines += [f"{name:<{width}}  not scored: {reason.splitlines()[0]}" for name, reason in failures.items()]
-    return "\n".join(lines)
 
 
 def parse_datasets(text: str, data_dir: str | os.PathLike[str]) -> list[str]:

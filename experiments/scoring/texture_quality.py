@@ -20,10 +20,11 @@ from jaxtyping import UInt8
 from PIL import Image
 from skimage import metrics
 
-from datasets.reid import TEXTURE_SIZE
-from experiments.runs import data_sources, pseudo_textures, targets
+from datasets.examples import TEXTURE_SIZE
+from experiments.runs import data_sources, san_pg
 from san_jax import embed
-from san_jax.data.pipeline import Source, resize_image
+from san_jax.data.reading import Source
+from san_jax.pictures import resize_image
 
 SAMPLE = 1000  # images of a split that are measured
 
@@ -85,29 +86,29 @@ def of_run(
     Args:
         workdir: Folder of a run with a decoder whose target is the texture.
         dataset: A dataset with the true `texture` of each image: `pit` or `pit_reid`.
-        split: Of the dataset, "a+b" for two.
+        split: Split of the dataset, "a+b" for two.
         data_dir: Where TFDS keeps datasets.
         sample: At most so many images of the split, drawn without replacement; the same for every run.
-        seed: Of the draw.
+        seed: Seed of the draw.
         batch_size: Images computed at a time.
 
     Raises:
-        pseudo_textures.TextureError: The run regresses no textures, or the dataset holds no true ones.
+        san_pg.TextureError: The run regresses no textures, or the dataset holds no true ones.
         ValueError: `sample` is below 1.
         datasets.DatasetError: There is no such dataset or split.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
-    model, config = pseudo_textures.load_decoder(workdir)
-    if not targets.TARGETS[config.target].is_texture:
-        raise pseudo_textures.TextureError(f"{workdir} regresses no textures: its target is {config.target!r}.")
+    regressor = san_pg.load(workdir)
+    if not regressor.target.is_texture:
+        raise san_pg.TextureError(f"{workdir} regresses no textures: its target is {regressor.target.kind!r}.")
     source, chosen = _open(dataset, split, data_dir, sample, seed)
 
     def qualities() -> Iterator[Quality]:
         for examples in _chunks(source, chosen, batch_size, f"{workdir} on {dataset} {split}"):
-            images = [resize_image(Image.fromarray(one["image"]), config.image_size) for one in examples]
-            textures = embed.regress_textures(model, np.stack(images), batch_size=batch_size)
-            stored = np.stack([pseudo_textures.as_stored(texture, config.target) for texture in textures])
+            images = [resize_image(Image.fromarray(one["image"]), regressor.plan.image_size) for one in examples]
+            textures = embed.regress_textures(regressor.model, np.stack(images), batch_size=batch_size)
+            stored = np.stack([regressor.as_stored(texture) for texture in textures])
             yield from _measure_each(stored, np.stack([one["texture"] for one in examples]))
 
     return _mean(qualities())
@@ -147,15 +148,13 @@ def _open(
     if sample < 1:
         raise ValueError(f"Expected a sample of 1 image or more, found {sample}.")
     if dataset.endswith("_textured"):
-        raise pseudo_textures.TextureError(
+        raise san_pg.TextureError(
             f"{dataset} holds textures that a network regressed, not the true ones: measure on "
             f"{dataset.removesuffix('_textured')}."
         )
     source = data_sources.open_source(dataset, split, data_dir)
     if not len(source) or "texture" not in source[0]:
-        raise pseudo_textures.TextureError(
-            f"{dataset}, {split}: no true textures to compare with. pit and pit_reid have them."
-        )
+        raise san_pg.TextureError(f"{dataset}, {split}: no true textures to compare with. pit and pit_reid have them.")
     chosen = np.random.default_rng(seed).permutation(len(source))[:sample]
     return source, np.sort(chosen)
 

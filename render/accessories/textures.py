@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from render.accessories.shape import EXTRA, MAIN, Region
-from render.people.appearance import Color
+from render.people.colors import Color
 
 TEXTURE_SIZE = 64
 

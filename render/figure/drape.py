@@ -1,7 +1,7 @@
 """How cloth hangs around the trunk: the convex hull of the body at every height, let down by gravity.
 
-Heights are those of the reference body (every vertex keeps its own), so that the rows of the hull mean the same places
-on every body shape; radii are those of the actual body.
+Heights are those of the reference body (every vertex keeps its own), so rows of the hull mean the same places on every
+body shape; radii are those of the actual body.
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ _ANGLES = np.arange(COLUMNS) * (2 * np.pi / COLUMNS) - np.pi
 
 @dataclasses.dataclass(frozen=True)
 class HullIndex:
-    """The vertices that cloth hangs on, sorted by the row of the hull they belong to.
+    """The vertices that cloth hangs on, sorted by the row of the hull that they belong to.
 
     Attributes:
-        vertices: int64 [M], indices into the body.
+        vertices: Indices into the body's vertices, int64 [M].
         starts: First entry of every row in `vertices`, int64 [ROWS].
     """
 
@@ -30,7 +30,7 @@ class HullIndex:
 
 
 def index_hull(surface: Surface) -> HullIndex:
-    """Prepares `body_hull` for a body, from the attributes of its vertices."""
+    """Return what `body_hull` needs of a body, from the attributes of its vertices."""
     on_trunk = (surface.part == BODY) & (surface.is_arm < 0.3) & (surface.group("head", "neck", "hand") < 0.2)
     row = np.rint((surface.position[:, 2] - LOWEST) / ROW_HEIGHT).astype(int)
     chosen = np.flatnonzero(on_trunk & (row >= 0) & (row < ROWS))
@@ -39,12 +39,12 @@ def index_hull(surface: Surface) -> HullIndex:
 
 
 def body_hull(index: HullIndex, vertices: np.ndarray, centre_y: float) -> np.ndarray:
-    """Radius float64 [ROWS COLUMNS] of the body's convex hull around (0, centre_y), by height and direction.
+    """Return the radius float64 [ROWS COLUMNS] of the body's convex hull around (0, centre_y) by height and direction.
 
     Args:
         index: From `index_hull`.
         vertices: Rest vertices [V 3] of a body shape.
-        centre_y: Where the axis stands.
+        centre_y: Position of the axis, metres.
     """
     points = vertices[index.vertices, :2] - [0.0, centre_y]
     directions = np.stack([np.sin(_ANGLES), -np.cos(_ANGLES)])  # angle 0 looks to -Y
@@ -57,7 +57,7 @@ def body_hull(index: HullIndex, vertices: np.ndarray, centre_y: float) -> np.nda
 
 
 def let_down(hull: np.ndarray, start: float, slope: float) -> np.ndarray:
-    """Lets cloth fall from height `start`: downwards it may come in by `slope` metres a metre at most."""
+    """Return the radius of cloth that falls from height `start`: it comes in by at most `slope` metres a metre."""
     cloth = hull.copy()
     for row in range(min(int((start - LOWEST) / ROW_HEIGHT), ROWS - 1) - 1, -1, -1):
         cloth[row] = np.maximum(hull[row], cloth[row + 1] - slope * ROW_HEIGHT)
@@ -65,7 +65,7 @@ def let_down(hull: np.ndarray, start: float, slope: float) -> np.ndarray:
 
 
 def sample(radii: np.ndarray, angle: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Radius at directions [N] and reference heights [N]: bilinear, periodic in the angle, held at the ends."""
+    """Interpolate the radius at directions [N] and reference heights [N], bilinearly and held at the ends."""
     column = (angle + np.pi) / (2 * np.pi) * COLUMNS
     row = np.clip((height - LOWEST) / ROW_HEIGHT, 0.0, ROWS - 1.001)
     left, below = np.floor(column).astype(int), row.astype(int)

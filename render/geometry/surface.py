@@ -76,16 +76,16 @@ class Surface:
     is_arm: np.ndarray
 
     def group(self, *names: str) -> np.ndarray:
-        """Summed membership float32 [N] in the named groups."""
+        """Return the summed membership float32 [N] in the named groups."""
         return sum(self.groups[:, GROUP_NAMES.index(name)] for name in names)  # pyright: ignore[reportReturnType]
 
     def take(self, index: np.ndarray | slice) -> "Surface":
-        """The attributes of some points only."""
+        """Return the attributes of some points only."""
         return Surface(**{field.name: getattr(self, field.name)[index] for field in dataclasses.fields(self)})
 
 
 def smoothstep(value: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, a cubic ease between."""
+    """Return 0 below `low`, 1 above `high` and a cubic ease between."""
     t = np.clip((value - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
@@ -93,7 +93,7 @@ def smoothstep(value: np.ndarray, low: float | np.ndarray, high: float | np.ndar
 def limb_coordinates(
     position: np.ndarray, joints: dict[str, np.ndarray], chain: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where a point lies along the limb of its own side (X >= 0 is left).
+    """Find where points lie along the limb of its own side (X >= 0 is left).
 
     Args:
         position: float [N 3].
@@ -122,7 +122,7 @@ def limb_coordinates(
 
 
 def trunk_around(position: np.ndarray) -> np.ndarray:
-    """Metres float64 [N] around the trunk of points [N 3]: the arc length of an ellipse, 0 in front, positive to +X."""
+    """Return metres float64 [N] around the trunk for points [N 3]: the arc length of an ellipse, 0 in front, positive to +X."""
     angle = np.arctan2(position[:, 0] / _TRUNK_HALF_WIDTH, -(position[:, 1] - _TRUNK_CENTRE_Y) / _TRUNK_HALF_DEPTH)
     table = np.linspace(0.0, np.pi, 721)
     speed = np.hypot(_TRUNK_HALF_WIDTH * np.cos(table), _TRUNK_HALF_DEPTH * np.sin(table))
@@ -138,7 +138,7 @@ def trunk_around(position: np.ndarray) -> np.ndarray:
 def describe(
     position: np.ndarray, normal: np.ndarray, groups: np.ndarray, part: np.ndarray, joints: dict[str, np.ndarray]
 ) -> Surface:
-    """Derives limb and girth coordinates of points of the reference body."""
+    """Derive limb and girth coordinates of points of the reference body."""
     surface_groups = dict(zip(GROUP_NAMES, groups.T, strict=True))
     arm_weight = surface_groups["upper_arm"] + surface_groups["lower_arm"] + surface_groups["hand"]
     leg_weight = surface_groups["upper_leg"] + surface_groups["lower_leg"] + surface_groups["foot"]
@@ -166,7 +166,7 @@ def describe(
 
 
 def region_of(surface: Surface) -> np.ndarray:
-    """Index int64 [N] into `REGIONS`."""
+    """Return the region of each point, index int64 [N] into `REGIONS`."""
     _, y, z = surface.position.T
     head = surface.group("head", "neck") > 0.5
     conditions = {
@@ -189,7 +189,7 @@ def region_of(surface: Surface) -> np.ndarray:
 
 
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals float32 [V 3] of a welded mesh; vertices in no triangle get +Z."""
+    """Return area-weighted unit normals float32 [V 3] of a welded mesh; vertices in no triangle get +Z."""
     corners = vertices[triangles]
     face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     total = np.zeros((len(vertices), 3))

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 
 def rasterize_uv(uv: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolates corner values over triangles in UV space, at texel centres.
+    """Interpolate corner values over triangles in UV space, at texel centres.
 
     Args:
         uv: Corners float [T 3 2] in [0, 1], v up.
@@ -39,13 +39,13 @@ def rasterize_uv(uv: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndar
 
 
 def nearest_covered(covered: np.ndarray) -> np.ndarray:
-    """For every texel the flat index [size size] of the nearest covered one (itself where covered)."""
+    """Return for every texel the flat index [size size] of the nearest covered one (itself where covered)."""
     _, (rows, columns) = ndimage.distance_transform_edt(~covered, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     return rows * covered.shape[1] + columns
 
 
 def uv_islands(triangles_uv: np.ndarray, num_uv: int) -> np.ndarray:
-    """Connected component int [T] of every triangle, given UV indices int [T 3]."""
+    """Return the connected component int [T] of every triangle, given UV indices int [T 3]."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -69,7 +69,7 @@ NOISE_FIELDS = 6
 
 
 def noise_fields(position: np.ndarray) -> np.ndarray:
-    """Fixed smooth random fields over space float32 [bands `NOISE_FIELDS` N], about unit variance, from points [N 3].
+    """Return fixed smooth random fields at points [N 3], of about unit variance, float32 [bands `NOISE_FIELDS` N].
 
     Being functions of the position they have no UV seams. The painter mixes the fields of a band with random weights:
     a new sample of the same noise for a few multiplications.

@@ -37,29 +37,31 @@ class Camera:
     center: tuple[float, float]
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Projects points [N 3] to pixels [N 2] and depths [N] along the optical axis (positive: in front)."""
+        """Project points [N 3] to pixels [N 2] and depths [N] along the optical axis (positive: in front)."""
         local = (points - self.position) @ self.rotation
         depth = -local[:, 2]
         pixels = local[:, :2] * [[self.focal, -self.focal]] / depth[:, None] + [self.center]
         return pixels, depth
 
     def rays(self, height: int, width: int) -> np.ndarray:
-        """World directions [height width 3] through the pixel centres; 1 along the optical axis, so that
-        position + depth * ray is the point at that depth."""
+        """Return world directions [height width 3] through the pixel centres.
+
+        They have length 1 along the optical axis: position + depth * ray is the point at that depth.
+        """
         x = (np.arange(width, dtype=np.float32) + 0.5 - self.center[0]) / self.focal
         y = -(np.arange(height, dtype=np.float32) + 0.5 - self.center[1]) / self.focal
         rotation = self.rotation.astype(np.float32)
         return y[:, None, None] * rotation[:, 1] + (x[None, :, None] * rotation[:, 0] - rotation[:, 2])
 
     def pose(self) -> np.ndarray:
-        """World from camera as a matrix [4 4]."""
+        """Return the transform from camera to world, a matrix [4 4]."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.rotation
         matrix[:3, 3] = self.position
         return matrix
 
     def seen_from(self, position: np.ndarray, yaw: float) -> "Camera":
-        """The same camera in the frame of something that stands at `position` [3], turned by `yaw` radians about z."""
+        """Return the same camera in the frame of something that stands at `position` [3], turned by `yaw` radians about z."""
         turn = rotation_about_z(yaw)
         return dataclasses.replace(
             self, rotation=turn.T @ self.rotation, position=turn.T @ (self.position - np.asarray(position))
@@ -92,11 +94,11 @@ class CameraSite:
     half_width: float
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
+        """Return JSON values."""
         return dataclasses.asdict(self)
 
     def camera(self) -> Camera:
-        """The sensor's whole view; its principal point is (0, 0), its focal length in sensor rows."""
+        """Return the sensor's whole view; its principal point is (0, 0), its focal length in sensor rows."""
         horizontal = np.array([-math.sin(self.heading), math.cos(self.heading), 0.0])
         forward = math.cos(self.tilt) * horizontal - math.sin(self.tilt) * np.array([0.0, 0.0, 1.0])
         right = np.cross(horizontal, [0.0, 0.0, 1.0])
@@ -108,7 +110,7 @@ class CameraSite:
 
 
 def sample_site(rng: np.random.Generator, *, height: float | None = None) -> CameraSite:
-    """Draws a camera between eye level and surveillance height (1.2 to 8 m); `height` in metres fixes the height."""
+    """Draw a camera between eye level and surveillance height (1.2 to 8 m); `height` in metres fixes the height."""
     if height is None:
         # Half of the cameras near eye level, half above the heads.
         height = float(rng.uniform(1.2, 2.2) if rng.uniform() < 0.45 else rng.uniform(2.2, 8.0))
@@ -132,7 +134,7 @@ def sample_site(rng: np.random.Generator, *, height: float | None = None) -> Cam
 
 
 def sample_position(rng: np.random.Generator, site: CameraSite) -> tuple[float, float]:
-    """Draws where a person stands: (x, y) on the ground, metres, inside the walkway and the camera's view."""
+    """Draw where a person stands: (x, y) on the ground, metres, inside the walkway and the camera's view."""
     distance = float(rng.uniform(site.nearest, site.farthest))
     aspect = 16.0 / 9.0
     widest = 0.8 * math.atan(aspect * math.tan(0.5 * site.field_of_view))
@@ -147,7 +149,7 @@ FRAMINGS = ("whole", "off_centre", "cut_feet", "cut_head", "cut_side", "partial"
 
 @dataclasses.dataclass(frozen=True)
 class FramingShares(Shares):
-    """How detectors' boxes are spread; how much a kind cuts is a range of shares of the person's own box.
+    """The distribution of detectors' boxes; how much a kind cuts is a range of shares of the person's own box.
 
     Attributes:
         kinds: Weights of FRAMINGS.
@@ -199,12 +201,12 @@ class Framing:
     cut: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return JSON values: tuples become lists."""
         return {"fill": self.fill, "shift": list(self.shift), "kind": self.kind, "cut": list(self.cut)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Framing":
-        """The inverse of `to_json`."""
+        """Return the object that `to_json` wrote."""
         shift, cut = fields["shift"], fields["cut"]
         return cls(fields["fill"], (shift[0], shift[1]), fields["kind"], (cut[0], cut[1], cut[2], cut[3]))
 
@@ -212,7 +214,7 @@ class Framing:
 def sample_framing(
     rng: np.random.Generator, shares: FramingShares | None = None, *, kind: str | None = None
 ) -> Framing:
-    """Draws a detector's box; `kind` (one of FRAMINGS) may be fixed.
+    """Draw a detector's box; `kind` (one of FRAMINGS) may be fixed.
 
     Raises:
         ValueError: An unknown kind.
@@ -248,7 +250,7 @@ _LEAST_WIDTH = 0.8
 
 
 def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[Camera, float]:
-    """Cuts the 256x128 picture around a person.
+    """Cut the 256x128 picture around a person.
 
     Args:
         sensor: The whole view, as `CameraSite.camera` gives it.
@@ -294,7 +296,7 @@ def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[C
 
 
 def frontal_camera() -> Camera:
-    """The one camera of every frontal view: level, 6 m in front of the origin, 2.12 m of height in the picture.
+    """Return the one camera of every frontal view: level, 6 m in front of the origin, 2.12 m of height in the picture.
 
     It never follows the person, so a tall body is tall in the picture too.
     """
@@ -309,6 +311,6 @@ def frontal_camera() -> Camera:
 
 
 def rotation_about_z(yaw: float) -> np.ndarray:
-    """Rotation matrix [3 3] by `yaw` radians, counter-clockwise seen from above."""
+    """Return the rotation matrix [3 3] by `yaw` radians, counter-clockwise seen from above."""
     cosine, sine = math.cos(yaw), math.sin(yaw)
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])

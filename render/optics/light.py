@@ -47,29 +47,29 @@ class Light:
     night: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return JSON values: tuples become lists."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Light":
-        """The inverse of `to_json`."""
+        """Return the object that `to_json` wrote."""
         return cls(**{**fields, **{name: tuple(fields[name]) for name in ("sun", "sky", "ground")}})
 
     def sun_direction(self) -> np.ndarray:
-        """Unit vector [3] towards the sun."""
+        """Return the unit vector [3] towards the sun."""
         cosine = math.cos(self.sun_elevation)
         return np.array(
             [cosine * math.cos(self.sun_azimuth), cosine * math.sin(self.sun_azimuth), math.sin(self.sun_elevation)]
         )
 
     def seen_from(self, yaw: float) -> "Light":
-        """The same light in the frame of something turned by `yaw` radians about z."""
+        """Return the same light in the frame of something turned by `yaw` radians about z."""
         return dataclasses.replace(self, sun_azimuth=self.sun_azimuth - yaw)
 
     def irradiance(
         self, normals: np.ndarray, *, sun_visibility: np.ndarray | float = 1.0, openness: np.ndarray | float = 1.0
     ) -> np.ndarray:
-        """Linear irradiance on surfaces.
+        """Return linear irradiance on surfaces.
 
         Args:
             normals: [... 3] unit normals.
@@ -93,10 +93,10 @@ KINDS = ("sunny", "hazy", "overcast", "shade", "lamp", "night")
 
 @dataclasses.dataclass(frozen=True)
 class LightShares(Shares):
-    """How lights are spread: weights of KINDS; the ranges are those of each kind's parts.
+    """The distribution of lights.
 
     Attributes:
-        kinds: "lamp" is a lit hall, "night" a street lamp or headlights in the dark.
+        kinds: Weights of KINDS. "lamp" is a lit hall, "night" a street lamp or headlights in the dark.
         elevation: Degrees over the horizon of sun and headlights; lamps hang higher.
         night_sky: Irradiance that is left of the sky at night.
         headlights: Share of nights lit by headlights, from low, instead of a lamp overhead.
@@ -126,9 +126,8 @@ def sample_light(
     shares: LightShares | None = None,
     *,
     kind: str | None = None,
-    azimuth: float | None = None,
 ) -> Light:
-    """Draws a light; `kind` (one of KINDS) and `azimuth` (radians) may be fixed.
+    """Draw a light; `kind` (one of KINDS) may be fixed.
 
     By day the levels are set so that a surface in the open gets about 1 on its bright side: a photographer's exposure.
     At night they are lower; the camera's automatic exposure makes up for a part of it.
@@ -148,8 +147,7 @@ def sample_light(
         "lamp": (rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75), 0.06, 0.12, -0.05),
         "night": (rng.uniform(0.2, 0.5), rng.uniform(*shares.night_sky), 0.03, rng.uniform(0.05, 0.3), 0.08),
     }[kind]
-    if azimuth is None:
-        azimuth = float(rng.uniform(0.0, 2.0 * math.pi))
+    azimuth = float(rng.uniform(0.0, 2.0 * math.pi))
     elevation = float(rng.uniform(*shares.elevation))
     if kind == "lamp" or (kind == "night" and rng.uniform() >= shares.headlights):
         elevation = float(rng.uniform(50.0, 80.0))
@@ -158,7 +156,7 @@ def sample_light(
     elevation = math.radians(elevation)
     ground_level = sky_level * 0.35 + sun_level * math.sin(elevation) * 0.28
     return Light(
-        sun_azimuth=float(azimuth),
+        sun_azimuth=azimuth,
         sun_elevation=elevation,
         sun=_tinted(sun_level, warmth),
         sky=_tinted(sky_level, -blueness),
@@ -169,12 +167,12 @@ def sample_light(
 
 
 def _tinted(level: float, warmth: float) -> tuple[float, float, float]:
-    """A grey level made warmer (positive) or bluer (negative), of the same green."""
+    """Return a grey level made warmer (positive) or bluer (negative), of the same green."""
     return float(level * (1.0 + warmth)), float(level), float(level * (1.0 - 1.3 * warmth))
 
 
 def neutral_light() -> Light:
-    """The one light of every frontal view: grey, mostly from the sky, a little more from the camera's side."""
+    """Return the one light of every frontal view: grey, mostly from the sky, a little more from the camera's side."""
     return Light(
         sun_azimuth=math.radians(-115.0),
         sun_elevation=math.radians(40.0),
@@ -200,7 +198,7 @@ def _sky_directions() -> np.ndarray:
 def visibility(
     points: np.ndarray, samples: np.ndarray, direction: np.ndarray, *, cell: float = 0.025, bias: float = 0.05
 ) -> np.ndarray:
-    """How much of each point is seen from far along `direction`, by a coarse depth map of the body.
+    """Return how much of each point is seen from far along `direction`, by a coarse depth map of the body.
 
     Args:
         points: float32 [N 3] where to ask, metres.
@@ -239,7 +237,7 @@ def visibility(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Thinning:
-    """Which points of a mesh stand for all of them, where light is soft. Made once for a topology by `thin`.
+    """Which points of a mesh stand for all of them where light is soft. `thin` makes it once for a topology.
 
     Attributes:
         vertices: int64 [C], the chosen vertices.
@@ -253,7 +251,7 @@ class Thinning:
 
 
 def thin(positions: np.ndarray, normals: np.ndarray, faces: np.ndarray, cell: float = 0.032) -> Thinning:
-    """Chooses vertices about `cell` metres apart, and surface points about a third of that apart.
+    """Choose vertices about `cell` metres apart, and surface points about a third of that apart.
 
     Args:
         positions, normals: float [V 3] of a typical shape; the choice is symmetric where they are, left and right.
@@ -286,12 +284,12 @@ def thin(positions: np.ndarray, normals: np.ndarray, faces: np.ndarray, cell: fl
 
 
 def _first_of_cells(points: np.ndarray, cell: float) -> np.ndarray:
-    """Indices of points [N D], one in every cubic cell that holds any."""
+    """Return the indices of points [N D], one in every cubic cell that holds any."""
     return np.sort(np.unique(np.floor(points / cell).astype(np.int64), axis=0, return_index=True)[1])
 
 
 def irradiance_of_meshes(meshes: Sequence[trimesh.Trimesh], light: Light) -> list[np.ndarray]:
-    """Irradiance on every vertex of a person, with self-shadowing.
+    """Return the irradiance on every vertex of a person, with self-shadowing.
 
     Args:
         meshes: All meshes of the person (they shade one another), with vertex normals; those with a `Thinning` in
@@ -323,7 +321,7 @@ def irradiance_of_meshes(meshes: Sequence[trimesh.Trimesh], light: Light) -> lis
 
 
 def _openness(points: np.ndarray, normals: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """Part of the sky float32 [N] that points [N 3] see between the samples [M 3] of a person."""
+    """Return the part of the sky float32 [N] that points [N 3] see between the samples [M 3] of a person."""
     reached = np.zeros(len(points), np.float32)
     total = np.full(len(points), 1e-3, np.float32)
     for direction in _sky_directions():
@@ -336,9 +334,11 @@ def _openness(points: np.ndarray, normals: np.ndarray, samples: np.ndarray) -> n
 
 
 def surface_samples(meshes: Sequence[trimesh.Trimesh]) -> np.ndarray:
-    """Points [M 3] float32 that fill the surface of a person: vertices and triangle centres, or some of them where a
-    mesh has a `Thinning` in `metadata["thinning"]`, and the points [N 3] in `metadata["fill"]` of one with large
-    triangles."""
+    """Return points float32 [M 3] that fill the surface of a person.
+
+    They are vertices and triangle centres, or some of them where a mesh has a `Thinning` in `metadata["thinning"]`, and
+    the points [N 3] in `metadata["fill"]` of a mesh with large triangles.
+    """
     parts = []
     for mesh in meshes:
         vertices = np.asarray(mesh.vertices, np.float32)

@@ -38,12 +38,12 @@ class CameraLook:
     quality: int
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return JSON values: tuples become lists."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "CameraLook":
-        """The inverse of `to_json`."""
+        """Return the object that `to_json` wrote."""
         return cls(**{**fields, "cast": tuple(fields["cast"])})
 
 
@@ -67,18 +67,18 @@ class Shot:
     falloff: tuple[float, float] = (0.0, 0.0)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return JSON values: tuples become lists."""
         return {**vars(self), "falloff": list(self.falloff)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Shot":
-        """The inverse of `to_json`."""
+        """Return the object that `to_json` wrote."""
         return cls(**{**fields, "falloff": tuple(fields["falloff"])})
 
 
 @dataclasses.dataclass(frozen=True)
 class PhotoRanges(Shares):
-    """Ranges of cameras and of single pictures.
+    """The distributions of cameras and of single pictures.
 
     Attributes:
         exposure: Stops, of a camera.
@@ -124,7 +124,7 @@ class PhotoRanges(Shares):
 
 
 def sample_look(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> CameraLook:
-    """Draws a camera's look."""
+    """Draw a camera's look."""
     ranges = ranges or PhotoRanges()
     warmth, green = _middling(rng, ranges.warmth), _middling(rng, ranges.green)
     return CameraLook(
@@ -139,7 +139,7 @@ def sample_look(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> 
 
 
 def sample_shot(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> Shot:
-    """Draws what belongs to one picture."""
+    """Draw what belongs to one picture."""
     ranges = ranges or PhotoRanges()
     moved = rng.uniform() < ranges.motion_share
     shaken = rng.uniform() < ranges.shake
@@ -155,12 +155,12 @@ def sample_shot(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> 
 
 
 def _middling(rng: np.random.Generator, ends: Range) -> float:
-    """Draws from a range, its middle more often than its ends (triangular)."""
+    """Draw from a range by a triangular distribution: the middle most often."""
     return float(0.5 * (rng.uniform(*ends) + rng.uniform(*ends)))
 
 
 def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height: float) -> np.ndarray:
-    """Turns drawn display values into the camera's picture.
+    """Turn drawn display values into the camera's picture.
 
     Args:
         picture: float32 [height width 3] in [0, 1].
@@ -206,7 +206,7 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
 
 
 def _smear(picture: np.ndarray, length: float, angle: float) -> np.ndarray:
-    """Box blur by `length` pixels along a line, `angle` radians from the rows."""
+    """Blur by a box of `length` pixels along a line, `angle` radians from the rows."""
     reach = int(np.ceil(0.5 * length))
     kernel = np.zeros((2 * reach + 3, 2 * reach + 3), np.float32)
     for step in np.linspace(-0.5, 0.5, 4 * reach + 1) * (length - 1.0):
@@ -219,6 +219,6 @@ def _smear(picture: np.ndarray, length: float, angle: float) -> np.ndarray:
 
 
 def _shoulder(picture: np.ndarray) -> np.ndarray:
-    """Rolls highlights off above 0.8 instead of clipping them."""
+    """Roll highlights off above 0.8 instead of clipping them."""
     over = np.maximum(picture - np.float32(0.8), 0.0)
     return np.minimum(picture, np.float32(0.8)) + np.float32(0.2) * (1.0 - np.exp(over * np.float32(-1.0 / 0.2)))

@@ -55,7 +55,7 @@ class OpenGLError(RuntimeError):
 
 
 def install_command(platform: str = "egl") -> str:
-    """The command that installs a software OpenGL on Debian and Ubuntu, for "egl" or "osmesa"."""
+    """Return the command that installs a software OpenGL on Debian and Ubuntu, for "egl" or "osmesa"."""
     sudo = "" if os.geteuid() == 0 else "sudo "
     return f"{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends {_PACKAGES[platform]}"
 
@@ -68,7 +68,7 @@ class _OpenGL(NamedTuple):
 
 @functools.cache
 def _open() -> _OpenGL:
-    """Opens OpenGL on the first platform that works."""
+    """Open OpenGL on the first platform that works."""
     chosen = os.environ.get("PYOPENGL_PLATFORM")
     if chosen and chosen not in _PACKAGES:
         raise OpenGLError(
@@ -108,7 +108,7 @@ def _open() -> _OpenGL:
 
 
 def _explain(platform: str, devices: list["_Device"] | None, error: Exception) -> str:
-    """Why a platform could not be opened, for people."""
+    """Say why a platform could not be opened."""
     if platform == "egl" and devices == []:
         return (
             "EGL is there but knows no device: no driver is installed for it. In a container with an NVIDIA GPU, set "
@@ -124,7 +124,7 @@ def _explain(platform: str, devices: list["_Device"] | None, error: Exception) -
 
 
 def _advice(chosen: str | None, failures: list[str]) -> str:
-    """The message when no platform could be opened."""
+    """Return the message for when no platform could be opened."""
     lines = ["No offscreen OpenGL could be loaded. Tried:", *failures]
     if chosen:
         lines.append(
@@ -142,7 +142,7 @@ def _advice(chosen: str | None, failures: list[str]) -> str:
 
 
 def _lean(pyrender: types.ModuleType, gl: types.ModuleType) -> Any:
-    """pyrender's renderer with a framebuffer of one sample a pixel, of which only the colours are read back."""
+    """Return pyrender's renderer with a framebuffer of one sample a pixel, of which only the colours are read back."""
 
     class Lean(pyrender.Renderer):
         def _configure_main_framebuffer(self) -> None:
@@ -180,13 +180,13 @@ def _lean(pyrender: types.ModuleType, gl: types.ModuleType) -> Any:
 
 
 def _accept_references() -> None:
-    """Lets PyOpenGL 3.1.0 pass `ctypes.byref(...)` on Python 3.12, which gave that type another module name."""
+    """Let PyOpenGL 3.1.0 pass `ctypes.byref(...)` on Python 3.12, which gave that type another module name."""
     handlers = importlib.import_module("OpenGL.arrays.ctypesparameters")
     handlers.CtypesParameterHandler().register((type(ctypes.byref(ctypes.c_int())),))
 
 
 def _complete_osmesa() -> None:
-    """Adds what pyrender needs of OSMesa and PyOpenGL 3.1.0, which pyrender pins, lacks (values from GL/osmesa.h)."""
+    """Add what pyrender needs of OSMesa and its pinned PyOpenGL 3.1.0 lacks (values from GL/osmesa.h)."""
     osmesa = importlib.import_module("OpenGL.osmesa")
     if hasattr(osmesa, "OSMesaCreateContextAttribs"):
         return
@@ -227,13 +227,13 @@ _UNOPENED = "the driver is missing, or this user has no right to the device's fi
 
 
 def _listing(devices: Sequence[_Device]) -> str:
-    """Devices for people."""
+    """Return the devices in words, for messages."""
     kinds = ((one.number, "the processor" if one.software else one.file or "a GPU") for one in devices)
     return ", ".join(f"{number} ({kind})" for number, kind in kinds) or "no device"
 
 
 def _in_turn(devices: Sequence[_Device]) -> list[int]:
-    """Numbers of the devices that workers take in turn: the GPUs, or the first device where there is none."""
+    """Return the numbers of the devices that workers take in turn: the GPUs, or the first device where there is none."""
     devices = [device for device in devices if device.opens]
     gpus: dict[str, int] = {}  # a GPU can be offered twice, by its own driver and by Mesa: the first counts
     for device in devices:
@@ -243,7 +243,7 @@ def _in_turn(devices: Sequence[_Device]) -> list[int]:
 
 
 def choose_device(worker: int) -> None:
-    """Sets EGL_DEVICE_ID for this process, before OpenGL is opened: GPUs in turn, workers counted from 0.
+    """Set EGL_DEVICE_ID for this process, before OpenGL is opened: GPUs in turn, workers counted from 0.
 
     A value that is set already stays. Without EGL, or where no device can be opened, nothing is set.
     """
@@ -255,7 +255,7 @@ def choose_device(worker: int) -> None:
 
 
 def _device_number(devices: list[_Device] | None) -> int:
-    """The device to draw with: that of EGL_DEVICE_ID, or the first worker's.
+    """Return the device to draw with: that of EGL_DEVICE_ID, or the first worker's.
 
     Args:
         devices: From `_egl_devices`.
@@ -288,7 +288,7 @@ def _device_number(devices: list[_Device] | None) -> int:
 
 @contextlib.contextmanager
 def _device_chosen(number: int) -> Iterator[None]:
-    """Sets EGL_DEVICE_ID while pyrender opens a device; a worker that is spawned later chooses its own."""
+    """Set EGL_DEVICE_ID while pyrender opens a device; a worker that is spawned later chooses its own."""
     before = os.environ.get("EGL_DEVICE_ID")
     os.environ["EGL_DEVICE_ID"] = str(number)
     try:
@@ -301,7 +301,7 @@ def _device_chosen(number: int) -> Iterator[None]:
 
 
 def _egl_devices() -> list[_Device] | None:
-    """The devices that EGL lists, numbered as pyrender numbers them; None where EGL is missing or too old to say.
+    """Return the devices that EGL lists, numbered as pyrender numbers them; None where EGL is missing or too old to say.
 
     By ctypes, as PyOpenGL can only be imported for a platform that is settled. EGL_EXT_device_enumeration,
     EGL_EXT_device_query, EGL_EXT_device_drm, EGL_MESA_device_software; numbers from EGL/eglext.h.
@@ -345,7 +345,7 @@ def _egl_devices() -> list[_Device] | None:
 
 
 def describe() -> str:
-    """Which offscreen OpenGL this process draws with, such as "egl (llvmpipe ...), device 0".
+    """Return which offscreen OpenGL this process draws with, such as "egl (llvmpipe ...), device 0".
 
     Raises:
         OpenGLError: None could be loaded.
@@ -377,7 +377,7 @@ class Rasterizer:
         camera: Camera,
         light: Light | Sequence[np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draws meshes that share one texture.
+        """Draw meshes that share one texture.
 
         Args:
             meshes: With UV coordinates (v up), vertex normals, and `metadata["double_sided"]`; metres. One with
@@ -427,7 +427,7 @@ class Rasterizer:
         return averaged[..., :3], averaged[..., 3]
 
     def _primitive(self, meshes: Sequence[trimesh.Trimesh], shades: Sequence[np.ndarray], texture: np.ndarray) -> Any:
-        """One pyrender.Primitive of meshes that agree in texture and sides: each costs some forty OpenGL calls."""
+        """Return one pyrender.Primitive of meshes that agree in texture and sides: each costs some forty OpenGL calls."""
         pyrender = _open().pyrender
         metadata = meshes[0].metadata
         pixels: np.ndarray = metadata.get("texture", texture)
@@ -447,7 +447,7 @@ class Rasterizer:
 
 @functools.lru_cache(maxsize=8)
 def _texture(pixels: bytes, shape: tuple[int, ...]) -> Any:
-    """The pyrender.Texture of an array's bytes: pyrender leaves in OpenGL what the next picture needs too."""
+    """Return the pyrender.Texture of an array's bytes; it stays in OpenGL for the next pictures."""
     pyrender = _open().pyrender
     # No mipmaps: a person fills the picture, texels and samples are of one size, and coarse levels would mix islands.
     linear, clamp = pyrender.constants.GLTF.LINEAR, pyrender.constants.GLTF.CLAMP_TO_EDGE
@@ -458,7 +458,7 @@ def _texture(pixels: bytes, shape: tuple[int, ...]) -> Any:
 
 
 def main() -> int:
-    """Prints the offscreen OpenGL that was found, or how to install one; returns the exit status."""
+    """Print the offscreen OpenGL that was found, or how to install one; return the exit status."""
     try:
         print(f"offscreen OpenGL: {describe()}")
     except OpenGLError as error:

@@ -10,9 +10,10 @@ from PIL import Image
 from render.figure.body import Atlas
 from render.geometry.surface import BODY, Surface, smoothstep, trunk_around
 from render.paint import prints
+from render.paint.brushes import SAMPLE, band, bump, edge, mix, stripes
 from render.paint.prints import TILE_PERIODS, TILE_SIZE
+from render.people.colors import Color
 
-SAMPLE = 0.0035  # metres that a sample of the atlas is wide on the trunk: the width of an antialiased edge
 _TRUNK_GIRTH, _ARM_GIRTH, _LEG_GIRTH = 0.829, 0.2827, 0.4712  # metres: where `Surface.around` closes
 _LEG_AXIS = 0.105  # metres around the trunk at which the front of a leg lies
 _SHIFT = 1 << 12  # makes indices positive before they are wrapped
@@ -20,38 +21,12 @@ _SHIFT = 1 << 12  # makes indices positive before they are wrapped
 Noise = Callable[[str], np.ndarray]  # a fresh sample of a noise band, [n]
 
 
-def edge(value: np.ndarray, width: float = SAMPLE) -> np.ndarray:
-    """1 where `value` (metres) is positive, 0 where negative, `width` metres of ramp between."""
-    return np.clip(value / width + 0.5, 0.0, 1.0)
-
-
-def band(value: np.ndarray, half_width: float | np.ndarray, width: float = SAMPLE) -> np.ndarray:
-    """1 where |value| < half_width."""
-    return edge(half_width - np.abs(value), width)
-
-
-def stripes(value: np.ndarray, period: float, duty: float, phase: float) -> np.ndarray:
-    """1 on stripes that take the share `duty` of each `period` metres."""
-    offset = (value / period + phase) % 1.0 - 0.5
-    return band(offset * period, duty * period / 2)
-
-
-def bump(value: np.ndarray, width: float) -> np.ndarray:
-    """A soft bump of height 1 at 0."""
-    return np.exp(-((value / width) ** 2))
-
-
-def mix(color: np.ndarray, other: np.ndarray | tuple[float, ...], share: np.ndarray) -> None:
-    """Moves colours [n 3] in place towards another colour, [3] or [n 3], by `share` [n]."""
-    color += share[:, None].astype(np.float32) * (np.asarray(other, np.float32) - color)
-
-
 @dataclasses.dataclass(frozen=True)
 class Weave:
     """Where n points lie on a piece of cloth, float32 [n] each.
 
     Attributes:
-        along: Metres up the garment; on sleeves up the arm.
+        along: Metres up the garment, on sleeves up the arm.
         around: Metres around trunk or limb.
         girth: Metres after which `around` closes.
         x: Metres to the left of the middle.
@@ -65,7 +40,7 @@ class Weave:
     arm: np.ndarray
 
     def columns(self, period: float) -> np.ndarray:
-        """`around` in periods, whose number is rounded so that the cloth closes without a seam."""
+        """Return `around` in periods, whose number is rounded so that the cloth closes without a seam."""
         return self.around * (np.maximum(np.rint(self.girth / period), 1.0) / self.girth)
 
 
@@ -77,7 +52,7 @@ def _weave(along: np.ndarray, around: np.ndarray, girth: np.ndarray | float, x: 
 
 @functools.lru_cache(maxsize=2)
 def weave_of_top(atlas: Atlas) -> Weave:
-    """On the body from hip to neck."""
+    """Return where the samples of the body from hip to neck lie on a top."""
     s = atlas.surface.take(atlas.span("hip", "neck"))
     arm = s.is_arm > 0.5
     around = np.where(arm, s.around, trunk_around(s.position))
@@ -87,7 +62,7 @@ def weave_of_top(atlas: Atlas) -> Weave:
 
 @functools.lru_cache(maxsize=2)
 def weave_of_bottom(atlas: Atlas) -> Weave:
-    """On the body from foot to hip."""
+    """Return where the samples of the body from foot to hip lie on a bottom."""
     s = atlas.surface.take(atlas.span("foot", "hip"))
     side = np.where(s.position[:, 0] >= 0, 1.0, -1.0)
     leg = (s.group("upper_leg", "lower_leg", "foot") > 0.5) & (s.part == BODY)
@@ -96,7 +71,12 @@ def weave_of_bottom(atlas: Atlas) -> Weave:
 
 
 def weave_around(surface: Surface, height: np.ndarray | None = None) -> Weave:
-    """On what hangs around the trunk: skirt, panels, collar, hood; `height` [n] where it is not that of the surface."""
+    """Return where points lie on what hangs around the trunk: skirt, panels, collar, hood.
+
+    Args:
+        surface: Their attributes.
+        height: Their heights on the garment [n], where they are not those of the surface.
+    """
     position = surface.position
     along = position[:, 2] if height is None else height
     return _weave(along, trunk_around(position), _TRUNK_GIRTH, position[:, 0], np.zeros(len(position)))
@@ -107,9 +87,9 @@ class Creases:
     """Folds where a joint or a seam makes them: a run of ridges.
 
     Attributes:
-        index: Samples int64 [k] of the span that it reaches.
-        ridge: Number of the ridge at each, float32 [k].
-        depth: float32 [k] in [0, 1].
+        index: Samples int64 [k] of the span that the run reaches.
+        ridge: Number of the ridge at each sample, float32 [k].
+        depth: How deep it is at each sample, float32 [k] in [0, 1].
     """
 
     index: np.ndarray
@@ -124,7 +104,7 @@ def _creases(ridge: np.ndarray, depth: np.ndarray) -> Creases:
 
 @functools.lru_cache(maxsize=2)
 def creases_of_top(atlas: Atlas) -> tuple[Creases, ...]:
-    """From hip to neck: rays from the armpits, rings at elbows and cuffs, and at the sides of the waist."""
+    """Return the creases from hip to neck: rays from the armpits, rings at elbows, cuffs and the sides of the waist."""
     s = atlas.surface.take(atlas.span("hip", "neck"))
     x, _, z = s.position.T
     arm = s.is_arm > 0.5
@@ -143,7 +123,7 @@ def creases_of_top(atlas: Atlas) -> tuple[Creases, ...]:
 
 @functools.lru_cache(maxsize=2)
 def creases_of_bottom(atlas: Atlas) -> tuple[Creases, ...]:
-    """From foot to hip: rays from the crotch, rings at the knees, behind them, and over the shoes."""
+    """Return the creases from foot to hip: rays from the crotch, rings at the knees and over the shoes."""
     s = atlas.surface.take(atlas.span("foot", "hip"))
     x, _, z = s.position.T
     reach = np.hypot(x, z + 0.03)
@@ -158,88 +138,139 @@ def creases_of_bottom(atlas: Atlas) -> tuple[Creases, ...]:
 
 
 def _look_up(tile: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Values [n C] of a tile that repeats, at places in periods; rows rise upwards."""
+    """Return the values [n C] of a repeating tile at places in periods; rows rise upwards."""
     column = ((columns + _SHIFT) * TILE_SIZE).astype(np.int32) % TILE_SIZE
     row = ((_SHIFT - rows) * TILE_SIZE).astype(np.int32) % TILE_SIZE
     return tile[row, column]
 
 
-def lay_pattern(
-    color: np.ndarray,
-    name: str,
-    weave: Weave,
-    second: tuple[float, ...],
-    third: tuple[float, ...],
-    scale: float,
-    phase: float,
-    noise: Noise,
-) -> None:
-    """Lays a pattern over the main colour (in place).
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """A pattern that covers a whole cloth.
+
+    Attributes:
+        name: One of `appearance.PATTERNS` or `appearance.BOTTOM_PATTERNS`.
+        main, second, third: Its colours.
+        scale: Relative size.
+        phase: Shifts and varies the pattern, in [0, 1).
+    """
+
+    name: str
+    main: Color
+    second: Color
+    third: Color
+    scale: float
+    phase: float
+
+
+def lay_pattern(color: np.ndarray, design: Design, weave: Weave, noise: Noise) -> None:
+    """Lay a pattern over the main colour (in place); names without a rule leave the colour as it is.
 
     Args:
-        color: float32 [n 3], the main colour.
-        name: One of `appearance.PATTERNS`; others leave the colour as it is.
+        color: The main colour, float32 [n 3].
+        design: The pattern.
         weave: Where the points lie.
-        second, third: The other colours.
-        scale: Relative size.
-        phase: In [0, 1): shifts and varies the pattern.
-        noise: For patterns without a rule.
+        noise: Fresh noise, for irregular patterns.
     """
-    along = weave.along
-    if name in TILE_PERIODS:
-        width, height = TILE_PERIODS[name]
-        tile = prints.tile(name, int(phase * 1000) % prints.VARIANTS)
-        shares = _look_up(tile, weave.columns(width * scale) + phase, along / (height * scale) + phase)
-        mix(color, second, shares[:, 0])
-        mix(color, third, shares[:, 1])
-    elif name == "stripes":
-        period = 0.075 * scale
-        mix(color, second, stripes(along, period, 0.25 + 0.45 * (7 * phase % 1.0), phase))
-        if phase > 0.6:
-            mix(color, third, stripes(along, period, 0.12, phase + 0.5))
-    elif name in ("vertical", "pinstripe"):
-        period = (0.046 if name == "vertical" else 0.030) * scale
-        share = 0.2 + 0.35 * phase if name == "vertical" else 0.10
-        width = float(np.median(weave.girth)) / max(1.0, round(float(np.median(weave.girth)) / period))
-        mix(color, second, stripes(weave.columns(period) * width, width, share, phase))
-    elif name == "gradient":
-        low, length = float(along.min()), float(along.max() - along.min())
-        start = low + (0.08 + 0.35 * phase) * length
-        mix(color, second, smoothstep(along, start, start + 0.5 * length))
-    elif name == "block":
-        level = 0.20 + 0.22 * phase
-        mix(color, second, edge(along - level))
-        if phase < 0.5:
-            mix(color, third, edge(along - level - 0.10 * scale))
-        else:
-            mix(color, third, band(along - level, 0.016 * scale))
-    elif name == "panel":
-        # The sides, and with them the sleeves, of another colour.
-        inner = 0.105 + 0.04 * phase - 0.06 * smoothstep(0.35 - along, 0.0, 0.3) * (phase < 0.4)
-        outside = np.abs(np.abs(weave.around) - _TRUNK_GIRTH / 4) - (_TRUNK_GIRTH / 4 - inner)
-        mix(color, second, np.maximum(edge(-outside), weave.arm))
-        if phase > 0.5:
-            mix(color, third, band(outside, 0.007) * (1.0 - weave.arm))
-    elif name == "yoke":
-        # Raglan: sleeves, and for some the shoulders, of another colour.
-        shoulders = edge(along - 0.50 + 0.12 * np.abs(weave.x)) * (phase > 0.5)
-        mix(color, second, np.maximum(weave.arm, shoulders * (1.0 - weave.arm)))
-    elif name == "camouflage":
-        band_name = "medium" if scale > 0.9 else "fine"
-        mix(color, second, edge(noise(band_name), 0.15))
-        mix(color, third, edge(noise(band_name) - 0.35, 0.15))
-        mix(color, color[:1] * 0.4, edge(noise(band_name) - 0.7, 0.15))
-    elif name == "tie_dye":
-        x, y = weave.x - 0.04 * (phase - 0.5), along - 0.30
-        radius, angle = np.hypot(x, y), np.arctan2(y, x)
-        turns = 2.0 * angle + (38.0 if phase < 0.5 else -26.0) * radius / scale + 0.8 * noise("medium")
-        wave = np.sin(np.where(weave.arm > 0.5, 60.0 * along, turns))
-        mix(color, second, smoothstep(wave, -0.35, 0.45))
-        mix(color, third, smoothstep(wave, 0.5, 0.95))
+    if design.name in TILE_PERIODS:
+        _lay_tiles(color, design, weave)
+    elif design.name in _PATTERNS:
+        _PATTERNS[design.name](color, design, weave)
+    elif design.name in _NOISY_PATTERNS:
+        _NOISY_PATTERNS[design.name](color, design, weave, noise)
+
+
+def _lay_tiles(color: np.ndarray, design: Design, weave: Weave) -> None:
+    width, height = TILE_PERIODS[design.name]
+    scale, phase = design.scale, design.phase
+    tile = prints.tile(design.name, int(phase * 1000) % prints.VARIANTS)
+    shares = _look_up(tile, weave.columns(width * scale) + phase, weave.along / (height * scale) + phase)
+    mix(color, design.second, shares[:, 0])
+    mix(color, design.third, shares[:, 1])
+
+
+def _lay_stripes(color: np.ndarray, design: Design, weave: Weave) -> None:
+    period, phase = 0.075 * design.scale, design.phase
+    mix(color, design.second, stripes(weave.along, period, 0.25 + 0.45 * (7 * phase % 1.0), phase))
+    if phase > 0.6:
+        mix(color, design.third, stripes(weave.along, period, 0.12, phase + 0.5))
+
+
+def _lay_vertical(color: np.ndarray, design: Design, weave: Weave) -> None:
+    """Lay broad vertical stripes or pinstripes."""
+    is_broad = design.name == "vertical"
+    period = (0.046 if is_broad else 0.030) * design.scale
+    share = 0.2 + 0.35 * design.phase if is_broad else 0.10
+    width = float(np.median(weave.girth)) / max(1.0, round(float(np.median(weave.girth)) / period))
+    mix(color, design.second, stripes(weave.columns(period) * width, width, share, design.phase))
+
+
+def _lay_gradient(color: np.ndarray, design: Design, weave: Weave) -> None:
+    low, length = float(weave.along.min()), float(weave.along.max() - weave.along.min())
+    start = low + (0.08 + 0.35 * design.phase) * length
+    mix(color, design.second, smoothstep(weave.along, start, start + 0.5 * length))
+
+
+def _lay_block(color: np.ndarray, design: Design, weave: Weave) -> None:
+    """Lay another colour on the upper part, with a third one over it or between."""
+    level = 0.20 + 0.22 * design.phase
+    mix(color, design.second, edge(weave.along - level))
+    if design.phase < 0.5:
+        mix(color, design.third, edge(weave.along - level - 0.10 * design.scale))
+    else:
+        mix(color, design.third, band(weave.along - level, 0.016 * design.scale))
+
+
+def _lay_panel(color: np.ndarray, design: Design, weave: Weave) -> None:
+    """Lay another colour on the sides, and with them on the sleeves."""
+    phase = design.phase
+    inner = 0.105 + 0.04 * phase - 0.06 * smoothstep(0.35 - weave.along, 0.0, 0.3) * (phase < 0.4)
+    outside = np.abs(np.abs(weave.around) - _TRUNK_GIRTH / 4) - (_TRUNK_GIRTH / 4 - inner)
+    mix(color, design.second, np.maximum(edge(-outside), weave.arm))
+    if phase > 0.5:
+        mix(color, design.third, band(outside, 0.007) * (1.0 - weave.arm))
+
+
+def _lay_yoke(color: np.ndarray, design: Design, weave: Weave) -> None:
+    """Lay another colour on raglan sleeves, and for some on the shoulders."""
+    shoulders = edge(weave.along - 0.50 + 0.12 * np.abs(weave.x)) * (design.phase > 0.5)
+    mix(color, design.second, np.maximum(weave.arm, shoulders * (1.0 - weave.arm)))
+
+
+def _lay_camouflage(color: np.ndarray, design: Design, weave: Weave, noise: Noise) -> None:
+    del weave  # noise needs no weave
+    band_name = "medium" if design.scale > 0.9 else "fine"
+    mix(color, design.second, edge(noise(band_name), 0.15))
+    mix(color, design.third, edge(noise(band_name) - 0.35, 0.15))
+    mix(color, color[:1] * 0.4, edge(noise(band_name) - 0.7, 0.15))
+
+
+def _lay_tie_dye(color: np.ndarray, design: Design, weave: Weave, noise: Noise) -> None:
+    x, y = weave.x - 0.04 * (design.phase - 0.5), weave.along - 0.30
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    turns = 2.0 * angle + (38.0 if design.phase < 0.5 else -26.0) * radius / design.scale + 0.8 * noise("medium")
+    wave = np.sin(np.where(weave.arm > 0.5, 60.0 * weave.along, turns))
+    mix(color, design.second, smoothstep(wave, -0.35, 0.45))
+    mix(color, design.third, smoothstep(wave, 0.5, 0.95))
+
+
+_PATTERNS: dict[str, Callable[[np.ndarray, Design, Weave], None]] = {
+    "stripes": _lay_stripes,
+    "vertical": _lay_vertical,
+    "pinstripe": _lay_vertical,
+    "gradient": _lay_gradient,
+    "block": _lay_block,
+    "panel": _lay_panel,
+    "yoke": _lay_yoke,
+}
+_NOISY_PATTERNS: dict[str, Callable[[np.ndarray, Design, Weave, Noise], None]] = {
+    "camouflage": _lay_camouflage,
+    "tie_dye": _lay_tie_dye,
+}
 
 
 def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) -> tuple[np.ndarray, np.ndarray | None]:
-    """How a fabric catches the light.
+    """Return how a fabric catches the light.
 
     Args:
         fabric: One of `appearance.FABRICS`.
@@ -248,7 +279,7 @@ def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) ->
         noise: Fresh noise.
 
     Returns:
-        A factor [n] of the colour, and the gloss [n] to be added to it; None without gloss.
+        A factor [n] of the colour, and the gloss [n] to be added to it, None where there is no gloss.
     """
     if fabric == "knit":
         return 1.0 + 0.10 * np.cos(2 * np.pi * weave.columns(0.017)) + 0.03 * noise("grain"), None
@@ -265,17 +296,17 @@ def weave_shading(fabric: str, weave: Weave, folds: np.ndarray, noise: Noise) ->
 
 
 def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float, phase: float) -> None:
-    """Clothes a garment in an image, mirrored at its borders, so that no seam shows (in place).
+    """Lay an image on a garment, mirrored at its borders so that no seam shows (in place).
 
     Args:
-        color: float32 [n 3].
-        image: uint8 [h w 3].
+        color: Colours to paint on, float32 [n 3].
+        image: The image, uint8 [h w 3].
         weave: Where the points lie.
-        scale: Metres on the garment of the image's shorter side.
-        phase: In [0, 1): shifts it.
+        scale: Width on the garment of the image's shorter side, metres.
+        phase: Shifts the image, in [0, 1).
     """
     height, width = image.shape[:2]
-    metres = scale / min(height, width)  # of a pixel
+    metres = scale / min(height, width)  # the size of a pixel
     finest = SAMPLE / 2
     size = max(1, round(min(1.0, metres / finest) * width)), max(1, round(min(1.0, metres / finest) * height))
     small = (
@@ -288,21 +319,30 @@ def lay_cloth(color: np.ndarray, image: np.ndarray, weave: Weave, scale: float, 
     color[:] = small[row, column]
 
 
-def lay_print(
-    color: np.ndarray,
-    layers: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    share: np.ndarray,
-    inks: tuple[tuple[float, ...], tuple[float, ...]],
-) -> None:
-    """Lays a print (in place) on points [n] with coordinates u, v in its box [-1, 1] x [-1, 1], v up."""
-    inside = np.flatnonzero((np.abs(u) < 1.0) & (np.abs(v) < 1.0) & (share > 0.0))
+@dataclasses.dataclass(frozen=True)
+class Print:
+    """A print and where n points lie on it.
+
+    Attributes:
+        layers: Shares of its two inks, from `prints.print_layers`.
+        u, v: Coordinates [n] in its box [-1, 1] x [-1, 1], v up.
+        inks: Colours of the inks.
+    """
+
+    layers: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    inks: tuple[Color, Color]
+
+
+def lay_print(color: np.ndarray, laid: Print, share: np.ndarray) -> None:
+    """Lay a print on the colours [n 3] of cloth (in place), as far as `share` [n] says."""
+    inside = np.flatnonzero((np.abs(laid.u) < 1.0) & (np.abs(laid.v) < 1.0) & (share > 0.0))
     size = prints.PRINT_SIZE
-    column = ((u[inside] + 1) / 2 * size).astype(np.int32)
-    row = ((1 - v[inside]) / 2 * size).astype(np.int32)
-    shares = layers[row, column] * (share[inside, None] / 255.0)
+    column = ((laid.u[inside] + 1) / 2 * size).astype(np.int32)
+    row = ((1 - laid.v[inside]) / 2 * size).astype(np.int32)
+    shares = laid.layers[row, column] * (share[inside, None] / 255.0)
     part = color[inside]
-    mix(part, inks[0], shares[:, 0])
-    mix(part, inks[1], shares[:, 1])
+    mix(part, laid.inks[0], shares[:, 0])
+    mix(part, laid.inks[1], shares[:, 1])
     color[inside] = part

@@ -1,7 +1,7 @@
-"""Pictures that the painter lays on cloth: prints for chest and back, and tiles of repeating patterns.
+"""Pictures that are laid on cloth: prints for chest and back, and tiles of repeating patterns.
 
-Each is drawn once a process with PIL (letters with the font that comes with it) as shares of two inks, then sampled at
-the texels. So a pattern costs a texture no more than two look-ups.
+Each is drawn once per process with PIL (letters in the font that comes with it) as shares of two inks, then sampled at
+the texels, so a pattern costs a texture no more than two look-ups.
 """
 
 import functools
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 PRINT_SIZE = 128  # pixels of a print
 TILE_SIZE = 96  # pixels of a tile
-_FINER = 3  # drawn so many times larger, then averaged
+_FINER = 3  # pictures are drawn this many times larger, then averaged
 
 _WORDS = (
     "ATLAS", "BEACH", "BRAVO", "BREEZE", "CANYON", "CITY", "CLUB", "COAST", "COMET", "CREW", "DELTA", "DENIM", "DREAM",
@@ -38,7 +38,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _lettering(text: str, width: int, height: int, *, bold: float = 0.0, slant: float = 0.0) -> Image.Image:
-    """Letters that fill a box as far as they can without being stretched more than by half, as a mask."""
+    """Return a mask of letters that fill a box as far as they can without being stretched by more than half."""
     font = _font(96)
     stroke = round(7 * bold)
     left, top, right, bottom = (round(value) for value in font.getbbox(text, stroke_width=stroke))
@@ -53,7 +53,7 @@ def _lettering(text: str, width: int, height: int, *, bold: float = 0.0, slant: 
 
 
 class _Canvas:
-    """Two inks drawn over one another; coordinates in [-1, 1], y up."""
+    """Two inks that are drawn over one another; coordinates in [-1, 1], y up."""
 
     def __init__(self) -> None:
         self.size = PRINT_SIZE * _FINER
@@ -64,7 +64,7 @@ class _Canvas:
         return (x + 1) / 2 * self.size, (1 - y) / 2 * self.size
 
     def shape(self, points: list[tuple[float, float]], ink: int) -> None:
-        """A filled polygon; ink 1 or 2, 0 takes both away."""
+        """Draw a filled polygon in ink 1 or 2; 0 takes both away."""
         for index, draw in enumerate(self._draws):
             draw.polygon([self.pixel(*point) for point in points], fill=255 if ink == index + 1 else 0)
 
@@ -76,14 +76,14 @@ class _Canvas:
         self.shape([(left, bottom), (right, bottom), (right, top), (left, top)], ink)
 
     def paste(self, mask: Image.Image, x: float, y: float, ink: int) -> None:
-        """A mask, its middle at (x, y)."""
+        """Draw a mask with its middle at (x, y)."""
         column, row = self.pixel(x, y)
         where = (round(column - mask.width / 2), round(row - mask.height / 2))
         for index, image in enumerate(self.inks):
             image.paste(255 if ink == index + 1 else 0, where, mask)
 
     def text(self, text: str, x: float, y: float, width: float, height: float, ink: int, **style: float) -> None:
-        """Letters in a box of a width and height."""
+        """Draw letters in a box of a width and height around (x, y)."""
         half = self.size / 2
         self.paste(_lettering(text, round(width * half), round(height * half), **style), x, y, ink)
 
@@ -93,7 +93,7 @@ class _Canvas:
 
 
 def _star(points: int, inner: float, x: float = 0.0, y: float = 0.0, radius: float = 0.9) -> list[tuple[float, float]]:
-    """The outline of a star; `inner` is the relative radius of its notches."""
+    """Return the outline of a star; `inner` is the relative radius of its notches."""
     result = []
     for index in range(2 * points):
         angle, r = math.pi * index / points + math.pi / 2, radius * (inner if index % 2 else 1.0)
@@ -136,7 +136,7 @@ def _draw_lines(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _draw_arc(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """A word on an arc over a year or an emblem."""
+    """Draw a word on an arc over a year or a star."""
     word, half = _word(rng), canvas.size / 2
     step = min(0.46, 2.3 / len(word))
     for index, letter in enumerate(word):
@@ -161,7 +161,7 @@ def _draw_number(canvas: _Canvas, rng: np.random.Generator, *, name: bool = Fals
 
 
 def _draw_picture(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """A picture in a frame: hills under a sun, a skyline, waves or a face of an animal, and often a word below."""
+    """Draw hills under a sun, a skyline, waves or an animal's face, and often a word below."""
     kind = int(rng.integers(4))
     if kind < 3:
         canvas.box(-0.75, -0.55, 0.75, 0.95, 1)
@@ -249,12 +249,12 @@ _BADGES = ("disc", "ring", "star", "heart", "bolt", "mountain", "triangle", "cro
 
 @functools.lru_cache(maxsize=256)
 def print_layers(kind: str, seed: int, back: bool) -> np.ndarray:
-    """A print as shares of its two inks in 255ths, uint8 [`PRINT_SIZE` `PRINT_SIZE` 2], row 0 on top.
+    """Return a print as shares of its two inks in 255ths, uint8 [`PRINT_SIZE` `PRINT_SIZE` 2], row 0 on top.
 
     Args:
-        kind: One of `appearance.PRINTS` but "none".
-        seed: Which word, number or picture.
-        back: Whether it goes on the back; numbers get a name there, and words are others than on the front.
+        kind: One of `appearance.PRINTS` except "none".
+        seed: Seed of the word, number or picture.
+        back: Whether it goes on the back, where numbers get a name and words differ from those on the front.
     """
     rng = np.random.default_rng([seed, int(back and kind != "number")])
     canvas = _Canvas()
@@ -277,7 +277,7 @@ def print_layers(kind: str, seed: int, back: bool) -> np.ndarray:
 
 
 def _tile_from(shares: np.ndarray) -> np.ndarray:
-    """Shares [n m 2] of any size as a tile, slightly smoothed (it repeats)."""
+    """Return shares [n m 2] of any size as a tile, slightly smoothed across its borders."""
     layers = []
     for layer in np.moveaxis(np.asarray(shares, np.float32), -1, 0):
         large = np.tile(layer, (3, 3))
@@ -289,7 +289,7 @@ def _tile_from(shares: np.ndarray) -> np.ndarray:
 
 
 def _grid(size: int = TILE_SIZE * _FINER) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates in [0, 1): columns to the right, rows down."""
+    """Return coordinates x to the right and y down, in [0, 1)."""
     y, x = np.mgrid[:size, :size] / size
     return x, y
 
@@ -300,7 +300,7 @@ def _pair(second: np.ndarray, third: np.ndarray | None = None) -> np.ndarray:
 
 
 def _scattered(rng: np.random.Generator, count: int, radius: float) -> list[tuple[float, float]]:
-    """Places in the unit square, at least `radius` apart as on a torus (fewer where there is no room)."""
+    """Draw places in the unit square, at least `radius` apart as on a torus (fewer where there is no room)."""
     places: list[tuple[float, float]] = []
     for _ in range(40 * count):
         x, y = rng.uniform(size=2)
@@ -313,7 +313,7 @@ def _scattered(rng: np.random.Generator, count: int, radius: float) -> list[tupl
 
 
 def _motifs(rng: np.random.Generator, count: int, radius: float, motif: Callable[..., None]) -> np.ndarray:
-    """A tile strewn with motifs; each is drawn over the edges too, so that it repeats."""
+    """Draw a tile strewn with motifs; each is drawn over the edges too, so that the tile repeats."""
     size = TILE_SIZE * _FINER
     images = [Image.new("L", (size, size)) for _ in range(2)]
     draws = [ImageDraw.Draw(image) for image in images]
@@ -333,7 +333,7 @@ def _ellipse(draw: Draw, x: float, y: float, rx: float, ry: float, angle: float,
 
 
 def _flower(draws: list[Draw], rng: np.random.Generator, x: float, y: float, size: int) -> None:
-    """Petals of the one ink around a heart of the other, and a leaf."""
+    """Draw petals of one ink around a heart of the other, and a leaf."""
     radius, turn, petals = size * rng.uniform(0.07, 0.13), rng.uniform(0, 6), int(rng.integers(4, 7))
     _ellipse(
         draws[1], x + 1.5 * radius * math.cos(turn), y + 1.5 * radius * math.sin(turn), radius, radius / 2.6, turn, 255
@@ -348,7 +348,7 @@ def _flower(draws: list[Draw], rng: np.random.Generator, x: float, y: float, siz
 
 
 def _leaf(draws: list[Draw], rng: np.random.Generator, x: float, y: float, size: int) -> None:
-    """A twig with leaves to both sides."""
+    """Draw a twig with leaves on both sides."""
     turn, length, ink = rng.uniform(0, 2 * math.pi), size * rng.uniform(0.14, 0.22), int(rng.uniform() < 0.4)
     for step in (-0.8, -0.3, 0.2, 0.7):
         for side in (-1, 1):
@@ -359,7 +359,7 @@ def _leaf(draws: list[Draw], rng: np.random.Generator, x: float, y: float, size:
 
 
 def _rosette(draws: list[Draw], rng: np.random.Generator, x: float, y: float, size: int) -> None:
-    """A spot of a leopard: a broken dark ring around a warmer heart."""
+    """Draw a leopard's spot: a broken dark ring around a warmer heart."""
     radius, turn = size * rng.uniform(0.07, 0.11), rng.uniform(0, 6)
     _ellipse(draws[1], x, y, radius * 0.7, radius * 0.5, turn, 255)
     for piece in range(3):
@@ -370,7 +370,7 @@ def _rosette(draws: list[Draw], rng: np.random.Generator, x: float, y: float, si
 
 
 def _tartan(rng: np.random.Generator) -> np.ndarray:
-    """A sett: bands of the three colours, symmetric, woven with itself."""
+    """Draw a sett: symmetric bands of the three colours, woven with themselves."""
     size = TILE_SIZE * _FINER
     half = np.zeros((size // 2, 2), np.float32)
     position = 0
@@ -386,21 +386,21 @@ def _tartan(rng: np.random.Generator) -> np.ndarray:
 
 def _houndstooth() -> np.ndarray:
     y, x = np.mgrid[:8, :8]
-    warp, weft = x < 4, y < 4  # four dark threads, four light ones, both ways
-    dark = np.where((x - y) % 4 < 2, warp, weft)  # 2/2 twill: which of the two lies on top
+    warp, weft = x < 4, y < 4  # four dark threads, then four light ones, both ways
+    dark = np.where((x - y) % 4 < 2, warp, weft)  # 2/2 twill decides which of the two lies on top
     return _pair(np.kron(dark, np.ones((36, 36))))
 
 
-VARIANTS = 12  # of the tiles that are drawn by chance
+VARIANTS = 12  # number of versions of the tiles that are drawn by chance
 
 
 @functools.cache
 def tile(name: str, variant: int = 0) -> np.ndarray:
-    """A pattern that repeats, as shares of second and third colour, float32 [`TILE_SIZE` `TILE_SIZE` 2].
+    """Return a repeating pattern as shares of second and third colour, float32 [`TILE_SIZE` `TILE_SIZE` 2].
 
     Args:
         name: One of `TILE_PERIODS`.
-        variant: 0 to `VARIANTS` - 1: which of the setts, of the strewn flowers, ...
+        variant: Version of the sett, of the strewn flowers, ...: 0 to `VARIANTS` - 1.
     """
     rng = np.random.default_rng([51, variant])
     x, y = _grid()

@@ -1,21 +1,21 @@
-"""What a person carries or wears besides clothes: bags, hats, umbrellas, glasses, a phone. JSON in, JSON out.
+"""What a person carries or wears besides clothes: bags, hats, umbrellas, glasses, a phone.
 
-Which kinds there are, how often each is met and which go together; their meshes are made in `render.people.accessories.meshes`.
-Accessories stand away from the body: they bring textures of their own and are no part of the person's UV texture, and
-the frontal view is drawn without them.
+This module holds which kinds there are, how often each is met and which go together; `render.accessories` makes their
+meshes. Accessories stand away from the body: they have textures of their own and are no part of the person's UV
+texture, and the frontal view is drawn without them.
 """
 
-import colorsys
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from render.people.appearance import Appearance, Color
+from render.people.appearance import Appearance
+from render.people.colors import Color, hsv, to_color
 from render.shares import Shares
 
-# Of the kinds that share a place one at most is worn.
+# At most one of the kinds that share a place is worn.
 PLACES: dict[str, tuple[str, ...]] = {
     "back": ("backpack", "shoulder_bag"),
     "hand": ("handbag", "tote", "shopping_bag", "briefcase", "suitcase"),
@@ -40,23 +40,24 @@ SIDES = ("left", "right")
 # Hair on which a hat cannot sit: it stands up, or is gathered where the hat would be.
 _NO_HAT = ("afro", "bun", "top_bun", "curly")
 _NO_BEANIE = (*_NO_HAT, "ponytail", "braid", "low_bun")
-# For cold days: not over bare arms.
+# For cold days: not with bare arms.
 _WARM = ("beanie", "scarf")
+_LEVELS = (0.03, 0.95)  # the darkest and the lightest a channel of a colour can be
 
 
 @dataclasses.dataclass(frozen=True)
 class Accessory:
-    """One thing.
+    """A thing that is worn or carried.
 
     Attributes:
         kind: One of `KINDS`.
         variant: One of `VARIANTS[kind]`; "" where the kind has none.
-        side: "left" or "right": the hand or shoulder that carries it. What sits in the middle is drawn as the mirror
-            image where it is "right".
-        size: Relative to the usual size, 0.8 to 1.25.
+        side: "left" or "right": the hand or shoulder that carries it. What sits in the middle is mirrored where the
+            side is "right".
+        size: Size relative to the usual one, 0.8 to 1.25.
         pattern: One of `PATTERNS`.
-        colors: Main, second and trimmings, sRGB in [0, 1].
-        seed: Seeds the noise of its material.
+        colors: Main, second and trimming colour, sRGB in [0, 1].
+        seed: Seed of the noise in its material.
     """
 
     kind: str
@@ -82,16 +83,16 @@ class Accessory:
             raise ValueError(f"accessory: size must lie in [0.8, 1.25], found {self.size!r}.")
 
     def mirrored(self) -> "Accessory":
-        """The same thing in a mirror: its mesh is the mirror image, its texture included."""
+        """Return the same thing in a mirror: its mesh and its texture are mirror images."""
         return dataclasses.replace(self, side="right" if self.side == "left" else "left")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return the fields as JSON values: tuples become lists."""
         return {**vars(self), "colors": [list(color) for color in self.colors]}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Accessory":
-        """The inverse of `to_json`.
+        """Return the accessory whose `to_json` is `fields`.
 
         Raises:
             ValueError: A field is missing or unknown, or has an impossible value.
@@ -108,7 +109,7 @@ class Accessory:
 
 @dataclasses.dataclass(frozen=True)
 class AccessoryShares(Shares):
-    """Probability of every kind, among the persons who can wear it (`can_wear`).
+    """Probability of each kind among the persons who can wear it (`can_wear`).
 
     The defaults are near the attributes that people annotated in Market-1501 (Y. Lin et al., Improving Person
     Re-identification by Attribute and Identity Learning, 2019): a backpack on a quarter of the persons, a bag over the
@@ -152,11 +153,8 @@ class AccessoryShares(Shares):
                 raise ValueError(f"{names} share a place and must sum to at most 1, found {total:g}.")
 
 
-NONE = AccessoryShares(**dict.fromkeys(KINDS, 0.0))
-
-
 def can_wear(kind: str, appearance: Appearance) -> bool:
-    """Whether an accessory goes with these looks: no hat on a bun or under a hood, no woollen hat over a vest."""
+    """Whether a kind goes with these looks: no hat on a bun or under a hood, no woollen hat with bare arms."""
     a = appearance
     if kind in PLACES["head"] and a.hood == "up":
         return False
@@ -174,20 +172,20 @@ def can_wear(kind: str, appearance: Appearance) -> bool:
 def sample_accessories(
     rng: np.random.Generator, appearance: Appearance, shares: AccessoryShares | None = None
 ) -> tuple[Accessory, ...]:
-    """Draws what a person wears and carries: things that go together and with the looks, often nothing.
+    """Draw what a person wears and carries: things that go together and with the looks; often nothing.
 
     Args:
-        rng: Every choice comes from it.
+        rng: Source of every choice.
         appearance: The person's looks.
-        shares: How often; None means the defaults.
+        shares: How often each kind is met; None stands for the defaults.
     """
     shares = AccessoryShares() if shares is None else shares
     sides = {place: SIDES[int(rng.integers(2))] for place in PLACES}
-    # The umbrella is in the hand without the bag, the phone in the hand without the umbrella.
+    # The umbrella is in the hand that holds no bag, the phone in the hand that holds no umbrella.
     sides["umbrella"] = _other(sides["hand"])
     result: list[Accessory] = []
     for place, kinds in PLACES.items():
-        # Every place draws its numbers whether it is filled or not, so that a share does not disturb other choices.
+        # Each place has its own generator, so changing one share does not disturb the other choices.
         own = np.random.default_rng(int(rng.integers(1 << 63)))
         kind = _pick(own, {kind: getattr(shares, kind) for kind in kinds if can_wear(kind, appearance)})
         if kind is None:
@@ -229,27 +227,18 @@ def _sample(rng: np.random.Generator, kind: str, side: str, shares: AccessorySha
         side=side,
         size=round(float(np.clip(rng.normal(1.0, 0.09), 0.82, 1.2)), 3),
         pattern=str(rng.choice(PATTERNS, p=(0.45, 0.35, 0.2))),
-        colors=(_color(main), _color(second), _color(trim)),
+        colors=(to_color(main, *_LEVELS), to_color(second, *_LEVELS), to_color(trim, *_LEVELS)),
         seed=int(rng.integers(1 << 31)),
     )
 
 
-def _color(values: Sequence[float] | np.ndarray) -> Color:
-    red, green, blue = (round(float(np.clip(value, 0.03, 0.95)), 4) for value in values)
-    return red, green, blue
-
-
-def _hsv(hue: float, saturation: float, value: float) -> np.ndarray:
-    return np.asarray(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
-
-
 def _sample_colors(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Main, second and trimming colour [3] as such things are sold: bags are dark, umbrellas and caps are not."""
+    """Draw main, second and trimming colour [3] as such things are sold: bags are often dark, umbrellas seldom."""
     black = np.full(3, rng.uniform(0.06, 0.17))
-    vivid = _hsv(rng.uniform(), rng.uniform(0.55, 0.95), rng.uniform(0.4, 0.9))
-    muted = _hsv(rng.uniform(), rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.75))
-    navy = _hsv(rng.uniform(0.57, 0.66), rng.uniform(0.4, 0.7), rng.uniform(0.16, 0.36))
-    leather = _hsv(rng.uniform(0.03, 0.09), rng.uniform(0.4, 0.75), rng.uniform(0.2, 0.6))
+    vivid = hsv(rng.uniform(), rng.uniform(0.55, 0.95), rng.uniform(0.4, 0.9))
+    muted = hsv(rng.uniform(), rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.75))
+    navy = hsv(rng.uniform(0.57, 0.66), rng.uniform(0.4, 0.7), rng.uniform(0.16, 0.36))
+    leather = hsv(rng.uniform(0.03, 0.09), rng.uniform(0.4, 0.75), rng.uniform(0.2, 0.6))
     pale = np.full(3, rng.uniform(0.68, 0.9)) * [1.0, 0.985, 0.95]
     palette = [black, navy, leather, vivid, muted, pale]
     weights = {
@@ -279,7 +268,7 @@ def _sample_colors(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.
 
 
 def hand_side(accessories: Sequence[Accessory], *kinds: str) -> int | None:
-    """The hand, 0 left or 1 right, that holds a thing of one of these kinds; None where there is none."""
+    """Return the hand (0 left, 1 right) that holds a thing of one of these kinds, or None."""
     for accessory in accessories:
         if accessory.kind in kinds:
             return SIDES.index(accessory.side)

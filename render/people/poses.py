@@ -1,6 +1,6 @@
 """Poses of pedestrians: walking, standing, carrying, looking at a phone; and the fixed frontal pose of PIT pairs.
 
-A pose is a handful of joint angles in degrees, free of the body; `joint_rotations` turns it into rotations for one
+A pose is a handful of joint angles in degrees that fit any body; `joint_rotations` turns them into rotations for one
 body's skeleton. The gait curves are hip, knee and ankle flexion over one cycle of normal level walking, read off the
 textbook curves (J. Perry, Gait Analysis, 1992) and starting at heel strike.
 """
@@ -31,21 +31,21 @@ class Pose:
     Attributes:
         kind: One of `KINDS`.
         hip: Flexion, forwards positive.
-        hip_abduction: Outwards positive; the rest pose (0) has the feet a shoulder's width apart.
+        hip_abduction: Leg, outwards positive; in the rest pose (0) the feet are a shoulder's width apart.
         toe_out: Turn of the leg outwards.
         knee: Flexion.
-        ankle: Toes up positive.
+        ankle: Foot, toes up positive.
         shoulder: Upper arm from hanging straight down, forwards positive.
         arm_abduction: Upper arm from hanging straight down, outwards positive.
         elbow: Flexion.
         forearm_in: Turn of the forearm across the body.
         curl: Flexion of the fingers.
         twist: Turn of the chest against the pelvis, to the left positive.
-        lean: Trunk forwards.
-        sway: Trunk to the left.
-        head_pitch: Looking down positive.
-        head_yaw: Looking to the left positive.
-        head_tilt: Head towards the left shoulder positive.
+        lean: Trunk, forwards positive.
+        sway: Trunk, to the left positive.
+        head_pitch: Head, looking down positive.
+        head_yaw: Head, looking to the left positive.
+        head_tilt: Head, towards the left shoulder positive.
     """
 
     kind: str
@@ -67,19 +67,19 @@ class Pose:
     head_tilt: float
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return the fields as JSON values: tuples become lists."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Pose":
-        """The inverse of `to_json`."""
+        """Return the pose whose `to_json` is `fields`."""
         converted: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
         return cls(**converted)
 
     def mirrored(self) -> "Pose":
-        """The pose in a mirror: left and right change places, turns change their sign."""
+        """Return the pose in a mirror: left and right change places, turns change their sign."""
         swapped: dict[str, Any] = {
             name: value[::-1] if isinstance(value, tuple) else value for name, value in vars(self).items()
         }
@@ -89,7 +89,7 @@ class Pose:
 
 
 def frontal_pose() -> Pose:
-    """The fixed pose of the frontal rendering: upright, facing the camera, arms a little away from the body."""
+    """Return the fixed pose of the frontal view: upright, facing the camera, arms a little away from the body."""
     return Pose(
         kind="frontal",
         hip=(0.0, 0.0),
@@ -112,12 +112,12 @@ def frontal_pose() -> Pose:
 
 
 def sample_pose(rng: np.random.Generator, accessories: Sequence[Accessory] = ()) -> Pose:
-    """Draws a pedestrian's pose; half of them walk.
+    """Draw a pedestrian's pose; most of them walk.
 
     Args:
-        rng: Every choice comes from it.
-        accessories: What the person carries: an umbrella is held up, bags hang from a nearly straight arm, and only
-            who has a phone looks at one.
+        rng: Source of every choice.
+        accessories: What the person carries: an umbrella is held up, bags hang from a nearly straight arm, and a phone
+            is looked at.
     """
     kind = str(rng.choice(["walk", "stand", "carry", "pocket"], p=[0.62, 0.19, 0.1, 0.09]))
     phone = hand_side(accessories, "phone")
@@ -130,26 +130,19 @@ def sample_pose(rng: np.random.Generator, accessories: Sequence[Accessory] = ())
     knee = np.maximum(np.interp(phases, _CYCLE, _KNEE) * amplitude + rng.normal(0.0, 1.0, 2), 0.0)
     ankle = np.interp(phases, _CYCLE, _ANKLE) * amplitude
     hip_abduction = rng.uniform(-4.5, -2.0, 2) if moving else rng.uniform(-4.0, 1.0, 2)
-    arms = {
-        "shoulder": -26.0 * np.cos(2 * np.pi * phases) * amplitude + rng.normal(-2.0, 3.5, 2),
-        "arm_abduction": rng.uniform(6.0, 13.0, 2),
-        "elbow": rng.uniform(8.0, 26.0, 2),
-        "forearm_in": rng.uniform(2.0, 14.0, 2),
-        "curl": rng.uniform(18.0, 42.0, 2),
-    }
-    arms["elbow"] += 0.6 * np.maximum(arms["shoulder"], 0.0)
+    arms = _swinging_arms(rng, phases, amplitude)
     head_pitch, head_yaw = rng.normal(2.0, 5.0), rng.normal(0.0, 14.0)
     busy = int(rng.integers(2))
     if phone is not None:
-        _set_arm(rng, arms, phone, shoulder=(12, 28), arm_abduction=(7, 14), elbow=(80, 108), forearm_in=(22, 36))
-        arms["curl"][phone] = 45.0
+        arms.bend(rng, phone, shoulder=(12, 28), arm_abduction=(7, 14), elbow=(80, 108), forearm_in=(22, 36))
+        arms.curl[phone] = 45.0
         head_pitch, head_yaw = rng.uniform(12.0, 26.0), rng.normal(0.0, 6.0) + (4.0 if phone == 0 else -4.0)
     elif kind == "carry":
-        _set_arm(rng, arms, busy, shoulder=(-4, 12), arm_abduction=(11, 18), elbow=(50, 92), forearm_in=(10, 26))
-        arms["curl"][busy] = 55.0
+        arms.bend(rng, busy, shoulder=(-4, 12), arm_abduction=(11, 18), elbow=(50, 92), forearm_in=(10, 26))
+        arms.curl[busy] = 55.0
     elif kind == "pocket":
         for arm in (0, 1):
-            _set_arm(rng, arms, arm, shoulder=(-14, -6), arm_abduction=(13, 18), elbow=(38, 52), forearm_in=(10, 16))
+            arms.bend(rng, arm, shoulder=(-14, -6), arm_abduction=(13, 18), elbow=(38, 52), forearm_in=(10, 16))
     _hold(rng, arms, accessories, moving)
     return Pose(
         kind=kind,
@@ -158,11 +151,11 @@ def sample_pose(rng: np.random.Generator, accessories: Sequence[Accessory] = ())
         toe_out=_pair(rng.uniform(0.0, 9.0, 2)),
         knee=_pair(knee),
         ankle=_pair(ankle),
-        shoulder=_pair(arms["shoulder"]),
-        arm_abduction=_pair(arms["arm_abduction"]),
-        elbow=_pair(arms["elbow"]),
-        forearm_in=_pair(arms["forearm_in"]),
-        curl=_pair(arms["curl"]),
+        shoulder=_pair(arms.shoulder),
+        arm_abduction=_pair(arms.arm_abduction),
+        elbow=_pair(arms.elbow),
+        forearm_in=_pair(arms.forearm_in),
+        curl=_pair(arms.curl),
         twist=round(float(6.0 * np.cos(2 * np.pi * phase) * amplitude), 3),
         lean=round(float(rng.normal(2.0, 1.5)), 3),
         sway=round(float(rng.normal(0.0, 1.5)), 3),
@@ -172,39 +165,50 @@ def sample_pose(rng: np.random.Generator, accessories: Sequence[Accessory] = ())
     )
 
 
-def _set_arm(rng: np.random.Generator, arms: dict[str, np.ndarray], arm: int, **ranges: tuple[float, float]) -> None:
-    """Draws new angles of one arm (in place)."""
-    for name, (low, high) in ranges.items():
-        arms[name][arm] = rng.uniform(low, high)
+@dataclasses.dataclass(frozen=True)
+class _Arms:
+    """The angles of both arms, float64 [2] each (left, right), named as in `Pose`; changed in place."""
+
+    shoulder: np.ndarray
+    arm_abduction: np.ndarray
+    elbow: np.ndarray
+    forearm_in: np.ndarray
+    curl: np.ndarray
+
+    def bend(self, rng: np.random.Generator, arm: int, **ranges: Pair) -> None:
+        """Draw angles of one arm anew, each within its range."""
+        for name, (low, high) in ranges.items():
+            getattr(self, name)[arm] = rng.uniform(low, high)
 
 
-def _hold(
-    rng: np.random.Generator, arms: dict[str, np.ndarray], accessories: Sequence[Accessory], moving: bool
-) -> None:
-    """Bends the arms so that they carry what the person has (in place)."""
+def _swinging_arms(rng: np.random.Generator, phases: np.ndarray, amplitude: float) -> _Arms:
+    """Draw arms that swing against the legs, whose phases [2] of the gait cycle these are."""
+    arms = _Arms(
+        shoulder=-26.0 * np.cos(2 * np.pi * phases) * amplitude + rng.normal(-2.0, 3.5, 2),
+        arm_abduction=rng.uniform(6.0, 13.0, 2),
+        elbow=rng.uniform(8.0, 26.0, 2),
+        forearm_in=rng.uniform(2.0, 14.0, 2),
+        curl=rng.uniform(18.0, 42.0, 2),
+    )
+    arms.elbow[:] += 0.6 * np.maximum(arms.shoulder, 0.0)
+    return arms
+
+
+def _hold(rng: np.random.Generator, arms: _Arms, accessories: Sequence[Accessory], moving: bool) -> None:
+    """Bend the arms so that they carry what the person has (in place)."""
     free = {0, 1}
     for accessory in accessories:
         arm = SIDES.index(accessory.side)
         if accessory.kind in ("handbag", "tote", "shopping_bag", "briefcase", "folded_umbrella"):
-            swing = 0.3 * arms["shoulder"][arm]
-            _set_arm(rng, arms, arm, arm_abduction=(8, 14), elbow=(4, 12), forearm_in=(0, 4), curl=(72, 80))
-            arms["shoulder"][arm] = swing
+            swing = 0.3 * arms.shoulder[arm]
+            arms.bend(rng, arm, arm_abduction=(8, 14), elbow=(4, 12), forearm_in=(0, 4), curl=(72, 80))
+            arms.shoulder[arm] = swing
         elif accessory.kind == "suitcase":
             back = (-30, -22) if moving else (-16, -8)
-            _set_arm(
-                rng, arms, arm, shoulder=back, arm_abduction=(8, 12), elbow=(4, 9), forearm_in=(0, 3), curl=(72, 80)
-            )
+            arms.bend(rng, arm, shoulder=back, arm_abduction=(8, 12), elbow=(4, 9), forearm_in=(0, 3), curl=(72, 80))
         elif accessory.kind == "umbrella":
-            _set_arm(
-                rng,
-                arms,
-                arm,
-                shoulder=(22, 34),
-                arm_abduction=(3, 8),
-                elbow=(104, 120),
-                forearm_in=(-4, 8),
-                curl=(78, 86),
-            )
+            up = (22, 34)
+            arms.bend(rng, arm, shoulder=up, arm_abduction=(3, 8), elbow=(104, 120), forearm_in=(-4, 8), curl=(78, 86))
         elif accessory.kind != "phone":
             continue
         free.discard(arm)
@@ -214,24 +218,22 @@ def _hold(
             # The arm beside the bag keeps in front of it: the bag is under it, or behind the other hip.
             beside = arm if accessory.variant == "shoulder" else 1 - arm
             if beside in free and accessory.variant == "shoulder":
-                _set_arm(
-                    rng, arms, beside, shoulder=(8, 16), arm_abduction=(12, 17), elbow=(30, 48), forearm_in=(4, 12)
-                )
+                arms.bend(rng, beside, shoulder=(8, 16), arm_abduction=(12, 17), elbow=(30, 48), forearm_in=(4, 12))
             elif beside in free:
-                swing = 8.0 + 0.5 * arms["shoulder"][beside]
-                _set_arm(rng, arms, beside, arm_abduction=(11, 16), elbow=(14, 28), forearm_in=(2, 10))
-                arms["shoulder"][beside] = swing
+                swing = 8.0 + 0.5 * arms.shoulder[beside]
+                arms.bend(rng, beside, arm_abduction=(11, 16), elbow=(14, 28), forearm_in=(2, 10))
+                arms.shoulder[beside] = swing
         if accessory.kind in PLACES["back"] and arm in free and rng.uniform() < 0.15:
             # A thumb behind the strap, in front of the shoulder.
-            _set_arm(rng, arms, arm, shoulder=(-6, 4), arm_abduction=(8, 14), elbow=(138, 146), forearm_in=(8, 16))
-            arms["curl"][arm] = 70.0
+            arms.bend(rng, arm, shoulder=(-6, 4), arm_abduction=(8, 14), elbow=(138, 146), forearm_in=(8, 16))
+            arms.curl[arm] = 70.0
 
 
 def _pair(values: np.ndarray) -> Pair:
     return round(float(values[0]), 3), round(float(values[1]), 3)
 
 
-# Rotation matrices [3 3] by hand: of sixty joints, a SciPy Rotation each would cost ten times as much.
+# Rotation matrices [3 3], computed by hand: SciPy's Rotation would take ten times as long for sixty joints.
 
 
 def _x(degrees: float) -> np.ndarray:
@@ -250,7 +252,7 @@ def _z(degrees: float) -> np.ndarray:
 
 
 def _between(source: np.ndarray, target: np.ndarray, *shares: float) -> list[np.ndarray]:
-    """The smallest rotation that turns the direction [3] `source` into `target`, or the given shares of its angle."""
+    """Return the smallest rotation that turns direction [3] `source` into `target`, or given shares of its angle."""
     (a, b, c), (d, e, f) = source, target
     x, y, z = float(b * f - c * e), float(c * d - a * f), float(a * e - b * d)
     length = math.sqrt(x * x + y * y + z * z)
@@ -267,13 +269,13 @@ def _between(source: np.ndarray, target: np.ndarray, *shares: float) -> list[np.
 
 
 def joint_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float = 0.0) -> dict[str, np.ndarray]:
-    """Rotations [3 3] of the joints that a pose moves, in the axes of the rest pose (X left, -Y forwards, Z up).
+    """Return the rotations [3 3] of the joints that a pose moves, in the rest pose's axes (X left, -Y forwards, Z up).
 
     Args:
         pose: The pose.
         joints: Joint name -> rest position [3] of this body.
         clearance: Distance in metres that a hanging wrist keeps from the mid-plane: half the width of the hips, cloth
-            included, plus that of a hand.
+            included, plus half a hand.
 
     Returns:
         Joint name -> rotation relative to its parent; absent joints stay at rest.
@@ -284,35 +286,43 @@ def joint_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float 
             _x(-pose.hip[index]) @ _y(-outward * pose.hip_abduction[index]) @ _z(outward * pose.toe_out[index])
         )
         rotations[f"lowerleg01.{side}"] = _x(pose.knee[index])
-        # The foot keeps to the ground when the legs spread: what the hip turned sideways the ankle turns back.
+        # The sole stays level when the legs spread: the ankle undoes the hip's sideways turn.
         rotations[f"foot.{side}"] = _y(outward * pose.hip_abduction[index]) @ _x(-pose.ankle[index])
 
-        shoulder, elbow = joints[f"upperarm01.{side}"], joints[f"lowerarm01.{side}"]
-        wrist, knuckle = joints[f"wrist.{side}"], joints[f"finger3-1.{side}"]
-        length = float(np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow))
-        swing, flexion = pose.shoulder[index], pose.elbow[index]
-        # A hand that hangs beside the hip must stay outside it; swung away in front or behind it need not.
-        beside = float(1.0 - smoothstep(np.asarray(abs(swing + flexion / 2)), 8.0, 40.0))
-        least = np.rad2deg(np.arcsin(np.clip((clearance - abs(shoulder[0])) / length, 0.0, 0.6)))
-        abduction = max(pose.arm_abduction[index], least * (0.35 + 0.65 * beside))
-        down = np.array([0.0, 0.0, -1.0])
-        upper = _y(-outward * abduction) @ _x(-swing) @ down
-        inward = _z(-outward * pose.forearm_in[index] * min(1.0, flexion / 30.0))
-        lower = _y(-outward * abduction * 0.7) @ inward @ _x(-swing - flexion) @ down
-        whole, first, rest = _between(elbow - shoulder, upper, 1.0, 0.3, 0.7)
-        rotations[f"shoulder01.{side}"], rotations[f"upperarm01.{side}"] = first, rest
-        (forearm,) = _between(wrist - elbow, whole.T @ lower)
-        rotations[f"lowerarm01.{side}"] = forearm
-        (hand,) = _between(knuckle - wrist, (whole @ forearm).T @ lower, 0.8)
-        rotations[f"wrist.{side}"] = hand
-        bends = [_y(outward * pose.curl[index] * share) for share in (0.5, 0.8, 0.8)]
-        for finger in (2, 3, 4, 5):
-            for phalanx in (1, 2, 3):
-                rotations[f"finger{finger}-{phalanx}.{side}"] = bends[phalanx - 1]
+        rotations |= _arm_rotations(pose, joints, clearance, index)
     rotations["spine05"] = _z(pose.twist * 0.3) @ _x(pose.lean * 0.4)
     rotations["spine03"] = _z(pose.twist * 0.4) @ _x(pose.lean * 0.6) @ _y(pose.sway)
     rotations["spine01"] = _z(pose.twist * 0.3)
     rotations["neck01"] = _z(pose.head_yaw * 0.25 - pose.twist * 0.5) @ _x(pose.head_pitch * 0.3)
     rotations["neck02"] = _z(pose.head_yaw * 0.25)
     rotations["head"] = _z(pose.head_yaw * 0.5 - pose.twist * 0.5) @ _x(pose.head_pitch * 0.7) @ _y(pose.head_tilt)
+    return rotations
+
+
+def _arm_rotations(pose: Pose, joints: dict[str, np.ndarray], clearance: float, index: int) -> dict[str, np.ndarray]:
+    """Return the rotations of one arm (0 left, 1 right), as `joint_rotations` does."""
+    side, outward = ("L", 1.0) if index == 0 else ("R", -1.0)
+    rotations: dict[str, np.ndarray] = {}
+    shoulder, elbow = joints[f"upperarm01.{side}"], joints[f"lowerarm01.{side}"]
+    wrist, knuckle = joints[f"wrist.{side}"], joints[f"finger3-1.{side}"]
+    length = float(np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow))
+    swing, flexion = pose.shoulder[index], pose.elbow[index]
+    # A hand that hangs beside the hip must stay outside it; swung away in front or behind it need not.
+    beside = float(1.0 - smoothstep(np.asarray(abs(swing + flexion / 2)), 8.0, 40.0))
+    least = np.rad2deg(np.arcsin(np.clip((clearance - abs(shoulder[0])) / length, 0.0, 0.6)))
+    abduction = max(pose.arm_abduction[index], least * (0.35 + 0.65 * beside))
+    down = np.array([0.0, 0.0, -1.0])
+    upper = _y(-outward * abduction) @ _x(-swing) @ down
+    inward = _z(-outward * pose.forearm_in[index] * min(1.0, flexion / 30.0))
+    lower = _y(-outward * abduction * 0.7) @ inward @ _x(-swing - flexion) @ down
+    whole, first, rest = _between(elbow - shoulder, upper, 1.0, 0.3, 0.7)
+    rotations[f"shoulder01.{side}"], rotations[f"upperarm01.{side}"] = first, rest
+    (forearm,) = _between(wrist - elbow, whole.T @ lower)
+    rotations[f"lowerarm01.{side}"] = forearm
+    (hand,) = _between(knuckle - wrist, (whole @ forearm).T @ lower, 0.8)
+    rotations[f"wrist.{side}"] = hand
+    bends = [_y(outward * pose.curl[index] * share) for share in (0.5, 0.8, 0.8)]
+    for finger in (2, 3, 4, 5):
+        for phalanx in (1, 2, 3):
+            rotations[f"finger{finger}-{phalanx}.{side}"] = bends[phalanx - 1]
     return rotations

@@ -18,11 +18,11 @@ from render import manifest
 from render.figure import mirror
 from render.optics import light
 from render.recipes import paper_inputs
+from render.recipes.base import RecipeError, stream
 from render.recipes.paper_choices import PaperChoices
 from render.recipes.paper_files import MESH, PATHS, POSES, PaperFiles
 from render.recipes.paper_inputs import Inputs
 from render.recipes.paper_studio import PaperStudio
-from render.recipes.pit import RecipeError, stream
 from render.smpl import model as smpl
 from render.smpl import poses as smpl_poses
 from render.smpl.surreal import SphericalHarmonics

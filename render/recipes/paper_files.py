@@ -3,8 +3,8 @@
 import dataclasses
 import pathlib
 
+from render.recipes.base import RecipeError, TexturesTimesMeshes, stream
 from render.recipes.paper_choices import PhotoCrop
-from render.recipes.pit import RecipeError, TexturesTimesMeshes, stream
 from render.smpl import poses as smpl_poses
 from render.smpl import surreal
 

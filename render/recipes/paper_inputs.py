@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from render.figure import mirror
+from render.recipes.base import RecipeError, stream
 from render.recipes.paper_files import TEXTURES, PaperFiles
-from render.recipes.pit import RecipeError, stream
 from render.scene.photo_folder import PhotoFolder, PhotoFolderError
 from render.smpl import coco, surreal, uv
 from render.smpl import model as smpl

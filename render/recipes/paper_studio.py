@@ -12,10 +12,10 @@ from render.figure.body import TEXTURE_SIZE
 from render.geometry.surface import vertex_normals
 from render.optics import camera, light
 from render.optics.rasterizer import Rasterizer
+from render.recipes.base import encode_jpeg, encode_png
 from render.recipes.paper_choices import PaperChoices, PhotoCrop
 from render.recipes.paper_files import PaperFiles
 from render.recipes.paper_inputs import Inputs
-from render.recipes.pit import encode_jpeg, encode_png
 from render.scene.photo_folder import PhotoFolder
 from render.smpl import model as smpl
 from render.smpl.surreal import SphericalHarmonics

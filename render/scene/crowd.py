@@ -1,7 +1,7 @@
 """Other persons in the picture: figures of this renderer as flat pictures (`render.scene.impostors`).
 
-A bystander stands beside or behind the person, is drawn with the background (`backgrounds.draw_background(...,
-crowd=...)`), and so never hides the person; a person who does is an occluder (`render.scene.occluders`).
+A bystander stands beside or behind the person, is drawn with the background (`render.scene.draw`), and so never hides the
+person; a person who does is an occluder (`render.scene.occluders`).
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from render.optics.camera import CameraSite
+from render.scene.things import Thing
 from render.shares import Range, Shares
 
 FIGURES = 24  # persons in the library
@@ -18,12 +19,12 @@ FIGURES = 24  # persons in the library
 
 @dataclasses.dataclass(frozen=True)
 class CrowdShares(Shares):
-    """How many others there are.
+    """The distribution of other persons.
 
     Attributes:
         share: Share of pictures with bystanders.
-        most: Most of them; one is the most frequent number.
-        beside: Share of bystanders who walk beside the person, the rest is farther away, behind.
+        most: The largest number of bystanders; one is the most frequent number.
+        beside: Share of bystanders who walk beside the person; the others are farther away, behind.
     """
 
     TOPIC: ClassVar[str] = "crowd"
@@ -36,7 +37,7 @@ class CrowdShares(Shares):
 
 @dataclasses.dataclass(frozen=True)
 class Bystander:
-    """A person of the library in the scene.
+    """A person of the impostor library in the scene.
 
     Attributes:
         figure: Number in the library, below FIGURES.
@@ -52,19 +53,23 @@ class Bystander:
     size: float
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
+        """Return JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Bystander":
-        """The inverse of `to_json`."""
+        """Return the bystander that `to_json` wrote."""
         return cls(**fields)
+
+    def as_thing(self) -> Thing:
+        """Return the person as a thing of the scene."""
+        return Thing("person", self.figure, self.x, self.y, self.yaw, self.size, (1.0, 1.0, 1.0))
 
 
 def sample_crowd(
     rng: np.random.Generator, shares: CrowdShares, site: CameraSite, position: tuple[float, float]
 ) -> tuple[Bystander, ...]:
-    """Draws who else is in the picture of a person that stands at `position` (x, y) before a camera.
+    """Draw who else is in the picture of a person who stands at `position` (x, y) before a camera.
 
     They look in all directions, and stand where the crop may show them, at times cut by its border.
     """

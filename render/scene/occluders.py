@@ -2,23 +2,23 @@
 
 An `Occluder` is planned by what it hides: it stands on the ground before the person, and slides in from its side until
 it hides the planned share of the person's pixels. `draw_occluders` is called on the finished composition (person over
-background), before `photo.take_photo`. The things are pictures of `render.scene.impostors`.
+background), before `photo.take_photo`. What is drawn are the flat pictures of `render.scene.impostors`.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from render.optics.camera import Camera
-from render.optics.light import Light
-from render.scene import impostors
-from render.scene.backgrounds import shade_gain
+from render.scene import impostors, shadows
 from render.scene.impostors import Patch
+from render.scene.things import Color, Thing, as_color, sample_car_paint
+from render.scene.view import View
 from render.shares import Range, Shares, draw_name
 
-# kind -> the largest share of a person that it can be counted on to hide
+# Kind -> the largest share of a person that it can be relied on to hide.
 KINDS: dict[str, float] = {
     "pole": 0.55,
     "car": 0.6,
@@ -32,9 +32,9 @@ KINDS: dict[str, float] = {
     "person": 0.6,
 }
 SIDES = ("left", "right")
-_THIN = 0.12  # more than lamp posts and signs hide
+_THIN = 0.12  # a larger share than lamp posts and signs hide
 
-# Extents on the ground, metres: for the shadow under a thing, and so that it does not stand in the person.
+# Extents on the ground, metres: for the shadow under a thing, and so that no thing stands inside the person.
 _LENGTH = {
     "pole": 0.3,
     "car": 4.2,
@@ -53,14 +53,14 @@ _THICK = {"car": 1.2, "bush": 0.65, "planter": 0.5, "bench": 0.5, "person": 0.45
 
 @dataclasses.dataclass(frozen=True)
 class OccluderShares(Shares):
-    """How often and by what persons are hidden.
+    """The distribution of occluders.
 
     Attributes:
         share: Share of pictures with an occluder.
-        second: Share of those with another one.
+        second: Share of those pictures that have another one.
         kinds: Weights of KINDS. A kind that cannot hide as much as was drawn is left out of the draw.
         cover: Share of the person's pixels to hide.
-        query_cover: The same for pictures that are to be occluded, such as the queries of a benchmark's hard split.
+        query_cover: The same for pictures that must be occluded, such as the queries of a benchmark's hard split.
     """
 
     TOPIC: ClassVar[str] = "occluders"
@@ -90,10 +90,10 @@ class OccluderShares(Shares):
         self.check_cover("cover")
 
     def check_cover(self, name: str) -> None:
-        """Checks that some of the kinds can hide the least of the field `name`, "cover" or "query_cover".
+        """Check that some of the kinds can hide the least of the field `name`, "cover" or "query_cover".
 
         Raises:
-            ValueError: None can.
+            ValueError: None of them can.
         """
         low = getattr(self, name)[0]
         if self.most < low:
@@ -116,8 +116,8 @@ class Occluder:
 
     Attributes:
         kind: One of KINDS.
-        variant: Number of its painting.
-        side: Of SIDES, from where it reaches over the person.
+        variant: Number of its model; numbers beyond the last model start again from the first.
+        side: The side from which it reaches over the person, one of SIDES.
         cover: Share of the person's pixels that it hides.
         gap: Metres between it and the person.
         turn: Radians by which it is turned from lying across the line of sight.
@@ -132,20 +132,20 @@ class Occluder:
     gap: float
     turn: float
     size: float
-    tint: tuple[float, float, float]
+    tint: Color
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only: tuples become lists."""
+        """Return JSON values: tuples become lists."""
         return {**vars(self), "tint": list(self.tint)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Occluder":
-        """The inverse of `to_json`."""
+        """Return the occluder that `to_json` wrote."""
         return cls(**{**fields, "tint": tuple(fields["tint"])})
 
 
 def sample_occluders(rng: np.random.Generator, shares: OccluderShares, *, always: bool = False) -> tuple[Occluder, ...]:
-    """Draws what is before the person; `always` leaves no picture without an occluder."""
+    """Draw what is before the person; with `always` there is an occluder, whatever its share."""
     if not always and rng.uniform() >= shares.share:
         return ()
     count = 2 if not always and rng.uniform() < shares.second else 1
@@ -164,10 +164,9 @@ def _sample(rng: np.random.Generator, shares: OccluderShares) -> Occluder:
     else:
         turn = math.pi * int(rng.integers(2)) + float(rng.normal(0.0, 0.25))
     if kind == "car":
-        tint = impostors.sample_car_paint(rng)
+        tint = sample_car_paint(rng)
     else:
-        red, green, blue = rng.uniform(0.85, 1.1) * (1.0 + 0.03 * rng.standard_normal(3))
-        tint = float(red), float(green), float(blue)
+        tint = as_color(rng.uniform(0.85, 1.1) * (1.0 + 0.03 * rng.standard_normal(3)))
     return Occluder(
         kind=kind,
         variant=variant,
@@ -180,86 +179,91 @@ def _sample(rng: np.random.Generator, shares: OccluderShares) -> Occluder:
     )
 
 
-def draw_occluders(
-    picture: np.ndarray,
-    occluders: tuple[Occluder, ...],
-    camera: Camera,
-    light: Light,
-    person: np.ndarray,
-    alpha: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lays occluders over a picture.
+def draw_occluders(picture: np.ndarray, occluders: Sequence[Occluder], view: View, alpha: np.ndarray) -> np.ndarray:
+    """Lay occluders over a picture.
 
     Args:
         picture: float32 [height width 3], the person over its background, display values.
         occluders: The plan; an empty one gives the picture back.
-        camera: The crop's, in the frame of the camera's site.
-        light: In the same frame.
-        person: [M 3] points that fill the person's surface, in the same frame.
+        view: The view of the picture.
         alpha: float32 [height width] of the person alone, as drawn.
 
     Returns:
-        The picture, float32 [height width 3], and the occluders' alpha, float32 [height width].
+        The picture, float32 [height width 3].
     """
-    hidden = np.zeros_like(alpha)
     if not occluders:
-        return picture, hidden
+        return picture
     picture = picture.copy()
-    spot = person[:, :2].mean(axis=0)
     for occluder in occluders:
-        found = _stand_before(occluder, spot, camera, light, alpha)
-        if found is None:
+        stand = _stand_before(occluder, view, alpha)
+        if stand is None:
             continue
-        patch, shift, place, yaw = found
-        _shade_ground(picture, occluder, place, yaw, camera, light, 1.0 - alpha)
-        left, right = patch.columns.start + shift, patch.columns.stop + shift
-        inside = slice(max(left, 0), min(right, alpha.shape[1]))
+        patch = stand.patch
+        _shade_ground(picture, stand.thing, view, 1.0 - alpha)
+        left, right = patch.columns.start + stand.shift, patch.columns.stop + stand.shift
+        inside = slice(max(left, 0), min(right, view.width))
         own = slice(inside.start - left, inside.stop - left)
         area = picture[patch.rows, inside]
         area *= 1.0 - patch.alpha[:, own, None]
         area += patch.color[:, own]
-        covered = hidden[patch.rows, inside]
-        covered += (1.0 - covered) * patch.alpha[:, own]
-    return np.clip(picture, 0.0, 1.0), hidden
+    return np.clip(picture, 0.0, 1.0)
 
 
-def _stand_before(
-    occluder: Occluder, spot: np.ndarray, camera: Camera, light: Light, alpha: np.ndarray
-) -> tuple[Patch, int, np.ndarray, float] | None:
-    """Where an occluder hides its share: its picture, by how many columns that is shifted, its place, its yaw.
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Stand:
+    """Where an occluder hides its share.
 
-    One that hides too little is tried nearer and larger.
+    Attributes:
+        patch: Its picture.
+        shift: By how many columns the picture is shifted.
+        thing: The occluder at the place that the shift brings it to, in its planned size.
+    """
+
+    patch: Patch
+    shift: int
+    thing: Thing
+
+
+def _stand_before(occluder: Occluder, view: View, alpha: np.ndarray) -> _Stand | None:
+    """Find where an occluder hides its share; one that hides too little is tried nearer and larger.
+
+    Returns:
+        None where nothing of it, or of the person, is in the picture, or the person is too near to the camera.
     """
     total = float(alpha.sum())
+    camera, spot = view.camera, view.spot
     to_camera = camera.position[:2] - spot
     distance = float(np.linalg.norm(to_camera))
     if total < 1.0 or distance < 1.2:
         return None
-    best = None
+    yaw = math.atan2(to_camera[1], to_camera[0]) + 0.5 * math.pi + occluder.turn
+    best, most = None, -1.0
     for gap, growth in ((occluder.gap, 1.0), (0.4, 1.15), (0.3, 1.35)):
         gap = max(gap, _THICK.get(occluder.kind, 0.35))
         place = spot + to_camera * (min(gap, distance - 1.0) / distance)
-        yaw = math.atan2(to_camera[1], to_camera[0]) + 0.5 * math.pi + occluder.turn
-        size = occluder.size * growth
-        patch = impostors.place(
-            occluder.kind, occluder.variant, place, yaw, size, occluder.tint, camera, light, alpha.shape, clip=False
+        thing = Thing(
+            occluder.kind, occluder.variant, float(place[0]), float(place[1]), yaw, occluder.size, occluder.tint
         )
+        patch = impostors.place(dataclasses.replace(thing, size=occluder.size * growth), view, clip=False)
         if patch is None:
             continue
         shift, cover = _slide(patch, alpha, occluder.side, occluder.cover * total)
-        if best is None or cover > best[0]:
-            ((_, _),), (depth,) = camera.project(np.array([[*place, 0.0]]))
+        if cover > most:
+            (depth,) = camera.project(np.array([[*place, 0.0]]))[1]
             moved = place + camera.rotation[:2, 0] * (shift * float(depth) / camera.focal)
-            best = cover, (patch, shift, moved, yaw)
+            best, most = _Stand(patch, shift, dataclasses.replace(thing, x=float(moved[0]), y=float(moved[1]))), cover
         if cover >= 0.97 * occluder.cover * total:
             break
-    return None if best is None else best[1]
+    return best
 
 
 def _slide(patch: Patch, alpha: np.ndarray, side: str, wanted: float) -> tuple[int, float]:
-    """By how many columns to shift a picture that comes in from a side until it hides `wanted` of alpha's sum; where
-    it cannot, to where it hides most. Returns the shift and what is hidden."""
-    # Overlap of every column of the person with every column of the thing, by every third row; a shift is a diagonal.
+    """Slide a picture in from a side until it hides `wanted` of alpha's sum; where it cannot, to where it hides most.
+
+    Returns:
+        The shift in columns, and what is hidden of alpha's sum.
+    """
+    # Overlap of every column of the person with every column of the thing, from every third row; a shift is a diagonal.
     wide = np.flatnonzero(alpha.any(axis=0))
     overlap = 3.0 * (alpha[patch.rows][::3, wide].T @ patch.alpha[::3])
     offset = wide[:, None] - np.arange(patch.columns.start, patch.columns.stop)[None]
@@ -271,40 +275,39 @@ def _slide(patch: Patch, alpha: np.ndarray, side: str, wanted: float) -> tuple[i
     return chosen + lowest, float(hidden[chosen])
 
 
-def _shade_ground(
-    picture: np.ndarray,
-    occluder: Occluder,
-    place: np.ndarray,
-    yaw: float,
-    camera: Camera,
-    light: Light,
-    open_part: np.ndarray,
-) -> None:
-    """Darkens the ground where the occluder stands and where its shadow falls, in place, but for the person."""
-    height, width = picture.shape[:2]
-    rays = camera.rays(height, width)
-    rows = np.flatnonzero(rays[..., 2].max(axis=1) < -0.02)
+def _shade_ground(picture: np.ndarray, thing: Thing, view: View, open_part: np.ndarray) -> None:
+    """Darken the ground where an occluder stands and where its shadow falls, in place, but not the person.
+
+    Args:
+        picture: float32 [height width 3].
+        thing: The occluder.
+        view: The view of the picture.
+        open_part: float32 [height width], the part of each pixel that shows no person.
+    """
+    position = view.camera.position
+    rows = np.flatnonzero(view.rays[..., 2].max(axis=1) < -0.02)
     if not len(rows):
         return
     first = int(rows[0])
-    rays = rays[first:].reshape(-1, 3)
-    distance = np.float32(camera.position[2]) / -rays[:, 2]
-    x = np.float32(camera.position[0] - place[0]) + distance * rays[:, 0]
-    y = np.float32(camera.position[1] - place[1]) + distance * rays[:, 1]
+    rays = view.rays[first:].reshape(-1, 3)
+    distance = np.float32(position[2]) / -rays[:, 2]
+    # Places relative to the thing.
+    x = np.float32(position[0] - thing.x) + distance * rays[:, 0]
+    y = np.float32(position[1] - thing.y) + distance * rays[:, 1]
     sun, sky = np.ones(len(x), np.float32), np.ones(len(x), np.float32)
-    if light.sun_size < 0.25:
-        cast = impostors.shadow(occluder.kind, occluder.variant, (0.0, 0.0), yaw, occluder.size, light, x, y)
+    if view.light.sun_size <= shadows.HAZIEST:
+        cast = impostors.shadow(dataclasses.replace(thing, x=0.0, y=0.0), view.light, x, y)
         if cast is not None:
             sun[cast[0]] -= cast[1]
     # Under it: an ellipse along its length.
-    half_length, half_width = 0.5 * _LENGTH[occluder.kind] + 0.1, 0.5 * _WIDTH.get(occluder.kind, 0.4) + 0.15
+    half_length, half_width = 0.5 * _LENGTH[thing.kind] + 0.1, 0.5 * _WIDTH.get(thing.kind, 0.4) + 0.15
     under = np.flatnonzero(x**2 + y**2 < (1.6 * half_length) ** 2)
-    along, across = np.float32(math.cos(yaw)), np.float32(math.sin(yaw))
+    along, across = np.float32(math.cos(thing.yaw)), np.float32(math.sin(thing.yaw))
     u = ((x[under] * along + y[under] * across) / np.float32(half_length)) ** 2
     v = ((y[under] * along - x[under] * across) / np.float32(half_width)) ** 2
     sky[under] -= np.float32(0.65) * np.exp(np.float32(-1.2) * (u * u + v * v))
     index = np.flatnonzero((sun < 0.995) | (sky < 0.995))
-    gain = shade_gain(light, sun[index], sky[index])
-    index += first * width
+    gain = shadows.shade_gain(view.light, sun[index], sky[index])
+    index += first * view.width
     pixels = picture.reshape(-1, 3)
     pixels[index] *= 1.0 + (gain - 1.0) * open_part.reshape(-1, 1)[index]

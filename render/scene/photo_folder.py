@@ -1,6 +1,6 @@
 """A user's folder of photographs: backgrounds, cloth. Files from outside are checked before they are decoded.
 
-Pictures at any depth, by the rules of `render.pictures`; what is not named like one is passed over and named by `check`.
+Pictures at any depth, by the rules of `san_jax.pictures`; what is not named like one is passed over and named by `check`.
 Nothing outside of the folder is read: a link that leads out of it is refused.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from render import pictures
+from san_jax import pictures
 
 LEAST_SIDE = 48
 
@@ -69,7 +69,7 @@ class PhotoFolder:
         return listing.pictures
 
     def _locate(self, name: str, problems: list[str]) -> str | None:
-        """The real path of a photograph, or None and a line in `problems`."""
+        """Return the real path of a photograph, or None and a line in `problems`."""
         try:
             name.encode()
             path = os.path.realpath(os.path.join(self._root, name))
@@ -97,7 +97,7 @@ class PhotoFolder:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Decodes every photograph, and warns of the files that are passed over.
+        """Decode every photograph, and warns of the files that are passed over.
 
         Raises:
             PhotoFolderError: Lists all that are broken, too large or too small.
@@ -113,7 +113,7 @@ class PhotoFolder:
             warnings.warn(f"{self.path}: {self.passed_over}", stacklevel=2)
 
     def read(self, name: str, *, least: int | None = None) -> np.ndarray:
-        """A photograph, upright, uint8 [height width 3].
+        """Return a photograph, upright, uint8 [height width 3].
 
         Args:
             name: One of `names`.

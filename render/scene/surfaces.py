@@ -39,7 +39,7 @@ class Surface:
         self._channels = np.concatenate([one.reshape(-1, one.shape[-1]) for one in levels]).T.copy()
 
     def sample(self, u: np.ndarray, v: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Looks colours up.
+        """Look colours up.
 
         Args:
             u, v: [N] metres to the right and up.
@@ -57,7 +57,7 @@ class Surface:
         return (near + (far - near) * part).T
 
     def _bilinear(self, x: np.ndarray, y: np.ndarray, level: np.ndarray) -> np.ndarray:
-        """Colours [channels N] of one level of the pyramid."""
+        """Return the colours [channels N] of one level of the pyramid."""
         size = self.size >> level
         x, y = (one * size.astype(np.float32) - np.float32(0.5) for one in (x, y))
         left, top = np.floor(x), np.floor(y)
@@ -75,21 +75,21 @@ class Surface:
 
 @functools.cache
 def ground(kind: str, variant: int) -> Surface:
-    """A ground of one of the kinds in GROUNDS, `variant` in range(VARIANTS)."""
+    """Return a ground of one of the kinds in GROUNDS, `variant` in range(VARIANTS)."""
     paint, metres = GROUNDS[kind]
     return Surface(np.clip(paint(_generator("ground", kind, variant)), 0.0, 1.0), metres)
 
 
 @functools.cache
 def wall(kind: str, variant: int) -> Surface:
-    """A wall of one of the kinds in WALLS, `variant` in range(VARIANTS); its bottom row stands on the ground."""
+    """Return a wall of one of the kinds in WALLS, `variant` in range(VARIANTS); its bottom row stands on the ground."""
     paint, metres = WALLS[kind]
     return Surface(np.clip(paint(_generator("wall", kind, variant))[..., :3], 0.0, 1.0), metres)
 
 
 @functools.cache
 def glow(kind: str, variant: int) -> Surface:
-    """How brightly the windows of a wall are lit at night, one channel in [0, 1]."""
+    """Return how brightly the windows of a wall are lit at night, one channel in [0, 1]."""
     paint, metres = WALLS[kind]
     pixels = paint(_generator("wall", kind, variant))
     lit = pixels[..., 3:] if pixels.shape[-1] == 4 else np.zeros((*pixels.shape[:2], 1))
@@ -105,7 +105,7 @@ def _generator(*key: str | int) -> np.random.Generator:
 
 
 def _noise(rng: np.random.Generator, shortest: float, longest: float, size: int = _SIZE) -> np.ndarray:
-    """Tileable noise [size size] of unit variance with wavelengths between `shortest` and `longest` pixels."""
+    """Return tileable noise [size size] of unit variance with wavelengths between `shortest` and `longest` pixels."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     band = (frequency >= 1.0 / longest) & (frequency <= 1.0 / shortest)
     amplitude = np.where(band, 1.0 / np.maximum(frequency, 1e-6), 0.0)
@@ -115,12 +115,12 @@ def _noise(rng: np.random.Generator, shortest: float, longest: float, size: int 
 
 
 def _colored(color: tuple[float, float, float] | np.ndarray, value: np.ndarray) -> np.ndarray:
-    """A colour times a brightness [size size]."""
+    """Return a colour times a brightness [size size]."""
     return np.asarray(color, np.float32) * value[..., None].astype(np.float32)
 
 
 def _cells(height: float, width: float, shift: float, joint: float, rng: np.random.Generator, spread: float):
-    """Rectangular stones: brightness [size size] of each, and joints (0 stone .. 1 joint). All lengths in pixels."""
+    """Return rectangular stones: brightness [size size] and joints [size size] (0 stone .. 1 joint); lengths in pixels."""
     rows, columns = max(1, round(_SIZE / height)), max(1, round(_SIZE / width))
     height, width = _SIZE / rows, _SIZE / columns
     y, x = np.mgrid[0:_SIZE, 0:_SIZE].astype(np.float32) + 0.5
@@ -133,7 +133,7 @@ def _cells(height: float, width: float, shift: float, joint: float, rng: np.rand
 
 
 def _stones(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Irregular stones on a jittered grid of count x count: number of the stone, its edge distance, its brightness."""
+    """Return irregular stones on a jittered count x count grid: number of each, distance from its edge, brightness."""
     step = _SIZE / count
     grid = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), -1).reshape(-1, 2)
     centers = (grid + rng.uniform(0.15, 0.85, grid.shape)) * step
@@ -148,7 +148,7 @@ def _stones(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _grey(rng: np.random.Generator, low: float, high: float, spread: float = 0.012) -> np.ndarray:
-    """A nearly grey colour."""
+    """Draw a nearly grey colour."""
     return rng.uniform(low, high) * (1.0 + spread * rng.standard_normal(3))
 
 
@@ -268,7 +268,7 @@ _WALL_COLORS = np.array(
 
 
 def _masonry(rng: np.random.Generator) -> np.ndarray:
-    """Bare wall: plaster, bricks, panels or stone blocks."""
+    """Paint a bare wall: plaster, bricks, panels or stone blocks."""
     pixel = _SIZE / _FACADE_METRES
     color = _WALL_COLORS[rng.integers(len(_WALL_COLORS))] * (1 + 0.02 * rng.standard_normal(3))
     value = 1 + 0.025 * _noise(rng, 2, 6) + 0.03 * _noise(rng, 60, 500)
@@ -288,7 +288,7 @@ def _masonry(rng: np.random.Generator) -> np.ndarray:
 
 
 def _fill(pixels: np.ndarray, left: float, right: float, low: float, high: float, color: np.ndarray) -> np.ndarray:
-    """Fills a rectangle given in metres from the left and the ground; returns the view that it covers."""
+    """Fill a rectangle, given in metres from the left and the ground; return the view of its pixels."""
     scale = _SIZE / _FACADE_METRES
     area = pixels[
         max(0, round(_SIZE - high * scale)) : round(_SIZE - low * scale),
@@ -300,7 +300,7 @@ def _fill(pixels: np.ndarray, left: float, right: float, low: float, high: float
 
 
 def _glaze(rng: np.random.Generator, area: np.ndarray) -> None:
-    """Glass: dark, with the sky's reflection in the upper part, and a curtain at times."""
+    """Paint glass: dark, with the sky's reflection in the upper part, and a curtain at times."""
     height, width = area.shape[:2]
     if height == 0 or width == 0:
         return
@@ -315,7 +315,7 @@ def _glaze(rng: np.random.Generator, area: np.ndarray) -> None:
 
 
 def _poster(rng: np.random.Generator, area: np.ndarray) -> None:
-    """A poster: one colour that fades into another, a round thing, some lines of writing."""
+    """Paint a poster: one colour that fades into another, a round thing, some lines of writing."""
     height, width = area.shape[:2]
     if height < 8 or width < 8:
         return
@@ -395,7 +395,7 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
 
 
 def _leaves(rng: np.random.Generator, draw: ImageDraw.ImageDraw, boxes: np.ndarray, light: np.ndarray, hue: float):
-    """Draws leaf clusters: boxes [N 4] (left, top, right, bottom), light [N] in [0, 1], dark ones first."""
+    """Draw leaf clusters: boxes [N 4] (left, top, right, bottom), light [N] in [0, 1], dark ones first."""
     for k in np.argsort(light + 0.25 * rng.standard_normal(len(light))):
         level = 0.28 + 0.95 * light[k]
         jitter = rng.normal(0, 6, 3)
@@ -416,7 +416,7 @@ def _hedge(rng: np.random.Generator) -> np.ndarray:
 
 
 def _paneling(rng: np.random.Generator) -> np.ndarray:
-    """Indoor wall: big panels, a glass front or wall tiles, with a dark skirting and some posters."""
+    """Paint an indoor wall: big panels, a glass front or wall tiles, with a dark skirting and some posters."""
     pixel = _SIZE / _FACADE_METRES
     style = rng.choice(["panel", "tile", "glass"])
     if style == "tile":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from render.figure.attachments import Part
+from render.figure.sheets import Part
 from render.smpl.array_files import ArrayFileError, read_bytes
 from render.smpl.model import NUM_FACES, NUM_VERTICES, SmplData
 from san_jax import file_kinds

@@ -1,10 +1,10 @@
-"""Normalisation and augmentation on the device, inside the jitted step (the released code's recipe; the paper gives none).
+"""Normalisation and augmentation on the device, inside the jitted step, by the released code's recipe.
 
 Batches arrive as uint8. Every image draws its own random numbers from its own key, so what happens to image i of a
 global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped,
-partly erased or cropped image is the whole texture of the person. So the decoder has to know what a crop does not show,
-and the feature it reads must say which part of the body is seen, which is what partial reID needs (section 4.6). By
-choice the texture of a flipped image is mirrored as the UV map says.
+partly erased or cropped image is the whole texture of the person. So the decoder has to infer what a crop does not
+show, and the feature it reads must tell which part of the body is seen, which is what partial reID needs (section 4.6).
+Optionally the texture of a flipped image is mirrored by the UV mirror map.
 """
 
 from typing import Any, NamedTuple
@@ -25,36 +25,27 @@ ERASE_ATTEMPTS = 16  # a drawn rectangle fits about 9 times in 10; that none of 
 
 
 def normalize_images(images: UInt8[Array, "*batch height width 3"]) -> Float[Array, "*batch height width 3"]:
-    """(x / 255 - mean) / std with ImageNet's mean and standard deviation, float32: what the encoder takes."""
+    """Return the encoder's input, (x / 255 - mean) / std with ImageNet's mean and standard deviation, float32."""
     return _normalize(images.astype(jnp.float32))
 
 
 def normalize_textures(textures: UInt8[Array, "*batch height width 3"]) -> Float[Array, "*batch height width 3"]:
-    """x / 127.5 - 1, float32 in [-1, 1]: the target of the decoder."""
+    """Return the decoder's targets, x / 127.5 - 1, float32 in [-1, 1]."""
     return textures.astype(jnp.float32) / 127.5 - 1.0
 
 
 class Augmented(NamedTuple):
-    """Augmented images, and what a target for the decoder needs to know of them.
+    """Augmented images, with what the decoder's targets need to know about them.
 
-    image: float32 [B H W 3], ImageNet-normalised: what the encoder takes.
-    clean: float32 [B H W 3] in [-1, 1]: the same before anything was erased, in the units of textures.
-    flipped: bool [B], which ones were mirrored left and right.
+    Attributes:
+        image: The encoder's input, float32 [B H W 3], ImageNet-normalised.
+        clean: The same images before erasing, in the units of textures, float32 [B H W 3] in [-1, 1].
+        flipped: Which images were mirrored left and right, bool [B].
     """
 
     image: Any
     clean: Any
     flipped: Any
-
-
-def augment_reid(
-    key: PRNGKeyArray | UInt32[Array, "2"],
-    images: UInt8[Array, "batch height width 3"],
-    *,
-    settings: AugmentSettings,
-) -> Float[Array, "batch height width 3"]:
-    """The `image` of `augment_images`: what the encoder takes. With all probabilities 0 `normalize_images(images)`."""
-    return augment_images(key, images, settings=settings).image
 
 
 def augment_images(
@@ -63,12 +54,12 @@ def augment_images(
     *,
     settings: AugmentSettings,
 ) -> Augmented:
-    """Crops, translates, flips, normalises and erases, each with its probability and independently for every image.
+    """Crop, translate, flip, normalise and erase, each with its probability and independently for every image.
 
     Args:
-      key: a JAX random key, new in every step.
-      images: uint8 RGB.
-      settings: probabilities and ranges; hashable, static under jit.
+        key: A JAX random key, new in every step.
+        images: RGB, uint8.
+        settings: Probabilities and ranges; hashable, static under jit.
     """
     keys = jax.random.split(key, images.shape[0])
     return jax.vmap(lambda image_key, image: _augment_image(image_key, image, settings))(keys, images)
@@ -79,16 +70,16 @@ def mirror_textures(
     flipped: Bool[Array, " batch"],
     mirror_map: Integer[np.ndarray, "map_size map_size 2"],
 ) -> Float[Array, "batch size size 3"]:
-    """The textures of images of which some were flipped: those become `texture[map[..., 0], map[..., 1]]`.
+    """Mirror the textures of flipped images: each becomes `texture[map[..., 0], map[..., 1]]`.
 
-    Textures of another size than the map's are mirrored at the map's, by the nearest of their texels, and averaged over
-    the places that each of theirs covers: a map of few texels would miss what lies between.
+    Textures of another size are mirrored at the map's size by their nearest texels, then averaged over the map's texels
+    that each of theirs covers: taking single texels of the map would miss what lies between.
 
     Args:
-      textures: float32 of any range, of the images before any was flipped.
-      flipped: which ones were.
-      mirror_map: row and column that each texel of a mirrored texture takes its colour from: a dataset's
-        `mirror_map.npy`.
+        textures: Textures of the images before any was flipped, float32 of any range.
+        flipped: Which images were flipped.
+        mirror_map: Row and column that each texel of a mirrored texture takes its colour from: a dataset's
+            `mirror_map.npy`.
     """
     size, map_size = textures.shape[1], mirror_map.shape[0]
     rows, columns = (((mirror_map[..., axis] + 0.5) * size / map_size).astype(np.int32) for axis in (0, 1))
@@ -144,7 +135,7 @@ def _normalize(pixels: Float[Array, "*batch height width 3"]) -> Float[Array, "*
 def _translate_positions(
     key: PRNGKeyArray | UInt32[Array, "2"], size: int, enlargement: float, translate: Bool[Array, ""]
 ) -> Float[Array, " {size}"]:
-    """Where `size` pixels of a random window of the enlarged image lie in the image; where they are if not translate.
+    """Source coordinates of each output pixel; the identity when `translate` is False.
 
     Pixel i of the window that starts at `offset` lies at (i + offset + 1/2) size / enlarged - 1/2 of the original.
     """
@@ -161,7 +152,7 @@ def _crop_positions(
     fractions: tuple[float, float],
     crop: Bool[Array, ""],
 ) -> Float[Array, " size"]:
-    """Positions in a random window that is stretched to the image's size, as positions in the image; as given if not crop.
+    """Source coordinates in a random window stretched to the image's size; `positions` when `crop` is False.
 
     With `length` pixels from `start`, position p lies at (p + 1/2) length / size - 1/2 + start, and never outside the
     window: what it leaves out is not seen.
@@ -185,7 +176,7 @@ def _resampling_matrix(positions: Float[Array, " size"]) -> Float[Array, "size s
 def _random_rectangle(
     key: PRNGKeyArray | UInt32[Array, "2"], height: int, width: int, settings: AugmentSettings
 ) -> Bool[Array, "{height} {width}"]:
-    """True inside a random rectangle; nowhere, should none of ERASE_ATTEMPTS drawn ones fit into the image.
+    """Mask of a random rectangle; empty if none of ERASE_ATTEMPTS drawn ones fits into the image.
 
     Zhong et al., "Random Erasing Data Augmentation", AAAI 2020: area and aspect uniform, drawn again until it fits.
     """

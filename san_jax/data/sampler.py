@@ -1,11 +1,11 @@
 """Which examples make up the batch of a step: pure functions of (seed, step).
 
-Batches of P identities x K images, as batch-hard mining needs them (Hermans et al., "In Defense of the Triplet Loss",
-2017); the released code has 16 x 4, the paper names no batch. Nothing here keeps a state: a run that is resumed, moved to another number of
-workers or split over other processes sees the same global batches.
+Batches have P identities x K images, as batch-hard mining needs them (Hermans et al., "In Defense of the Triplet Loss",
+2017); the released code has 16 x 4, the paper names no batch. Nothing here keeps a state: a run that is resumed, or
+split over another number of workers or processes, sees the same global batches.
 
-An epoch is a permutation, cut into batches; its last batch is filled up from the beginning of the same permutation, so
-that an epoch shows everything at least once and a batch never shows anything twice unless there is too little of it.
+An epoch is a permutation that is cut into batches. Its last batch is filled up from the beginning of the same
+permutation: an epoch shows everything at least once, and a batch shows nothing twice unless there is too little of it.
 """
 
 import dataclasses
@@ -19,13 +19,17 @@ _IDENTITY_ORDER, _IMAGE_ORDER, _EXTRA_IMAGE_ORDER, _EXAMPLE_ORDER = range(4)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IdentitySampler:
-    """P x K batches over labelled images; `identity_batch` with the grouping done once.
+    """P x K batches over labelled images.
+
+    Each epoch shows every identity at least once, in an order of its own; the P identities of a batch are distinct. An
+    identity shows all of its images, K a visit, before it shows one again; one with n < K images shows each
+    of them floor(K / n) times or once more.
 
     Attributes:
         groups: For each label in increasing order, the indices of its images.
         seed: Any integer from 0.
-        num_identities: P, distinct identities in a batch.
-        images_per_identity: K, images of each.
+        num_identities: P, the distinct identities in a batch.
+        images_per_identity: K, the images of each.
     """
 
     groups: list[np.ndarray]
@@ -37,7 +41,7 @@ class IdentitySampler:
     def from_labels(
         cls, labels: Int[np.ndarray, " examples"], *, seed: int, num_identities: int, images_per_identity: int
     ) -> "IdentitySampler":
-        """Groups images by label.
+        """Group images by label.
 
         Args:
             labels: Label of each example, from 0; labels need not be contiguous.
@@ -64,7 +68,7 @@ class IdentitySampler:
         return cls(np.split(order, starts[1:]), seed, num_identities, images_per_identity)
 
     def batch(self, step: int) -> Int64[np.ndarray, " batch"]:
-        """Example indices of the global batch of a step, [P * K]; K consecutive ones share an identity."""
+        """Return the example indices [P * K] of a step's global batch; K consecutive ones share an identity."""
         epoch, position, identities = _visit(len(self.groups), self.num_identities, step)
         order = _rng(self.seed, _IDENTITY_ORDER, epoch).permutation(len(self.groups))
         rows = []
@@ -74,8 +78,10 @@ class IdentitySampler:
         return np.concatenate(rows)
 
     def _images(self, identity: int, epoch: int, extra: bool) -> np.ndarray:
-        """K images of an identity. Its visits, one an epoch, walk through permutations of its images; the second visit
-        of an identity that fills up an epoch's last batch is drawn on its own, so that it leaves no gap in the walk.
+        """Return K images of an identity, for its visit in an epoch.
+
+        Its visits, one an epoch, walk through permutations of its images. `extra` marks the second visit of an identity
+        that fills up the epoch's last batch; it is drawn on its own, so that it leaves no gap in the walk.
         """
         images = self.groups[identity]
         if extra:
@@ -86,10 +92,11 @@ class IdentitySampler:
 
 
 def number_classes(labels: Int[np.ndarray, " examples"]) -> tuple[Int64[np.ndarray, " examples"], int]:
-    """Numbers the labels of a training split from 0 without gaps, in increasing order.
+    """Number the labels of a training split from 0 without gaps, in increasing order.
 
-    The builders of this project do so already. Another program's dataset may keep the numbers of its persons, and a
-    classifier over all numbers up to the largest has outputs that no image belongs to, or does not fit into memory.
+    The builders of this project do so already. Another program's dataset may keep the original numbers of its persons;
+    a classifier with an output for every number up to the largest would have outputs without images, or not fit into
+    memory.
 
     Args:
         labels: Label of each example, from 0.
@@ -106,7 +113,7 @@ def number_classes(labels: Int[np.ndarray, " examples"]) -> tuple[Int64[np.ndarr
 
 
 def _check_labels(labels: Int[np.ndarray, " examples"]) -> None:
-    """Raises ValueError for a negative label."""
+    """Raise a ValueError for a negative label."""
     if labels.size and labels.min() < 0:
         raise ValueError(
             f"Expected labels from 0, found {labels.min()}: query and gallery splits have no labels (-1); "
@@ -114,36 +121,8 @@ def _check_labels(labels: Int[np.ndarray, " examples"]) -> None:
         )
 
 
-def identity_batch(
-    labels: Int[np.ndarray, " examples"], *, step: int, seed: int, num_identities: int, images_per_identity: int
-) -> Int64[np.ndarray, " batch"]:
-    """The global P x K batch of a step.
-
-    Each epoch shows every identity at least once, in an order of its own; P identities of a batch are distinct. An
-    identity shows all of its images, K a visit, before it shows one again; one with fewer than K images shows each
-    floor(K / n) times or once more.
-
-    Args:
-        labels: Label of each example, from 0.
-        step: Step from 0.
-        seed: Seed of the order.
-        num_identities: P.
-        images_per_identity: K.
-
-    Returns:
-        Example indices [P * K], K consecutive ones of one identity.
-
-    Raises:
-        ValueError: See `IdentitySampler.from_labels`.
-    """
-    sampler = IdentitySampler.from_labels(
-        labels, seed=seed, num_identities=num_identities, images_per_identity=images_per_identity
-    )
-    return sampler.batch(step)
-
-
 def shuffled_batch(num_examples: int, *, step: int, seed: int, batch_size: int) -> Int64[np.ndarray, " batch"]:
-    """The global batch of a step without identities (PIT).
+    """Return the global batch of a step without identities (PIT).
 
     Each epoch is a permutation of all examples; a batch repeats none unless there are fewer than `batch_size`.
 
@@ -151,10 +130,10 @@ def shuffled_batch(num_examples: int, *, step: int, seed: int, batch_size: int) 
         num_examples: Number of examples, at least 1.
         step: Step from 0.
         seed: Seed of the order.
-        batch_size: B.
+        batch_size: Rows of the global batch.
 
     Returns:
-        Example indices [B].
+        Example indices [batch_size].
 
     Raises:
         ValueError: No examples, or a batch size below 1.
@@ -168,7 +147,7 @@ def shuffled_batch(num_examples: int, *, step: int, seed: int, batch_size: int) 
 def process_slice(
     indices: Int[np.ndarray, " batch"], process_index: int, process_count: int
 ) -> Int[np.ndarray, " local_batch"]:
-    """The rows of a global batch that one process loads: the `process_index`-th of `process_count` equal runs.
+    """Return the rows of a global batch that one process loads, the `process_index`-th of `process_count` equal runs.
 
     Raises:
         ValueError: The batch does not divide by the number of processes, or there is no such process.
@@ -185,10 +164,11 @@ def process_slice(
 
 
 def _visit(length: int, size: int, number: int) -> tuple[int, int, np.ndarray]:
-    """Cuts permutations of `length` into pieces of `size`, the last filled up from the permutation's beginning.
+    """Cut permutations of `length` into pieces of `size`, the last one filled up from the permutation's beginning.
 
     Returns:
-        Which permutation piece `number` is cut from, where in it the piece begins, and the positions [size].
+        The number of the permutation that piece `number` is cut from, where in it the piece begins, and the piece's
+        positions [size].
     """
     pieces = -(-length // size)
     position = number % pieces * size

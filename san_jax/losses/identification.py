@@ -8,18 +8,18 @@ from jaxtyping import Array, Float, Int32
 def identification_loss(
     logits: Float[Array, "batch classes"], labels: Int32[Array, " batch"], *, label_smoothing: float = 0.0
 ) -> Float[Array, ""]:
-    """Mean cross entropy, the target being (1 - s) onehot(label) + s / classes with s the label smoothing.
+    """Return the mean cross entropy against the target (1 - s) onehot(label) + s / classes with s the label smoothing.
 
     The same as PyTorch's CrossEntropyLoss(label_smoothing=s) and, with s = 0.1, the released code's.
 
     Args:
-      logits: any floating dtype; computed in float32.
-      labels: 0..classes-1. A label outside that range makes the loss NaN: nothing can be raised inside jit, and a
-        silent zero would hide a broken data set.
-      label_smoothing: s in [0, 1]; the paper uses none.
+        logits: Any floating dtype; computed in float32.
+        labels: 0..classes-1. A label outside that range makes the loss NaN: nothing can be raised inside jit, and a
+            silent zero would hide a broken data set.
+        label_smoothing: The s above, in [0, 1]; the paper uses none.
 
     Returns:
-      float32 scalar.
+        float32 scalar.
     """
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     known = (labels >= 0) & (labels < logits.shape[1])

@@ -8,14 +8,14 @@ from jaxtyping import Array, Float
 def reconstruction_loss(
     textures: Float[Array, "batch height width channels"], targets: Float[Array, "batch height width channels"]
 ) -> Float[Array, ""]:
-    """Mean |texture - target| over images, positions and channels.
+    """Return the mean |texture - target| over images, positions and channels.
 
     Args:
-      textures: what the decoder gave, any floating dtype; computed in float32.
-      targets: in [-1, 1] (`san_jax.data.augment.normalize_textures`).
+        textures: Output of the decoder, any floating dtype; computed in float32.
+        targets: Target textures in [-1, 1] (`san_jax.data.augment.normalize_textures`).
 
     Returns:
-      float32 scalar; its gradient is 0 where both are equal.
+        float32 scalar; its gradient is 0 where both are equal.
     """
     difference = textures.astype(jnp.float32) - targets.astype(jnp.float32)
     # |x| = x sign(x): unlike jnp.abs this has gradient 0 at 0, as PyTorch's L1 loss.

@@ -12,24 +12,24 @@ from jaxtyping import Array, Float, Int32
 def batch_hard_triplet_loss(
     embeddings: Float[Array, "batch features"], labels: Int32[Array, " batch"], *, margin: float = 0.3
 ) -> Float[Array, ""]:
-    """Mean over anchors of max(0, d(anchor, hardest positive) - d(anchor, hardest negative) + margin).
+    """Return the mean over anchors of max(0, d(anchor, hardest positive) - d(anchor, hardest negative) + margin).
 
     d is the Euclidean distance; the hardest positive is the farthest image of the anchor's identity, the anchor itself
     included as in the PyTorch reference (so an identity with one image has it at distance 0), the hardest negative the
     nearest image of another identity. Among equals the first one counts. An anchor without any negative, where the
     reference fails, contributes 0; the mean is over all anchors nevertheless.
 
-    Pairs are mined on squared distances without gradient; only the two distances that an anchor needs are then computed,
-    from differences, so that they are exact where the mining's |x|^2 + |y|^2 - 2xy would cancel. The gradient of a
-    distance of 0 is taken as 0: the loss and its gradient are finite for any finite input.
+    Pairs are mined on squared distances without gradient; only the two distances that an anchor needs are then
+    computed, from differences, so that they are exact where the mining's |x|^2 + |y|^2 - 2xy would cancel. The gradient
+    of a distance of 0 is taken as 0: the loss and its gradient are finite for any finite input.
 
     Args:
-      embeddings: any floating dtype; computed in float32.
-      labels: identities, any integers.
-      margin: 0.3, the paper's m of L_TR and the released code's margin here.
+        embeddings: Features of the images, any floating dtype; computed in float32.
+        labels: Identities, any integers.
+        margin: 0.3, the paper's m of L_TR and the released code's margin here.
 
     Returns:
-      float32 scalar.
+        float32 scalar.
     """
     embeddings = embeddings.astype(jnp.float32)
     same = labels[:, None] == labels[None, :]

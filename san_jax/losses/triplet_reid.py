@@ -16,17 +16,17 @@ _FIXED_PLACES = {1: (0, 1, 4), 2: (1, 2, 5), 3: (2, 3, 6), 4: (3, 0, 4)}
 def sample_triplets(
     key: PRNGKeyArray | UInt32[Array, "2"], labels: Int32[Array, " batch"]
 ) -> tuple[Int32[Array, " batch"], Int32[Array, " batch"]]:
-    """Draws for every image another one of its identity (positive) and one of another identity (negative).
+    """Draw for every image another one of its identity (positive) and one of another identity (negative).
 
-    Each uniformly among all there are in the batch. An anchor that has no positive, or no negative, gets itself there,
-    by which `triplet_reid_loss` knows that it contributes nothing.
+    Each is drawn uniformly among all candidates in the batch. An anchor without a positive, or without a negative, gets
+    its own index there, which tells `triplet_reid_loss` that it contributes nothing.
 
     Args:
-      key: a JAX random key, new in every step.
-      labels: identities, any integers.
+        key: A JAX random key, new in every step.
+        labels: Identities, any integers.
 
     Returns:
-      (positive, negative): indices into the batch, one of each per image.
+        (positive, negative): Indices into the batch, one of each per image.
     """
     positive_key, negative_key = jax.random.split(key)
     same = labels[:, None] == labels[None, :]
@@ -37,18 +37,18 @@ def sample_triplets(
 def fixed_triplets(
     batch_size: int, block: int
 ) -> tuple[Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"]]:
-    """The released code's triplets of a decoder block: one of each identity but the last, at places that never change.
+    """Return the released code's triplets of a decoder block: one of each identity but the last, at fixed places.
 
     Args:
-      batch_size: images of the batch, 4 consecutive ones of each identity.
-      block: 1 to 4; each has places of its own.
+        batch_size: Number of images in the batch, 4 consecutive ones of each identity.
+        block: Number of the decoder block, 1 to 4; each has places of its own.
 
     Returns:
-      (anchor, positive, negative): indices into the batch, batch_size / 4 - 1 of each. Anchor and positive are of one
-      identity, the negative is of the next one in the batch.
+        (anchor, positive, negative): Indices into the batch, batch_size / 4 - 1 of each. Anchor and positive are of one
+        identity, the negative is of the next one in the batch.
 
     Raises:
-      ValueError: the batch is not made of fours, or there is no such block.
+        ValueError: The batch is not made of fours, or there is no such block.
     """
     if batch_size % IMAGES_PER_IDENTITY:
         raise ValueError(
@@ -72,27 +72,27 @@ def triplet_reid_loss(
     channel_reduction: Literal["sum", "mean"] = "sum",
     anchor_reduction: Literal["sum", "mean"] = "mean",
 ) -> Float[Array, ""]:
-    """L_TR of one decoder block: mean over anchors of max(0, D(a, p) - D(a, n) + margin).
+    """Return L_TR of one decoder block: mean over anchors of max(0, D(a, p) - D(a, n) + margin).
 
     D is the squared difference of two feature maps, averaged over positions, and over channels summed (equation 1) or
     averaged ("mean", the released code's scale). The paper adds up this loss over the first three of the four blocks.
-    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless. The released
-    code takes the sum over the anchors that `fixed_triplets` gives.
+    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless. The
+    released code takes the sum over the anchors that `fixed_triplets` gives.
 
     Args:
-      feature_map: output d_l of a decoder block, any floating dtype; computed in float32.
-      positive: for each anchor the index of another image of its identity, or its own.
-      negative: for each anchor the index of one of another identity, or its own.
-      anchor: indices of the anchors; None where every image is one, in their order.
-      margin: the paper's m, 0.3.
-      channel_reduction: "sum" or "mean".
-      anchor_reduction: "mean" or "sum" over the anchors.
+        feature_map: Output d_l of a decoder block, any floating dtype; computed in float32.
+        positive: For each anchor the index of another image of its identity, or its own.
+        negative: For each anchor the index of one of another identity, or its own.
+        anchor: Indices of the anchors; None where every image is one, in their order.
+        margin: The paper's m, 0.3.
+        channel_reduction: "sum" or "mean".
+        anchor_reduction: "mean" or "sum" over the anchors.
 
     Returns:
-      float32 scalar.
+        float32 scalar.
 
     Raises:
-      ValueError: channel_reduction or anchor_reduction is neither.
+        ValueError: `channel_reduction` or `anchor_reduction` is neither.
     """
     if channel_reduction not in ("sum", "mean"):
         raise ValueError(f'channel_reduction must be "sum" (the paper) or "mean", found {channel_reduction!r}.')

@@ -1,8 +1,8 @@
 """SA-Dec: regresses the aligned texture from the encoder's last feature map (section 3.2, "SA-Dec").
 
 Four residual up-sampling blocks with about a third of the encoder's parameters. The paper gives no more than that; the
-blocks are those of the authors' released code, its U-Net skips from the encoder, which the paper does not have, left out
-unless asked for:
+blocks are those of the authors' released code, its U-Net skips from the encoder, which the paper does not have, left
+out unless asked for:
 1x1 convolution 2048 -> 512, blocks 512 -> 256 -> 64 -> 32 -> 16, a 7x7 convolution to RGB, resizing to the texture's
 size. No output non-linearity; targets live in [-1, 1]. It is dropped at inference.
 """
@@ -113,13 +113,13 @@ class TextureDecoder(nnx.Module):
     convolution, batch normalisation and ReLU of its own, are added to what goes into blocks 1, 2 and 3.
 
     Args:
-      in_features: channels of the feature map (2048 for ResNet-50).
-      skip_features: channels of the encoder's stages 1, 2 and 3 where they are skipped to the decoder, else ().
-      width: base width of the encoder, which scales the blocks alike: with 64, channels 512, 256, 64, 32, 16 (never
-        fewer than 8).
-      texture_size: height and width of the texture, or both as one number.
-      compute_dtype: float32 or bfloat16 for convolutions and activations; the texture is float32.
-      rngs: the stream `params` draws the weights.
+        in_features: Channels of the feature map (2048 for ResNet-50).
+        skip_features: Channels of the encoder's stages 1, 2 and 3 where they are skipped to the decoder, else ().
+        width: Base width of the encoder, which scales the blocks alike: with 64, channels 512, 256, 64, 32, 16 (never
+            fewer than 8).
+        texture_size: Height and width of the texture, or both as one number.
+        compute_dtype: float32 or bfloat16 for convolutions and activations; the texture is float32.
+        rngs: The stream `params` draws the weights.
     """
 
     def __init__(
@@ -166,18 +166,18 @@ class TextureDecoder(nnx.Module):
         """Decodes a feature map.
 
         Args:
-          feature_map: the encoder's stage4, [B h w C].
-          skips: the encoder's stages 1, 2 and 3 where the decoder was built for them: [B 4h 4w .], [B 2h 2w .] and
-            [B h w .].
-          train: batch normalisation by the batch's statistics, the running ones are updated.
+            feature_map: The encoder's stage4, [B h w C].
+            skips: The encoder's stages 1, 2 and 3 where the decoder was built for them: [B 4h 4w .], [B 2h 2w .] and
+                [B h w .].
+            train: Batch normalisation by the batch's statistics, the running ones are updated.
 
         Returns:
-          The texture, float32 [B texture_height texture_width 3], about [-1, 1] but not clipped; and the outputs
-          d_1..d_4 of the four blocks in the compute dtype, d_l of size [B 2^l h, 2^l w, .].
+            The texture, float32 [B texture_height texture_width 3], about [-1, 1] but not clipped; and the outputs
+            d_1..d_4 of the four blocks in the compute dtype, d_l of size [B 2^l h, 2^l w, .].
 
         Raises:
-          ValueError: other skips than the decoder was built for, or of sizes that do not fit: height and width of the
-            images are no multiples of 16.
+            ValueError: Other skips than the decoder was built for, or of sizes that do not fit: height and width of the
+                images are no multiples of 16.
         """
         if len(skips) != self.num_skips:
             raise ValueError(f"This decoder takes {self.num_skips} maps of the encoder, found {len(skips)}.")

@@ -84,13 +84,13 @@ class DenseNet(nnx.Module):
     have 1, 4, 8, 16 and 16 times `width` channels.
 
     Args:
-      width: channels of the stem, twice what each layer adds; 64 is the real DenseNet-121.
-      stage_sizes: layers in each dense block: (6, 12, 24, 16) for DenseNet-121.
-      compute_dtype: float32 or bfloat16 for convolutions and activations; batch statistics stay float32.
-      rngs: the stream `params` draws the weights.
+        width: Channels of the stem, twice what each layer adds; 64 is the real DenseNet-121.
+        stage_sizes: Layers in each dense block: (6, 12, 24, 16) for DenseNet-121.
+        compute_dtype: float32 or bfloat16 for convolutions and activations; batch statistics stay float32.
+        rngs: The stream `params` draws the weights.
 
     Raises:
-      ValueError: stage_sizes has not four positive entries, or width is less than 2.
+        ValueError: `stage_sizes` has not four positive entries, or width is less than 2.
     """
 
     def __init__(

@@ -41,7 +41,9 @@ def conv(
 
 
 class BatchNorm(nnx.Module):
-    """Batch normalisation over all axes but the last: eps 1e-5, running statistics decaying with 0.9 (PyTorch's momentum 0.1).
+    """Batch normalisation over all axes but the last.
+
+    eps is 1e-5, the decay of the running statistics 0.9 (PyTorch's momentum 0.1).
 
     Statistics and normalisation are float32 whatever the compute dtype; the result is cast back to the compute dtype.
     The running variance is the biased one (PyTorch keeps n / (n - 1) times that).

@@ -114,13 +114,13 @@ class ResNet(nnx.Module):
     """ResNet-50 by default (23.5 M parameters without classifier), float32 parameters, NHWC.
 
     Args:
-      width: channels of the stem; 64 is the real ResNet, smaller ones are for demos and tests.
-      stage_sizes: bottlenecks per stage: (3, 4, 6, 3) for ResNet-50, (3, 4, 23, 3) for ResNet-101.
-      compute_dtype: float32 or bfloat16 for convolutions and activations; batch statistics stay float32.
-      rngs: the stream `params` draws the weights.
+        width: Channels of the stem; 64 is the real ResNet, smaller ones are for demos and tests.
+        stage_sizes: Bottlenecks per stage: (3, 4, 6, 3) for ResNet-50, (3, 4, 23, 3) for ResNet-101.
+        compute_dtype: float32 or bfloat16 for convolutions and activations; batch statistics stay float32.
+        rngs: The stream `params` draws the weights.
 
     Raises:
-      ValueError: stage_sizes has not four positive entries, or width is not positive.
+        ValueError: `stage_sizes` has not four positive entries, or width is not positive.
     """
 
     def __init__(

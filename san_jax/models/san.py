@@ -1,6 +1,7 @@
 """The Semantics Aligning Network: SA-Enc, the reID feature and its classifier, SA-Dec (section 3.2, Figure 2).
 
-Without classifier it is SAN-PG, the generator of pseudo textures (sections 3.1 and 3.2, step 1); without decoder it is the baseline.
+Without classifier it is SAN-PG, the generator of pseudo textures (sections 3.1 and 3.2, step 1); without decoder it is
+the baseline.
 
 By default it is the paper's. The released code has U-Net skips (`skips`) and a fully connected layer on the pooled
 feature (`feature_size=512`); generalised-mean pooling (`pooling="gem"`) and a batch normalisation between triplet loss
@@ -19,6 +20,7 @@ from san_jax.models.decoder import TextureDecoder
 from san_jax.models.densenet import DenseNet
 from san_jax.models.layers import BatchNorm, FullyConnectedHead, GeneralizedMean
 from san_jax.models.resnet import ResNet, StageOutputs
+from san_jax.settings import POOLINGS
 
 # Networks by name, and the blocks in each of their stages.
 ENCODERS: dict[str, tuple[type[ResNet] | type[DenseNet], tuple[int, int, int, int]]] = {
@@ -26,19 +28,19 @@ ENCODERS: dict[str, tuple[type[ResNet] | type[DenseNet], tuple[int, int, int, in
     "resnet101": (ResNet, (3, 4, 23, 3)),
     "densenet121": (DenseNet, (6, 12, 24, 16)),
 }
-POOLINGS = ("average", "gem")
 
 
 class SANOutput(NamedTuple):
-    """What a forward pass gives. C is the encoder's channels (32 width for the ResNets), D the embedding's size.
+    """The result of a forward pass. C is the encoder's channels (32 width for the ResNets), D the embedding's size.
 
-    feature_map: f_e4 in the compute dtype, [B H/16 W/16 C].
-    embedding: the reID feature f that the triplet loss takes, float32 [B D].
-    logits: float32 [B num_classes]; None without classifier.
-    texture: float32 [B texture_height texture_width 3], about [-1, 1]; None without decoder.
-    decoder_maps: d_1..d_4 in the compute dtype, [B 2^l H/16, 2^l W/16, .]; () without decoder.
-    test_embedding: what images are compared by at inference, float32 [B D]: with `bnneck` the normalised f that the
-      classifier takes, else f.
+    Attributes:
+        feature_map: f_e4 in the compute dtype, [B H/16 W/16 C].
+        embedding: The reID feature f that the triplet loss takes, float32 [B D].
+        logits: float32 [B num_classes]; None without classifier.
+        texture: float32 [B texture_height texture_width 3], about [-1, 1]; None without decoder.
+        decoder_maps: d_1..d_4 in the compute dtype, [B 2^l H/16, 2^l W/16, .]; () without decoder.
+        test_embedding: What images are compared by at inference, float32 [B D]: with `bnneck` the normalised f that the
+            classifier takes, else f.
     """
 
     feature_map: Array
@@ -59,27 +61,27 @@ class SAN(nnx.Module):
     feature_size), neck (with bnneck).
 
     Args:
-      num_classes: identities the classifier tells apart; 0 for none.
-      encoder: "resnet50", "resnet101" or "densenet121".
-      width: base width; 64 makes the encoder the real network and scales the decoder alike.
-      stage_sizes: blocks per stage; () for those of the encoder's name.
-      texture_size: height and width of the texture, or both as one number.
-      decoder: whether to build SA-Dec.
-      skips: whether the decoder sees the encoder's stages 1 to 3 too, as in the released code; height and width of the
-        images must be multiples of 16 then.
-      feature_size: n > 0 for a fully connected layer, batch normalisation and ReLU on the pooled feature: f has n
-        numbers (512 in the released code). 0: f is the pooled feature.
-      pooling: "average" over positions, or "gem", see `GeneralizedMean`.
-      bnneck: Luo et al., "Bag of Tricks and A Strong Baseline for Deep Person Re-identification", CVPRW 2019: the
-        classifier, without bias, takes f after a batch normalisation without bias, and so does inference; the triplet
-        loss takes f.
-      compute_dtype: float32 or bfloat16 for convolutions and activations; from the pooling on it is float32 always.
-      rngs: the stream `params` draws the weights: torchvision's for the encoder, normal(0, 0.01) and a zero bias for
-        the classifier as in torchreid (the released code).
+        num_classes: Number of identities that the classifier tells apart; 0 for no classifier.
+        encoder: "resnet50", "resnet101" or "densenet121".
+        width: Base width; 64 makes the encoder the real network and scales the decoder alike.
+        stage_sizes: Blocks per stage; () for those of the encoder's name.
+        texture_size: Height and width of the texture, or both as one number.
+        decoder: Whether to build SA-Dec.
+        skips: Whether the decoder sees the encoder's stages 1 to 3 too, as in the released code; height and width of
+            the images must then be multiples of 16.
+        feature_size: n > 0 for a fully connected layer, batch normalisation and ReLU on the pooled feature: f has n
+            numbers (512 in the released code). 0: f is the pooled feature.
+        pooling: "average" over positions, or "gem", see `GeneralizedMean`.
+        bnneck: Luo et al., "Bag of Tricks and A Strong Baseline for Deep Person Re-identification", CVPRW 2019: the
+            classifier, without bias, takes f after a batch normalisation without bias, and so does inference; the
+            triplet loss takes f.
+        compute_dtype: float32 or bfloat16 for convolutions and activations; from the pooling on it is always float32.
+        rngs: The stream `params` draws the weights: torchvision's initialisation for the encoder, normal(0, 0.01) and a
+            zero bias for the classifier as in torchreid (the released code).
 
     Raises:
-      ValueError: num_classes, texture_size or feature_size out of range, an unknown encoder or pooling, skips without
-        decoder, or see `ResNet`.
+        ValueError: num_classes, texture_size or feature_size is out of range, the encoder or pooling is unknown, there
+            are skips without decoder, or see `ResNet`.
     """
 
     def __init__(
@@ -98,36 +100,16 @@ class SAN(nnx.Module):
         compute_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        if num_classes < 0:
-            raise ValueError(f"num_classes must be the number of training identities or 0, found {num_classes}.")
-        if encoder not in ENCODERS:
-            raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, found {encoder!r}.")
-        if min((texture_size,) if isinstance(texture_size, int) else texture_size) < 2:
-            raise ValueError(f"texture_size must be at least 2 pixels, found {texture_size}.")
-        if feature_size < 0:
-            raise ValueError(f"feature_size must be the embedding's size or 0 for the encoder's, found {feature_size}.")
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, found {pooling!r}.")
+        _check(num_classes, encoder, texture_size, feature_size, pooling)
         if skips and not decoder:
             raise ValueError("skips lead into the decoder: build it with decoder=True, or leave skips out.")
         network, sizes = ENCODERS[encoder]
-        self.encoder = network(
-            width=width, stage_sizes=tuple(stage_sizes) or sizes, compute_dtype=compute_dtype, rngs=rngs
-        )
+        sizes = tuple(stage_sizes) or sizes
+        self.encoder = network(width=width, stage_sizes=sizes, compute_dtype=compute_dtype, rngs=rngs)
         features = self.encoder.out_features
         self.embedding_size = feature_size or features
         self.classifier = (
-            nnx.Linear(
-                self.embedding_size,
-                num_classes,
-                use_bias=not bnneck,
-                kernel_init=nnx.initializers.normal(0.01),
-                dtype=jnp.float32,
-                param_dtype=jnp.float32,
-                rngs=rngs,
-            )
-            if num_classes
-            else None
+            _classifier(self.embedding_size, num_classes, use_bias=not bnneck, rngs=rngs) if num_classes else None
         )
         self.decoder = (
             TextureDecoder(
@@ -150,12 +132,12 @@ class SAN(nnx.Module):
         )
 
     def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> SANOutput:
-        """Encoder, classifier and decoder, as far as they were built.
+        """Run encoder, classifier and decoder, as far as they were built.
 
         Args:
-          images: ImageNet-normalised (`san_jax.data.augment.normalize_images`); height and width at least 32, so that
-            the decoder has a border to mirror.
-          train: batch normalisation by the batch's statistics, the running ones are updated.
+            images: ImageNet-normalised (`san_jax.data.augment.normalize_images`); height and width at least 32, so that
+                the decoder has a border to mirror.
+            train: Normalise by the batch's statistics, and update the running ones.
         """
         stages = self._encode(images, train=train)
         embedding, test_embedding = self.embed(stages.stage4, train=train)
@@ -169,10 +151,10 @@ class SAN(nnx.Module):
     def encode(
         self, images: Float[Array, "batch height width 3"], *, train: bool = False
     ) -> tuple[Float[Array, "batch map_height map_width channels"], Float[Array, "batch features"]]:
-        """All that inference needs: feature map and the float32 embedding to compare by (`test_embedding`).
+        """Return all that inference needs: the feature map and the float32 embedding to compare by (`test_embedding`).
 
         Raises:
-          TypeError: the images are not floats, so they cannot have been normalised.
+            TypeError: The images are not floats, so they cannot have been normalised.
         """
         feature_map = self._encode(images, train=train).stage4
         return feature_map, self.embed(feature_map, train=train)[1]
@@ -180,7 +162,7 @@ class SAN(nnx.Module):
     def embed(
         self, feature_map: Float[Array, "batch map_height map_width channels"], *, train: bool = False
     ) -> tuple[Float[Array, "batch features"], Float[Array, "batch features"]]:
-        """From f_e4 to f and to what the classifier and inference take: `embedding` and `test_embedding`."""
+        """Return f and what the classifier and inference take (`embedding`, `test_embedding`), computed from f_e4."""
         if self.pooling is None:
             embedding = jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
         else:
@@ -196,10 +178,10 @@ class SAN(nnx.Module):
         *,
         train: bool = False,
     ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
-        """The decoder alone: texture and the outputs of its four blocks (see `TextureDecoder`).
+        """Run the decoder alone: texture and the outputs of its four blocks (see `TextureDecoder`).
 
         Raises:
-          ValueError: the model was built without decoder, or see `TextureDecoder`.
+            ValueError: The model was built without decoder, or see `TextureDecoder`.
         """
         if self.decoder is None:
             raise ValueError("This SAN has no decoder: build it with decoder=True.")
@@ -212,3 +194,30 @@ class SAN(nnx.Module):
                 "pass them through san_jax.data.augment.normalize_images first."
             )
         return self.encoder(images, train=train)
+
+
+def _check(
+    num_classes: int, encoder: str, texture_size: int | tuple[int, int], feature_size: int, pooling: str
+) -> None:
+    if num_classes < 0:
+        raise ValueError(f"num_classes must be the number of training identities or 0, found {num_classes}.")
+    if encoder not in ENCODERS:
+        raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, found {encoder!r}.")
+    if min((texture_size,) if isinstance(texture_size, int) else texture_size) < 2:
+        raise ValueError(f"texture_size must be at least 2 pixels, found {texture_size}.")
+    if feature_size < 0:
+        raise ValueError(f"feature_size must be the embedding's size or 0 for the encoder's, found {feature_size}.")
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, found {pooling!r}.")
+
+
+def _classifier(features: int, num_classes: int, *, use_bias: bool, rngs: nnx.Rngs) -> nnx.Linear:
+    return nnx.Linear(
+        features,
+        num_classes,
+        use_bias=use_bias,
+        kernel_init=nnx.initializers.normal(0.01),
+        dtype=jnp.float32,
+        param_dtype=jnp.float32,
+        rngs=rngs,
+    )

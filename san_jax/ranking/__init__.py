@@ -2,15 +2,15 @@
 re-ranking by k-reciprocal neighbours (`k_reciprocal`)."""
 
 from san_jax.ranking.chance import chance_scores
-from san_jax.ranking.distances import METRICS, distance_blocks, pairwise_distances
-from san_jax.ranking.k_reciprocal import KReciprocal, k_reciprocal_rerank, reranked_blocks
+from san_jax.ranking.distances import distance_blocks, pairwise_distances
+from san_jax.ranking.k_reciprocal import k_reciprocal_rerank, reranked_blocks
 from san_jax.ranking.scores import (
-    AVERAGE_PRECISIONS,
     RankingResult,
     correct_ranks,
     evaluate_distances,
     evaluate_ranking,
 )
+from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, KReciprocal
 
 __all__ = [
     "AVERAGE_PRECISIONS",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from san_jax.ranking.labels import Labels, Numbers
+from san_jax.ranking.labels import Labels, Numbers, Sides
 from san_jax.ranking.scores import RankingResult, check_average_precision
 
 
@@ -17,7 +17,7 @@ def chance_scores(
     ranks: Sequence[int] = (1, 5, 10),
     average_precision: str = "standard",
 ) -> RankingResult:
-    """The expected scores of rankings drawn at random: what a number is worth on a given query and gallery.
+    """Return the expected scores of rankings drawn at random: what a number is worth on a given query and gallery.
 
     With n gallery images of which m are correct, drawn without replacement: a hit among the first k fails with
     C(n - m, k) / C(n, k); E[AP] = (H_n + (m - 1) / (n - 1) (n - H_n)) / n with the harmonic number H_n; the precision
@@ -25,9 +25,12 @@ def chance_scores(
     (E[AP] + m / n) / 2; the last correct match has rank r with probability C(r - 1, m - 1) / C(n, m).
 
     Args:
-        query_ids, gallery_ids: Identities [Q], [G], integers.
-        query_cameras, gallery_cameras: Cameras [Q], [G], integers.
-        ranks, average_precision: As in `evaluate_ranking`.
+        query_ids: Identities [Q], integers.
+        gallery_ids: Identities [G], integers.
+        query_cameras: Cameras [Q], integers.
+        gallery_cameras: Cameras [G], integers.
+        ranks: As in `evaluate_ranking`.
+        average_precision: As in `evaluate_ranking`.
 
     Raises:
         ValueError: A label is not an integer, a rank is outside 1..G, the average precision is unknown, or no query
@@ -35,7 +38,8 @@ def chance_scores(
     """
     check_average_precision(average_precision)
     num_gallery = len(gallery_ids)
-    labels = Labels.create(len(query_ids), num_gallery, query_ids, gallery_ids, query_cameras, gallery_cameras, ranks)
+    identities, cameras = Sides(query_ids, gallery_ids), Sides(query_cameras, gallery_cameras)
+    labels = Labels.create((len(query_ids), num_gallery), identities, cameras, ranks=ranks)
     counts = np.stack([num_gallery - labels.num_dropped, labels.num_matches], axis=1)[labels.num_matches > 0]
     cases, case_of_query = np.unique(counts, axis=0, return_inverse=True)
     expected = []

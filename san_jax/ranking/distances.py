@@ -15,10 +15,10 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Int32, Real
 
+from san_jax.ranking_settings import METRICS
 from san_jax.sharding import AXIS, make_mesh, replicated
 from san_jax.typing import Array
 
-METRICS = ("euclidean", "cosine")
 # Queries that a device computes at a time. From 128 rows on, XLA's matrix product for CPUs first copies the whole gallery
 # into another layout, in every call: a third slower, and the memory of a second gallery.
 ROWS = 120
@@ -35,7 +35,7 @@ def pairwise_distances(
     metric: str = "euclidean",
     mesh: Mesh | None = None,
 ) -> Float32[np.ndarray, "query gallery"]:
-    """Distances of every query to every gallery embedding.
+    """Return the distances of every query to every gallery embedding.
 
     Args:
         queries: Embeddings [Q D], finite.
@@ -65,7 +65,7 @@ def distance_blocks(
     metric: str = "euclidean",
     mesh: Mesh | None = None,
 ) -> Iterator[Float32[np.ndarray, "block gallery"]]:
-    """Yields the rows of `pairwise_distances` in order, some at a time and read-only; raises what it raises, at once."""
+    """Yield the rows of `pairwise_distances` in order, some at a time and read-only; errors are raised at the call."""
     blocks = device_distances(queries, gallery, metric=metric, mesh=default_mesh(mesh))
     return (np.asarray(block)[:valid] for block, valid in blocks)
 
@@ -73,7 +73,7 @@ def distance_blocks(
 def device_distances(
     queries: Real[Array, "query dim"], gallery: Real[Array, "gallery gallery_dim"], *, metric: str, mesh: Mesh
 ) -> Iterator[tuple[Float32[jax.Array, "block gallery"], int]]:
-    """Blocks of rows where they were computed, split over the mesh by rows.
+    """Yield blocks of rows on the devices that computed them, split over the mesh by rows.
 
     Yields:
         float32 [`ROWS` x devices, G] and how many of its rows are queries; the rows after these are padding.
@@ -95,7 +95,7 @@ def device_distances(
 
 
 def default_mesh(mesh: Mesh | None) -> Mesh:
-    """The mesh, or for None one of the default device alone."""
+    """Return the mesh, or one of the default device alone for None."""
     return make_mesh(list(jax.device_put(0).devices())) if mesh is None else mesh
 
 
@@ -140,7 +140,7 @@ def _block_distances(
 
 
 def _squares(embeddings: Float32[np.ndarray, "count dim"]) -> Float32[np.ndarray, " count"]:
-    """Squared lengths, summed in float64. What a row gives depends neither on where it is nor on the other rows."""
+    """Return squared lengths, summed in float64. A row's result does not depend on its place or on other rows."""
     squares = np.empty(len(embeddings), np.float32)
     for start in range(0, len(embeddings), _SQUARED_ROWS):
         # Contiguous: of other layouts the sums are in another order.
@@ -159,7 +159,8 @@ def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.nd
             f"{int(bad.argmax())} (or four times their squared length exceeds float32). Check the checkpoint: a "
             "run that diverged gives such embeddings."
         )
-    # Above this length, what sums lose where a product below the smallest normal number becomes 0 is less than rounding.
+    # Above this length, what sums lose where a product below the smallest normal number becomes 0 is less than
+    # rounding.
     smallest = embeddings.shape[1] * _FLOAT32.tiny / _FLOAT32.eps
     short = np.flatnonzero(squares <= smallest)
     if not len(short):
@@ -168,13 +169,13 @@ def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.nd
     if not zero.all():
         raise ValueError(
             f"{int((~zero).sum())} of {len(squares)} {name} embeddings are so small that their squares vanish in "
-            f"float32 (length below {np.sqrt(smallest):.1e}), the first at index {int(short[zero.argmin()])}. Scale all "
-            "embeddings up, or check the checkpoint."
+            f"float32 (length below {np.sqrt(smallest):.1e}), the first at index {int(short[zero.argmin()])}. Scale "
+            "all embeddings up, or check the checkpoint."
         )
     if metric == "cosine":
         raise ValueError(
-            f"{len(short)} of {len(squares)} {name} embeddings are zero, the first at index {int(short[0])}: their cosine "
-            "similarity is undefined. Take the Euclidean distance, or check the checkpoint: a network that has collapsed "
-            "gives such embeddings."
+            f"{len(short)} of {len(squares)} {name} embeddings are zero, the first at index {int(short[0])}: their "
+            "cosine similarity is undefined. Take the Euclidean distance, or check the checkpoint: a network that has "
+            "collapsed gives such embeddings."
         )
     return squares

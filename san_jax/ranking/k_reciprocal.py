@@ -8,8 +8,8 @@ it), with N = Q + G points, queries first:
 2. R(i, k): the j among the k + 1 first of i that have i among their own k + 1 first. A point is its own first.
 3. R*(i): R(i, k1), joined by R(j, round(k1 / 2)) of each j in it that shares more than two thirds of that set with
    R(i, k1). Halves are rounded to even, as `np.around` does.
-4. V[i, j]: exp(-d(i, j)) on R*(i), 0 elsewhere, over its sum. Then each row becomes the mean of the rows of the k2 first
-   of i, itself included.
+4. V[i, j]: exp(-d(i, j)) on R*(i), 0 elsewhere, over its sum. Then each row becomes the mean of the rows of the k2
+   first of i, itself included.
 5. Jaccard distance 1 - s / (2 - s), s the sum of min(V[i], V[j]).
 6. Result: (1 - lambda) * Jaccard + lambda * d.
 
@@ -25,7 +25,6 @@ distance, where |x|^2 - 2 x.y + |y|^2 is not: copies of an image are at distance
 steps are sparse: a point has some tens of neighbours. The pass is most of the time.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -38,6 +37,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Int32, Real
 
 from san_jax.ranking.distances import default_mesh, device_distances
+from san_jax.ranking_settings import KReciprocal
 from san_jax.sharding import AXIS, replicated
 from san_jax.typing import Array
 
@@ -45,35 +45,6 @@ _BATCH_PAIRS = 256  # single distances computed in one step: the points gathered
 _BLOCK_PAIRS = 1024 * _BATCH_PAIRS  # and in one call, on each device
 _GROUP = 32  # columns of which only the nearest takes part in the first selection
 _SPARE = 8  # candidates beyond the neighbours needed
-
-
-@dataclasses.dataclass(frozen=True)
-class KReciprocal:
-    """Settings of the re-ranking; the defaults are the authors' for Market-1501 and DukeMTMC-reID.
-
-    Attributes:
-        k1: Size of a ranking's head in which neighbours must have each other, >= 1. With fewer than k1 + 1 points
-            all of them are in it.
-        k2: Number of points, itself included, whose encodings are averaged, >= 1; 1 for none.
-        lambda_value: Weight of the original distance in [0, 1].
-
-    Raises:
-        ValueError: A setting is outside its range.
-    """
-
-    k1: int = 20
-    k2: int = 6
-    lambda_value: float = 0.3
-
-    def __post_init__(self):
-        for name, value in (("k1", self.k1), ("k2", self.k2)):
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it counts neighbours and must be at least 1.")
-        if not 0 <= self.lambda_value <= 1:
-            raise ValueError(
-                f"lambda_value is {self.lambda_value}; it must lie in [0, 1]: 0 leaves only the Jaccard distance, "
-                "1 only the original one."
-            )
 
 
 def k_reciprocal_rerank(
@@ -85,12 +56,14 @@ def k_reciprocal_rerank(
     lambda_value: float = 0.3,
     metric: str = "euclidean",
 ) -> Float32[np.ndarray, "query gallery"]:
-    """Re-ranked distances of every query to every gallery embedding. `reranked_blocks` yields them by blocks.
+    """Return re-ranked distances of every query to every gallery embedding. `reranked_blocks` yields them by blocks.
 
     Args:
-        query_embeddings: [Q D], finite.
-        gallery_embeddings: [G D], finite.
-        k1, k2, lambda_value: See `KReciprocal`.
+        query_embeddings: Embeddings [Q D], finite.
+        gallery_embeddings: Embeddings [G D], finite.
+        k1: See `KReciprocal`.
+        k2: See `KReciprocal`.
+        lambda_value: See `KReciprocal`.
         metric: "euclidean", or "cosine": embeddings are brought to unit length first. Their squared Euclidean
             distance is then twice the cosine distance. (torchreid squares the cosine distance instead.)
 
@@ -112,13 +85,15 @@ def reranked_blocks(
     metric: str = "euclidean",
     mesh: Mesh | None = None,
 ) -> Iterator[Float32[np.ndarray, "block gallery"]]:
-    """Yields the re-ranked distances in blocks of rows, in order; the whole matrix is never in memory.
+    """Yield the re-ranked distances in blocks of rows, in order; the whole matrix is never in memory.
 
     Neighbours and encodings of all points are computed before the first block.
 
     Args:
-        queries, gallery, metric: As in `k_reciprocal_rerank`.
+        queries: Embeddings [Q D], finite.
+        gallery: Embeddings [G D], finite.
         settings: k1, k2 and lambda.
+        metric: As in `k_reciprocal_rerank`.
         mesh: Devices of this process that share the rows of every block; None for the default device.
 
     Raises:

@@ -6,7 +6,7 @@ wrong, whatever their camera.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -14,7 +14,32 @@ from jaxtyping import Int
 from san_jax.typing import Array
 
 MAX_CAMERAS = 8  # camera numbers in a message
-Numbers = Array | Sequence[Any]  # integers [N]: `Labels.create` checks it
+Numbers = Array | Sequence[Any]  # integers [N]: `Sides.checked` checks it
+
+
+class Sides(NamedTuple):
+    """One kind of label of the query images and of the gallery images.
+
+    Attributes:
+        query: Integers [Q].
+        gallery: Integers [G].
+    """
+
+    query: Numbers
+    gallery: Numbers
+
+    def checked(self, name: str, counts: tuple[int, int]) -> Int[np.ndarray, " image"]:
+        """Return the labels of all images, queries first.
+
+        Args:
+            name: What they are, for the errors: "ids" or "cameras".
+            counts: Q and G.
+
+        Raises:
+            ValueError: The numbers of labels are not Q and G, or a label is not an integer.
+        """
+        query = _integers(f"query_{name}", self.query, counts[0])
+        return np.concatenate([query, _integers(f"gallery_{name}", self.gallery, counts[1])])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +48,10 @@ class Labels:
 
     Attributes:
         order: Gallery indices by identity, then camera, then index: int64 [G].
-        first, last: Bounds in `order` of the images of each query's identity, int64 [Q].
-        camera_first, camera_last: Bounds of those from its own camera, inside the former, int64 [Q].
+        first: Start in `order` of the images of each query's identity, int64 [Q].
+        last: End of these images, likewise.
+        camera_first: Start of those of them that are from the query's own camera, int64 [Q].
+        camera_last: End of these images, likewise.
     """
 
     order: Int[np.ndarray, " gallery"]
@@ -34,26 +61,21 @@ class Labels:
     camera_last: Int[np.ndarray, " query"]
 
     @classmethod
-    def create(
-        cls,
-        num_query: int,
-        num_gallery: int,
-        query_ids: Numbers,
-        gallery_ids: Numbers,
-        query_cameras: Numbers,
-        gallery_cameras: Numbers,
-        ranks: Sequence[int],
-    ) -> "Labels":
-        """Sorts labels.
+    def create(cls, counts: tuple[int, int], identities: Sides, cameras: Sides, *, ranks: Sequence[int]) -> "Labels":
+        """Check and sort labels.
+
+        Args:
+            counts: Number of query images and of gallery images.
+            identities: Identities of both.
+            cameras: Cameras of both.
+            ranks: The ranks that are to be scored, which are checked too.
 
         Raises:
             ValueError: Lengths differ, a label is not an integer, there are no queries or no gallery, a rank is outside
                 1..G, or no query has a correct match.
         """
-        query_identities = _integers("query_ids", query_ids, num_query)
-        gallery_identities = _integers("gallery_ids", gallery_ids, num_gallery)
-        query_views = _integers("query_cameras", query_cameras, num_query)
-        gallery_views = _integers("gallery_cameras", gallery_cameras, num_gallery)
+        num_query, num_gallery = counts
+        all_identities, all_cameras = identities.checked("ids", counts), cameras.checked("cameras", counts)
         if not num_query or not num_gallery:
             raise ValueError(f"Nothing to rank: {num_query} query images and {num_gallery} gallery images.")
         if not ranks or min(ranks) < 1 or max(ranks) > num_gallery:
@@ -61,9 +83,9 @@ class Labels:
                 f"ranks {tuple(ranks)} must be at least one number in 1..{num_gallery}, the size of the gallery."
             )
         # Identity and camera in one number, in the order of (identity, camera).
-        _, ids = np.unique(np.concatenate([query_identities, gallery_identities]), return_inverse=True)
-        numbers, cameras = np.unique(np.concatenate([query_views, gallery_views]), return_inverse=True)
-        keys = ids * len(numbers) + cameras
+        _, ids = np.unique(all_identities, return_inverse=True)
+        numbers, views = np.unique(all_cameras, return_inverse=True)
+        keys = ids * len(numbers) + views
         order = np.argsort(keys[num_query:], kind="stable")
         ordered = keys[num_query:][order]
         identity_start = ids[:num_query] * len(numbers)
@@ -106,8 +128,8 @@ def _no_match(num_query: int, num_dropped: int, cameras: Int[np.ndarray, " camer
     """
     if not num_dropped:
         return (
-            f"None of the {num_query} queries has a gallery image of its identity: query and gallery share no person_id. "
-            "They must hold images of the same persons, with the same numbers in both."
+            f"None of the {num_query} queries has a gallery image of its identity: query and gallery share no "
+            "person_id. They must hold images of the same persons, with the same numbers in both."
         )
     shown = ", ".join(map(str, cameras[:MAX_CAMERAS])) + (", ..." if len(cameras) > MAX_CAMERAS else "")
     return (

@@ -21,12 +21,12 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float64, Int, Int32, Real
 
 from san_jax.ranking.distances import ROWS, default_mesh, device_distances
-from san_jax.ranking.k_reciprocal import KReciprocal, reranked_blocks
-from san_jax.ranking.labels import Labels, Numbers
+from san_jax.ranking.k_reciprocal import reranked_blocks
+from san_jax.ranking.labels import Labels, Numbers, Sides
+from san_jax.ranking_settings import AVERAGE_PRECISIONS, KReciprocal
 from san_jax.sharding import AXIS, batch_sharding
 from san_jax.typing import Array
 
-AVERAGE_PRECISIONS = ("standard", "trapezoidal")
 # Correct images of one query compared with its row at a time, and how many such groups at a time.
 _GROUP_SIZE, _GROUPS = 8, 4
 
@@ -62,13 +62,17 @@ def evaluate_ranking(
     rerank: KReciprocal | None = None,
     mesh: Mesh | None = None,
 ) -> RankingResult:
-    """Scores embeddings. Memory beyond them stays bounded: distances are made some queries at a time.
+    """Score a ranking of the gallery by embeddings, by the Market-1501 rule.
+
+    Memory beyond the embeddings stays bounded: distances are computed for some queries at a time.
 
     Args:
-        query_embeddings: [Q D], finite.
-        gallery_embeddings: [G D], finite.
-        query_ids, gallery_ids: Identities [Q], [G], integers.
-        query_cameras, gallery_cameras: Cameras [Q], [G], integers.
+        query_embeddings: Embeddings [Q D], finite.
+        gallery_embeddings: Embeddings [G D], finite.
+        query_ids: Identities [Q], integers.
+        gallery_ids: Identities [G], integers.
+        query_cameras: Cameras [Q], integers.
+        gallery_cameras: Cameras [G], integers.
         ranks: The k of the CMC, each in 1..G.
         metric: "euclidean" or "cosine".
         average_precision: With m correct matches at ranks r_1 < ... < r_m, AP is the mean over k of
@@ -84,15 +88,9 @@ def evaluate_ranking(
             correct match.
     """
     check_average_precision(average_precision)
-    labels = Labels.create(
-        len(query_embeddings),
-        len(gallery_embeddings),
-        query_ids,
-        gallery_ids,
-        query_cameras,
-        gallery_cameras,
-        ranks,
-    )
+    counts = len(query_embeddings), len(gallery_embeddings)
+    identities, cameras = Sides(query_ids, gallery_ids), Sides(query_cameras, gallery_cameras)
+    labels = Labels.create(counts, identities, cameras, ranks=ranks)
     mesh = default_mesh(mesh)
     if rerank is None:
         blocks = device_distances(query_embeddings, gallery_embeddings, metric=metric, mesh=mesh)
@@ -112,7 +110,7 @@ def evaluate_distances(
     ranks: Sequence[int] = (1, 5, 10),
     average_precision: str = "standard",
 ) -> RankingResult:
-    """Scores a distance matrix [Q G] (smaller is more alike, not NaN); the rest as in `evaluate_ranking`.
+    """Score a distance matrix [Q G] (smaller is more alike, not NaN); the rest as in `evaluate_ranking`.
 
     Raises:
         ValueError: Lengths differ, a distance is NaN, a label is not an integer, a rank is outside 1..G, the average
@@ -120,8 +118,8 @@ def evaluate_distances(
     """
     check_average_precision(average_precision)
     distances = np.asarray(distances)
-    num_query, num_gallery = distances.shape
-    labels = Labels.create(num_query, num_gallery, query_ids, gallery_ids, query_cameras, gallery_cameras, ranks)
+    identities, cameras = Sides(query_ids, gallery_ids), Sides(query_cameras, gallery_cameras)
+    labels = Labels.create(distances.shape, identities, cameras, ranks=ranks)
     mesh = default_mesh(None)
     return _score(_to_devices([distances], mesh), labels, ranks, average_precision, mesh)
 
@@ -144,7 +142,7 @@ def correct_ranks(
 
 
 def check_average_precision(average_precision: str) -> None:
-    """Raises ValueError for an unknown definition."""
+    """Raise a ValueError for an unknown definition."""
     if average_precision not in AVERAGE_PRECISIONS:
         raise ValueError(
             f"average_precision {average_precision!r} is unknown; expected one of {', '.join(AVERAGE_PRECISIONS)}."

@@ -1,5 +1,6 @@
 """Unpacking what comes from outside: all formats, and every attack refused by name with nothing written outside."""
 
+import builtins
 import gzip
 import io
 import lzma
@@ -15,7 +16,8 @@ from collections.abc import Callable
 
 import pytest
 
-from datasets import archives, reid
+from datasets import archives
+from datasets.errors import DatasetError
 
 LIMIT = 1 << 20
 CONTENT = {"root/a.txt": b"first", "root/folder/b.bin": bytes(range(256)) * 9, "root/empty": b""}
@@ -57,7 +59,7 @@ def _refused(archive: pathlib.Path, entry: str | None, reason: str, **limits: in
     parent = archive.parent
     before = {path: path.lstat().st_mtime_ns for path in parent.rglob("*")}
     folder = parent / "deep" / "inside" / "unpacked"
-    with pytest.raises(reid.DatasetError) as error:
+    with pytest.raises(DatasetError) as error:
         archives.unpack(archive, folder, **{"max_bytes": LIMIT, **limits})
     (line,) = error.value.problems
     assert line.startswith(f"{archive}, entry {entry!r}: " if entry else f"{archive}: ")
@@ -242,7 +244,7 @@ def test_a_tar_header_of_negative_size(tmp_path: pathlib.Path):
     buffer[148:156] = b" " * 8
     buffer[148:156] = b"%06o\0 " % sum(buffer)
     (tmp_path / "a.tar").write_bytes(bytes(buffer) + bytes(10_240))
-    with pytest.raises(reid.DatasetError, match=r"a\.tar: .*(-512|damaged)"):
+    with pytest.raises(DatasetError, match=r"a\.tar: .*(-512|damaged)"):
         archives.unpack(tmp_path / "a.tar", tmp_path / "unpacked", max_bytes=LIMIT)
     assert _files(tmp_path / "unpacked") == {}
 
@@ -269,13 +271,14 @@ def test_a_bomb_behind_the_end_of_a_tar(tmp_path: pathlib.Path):
     _refused(tmp_path / "a.tar.gz", "root/a.txt", "a decompression bomb")
 
 
-def test_too_many_entries(tmp_path: pathlib.Path):
+def test_too_many_entries(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 10)
     names = ["/".join(["d"] * depth) + "/" for depth in range(1, 30)]
     _zip(tmp_path / "a.zip", dict.fromkeys(names, b""))
-    _refused(tmp_path / "a.zip", names[10], "more than 10 entries", max_entries=10)
+    _refused(tmp_path / "a.zip", names[10], "more than 10 entries")
     _clear(tmp_path)
     _tar(tmp_path / "a.tar", *(_special(name, tarfile.DIRTYPE) for name in names))
-    _refused(tmp_path / "a.tar", names[10].rstrip("/"), "more than 10 entries", max_entries=10)
+    _refused(tmp_path / "a.tar", names[10].rstrip("/"), "more than 10 entries")
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.02, 0.5, 0.9, 0.999])
@@ -289,7 +292,7 @@ def test_truncated_archives(tmp_path: pathlib.Path, keep: float):
         if path.suffix == ".tar":  # 0.999 would cut zeros behind its end, which say nothing
             data = data[: 30 * 1536]
         path.write_bytes(data[: int(len(data) * keep)])
-        with pytest.raises(reid.DatasetError, match=f"{path}.*(truncated|neither a zip nor a tar)"):
+        with pytest.raises(DatasetError, match=f"{path}.*(truncated|neither a zip nor a tar)"):
             archives.unpack(path, tmp_path / f"unpacked_{path.name}", max_bytes=LIMIT)
 
 
@@ -312,16 +315,14 @@ def test_flipped_bits(tmp_path: pathlib.Path, suffix: str):
     data = bytearray(archive.read_bytes())
     data[len(data) // 2] ^= 0x10
     archive.write_bytes(data)
-    with pytest.raises(reid.DatasetError, match=f"{archive}.*damaged or truncated"):
+    with pytest.raises(DatasetError, match=f"{archive}.*damaged or truncated"):
         archives.unpack(archive, tmp_path / "unpacked", max_bytes=LIMIT)
 
 
 @pytest.mark.parametrize("data", [b"", b"Rar!\x1a\x07\x01\x00", b"\x1f\x8b", b"PK", b"hello" * 200])
 def test_what_is_no_archive(tmp_path: pathlib.Path, data: bytes):
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(
-        reid.DatasetError, match=r"a\.zip: (refused: neither a zip nor a tar|damaged)(.|\n)*give the folder"
-    ):
+    with pytest.raises(DatasetError, match=r"a\.zip: (refused: neither a zip nor a tar|damaged)(.|\n)*give the folder"):
         archives.unpack(tmp_path / "a.zip", tmp_path / "unpacked", max_bytes=LIMIT)
 
 
@@ -378,14 +379,16 @@ def test_an_xz_with_an_enormous_dictionary(tmp_path: pathlib.Path):
 
 
 def test_a_full_disk_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    def full(target: pathlib.Path):
-        raise OSError(28, "No space left on device", str(target))
-
-    monkeypatch.setattr(archives, "_create", full)
     _zip(tmp_path / "a.zip", CONTENT)
-    with pytest.raises(
-        reid.DatasetError, match=r"cannot be unpacked into .*unpacked: No space left on device"
-    ) as error:
+    real_open = open
+
+    def full(path, mode="r", *arguments, **options):
+        if mode == "xb":
+            raise OSError(28, "No space left on device", str(path))
+        return real_open(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", full)
+    with pytest.raises(DatasetError, match=r"cannot be unpacked into .*unpacked: No space left on device") as error:
         archives.unpack(tmp_path / "a.zip", tmp_path / "unpacked", max_bytes=LIMIT)
     assert "Make room there" in str(error.value)
     assert "Get the archive again" not in str(error.value)

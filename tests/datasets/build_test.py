@@ -1,6 +1,7 @@
 """Building: whole or not at all, once, from one source; textured copies; reading without this repository."""
 
 import concurrent.futures
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -19,28 +20,34 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
-from datasets import archives, build, reid
+from datasets import archives, build, builder
+from datasets.images import ConvertedImage
 from datasets.market1501 import market1501_dataset_builder
 from san_jax import folder_lock
-from san_jax.data import pipeline
+from san_jax.data import pipeline, reading
 from tests import dataset_fixtures
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+COUNTS = dataset_fixtures.SMALL_MARKET_COUNTS
 
 
 @pytest.fixture
-def archive(tmp_path: pathlib.Path) -> pathlib.Path:
+def archive(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    monkeypatch.setattr(market1501_dataset_builder.Builder, "COUNTS", COUNTS)
     return dataset_fixtures.write_small_market(tmp_path / "archive")
 
 
 def _build(archive: pathlib.Path, data_dir: pathlib.Path) -> pathlib.Path:
-    return datasets.build_dataset(
-        "market1501", data_dir=data_dir, manual_dir=archive, counts=dataset_fixtures.SMALL_MARKET_COUNTS
-    )
+    return datasets.build_dataset("market1501", data_dir=data_dir, manual_dir=archive)
 
 
 def _content(folder: pathlib.Path) -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def _make_grey(path: pathlib.Path) -> None:
+    """Replaces an image by a grey one, which is converted while the records are written."""
+    Image.open(path).convert("L").save(path)
 
 
 def _write_textures(folder: pathlib.Path, seed: int = 0, size: int = 256) -> None:
@@ -88,12 +95,12 @@ def test_a_foreign_folder_is_refused(archive: pathlib.Path, tmp_path: pathlib.Pa
 def test_a_failure_while_writing_leaves_nothing(
     archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def interrupted(self):
-        yield from enumerate(self.examples[:1])
+    def interrupted(image: ConvertedImage) -> bytes:
         raise KeyboardInterrupt
 
+    _make_grey(archive / "bounding_box_train" / "0700_c6s3_000001_00.jpg")  # the last one
     with monkeypatch.context() as patch:
-        patch.setattr(reid._Shard, "__call__", interrupted)
+        patch.setattr(ConvertedImage, "read", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _build(archive, tmp_path)
     assert not (tmp_path / "market1501").exists()
@@ -203,7 +210,7 @@ def test_a_damaged_folder_is_not_replaced_by_what_looks_like_it(tmp_path: pathli
     shutil.copytree(duke, folder / "Occluded_Duke")
     shutil.rmtree(duke / "query")
     with pytest.raises(datasets.DatasetError, match=f"{duke / 'query'}: no such folder"):
-        datasets.build_dataset(
+        dataset_fixtures.build(
             "dukemtmc_reid",
             data_dir=tmp_path / "data",
             manual_dir=folder,
@@ -282,7 +289,7 @@ def test_an_unsafe_archive_leaves_nothing_and_says_where_to_get_it(archive: path
     packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
     with zipfile.ZipFile(packed, "a") as file:
         file.writestr("Market-1501-v15.09.15/../../../../evil.txt", b"evil")
-    with pytest.raises(datasets.DatasetError, match=r"evil.txt': refused: .*(.|\n)*to be had from its authors"):
+    with pytest.raises(datasets.DatasetError, match=r"evil.txt': refused: .*(.|\n)*Get Market-1501 from its authors"):
         _build(packed, tmp_path / "data")
     assert not (tmp_path / "data" / "market1501").exists()
     assert not list(tmp_path.rglob("evil.txt"))
@@ -300,28 +307,28 @@ def test_an_archive_larger_than_the_benchmark_is_refused(
 # Slow in one of the stages of a build; says so when it gets there.
 _SLOW_BUILD = """
     import sys, time
+    import zipfile
     import datasets
-    from datasets import archives, build, reid
+    from datasets.images import ConvertedImage
+    from datasets.market1501.market1501_dataset_builder import Builder
+    from PIL import Image
 
     def slow(function):
-        def wrapper(*arguments):
+        def wrapper(*arguments, **options):
             print("slow", flush=True)
             time.sleep(0.5)
-            return function(*arguments)
+            return function(*arguments, **options)
         return wrapper
 
     stage, manual_dir, data_dir, counts = sys.argv[1], sys.argv[2], sys.argv[3], eval(sys.argv[4])
     if stage == "unpack":
-        archives._create = slow(archives._create)
+        zipfile.ZipFile.open = slow(zipfile.ZipFile.open)
     elif stage == "check":
-        reid._examine = slow(reid._examine)
+        Image.open = slow(Image.open)
     else:
-        shard = reid._Shard.__call__
-        def write(self):
-            for example in shard(self):
-                yield slow(lambda: example)()
-        reid._Shard.__call__ = write
-    datasets.build_dataset("market1501", data_dir=data_dir, manual_dir=manual_dir, counts=counts)
+        ConvertedImage.read = slow(ConvertedImage.read)
+    Builder.COUNTS = counts
+    datasets.build_dataset("market1501", data_dir=data_dir, manual_dir=manual_dir)
 """
 
 
@@ -339,12 +346,14 @@ _SLOW_BUILD = """
 def test_a_build_that_is_killed_leaves_no_half_dataset(
     archive: pathlib.Path, tmp_path: pathlib.Path, stage: str, number: signal.Signals
 ):
+    for path in (archive / "bounding_box_train").glob("*.jpg"):
+        _make_grey(path)  # converted while the records are written
     packed = dataset_fixtures.pack(archive, tmp_path / "Market-1501-v15.09.15.zip")
     data_dir = tmp_path / "data"
     process = subprocess.Popen(
         [
             *(sys.executable, "-c", textwrap.dedent(_SLOW_BUILD), stage),
-            *(str(packed), str(data_dir), repr(dataset_fixtures.SMALL_MARKET_COUNTS)),
+            *(str(packed), str(data_dir), repr(COUNTS)),
         ],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
@@ -372,15 +381,13 @@ def test_a_build_that_is_killed_leaves_no_half_dataset(
 
 
 def _build_and_die(archive: pathlib.Path, data_dir: pathlib.Path) -> None:
-    def killed(self):
-        yield from enumerate(self.examples[:1])
-        os._exit(1)  # nothing is cleaned up
-
-    reid._Shard.__call__ = killed
+    market1501_dataset_builder.Builder.COUNTS = COUNTS
+    ConvertedImage.read = lambda image: os._exit(1)  # nothing is cleaned up
     _build(archive, data_dir)
 
 
 def test_what_a_killed_build_left_is_removed(archive: pathlib.Path, tmp_path: pathlib.Path):
+    _make_grey(archive / "bounding_box_train" / "0700_c6s3_000001_00.jpg")  # the last one
     process = multiprocessing.get_context("spawn").Process(target=_build_and_die, args=(archive, tmp_path))
     process.start()
     process.join()
@@ -391,10 +398,7 @@ def test_what_a_killed_build_left_is_removed(archive: pathlib.Path, tmp_path: pa
     assert list((tmp_path / "market1501").iterdir()) == [folder]
 
 
-def test_simultaneous_builds_make_one_dataset(
-    archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(folder_lock, "_PATIENCE", 0.01)
+def test_simultaneous_builds_make_one_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(_build, archive, tmp_path) for _ in range(4)]
         refused = [future for future in futures if isinstance(future.exception(), folder_lock.FolderInUseError)]
@@ -407,14 +411,14 @@ def test_descriptions_and_citations_are_stored(archive: pathlib.Path, tmp_path: 
     info = tfds.builder_from_directory(_build(archive, tmp_path)).info
     assert "six cameras" in info.description
     assert "zheng2015scalable" in info.citation
-    for name in (*(name.partition("/")[0] for name in build.NAMES), "textured"):
+    for name in (*(name.partition("/")[0] for name in build.DATASETS), "textured"):
         folder = REPOSITORY / "datasets" / name
         assert {"README.md", "CITATIONS.bib", "TAGS.txt", "__init__.py"} <= {path.name for path in folder.iterdir()}
 
 
 def test_many_shards_keep_the_order(archive: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     whole = _build(archive, tmp_path / "a")
-    monkeypatch.setattr(reid, "EXAMPLES_PER_SHARD", 3)
+    monkeypatch.setattr(builder, "EXAMPLES_PER_SHARD", 3)
     parts = _build(archive, tmp_path / "b")
     assert len(list(parts.glob("*train.array_record*"))) == 2
     for split in ("train", "query", "gallery"):
@@ -595,8 +599,9 @@ def test_datasets_are_read_by_a_program_without_this_repository(archive: pathlib
 def test_neither_tensorflow_nor_jax_is_imported(archive: pathlib.Path, tmp_path: pathlib.Path):
     code = f"""
         import sys, datasets, tensorflow_datasets as tfds
-        datasets.build_dataset("market1501", data_dir={str(tmp_path)!r}, manual_dir={str(archive)!r},
-                               counts={dataset_fixtures.SMALL_MARKET_COUNTS!r})
+        from datasets.market1501.market1501_dataset_builder import Builder
+        Builder.COUNTS = {COUNTS!r}
+        datasets.build_dataset("market1501", data_dir={str(tmp_path)!r}, manual_dir={str(archive)!r})
         tfds.data_source("market1501", split="train", data_dir={str(tmp_path)!r})[0]
         print(sorted({{"tensorflow", "jax", "torch"}} & set(sys.modules)))
     """
@@ -610,18 +615,12 @@ def test_the_pipeline_reads_a_built_dataset_in_workers(archive: pathlib.Path, tm
     _write_textures(tmp_path / "textures")
     datasets.build_textured("market1501", data_dir=tmp_path, texture_dir=tmp_path / "textures", metadata={})
     source = tfds.data_source("market1501_textured", split="train", data_dir=tmp_path)
-    labels = pipeline.read_labels(source)
+    labels = reading.read_labels(source)
     np.testing.assert_array_equal(labels, [0, 0, 1, 2])
-    arguments = {
-        "image_size": (128, 64),
-        "texture_size": 256,
-        "num_identities": 3,
-        "images_per_identity": 2,
-        "seed": 0,
-        "num_steps": 4,
-    }
-    here = list(pipeline.reid_batches(source, labels, num_workers=0, **arguments))
-    workers = pipeline.reid_batches(source, labels, num_workers=1, **arguments)
+    feed = pipeline.Feed(image_size=(128, 64), seed=0, num_steps=4, num_workers=0)
+    arguments = {"num_identities": 3, "images_per_identity": 2, "target": pipeline.TargetFeature("texture", 256)}
+    here = list(pipeline.reid_batches(source, labels, feed=feed, **arguments))
+    workers = pipeline.reid_batches(source, labels, feed=dataclasses.replace(feed, num_workers=1), **arguments)
     for expected, batch in zip(here, workers, strict=True):
         for key in expected:
             np.testing.assert_array_equal(batch[key], expected[key])

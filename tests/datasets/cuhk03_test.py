@@ -30,7 +30,8 @@ from PIL import Image
 
 import datasets
 from datasets.cuhk03 import cuhk03_dataset_builder, image_mat, protocol
-from tests import benchmark_fixtures, dataset_fixtures
+from tests import dataset_fixtures
+from tests.datasets import benchmark_fixtures
 
 KINDS = benchmark_fixtures.CUHK_KINDS
 COUNTS = benchmark_fixtures.SMALL_CUHK_COUNTS
@@ -38,7 +39,7 @@ COUNTS = benchmark_fixtures.SMALL_CUHK_COUNTS
 
 def _build(manual_dir: pathlib.Path, data_dir: pathlib.Path, kind: str = "labeled", **arguments) -> pathlib.Path:
     arguments = {"counts": COUNTS[kind], **arguments}
-    return datasets.build_dataset(f"cuhk03/{kind}", data_dir=data_dir, manual_dir=manual_dir, **arguments)
+    return dataset_fixtures.build(f"cuhk03/{kind}", data_dir=data_dir, manual_dir=manual_dir, **arguments)
 
 
 def _problems(manual_dir: pathlib.Path, data_dir: pathlib.Path, kind: str = "labeled", **arguments) -> list[str]:
@@ -112,7 +113,6 @@ def test_both_sources_give_the_same_examples(tmp_path: pathlib.Path, source: str
             np.testing.assert_array_equal(example["image"], benchmark_fixtures.cuhk_pixels(example["name"].decode()))
     metadata = dict(tfds.builder_from_directory(folder).info.metadata)
     assert metadata["partial"] is False
-    assert metadata["counts_published"] is False
 
 
 def test_extracted_images_keep_their_bytes_and_pixels_of_the_mat_become_png(tmp_path: pathlib.Path):
@@ -164,12 +164,13 @@ def test_images_and_protocol_in_one_archive(images_root: pathlib.Path, tmp_path:
 @pytest.mark.parametrize(("kind", "source"), [("labeled", "images"), ("detected", "mat")])
 def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path, kind: str, source: str):
     root = benchmark_fixtures.write_full_cuhk(tmp_path / "archive", kind, source)
-    info = tfds.builder_from_directory(_build(root, tmp_path / "data", kind, counts=None)).info
+    found = cuhk03_dataset_builder.Builder(data_dir=tmp_path / "data", config=kind).scan(root)
     numbers = {"labeled": (7_368, 1_400, 5_328), "detected": (7_365, 1_400, 5_332)}[kind]
-    assert tuple(info.splits[split].num_examples for split in ("train", "query", "gallery")) == numbers
-    metadata = dict(info.metadata)
-    assert metadata["counts_published"] is True
-    identities = [metadata["counts"][f"{split} identities"] for split in ("train", "query", "gallery")]
+    assert tuple(len(found.splits[split]) for split in ("train", "query", "gallery")) == numbers
+    assert found.problems == ()
+    counts = found.metadata["counts"]
+    assert counts == found.metadata["counts_expected"]
+    identities = [counts[f"{split} identities"] for split in ("train", "query", "gallery")]
     assert identities == [767, 700, 700]
 
 
@@ -286,7 +287,6 @@ def test_the_published_counts_are_met_by_a_full_cuhk03_np(tmp_path: pathlib.Path
     for builder in builders:
         archive = builder.scan(root)
         assert archive.problems == ()
-        assert archive.metadata["counts_published"] is True
         assert archive.metadata["counts"] == builder.COUNTS
     # Each kind under the other's name.
     (root / KINDS[0]).rename(root / "aside")
@@ -457,7 +457,7 @@ def test_a_protocol_of_the_other_byte_order_is_refused(mat_root: pathlib.Path, t
     path = mat_root / "cuhk03_new_protocol_config_labeled.mat"
     path.write_bytes(benchmark_fixtures.mat5_file([], order=b"MI"))
     assert _problems(mat_root, tmp_path / "data") == [
-        "not a readable MATLAB 5 file (expected the header of a little-endian one)"
+        "not a readable MATLAB 5 file (expected the header of a little-endian file)"
     ]
 
 

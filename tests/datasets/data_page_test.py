@@ -15,7 +15,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import datasets
 from datasets.market1501 import market1501_dataset_builder
 from tests import dataset_fixtures
 
@@ -128,7 +127,7 @@ def data_dir(archive: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The data_dir of a small Market-1501, read-only."""
     data_dir = tmp_path_factory.mktemp("built") / ODD_FOLDER / "data"
     counts = dataset_fixtures.SMALL_MARKET_COUNTS
-    datasets.build_dataset("market1501", data_dir=data_dir, manual_dir=archive, counts=counts)
+    dataset_fixtures.build("market1501", data_dir=data_dir, manual_dir=archive, counts=counts)
     for path in [data_dir, *data_dir.rglob("*")]:
         path.chmod(path.stat().st_mode & 0o555)
     return data_dir

@@ -9,10 +9,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import datasets
-from datasets.build import BENCHMARKS, NAMES
+from datasets.build import BENCHMARKS, DATASETS
 from render import manifest
-from render.recipes import paper, pit
-from tests import benchmark_fixtures, dataset_fixtures
+from render.recipes import paper, pit, pit_reid
+from tests import dataset_fixtures
+from tests.datasets import benchmark_fixtures
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -39,7 +40,7 @@ def _build(name: str, folder: pathlib.Path) -> pathlib.Path:
     """Builds a small dataset of any name under `folder / "data"`."""
     if name in BENCHMARKS:
         write, counts = _ARCHIVES[name]
-        return datasets.build_dataset(
+        return dataset_fixtures.build(
             name, data_dir=folder / "data", manual_dir=write(folder / "archive"), counts=counts
         )
     dataset_fixtures.write_rendered(folder / "rendered", name)
@@ -57,7 +58,7 @@ def _page(name: str) -> str:
     return " ".join((REPOSITORY / "datasets" / name.partition("/")[0] / "README.md").read_text().split())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_states_its_licence(name: str, tmp_path: pathlib.Path):
     builder_name = name.partition("/")[0]
     expected = "CC0-1.0"  # as the fixtures' manifest says
@@ -82,14 +83,14 @@ def test_a_textured_copy_inherits_its_benchmarks_licence(tmp_path: pathlib.Path)
 
 
 def test_pictures_of_the_open_recipes_are_free_unless_they_show_photographs():
-    for recipe in (pit.Pit(), pit.PitReid()):
+    for recipe in (pit.Pit(), pit_reid.PitReid()):
         assert recipe.license.startswith("CC0-1.0 (https://creativecommons.org/publicdomain/zero/1.0/)")
     for fields, named in (
         ({"cloth_dir": "cloth"}, "cloth_dir"),
         ({"background_dir": "photos"}, "background_dir"),
         ({"cloth_dir": "cloth", "background_dir": "photos"}, "cloth_dir and background_dir"),
     ):
-        text = pit.PitReid(**fields).license
+        text = pit_reid.PitReid(**fields).license
         assert text.startswith(f"The licence of the photographs given as {named}, which the pictures show")
 
 

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
-from datasets import reid
+from datasets.images import ConvertedImage
 from datasets.market1501 import market1501_dataset_builder
 from experiments.runs import preparation
 from tests import dataset_fixtures
@@ -25,7 +25,7 @@ def archive(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def _build(archive: pathlib.Path, data_dir: pathlib.Path, counts=COUNTS) -> pathlib.Path:
-    return datasets.build_dataset("market1501", data_dir=data_dir, manual_dir=archive, counts=counts)
+    return dataset_fixtures.build("market1501", data_dir=data_dir, manual_dir=archive, counts=counts)
 
 
 def _is_empty(data_dir: pathlib.Path) -> bool:
@@ -84,7 +84,6 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path):
     }
     assert {example["label"] for example in found.splits["train"]} == set(range(751))
     assert {example["camera_id"] for example in found.splits["gallery"]} == set(range(6))
-    assert found.metadata["counts_published"] is True
     doubled = [example for examples in found.splits.values() for example in examples if ".jpg.jpg" in example["name"]]
     assert len(doubled) == 24 - 2  # but for the junk
     assert {example["person_id"] for example in doubled} == {0, 1488}
@@ -100,7 +99,7 @@ def test_the_published_counts_are_met_by_a_full_archive(tmp_path: pathlib.Path):
     )
 
 
-def test_counts_are_the_published_ones_unless_given(archive: pathlib.Path, tmp_path: pathlib.Path):
+def test_counts_are_held_against_the_published_ones(archive: pathlib.Path, tmp_path: pathlib.Path):
     with pytest.raises(datasets.DatasetError) as error:
         _build(archive, tmp_path, counts=None)
     message = str(error.value)
@@ -122,9 +121,8 @@ def test_counts_are_the_published_ones_unless_given(archive: pathlib.Path, tmp_p
     assert _is_empty(tmp_path)
 
 
-def test_other_counts_are_stamped_into_the_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
+def test_counts_are_stamped_into_the_dataset(archive: pathlib.Path, tmp_path: pathlib.Path):
     metadata = dict(tfds.builder_from_directory(_build(archive, tmp_path)).info.metadata)
-    assert metadata["counts_published"] is False
     assert metadata["counts"] == metadata["counts_expected"] == COUNTS
     assert (metadata["partial"], metadata["num_problems"], metadata["problems"]) == (False, 0, [])
 
@@ -234,7 +232,7 @@ def test_names_that_are_not_utf_8_are_problems(archive: pathlib.Path, tmp_path: 
         _build(archive, tmp_path)
     assert error.value.problems[0].startswith(f"{archive}/query/caf\udce9.jpg: expected a name like")
     arguments = {"data_dir": tmp_path, "manual_dir": archive, "counts": COUNTS}
-    folder = datasets.build_dataset("market1501", allow_partial=True, **arguments)
+    folder = dataset_fixtures.build("market1501", allow_partial=True, **arguments)
     metadata = dict(tfds.builder_from_directory(folder).info.metadata)
     assert metadata["problems"][0].startswith("query/caf\\udce9.jpg: expected a name like")
 
@@ -249,9 +247,9 @@ def test_names_that_are_not_utf_8_but_fit_are_problems(tmp_path: pathlib.Path):
     counts = {f"{split} {kind}": 2 for split in ("query", "gallery") for kind in ("images", "identities")}
     arguments = {"data_dir": tmp_path / "data", "manual_dir": root, "counts": counts}
     with pytest.raises(datasets.DatasetError) as error:
-        datasets.build_dataset("partial_ilids", **arguments)
+        dataset_fixtures.build("partial_ilids", **arguments)
     assert f"{root}/Probe/2_caf\udce9.jpg: expected a name in UTF-8" in error.value.problems
-    datasets.build_dataset("partial_ilids", allow_partial=True, **arguments)
+    dataset_fixtures.build("partial_ilids", allow_partial=True, **arguments)
     for split in ("query", "gallery"):
         source = tfds.data_source("partial_ilids", split=split, data_dir=tmp_path / "data")
         assert [int(example["person_id"]) for example in source] == [1]
@@ -334,14 +332,14 @@ def test_a_partial_copy_counts_the_pictures_that_it_converted(archive: pathlib.P
     Image.new("L", (64, 128)).save(archive / "query" / "0001_c1s1_001051_00.jpg")
     (archive / "query" / "0003_c1s1_001051_00.jpg").write_bytes(b"")
     arguments = {"data_dir": tmp_path, "manual_dir": archive, "counts": COUNTS}
-    folder = datasets.build_dataset("market1501", allow_partial=True, **arguments)
+    folder = dataset_fixtures.build("market1501", allow_partial=True, **arguments)
     metadata = tfds.builder_from_directory(folder).info.metadata
     assert (metadata["partial"], metadata["num_problems"], metadata["converted"]) == (True, 1, {"grey": 1})
 
 
 def test_a_converted_image_says_what_is_wrong_with_it(tmp_path: pathlib.Path):
     Image.new("L", (64, 128)).save(tmp_path / "a.png")
-    image = reid.ConvertedImage(str(tmp_path / "a.png"))
+    image = ConvertedImage(str(tmp_path / "a.png"))
     assert image.problem() is None
     assert image.read() == image.read()
     (tmp_path / "a.png").unlink()
@@ -390,7 +388,7 @@ def test_a_partial_copy_is_built_when_allowed(archive: pathlib.Path, tmp_path: p
     (archive / "bounding_box_train" / "notes.txt").touch()
     (archive / "bounding_box_train" / "0010_c3s2_012345_01.jpg").write_bytes(b"")
     (archive / "bounding_box_test" / "0000_c1s1_000151_01.jpg").write_bytes(b"")
-    folder = datasets.build_dataset(
+    folder = dataset_fixtures.build(
         "market1501", data_dir=tmp_path / "data", manual_dir=archive, counts=COUNTS, allow_partial=True
     )
     source = tfds.data_source("market1501", split="train", data_dir=tmp_path / "data")
@@ -412,7 +410,7 @@ def test_a_partial_copy_is_built_when_allowed(archive: pathlib.Path, tmp_path: p
 
 
 def test_a_complete_copy_is_not_partial(archive: pathlib.Path, tmp_path: pathlib.Path):
-    folder = datasets.build_dataset(
+    folder = dataset_fixtures.build(
         "market1501", data_dir=tmp_path / "data", manual_dir=archive, counts=COUNTS, allow_partial=True
     )
     assert dict(tfds.builder_from_directory(folder).info.metadata)["partial"] is False
@@ -423,7 +421,7 @@ def test_an_empty_split_makes_no_partial_dataset(archive: pathlib.Path, tmp_path
     for path in (archive / "query").glob("*.jpg"):
         path.write_bytes(b"")
     with pytest.raises(datasets.DatasetError) as error:
-        datasets.build_dataset("market1501", data_dir=tmp_path, manual_dir=archive, counts=COUNTS, allow_partial=True)
+        dataset_fixtures.build("market1501", data_dir=tmp_path, manual_dir=archive, counts=COUNTS, allow_partial=True)
     assert "not even a partial Market-1501 can be built" in str(error.value)
     assert error.value.problems[0] == "the split 'query' is empty"
     assert len(error.value.problems) == 3
@@ -436,20 +434,20 @@ def test_partial_and_complete_never_replace_each_other(archive: pathlib.Path, tm
     arguments = {"data_dir": tmp_path, "manual_dir": archive, "counts": COUNTS}
     # Partial by an image of the same size that cannot be read.
     image.write_bytes(bytes(len(content)))
-    folder = datasets.build_dataset("market1501", allow_partial=True, **arguments)
-    assert datasets.build_dataset("market1501", allow_partial=True, **arguments) == folder
+    folder = dataset_fixtures.build("market1501", allow_partial=True, **arguments)
+    assert dataset_fixtures.build("market1501", allow_partial=True, **arguments) == folder
     image.write_bytes(content)
     with pytest.raises(datasets.DatasetError, match=r"\(a partial dataset\) was built .* in spite of 1 problems"):
-        datasets.build_dataset("market1501", **arguments)
+        dataset_fixtures.build("market1501", **arguments)
     assert len(tfds.data_source("market1501", split="query", data_dir=tmp_path)) == 1
 
     shutil.rmtree(folder)
-    assert datasets.build_dataset("market1501", **arguments) == folder
+    assert dataset_fixtures.build("market1501", **arguments) == folder
     image.unlink()
     with pytest.raises(datasets.DatasetError, match="was built from another source"):
-        datasets.build_dataset("market1501", allow_partial=True, **arguments)
+        dataset_fixtures.build("market1501", allow_partial=True, **arguments)
     with pytest.raises(datasets.DatasetError, match="query images: expected 2, found 1"):
-        datasets.build_dataset("market1501", **arguments)
+        dataset_fixtures.build("market1501", **arguments)
     assert len(tfds.data_source("market1501", split="query", data_dir=tmp_path)) == 2
 
 

@@ -79,7 +79,7 @@ def test_without_a_map(tmp_path: pathlib.Path):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
     folder = datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     (folder / FILE).unlink()
-    with pytest.raises(datasets.DatasetError, match=r"does not exist(.|\n)*must be removed and built again"):
+    with pytest.raises(datasets.DatasetError, match=r"does not exist(.|\n)*remove the dataset and build it again"):
         datasets.read_mirror_map(folder)
     assert data_sources.read_mirror_file("pit", tmp_path / "data") == {}
     (tmp_path / "rendered" / FILE).unlink()

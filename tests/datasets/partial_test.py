@@ -15,7 +15,8 @@ import tensorflow_datasets as tfds
 
 import datasets
 from datasets.build import make_builder
-from tests import benchmark_fixtures, dataset_fixtures
+from tests import dataset_fixtures
+from tests.datasets import benchmark_fixtures
 
 QUERY, GALLERY = benchmark_fixtures.PARTIAL_FOLDERS.values()
 OCCLUDED = benchmark_fixtures.OCCLUDED
@@ -30,7 +31,7 @@ def _counts(people: int, images: int) -> dict[str, int]:
 
 
 def _build(name: str, manual_dir: pathlib.Path, data_dir: pathlib.Path, **arguments) -> pathlib.Path:
-    return datasets.build_dataset(name, data_dir=data_dir, manual_dir=manual_dir, **arguments)
+    return dataset_fixtures.build(name, data_dir=data_dir, manual_dir=manual_dir, **arguments)
 
 
 def _problems(name: str, manual_dir: pathlib.Path, data_dir: pathlib.Path, **arguments) -> list[str]:
@@ -73,7 +74,7 @@ def test_partial_reid_of_the_published_size(tmp_path: pathlib.Path):
     info = tfds.builder_from_directory(_build("partial_reid", root, tmp_path / "data")).info
     assert {split: info.splits[split].num_examples for split in info.splits} == {"query": 300, "gallery": 300}
     metadata = dict(info.metadata)
-    assert metadata["counts_published"] is True
+    assert metadata["counts_expected"] == _counts(60, 5)
     assert metadata["counts"] == {**_counts(60, 5), f"images in {OCCLUDED}": 300}
 
 
@@ -141,8 +142,7 @@ def test_partial_ilids_of_the_published_size(tmp_path: pathlib.Path, suffix: str
     info = tfds.builder_from_directory(_build("partial_ilids", archive.parent, tmp_path / "data")).info
     assert {split: info.splits[split].num_examples for split in info.splits} == {"query": 119, "gallery": 119}
     metadata = dict(info.metadata)
-    assert metadata["counts_published"] is True
-    assert metadata["counts"] == _counts(119, 1)
+    assert metadata["counts"] == metadata["counts_expected"] == _counts(119, 1)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,18 +8,20 @@ import shutil
 import pytest
 
 from experiments import ablate
-from experiments.ablation import runner, small, tables
+from experiments.ablation import report, runner, small, tables
+from experiments.ablation.request import AblationError, Request
 from experiments.ablation.tables import TABLES, Row, Table
 from experiments.command_line import config_files
-from experiments.runs import restore
+from experiments.runs import folder
+from experiments.runs.plan import resolve
 from experiments.scoring import protocols
 from san_jax.files import write_atomic
 
-TINY = small.Sizes(generator_steps=3, reid_batches=8)
+TINY = small.Sizes(san_pg_steps=3, reid_batches=8)
 RUN_FACTS = ("commit", "processor", "jax", "training_seconds", "reid_batches", "pit_batches", "config")
 
 
-def plan_of(tmp_path: pathlib.Path, table: str = "1", **changes) -> runner.Plan:
+def request_of(tmp_path: pathlib.Path, table: str = "1", **changes) -> Request:
     values = {
         "table": table,
         "datasets": ("pit_reid",),
@@ -27,11 +29,11 @@ def plan_of(tmp_path: pathlib.Path, table: str = "1", **changes) -> runner.Plan:
         "scale": "small",
         "output": tmp_path,
         "data_dir": tmp_path / "nowhere",
-        "pretrained": "",
+        "weights": "",
         "sizes": TINY,
         **changes,
     }
-    return runner.Plan(**values)
+    return Request(**values)
 
 
 @pytest.fixture
@@ -41,36 +43,37 @@ def programs(monkeypatch, tmp_path):
 
     def run(config, workdir):
         calls.append(("run", str(pathlib.Path(workdir).relative_to(tmp_path))))
-        write_atomic(pathlib.Path(workdir) / restore.CONFIG_FILE, config_files.to_json(config).encode())
+        folder.write_records(pathlib.Path(workdir), config, {folder.NUM_STEPS: config.num_steps}, {})
 
     def score(workdir, dataset, data_dir):
         calls.append(("score", str(pathlib.Path(workdir).relative_to(tmp_path))))
-        config = restore.read_config(workdir)
+        config = folder.read_config(workdir)
         value = 0.5 + 0.1 * config.seed
         scores = dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), value)
         trained = {"dataset": dataset, "splits": ["train"], "images": 9, "identities": 3, "partial": False, "pit": None}
-        started = {config.init_from: None} if config.init_from else {}
+        started = {config.start.path: None} if config.start.kind == "run" else {}
         words = protocols.training_words(dataset, protocols.Training(trained, started))
         scores |= {"chance": {"rank1": 0.01, "mAP": 0.02}, "protocol": f"As always. {words}"}
         parts = {"query_partial": scores, "query_occluded": scores}
         return {**scores, **parts, "trained_on": trained, "started_from": started}
 
-    monkeypatch.setattr(runner.stages, "ensure_rendered", lambda config, data_dir: None)
-    monkeypatch.setattr(runner.stages, "ensure_run", run)
-    monkeypatch.setattr(runner.stages, "ensure_textured", lambda *a: calls.append(("textures", a[1])))
+    monkeypatch.setattr(runner.ensure, "ensure_rendered", lambda config, data_dir: None)
+    monkeypatch.setattr(runner.ensure, "ensure_run", run)
+    monkeypatch.setattr(runner.ensure, "ensure_textured", lambda *a: calls.append(("textures", a[1])))
     monkeypatch.setattr(runner.evaluation, "run", score)
     return calls
 
 
-def row_configs(plan: runner.Plan) -> dict[str, object]:
-    ablation = runner._Ablation(plan)
-    return {row.key: ablation._row_config(row, plan.datasets[0], 0) for row in TABLES[plan.table].rows}
+def row_configs(request: Request) -> dict[str, object]:
+    ablation = runner._Ablation(request)
+    return {row.key: ablation._row_config(row, request.datasets[0], 0) for row in TABLES[request.table].rows}
 
 
 def test_rows_of_table_1_differ_as_the_paper_says(tmp_path):
-    configs = row_configs(plan_of(tmp_path))
+    configs = row_configs(request_of(tmp_path))
     losses = {
-        key: (config.stage, config.get("turns"), config.loss.get("triplet_reid")) for key, config in configs.items()
+        key: (config.method, config.get("batch_kinds"), config.loss.get("triplet_reid"))
+        for key, config in configs.items()
     }
     both = ("reid", "pit")
     assert losses == {
@@ -82,13 +85,13 @@ def test_rows_of_table_1_differ_as_the_paper_says(tmp_path):
         "san": ("san", both, 1.0),
         "san_true_textures": ("san", both, 1.0),
     }
-    assert [key for key, config in configs.items() if not config.init_from] == ["baseline"]
-    assert len({config.init_from for config in configs.values()}) == 2
-    assert [key for key, config in configs.items() if config.get("target") == "true_texture"] == ["san_true_textures"]
+    assert [key for key, config in configs.items() if config.start.kind == "random"] == ["baseline"]
+    assert len({config.start.path for config in configs.values()}) == 2
+    oracles = [key for key, config in configs.items() if "target" in config and config.target.kind == "true_texture"]
+    assert oracles == ["san_true_textures"]
     # One budget: as many identity-labelled batches, whatever comes between them.
     batches = {
-        c.num_steps * c.get("turns", ("reid",)).count("reid") // len(c.get("turns", ("reid",)))
-        for c in configs.values()
+        c.num_steps * kinds.count("reid") // len(kinds) for c in configs.values() for kinds in [resolve(c).batch_kinds]
     }
     assert batches == {TINY.reid_batches}
 
@@ -98,7 +101,7 @@ def test_every_row_is_a_config_of_its_own(tmp_path, table):
     """Two rows that were one config under two names would compare nothing."""
     folder = tmp_path / "poses"
     folder.mkdir()
-    configs = row_configs(plan_of(tmp_path, table, target_dir=str(folder)))
+    configs = row_configs(request_of(tmp_path, table, target_dir=str(folder)))
     texts = [config_files.to_json(config) for config in configs.values()]
     assert len(set(texts)) == len(texts) == len(TABLES[table].rows)
 
@@ -110,8 +113,8 @@ def test_default_form_of_l_tr_is_that_of_the_config(tmp_path):
         loss.triplet_reid_margin,
         loss.triplet_reid_blocks,
     ) == tables.DEFAULT_L_TR
-    shared = row_configs(plan_of(tmp_path, "l_tr"))["san_l_tr"]
-    assert config_files.differences(shared, row_configs(plan_of(tmp_path))["san_l_tr"]) == {}
+    shared = row_configs(request_of(tmp_path, "l_tr"))["san_l_tr"]
+    assert config_files.differences(shared, row_configs(request_of(tmp_path))["san_l_tr"]) == {}
 
 
 def test_rows_of_one_key_are_one_run(tmp_path):
@@ -119,25 +122,29 @@ def test_rows_of_one_key_are_one_run(tmp_path):
     folder.mkdir()
     seen: dict[str, object] = {}
     for table in TABLES:
-        for key, config in row_configs(plan_of(tmp_path, table, target_dir=str(folder))).items():
+        for key, config in row_configs(request_of(tmp_path, table, target_dir=str(folder))).items():
             assert config_files.differences(seen.setdefault(key, config), config) == {}
 
 
-def test_full_scale_counts_epochs_of_the_benchmark(tmp_path, monkeypatch):
-    ablation = runner._Ablation(plan_of(tmp_path, scale="full", datasets=("dukemtmc_reid",), pretrained="weights.pth"))
-    monkeypatch.setattr(ablation, "_num_identities", lambda dataset: 702)
-    rows = {row.key: row for row in TABLES["1"].rows}
-    san = ablation._row_config(rows["san"], "dukemtmc_reid", 0)
-    assert (san.num_steps, san.optimizer.steps_per_epoch) == (28160, 88)  # the table in san.py
-    basic = ablation._row_config(rows["san_basic"], "dukemtmc_reid", 0)
-    assert (basic.num_steps, basic.optimizer.steps_per_epoch) == (14080, 44)
-    assert ablation._row_config(rows["baseline"], "dukemtmc_reid", 0).pretrained == "weights.pth"
-    assert san.pretrained == "" != san.init_from
-    assert san.model.width == 64
+def test_at_full_scale_every_row_has_the_epochs_of_its_config(tmp_path):
+    """So as many identity-labelled batches, on any benchmark."""
+    configs = row_configs(
+        request_of(tmp_path, scale="full", datasets=("dukemtmc_reid",), weights="weights.pth", table="1")
+    )
+    assert {(config.num_epochs, config.num_steps, config.model.width) for config in configs.values()} == {
+        (320.0, 0, 64)
+    }
+    assert (configs["baseline"].start.kind, configs["baseline"].start.path) == ("file", "weights.pth")
+    assert configs["san"].start.kind == "run"
+    tuned = row_configs(request_of(tmp_path, "4", scale="full", datasets=("dukemtmc_reid",)))
+    assert {key: config.num_epochs for key, config in tuned.items() if key.endswith("_partial")} == {
+        "baseline_partial": 40.0,
+        "san_partial": 40.0,
+    }
 
 
 def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch):
-    plan = plan_of(tmp_path, seeds=2)
+    request = request_of(tmp_path, seeds=2)
     whole = runner.evaluation.run
 
     def interrupted(workdir, dataset, data_dir):
@@ -147,7 +154,7 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
 
     monkeypatch.setattr(runner.evaluation, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        runner.run(plan)
+        runner.run(request)
     assert sorted(path.name for path in tmp_path.glob("results/*/*.json")) == [
         "baseline-seed0.json",
         "baseline_from_pg-seed0.json",
@@ -155,7 +162,7 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     ]
     programs.clear()
     monkeypatch.setattr(runner.evaluation, "run", whole)
-    path, failures = runner.run(plan)
+    path, failures = runner.run(request)
     assert not failures
     scored = [folder for what, folder in programs if what == "score"]
     assert "runs/pit_reid/san_basic-seed0" not in scored
@@ -168,36 +175,36 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     assert path.read_text().count("Protocol of pit_reid: As always. Random rankings come to rank-1 1.0") == 1
     assert "the model was trained on" not in path.read_text()
     programs.clear()
-    runner.run(plan)
+    runner.run(request)
     assert programs == []
 
 
 def test_results_are_shown_where_their_runs_were_removed(programs, tmp_path):
-    plan = plan_of(tmp_path, rows=("baseline",))
-    runner.run(plan)
+    request = request_of(tmp_path, rows=("baseline",))
+    runner.run(request)
     shutil.rmtree(tmp_path / "runs")
     programs.clear()
-    path, failures = runner.run(plan)
+    path, failures = runner.run(request)
     assert (failures, programs) == ({}, [])
     assert "| Baseline (ResNet-50) | 50.0 / 50.0 | 1 |" in path.read_text()
-    _, failures = runner.run(dataclasses.replace(plan, changes=(("loss.triplet_margin", "0.5"),)))
+    _, failures = runner.run(dataclasses.replace(request, changes=(("loss.triplet_margin", "0.5"),)))
     assert "is of a run with other values of loss.triplet_margin" in failures["Baseline (ResNet-50), pit_reid, seed 0"]
     assert programs == []
 
 
 def test_another_table_scores_a_run_and_leaves_what_was_noted_of_its_training(programs, tmp_path, monkeypatch):
-    runner.run(plan_of(tmp_path, rows=("baseline",)))
+    runner.run(request_of(tmp_path, rows=("baseline",)))
     noted = tmp_path / "results/pit_reid/baseline-seed0.json"
     before = json.loads(noted.read_text())
     monkeypatch.setattr(runner.provenance, "commit", lambda: "a later one")
-    runner.run(plan_of(tmp_path, "4", rows=("baseline",)))
+    runner.run(request_of(tmp_path, "4", rows=("baseline",)))
     after = json.loads(noted.read_text())
     assert set(after["scores"]) == {"pit_reid", "partial queries", "occluded queries"}
     assert {fact: after[fact] for fact in RUN_FACTS} == {fact: before[fact] for fact in RUN_FACTS}
 
 
 def test_a_row_that_fails_does_not_stop_the_others(programs, tmp_path):
-    path, failures = runner.run(plan_of(tmp_path, "2"))
+    path, failures = runner.run(request_of(tmp_path, "2"))
     assert list(failures) == ["Enc-Dec rec. PN-GAN pose, pit_reid, seed 0"]
     text = path.read_text()
     assert "--target_dir" in text
@@ -208,34 +215,34 @@ def test_a_row_that_fails_does_not_stop_the_others(programs, tmp_path):
 
 
 def test_chosen_rows_are_made_and_the_others_shown(programs, tmp_path):
-    runner.run(plan_of(tmp_path, rows=("san", "baseline")))
+    runner.run(request_of(tmp_path, rows=("san", "baseline")))
     assert [folder for what, folder in programs if what == "score"] == [
         "runs/pit_reid/baseline-seed0",
         "runs/pit_reid/san-seed0",
     ]
-    path, _ = runner.run(plan_of(tmp_path, rows=("san_syn",)))
+    path, _ = runner.run(request_of(tmp_path, rows=("san_syn",)))
     text = path.read_text()
     assert text.count("| 50.0 / 50.0 | 1 |") + text.count("**50.0 / 50.0** | **1** |") == 3
     assert "| SAN-basic | - | 0 |" in text
 
 
 def test_fine_tuned_rows_start_from_their_row(programs, tmp_path):
-    plan = plan_of(tmp_path, "4")
-    path, failures = runner.run(plan)
+    request = request_of(tmp_path, "4")
+    path, failures = runner.run(request)
     assert not failures
     assert "partial queries, ours: rank-1 / rank-5 / rank-10" in path.read_text()
     noted = json.loads((tmp_path / "results/pit_reid/san_partial-seed0.json").read_text())
-    assert noted["config"]["init_from"] == str(tmp_path / "runs/pit_reid/san-seed0")
-    assert noted["config"]["init_classifier"] is True
+    expected = {"kind": "run", "path": str(tmp_path / "runs/pit_reid/san-seed0"), "classifier": True}
+    assert noted["config"]["start"] == expected
     assert noted["config"]["num_steps"] == 2 * TINY.reid_batches * 40 // 320
     assert set(noted["scores"]) == {"partial queries", "occluded queries"}
     assert all(noted[fact] not in ("", None) for fact in RUN_FACTS)
 
 
-def test_targets_of_two_generators_stand_side_by_side(programs, tmp_path):
+def test_targets_of_two_san_pgs_stand_side_by_side(programs, tmp_path):
     (tmp_path / "data" / "pit_reid").mkdir(parents=True)
     (tmp_path / "data" / "pit").mkdir()
-    runner.run(plan_of(tmp_path, "2"))
+    runner.run(request_of(tmp_path, "2"))
     views = sorted(path.name for path in (tmp_path / "targets").iterdir())
     assert views == ["resnet50_frontal", "resnet50_input", "resnet50_texture"]
     link = tmp_path / "targets" / "resnet50_frontal" / "pit_reid"
@@ -255,22 +262,22 @@ def test_targets_of_two_generators_stand_side_by_side(programs, tmp_path):
         ({"changes": (("seed", "3"),)}, "--set seed: the runner sets this key itself"),
     ],
 )
-def test_plans_that_cannot_be(tmp_path, changes, message):
-    with pytest.raises(runner.AblationError, match=message):
-        plan_of(tmp_path, **changes)
+def test_requests_that_cannot_be(tmp_path, changes, message):
+    with pytest.raises(AblationError, match=message):
+        request_of(tmp_path, **changes)
 
 
 def test_changes_reach_every_config_that_has_the_key(tmp_path):
     changes = (("model.compute_dtype", "bfloat16"), ("loss.triplet_reid_margin", "0.5"))
-    configs = row_configs(plan_of(tmp_path, changes=changes))
+    configs = row_configs(request_of(tmp_path, changes=changes))
     assert {config.model.compute_dtype for config in configs.values()} == {"bfloat16"}
     assert configs["san"].loss.triplet_reid_margin == 0.5
 
 
-def test_spread_of_one_seed_claims_no_deviation():
-    assert runner.spread(("rank1", "mAP"), [{"rank1": 0.5, "mAP": 0.25}]) == "50.0 / 25.0"
-    assert runner.spread(("rank1",), [{"rank1": 0.1}, {"rank1": 0.2}, {"rank1": 0.3}]) == "20.0 ± 10.0"
-    assert runner.spread(("rank1",), []) == "-"
+def test_one_seed_claims_no_deviation():
+    assert report.mean_and_deviation(("rank1", "mAP"), [{"rank1": 0.5, "mAP": 0.25}]) == "50.0 / 25.0"
+    assert report.mean_and_deviation(("rank1",), [{"rank1": 0.1}, {"rank1": 0.2}, {"rank1": 0.3}]) == "20.0 ± 10.0"
+    assert report.mean_and_deviation(("rank1",), []) == "-"
 
 
 def test_training_time_is_that_of_the_logged_images(tmp_path):
@@ -278,36 +285,36 @@ def test_training_time_is_that_of_the_logged_images(tmp_path):
     write_atomic(tmp_path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
     config = config_files.load("san.py:batch.num_identities=4,batch.images_per_identity=4,batch.pit_size=16")
     # Two batches of 16 images at 32 a second, two at 64.
-    assert runner.training_seconds(tmp_path, config) == pytest.approx(1.0 + 0.5)
+    assert report.training_seconds(tmp_path, resolve(config)) == pytest.approx(1.0 + 0.5)
 
 
 def test_text_of_others_is_escaped():
-    section = runner.Section("<b>", ["a & b"], ["x|y"], [["<script>"]])
-    page = runner.to_html("t", [section])
+    section = report.Section("<b>", ["a & b"], ["x|y"], [["<script>"]])
+    page = report.to_html("t", [section])
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert "x\\|y" in runner.to_markdown("t", [section])
+    assert "x\\|y" in report.to_markdown("t", [section])
 
 
 def test_rows_of_other_datasets_are_left_out(programs, tmp_path, monkeypatch):
     rows = (
-        Row("a", "A", config="baseline", generator=None, start="pretrained"),
+        Row("a", "A", config="baseline", san_pg=None, start="file"),
         dataclasses.replace(TABLES["1"].rows[-1], only=("market1501",)),
     )
     monkeypatch.setitem(TABLES, "1", Table("t", rows))
-    path, _ = runner.run(plan_of(tmp_path))
+    path, _ = runner.run(request_of(tmp_path))
     assert "true textures" not in path.read_text()
 
 
 def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner.stages, "ensure_rendered", None)
-    plan = runner.Plan(
+    monkeypatch.setattr(runner.ensure, "ensure_rendered", None)
+    request = Request(
         table="1", datasets=("market1501", "cuhk03/labeled"), seeds=1, scale="full", output=tmp_path / "out",
-        data_dir=tmp_path / "data", pretrained="imagenet",
+        data_dir=tmp_path / "data", weights="imagenet",
     )  # fmt: skip
-    with pytest.raises(runner.AblationError) as error:
-        runner.run(plan)
+    with pytest.raises(AblationError) as error:
+        runner.run(request)
     for words in ("No dataset 'market1501'", "No dataset 'cuhk03/labeled'", "the ImageNet weights of resnet50 are not"):
         assert words in str(error.value)
     assert list(tmp_path.iterdir()) == []

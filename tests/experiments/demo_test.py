@@ -8,9 +8,13 @@ import pytest
 from experiments import demo
 from experiments.command_line import config_files
 from experiments.pages import demo_report, report
-from experiments.runs import demonstration, training
+from experiments.pages.examples import evenly_spaced
+from experiments.runs import demonstration
+from experiments.runs.errors import RunError
+from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
-from san_jax import ranking
+from experiments.scoring.embedding import EmbeddedSplit
+from san_jax import optim, ranking
 from san_jax.files import write_atomic
 from tests.san_jax.folder_lock_test import holder
 
@@ -23,26 +27,31 @@ def configs(tmp_path):
 def test_baseline_and_san_differ_in_the_method_alone(configs):
     differing = config_files.differences(configs["baseline"], configs["san"])
     shared = {key for key, values in differing.items() if "absent" not in values}
-    # steps_per_epoch is of warm-up and the released schedule, which the demo does not use.
-    assert shared == {"stage", "num_steps", "optimizer.steps_per_epoch"}
+    assert shared == {"method", "num_steps"}
     only_one_has = {key.partition(".")[0] for key in set(differing) - shared}
     assert "batch.num_identities" not in differing
-    assert not only_one_has & {"seed", "dataset", "data_dir", "init_from", "image_size", "use_val"}
+    assert not only_one_has & {"seed", "dataset", "data_dir", "start", "image_size", "use_val"}
     san, baseline = configs["san"], configs["baseline"]
-    assert san.turns == ("reid", "pit")
+    assert san.batch_kinds == ("reid", "pit")
     assert san.num_steps == 2 * baseline.num_steps
     # The learning rate at the n-th reID batch is the same to the half step that a PIT batch is.
-    schedules = [training.build_optimizer(config)[0] for config in (baseline, san)]
+    schedules = []
+    for config in (baseline, san):
+        plan = resolve(config)
+        steps = optim.ScheduleSteps(steps_per_epoch=25 * len(plan.batch_kinds), num_steps=config.num_steps)
+        turns = [kind == "reid" for kind in plan.batch_kinds]
+        schedules.append(optim.make_optimizer(plan.optimizer, steps, reid_turns=turns)[0])
     for batch in range(0, baseline.num_steps, 50):
         assert float(schedules[0](batch)) == pytest.approx(float(schedules[1](2 * batch)), rel=1e-5)
 
 
 def test_networks_and_images_fit_together(configs):
-    generator = configs["san_pg"]
-    assert generator.model.to_dict() == {key: configs["san"].model[key] for key in generator.model}
-    assert generator.image_size == configs["san"].image_size == configs["baseline"].image_size
-    assert generator.batch.pit_size == configs["san"].batch.pit_size
-    assert configs["san"].init_from == configs["baseline"].init_from != ""
+    san_pg = configs["san_pg"]
+    assert san_pg.model.to_dict() == {key: configs["san"].model[key] for key in san_pg.model}
+    assert san_pg.image_size == configs["san"].image_size == configs["baseline"].image_size
+    assert san_pg.batch.pit_size == configs["san"].batch.pit_size
+    assert configs["san"].start == configs["baseline"].start
+    assert (configs["san"].start.kind, configs["san_pg"].start.kind) == ("run", "random")
 
 
 def test_configs_are_the_real_ones(configs):
@@ -61,7 +70,7 @@ def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
     path = tmp_path / "times.json"
 
     def interrupted():
-        with demonstration.Clock(path).stage("train", "4 steps"):
+        with demonstration.Clock(path).part("train", "4 steps"):
             now[0] += 30
             raise KeyboardInterrupt
 
@@ -69,12 +78,12 @@ def test_clock_adds_up_over_interruptions(tmp_path, monkeypatch, capsys):
         interrupted()
     assert json.loads(path.read_text())["train"] == {"seconds": 30.0, "what": "4 steps", "complete": False}
     clock = demonstration.Clock(path)
-    with clock.stage("train", "4 steps"):
+    with clock.part("train", "4 steps"):
         now[0] += 12
     again = demonstration.Clock(path)
-    with again.stage("train", "4 steps"):  # finds everything there
+    with again.part("train", "4 steps"):  # finds everything there
         now[0] += 3
-    with again.stage("score", "two models"):
+    with again.part("score", "two models"):
         now[0] += 5
     assert again.rows() == [("train", 42.0, "4 steps"), ("score", 5.0, "two models")]
     assert "train: 4 steps (complete already)" in capsys.readouterr().out
@@ -146,9 +155,7 @@ def test_bootstrap_draws_identities_not_queries():
 def test_scores_of_each_query_have_the_mean_that_is_reported(metric):
     rng = np.random.default_rng(2)
     query, gallery = (
-        evaluation.EmbeddedSplit(
-            rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n)
-        )
+        EmbeddedSplit(rng.normal(size=(n, 3)).astype(np.float32), rng.integers(0, 6, n), rng.integers(0, 3, n))
         for n in (20, 30)
     )
     query.person_ids[0] = 77  # without a match
@@ -176,11 +183,11 @@ def ranked():
     def image(level):
         return {"image": np.full((16, 8, 3), level, np.uint8), "camera_id": 0, "person_id": 5}
 
-    query = evaluation.EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
+    query = EmbeddedSplit(np.zeros((1, 2), np.float32), np.array([5]), np.array([0]))
 
     def gallery(*distances):
         embeddings = np.float32([[distance, 0] for distance in distances])
-        return evaluation.EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
+        return EmbeddedSplit(embeddings, np.array([9, 5, 5, 5]), np.array([0, 0, 1, 2]))
 
     splits = {"baseline": (query, gallery(3, 1, 4, 2)), "san": (query, gallery(250, 1, 0.5, 20))}
     metrics = dict.fromkeys(demo_report.MODELS, "euclidean")
@@ -199,16 +206,16 @@ def test_ranked_lists_stand_side_by_side(ranked):
 
 def test_ranked_lists_are_marked_and_leave_out_what_the_rule_drops(ranked):
     # The image of the query's own camera (11) is dropped.
-    baseline, san = ([(p.image[0, 0, 0], p.mark) for p in strip.pictures] for strip in ranked.figures[0].lists)
+    baseline, san = ([(p.image[0, 0, 0], p.mark) for p in strip.images] for strip in ranked.figures[0].lists)
     assert baseline == [(13, True), (10, False), (12, True)]
     assert san == [(12, True), (13, True), (10, False)]
 
 
 def test_distances_stand_below_the_ranked_pictures(ranked):
-    baseline, san = ([p.label.replace("\u00a0", " ") for p in strip.pictures] for strip in ranked.figures[0].lists)
+    baseline, san = ([p.label.replace("\u00a0", " ") for p in strip.images] for strip in ranked.figures[0].lists)
     assert baseline == ["2.00 cam 2", "3.00 cam 0", "4.00 cam 1"]
     assert san == ["0.500 cam 1", "20.0 cam 2", "250 cam 0"]
-    assert ranked.figures[0].lists[1].pictures[2].alt == "rank 3 of SAN, another person, camera 0, distance 250"
+    assert ranked.figures[0].lists[1].images[2].alt == "rank 3 of SAN, another person, camera 0, distance 250"
     assert "Euclidean distance" in ranked.text
 
 
@@ -236,13 +243,13 @@ def test_curves_stand_over_reid_batches(tmp_path, configs):
     assert [list(series.values) for series in charts["SAN: L_Rec"].series] == [[0.2], [0.3]]
 
 
-def test_spread():
-    assert demo_report.spread(10, 2) == [2, 7]
-    assert demo_report.spread(3, 5) == [0, 1, 2]
-    assert demo_report.spread(1000, 3) == [166, 500, 833]
+def test_examples_are_spread_evenly():
+    assert evenly_spaced(10, 2) == [2, 7]
+    assert evenly_spaced(3, 5) == [0, 1, 2]
+    assert evenly_spaced(1000, 3) == [166, 500, 833]
 
 
-@pytest.mark.parametrize(("result", "code"), [(True, None), (False, "rank-1 is below 10 times chance")])
+@pytest.mark.parametrize(("result", "code"), [(True, None), (False, "rank-1 of a model is below 10 times chance")])
 def test_exit_status(monkeypatch, tmp_path, result, code):
     monkeypatch.setattr(demonstration, "run", lambda output: result)
     if code is None:
@@ -252,12 +259,14 @@ def test_exit_status(monkeypatch, tmp_path, result, code):
             demo.main([f"--output={tmp_path}"])
 
 
-def test_failure_says_how_to_go_on(monkeypatch, tmp_path):
+def test_failure_says_how_to_continue(monkeypatch, tmp_path):
     def fail(output):
-        raise training.RunError("config differs")
+        raise RunError("config differs")
 
     monkeypatch.setattr(demonstration, "run", fail)
-    with pytest.raises(SystemExit, match="config differs\nThe same command goes on from there; remove"):
+    with pytest.raises(
+        SystemExit, match="config differs\nThe same command continues from there; to start afresh, remove"
+    ):
         demo.main([f"--output={tmp_path}"])
 
 

@@ -3,7 +3,6 @@
 import json
 import pathlib
 import re
-import types
 
 import jax
 import numpy as np
@@ -12,15 +11,16 @@ from flax import nnx
 
 import datasets
 from experiments import evaluate
+from experiments.command_line import config_files
+from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, protocols
+from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from san_jax import embed, ranking
 from san_jax.models import SAN, merge_model, split_model
 from tests import dataset_fixtures
 from tests.experiments import tiny_data
 
-CONFIG = types.SimpleNamespace(
-    stage="baseline", image_size=(48, 32), num_workers=0, input="image", generator="", test_metric="euclidean"
-)
+PLAN = resolve(config_files.load("baseline.py:smoke,image_size=(48, 32)"))
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mINP")
 PARTIAL = {"partial": True, "num_problems": 1, "counts": {}, "counts_expected": {}}
 MARKET_TRAIN = {
@@ -61,9 +61,9 @@ def workdir(tmp_path, monkeypatch, model, loads):
         assert encoder_only
         assert pathlib.Path(path) == tmp_path / "run"
         loads.append(path)
-        return model, CONFIG
+        return model, PLAN
 
-    monkeypatch.setattr(evaluation.restore, "load_run", load_run)
+    monkeypatch.setattr(evaluation.models, "load_run", load_run)
     (tmp_path / "run" / "checkpoints" / "120").mkdir(parents=True)
     return tmp_path / "run"
 
@@ -87,12 +87,10 @@ class Benchmarks:
         self._metadata = {}
         self._names = {}
         self._rng = np.random.default_rng(0)
-        embed_split, read_metadata = evaluation.embed_split, evaluation.data_sources.read_metadata
+        embed_split, read_metadata = Embedder.embed, evaluation.data_sources.read_metadata
 
-        def fake_split(model, config, dataset, split, data_dir, **options):
-            if dataset not in self._splits:
-                return embed_split(model, config, dataset, split, data_dir, **options)
-            return self._splits[dataset][split]
+        def fake_split(embedder, dataset, split):
+            return self._splits[dataset][split] if dataset in self._splits else embed_split(embedder, dataset, split)
 
         def fake_metadata(dataset, data_dir):
             return self._metadata[dataset] if dataset in self._metadata else read_metadata(dataset, data_dir)
@@ -100,14 +98,14 @@ class Benchmarks:
         def fake_source(dataset, split, data_dir):
             return [{"name": name} for name in self._names[dataset][split]]
 
-        monkeypatch.setattr(evaluation, "embed_split", fake_split)
+        monkeypatch.setattr(Embedder, "embed", fake_split)
         monkeypatch.setattr(evaluation.data_sources, "read_metadata", fake_metadata)
         monkeypatch.setattr(evaluation.data_sources, "open_source", fake_source)
 
     def add(self, dataset, query_ids, gallery_ids, *, metadata=(), names=None):
         """A benchmark of one camera in the query and another in the gallery."""
         self._splits[dataset] = {
-            split: evaluation.EmbeddedSplit(
+            split: EmbeddedSplit(
                 self._rng.normal(size=(len(ids), 8)).astype(np.float32), np.asarray(ids), np.full(len(ids), camera)
             )
             for camera, (split, ids) in enumerate([("query", query_ids), ("gallery", gallery_ids)])
@@ -159,7 +157,7 @@ def test_result(workdir, data_dir, model, capsys):
     assert "PARTIAL" not in printed
 
     # The same numbers from the images themselves: query is camera 0, gallery the other three, in manifest order.
-    splits = [evaluation.embed_split(model, CONFIG, "pit_reid", split, data_dir) for split in ("query", "gallery")]
+    splits = [Embedder(model, PLAN, data_dir).embed("pit_reid", split) for split in ("query", "gallery")]
     np.testing.assert_array_equal(splits[0].person_ids, np.arange(3, 8))
     np.testing.assert_array_equal(splits[1].person_ids, np.repeat(np.arange(3, 8), 3))
     np.testing.assert_array_equal(splits[1].camera_ids, np.tile([1, 2, 3], 5))
@@ -183,23 +181,23 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
     tiny_data.write_pit_reid(tmp_path / "rendered", test_ids=5, cameras=5, partial_queries=True)
     datasets.build_dataset("pit_reid", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     embedded = []
-    embed_split = evaluation.embed_split
+    embed_split = Embedder.embed
 
-    def noting(model, config, dataset, split, data_dir, **options):
+    def noting(embedder, dataset, split):
         embedded.append(split)
-        return embed_split(model, config, dataset, split, data_dir, **options)
+        return embed_split(embedder, dataset, split)
 
-    monkeypatch.setattr(evaluation, "embed_split", noting)
+    monkeypatch.setattr(Embedder, "embed", noting)
     flip = rerank is not None
     summary = evaluation.run(workdir, "pit_reid", tmp_path / "data", flip=flip, rerank=rerank)
     assert sorted(embedded) == ["gallery", "query", "query_occluded", "query_partial"]  # the gallery once
     name = "evaluate_pit_reid_flip_rerank_k1=4_k2=2.json" if flip else "evaluate_pit_reid.json"
     assert json.loads((workdir / "report" / name).read_text()) == summary
-    gallery = embed_split(model, CONFIG, "pit_reid", "gallery", tmp_path / "data", flip=flip)
+    gallery = Embedder(model, PLAN, tmp_path / "data", flip).embed("pit_reid", "gallery")
     np.testing.assert_array_equal(gallery.camera_ids, np.tile([1, 2], 5))
     results = {"query": summary, **{split: summary[split] for split in ("query_partial", "query_occluded")}}
     for split, found in results.items():
-        query = embed_split(model, CONFIG, "pit_reid", split, tmp_path / "data", flip=flip)
+        query = Embedder(model, PLAN, tmp_path / "data", flip).embed("pit_reid", split)
         expected = ranking.evaluate_ranking(
             query.embeddings,
             gallery.embeddings,
@@ -230,7 +228,7 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_embeddings_are_those_of_the_images(data_dir, model, flip):
-    split = evaluation.embed_split(model, CONFIG, "pit_reid", "query", data_dir, flip=flip)
+    split = Embedder(model, PLAN, data_dir, flip).embed("pit_reid", "query")
     import tensorflow_datasets as tfds
     from PIL import Image
 
@@ -543,9 +541,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
     assert (summary["num_query"], summary["num_gallery"], summary["num_valid_queries"]) == (11, 12, 11)
     single = summary["single_shot"]
     assert (single["num_splits"], single["num_identities"]) == (2, 6)
-    splits = {
-        split: evaluation.embed_split(model, CONFIG, "partial_reid", split, data_dir) for split in ("query", "gallery")
-    }
+    splits = {split: Embedder(model, PLAN, data_dir).embed("partial_reid", split) for split in ("query", "gallery")}
     names = {
         split: [x["name"].decode() for x in evaluation.data_sources.open_source("partial_reid", split, data_dir)]
         for split in splits
@@ -562,9 +558,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
     words = "each averaged with that of the mirror image (flip-test averaging); no re-ranking."
     assert words in flipped["protocol"]
     assert words not in summary["protocol"]
-    splits = {
-        split: evaluation.embed_split(model, CONFIG, "partial_reid", split, data_dir, flip=True) for split in splits
-    }
+    splits = {split: Embedder(model, PLAN, data_dir, True).embed("partial_reid", split) for split in splits}
     mean_ap = slow_single_shot(splits, names, [(1, 1), (1, 2)])["mAP"]
     assert flipped["single_shot"]["mAP"] == pytest.approx(mean_ap, abs=1e-12)
     assert flipped["single_shot"]["mAP"] != single["mAP"]
@@ -696,7 +690,7 @@ def test_main_names_what_is_missing(workdir, data_dir, model, monkeypatch):
         evaluate.main([*arguments, "--dataset=pit_ried"])
     graphdef, params, batch_stats = split_model(model)
     broken = merge_model(graphdef, jax.tree.map(lambda x: x * np.nan, params), batch_stats)
-    monkeypatch.setattr(evaluation.restore, "load_run", lambda path, encoder_only: (broken, CONFIG))
+    monkeypatch.setattr(evaluation.models, "load_run", lambda path, encoder_only: (broken, PLAN))
     with pytest.raises(SystemExit, match="holds NaN or infinity"):
         evaluate.main([*arguments, "--dataset=pit_reid"])
 
@@ -740,5 +734,5 @@ def test_a_folder_that_is_no_run(tmp_path, data_dir):
 
 def test_progress_of_the_embedding_is_shown(data_dir, model, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    evaluation.embed_split(model, CONFIG, "pit_reid", "gallery", data_dir)
+    Embedder(model, PLAN, data_dir).embed("pit_reid", "gallery")
     assert "Embedding pit_reid gallery: " in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """Small trained-looking runs to export: a checkpoint of random weights with statistics unlike a fresh model's."""
 
-import json
 import pathlib
 import sys
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from flax import nnx
 
 from experiments.command_line import config_files
-from experiments.runs import exporting, restore
-from san_jax import checkpoint, train_state
-from san_jax.files import write_atomic
+from experiments.runs import exporting, folder
+from experiments.runs import model as models
+from experiments.runs.plan import resolve
+from san_jax import checkpoint, run_folder, train_state
 from san_jax.models import merge_model, split_model
 from tests.golden import weights
 
@@ -23,7 +22,7 @@ def write_run(workdir: pathlib.Path, config: str = "san.py:smoke", *, average: b
 
     Args:
         workdir: The run's folder, made.
-        config: Of `experiments/configs`.
+        config: A config of `experiments/configs`.
         average: The run keeps an average of its weights, which are other ones.
         changes: Values by keys with "__" for the dot, such as model__bnneck=True.
 
@@ -36,16 +35,14 @@ def write_run(workdir: pathlib.Path, config: str = "san.py:smoke", *, average: b
         (loaded[group] if group else loaded)[leaf] = value
     if average:
         loaded.ema_decay = 0.9
-    skeleton = nnx.eval_shape(lambda: restore.build_model(loaded, 3, decoder=loaded.stage != "baseline", seed=0))
-    model = with_drawn_weights(skeleton)
+    model = with_drawn_weights(models.skeleton(resolve(loaded), 3))
     _, state = train_state.create(model, optax.identity(), average=average)
     if average:  # loading takes the average, so the others may be anything
         state = train_state.TrainState(
             state.step, jax.tree.map(np.zeros_like, state.params), state.batch_stats, state.opt_state, state.average
         )
-    write_atomic(workdir / restore.CONFIG_FILE, config_files.to_json(loaded).encode())
-    write_atomic(workdir / restore.DATA_FILE, json.dumps({"dataset": "pit_reid", "started_from": {}}).encode())
-    checkpoints = checkpoint.Checkpoints(workdir / restore.CHECKPOINT_FOLDER, keep=1)
+    folder.write_records(workdir, loaded, {"dataset": "pit_reid", folder.STARTED_FROM: {}}, {})
+    checkpoints = checkpoint.Checkpoints(workdir / run_folder.CHECKPOINT_FOLDER, keep=1)
     checkpoints.save(7, state, {})
     checkpoints.close()
     return loaded
@@ -96,11 +93,11 @@ def fingerprint(tensor: np.ndarray) -> float:
 
 def main() -> None:
     """Exports the golden runs as safetensors into the folder that is named."""
-    folder = pathlib.Path(sys.argv[1])
+    root = pathlib.Path(sys.argv[1])
     for name, changes in GOLDEN_RUNS.items():
-        write_run(folder / "runs" / name, **changes)
-        exporting.run(folder / "runs" / name, folder / name, formats=[exporting.SAFETENSORS])
-        np.save(folder / name / "images.npy", golden_images())
+        write_run(root / "runs" / name, **changes)
+        exporting.run(root / "runs" / name, root / name, formats=[exporting.SAFETENSORS])
+        np.save(root / name / "images.npy", golden_images())
 
 
 if __name__ == "__main__":

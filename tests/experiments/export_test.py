@@ -1,5 +1,6 @@
 """Exported encoders: what they give in a process that has JAX alone, in PyTorch and in onnxruntime, and what is refused."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -15,12 +16,14 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from flax import nnx
 from PIL import Image
 
+import san_jax
 from experiments import export
 from experiments.command_line import config_files
-from experiments.runs import exporting, onnx_file, restore
+from experiments.runs import export_formats, exporting, onnx_file
+from experiments.runs import model as models
+from experiments.runs.plan import resolve
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import merge_model, split_model
@@ -54,7 +57,7 @@ def workdir(tmp_path_factory):
 
 
 def run_embeddings(workdir, images):
-    model, _ = restore.load_run(workdir, encoder_only=True)
+    model, _ = models.load_run(workdir, encoder_only=True)
     return embed.embed_images(model, images, batch_size=sum(exporting.BATCHES))
 
 
@@ -129,7 +132,7 @@ def test_model_card(tmp_path, workdir, capsys):
     assert card["input"]["shape"] == ["batch", 64, 32, 3]
     assert card["input"]["normalization"]["mean"] == list(IMAGENET_MEAN)
     assert card["input"]["normalization"]["std"] == list(IMAGENET_STD)
-    assert card["run"] == {"workdir": str(workdir), "stage": "san", "step": 7, "averaged": False}
+    assert card["run"] == {"workdir": str(workdir), "method": "san", "step": 7, "averaged": False}
     assert card["trained_on"] == {"dataset": "pit_reid", "started_from": {}}
     assert card["config"]["model"]["width"] == 4
     assert card["network"]["changes"] == "layer4.0.conv2 and layer4.0.downsample.0 have stride 1"
@@ -146,7 +149,7 @@ def test_averaged_bfloat16_run(tmp_path):
     assert 1e-4 < weights["parity"]["relative_to_bfloat16"] < 5e-2
     assert "relative_to_bfloat16" not in program["parity"]
     tensors, _ = tensors_and_metadata(tmp_path / "exported" / "encoder.safetensors")
-    model, _ = restore.load_run(tmp_path / "run", encoder_only=True)
+    model, _ = models.load_run(tmp_path / "run", encoder_only=True)
     np.testing.assert_array_equal(tensors["bn1.weight"], split_model(model)[1]["encoder"]["bn1"]["norm"]["scale"])
     assert tensors["bn1.weight"].min() > 0.0
 
@@ -169,16 +172,27 @@ def test_a_file_that_gives_something_else_is_not_written(tmp_path, workdir, monk
     assert not (tmp_path / "exported").exists()
 
 
+@pytest.mark.parametrize("changes", [BLOCK, EVERYTHING])
+def test_the_python_door_takes_the_file_with_its_card(tmp_path, changes):
+    write_run(tmp_path / "run", **changes)
+    exporting.run(tmp_path / "run", tmp_path / "exported", formats=["safetensors"])
+    encoder = san_jax.load_encoder(tmp_path / "exported" / "encoder.safetensors", batch_size=8)
+    images = golden_images()
+    expected = run_embeddings(tmp_path / "run", images)
+    assert (encoder.image_size, encoder.embedding_size) == ((64, 32), expected.shape[1])
+    assert relative(encoder(images), expected) < exporting.TOLERANCES["safetensors"]
+
+
 def test_a_wrong_name_in_the_table_is_seen(tmp_path, workdir, monkeypatch):
     """The encoder is read back by the loader of torchvision's files."""
-    names = exporting.torch_names
+    names = exporting.exported_names
 
     def exchanged(model):
         table = names(model)
         a, b = "encoder.stage1.block1.bn1.norm.scale", "encoder.stage1.block1.bn2.norm.scale"
         return table | {a: table[b], b: table[a]}
 
-    monkeypatch.setattr(exporting, "torch_names", exchanged)
+    monkeypatch.setattr(exporting, "exported_names", exchanged)
     with pytest.raises(exporting.ExportError, match="The safetensors file gives embeddings that differ"):
         exporting.run(workdir, tmp_path / "exported", formats=["safetensors"])
 
@@ -212,7 +226,7 @@ def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, workdir, mo
 
 
 def test_what_cannot_be_exported(tmp_path):
-    write_run(tmp_path / "textures", "baseline.py:smoke", input="texture", generator="runs/san_pg", **BLOCK)
+    write_run(tmp_path / "textures", "baseline.py:smoke", input__kind="texture", input__path="runs/san_pg", **BLOCK)
     with pytest.raises(exporting.ExportError, match="does not take images but the textures that runs/san_pg regresses"):
         exporting.run(tmp_path / "textures", tmp_path / "exported")
     with pytest.raises(
@@ -225,14 +239,14 @@ def test_what_cannot_be_exported(tmp_path):
 
 
 def test_a_run_that_embeds_everything_alike_is_told(tmp_path, workdir, monkeypatch):
-    load = restore.load_run
+    load = models.load_run
 
     def dead(*args, **kwargs):
         model, config = load(*args, **kwargs)
         graphdef, params, batch_stats = split_model(model)
         return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
 
-    monkeypatch.setattr(exporting.restore, "load_run", dead)
+    monkeypatch.setattr(exporting.models, "load_run", dead)
     with pytest.raises(exporting.ExportError, match="one embedding for all images"):
         exporting.run(workdir, tmp_path / "exported")
 
@@ -248,7 +262,7 @@ def test_onnx_says_how_to_install_what_is_missing(tmp_path, monkeypatch):
 def test_an_opset_that_cannot_be_written(tmp_path):
     with pytest.raises(exporting.ExportError, match=r"opset=15 is for ONNX, .*: add onnx to them"):
         exporting.run(tmp_path / "run", tmp_path / "exported", opset=15)
-    for opset in (0, onnx_file.OPSETS[0] - 1, onnx_file.OPSETS[-1] + 1):
+    for opset in (0, export_formats.OPSETS[0] - 1, export_formats.OPSETS[-1] + 1):
         with pytest.raises(exporting.ExportError, match=rf"opset must be one of 13 to 23, found {opset}: .* for 17\."):
             exporting.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"], opset=opset)
 
@@ -298,13 +312,14 @@ def test_the_opset_is_chosen_on_the_command_line(tmp_path, workdir, capsys):
 
 
 @needs_onnx
-@pytest.mark.parametrize("opset", onnx_file.OPSETS)
+@pytest.mark.parametrize("opset", export_formats.OPSETS)
 def test_every_opset_is_written_as_it_is_defined(opset):
     """With the IR version that came with it, and the same numbers in onnxruntime."""
     config = config_files.load("san.py:smoke").unlock()
     for key, value in EVERYTHING.items():
         config_files.assign(config, key.replace("__", "."), value)
-    model = with_drawn_weights(nnx.eval_shape(lambda: restore.build_model(config, 0, decoder=False, seed=0)))
+    plan = dataclasses.replace(resolve(config), target=None)
+    model = with_drawn_weights(models.skeleton(plan, 0))
     content = onnx_file.convert(embed.encoder_function(model), config.image_size, opset)
     assert onnx_file.format_versions(content) == {"opset": opset, "ir_version": IR_VERSIONS[opset]}
     expected = embed.embed_images(model, golden_images(), batch_size=3)

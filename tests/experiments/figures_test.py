@@ -1,6 +1,5 @@
-"""Figures: which pictures are chosen, what stands where on the sheet, and the table of texture quality."""
+"""Figures: which images are chosen, and what stands where on the sheet."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -12,8 +11,6 @@ from experiments import figures as program
 from experiments.command_line import config_files
 from experiments.pages import figures
 from experiments.runs import pseudo_textures
-from experiments.scoring import texture_quality
-from experiments.scoring.texture_quality import Quality
 from tests import dataset_fixtures
 from tests.experiments import tiny_data
 
@@ -61,7 +58,7 @@ def runs(monkeypatch):
 
 
 def words(rows):
-    return [[picture.words for picture in row.pictures] for row in rows]
+    return [[one.words for one in row.images] for row in rows]
 
 
 def test_figure_6_shows_test_persons_over_their_pictures(splits):
@@ -71,7 +68,7 @@ def test_figure_6_shows_test_persons_over_their_pictures(splits):
         for person in (2, 6)
     ]
     for row, person in zip(rows, (2, 6), strict=True):
-        assert np.array(row.pictures[2].image).max() == 10 * person + 2
+        assert np.array(row.images[2].image).max() == 10 * person + 2
         assert (row.truth == 150 + person).all()
     assert figures.from_dataset("6", "pit_reid_textured", "data")[0].truth is None
 
@@ -86,7 +83,7 @@ def test_figure_7_shows_partial_pictures_and_whole_ones_of_another_camera(splits
         figures.from_dataset("7", "market1501", "data")
     rows = figures.from_dataset("7", "market1501", "data", crops=True)
     assert words(rows)[0] == ["query 2, cam 1", *figures.PARTS]
-    assert [picture.image.size for picture in rows[0].pictures] == [(128, 256), (128, 128), (128, 128), (64, 256)]
+    assert [one.image.size for one in rows[0].images] == [(128, 256), (128, 128), (128, 128), (64, 256)]
 
 
 def test_named_pictures(splits):
@@ -125,12 +122,12 @@ def test_files(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(dataset_fixtures.encoded(index, 300, 100, "PNG"))
     rows, unread = figures.from_files("6", tmp_path)
-    assert [len(row.pictures) for row in rows] == [8]
+    assert [len(row.images) for row in rows] == [8]
     assert unread == []
     ((row,), _) = figures.from_files("6", tmp_path, names=["1/*"])
-    assert [picture.words for picture in row.pictures] == ["1", "3", "5", "7", "9"]
-    assert row.pictures[0].image.size == (100, 300)
-    assert row.pictures[0].shown.size == (85, 256)
+    assert [one.words for one in row.images] == ["1", "3", "5", "7", "9"]
+    assert row.images[0].image.size == (100, 300)
+    assert row.images[0].shown.size == (85, 256)
     rows, _ = figures.from_files("7", tmp_path, names=["0/4.png"], crops=True)
     assert words(rows) == [["4", *figures.PARTS]]
 
@@ -172,7 +169,7 @@ def test_a_sheet_shows_each_picture_and_beside_it_the_texture_of_each_run(runs):
     """Six pictures take two lines; the truth stands at the end of the first. The two runs have the same name."""
     images = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (256, 128, 3), np.uint8)) for i in range(6)]
     truth = np.full((256, 256, 3), 7, np.uint8)
-    row = figures.Row([figures.Picture(image, image, "a") for image in images], truth)
+    row = figures.FigureRow([figures.InputImage(image, image, "a") for image in images], truth)
     sheet = np.asarray(figures.draw([row], list(runs)))
 
     inputs = np.stack([np.asarray(image.resize((32, 48), Image.Resampling.BILINEAR)) for image in images])
@@ -225,91 +222,3 @@ def test_the_program_refuses(arguments, expected, capsys):
     with pytest.raises(SystemExit) as error:
         program.main([*arguments, "--workdir=run"])
     assert expected in capsys.readouterr().err + str(error.value)
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Writes the folder of a SAN-PG run without checkpoints, trained on the pit of digest "old" in data_dir "data"."""
-    config = config_files.load("san_pg.py:smoke")
-    config.data_dir = "data"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text(config_files.to_json(config))
-    record = {"dataset": "pit", "source_digest": "old", "started_from": {}}
-    (tmp_path / "run" / "data.json").write_text(json.dumps(record))
-    return tmp_path / "run"
-
-
-def test_quality_table(run, monkeypatch, tmp_path, capsys):
-    """A row for each run and the floor, a column for each dataset; the JSON says what the Markdown does."""
-    asked = []
-
-    def of_run(workdir, dataset, split, data_dir, *, sample):
-        asked.append((workdir, dataset, split, data_dir, sample))
-        return Quality(0.12344, 21.5, 0.625) if dataset == "pit" else Quality(0.5, float("inf"), -0.25)
-
-    monkeypatch.setattr(texture_quality, "of_run", of_run)
-    monkeypatch.setattr(texture_quality, "of_mean", lambda *where, sample: Quality(1.0, 10.0, 0.1))
-    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (sample, 1234))
-    monkeypatch.setattr(
-        figures.data_sources,
-        "read_metadata",
-        lambda name, data_dir: {
-            "recipe": name,
-            "seed": int(data_dir == "other"),
-            "source_digest": f"{name}-{data_dir}",
-        },
-    )
-    program.main(
-        [
-            "--figure=quality",
-            f"--workdir={run}",
-            "--dataset=pit_reid",
-            "--held_out=other",
-            "--sample=5",
-            f"--output={tmp_path}",
-        ]
-    )
-    assert asked == [(str(run), "pit", "train", "other", 5), (str(run), "pit_reid", "train", "data", 5)]
-    text = (tmp_path / "texture_quality.md").read_text()
-    assert text in capsys.readouterr().out
-    head, _, row, floor = text.splitlines()[2:6]
-    assert head.startswith(
-        "| generator | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | pit_reid, train: L1 "
-    )
-    assert row.startswith(f"| {run} (resnet50, width ")
-    assert row.endswith(" | 0.1234 | 21.50 | 0.6250 | 0.5000 | exact | -0.2500 |")
-    assert floor == "| mean texture | 1.0000 | 10.00 | 0.1000 | 1.0000 | 10.00 | 0.1000 |"
-    assert "held-out pit: 5 of 1,234 images of pit, train, in other" in text
-    table = json.loads((tmp_path / "texture_quality.json").read_text())
-    assert table["rows"][0]["quality"]["pit_reid, train"] == {"l1": 0.5, "psnr": None, "ssim": -0.25}
-    assert table["rows"][0]["encoder"] == "resnet50"
-    assert table["measured"]["pit_reid, train"]["source_digest"] == "pit_reid-data"
-
-
-@pytest.mark.parametrize(
-    ("held", "expected"),
-    [
-        ({"recipe": "pit", "seed": 1, "source_digest": "old"}, "was trained on the pit in other"),
-        ({"recipe": "pit", "seed": 0, "source_digest": "new"}, "share their first textures"),
-    ],
-)
-def test_a_pit_that_was_trained_on_is_not_held_out(run, monkeypatch, held, expected):
-    there = {"recipe": "pit", "seed": 0, "source_digest": "old"}
-    monkeypatch.setattr(
-        figures.data_sources, "read_metadata", lambda name, data_dir: held if data_dir == "other" else there
-    )
-    with pytest.raises(figures.FigureError, match=expected):
-        figures.quality_table([str(run)], held_out="other")
-
-
-def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
-    (run / "config.json").write_text(config_files.to_json(config_files.load("baseline.py:smoke")))
-    monkeypatch.setattr(figures.data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
-    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
-    monkeypatch.setattr(texture_quality, "of_run", _no_decoder)
-    with pytest.raises(pseudo_textures.TextureError, match="no decoder"):
-        figures.quality_table([str(run)], held_out="other")
-
-
-def _no_decoder(workdir, *where, sample):
-    raise pseudo_textures.TextureError(f"{workdir} has no decoder")

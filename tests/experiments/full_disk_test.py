@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-import datasets
 from experiments.command_line import config_files
 from experiments.runs import rendering
 from san_jax import checkpoint, files, metric_logger
@@ -78,7 +77,7 @@ def test_a_checkpoint_names_its_folder_and_older_ones_are_kept(tmp_path: pathlib
 def test_a_dataset_names_its_folder_and_nothing_of_it_is_left(tmp_path: pathlib.Path):
     archive = dataset_fixtures.write_small_market(tmp_path / "archive")
     with _files_of_at_most(300), pytest.raises(OSError, match=r"File too large.*data/market1501/"):
-        datasets.build_dataset(
+        dataset_fixtures.build(
             "market1501",
             data_dir=tmp_path / "data",
             manual_dir=archive,

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import datasets
 from experiments import ablate, demo, export, pseudo_texture
 from experiments.ablation import runner
 from experiments.command_line import config_files
-from experiments.runs import demonstration, exporting, pseudo_textures, rendering, stages
+from experiments.runs import demonstration, ensure, exporting, pseudo_textures, rendering
 from render import manifest
 from san_jax import checkpoint, folder_lock, metric_logger
 from tests import dataset_fixtures
@@ -69,7 +68,9 @@ def test_a_second_training_is_refused_and_the_first_ends_as_if_alone(workplace, 
 
 def test_processes_that_train_together_are_refused_together(workplace, tmp_path):
     with holder(tmp_path / "run") as (process, _):
-        processes = train_distributed_test.start_two(workplace, tmp_path / "run", "num_steps=4", "init_from=")
+        processes = train_distributed_test.start_two(
+            workplace, tmp_path / "run", "num_steps=4", "start.kind=random", "start.path="
+        )
         for refused in processes:
             output = workplace.finish(refused, expected=1)
             assert f"{tmp_path / 'run'} is being written by another process: " in output
@@ -129,7 +130,7 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
         assert "Traceback" not in refused.stderr
         assert [path.name for path in (tmp_path / "data").iterdir()] == [".lock.market1501"]
     with holder(tmp_path / "data", "dukemtmc_reid"):
-        folder = datasets.build_dataset(
+        folder = dataset_fixtures.build(
             "market1501", data_dir=tmp_path / "data", manual_dir=source, counts=dataset_fixtures.SMALL_MARKET_COUNTS
         )
         assert folder.is_dir()
@@ -146,7 +147,7 @@ def _demo(folder, monkeypatch):
 
 
 def _export(folder, monkeypatch):
-    monkeypatch.setattr(exporting.restore, "load_run", None)
+    monkeypatch.setattr(exporting.models, "load_run", None)
     export.main(["--workdir=run", f"--output={folder}"])
 
 
@@ -154,17 +155,17 @@ def _textures(folder, monkeypatch):
     photos = folder.parent / "photos"
     photos.mkdir()
     Image.fromarray(np.zeros((8, 4, 3), np.uint8)).save(photos / "a.png")
-    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda workdir: (None, None))
+    monkeypatch.setattr(pseudo_textures.san_pg, "load", lambda workdir: None)
     monkeypatch.setattr(pseudo_textures, "write_textures", None)
     pseudo_texture.main(["--workdir=run", f"--images={photos}", f"--output={folder}"])
 
 
 def _targets(folder, monkeypatch):
-    monkeypatch.setattr(stages.data_sources, "training_splits", lambda *a, **k: ["train"])
-    monkeypatch.setattr(stages.data_sources, "open_source", lambda *a: None)
-    monkeypatch.setattr(stages, "read_names", None)
+    monkeypatch.setattr(ensure.data_sources, "training_splits", lambda *a, **k: ["train"])
+    monkeypatch.setattr(ensure.data_sources, "open_source", lambda *a: None)
+    monkeypatch.setattr(ensure, "read_names", None)
     try:
-        stages.ensure_targets("pit_reid", folder, "data")
+        ensure.ensure_targets("pit_reid", folder, "data")
     except ValueError as error:
         sys.exit(str(error))
 

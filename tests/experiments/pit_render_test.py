@@ -14,7 +14,8 @@ from experiments.command_line import config_files
 from experiments.runs import rendering
 from render import manifest
 from render.optics import rasterizer
-from render.recipes import pit
+from render.recipes import build, pit, pit_reid
+from render.recipes.studio import Studio
 
 TINY = "pit.py:num_textures=2,meshes_per_texture=3"
 
@@ -170,7 +171,7 @@ def test_other_parameters_are_refused_by_name(rendered: pathlib.Path):
 class NeverPit(pit.Pit):
     """Has no studio, like a machine without OpenGL."""
 
-    def studio(self) -> pit.Studio:
+    def studio(self) -> Studio:
         raise rasterizer.OpenGLError("no OpenGL here")
 
 
@@ -213,7 +214,7 @@ class FailingPit(pit.Pit):
 def test_a_lost_worker_names_its_pair(
     recipe: type[pit.Pit], reason: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(pit.RECIPES, "pit", recipe)
+    monkeypatch.setitem(build.RECIPES, "pit", recipe)
     monkeypatch.setenv("DEADLY_PIT_PARENT", str(os.getpid()))
     with pytest.raises(rendering.RenderError, match=reason) as caught:
         rendering.run(config_files.load(TINY), output_dir=tmp_path, num_workers=1)
@@ -260,14 +261,14 @@ def test_configs_hold_the_papers_sizes():
     paper = config_files.load("pit.py")
     assert (paper.num_textures, paper.meshes_per_texture) == (929, 10)
     assert rendering.make_recipe(paper) == pit.Pit()
-    assert rendering.make_recipe(config_files.load("pit_reid.py")) == pit.PitReid()
+    assert rendering.make_recipe(config_files.load("pit_reid.py")) == pit_reid.PitReid()
     assert json.loads(config_files.to_json(config_files.load("pit.py:smoke")))["num_textures"] < 10
 
 
 def test_keys_of_topics_are_set_by_name():
     text = "pit_reid.py:occluders.share=0.3,light.kinds.night=0,photo.warmth=(-0.2, 0.2),kept.head=0.5,cloth_dir=/cloth"
     recipe = rendering.make_recipe(config_files.load(text))
-    assert isinstance(recipe, pit.PitReid)
+    assert isinstance(recipe, pit_reid.PitReid)
     assert recipe.occluders.share == 0.3
     assert recipe.light.kinds == {**pit.LightShares().kinds, "night": 0.0}
     assert recipe.photo.warmth == (-0.2, 0.2)

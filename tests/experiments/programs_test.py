@@ -75,7 +75,7 @@ def test_every_program_is_listed(module):
     assert listed == [name for name in PROGRAMS if name.startswith("experiments.")]
 
 
-@pytest.mark.parametrize("options", [["-mexperiments.report"], ["-X", "dev", "-Bm", "experiments.pages.report"]])
+@pytest.mark.parametrize("options", [["-mexperiments.pages.report"], ["-X", "dev", "-Bm", "experiments.pages.report"]])
 def test_options_of_python_before_the_module(options):
     result = python(*options, "--output=x", "more")
     assert result.returncode == 1

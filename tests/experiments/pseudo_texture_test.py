@@ -1,5 +1,6 @@
 """Pseudo textures: the textured dataset, what is resumed, plain folders with damaged files, nothing overwritten."""
 
+import dataclasses
 import io
 import pathlib
 from typing import Any
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from flax import nnx
-from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
 from experiments import pseudo_texture
 from experiments.command_line import config_files
-from experiments.runs import data_sources, pseudo_textures
+from experiments.runs import data_sources, pseudo_textures, san_pg
+from experiments.runs.plan import resolve
 from render import manifest
 from san_jax import embed
 from san_jax.models import SAN
@@ -40,9 +41,11 @@ def workdir(tmp_path, monkeypatch, models):
     return tmp_path / "run"
 
 
-def load_model(monkeypatch, model, target="texture", **keys):
-    config = ConfigDict({"stage": "pg", "model": {**SHAPE, **keys}, "image_size": (48, 32), "target": target})
-    monkeypatch.setattr(pseudo_textures.restore, "load_run", lambda path: (model, config))
+def load_model(monkeypatch, model, config="san_pg.py:smoke", target="texture"):
+    plan = resolve(config_files.load(config + ",image_size=(48, 32)"))
+    if plan.target is not None:
+        plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, kind=target))
+    monkeypatch.setattr(san_pg.model, "load_run", lambda path: (model, plan))
 
 
 @pytest.fixture(scope="module")
@@ -158,27 +161,6 @@ def test_another_model_never_mixes(workdir, data_dir, models, monkeypatch):
     assert first.is_dir()
 
 
-def test_keys_that_changed_nothing_when_they_were_added(workdir, data_dir, models, monkeypatch):
-    """A copy from before `model.skips` existed is still the copy of the same model; with skips it is another one."""
-    folder = pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
-    load_model(monkeypatch, models[0], skips=False, encoder="resnet50")
-    assert pseudo_textures.run_dataset(workdir, "pit_reid", data_dir) == folder
-    load_model(monkeypatch, models[0], skips=True)
-    with pytest.raises(datasets.DatasetError, match="built from another source"):
-        pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
-
-
-def test_the_encoder_s_own_stages_are_noted_by_their_numbers():
-    """As they stood in every config before () meant them."""
-    config = config_files.load("san_pg.py")
-    assert pseudo_textures._noted_model(config) == {
-        "width": 64,
-        "stage_sizes": (3, 4, 6, 3),
-        "texture_size": 256,
-        "compute_dtype": "float32",
-    }
-
-
 def test_frontal_views(workdir, data_dir, models, monkeypatch, capsys):
     """A run with that target writes them at the size of images, beside the textures, without a mirror map."""
     load_model(monkeypatch, models[0], target="frontal")
@@ -195,7 +177,7 @@ def test_frontal_views(workdir, data_dir, models, monkeypatch, capsys):
 
 
 def test_run_without_decoder(workdir, data_dir, monkeypatch):
-    load_model(monkeypatch, SAN(0, **SHAPE, decoder=False, rngs=nnx.Rngs(0)))
+    load_model(monkeypatch, SAN(0, **SHAPE, decoder=False, rngs=nnx.Rngs(0)), "baseline.py:smoke")
     with pytest.raises(pseudo_textures.TextureError, match="run without decoder"):
         pseudo_textures.run_dataset(workdir, "pit_reid", data_dir)
 
@@ -203,8 +185,8 @@ def test_run_without_decoder(workdir, data_dir, monkeypatch):
 def test_names_stay_inside(tmp_path):
     for name in ("../a.jpg", "/a.jpg", ""):
         with pytest.raises(pseudo_textures.TextureError, match="no relative path"):
-            pseudo_textures._texture_path(tmp_path, name)
-    assert pseudo_textures._texture_path(tmp_path, "a/b.c.jpg") == tmp_path / "a" / "b.c.png"
+            san_pg.texture_path(tmp_path, name)
+    assert san_pg.texture_path(tmp_path, "a/b.c.jpg") == tmp_path / "a" / "b.c.png"
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
-from datasets import reid
+from datasets.builder import Archive, ArchiveBuilder
+from datasets.examples import Example, reid_features
 from render import manifest
 from san_jax import files
 from tests import dataset_fixtures
@@ -37,18 +38,18 @@ def build_benchmark(
         partial: What the metadata says.
     """
 
-    class Builder(reid.ArchiveBuilder, skip_registration=True):
+    class Builder(ArchiveBuilder, skip_registration=True):
         MANUAL_DOWNLOAD_INSTRUCTIONS = "made by the test"
 
         def features(self) -> dict[str, Any]:
-            return reid.reid_features()
+            return reid_features()
 
-        def scan(self, manual_dir: Any) -> reid.Archive:
+        def scan(self, manual_dir: Any) -> Archive:
             examples = {
                 split: [_example(split, index, person) for index, person in enumerate(persons)]
                 for split, persons in splits.items()
             }
-            return reid.Archive(pathlib.Path(manual_dir), examples, name, {"license": "none", "partial": partial})
+            return Archive(pathlib.Path(manual_dir), examples, name, {"license": "none", "partial": partial})
 
     Builder.name, _, config = name.partition("/")
     builder = Builder(data_dir=data_dir, config=tfds.core.BuilderConfig(name=config) if config else None)
@@ -56,7 +57,7 @@ def build_benchmark(
     builder.download_and_prepare(download_dir=data_dir / "downloads", download_config=download)
 
 
-def _example(split: str, index: int, person: int) -> reid.Example:
+def _example(split: str, index: int, person: int) -> Example:
     return {
         "image": io.BytesIO(dataset_fixtures.encoded(person, 64, 32, "PNG")),
         "person_id": person,

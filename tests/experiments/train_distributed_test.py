@@ -55,7 +55,7 @@ def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
 
 def test_two_processes_agree_with_one(workplace, tmp_path):
     """reID steps, in which normalisation, mining and triplets need the rows of both."""
-    overrides = ("num_steps=4", "checkpoint_every=2", "init_from=")
+    overrides = ("num_steps=4", "checkpoint_every_epochs=1.0", "start.kind=random", "start.path=")
     workplace.train("baseline", tmp_path / "one", *overrides)
     outputs = run_two(workplace, tmp_path / "two", *overrides)
     assert "2 x cpu, 2 process(es)" in outputs[0]
@@ -85,7 +85,7 @@ def test_two_processes_agree_with_one(workplace, tmp_path):
 def test_what_one_process_lacks_ends_both(workplace, tmp_path):
     """It would be waited for, as checkpoints are loaded together."""
     workplace.finished("san_pg")
-    absent = f"--config.init_from={tmp_path / 'absent'}"
+    absent = f"--config.start.path={tmp_path / 'absent'}"
     processes = start_two(workplace, tmp_path / "run", "num_steps=4", second=(absent,))
     try:
         outputs = [process.communicate(timeout=300)[0] for process in processes]
@@ -94,7 +94,7 @@ def test_what_one_process_lacks_ends_both(workplace, tmp_path):
             process.kill()
     for process, output in zip(processes, outputs, strict=True):
         assert process.returncode == 1, output
-        assert "init_from=" in output
+        assert "start.path=" in output
         assert "there is no checkpoint" in output
         assert "Traceback" not in output
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""What training says and notes of its data, runs of earlier versions, and fine-tuning on partial images.
+"""What training says and notes of its data, how long it is, and fine-tuning on partial images.
 
 The real loop on a benchmark with train and val; steps compute nothing but where a test is about what they compute.
 """
@@ -17,15 +17,17 @@ import safetensors.numpy
 
 import datasets
 from experiments.command_line import config_files
-from experiments.runs import restore, training
+from experiments.runs import data as training_data
+from experiments.runs import folder, model, training
+from experiments.runs.plan import resolve
 from san_jax import checkpoint, sharding, train_state
-from san_jax.models import pretrained
+from san_jax.models.weights.names import torch_names
 from tests import dataset_fixtures
 from tests.experiments import train_data
 
 SMALL = (
     "smoke,prepare=,dataset=toy/first,image_size=(32, 32),model.width=2,batch.num_identities=2,"
-    "batch.images_per_identity=4,num_steps=2,log_every=1,checkpoint_every=2,optimizer.steps_per_epoch=3,"
+    "batch.images_per_identity=4,num_steps=2,log_every=1,checkpoint_every_epochs=0.6,"
     "optimizer.warmup_epochs=0"
 )
 
@@ -70,19 +72,20 @@ def fake_steps(monkeypatch):
 
 
 def patch_steps(monkeypatch):
-    def make_step(kind, *arguments, **keywords):
+    def make_step(graphdef, optimizer, settings):
         def step(state, batch):
             state = dataclasses.replace(state, step=jax.device_put(state.step + 1, state.step.sharding))
             return state, {"loss": np.float32(1.0)}
 
         return step
 
-    monkeypatch.setattr(training.train_step, "make_step", make_step)
+    for name in ("make_reid_step", "make_pit_step"):
+        monkeypatch.setattr(training.train_step, name, make_step)
     monkeypatch.setattr(jax, "transfer_guard", lambda level: contextlib.nullcontext())
 
 
 def load(data_dir: pathlib.Path, name: str = "baseline", **changes):
-    config = config_files.load(f"{name}.py:{SMALL},data_dir={data_dir},init_from=")
+    config = config_files.load(f"{name}.py:{SMALL},data_dir={data_dir}")
     for key, value in changes.items():
         config_files.override(config, key.replace("__", "."), str(value))
     return config
@@ -100,9 +103,9 @@ def trained(data_dir, tmp_path_factory):
 
 def test_labels_with_gaps_make_no_classes_without_images(data_dir, tmp_path, fake_steps, capsys):
     """A dataset of another program keeps the numbers of its persons."""
-    training.run(load(data_dir, dataset="gaps", optimizer__steps_per_epoch=2), tmp_path)
+    training.run(load(data_dir, dataset="gaps"), tmp_path)
     assert "trains on gaps, train: 4 images of 3 identities" in capsys.readouterr().out
-    assert restore.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
+    assert model.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
 
 
 def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
@@ -110,33 +113,33 @@ def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:3] == [
         "trains on toy/first, train + val: 9 images of 5 identities",
-        "steps in an epoch: 3 (5 identities / 2); num_steps=2 is 0.6667 epochs",
+        "steps in an epoch: 3 (5 identities / 2); the run has 2 steps, 0.6667 epochs; a checkpoint every 2 steps",
     ]
-    assert restore.read_data(tmp_path) == {**FIRST, "started_from": {}}
+    assert folder.read_data(tmp_path) == {**FIRST, "num_steps": 2, "started_from": {}}
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
     assert params["classifier"]["bias"].shape == (5,)
 
 
 def test_a_run_keeps_the_mirror_map_of_its_pit(tmp_path, fake_steps):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
-    folder = datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
+    built = datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
     config = config_files.load(
         f"san_pg.py:smoke,prepare=,data_dir={tmp_path / 'data'},image_size=(32, 32),model.width=2,model.texture_size=16,"
-        "batch.pit_size=2,num_steps=2,log_every=1,checkpoint_every=2,optimizer.warmup_epochs=0"
+        "batch.pit_size=2,num_steps=2,log_every=1,optimizer.warmup_epochs=0"
     )
     training.run(config, tmp_path / "run")
     content = (tmp_path / "rendered" / "mirror_map.npy").read_bytes()
     assert (tmp_path / "run" / "mirror_map.npy").read_bytes() == content
     # Noise is not taken along.
-    (folder / "mirror_map.npy").write_bytes(content[:-1])
+    (built / "mirror_map.npy").write_bytes(content[:-1])
     with pytest.raises(datasets.DatasetError, match=r"mirror_map.npy: expected an uncompressed"):
         training.run(config, tmp_path / "damaged")
 
 
 def test_without_val(data_dir, tmp_path, fake_steps, capsys):
-    training.run(load(data_dir, use_val=False, optimizer__steps_per_epoch=2), tmp_path)
+    training.run(load(data_dir, use_val=False), tmp_path)
     assert "trains on toy/first, train: 7 images of 4 identities\n" in capsys.readouterr().out
-    data = restore.read_data(tmp_path)
+    data = folder.read_data(tmp_path)
     assert (data["splits"], data["images"], data["identities"]) == (["train"], 7, 4)
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
     assert params["classifier"]["bias"].shape == (4,)
@@ -146,92 +149,45 @@ def test_partial_copy_is_told(data_dir, tmp_path, fake_steps, capsys):
     training.run(load(data_dir, dataset="other"), tmp_path)
     output = capsys.readouterr().out
     assert "5 images of 5 identities (PARTIAL: built from an incomplete copy of the benchmark)" in output
-    assert restore.read_data(tmp_path)["partial"] is True
+    assert folder.read_data(tmp_path)["partial"] is True
 
 
-def test_a_schedule_of_another_length_is_refused(data_dir, tmp_path, fake_steps):
-    workdir = tmp_path / "run"
-    wrong = load(data_dir, dataset="other", num_steps=12, optimizer__steps_per_epoch=4)
-    with pytest.raises(training.RunError) as error:
-        training.run(wrong, workdir)
-    assert "optimizer.steps_per_epoch is 4, an epoch of this data has 3 (5 identities / 2)" in str(error.value)
-    assert str(error.value).endswith("--config.optimizer.steps_per_epoch=3 --config.num_steps=9")
-    assert list(tmp_path.iterdir()) == []
-    # What the message says is taken; and without epochs in the schedule their length does not matter.
-    training.run(load(data_dir, dataset="other", num_steps=9, optimizer__steps_per_epoch=3), workdir)
-    wrong.optimizer.update({"schedule": "cosine", "warmup_epochs": 0})
-    training.run(wrong, tmp_path / "cosine")
-    wrong.optimizer.warmup_epochs = 1
-    with pytest.raises(training.RunError, match="an epoch of this data has 3"):
-        training.run(wrong, tmp_path / "warm")
-
-
-def test_a_run_that_began_with_another_epoch_goes_on(data_dir, tmp_path, fake_steps, monkeypatch):
-    config = load(data_dir, dataset="other", num_steps=2, optimizer__steps_per_epoch=4)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_check_schedule", lambda *a: None)
-        training.run(config, tmp_path)
-    training.run(config, tmp_path)
+def test_a_run_is_as_many_epochs_long_on_any_data(data_dir, tmp_path, fake_steps):
+    """The same command with another dataset needs no other number."""
+    for dataset, epoch in (("toy/first", 3), ("fewer", 2)):
+        workdir = tmp_path / dataset
+        config = load(data_dir, dataset=dataset, num_steps=0, num_epochs=2, checkpoint_every_epochs=1)
+        training.run(config, workdir)
+        data = folder.read_data(workdir)
+        assert data is not None
+        assert data["num_steps"] == 2 * epoch
+        assert folder.newest_step(workdir) == 2 * epoch
+        assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == [str(epoch), str(2 * epoch)]
 
 
 @pytest.mark.parametrize(
-    ("stage", "turns", "expected"),
+    ("config", "identities", "steps", "words"),
     [
-        ("baseline", ("reid",), "steps in an epoch: 47 (751 identities / 16); num_steps=15040 is 320 epochs"),
-        ("san", ("reid", "pit"), "steps in an epoch: 94 (751 identities / 16 = 47 reID steps, with the PIT steps"),
-        ("san", ("reid", "reid", "pit"), "steps in an epoch: 71 (751"),
-        ("san_pg", ("pit",), "steps in an epoch: 146 (9,290 pairs / 64); num_steps=14600 is 100 epochs"),
+        ("baseline.py", 751, (47, 15040), "751 identities / 16"),
+        ("san.py", 751, (94, 30080), "751 identities / 16 = 47 reID steps, with the PIT steps between them"),
+        ("san.py:batch_kinds=('reid','reid','pit')", 751, (71, 22720), "751 identities / 16 = 47 reID steps, with the"),
+        ("san.py:dataset=dukemtmc_reid", 702, (88, 28160), "702 identities / 16"),
+        ("san.py:dataset=msmt17", 1041, (132, 42240), "1,041 identities / 16"),
+        ("san_released.py", 767, (48, 15360), "767 identities / 16"),
+        ("san_partial.py", 751, (94, 3760), "751 identities / 16"),
+        ("san_pg.py", None, (146, 14600), "9,290 pairs / 64"),
     ],
 )
-def test_epochs_of_the_real_benchmarks(stage, turns, expected):
-    config = config_files.load(f"{stage}.py")
-    market = {"dataset": "market1501", "splits": ["train"], "images": 12936, "identities": 751, "partial": False}
-    epoch = training._epoch(config, turns, None if stage == "san_pg" else 751, 9290)
-    num_pairs = 9290 if "pit" in turns else 0
-    lines = training._describe_data(config, training._Data({}, 751, market, num_pairs, {}, epoch))
-    assert lines[1].startswith(expected)
-    if epoch.steps in (47, 94, 146):
-        training._check_schedule(config, epoch)
-    else:
-        with pytest.raises(training.RunError, match=r"steps_per_epoch=71 --config\.num_steps=22720"):
-            training._check_schedule(config, epoch)
-
-
-def test_tables_of_the_docstrings():
-    """steps_per_epoch and num_steps of every benchmark: the published identities in batches of 16, 320 epochs."""
-    identities = {"market1501": 751, "dukemtmc_reid": 702, "cuhk03/labeled": 767, "msmt17": 1041}
-    for name, turns in (("baseline", 1), ("san", 2)):
-        text = config_files.resolve(name).read_text()
-        for dataset, number in identities.items():
-            (row,) = [line for line in text.splitlines() if line.startswith(f"| {dataset}")]
-            steps = -(-number // 16) * turns
-            assert [cell.strip() for cell in row.split("|")[2:5]] == [f"{number:,}", str(steps), str(320 * steps)]
-
-
-def test_a_run_from_before_these_keys(data_dir, tmp_path, fake_steps, capsys):
-    """It has neither the keys nor data.json: its model is read, and the same command goes on with it."""
-    training.run(load(data_dir, num_steps=2), tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    for key in ("use_val", "init_classifier"):
-        del config[key]
-    for key in ("crop_probability", "crop_height", "crop_width"):
-        del config["augment"][key]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "data.json").unlink()
-    assert restore.read_data(tmp_path) is None
-    assert restore.load_run(tmp_path)[0].classifier is not None
-
-    with pytest.raises(training.RunError, match=r"augment\.crop_probability: 0\.0 there, 0\.5 here"):
-        training.run(load(data_dir, augment__crop_probability=0.5), tmp_path)
-    training.run(load(data_dir), tmp_path)
-    assert "goes on from step 2" in capsys.readouterr().out
-    assert restore.read_config(tmp_path).use_val is True
-    assert restore.read_data(tmp_path)["images"] == 9
+def test_epochs_of_the_real_benchmarks(config, identities, steps, words):
+    plan = resolve(config_files.load(config))
+    epoch = training_data.count_steps_of_epoch(plan, identities, 9290)
+    assert (epoch.steps, plan.length.in_steps(epoch.steps).total) == steps
+    assert epoch.words.startswith(words)
 
 
 def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps, monkeypatch):
     training.run(load(data_dir), tmp_path)
-    noted = restore.read_data(tmp_path)
+    noted = folder.read_data(tmp_path)
     (tmp_path / "data.json").write_text(json.dumps({**noted, "images": 8, "source_digest": "abc"}))
     told = []
     monkeypatch.setattr(training.sharding, "first_message", lambda text: told.append(text) or text)
@@ -247,11 +203,11 @@ def test_another_data_of_the_same_name_is_refused(data_dir, tmp_path, fake_steps
 
 def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):
     """From encoder and classifier of the trained run; two small steps, real ones, away from them at the end."""
-    config = load(data_dir, "baseline_partial", init_from=trained)
+    config = load(data_dir, "baseline_partial", start__path=trained)
     assert config.augment.crop_probability == 0.5
     training.run(config, tmp_path)
     output = capsys.readouterr().out
-    assert f"init_from {trained}, step 2: taken encoder, classifier (parameters and running statistics)" in output
+    assert f"starts from {trained}, step 2: taken encoder, classifier (parameters and running statistics)" in output
     _, start, _ = checkpoint.load_weights(trained / "checkpoints")
     _, end, _ = checkpoint.load_weights(tmp_path / "checkpoints")
     moved = [float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(end), strict=True)]
@@ -261,30 +217,31 @@ def test_fine_tuning_on_partial_images(trained, data_dir, tmp_path, capsys):
 
 @pytest.mark.parametrize(("name", "probability"), [("baseline", 0.0), ("baseline_partial", 0.5)])
 def test_crops_reach_the_step(trained, data_dir, tmp_path, fake_steps, monkeypatch, name, probability):
-    seen = {}
-    make_step = training.train_step.make_step
+    seen = []
+    make_step = training.train_step.make_reid_step
 
-    def noting(kind, *arguments, augment, **keywords):
-        seen[kind] = (augment.crop_probability, augment.crop_height, augment.crop_width)
-        return make_step(kind, *arguments, augment=augment, **keywords)
+    def noting(graphdef, optimizer, settings):
+        seen.append((settings.augment.crop_probability, settings.augment.crop_height, settings.augment.crop_width))
+        return make_step(graphdef, optimizer, settings)
 
-    monkeypatch.setattr(training.train_step, "make_step", noting)
-    training.run(load(data_dir, name, init_from=trained), tmp_path)
-    assert seen == {"reid": (probability, (0.4, 1.0), (0.5, 1.0))}
+    monkeypatch.setattr(training.train_step, "make_reid_step", noting)
+    training.run(load(data_dir, name, start__kind="run", start__path=trained), tmp_path)
+    assert seen == [(probability, (0.4, 1.0), (0.5, 1.0))]
 
 
 def test_what_earlier_runs_were_trained_on_is_noted(trained, data_dir, tmp_path, fake_steps):
     """Also where an earlier run's folder is gone when this one goes on."""
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     shutil.copytree(trained, first)
-    training.run(load(data_dir, init_from=first, dataset="other"), second)
-    training.run(load(data_dir, init_from=second), third)
-    expected = {str(second): {**OTHER, "partial": True}, str(first): FIRST}
-    assert restore.read_data(third) == {**FIRST, "started_from": expected}
+    training.run(load(data_dir, start__kind="run", start__path=first, dataset="other"), second)
+    training.run(load(data_dir, start__kind="run", start__path=second), third)
+    length = {"num_steps": 2}
+    expected = {str(second): {**OTHER, **length, "partial": True}, str(first): {**FIRST, **length}}
+    assert folder.read_data(third) == {**FIRST, **length, "started_from": expected}
     shutil.rmtree(first)
     shutil.rmtree(second)
-    training.run(load(data_dir, init_from=second), third)
-    assert restore.read_data(third)["started_from"] == expected
+    training.run(load(data_dir, start__kind="run", start__path=second), third)
+    assert folder.read_data(third)["started_from"] == expected
 
 
 @pytest.mark.parametrize(
@@ -300,18 +257,18 @@ def test_what_earlier_runs_were_trained_on_is_noted(trained, data_dir, tmp_path,
 )
 def test_classifier_of_other_identities(trained, data_dir, tmp_path, changes, message):
     with pytest.raises(training.RunError) as error:
-        training.run(load(data_dir, "baseline_partial", init_from=trained, **changes), tmp_path)
-    assert f"init_from={trained}: {message}" in str(error.value)
-    assert "init_classifier=false" in str(error.value)
+        training.run(load(data_dir, "baseline_partial", start__path=trained, **changes), tmp_path)
+    assert f"start.path={trained}: {message}" in str(error.value)
+    assert "start.classifier=false" in str(error.value)
 
 
 def test_nothing_to_take_a_classifier_from(data_dir, tmp_path, monkeypatch):
-    with pytest.raises(training.RunError, match="init_classifier needs init_from"):
-        training.run(load(data_dir, "baseline_partial"), tmp_path / "run")
+    with pytest.raises(training.RunError, match=r"start\.path=absent: there is no checkpoint"):
+        training.run(load(data_dir, "baseline_partial", start__path="absent"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(training.checkpoint, "load_weights", lambda folder, sharding: (2, {"encoder": {}}, {}))
-    with pytest.raises(training.RunError, match=r"init_from=pg: that run has no classifier to take"):
-        training.run(load(data_dir, "baseline_partial", init_from="pg"), tmp_path / "run")
+    with pytest.raises(training.RunError, match=r"start\.path=pg: that run has no classifier to take"):
+        training.run(load(data_dir, "baseline_partial", start__path="pg"), tmp_path / "run")
 
 
 def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, capsys):
@@ -319,22 +276,23 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     golden = pathlib.Path(__file__).parents[1] / "golden" / "weight_files" / "resnet.safetensors"
     file = shutil.copy(golden, tmp_path / "weights.safetensors")
     noted = {"file": str(file), "sha256": hashlib.sha256(golden.read_bytes()).hexdigest()}
-    changes = {"model__stage_sizes": (1, 2, 1, 1), "pretrained": file}
+    sizes = {"model__stage_sizes": (1, 2, 1, 1)}
+    changes = {**sizes, "start__kind": "file", "start__path": file}
     first, second = tmp_path / "first", tmp_path / "second"
     training.run(load(data_dir, **changes), first)
     assert f"encoder from {file} (SHA-256 {noted['sha256']})" in capsys.readouterr().out
-    expected = {**FIRST, "pretrained": noted, "started_from": {}}
-    assert restore.read_data(first) == expected
+    expected = {**FIRST, "num_steps": 2, "weights_file": noted, "started_from": {}}
+    assert folder.read_data(first) == expected
     _, params, batch_stats = checkpoint.load_weights(first / "checkpoints")
     taken = train_state.flatten(params["encoder"]) | train_state.flatten(batch_stats["encoder"])
     tensors = safetensors.numpy.load_file(golden)
-    names = pretrained.torch_names(restore.load_run(first, encoder_only=True)[0].encoder)
+    names = torch_names(model.load_run(first, encoder_only=True)[0].encoder)
     assert taken.keys() == names.keys()
     for leaf, (name, transform) in names.items():
         np.testing.assert_array_equal(taken[leaf], transform.to_jax(tensors[name]), err_msg=name)
     pathlib.Path(file).unlink()
     training.run(load(data_dir, **changes), first)
-    assert restore.read_data(first) == expected
-    training.run(load(data_dir, init_from=first, **changes), second)
+    assert folder.read_data(first) == expected
+    training.run(load(data_dir, start__kind="run", start__path=first, **sizes), second)
     del expected["started_from"]
-    assert restore.read_data(second) == {**FIRST, "started_from": {str(first): expected}}
+    assert folder.read_data(second) == {**FIRST, "num_steps": 2, "started_from": {str(first): expected}}

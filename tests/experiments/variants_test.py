@@ -5,6 +5,7 @@ checkpoint, to the same state bit for bit; then the encoder's scores. Each jitte
 runs and with little optimization: tracing and compiling are nearly all of the time here.
 """
 
+import functools
 import pathlib
 import shutil
 from typing import Any, NamedTuple
@@ -17,21 +18,22 @@ from PIL import Image
 import datasets
 from experiments.command_line import config_files
 from experiments.runs import pseudo_textures, training
+from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
-from san_jax import metric_logger, sharding
+from san_jax import metric_logger, optim, sharding, train_step
 from tests.experiments import train_data
 from tests.quick_compile import compile_quickly
 
 WIDTH = 2
 REAL = 32 * WIDTH  # of the ResNets, in channels of the last stage
 SMALL = (
-    f"smoke,prepare=,pretrained=,init_from=,image_size=(64, 32),model.width={WIDTH},num_steps=4,log_every=1,"
-    "checkpoint_every=2,optimizer.schedule=cosine,optimizer.warmup_epochs=0"
+    f"smoke,prepare=,start.kind=random,start.path=,image_size=(64, 32),model.width={WIDTH},num_steps=4,log_every=1,"
+    "optimizer.schedule=cosine,optimizer.warmup_epochs=0"
 )
 REID = ",batch.num_identities=2,batch.images_per_identity=4"
 DECODER = ",model.texture_size=16,batch.pit_size=4"
 CONFIGS = {
-    "san_pg": SMALL + DECODER,
+    "san_pg": SMALL + DECODER + ",checkpoint_every_epochs=1.0",
     "san": SMALL + REID + DECODER,
     "san_released": SMALL + REID + DECODER,
     "baseline": SMALL + REID,
@@ -49,25 +51,25 @@ class Variant(NamedTuple):
 VARIANTS = {
     # Table 1
     "baseline": Variant("baseline"),
-    "san_basic": Variant("san", "turns=('reid',),loss.triplet_reid=0.0"),
-    "san_with_l_tr": Variant("san", "turns=('reid',)"),
+    "san_basic": Variant("san", "batch_kinds=('reid',),loss.triplet_reid=0.0"),
+    "san_with_l_tr": Variant("san", "batch_kinds=('reid',)"),
     "san_with_synthetic_data": Variant("san", "loss.triplet_reid=0.0"),
-    "san": Variant("san", "init_from=GENERATOR"),
-    "true_texture": Variant("san", "target=true_texture"),
+    "san": Variant("san", "start.kind=run,start.path=SAN_PG"),
+    "true_texture": Variant("san", "target.kind=true_texture"),
     # Table 2
-    "target_input": Variant("san", "target=input"),
-    "target_frontal": Variant("san", "target=frontal,turns=('reid',)"),
-    "target_folder": Variant("san", "target=folder,target_dir=FOLDER,turns=('reid',)"),
-    "texture_as_input": Variant("baseline", "input=texture,generator=GENERATOR"),
+    "target_input": Variant("san", "target.kind=input"),
+    "target_frontal": Variant("san", "target.kind=frontal,batch_kinds=('reid',)"),
+    "target_folder": Variant("san", "target.kind=folder,target.path=FOLDER,batch_kinds=('reid',)"),
+    "texture_as_input": Variant("baseline", "input.kind=texture,input.path=SAN_PG"),
     # Section 4.5: encoders
     "resnet101": Variant("baseline", "model.encoder=resnet101,model.stage_sizes=(1, 1, 2, 1)"),
     # Growth 4, a layer a block, half the channels between: 8 + 4, 6 + 4, 5 + 4, 4 + 4.
-    "densenet121": Variant("san", "model.encoder=densenet121,model.width=8,turns=('reid',)", 8),
+    "densenet121": Variant("san", "model.encoder=densenet121,model.width=8,batch_kinds=('reid',)", 8),
     # The released code
     "san_released": Variant("san_released", "model.feature_size=24", 24),
     "skips_and_head": Variant(
         "san",
-        "turns=('reid',),model.skips=true,model.feature_size=24,loss.triplet_reid_sampling=fixed,loss.label_smoothing=0.1,"
+        "batch_kinds=('reid',),model.skips=true,model.feature_size=24,loss.triplet_reid_sampling=fixed,loss.label_smoothing=0.1,"
         "loss.triplet_reid_channels=sum",
         24,
     ),
@@ -78,7 +80,7 @@ VARIANTS = {
     ),
     "mirrored": Variant(
         "san",
-        "target=true_texture,augment.mirror_textures=true,pit_augment.mirror_textures=true,"
+        "target.kind=true_texture,augment.mirror_textures=true,pit_augment.mirror_textures=true,"
         "pit_augment.flip_probability=0.5,model.bnneck=true,ema_decay=0.9",
     ),
 }
@@ -91,11 +93,13 @@ class Steps:
         self.state: Any = None  # of the last step that was taken
         self._executables: dict[Any, Any] = {}
         self._optimizer: Any = None
-        self._make_step, self._build_optimizer = training.train_step.make_step, training.build_optimizer
+        self._make_optimizer, self._texture_targets = optim.make_optimizer, train_step.texture_targets
         self._init_replicated, self._initial = sharding.init_replicated, None
         patch.setattr(sharding, "init_replicated", self._init)
-        patch.setattr(training.train_step, "make_step", self._make)
-        patch.setattr(training, "build_optimizer", self._note_optimizer)
+        patch.setattr(optim, "make_optimizer", self._note_optimizer)
+        patch.setattr(train_step, "texture_targets", self._note_targets)
+        for name in ("make_reid_step", "make_pit_step"):
+            patch.setattr(train_step, name, functools.partial(self._make, getattr(train_step, name)))
 
     def begin(self) -> None:
         """Another variant begins: its initial state is drawn anew, once."""
@@ -106,14 +110,20 @@ class Steps:
             self._initial = jax.device_get(self._init_replicated(function, mesh))
         return jax.device_put(self._initial, sharding.replicated(mesh))
 
-    def _note_optimizer(self, config):
-        self._optimizer = config_files.to_json(config.optimizer), config.num_steps, config.get("turns")
-        return self._build_optimizer(config)
+    def _note_optimizer(self, settings, durations, *, reid_turns):
+        self._optimizer = settings, durations, tuple(reid_turns)
+        return self._make_optimizer(settings, durations, reid_turns=reid_turns)
 
-    def _make(self, kind, graphdef, optimizer, *, mirror_map, **settings):
-        digest = None if mirror_map is None else mirror_map.tobytes()
-        key = (kind, graphdef, self._optimizer, digest, tuple(settings.items()))
-        made = self._make_step(kind, graphdef, optimizer, mirror_map=mirror_map, **settings)
+    def _note_targets(self, mirror_map=None):
+        function = self._texture_targets(mirror_map)
+        function.digest = None if mirror_map is None else mirror_map.tobytes()
+        return function
+
+    def _make(self, make_step, graphdef, optimizer, settings):
+        targets = getattr(settings.targets, "digest", settings.targets)
+        rest = settings.loss, settings.augment, settings.seed, settings.ema_decay
+        key = (make_step, graphdef, self._optimizer, targets, rest)
+        made = make_step(graphdef, optimizer, settings)
 
         def step(state, batch):
             shapes = tuple((name, array.shape) for name, array in batch.items())
@@ -159,13 +169,13 @@ def data_dir(folder):
 
 
 @pytest.fixture(scope="module")
-def generator(folder, data_dir, steps):
+def san_pg(folder, data_dir, steps):
     """A SAN-PG run; `folder`/generated has pit_reid and the textures that it gives."""
     steps.begin()
-    training.run(config_files.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), folder / "generator")
+    training.run(config_files.load(f"san_pg.py:{CONFIGS['san_pg']},data_dir={data_dir}"), folder / "san_pg")
     shutil.copytree(data_dir / "pit_reid", folder / "generated" / "pit_reid")
-    pseudo_textures.run_dataset(folder / "generator", "pit_reid", folder / "generated")
-    return folder / "generator"
+    pseudo_textures.run_dataset(folder / "san_pg", "pit_reid", folder / "generated")
+    return folder / "san_pg"
 
 
 @pytest.fixture
@@ -173,10 +183,12 @@ def config(name, folder, data_dir, request):
     """The variant's config."""
     variant = VARIANTS[name]
     options = variant.options.replace("FOLDER", str(folder / "frontal"))
-    if "GENERATOR" in options:
-        options = options.replace("GENERATOR", str(request.getfixturevalue("generator")))
-    where = folder / "generated" if "input=texture" in options else data_dir
-    return config_files.load(f"{variant.config}.py:{CONFIGS[variant.config]},data_dir={where},{options}")
+    if "SAN_PG" in options:
+        options = options.replace("SAN_PG", str(request.getfixturevalue("san_pg")))
+    where = folder / "generated" if "input.kind=texture" in options else data_dir
+    config = config_files.load(f"{variant.config}.py:{CONFIGS[variant.config]},data_dir={where},{options}")
+    config.checkpoint_every_epochs = 1 / len(resolve(config).batch_kinds)  # after the second step: 3 persons, 2 a batch
+    return config
 
 
 def records(workdir: pathlib.Path) -> list[dict[str, Any]]:

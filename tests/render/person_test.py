@@ -7,12 +7,13 @@ import pytest
 import trimesh
 
 from render import person
-from render.figure import body, garments
+from render.figure import body, coverage, garments, worn
 from render.figure.body import Body
 from render.geometry.surface import vertex_normals
 from render.optics import light
 from render.people import poses
-from render.people.appearance import Appearance, sample_appearance
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_random_persons_are_sound(figure: Body) -> None:
         names = [mesh.metadata["part"] for mesh in meshes]
         assert names[0] == "body"
         assert ("skirt" in names) == appearance.has_skirt
-        hair = garments.HAIR_MESHES.get(appearance.hair_style)
+        hair = worn.HAIR_MESHES.get(appearance.hair_style)
         assert (hair in names) == (hair is not None and appearance.hood != "up")
         assert ("panels" in names) == appearance.open_front
         for mesh in meshes:
@@ -152,10 +153,10 @@ def test_skirts_hang_outside_the_hips(figure: Body) -> None:
         assert not dressed.hidden[figure.surface.group("foot") > 0.5].any()
         mesh = person.build_person(figure, appearance, body.REFERENCE, poses.frontal_pose())[0]
         assert len(mesh.faces) < len(figure.part.faces)
-    top, bottom = garments.skirt_span(appearance)
+    top, bottom = coverage.skirt_span(appearance)
     longer = dataclasses.replace(appearance, skirt_length=0.9)
-    assert garments.skirt_span(longer)[0] == top
-    assert garments.skirt_span(longer)[1] < bottom < top
+    assert coverage.skirt_span(longer)[0] == top
+    assert coverage.skirt_span(longer)[1] < bottom < top
 
 
 def test_hands_stay_out_of_the_body(figure: Body) -> None:
@@ -189,24 +190,26 @@ def test_a_posed_body_is_that_of_the_model(figure: Body) -> None:
     made = person.Figure(figure, appearance, body.sample_shape(rng, appearance))
     pose = poses.sample_pose(rng)
     posed = made.pose(pose)
-    clearance = float(np.abs(made.dressed.vertices[person._prepare(figure).hips, 0]).max()) + 0.072
     rotations = np.tile(np.eye(3, dtype=np.float32), (len(figure.joint_index), 1, 1))
-    for name, rotation in poses.joint_rotations(pose, made.rest.joints, clearance).items():
+    for name, rotation in poses.joint_rotations(pose, made.rest.joints, made.clearance).items():
         axes = made.rest.joint_frames[figure.joint_index[name], :3, :3]
         rotations[figure.joint_index[name]] = axes.T @ rotation @ axes
     # The joints' order: root, then body and hand in turns, then the head.
     body_pose = np.concatenate([rotations[1:55], rotations[74:81], rotations[100:103]])[None]
     hand_pose = np.concatenate([rotations[55:74], rotations[81:100]])[None]
-    identity = {**made.rest.identity, "rest_vertices": made.dressed.vertices[None]}
+    shape = np.array([list(vars(made.shape).values())], np.float32)
+    identity = {**figure.model.prepare_identity(shape), "rest_vertices": made.dressed.vertices[None]}
     expected = figure.model.forward_vertices(body_pose, rotations[None, 103:], hand_pose, identity=identity)[0]
     moved = expected - posed.vertices  # both stand somewhere else, upright
     np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-5)
 
 
 def test_normals_are_those_of_the_welded_surface(figure: Body) -> None:
-    rest = figure.rest(dataclasses.replace(body.REFERENCE, weight=0.8))
-    expected = vertex_normals(rest.vertices, figure.part.triangles)[figure.part.vertex_map]
-    np.testing.assert_allclose(person._normals(figure.part, rest.vertices), expected, atol=2e-4)
+    rng = np.random.default_rng(3)
+    made = person.Figure(figure, _wearing(4), dataclasses.replace(body.REFERENCE, weight=0.8))
+    pose = poses.sample_pose(rng)
+    expected = vertex_normals(made.pose(pose).vertices, figure.part.triangles)[figure.part.vertex_map]
+    np.testing.assert_allclose(made.meshes(pose)[0].vertex_normals, expected, atol=2e-4)
 
 
 def test_light_at_chosen_vertices_is_that_of_all(figure: Body) -> None:

@@ -10,9 +10,9 @@ import pytest
 from render.optics.camera import FramingShares
 from render.optics.light import LightShares
 from render.optics.photo import PhotoRanges
-from render.scene.backgrounds import SceneShares
 from render.scene.crowd import CrowdShares
 from render.scene.occluders import OccluderShares
+from render.scene.world import SceneShares
 from render.shares import Shares, draw_name
 
 ALL = (SceneShares, FramingShares, CrowdShares, LightShares, OccluderShares, PhotoRanges)

@@ -10,12 +10,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from datasets import archives, reid
-from render import pictures
+from datasets import archives
+from datasets.errors import DatasetError
 from render.smpl import json_files, npz_files, pickles, uv
 from render.smpl.array_files import ArrayFileError
-from san_jax import file_kinds
-from san_jax.models import torch_files
+from san_jax import file_kinds, pictures
+from san_jax.models.weights import torch_files
 
 
 def _tar() -> bytes:
@@ -101,7 +101,7 @@ def test_every_reader_says_what_the_file_is(tmp_path, content: bytes, words: str
 def test_an_archive_and_a_picture_that_are_none(tmp_path, content: bytes, words: str):
     path = tmp_path / "Market-1501-v15.09.15.zip"
     path.write_bytes(content)
-    with pytest.raises(reid.DatasetError, match=f"neither a zip nor a tar, found {words}"):
+    with pytest.raises(DatasetError, match=f"neither a zip nor a tar, found {words}"):
         archives.unpack(path, tmp_path / "unpacked", max_bytes=1 << 20)
     with pytest.raises(pictures.PictureError, match=f"by its content, found {words}"):
         pictures.decode(path)

@@ -17,13 +17,13 @@ import pytest
 from san_jax import folder_lock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-BEAT = 0.2
 # Holds a folder and says so; ends when its input does. `fork` leaves a child that lives on.
 HOLDER = """
 import os, sys, time
 from san_jax import folder_lock
 folder, part, fork = sys.argv[1:]
-with folder_lock.hold(folder, part, beat=0.2):
+folder_lock.BEAT = 0.2
+with folder_lock.hold(folder, part):
     if fork == "fork" and (child := os.fork()) == 0:
         time.sleep(60)
         os._exit(0)
@@ -51,12 +51,12 @@ def holder(folder, part="", fork=""):
 
 
 def assert_free(folder, part=""):
-    with folder_lock.hold(folder, part, beat=BEAT):
+    with folder_lock.hold(folder, part):
         pass
 
 
 def assert_in_use(folder, part="", *, by):
-    with pytest.raises(folder_lock.FolderInUseError) as error, folder_lock.hold(folder, part, beat=BEAT):
+    with pytest.raises(folder_lock.FolderInUseError) as error, folder_lock.hold(folder, part):
         pass
     message = str(error.value)
     assert "\n" not in message
@@ -78,6 +78,7 @@ def foreign_record(folder, **changes):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
+    monkeypatch.setattr(folder_lock, "BEAT", 0.2)
     monkeypatch.setattr(folder_lock, "_PATIENCE", 0.1)
 
 
@@ -102,13 +103,13 @@ def test_the_second_process_is_refused_and_told_who_the_first_is(tmp_path):
 
 
 def test_nothing_is_left_of_a_lock_and_of_a_folder_that_stayed_empty(tmp_path):
-    with folder_lock.hold(tmp_path / "a" / "b", beat=BEAT):
+    with folder_lock.hold(tmp_path / "a" / "b"):
         assert (tmp_path / "a" / "b" / ".lock").exists()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "kept").mkdir()
     assert_free(tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-    with folder_lock.hold(tmp_path / "filled", beat=BEAT):
+    with folder_lock.hold(tmp_path / "filled"):
         (tmp_path / "filled" / "file").touch()
     assert [path.name for path in (tmp_path / "filled").iterdir()] == ["file"]
 
@@ -122,7 +123,7 @@ def test_a_folder_that_another_process_removes_meanwhile_is_made_again(tmp_path,
         folder.rmdir()
 
     monkeypatch.setattr(folder_lock, "_make_folder", make_and_lose)
-    with folder_lock.hold(tmp_path / "run", beat=BEAT):
+    with folder_lock.hold(tmp_path / "run"):
         assert (tmp_path / "run" / ".lock").exists()
 
 
@@ -133,7 +134,7 @@ def test_links_to_a_folder_and_relative_paths_are_that_folder(tmp_path, monkeypa
         for path in ("link", "run", "link/../run"):
             with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} "), folder_lock.hold(path):
                 pass
-    with folder_lock.hold("link", beat=BEAT), folder_lock.hold("run", beat=BEAT):
+    with folder_lock.hold("link"), folder_lock.hold("run"):
         pass
 
 
@@ -162,15 +163,15 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
 
 
 def test_another_thread_is_refused_like_another_process(tmp_path):
-    with folder_lock.hold(tmp_path, beat=BEAT), concurrent.futures.ThreadPoolExecutor(1) as pool:
+    with folder_lock.hold(tmp_path), concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(assert_in_use, tmp_path, by=os.getpid()).result()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(assert_free, tmp_path).result()
 
 
 def test_a_thread_may_enter_its_own_lock_again(tmp_path):
-    with folder_lock.hold(tmp_path, beat=BEAT), folder_lock.hold(tmp_path / "." / "below", beat=BEAT):
-        with folder_lock.hold(tmp_path, beat=BEAT), folder_lock.hold(tmp_path, "part", beat=BEAT):
+    with folder_lock.hold(tmp_path), folder_lock.hold(tmp_path / "." / "below"):
+        with folder_lock.hold(tmp_path), folder_lock.hold(tmp_path, "part"):
             pass
         assert (tmp_path / ".lock").exists()
     assert not (tmp_path / ".lock").exists()
@@ -218,7 +219,7 @@ def test_many_start_at_once_and_one_wins(tmp_path):
 
 def test_a_silent_holder_on_another_host_is_waited_for_and_then_followed(tmp_path, capfd):
     foreign_record(tmp_path)
-    with folder_lock.hold(tmp_path, beat=BEAT):
+    with folder_lock.hold(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
     words = capfd.readouterr().err
     assert f"{tmp_path}: python -m experiments.train (process 5 on node7, since 2026-01-02)" in words
@@ -248,7 +249,7 @@ def test_a_holder_on_another_host_that_shows_life_is_left_alone(tmp_path, monkey
 
 
 def test_the_holder_shows_life(tmp_path):
-    with folder_lock.hold(tmp_path, beat=0.05):
+    with folder_lock.hold(tmp_path):
         path = tmp_path / ".lock"
         os.utime(path, (1, 1))
         while path.stat().st_mtime == 1:

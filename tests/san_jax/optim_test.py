@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from san_jax import optim
+from san_jax.settings import OptimizerSettings
 from tests.golden.optimizer_run import (
     EPOCHS,
     HALVE_EVERY,
@@ -189,3 +190,52 @@ def test_alternating_optimizers_keep_moments_of_their_own_modules():
     state = optimizer.init(params)
     assert state["reid"].first_moment.keys() == {"encoder", "head", "classifier"}
     assert state["reconstruction"].first_moment.keys() == {"encoder", "decoder"}
+
+
+def test_the_released_recipe_comes_from_the_default_settings():
+    """Market-1501: 47 steps in an epoch, 20 epochs of warm-up and 300 more; every rate is the schedule's, bit for bit."""
+    schedule, _ = optim.make_optimizer(OptimizerSettings(), optim.ScheduleSteps(47, 320 * 47), reid_turns=(True,))
+    steps = jnp.arange(330 * 47, dtype=jnp.int32)
+    np.testing.assert_array_equal(jax.vmap(schedule)(steps), jax.vmap(optim.released_schedule(47))(steps))
+
+
+def test_every_duration_of_the_released_schedule_can_be_set():
+    settings = OptimizerSettings(
+        learning_rate=1.0, warmup_epochs=2.0, warmup_start=0.25, warmup_factor=2.0, halve_every_epochs=3.0
+    )
+    schedule, _ = optim.make_optimizer(settings, optim.ScheduleSteps(2, 19), reid_turns=(True,))
+    rates = [float(schedule(step)) for step in range(0, 24, 2)]
+    # Ten epochs, the last one cut short, of which eight follow the warm-up: they are halved at 3 and 6.
+    assert rates == [0.25, 0.5, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("alternating", [False, True])
+def test_long_gradients_are_clipped(alternating: bool):
+    """SGD-like by a large eps: the first update is the clipped gradient over eps."""
+    settings = OptimizerSettings(
+        name="adam", schedule="cosine", learning_rate=1.0, warmup_epochs=0.0, weight_decay=0.0, eps=1e3,
+        gradient_clip_norm=5.0, alternating=alternating,
+    )  # fmt: skip
+    params = {"encoder": jnp.zeros(2), "decoder": jnp.zeros(())}
+    gradients = {"encoder": jnp.asarray([30.0, 40.0]), "decoder": jnp.zeros(())}
+    _, optimizer = optim.make_optimizer(settings, optim.ScheduleSteps(1, 4), reid_turns=(True, False))
+    if isinstance(optimizer, optim.AlternatingOptimizer):
+        params, gradients = map(optimizer.reid_modules, (params, gradients))
+        optimizer = optimizer.reid
+    changes, _ = optimizer.update(gradients, optimizer.init(params), params)
+    np.testing.assert_allclose(changes["encoder"], [-3e-3, -4e-3], rtol=1e-2)
+
+
+def test_impossible_optimizers_are_refused():
+    for changes, message in [
+        ({"warmup_epochs": 2.5}, "warmup_epochs must be a whole number for schedule='released', found 2.5"),
+        ({"halve_every_epochs": 0.5}, "halve_every_epochs must be a whole number for schedule='released', found 0.5"),
+        ({"schedule": "step"}, "schedule must be one of released, cosine, found 'step'"),
+        ({"gradient_clip_norm": -1.0}, "gradient_clip_norm must be a norm"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            OptimizerSettings(**changes)
+    with pytest.raises(ValueError, match="alternating=True needs reID steps"):
+        optim.make_optimizer(OptimizerSettings(alternating=True), optim.ScheduleSteps(1, 8), reid_turns=(False,))
+    with pytest.raises(ValueError, match="steps_per_epoch must be at least 1, found 0"):
+        optim.ScheduleSteps(0, 8)

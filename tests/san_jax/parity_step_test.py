@@ -1,6 +1,6 @@
 """Whole SAN training steps against PyTorch (tests/golden/make_step.py): the paper's, and the released code's.
 
-Networks, weights and batches are the golden script's; here they go through `train_step.make_step` as in training, with
+Networks, weights and batches are the golden script's; here they go through `san_jax/train_step.py` as in training, with
 the probabilities of all augmentations 0. The paper's run takes reID and PIT batches in turn; the triplets of its L_TR
 are those that the step draws from the run's seed and the step's number, which the golden run has as indices. The
 released code's run has U-Net skips, a fully connected layer, fixed triplets and two optimizers in turn.
@@ -17,7 +17,7 @@ from flax import nnx
 
 from san_jax import losses, optim, train_state, train_step
 from san_jax.models import SAN, split_model
-from san_jax.settings import AugmentSettings
+from san_jax.settings import AugmentSettings, LossSettings
 from tests.golden import step_run
 from tests.golden.weights import draw, load
 from tests.quick_compile import compile_quickly
@@ -47,8 +47,8 @@ def make_optimizer(run: step_run.Run):
     return optim.AlternatingOptimizer(optimizer, reconstruction)
 
 
-def make_settings(run: step_run.Run) -> train_step.LossSettings:
-    return train_step.LossSettings(
+def make_settings(run: step_run.Run) -> LossSettings:
+    return LossSettings(
         **run.weights,
         label_smoothing=run.label_smoothing,
         triplet_margin=step_run.MARGIN,
@@ -103,9 +103,10 @@ def ran(request: pytest.FixtureRequest) -> Ran:
     for number, kind in enumerate(run.turns):
         batch = step_run.batch(run, number)
         if kind not in compiled:
-            step = train_step.make_step(
-                kind, graphdef, optimizer, settings=make_settings(run), augment=NO_AUGMENT, seed=step_run.SEED
-            )
+            make_step = train_step.make_pit_step if kind == "pit" else train_step.make_reid_step
+            targets = train_step.texture_targets()
+            settings = train_step.StepSettings(make_settings(run), NO_AUGMENT, targets, step_run.SEED)
+            step = make_step(graphdef, optimizer, settings)
             compiled[kind] = compile_quickly(step, state, batch)
         state, values = compiled[kind](state, batch)
         metrics.append(host(values))

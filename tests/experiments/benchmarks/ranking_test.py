@@ -1,14 +1,16 @@
 """The scorer's benchmark, tiny: its programs agree, a wrong one is found out, times are put side by side."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from experiments import benchmark_ranking as program
 from experiments.benchmarks import ranking as benchmark_ranking
+from experiments.benchmarks.sizes import SIZES, Size
 
-SIZE = benchmark_ranking.Size(num_query=30, num_gallery=80, num_identities=6, num_distractors=20, num_cameras=3)
+SIZE = Size(num_query=30, num_gallery=80, num_identities=6, num_distractors=20, num_cameras=3)
 
 
 def numpy_program():
@@ -30,9 +32,9 @@ def test_programs_agree_and_are_timed():
     result = benchmark_ranking.measure(programs, SIZE, dimensions=16, repeats=2)
     assert result["scores"]["numpy"] == pytest.approx(result["scores"]["san_jax"], abs=1e-12)
     assert 0 < result["scores"]["san_jax"][0] < 1
-    assert {
-        name: {stage: len(times) for stage, times in stages.items()} for name, stages in result["seconds"].items()
-    } == {name: {"distances": 2, "ranking": 2, "both": 2} for name in programs}
+    assert {name: {task: len(times) for task, times in tasks.items()} for name, tasks in result["seconds"].items()} == {
+        name: {"distances": 2, "ranking": 2, "both": 2} for name in programs
+    }
     assert result["seconds"]["numpy"]["both"] == pytest.approx(
         np.add(result["seconds"]["numpy"]["distances"], result["seconds"]["numpy"]["ranking"])
     )
@@ -55,8 +57,11 @@ def test_table():
     assert last.split() == ["other", "3.000", "4.000", "3.0x", "2.000", "2.000", "1.0x", "3.000", "3.000", "1.0x"]
 
 
-def test_memory_counts_from_the_embeddings():
-    result = benchmark_ranking._measure_memory(SIZE, 16, None)
+@pytest.mark.parametrize("option", ["--memory_only", "--rerank"])
+def test_memory_counts_from_the_embeddings(option, monkeypatch, capsys):
+    monkeypatch.setitem(SIZES, "market1501", SIZE)
+    program.main(["--size=market1501", "--dimensions=16", option])
+    result = json.loads(capsys.readouterr().out)
     assert result["embeddings_gib"] == pytest.approx((30 + 80) * 16 * 4 / 2**30)
     assert result["peak_beyond_gib"] >= 0
     assert 0 < result["mean_ap"] < 1
@@ -65,9 +70,9 @@ def test_memory_counts_from_the_embeddings():
 def test_the_program_offers_every_size(monkeypatch, capsys):
     calls = []
     monkeypatch.setattr(benchmark_ranking, "print_memory", lambda *given, rerank: calls.append((*given, rerank)))
-    for size in benchmark_ranking.SIZES:
+    for size in SIZES:
         program.main([f"--size={size}", "--dimensions=8", "--rerank"])
-    assert calls == [(size, 8, True) for size in benchmark_ranking.SIZES]
+    assert calls == [(size, 8, True) for size in SIZES.values()]
     for wrong in ("--size=other", "--dimensions=0", "--repeats=x"):
         with pytest.raises(SystemExit):
             program.main([wrong])

@@ -30,6 +30,9 @@ def get_config(argument=""):
         **others,
     })
     config.steps = 320 * 94  # 320 epochs
+    config.start = (
+        "imagenet"  # or a file
+    )
     config.model = ConfigDict()
     config.model.width = 64  # channels # and more
     other = 3  # no key
@@ -39,6 +42,7 @@ def get_config(argument=""):
     (tmp_path / "base.py").write_text("config.steps = 3  # the base's\nconfig.rate = 1.0  # rate of the base\n")
     assert config_help.source_comments(path, tmp_path) == {
         "steps": "320 epochs",
+        "start": "or a file",
         "rate": "rate of the base",
         "seed": "the seed",
         "group": "the group",

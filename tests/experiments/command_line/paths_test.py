@@ -9,7 +9,7 @@ import pytest
 
 from experiments import histogram_matcher, prepare, pseudo_texture
 from experiments.command_line import config_files, paths
-from render.recipes import paper, pit
+from render.recipes import paper, pit, pit_reid
 
 EXPERIMENTS = pathlib.Path(paths.__file__).parents[1]
 
@@ -54,29 +54,29 @@ def test_a_config_file_and_its_argument_may_have_tildes(home, tmp_path):
     file.write_text(
         "from ml_collections import ConfigDict\nfrom experiments.command_line import config_files\n"
         "def get_config(argument=''):\n"
-        "    config = ConfigDict({'data_dir': '~/data', 'start': {'init_from': '', 'name': '~'}})\n"
-        "    return config_files.apply(config, argument, smoke={'start.init_from': '~/pg'})\n"
+        "    config = ConfigDict({'data_dir': '~/data', 'start': {'path': '', 'name': '~'}})\n"
+        "    return config_files.apply(config, argument, smoke={'start.path': '~/pg'})\n"
     )
     config = config_files.load(f"{file}:smoke")
-    assert (config.data_dir, config.start.init_from, config.start.name) == (f"{home}/data", f"{home}/pg", "~")
+    assert (config.data_dir, config.start.path, config.start.name) == (f"{home}/data", f"{home}/pg", "~")
 
 
 def test_every_key_that_looks_like_a_path_is_declared():
-    names = {field.name for kind in (paper.PaperPit, pit.Pit, pit.PitReid) for field in dataclasses.fields(kind)}
+    names = {field.name for kind in (paper.PaperPit, pit.Pit, pit_reid.PitReid) for field in dataclasses.fields(kind)}
     for config in ("san_pg", "san", "baseline"):
         names |= {key.rpartition(".")[2] for key in config_files.keys(config_files.load(config))}
-    assert {name for name in names if re.search("_(dir|file|from)$|^smpl_|pretrained|instances", name)} <= paths.KEYS
+    assert {name for name in names if re.search("_(dir|file|from)$|^smpl_|^path$|instances", name)} <= paths.KEYS
     assert names >= paths.KEYS
 
 
 def test_every_flag_that_holds_a_path_is_declared_as_one():
-    wanted = re.compile(r'"(?:--)?(workdir|data_dir|output|output_dir|images|manual_dir|held_out|target_dir)"')
+    wanted = re.compile(r'"--(workdir|data_dir|output|output_dir|images|manual_dir|held_out|target_dir)"')
     found = 0
     for file in EXPERIMENTS.glob("*.py"):
-        for call in re.findall(r"(?:add_argument|DEFINE_string|define_flag)\([^)]*", file.read_text()):
+        for call in re.findall(r"add_argument\([^)]*", file.read_text()):
             if wanted.search(call):
                 found += 1
-                assert "paths.given" in call or call.startswith("define_flag"), (file.name, call)
+                assert "paths.given" in call, (file.name, call)
     assert found > 20
 
 

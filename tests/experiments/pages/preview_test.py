@@ -1,37 +1,39 @@
 """Contact sheets: every kind appears, captions do not hide pictures, the program's flag."""
 
 import dataclasses
-import subprocess
-import sys
+import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.pages import preview
+from experiments import pit_render
+from experiments.pages import contact_sheet, preview
 from render.optics import camera, light
 from render.people import accessories, appearance
-from render.recipes import pit
+from render.recipes import base, pit, pit_reid
 from render.scene import occluders
+
+
+class Studio:
+    """Notes the records instead of drawing them; its pictures are of one colour each."""
+
+    def __init__(self) -> None:
+        self.records = []
+
+    def draw(self, record):
+        self.records.append(record)
+        image = np.full((256, 128, 3), len(self.records) % 256, np.uint8)
+        files = {record.image: base.encode_jpeg(image), record.texture: base.encode_png(image)}
+        return files if record.frontal is None else {**files, record.frontal: base.encode_jpeg(image)}
 
 
 @pytest.fixture(scope="module")
 def variants() -> preview.Variants:
-    class Studio:
-        """Notes the records instead of drawing them; its pictures are of one colour each."""
-
-        def __init__(self) -> None:
-            self.records = []
-
-        def draw(self, record):
-            self.records.append(record)
-            image = np.full((256, 128, 3), len(self.records) % 256, np.uint8)
-            return {record.image: pit.encode_jpeg(image), record.texture: pit.encode_png(image)}
-
     return preview.Variants(Studio(), pit.Pit(seed=5))
 
 
-def shown(variants: preview.Variants, rows: list[list[preview.Tile]]) -> list:
+def shown(variants: preview.Variants, rows: list[list[contact_sheet.Tile]]) -> list:
     """The choices of the tiles of a sheet that was just drawn, in order."""
     count = sum(map(len, rows))
     return [record.choices for record in variants.studio.records[-count:]]
@@ -39,7 +41,7 @@ def shown(variants: preview.Variants, rows: list[list[preview.Tile]]) -> list:
 
 def test_a_sheet_keeps_every_pixel_of_its_tiles_and_puts_words_below():
     tiles = [(Image.new("RGB", (8, 12), color), words) for color, words in (("red", "a"), ("green", ""), ("blue", "b"))]
-    sheet = np.asarray(preview.compose([tiles[:2], tiles[2:]]))
+    sheet = np.asarray(contact_sheet.compose([tiles[:2], tiles[2:]]))
     assert sheet.shape == (12 + 16 + 4 + 12 + 16, 8 + 4 + 8, 3)
     assert (sheet[:12, :8] == [255, 0, 0]).all()
     assert (sheet[:12, 12:] == [0, 128, 0]).all()
@@ -78,7 +80,7 @@ def test_every_accessory_occluder_crop_and_light_is_shown(variants: preview.Vari
 
 
 def test_queries_and_look_alikes(variants: preview.Variants):
-    recipe = pit.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
+    recipe = pit_reid.PitReid(num_train_identities=16, num_test_identities=3, num_distractors=0, look_alike_share=1.0)
     rows = preview.queries(variants.studio, recipe)
     records = variants.studio.records[-12:]
     assert [len(row) for row in rows] == [3, 3, 3, 3]
@@ -91,15 +93,32 @@ def test_queries_and_look_alikes(variants: preview.Variants):
     assert groups == [0] * 4 + [4] * 4 + [8] * 4 + [12] * 4
 
 
-def test_the_other_recipe_shares_the_distributions():
+class Noted(pit.Pit):
+    """A recipe whose studio notes records instead of drawing them."""
+
+    def studio(self) -> Studio:
+        return STUDIO
+
+
+STUDIO = Studio()
+
+
+def test_every_sheet_is_written_and_the_other_recipe_has_the_same_shares(tmp_path: pathlib.Path):
     shares = dataclasses.replace(occluders.OccluderShares(), share=0.5)
-    benchmark = preview._sibling(pit.Pit(seed=3, occluders=shares), pit.PitReid)
-    assert (benchmark.seed, benchmark.occluders.share, benchmark.num_cameras) == (3, 0.5, pit.PitReid().num_cameras)
+    paths = preview.draw_sheets(Noted(seed=3, occluders=shares), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    assert {"pairs.jpg", "one_texture.jpg", "one_identity.jpg", "hair.jpg", "look_alikes.jpg"} <= {
+        path.name for path in paths
+    }
+    benchmark = pit_reid.PitReid(seed=3, occluders=shares)
+    persons = [record for record in STUDIO.records if record.person_id >= 0]
+    assert len(persons) > 20
+    for record in persons:
+        assert record == benchmark.plan(record.index)
 
 
-def test_the_program_without_a_folder_says_what_is_missing(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "experiments.pit_render"], capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode != 0
-    assert "--output_dir is missing" in result.stdout + result.stderr
+def test_the_program_without_a_folder_says_what_is_missing(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        pit_render.main([])
+    assert end.value.code == 2
+    assert "--output_dir is missing" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from PIL import Image
 import datasets
 from experiments.runs import data_sources
 from experiments.scoring import evaluation
-from san_jax.data import pipeline
+from san_jax.data import pipeline, reading
 from tests import dataset_fixtures
 from tests.experiments import train_data
 
@@ -127,18 +127,14 @@ def test_train_and_val_together(toy_data_dir: pathlib.Path):
     assert [example["name"].decode() for example in source] == names
     copy = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(copy[4]["image"], source[4]["image"])
-    assert pipeline.read_names(source) == names
-    np.testing.assert_array_equal(pipeline.read_labels(source), [0, 1, 0, 1, 0])
+    assert reading.read_names(source) == names
+    np.testing.assert_array_equal(reading.read_labels(source), [0, 1, 0, 1, 0])
     batches = pipeline.reid_batches(
         source,
-        pipeline.read_labels(source),
-        image_size=(8, 4),
-        texture_size=None,
+        reading.read_labels(source),
         num_identities=2,
         images_per_identity=2,
-        seed=0,
-        num_steps=3,
-        num_workers=1,
+        feed=pipeline.Feed(image_size=(8, 4), seed=0, num_steps=3, num_workers=1),
     )
     assert [batch["image"].shape for batch in batches] == [(4, 8, 4, 3)] * 3
     batches.close()

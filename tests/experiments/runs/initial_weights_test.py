@@ -1,4 +1,4 @@
-"""`config.pretrained`: which file a run starts from, and what is said where it is missing or another network's."""
+"""`config.start`: which file a run starts from, and what is said where it is missing or another network's."""
 
 import hashlib
 import pathlib
@@ -10,12 +10,24 @@ import pytest
 
 from experiments.command_line import config_files
 from experiments.runs import initial_weights, training
-from experiments.runs.initial_weights import PretrainedError
+from experiments.runs.initial_weights import StartError
+from experiments.runs.plan import resolve
+from experiments.runs.settings import Start
 from san_jax.models import torch_files
 from tests.torch_saves import save
 
 FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "weight_files"
 NARROW = "san_pg.py:smoke,prepare=,model.width=2,model.stage_sizes=(1, 2, 1, 1)"
+IMAGENET = Start("imagenet")
+
+
+def load(path: str | pathlib.Path, kind: str = "file") -> initial_weights.FileWeights:
+    """The weights of a file for a narrow ResNet."""
+    config = config_files.load(NARROW)
+    config.start.update({"kind": kind, "path": str(path)})
+    weights = initial_weights.load_file(resolve(config))
+    assert weights is not None
+    return weights
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +37,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["san_pg", "baseline", "san"])
+@pytest.mark.parametrize("name", ["san_pg", "baseline", "san_released"])
 def test_a_missing_file_stops_before_anything_else(here, name):
     """The real configs as they are, run on a machine without any data."""
     with pytest.raises(training.RunError) as error:
@@ -34,41 +46,39 @@ def test_a_missing_file_stops_before_anything_else(here, name):
     assert f"the ImageNet weights of resnet50 are not in {here / 'weights'}" in message
     assert "Fetch https://download.pytorch.org/models/resnet50-0676ba61.pth" in message
     assert "resnet50-19c8e357.pth, resnet50-11ad3fa6.pth will do" in message
-    assert "Random weights: --config.pretrained=" in message
-    assert "No dataset 'pit' in data." in message or name == "baseline"
+    assert "Random weights: start.kind=random." in message
+    assert "No dataset 'pit' in data." in message or name != "san_pg"
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("encoder", initial_weights.FILES)
 def test_the_first_file_that_is_there_is_taken(here, encoder):
-    with pytest.raises(PretrainedError, match=f"of {encoder} are not in"):
-        initial_weights.find("imagenet", encoder)
+    with pytest.raises(StartError, match=f"of {encoder} are not in"):
+        initial_weights.find(IMAGENET, encoder)
     for name in reversed(initial_weights.FILES[encoder]):
         (here / "weights").mkdir(exist_ok=True)
         (here / "weights" / name).touch()
-        assert initial_weights.find("imagenet", encoder) == pathlib.Path("weights") / name
-
-
-def test_the_message_has_the_flag_of_the_program(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for given in ("imagenet", "none.pth"):
-        with pytest.raises(initial_weights.PretrainedError) as error:
-            initial_weights.find(given, "resnet50", flag="--pretrained")
-        assert "--pretrained=" in str(error.value)
-        assert "--config" not in str(error.value)
+        assert initial_weights.find(IMAGENET, encoder) == pathlib.Path("weights") / name
 
 
 def test_no_file_where_none_is_asked_for():
-    assert initial_weights.load(config_files.load("san_pg.py:pretrained=")) is None
-    assert initial_weights.load(config_files.load("san.py:init_from=runs/san_pg")) is None
-    for name in ("san_pg", "baseline", "san", "baseline_partial", "san_partial"):
-        assert config_files.load(f"{name}.py").pretrained == "imagenet"
-        assert config_files.load(f"{name}.py:smoke").pretrained == ""
+    for start in ("kind=random,start.path=", "path=runs/san_pg"):
+        assert initial_weights.load_file(resolve(config_files.load(f"san.py:start.{start}"))) is None
+    kinds = {
+        "san_pg": "imagenet",
+        "baseline": "imagenet",
+        "san": "run",
+        "san_released": "imagenet",
+        "san_partial": "run",
+    }
+    for name, kind in kinds.items():
+        assert config_files.load(f"{name}.py").start.kind == kind
+        assert config_files.load(f"{name}.py:smoke").start.kind in ("random", "run")
 
 
 @pytest.mark.parametrize("name", ["resnet.pth", "resnet_legacy.pth", "resnet.safetensors"])
 def test_a_file_by_its_path(name):
-    weights = initial_weights.load(config_files.load(f"{NARROW},pretrained={FOLDER / name}"))
+    weights = load(FOLDER / name)
     assert weights.params["conv1"]["kernel"].shape == (7, 7, 3, 2)
     assert weights.batch_stats["bn1"]["norm"]["mean"].shape == (2,)
     digest = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
@@ -79,8 +89,7 @@ def test_the_weights_of_another_project(here):
     """The log says where the encoder was, and what was left out; data.json says the former."""
     tensors = torch_files.read(FOLDER / "resnet.pth")
     save(here / "reid.pth", {"model": {f"backbone.{name}": value for name, value in tensors.items()}, "epoch": 3})
-    config = config_files.load(f"{NARROW},pretrained=reid.pth")
-    weights = initial_weights.load(config)
+    weights = load("reid.pth")
     digest = hashlib.sha256((here / "reid.pth").read_bytes()).hexdigest()
     assert weights.record == {"file": "reid.pth", "sha256": digest, "place": "model.backbone."}
     assert weights.description == (
@@ -94,66 +103,35 @@ def test_one_of_several_networks_is_named_after_the_path(here, name):
     tensors = torch_files.read(FOLDER / "resnet.pth")
     state = {f"module.encoder_{kind}.{key}": v + (kind == "k") for kind in "qk" for key, v in tensors.items()}
     save(here / name, {"state_dict": state})
-    config = config_files.load(NARROW)
-    config.pretrained = name
-    with pytest.raises(PretrainedError) as error:
-        initial_weights.load(config)
-    (value,) = re.findall(r"--config.pretrained='(.*)'$", str(error.value))
+    with pytest.raises(StartError) as error:
+        load(name)
+    (value,) = re.findall(r"--config.start.path='(.*)'$", str(error.value))
     assert value == f"{name}#state_dict.module.encoder_q."
-    config.pretrained = value
-    weights = initial_weights.load(config)
-    np.testing.assert_array_equal(weights.params["bn1"]["norm"]["scale"], tensors["bn1.weight"])
-    config.pretrained = value.replace("_q", "_k")
-    weights = initial_weights.load(config)
-    np.testing.assert_array_equal(weights.params["bn1"]["norm"]["scale"], tensors["bn1.weight"] + 1)
-    config.pretrained = f"{name}#elsewhere"
-    with pytest.raises(PretrainedError, match=r"are at 'elsewhere', but at 'state_dict.module.encoder_q.', 'state_"):
-        initial_weights.load(config)
+    np.testing.assert_array_equal(load(value).params["bn1"]["norm"]["scale"], tensors["bn1.weight"])
+    other = load(value.replace("_q", "_k"))
+    np.testing.assert_array_equal(other.params["bn1"]["norm"]["scale"], tensors["bn1.weight"] + 1)
+    with pytest.raises(StartError, match=r"are at 'elsewhere', but at 'state_dict.module.encoder_q.', 'state_"):
+        load(f"{name}#elsewhere")
 
 
 def test_files_that_do_not_fit(here):
-    config = config_files.load(f"{NARROW},pretrained=none.pth")
-    with pytest.raises(PretrainedError, match=r"there is no file none.pth. Give 'imagenet', the path of"):
-        initial_weights.load(config)
-    config.pretrained = str(FOLDER / "densenet_legacy.pth")
-    with pytest.raises(PretrainedError) as error:
-        initial_weights.load(config)
+    with pytest.raises(StartError, match=r"there is no file none.pth. Give the path of a .pth"):
+        load("none.pth")
+    with pytest.raises(StartError) as error:
+        load(FOLDER / "densenet_legacy.pth")
     assert "densenet_legacy.pth: the weights are not those of this ResNet" in str(error.value)
-    assert str(error.value).endswith("or start from random weights: --config.pretrained=")
+    assert str(error.value).endswith("or start from random weights: --config.start.kind=random")
     (here / "page.pth").write_text("<html>not found</html>")
-    config.pretrained = "page.pth"
-    with pytest.raises(PretrainedError, match=r"page.pth: expected a file of torch.save"):
-        initial_weights.load(config)
-    config.pretrained = "imagenet"
-    with pytest.raises(
-        PretrainedError, match=r"expected model.width=64 and model.stage_sizes=\(\), found 2 and \(1, 2"
-    ):
-        initial_weights.load(config)
+    with pytest.raises(StartError, match=r"page.pth: expected a file of torch.save"):
+        load("page.pth")
+    with pytest.raises(StartError, match=r"expected model.width=64 and model.stage_sizes=\(\), found 2 and \(1, 2"):
+        load("", "imagenet")
 
 
 def test_imagenet_files_are_what_their_names_promise(here, monkeypatch):
     """torchvision's names end in the beginning of the SHA-256; one that does not has changed on its way."""
-    data = (FOLDER / "resnet.pth").read_bytes()
-    good = f"resnet50-{hashlib.sha256(data).hexdigest()[:8]}.pth"
-    monkeypatch.setattr(initial_weights, "FILES", {"resnet50": (good, "resnet50-00000000.pth")})
-    monkeypatch.setattr(initial_weights, "_is_whole", lambda model: True)
-    config = config_files.load(f"{NARROW},pretrained=imagenet")
+    monkeypatch.setattr(initial_weights, "FILES", {"resnet50": ("resnet50-00000000.pth",)})
     (here / "weights").mkdir()
     shutil.copy(FOLDER / "resnet.pth", here / "weights" / "resnet50-00000000.pth")
-    with pytest.raises(PretrainedError, match=r"resnet50-00000000.pth is damaged: its SHA-256 begins with"):
-        initial_weights.load(config)
-    shutil.copy(FOLDER / "resnet.pth", here / "weights" / good)
-    weights = initial_weights.load(config)
-    assert weights.path.name == good
-    assert np.isfinite(weights.params["conv1"]["kernel"]).all()
-
-
-def test_the_key_counts_only_where_the_weights_come_from_it():
-    """A run that starts from another one goes on, whatever file is named."""
-
-    def config(init_from: str, weights: str):
-        return config_files.load(f"baseline.py:init_from={init_from},pretrained={weights}")
-
-    assert training.changed_keys(config("runs/a", ""), config("runs/a", "imagenet")) == {}
-    assert training.changed_keys(config("", ""), config("", "imagenet")) == {"pretrained": ("", "imagenet")}
-    assert set(training.changed_keys(config("runs/a", ""), config("", "imagenet"))) == {"init_from", "pretrained"}
+    with pytest.raises(StartError, match=r"resnet50-00000000.pth is damaged: its SHA-256 begins with"):
+        initial_weights.load_file(resolve(config_files.load("baseline.py")))

@@ -8,7 +8,8 @@ from PIL import Image
 
 import datasets
 from experiments.command_line import config_files
-from experiments.runs import data_sources, pseudo_textures
+from experiments.runs import data_sources, san_pg
+from experiments.runs.plan import resolve
 from experiments.scoring import texture_quality
 from tests.experiments import tiny_data, train_data
 
@@ -22,17 +23,16 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture
-def config():
-    config = config_files.load("san_pg.py:smoke")
-    config.image_size = (48, 32)
-    return config
-
-
-@pytest.fixture
-def run(monkeypatch, config):
+def run(monkeypatch):
     """A run of every name: its decoder gives the upper part of the image, and the batch size does not matter."""
-    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda path: (None, config))
+    load_run(monkeypatch, "texture")
     monkeypatch.setattr(texture_quality.embed, "regress_textures", lambda model, images, batch_size: images[:, :32])
+
+
+def load_run(monkeypatch, target):
+    plan = resolve(config_files.load(f"san_pg.py:smoke,image_size=(48, 32),target.kind={target}"))
+    regressor = san_pg.Regressor("run", None, plan, plan.target, "")
+    monkeypatch.setattr(san_pg, "load", lambda path: regressor)
 
 
 def noise(seed, shape):
@@ -125,12 +125,12 @@ def test_of_mean(data_dir):
     assert (alone.l1, alone.psnr) == (0.0, math.inf)
 
 
-def test_what_holds_no_truth_or_regresses_no_textures_is_refused(data_dir, run, config, tmp_path):
-    with pytest.raises(pseudo_textures.TextureError, match="not the true ones: measure on pit_reid"):
+def test_what_holds_no_truth_or_regresses_no_textures_is_refused(data_dir, run, tmp_path, monkeypatch):
+    with pytest.raises(san_pg.TextureError, match="not the true ones: measure on pit_reid"):
         texture_quality.of_run("run", "pit_reid_textured", "train", data_dir)
     train_data.build_benchmark(tmp_path, "toy", {"train": [0]})
-    with pytest.raises(pseudo_textures.TextureError, match="no true textures"):
+    with pytest.raises(san_pg.TextureError, match="no true textures"):
         texture_quality.of_mean("toy", "train", tmp_path)
-    config.target = "input"
-    with pytest.raises(pseudo_textures.TextureError, match="its target is 'input'"):
+    load_run(monkeypatch, "input")
+    with pytest.raises(san_pg.TextureError, match="its target is 'input'"):
         texture_quality.of_run("run", "pit_reid", "train", data_dir)

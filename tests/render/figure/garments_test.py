@@ -7,12 +7,13 @@ import pytest
 from scipy.spatial import KDTree
 
 from render import person
-from render.figure import attachments, body, garments
+from render.figure import attachments, body, coverage, fronts_and_hoods, garments, skirt, worn
 from render.figure.body import Body, BodyShape
-from render.figure.garments import EYE_LEVEL
+from render.figure.coverage import EYE_LEVEL
 from render.geometry import surface
 from render.people import poses
-from render.people.appearance import HAIR_STYLES, Appearance, sample_appearance
+from render.people.appearance import HAIR_STYLES, Appearance
+from render.people.sample import sample_appearance
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 THIN = BodyShape(gender=0.1, age=0.6, muscle=0.15, weight=0.1, height=0.5, proportions=0.2)
@@ -44,7 +45,7 @@ OUTFITS = {
 @pytest.mark.parametrize("name", OUTFITS)
 def test_clothes_cover_the_trunk_of_every_body(figure: Body, name: str) -> None:
     a, s = OUTFITS[name], figure.surface
-    covered = (garments.cover_top(a, s, 0.01) > 0.95) & (s.is_arm < 0.5) & (np.abs(s.normal[:, 2]) < 0.8)
+    covered = (coverage.cover_top(a, s, 0.01) > 0.95) & (s.is_arm < 0.5) & (np.abs(s.normal[:, 2]) < 0.8)
     for shape in (THIN, HEAVY):
         rest = figure.rest(shape)
         dressed = garments.dress(figure, a, rest)
@@ -63,14 +64,14 @@ def test_clothes_cover_the_trunk_of_every_body(figure: Body, name: str) -> None:
 
 
 def _check_skirt_is_outside(figure: Body, a: Appearance, dressed: garments.Dressed) -> None:
-    skirt = dressed.worn["skirt"]
+    cloth = dressed.worn["skirt"]
     s = figure.surface
     legs = dressed.vertices[(s.group("upper_leg", "lower_leg") > 0.5) & (np.abs(s.position[:, 0]) > 0.02)]
-    low = skirt[:, 2].min() + 0.02
-    legs = legs[(legs[:, 2] > low) & (legs[:, 2] < skirt[:, 2].max() - 0.12)]
-    distance, nearest = KDTree(skirt).query(legs)
+    low = cloth[:, 2].min() + 0.02
+    legs = legs[(legs[:, 2] > low) & (legs[:, 2] < cloth[:, 2].max() - 0.12)]
+    distance, nearest = KDTree(cloth).query(legs)
     inner = np.hypot(legs[:, 0], legs[:, 1] - body.AXIS_Y)
-    outer = np.hypot(skirt[nearest, 0], skirt[nearest, 1] - body.AXIS_Y)
+    outer = np.hypot(cloth[nearest, 0], cloth[nearest, 1] - body.AXIS_Y)
     assert (inner - outer)[distance < 0.05].max() < 0.012, a.top
 
 
@@ -81,7 +82,7 @@ def test_every_hair_style_leaves_the_face_free(figure: Body, style: str) -> None
         rest = figure.rest(shape)
         a = _wearing(hair_style=style, hair_length=length, hair_volume=1.3)
         dressed = garments.dress(figure, a, rest)
-        name = garments.HAIR_MESHES.get(style)
+        name = worn.HAIR_MESHES.get(style)
         assert (name is None) == (set(dressed.worn) == set())
         eyes = rest.joints["eye.L"]
         skin = rest.vertices[face]
@@ -93,14 +94,14 @@ def test_every_hair_style_leaves_the_face_free(figure: Body, style: str) -> None
 
 
 def test_meshes_are_symmetric_and_keep_to_their_rectangles(figure: Body) -> None:
-    for name, (places, _) in attachments.MESHES.items():
+    for name, place in attachments.MESHES.items():
         worn = figure.attachments[name]
         distance, _ = KDTree(worn.vertices).query(worn.vertices * MIRROR)
         assert distance.max() < 1e-4, name
         # The faces are symmetric too: the middles of their edges have mirror images.
         middles = worn.vertices[worn.part.triangles].reshape(-1, 3)
         assert KDTree(middles).query(middles * MIRROR)[0].max() < 1e-4
-        rectangles = np.array([body._RECTANGLES[place] for place in places])
+        rectangles = np.array([body.RECTANGLES[rectangle] for rectangle in place.rectangles])
         u, v = worn.part.uv[:, 0], 1.0 - worn.part.uv[:, 1]
         inside = [
             (u >= left - 1e-6) & (u <= left + width + 1e-6) & (v >= top - 1e-6) & (v <= top + height + 1e-6)
@@ -125,7 +126,7 @@ def test_layers_of_an_open_coat(figure: Body) -> None:
     assert np.abs(gone[:, 0]).max() < 0.12
     assert gone[:, 1].max() < body.AXIS_Y  # in front
     # The free edges of the panels stand in front of what is worn between them.
-    panels = dressed.worn["panels"].reshape(2, attachments.PANEL_ROWS, -1, 3)
+    panels = dressed.worn["panels"].reshape(2, fronts_and_hoods.PANEL_ROWS, -1, 3)
     edge = panels[:, 6:16, 1]
     shirt = dressed.vertices[(np.abs(figure.surface.position[:, 0]) < 0.02) & (figure.surface.normal[:, 1] < -0.3)]
     for points in edge.reshape(-1, 3):
@@ -151,21 +152,21 @@ def test_a_long_step_leaves_no_notch(figure: Body) -> None:
     a = OUTFITS["dress"]
     step = dataclasses.replace(poses.frontal_pose(), hip=(30.0, -15.0), knee=(5.0, 40.0))
     posed = person.Figure(figure, a, HEAVY).pose(step)
-    rows = posed.worn["skirt"].reshape(attachments.SKIRT_ROWS, attachments.SKIRT_COLUMNS, 3)
+    rows = posed.worn["skirt"].reshape(skirt.SKIRT_ROWS, skirt.SKIRT_COLUMNS, 3)
     hem = rows[-1]
     assert np.ptp(hem[:, 2]) < 0.30
     # Every column of the hem is close to the convex hull of the row.
-    directions = np.stack([np.sin(attachments.skirt_angles()), -np.cos(attachments.skirt_angles())])
+    directions = np.stack([np.sin(skirt.skirt_angles()), -np.cos(skirt.skirt_angles())])
     offset = hem[:, :2] - hem[:, :2].mean(axis=0)
     support = (offset @ directions).max(axis=0)
     assert ((support - offset @ directions).min(axis=1) < 0.012).all()
 
 
 def test_span_legs_leaves_a_convex_skirt_alone() -> None:
-    angle, height = np.meshgrid(attachments.skirt_angles(), np.linspace(0.9, 0.4, attachments.SKIRT_ROWS))
-    skirt = np.stack([0.3 * np.sin(angle), -0.2 * np.cos(angle), height], axis=-1).reshape(-1, 3).astype(np.float32)
-    still = garments.span_legs(skirt, np.zeros((0, 3), np.float32))
-    np.testing.assert_allclose(still, skirt, atol=3e-3)
-    pushed = garments.span_legs(skirt, np.array([[0.0, 0.28, 0.5]], np.float32))
+    angle, height = np.meshgrid(skirt.skirt_angles(), np.linspace(0.9, 0.4, skirt.SKIRT_ROWS))
+    cloth = np.stack([0.3 * np.sin(angle), -0.2 * np.cos(angle), height], axis=-1).reshape(-1, 3).astype(np.float32)
+    still = skirt.span_legs(cloth, np.zeros((0, 3), np.float32))
+    np.testing.assert_allclose(still, cloth, atol=3e-3)
+    pushed = skirt.span_legs(cloth, np.array([[0.0, 0.28, 0.5]], np.float32))
     assert pushed[:, 1].max() > 0.28  # a calf behind
-    np.testing.assert_allclose(pushed[:48], skirt[:48], atol=3e-3)  # not at the waist
+    np.testing.assert_allclose(pushed[:48], cloth[:48], atol=3e-3)  # not at the waist

@@ -1,4 +1,4 @@
-"""The UV mirror map: closed forms, what is not symmetric, and the open body drawn in the mirror."""
+"""The UV mirror map: closed forms, meshes that are not symmetric, and the open body drawn in the mirror."""
 
 import dataclasses
 import math
@@ -13,13 +13,13 @@ from render.figure.mirror import Mesh
 from render.optics import camera
 from render.optics.rasterizer import Rasterizer
 from render.people import poses
-from render.people.appearance import sample_appearance
+from render.people.sample import sample_appearance
 
 SIZE = 64
 
 
 def sheet(columns: int = 9, rows: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices [V 3] of a sheet in x and z over [-1, 1], its triangles, and (x, z) in [0, 1] of their corners [T 3 2]."""
+    """Return vertices [V 3] of a sheet in x and z over [-1, 1], triangles, and their corners' (x, z) in [0, 1]."""
     x, z = np.meshgrid(np.linspace(-1.0, 1.0, columns), np.linspace(-1.0, 1.0, rows))
     vertices = np.stack([x, np.zeros_like(x), z], axis=-1).reshape(-1, 3)
     ids = np.arange(rows * columns).reshape(rows, columns)
@@ -59,7 +59,7 @@ def test_halves_anywhere_in_the_texture():
 
 
 def test_a_mirrored_triangle_stays_on_its_side_of_a_seam():
-    """A vertex on a seam has two UV; where the mirrored triangle is no triangle of the mesh, the near one counts."""
+    """A vertex on a seam has two UV; where the mesh lacks the mirrored triangle, the near one counts."""
     vertices, triangles, unit = sheet(5, 2)
     # Cut open at x = 0.5, where the piece to the right of it lies elsewhere; its mirror image is not cut.
     beyond = unit[..., 0].mean(axis=1) > 0.75
@@ -72,7 +72,7 @@ def test_a_mirrored_triangle_stays_on_its_side_of_a_seam():
 
 
 def nearly_symmetric(rng: np.random.Generator, deviation: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points [V 3] that are symmetric about x = 0.3 but for noise, in a mixed order, and their partners."""
+    """Return points [V 3] that are symmetric about x = 0.3 except for noise, in a mixed order, and their partners."""
     right = rng.uniform(-1.0, 1.0, (300, 3)) * [0.5, 1.0, 1.0] + [0.81, 0.0, 0.0]
     middle = rng.uniform(-1.0, 1.0, (40, 3)) * [0.0, 1.0, 1.0] + [0.3, 0.0, 0.0]
     points = np.concatenate([right, right * [-1.0, 1.0, 1.0] + [0.6, 0.0, 0.0], middle])
@@ -84,7 +84,7 @@ def nearly_symmetric(rng: np.random.Generator, deviation: float) -> tuple[np.nda
 
 @pytest.mark.parametrize("deviation", [0.0, 0.01])
 def test_partners_of_a_body_that_is_nearly_symmetric(deviation: float):
-    """Noise of 0.01 moves points past their neighbours: nearest ones alone do not agree."""
+    """Noise of 0.01 moves points past their neighbours: nearest points alone do not agree."""
     vertices, expected = nearly_symmetric(np.random.default_rng(1), deviation)
     partner = mirror.vertex_correspondence(vertices, tolerance=0.1)
     np.testing.assert_array_equal(partner[partner], np.arange(len(partner)))
@@ -176,7 +176,7 @@ def test_clothes_of_every_kind_are_symmetric(figure: body.Body):
 
 
 def test_pictures_in_the_mirror(figure: body.Body, index_map: np.ndarray):
-    """The mirrored texture on the mirrored pose is the flipped picture, but for the grid of texels and pixels."""
+    """The mirrored texture on the mirrored pose is the flipped picture, except for the grid of texels and pixels."""
     rasterizer = Rasterizer()
     errors = []
     for seed in range(8):

@@ -13,7 +13,7 @@ from render.figure import body
 from render.optics import camera, light
 from render.optics import rasterizer as rasterizer_module
 from render.optics.rasterizer import Rasterizer, describe
-from render.people import appearance, poses
+from render.people import poses, sample
 
 # The promise of the recipe: a flat-lit view gives a texture's colours back to within this.
 FIDELITY = 2.0 / 255.0
@@ -130,7 +130,7 @@ def test_frontal_view_gives_the_textures_colors_back(rasterizer: Rasterizer):
     count = 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        clothes = appearance.sample_appearance(rng)
+        clothes = sample.sample_appearance(rng)
         shape = body.sample_shape(rng, clothes)
         meshes = person.build_person(body.load_body(), clothes, shape, poses.frontal_pose())
         rgb, alpha = rasterizer.draw(meshes, texture, view)
@@ -175,7 +175,7 @@ def _clearly_seen(
 
 def test_solid_person_is_one_color(rasterizer: Rasterizer):
     rng = np.random.default_rng(6)
-    clothes = appearance.sample_appearance(rng)
+    clothes = sample.sample_appearance(rng)
     meshes = person.build_person(body.load_body(), clothes, body.sample_shape(rng, clothes), poses.frontal_pose())
     rgb, alpha = rasterizer.draw(meshes, _solid(33, 144, 222), camera.frontal_camera())
     inside = alpha == 1.0

@@ -1,16 +1,18 @@
-"""Appearances and the textures painted from them."""
+"""Textures: what is painted where, and what changes with each field of an appearance."""
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
-from render.figure import body, garments
+from render.figure import body, coverage
 from render.figure.body import SUPERSAMPLING, TEXTURE_SIZE, Body
-from render.paint import fabrics, painter, prints
+from render.paint import brushes, fabrics, painter, prints
 from render.people import appearance as looks
-from render.people.appearance import Appearance, sample_appearance, vary_slightly
+from render.people.appearance import Appearance
+from render.people.sample import sample_appearance, vary_slightly
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,7 @@ def test_every_garment_can_be_painted(figure: Body, plain: Appearance) -> None:
 
 
 def test_patterns_keep_to_their_colours(figure: Body, plain: Appearance) -> None:
-    """Of red, green and blue cloth nothing is white, black or yellow; the seams at sides and back do not show."""
+    """Red, green and blue cloth has no white, black or yellow; the seams at sides and back do not show."""
     person = dataclasses.replace(plain, colors=((0.7, 0.1, 0.1), (0.1, 0.7, 0.1), (0.1, 0.1, 0.7), (0.9, 0.9, 0.9)))
     surface = figure.atlas.surface
     span = figure.atlas.span("trunk", "trunk")
@@ -243,7 +245,8 @@ def test_prints_lie_on_chest_and_back_and_differ(figure: Body, plain: Appearance
     bare = painter.paint_texture(figure, plain)
     front, back = (0.0, -0.14, 0.355), (0.0, 0.08, 0.40)
     for field, here, there in (("print_front", front, back), ("print_back", back, front)):
-        person = dataclasses.replace(plain, **{field: "heart"}, print_colors=((0.1, 0.8, 0.9), (0.9, 0.9, 0.1)))  # pyright: ignore[reportArgumentType]
+        changes: dict[str, Any] = {field: "heart", "print_colors": ((0.1, 0.8, 0.9), (0.9, 0.9, 0.1))}
+        person = dataclasses.replace(plain, **changes)
         texture = painter.paint_texture(figure, person)
         assert np.abs(_texels_near(figure, texture, here, 0.05) - _texels_near(figure, bare, here, 0.05)).mean() > 0.2
         same = _texels_near(figure, texture, there, 0.12) == _texels_near(figure, bare, there, 0.12)
@@ -259,14 +262,15 @@ def test_prints_lie_on_chest_and_back_and_differ(figure: Body, plain: Appearance
         seed = next(seed for seed, layer in enumerate(layers) if not layer[..., 1].any())  # without a disc
         upper = prints.print_layers("bolt", seed, behind)[: prints.PRINT_SIZE // 4].any(axis=(0, 2))
         assert np.flatnonzero(upper).mean() > prints.PRINT_SIZE / 2 + 3  # its upper part leans to the right
-        texture = painter.paint_texture(figure, dataclasses.replace(plain, print_seed=seed, **{field: "bolt"}))  # pyright: ignore[reportArgumentType]
+        changes: dict[str, Any] = {field: "bolt", "print_seed": seed}
+        texture = painter.paint_texture(figure, dataclasses.replace(plain, **changes))
         changed = (texture != bare).any(axis=-1).repeat(SUPERSAMPLING, 0).repeat(SUPERSAMPLING, 1).ravel()
         shown = changed[figure.atlas.covered] & (position[:, 2] > level)
         assert side * position[shown, 0].mean() > 0.005
 
 
 def test_small_things_change_little_else(figure: Body, plain: Appearance) -> None:
-    """Who changes shoes keeps every other texel."""
+    """A change of shoes keeps every other texel."""
     person = dataclasses.replace(plain, bottom="shorts", leg=0.8)
     base = painter.paint_texture(figure, person)
     shares = {
@@ -300,7 +304,7 @@ def test_look_alikes_differ_in_small_things_only(figure: Body) -> None:
 
 
 def test_faces_differ(figure: Body, plain: Appearance) -> None:
-    """Two persons of the same skin, hair and clothes have different faces, and each field of a face shows."""
+    """Two people with the same skin, hair and clothes have different faces, and each field of a face shows."""
     base = painter.paint_texture(figure, plain)
     points = {
         "brow_weight": (1.4, (0.034, -0.148, 0.827)),
@@ -312,7 +316,8 @@ def test_faces_differ(figure: Body, plain: Appearance) -> None:
         "beard": (0.9, (0.0, -0.15, 0.70)),
     }
     for field, (value, point) in points.items():
-        texture = painter.paint_texture(figure, dataclasses.replace(plain, beard_style="full", **{field: value}))  # pyright: ignore[reportArgumentType]
+        changes: dict[str, Any] = {field: value, "beard_style": "full"}
+        texture = painter.paint_texture(figure, dataclasses.replace(plain, **changes))
         there = np.abs(_texels_near(figure, texture, point, 0.012) - _texels_near(figure, base, point, 0.012))
         assert there.max() > 0.03, field
     iris = _texels_near(figure, base, (0.0305, -0.139, 0.799), 0.0045)
@@ -322,28 +327,28 @@ def test_faces_differ(figure: Body, plain: Appearance) -> None:
 
 def test_cloth_ends_where_it_should(figure: Body, plain: Appearance) -> None:
     s = figure.surface
-    top = garments.cover_top(plain, s, 0.003)
-    bottom = garments.cover_bottom(plain, s, 0.003)
+    top = coverage.cover_top(plain, s, 0.003)
+    bottom = coverage.cover_bottom(plain, s, 0.003)
     assert (top[s.group("hand") > 0.9] == 0).all()
     assert (top[s.group("head") > 0.9] == 0).all()
     assert (top[(s.is_arm > 0.9) & (s.arm > plain.sleeve + 0.05)] == 0).all()
     assert (top[(s.is_arm > 0.9) & (s.arm > 0.1) & (s.arm < plain.sleeve - 0.05)] == 1).all()
-    assert (bottom[s.position[:, 2] > garments.WAIST + 0.01] == 0).all()
+    assert (bottom[s.position[:, 2] > coverage.WAIST + 0.01] == 0).all()
     torso = (s.group("trunk") > 0.9) & (s.part == 0)
     assert ((top + bottom)[torso & (s.position[:, 2] < 0.5)] > 0.99).all()  # no skin between shirt and trousers
     np.testing.assert_array_equal(
-        garments.cover_sock(dataclasses.replace(plain, tights=True), s, 0.003)[s.leg > 1.0][:9], 1
+        coverage.cover_sock(dataclasses.replace(plain, tights=True), s, 0.003)[s.leg > 1.0][:9], 1
     )
 
 
 def test_edges_are_antialiased() -> None:
     value = np.linspace(-0.01, 0.01, 2001)
-    np.testing.assert_allclose(painter.edge(value, 0.004).mean(), 0.5, atol=1e-3)
-    assert painter.edge(np.array([0.0]), 0.004) == 0.5
+    np.testing.assert_allclose(brushes.edge(value, 0.004).mean(), 0.5, atol=1e-3)
+    assert brushes.edge(np.array([0.0]), 0.004) == 0.5
     long = np.linspace(0.0, 1.0, 100_001)[:-1]
     for duty in (0.2, 0.5, 0.8):
         # Stripes keep their share of the cloth: the ramps at their two edges balance.
-        np.testing.assert_allclose(painter.stripes(long, 0.1, duty, 0.3).mean(), duty, atol=1e-3)
+        np.testing.assert_allclose(brushes.stripes(long, 0.1, duty, 0.3).mean(), duty, atol=1e-3)
     color = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], np.float32)
-    painter.mix(color, (0.5, 1.0, 0.0), np.array([0.5, 1.0]))
+    brushes.mix(color, (0.5, 1.0, 0.0), np.array([0.5, 1.0]))
     np.testing.assert_allclose(color, [[0.25, 0.5, 0.0], [0.5, 1.0, 0.0]])

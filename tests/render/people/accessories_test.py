@@ -8,7 +8,7 @@ import pytest
 
 from render.people import accessories
 from render.people.accessories import Accessory, AccessoryShares, sample_accessories
-from render.people.appearance import sample_appearance
+from render.people.sample import sample_appearance
 
 
 def test_shares_are_what_was_asked_for() -> None:
@@ -49,7 +49,12 @@ def test_what_does_not_go_together_is_never_drawn() -> None:
             assert not {"cap", "beanie", "hat"} & set(kinds)
         if appearance.sleeve < 1.0:
             assert not {"beanie", "scarf"} & set(kinds)
-    assert sample_accessories(rng, sample_appearance(np.random.default_rng(0)), accessories.NONE) == ()
+    assert (
+        sample_accessories(
+            rng, sample_appearance(np.random.default_rng(0)), AccessoryShares(**dict.fromkeys(accessories.KINDS, 0.0))
+        )
+        == ()
+    )
 
 
 def test_impossible_values_name_the_key() -> None:

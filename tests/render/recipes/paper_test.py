@@ -15,10 +15,10 @@ from PIL import Image
 from render import manifest
 from render.figure import mirror
 from render.recipes import paper
+from render.recipes.base import RecipeError
 from render.recipes.paper_choices import PaperChoices, PhotoCrop
 from render.recipes.paper_inputs import PaperError
 from render.recipes.paper_studio import PaperStudio
-from render.recipes.pit import RecipeError
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
 from render.smpl.poses import PosePlace

@@ -12,19 +12,24 @@ import pytest
 from PIL import Image
 
 from render import manifest
-from render.people.accessories import Accessory
-from render.recipes import pit
+from render.paint import painter
+from render.people.accessories import Accessory, AccessoryShares
+from render.people.appearance import Wardrobe
+from render.recipes import base, build, pit, pit_reid
+from render.recipes.choices import Choices
+from render.recipes.studio import Studio
 from render.scene import photo_folder
+from render.scene.world import SceneShares
 from san_jax import files
 
-SMALL = pit.PitReid(
+SMALL = pit_reid.PitReid(
     num_train_identities=5, num_test_identities=8, images_per_identity=5, num_distractors=4, num_cameras=6
 )
 
 
 def test_default_sizes_are_the_papers():
     assert pit.Pit().num_pairs == 9290
-    benchmark = pit.PitReid()
+    benchmark = pit_reid.PitReid()
     assert (benchmark.num_train_identities, benchmark.num_test_identities, benchmark.images_per_identity) == (
         1000,
         500,
@@ -34,19 +39,20 @@ def test_default_sizes_are_the_papers():
 
 
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3, meshes_per_texture=4), SMALL])
-def test_every_index_is_planned_and_goes_through_json(recipe: pit.Recipe):
+def test_every_index_is_planned_and_goes_through_json(recipe: build.Recipe):
     records = [recipe.plan(index) for index in range(recipe.num_pairs)]
     assert [record.index for record in records] == list(range(recipe.num_pairs))
     assert len({record.name for record in records}) == recipe.num_pairs
     for record in records:
         assert manifest.record_from_json(manifest.record_to_json(record), "test") == record
+        assert Choices.from_json(record.choices).to_json() == record.choices
         assert recipe.plan(record.index) == record
     with pytest.raises(IndexError):
         SMALL.plan(SMALL.num_pairs)
 
 
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3, meshes_per_texture=4), SMALL])
-def test_groups_cover_every_index_once_and_share_a_texture(recipe: pit.Recipe):
+def test_groups_cover_every_index_once_and_share_a_texture(recipe: build.Recipe):
     groups = [list(recipe.group(number)) for number in range(recipe.num_groups)]
     assert [index for group in groups for index in group] == list(range(recipe.num_pairs))
     for group in groups:
@@ -79,11 +85,11 @@ def test_plan_depends_on_seed_and_index_only():
 
 
 def test_random_streams_of_the_sets_are_disjoint():
-    kinds = [pit.PIT_TEXTURE, pit.PIT_MESH, pit.CAMERA, pit.TRAIN_IDENTITY, pit.TEST_IDENTITY, pit.DISTRACTOR]
-    kinds += [pit.CAMERA_ORDER, pit.TRAIN_LOOK_ALIKES, pit.TEST_LOOK_ALIKES]
+    kinds = [base.PIT_TEXTURE, base.PIT_MESH, base.CAMERA, base.TRAIN_IDENTITY, base.TEST_IDENTITY, base.DISTRACTOR]
+    kinds += [base.CAMERA_ORDER, base.TRAIN_LOOK_ALIKES, base.TEST_LOOK_ALIKES]
     assert len(set(kinds)) == len(kinds)
     states = [
-        pit.stream(0, kind, number).bit_generator.state["state"]["state"] for kind in kinds for number in range(50)
+        base.stream(0, kind, number).bit_generator.state["state"]["state"] for kind in kinds for number in range(50)
     ]
     assert len(set(states)) == len(states)
 
@@ -117,7 +123,7 @@ def test_benchmark_splits_have_disjoint_identities():
 @pytest.mark.parametrize(
     "recipe", [SMALL, dataclasses.replace(SMALL, partial_queries_per_identity=3, occluded_queries_per_identity=0)]
 )
-def test_every_query_has_a_match_from_another_camera(recipe: pit.PitReid):
+def test_every_query_has_a_match_from_another_camera(recipe: pit_reid.PitReid):
     records = [recipe.plan(index) for index in range(recipe.num_pairs)]
     queries = [record for record in records if record.split.startswith("query")]
     per_person = 2 + recipe.partial_queries_per_identity + recipe.occluded_queries_per_identity
@@ -139,7 +145,7 @@ def test_partial_and_occluded_queries_show_one_thing_each():
 
 
 def test_look_alikes_differ_in_small_things():
-    recipe = pit.PitReid(num_train_identities=80, num_test_identities=80, look_alike_share=0.5, look_alike_group=4)
+    recipe = pit_reid.PitReid(num_train_identities=80, num_test_identities=80, look_alike_share=0.5, look_alike_group=4)
     persons = [recipe.person(number) for number in range(160)]
     groups = collections.defaultdict(list)
     for number, human in enumerate(persons):
@@ -159,14 +165,14 @@ def test_look_alikes_differ_in_small_things():
         assert len({persons[number].accessories for number in members}) == 1
     own = [human.appearance.colors for human in persons if human.look_alike is None]
     assert len(set(own)) == 80
-    assert not any(pit.PitReid(look_alike_share=0.0).person(number).look_alike is not None for number in range(9))
+    assert not any(pit_reid.PitReid(look_alike_share=0.0).person(number).look_alike is not None for number in range(9))
     # A set whose last group is not whole.
     everyone = dataclasses.replace(SMALL, look_alike_share=1.0)
     assert [everyone.person(number).look_alike for number in range(14)] == [*[0] * 4, 4, *[5] * 4, *[9] * 4, None]
 
 
 def test_look_alikes_differ_in_what_is_seen():
-    recipe = pit.PitReid()
+    recipe = pit_reid.PitReid()
     hidden = {"trim": ("trim_color",), "print_front": ("print_seed", "print_colors")}
     for first in (616, 636, 692):  # groups in which two persons lost the same trim or print
         looks = []
@@ -186,7 +192,7 @@ def test_look_alikes_differ_in_what_is_seen():
 
 def test_an_identity_keeps_its_accessories_mostly():
     shares = {"backpack": 0.5, "shoulder_bag": 0.0, "umbrella": 0.5, "folded_umbrella": 0.0}
-    recipe = pit.PitReid(accessories=pit.AccessoryShares(**shares), images_per_identity=40, look_alike_share=0.0)
+    recipe = pit_reid.PitReid(accessories=AccessoryShares(**shares), images_per_identity=40, look_alike_share=0.0)
     seen, pictures, umbrellas = 0, 0, collections.Counter()
     for number in range(12):
         has = {accessory.kind for accessory in recipe.person(number).accessories}
@@ -257,20 +263,20 @@ def test_cameras_have_their_own_place_and_look():
     ],
 )
 def test_impossible_parameters_are_named(fields: dict, message: str):
-    with pytest.raises(pit.RecipeError, match=message):
-        pit.make_recipe({"recipe": "pit_reid", **fields})
+    with pytest.raises(base.RecipeError, match=message):
+        build.make_recipe({"recipe": "pit_reid", **fields})
 
 
 def test_what_a_recipe_does_not_draw_is_not_asked_for():
     benches = {"kinds": {"bench": 1.0}, "cover": (0.1, 0.15)}  # too low for the queries of a hidden person
-    assert isinstance(pit.make_recipe({"recipe": "pit", "occluders": benches}), pit.Pit)
-    pit.make_recipe({"recipe": "pit_reid", "occluded_queries_per_identity": 0, "occluders": benches})
-    with pytest.raises(pit.RecipeError, match=r"pit_reid: occluders\.query_cover"):
-        pit.make_recipe({"recipe": "pit_reid", "occluders": benches})
+    assert isinstance(build.make_recipe({"recipe": "pit", "occluders": benches}), pit.Pit)
+    build.make_recipe({"recipe": "pit_reid", "occluded_queries_per_identity": 0, "occluders": benches})
+    with pytest.raises(base.RecipeError, match=r"pit_reid: occluders\.query_cover"):
+        build.make_recipe({"recipe": "pit_reid", "occluders": benches})
 
 
 @pytest.mark.parametrize("recipe", [pit.Pit(num_textures=3), SMALL])
-def test_parameters_hold_every_topic_as_json_and_give_the_recipe_back(recipe: pit.Recipe):
+def test_parameters_hold_every_topic_as_json_and_give_the_recipe_back(recipe: build.Recipe):
     parameters = recipe.parameters()
     assert json.loads(files.canonical_json(parameters)) == parameters
     expected = {field.name for field in dataclasses.fields(recipe)} - {"seed"} | {"drawing_version"}
@@ -278,7 +284,7 @@ def test_parameters_hold_every_topic_as_json_and_give_the_recipe_back(recipe: pi
     assert parameters["cloth_dir"] is None
     for name in ("drawing_version", "cloth_dir", "background_dir"):
         del parameters[name]
-    again = pit.make_recipe({"recipe": recipe.name, **parameters})
+    again = build.make_recipe({"recipe": recipe.name, **parameters})
     assert again == recipe
     # Also what is drawn: JSON sorts the names of weights.
     assert again.plan(3) == recipe.plan(3)
@@ -307,7 +313,7 @@ def test_folders_count_by_their_content(tmp_path: pathlib.Path):
 
 def test_photographs_of_a_folder_are_planned_by_name(tmp_path: pathlib.Path):
     _write_photos(tmp_path)
-    scenes = pit.SceneShares(photo_share=0.5)
+    scenes = SceneShares(photo_share=0.5)
     recipe = pit.Pit(background_dir=str(tmp_path), scenes=scenes)
     planned = [recipe.plan(index).choices["background"] for index in range(40)]
     assert {None if one is None else one["photo"] for one in planned} == {None, "a.png", "more/b.png"}
@@ -315,11 +321,11 @@ def test_photographs_of_a_folder_are_planned_by_name(tmp_path: pathlib.Path):
 
 
 @pytest.fixture(scope="module")
-def studio() -> pit.Studio:
+def studio() -> Studio:
     return pit.Pit().studio()
 
 
-def test_drawing_is_a_function_of_the_record(studio: pit.Studio):
+def test_drawing_is_a_function_of_the_record(studio: Studio):
     """Also of the record as it stands in the manifest, and whatever was drawn before."""
     recipe = pit.Pit(num_textures=2, meshes_per_texture=2)
     record = recipe.plan(1)
@@ -330,7 +336,7 @@ def test_drawing_is_a_function_of_the_record(studio: pit.Studio):
     assert set(first) == {record.image, record.texture, record.frontal}
 
 
-def test_pictures_have_the_sizes_of_the_contract(studio: pit.Studio):
+def test_pictures_have_the_sizes_of_the_contract(studio: Studio):
     import io
 
     record = pit.Pit().plan(0)
@@ -340,25 +346,26 @@ def test_pictures_have_the_sizes_of_the_contract(studio: pit.Studio):
         assert image.size == ((256, 256) if name == record.texture else (128, 256))
 
 
-def test_person_stands_out_and_the_frontal_view_is_plain(studio: pit.Studio):
+def test_person_stands_out_and_the_frontal_view_is_plain(studio: Studio):
     record = pit.Pit().plan(5)
-    texture, _ = studio._texture(pit.appearance_module.Appearance.from_json(record.choices["appearance"]))
-    frontal = studio.frontal(record.choices, texture)
+    choices = Choices.from_json(record.choices)
+    texture = painter.paint_texture(studio.body, choices.person.appearance)
+    frontal = studio.frontal(choices, texture)
     assert (frontal[:, :6] == 128).all()
     assert (frontal[-3:] == 128).all()
     assert (frontal != 128).any(axis=-1).sum() > 4000
-    picture = studio.picture(record.choices, texture)
+    picture = studio.picture(choices, texture)
     assert picture.dtype == np.uint8
     assert 40 < picture.mean() < 210
 
 
-def test_people_wear_the_users_cloth_before_the_users_photographs(studio: pit.Studio, tmp_path: pathlib.Path):
+def test_people_wear_the_users_cloth_before_the_users_photographs(studio: Studio, tmp_path: pathlib.Path):
     _write_photos(tmp_path)
-    wardrobe = pit.Wardrobe(cloth_share=1.0)
+    wardrobe = Wardrobe(cloth_share=1.0)
     recipe = pit.Pit(cloth_dir=str(tmp_path), background_dir=str(tmp_path), wardrobe=wardrobe)
     record = recipe.plan(0)
     assert set(record.choices["appearance"]["cloth"]) <= {"a.png", "more/b.png"}
-    with pytest.raises(pit.RecipeError, match="needs the photograph"):
+    with pytest.raises(base.RecipeError, match="needs the photograph"):
         studio.draw(record)
     there = pickle.loads(pickle.dumps(recipe)).studio()  # as a worker gets it
     files = there.draw(record)
@@ -368,7 +375,7 @@ def test_people_wear_the_users_cloth_before_the_users_photographs(studio: pit.St
     assert {name for name in files if files[name] != others[name]} == {record.image}
 
 
-def test_pictures_of_one_person_share_the_texture_file(studio: pit.Studio):
+def test_pictures_of_one_person_share_the_texture_file(studio: Studio):
     first, second = (studio.draw(SMALL.plan(index)) for index in list(SMALL.group(6))[:2])
     assert first["textures/0006.png"] == second["textures/0006.png"]
     assert len(first) == 2

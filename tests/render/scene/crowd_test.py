@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from render.optics import camera, light
-from render.scene import backgrounds, crowd, impostors
+from render.scene import crowd, draw, impostor_library, world
 from render.scene.crowd import Bystander, CrowdShares
+from render.scene.view import View
 
 SITE = camera.CameraSite(
     height=2.5, heading=0.0, tilt=0.2, roll=0.0, field_of_view=0.8, rows=720, nearest=5.0, farthest=9.0, half_width=3.0
@@ -18,7 +19,7 @@ SUN = light.Light(math.pi, math.radians(45.0), (1.0, 1.0, 1.0), (0.4, 0.4, 0.4),
 
 
 def test_the_library_has_the_figures():
-    assert impostors.KINDS["person"] == crowd.FIGURES
+    assert impostor_library.KINDS["person"] == crowd.FIGURES
 
 
 def test_nobody_stands_between_camera_and_person():
@@ -47,15 +48,16 @@ def test_share_says_how_many_pictures_have_bystanders():
 
 def test_a_bystander_is_drawn_behind_with_a_shadow():
     corners = np.array([[dx, 6.0, z] for dx in (-0.3, 0.3) for z in np.linspace(0.0, 1.75, 8)], np.float32)
-    view, _ = camera.crop_around(SITE.camera(), corners, camera.Framing(0.7, (0.0, 0.0)))
-    scene = backgrounds.make_scene("plaza", 1, SITE)
+    crop, _ = camera.crop_around(SITE.camera(), corners, camera.Framing(0.7, (0.0, 0.0)))
+    scene = world.make_scene("plaza", 1, SITE)
     scene = dataclasses.replace(scene, walls=(), things=())
-    alone = backgrounds.draw_background(scene, view, SUN, corners, 256, 128)
+    view = View(crop, SUN, corners, 256, 128)
+    alone = draw.draw_scene(scene, view)
     one = Bystander(3, -0.1, 6.8, 0.0, 1.0)
-    picture = backgrounds.draw_background(scene, view, SUN, corners, 256, 128, (one,))
+    picture = draw.draw_scene(scene, view, (one,))
 
     def gain(x: float, z: float = 0.0) -> float:
-        ((column, row),) = view.project(np.array([[x, 6.8, z]]))[0]
+        ((column, row),) = crop.project(np.array([[x, 6.8, z]]))[0]
         area = slice(int(row) - 1, int(row) + 2), slice(int(column) - 2, int(column) + 3)
         return float(picture[area].mean() / alone[area].mean())
 

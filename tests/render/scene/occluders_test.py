@@ -1,5 +1,6 @@
 """Occluders hide what they are planned to hide, stand on the ground, and are drawn alike from the same record."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,31 +9,38 @@ import pytest
 from render.optics import camera, light
 from render.scene import impostors, occluders
 from render.scene.occluders import Occluder, OccluderShares
+from render.scene.things import Thing
+from render.scene.view import View
 
-HAZE = light.sample_light(np.random.default_rng(0), kind="hazy", azimuth=0.5)
+HAZE = dataclasses.replace(light.sample_light(np.random.default_rng(0), kind="hazy"), sun_azimuth=0.5)
 
 
-def _view(seed: int) -> tuple[camera.Camera, np.ndarray, np.ndarray]:
-    """A crop around a figure of the library, points that fill the figure's place, and its alpha."""
+def _view(seed: int) -> tuple[View, np.ndarray]:
+    """A view of a figure of the library, and the figure's alpha."""
     rng = np.random.default_rng(seed)
     site = camera.sample_site(rng)
     x, y = camera.sample_position(rng, site)
     corners = np.array([[dx, dy, z] for dx in (-0.3, 0.3) for dy in (-0.2, 0.2) for z in np.linspace(0.0, 1.75, 8)])
     points = (corners + np.array([x, y, 0.0])).astype(np.float32)
-    view, _ = camera.crop_around(site.camera(), points, camera.Framing(0.9, (0.0, 0.0)))
-    figure = impostors.place("person", seed, (x, y), float(rng.uniform(0, 6)), 1.0, (1, 1, 1), view, HAZE, (256, 128))
+    crop, _ = camera.crop_around(site.camera(), points, camera.Framing(0.9, (0.0, 0.0)))
+    view = View(crop, HAZE, points, 256, 128)
+    figure = impostors.place(Thing("person", seed, x, y, float(rng.uniform(0, 6)), 1.0, (1.0, 1.0, 1.0)), view)
     assert figure is not None
     alpha = np.zeros((256, 128), np.float32)
     alpha[figure.rows, figure.columns] = figure.alpha
-    return view, points, alpha
+    return view, alpha
 
 
 def _draw(one: Occluder, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    view, points, alpha = _view(seed)
+    """The picture, how much of each pixel is hidden (exact on the person, where no shadow falls), and the person's alpha."""
+    view, alpha = _view(seed)
     grey = np.full((256, 128, 3), 0.5, np.float32)
-    picture, hidden = occluders.draw_occluders(grey, (one,), view, HAZE, points, alpha)
+    picture = occluders.draw_occluders(grey, (one,), view, alpha)
     assert (grey == 0.5).all()  # the picture handed in is left alone
-    return picture, hidden, alpha
+    # A pixel is color + (1 - hidden) * what it was: half of what is not hidden is the difference from black.
+    on_black = occluders.draw_occluders(np.zeros_like(grey), (one,), view, alpha)
+    hidden = 1.0 - 2.0 * (picture - on_black).mean(axis=-1)
+    return picture, np.where(on_black.any(axis=-1), hidden, 0.0), alpha
 
 
 @pytest.mark.parametrize("kind", occluders.KINDS)
@@ -86,17 +94,15 @@ def test_same_record_same_bytes():
         drawn = occluders.sample_occluders(np.random.default_rng(seed), OccluderShares(second=1.0, share=1.0))
         again = tuple(Occluder.from_json(json.loads(json.dumps(one.to_json()))) for one in drawn)
         assert again == drawn
-        view, points, alpha = _view(seed)
+        view, alpha = _view(seed)
         grey = np.full((256, 128, 3), 0.5, np.float32)
-        first, _ = occluders.draw_occluders(grey, drawn, view, HAZE, points, alpha)
-        second, _ = occluders.draw_occluders(grey, again, view, HAZE, points, alpha)
+        first = occluders.draw_occluders(grey, drawn, view, alpha)
+        second = occluders.draw_occluders(grey, again, view, alpha)
         assert first.tobytes() == second.tobytes()
         assert first.tobytes() != grey.tobytes()
 
 
 def test_no_occluder_gives_the_picture_back():
-    view, points, alpha = _view(0)
+    view, alpha = _view(0)
     grey = np.full((256, 128, 3), 0.5, np.float32)
-    picture, hidden = occluders.draw_occluders(grey, (), view, HAZE, points, alpha)
-    assert picture is grey
-    assert not hidden.any()
+    assert occluders.draw_occluders(grey, (), view, alpha) is grey

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from render import pictures
-from render.optics import camera, light
-from render.scene import backgrounds
 from render.scene.photo_folder import PhotoFolder, PhotoFolderError
+from san_jax import pictures
 
 
 def _photo(path: pathlib.Path, color: tuple[int, int, int] = (200, 100, 50), size: tuple[int, int] = (96, 64), **more):
@@ -159,36 +157,3 @@ def test_the_digest_is_of_names_and_contents(tmp_path: pathlib.Path):
     assert first.digest != PhotoFolder(tmp_path / "two").digest
     os.rename(tmp_path / "one" / "a.png", tmp_path / "one" / "b.png")
     assert first.digest != PhotoFolder(tmp_path / "one").digest
-
-
-def test_a_backdrop_shows_its_part_of_the_photograph_and_a_shadow():
-    ramp = np.zeros((300, 600, 3), np.uint8)
-    ramp[..., 0] = np.linspace(60, 220, 600)[None]
-    ramp[..., 1] = 150
-    site = camera.CameraSite(2.5, 0.0, 0.2, 0.0, 0.8, 720, 5.0, 9.0, 3.0)
-    body = np.array([[dx, 6.0, z] for dx in (-0.2, 0.2) for z in np.linspace(0.0, 1.75, 60)], np.float32)
-    view, _ = camera.crop_around(site.camera(), body, camera.Framing(0.7, (0.0, 0.0)))
-    sun = light.Light(np.pi, np.radians(45.0), (1.0, 1.0, 1.0), (0.4, 0.4, 0.4), (0.2, 0.2, 0.2), 0.02)
-    drawn = [
-        backgrounds.draw_backdrop(ramp, backgrounds.Backdrop("a", (x, 0.5, 1.0)), view, sun, body, 256, 128)
-        for x in (0.0, 1.0)
-    ]
-    for picture in drawn:
-        assert picture.shape == (256, 128, 3)
-        assert picture.dtype == np.float32
-        assert picture[:, -1, 0].mean() > picture[:, 0, 0].mean()
-        ((column, row),) = view.project(np.array([[0.3, 6.0, 0.0]]))[0]
-        assert picture[int(row), int(column), 1] < 0.9 * picture[0, 0, 1]
-    # A crop of 300 x 150 of a photograph of 300 x 600: its left quarter, its right one.
-    assert drawn[1][0, 0, 0] > 1.7 * drawn[0][0, 0, 0]
-
-
-def test_backdrops_go_through_json_and_follow_their_share():
-    rng = np.random.default_rng(0)
-    shares = backgrounds.SceneShares(photo_share=0.5)
-    drawn = [backgrounds.sample_backdrop(rng, ("a.jpg", "b/c.png"), shares) for _ in range(200)]
-    some = [one for one in drawn if one is not None]
-    assert 70 < len(some) < 130
-    assert {one.photo for one in some} == {"a.jpg", "b/c.png"}
-    assert all(backgrounds.Backdrop.from_json(one.to_json()) == one for one in some)
-    assert backgrounds.sample_backdrop(rng, (), shares) is None

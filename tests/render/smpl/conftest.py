@@ -2,7 +2,7 @@
 
 import pytest
 
-from render.figure.attachments import Part
+from render.figure.sheets import Part
 from render.smpl import model as smpl
 from render.smpl.uv import read_uv
 from tests import smpl_fixtures

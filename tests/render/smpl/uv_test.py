@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from render.figure import mirror
-from render.figure.attachments import Part
+from render.figure.sheets import Part
 from render.geometry.surface import vertex_normals
 from render.optics import camera
 from render.optics.rasterizer import Rasterizer

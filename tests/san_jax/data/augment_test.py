@@ -13,13 +13,12 @@ from PIL import Image
 from san_jax.data.augment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    AugmentSettings,
     augment_images,
-    augment_reid,
     mirror_textures,
     normalize_images,
     normalize_textures,
 )
+from san_jax.settings import AugmentSettings
 
 NOTHING = AugmentSettings(crop_probability=0.0, translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
 HEIGHT, WIDTH = 64, 32
@@ -31,7 +30,7 @@ def random_images(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.nd
 
 @functools.cache
 def compiled(settings: AugmentSettings):
-    return jax.jit(lambda key, images: augment_reid(key, images, settings=settings))
+    return jax.jit(lambda key, images: augment_images(key, images, settings=settings).image)
 
 
 def augment(images: np.ndarray, settings: AugmentSettings, seed: int = 0) -> np.ndarray:
@@ -209,7 +208,7 @@ def test_crops_under_vmap():
     images = jnp.asarray(random_images(6, 16, 8)).reshape(2, 3, 16, 8, 3)
     settings = dataclasses.replace(NOTHING, crop_probability=0.7)
     keys = jax.random.split(jax.random.key(5), 2)
-    stacked = jax.jit(jax.vmap(lambda key, batch: augment_reid(key, batch, settings=settings)))(keys, images)
+    stacked = jax.jit(jax.vmap(lambda key, batch: augment_images(key, batch, settings=settings).image))(keys, images)
     for key, batch, found in zip(keys, images, stacked, strict=True):
         np.testing.assert_allclose(found, compiled(settings)(key, batch), atol=1e-5)
 

@@ -2,6 +2,7 @@
 
 import collections
 import io
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from san_jax.data import pipeline, sampler
+from san_jax.data import iterator, pipeline, reading, sampler
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 HEIGHT, WIDTH, TEXTURE = 16, 8, 12
@@ -40,29 +41,23 @@ def _encoded(array: np.ndarray, image_format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def _reid(source=SOURCE, labels=LABELS, **changes) -> pipeline.BatchIterator:
-    arguments = {
-        "image_size": (HEIGHT, WIDTH),
-        "texture_size": TEXTURE,
-        "num_identities": 4,
-        "images_per_identity": 2,
-        "seed": 5,
-        "num_steps": 9,
-        "num_workers": 0,
-    } | changes
-    return pipeline.reid_batches(source, labels, **arguments)
+TARGET = pipeline.TargetFeature("texture", TEXTURE)
 
 
-def _pit(source=SOURCE, **changes) -> pipeline.BatchIterator:
-    arguments = {
-        "image_size": (HEIGHT, WIDTH),
-        "texture_size": TEXTURE,
-        "batch_size": 4,
-        "seed": 5,
-        "num_steps": 7,
-        "num_workers": 0,
-    } | changes
-    return pipeline.pit_batches(source, **arguments)
+def _feed(num_steps: int, **changes) -> pipeline.Feed:
+    return pipeline.Feed(
+        **{"image_size": (HEIGHT, WIDTH), "seed": 5, "num_steps": num_steps, "num_workers": 0} | changes
+    )
+
+
+def _reid(source=SOURCE, labels=LABELS, *, target=TARGET, image="image", **feed) -> iterator.BatchIterator:
+    return pipeline.reid_batches(
+        source, labels, num_identities=4, images_per_identity=2, feed=_feed(9, **feed), image=image, target=target
+    )
+
+
+def _pit(source=SOURCE, *, batch_size=4, target=TARGET, **feed) -> iterator.BatchIterator:
+    return pipeline.pit_batches(source, batch_size=batch_size, feed=_feed(7, **feed), target=target)
 
 
 def _equal(batch, expected) -> None:
@@ -74,8 +69,9 @@ def _equal(batch, expected) -> None:
 
 
 def test_reid_batches_hold_the_sampled_examples():
+    sampled = sampler.IdentitySampler.from_labels(LABELS, seed=5, num_identities=4, images_per_identity=2)
     for step, batch in enumerate(_reid()):
-        indices = sampler.identity_batch(LABELS, step=step, seed=5, num_identities=4, images_per_identity=2)
+        indices = sampled.batch(step)
         assert {key: (value.dtype, value.shape) for key, value in batch.items()} == {
             "image": (np.uint8, (8, HEIGHT, WIDTH, 3)),
             "texture": (np.uint8, (8, TEXTURE, TEXTURE, 3)),
@@ -89,7 +85,7 @@ def test_reid_batches_hold_the_sampled_examples():
 
 def test_a_baseline_reads_no_textures():
     source = [{key: value for key, value in example.items() if key != "texture"} for example in SOURCE]
-    assert next(_reid(source, texture_size=None)).keys() == {"image", "label"}
+    assert next(_reid(source, target=None)).keys() == {"image", "label"}
     with pytest.raises(ValueError, match=r"lacks texture.*pseudo_texture"):
         _reid(source)
 
@@ -97,17 +93,19 @@ def test_a_baseline_reads_no_textures():
 def test_other_features_as_image_and_target():
     """Whatever the examples have may be seen or regressed; a target may be as little square as an image."""
     source = [{**example, "frontal": example["image"] + 50} for example in SOURCE]
-    batch = next(_reid(source, image="texture", target="frontal", texture_size=(HEIGHT, WIDTH)))
+    batch = next(_reid(source, image="texture", target=pipeline.TargetFeature("frontal", (HEIGHT, WIDTH))))
     plain = next(_reid())
     assert (batch["image"].shape, batch["texture"].shape) == ((8, HEIGHT, WIDTH, 3), (8, HEIGHT, WIDTH, 3))
     np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], plain["texture"][:, 0, 0, 0])
     np.testing.assert_array_equal(batch["texture"], plain["image"] + 50)
     with pytest.raises(ValueError, match=r"Expected examples with image, frontal; .* lacks frontal"):
-        _pit(target="frontal")
+        _pit(target=pipeline.TargetFeature("frontal", TEXTURE))
 
 
 def test_pit_batches_without_a_target():
-    batch = next(_pit([{"image": example["image"]} for example in SOURCE], texture_size=None))
+    batch = next(
+        _pit([{"image": example["image"]} for example in SOURCE], target=pipeline.TargetFeature("image", None))
+    )
     assert batch.keys() == {"image"}
     np.testing.assert_array_equal(batch["image"], next(_pit())["image"])
 
@@ -192,9 +190,9 @@ def test_too_little_shared_memory_means_threads(monkeypatch: pytest.MonkeyPatch,
     # A 64 MiB /dev/shm, Docker's default.
     status = collections.namedtuple("Status", ["f_bavail", "f_frsize"])(16384, 4096)
     monkeypatch.setattr(os, "statvfs", lambda path: status)
-    monkeypatch.setattr(pipeline, "_start_worker", None)  # a worker process that used it would die
     for batch, expected in zip(_reid(num_workers=2), list(_reid()), strict=True):
         _equal(batch, expected)
+        assert not multiprocessing.active_children()
     assert "/dev/shm has 64 MiB free" in caplog.text
 
 
@@ -206,8 +204,8 @@ from san_jax.data import pipeline
 
 if __name__ == "__main__":
     source = [{{"image": np.zeros((8, 4, 3), np.uint8), "texture": np.zeros((8, 8, 3), np.uint8)}}] * 4
-    batches = pipeline.pit_batches(source, image_size=(8, 4), texture_size=8, batch_size=2, seed=0, num_steps=99,
-                                   num_workers=1)
+    feed = pipeline.Feed(image_size=(8, 4), seed=0, num_steps=99, num_workers=1)
+    batches = pipeline.pit_batches(source, batch_size=2, feed=feed, target=pipeline.TargetFeature("texture", 8))
     next(batches)
     import multiprocessing
     print(multiprocessing.active_children()[0].pid, flush=True)
@@ -239,7 +237,8 @@ import numpy as np
 from san_jax.data import pipeline
 
 source = [{{"image": np.zeros((8, 4, 3), np.uint8), "texture": np.zeros((8, 8, 3), np.uint8)}}] * 4
-next(pipeline.pit_batches(source, image_size=(8, 4), texture_size=8, batch_size=2, seed=0, num_steps=9, num_workers=1))
+feed = pipeline.Feed(image_size=(8, 4), seed=0, num_steps=9, num_workers=1)
+next(pipeline.pit_batches(source, batch_size=2, feed=feed, target=pipeline.TargetFeature("texture", 8)))
 """
 
 
@@ -311,7 +310,13 @@ def test_encoded_images_are_decoded():
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     jpeg = _encoded(image, "JPEG")
-    batch = next(_pit([_example(0) | {"image": jpeg, "texture": _encoded(image)}], batch_size=1, texture_size=WIDTH))
+    batch = next(
+        _pit(
+            [_example(0) | {"image": jpeg, "texture": _encoded(image)}],
+            batch_size=1,
+            target=pipeline.TargetFeature("texture", WIDTH),
+        )
+    )
     np.testing.assert_array_equal(batch["image"][0], np.asarray(Image.open(io.BytesIO(jpeg))))
     gray = _encoded(image[..., 0])
     batch = next(_pit([_example(0) | {"image": gray}], batch_size=1))
@@ -339,10 +344,10 @@ def test_a_record_that_cannot_be_read_is_numbered():
 
 
 def test_labels_and_names_are_read():
-    np.testing.assert_array_equal(pipeline.read_labels(SOURCE), LABELS)
-    assert pipeline.read_names(SOURCE)[3] == "folder/3.jpg"
+    np.testing.assert_array_equal(reading.read_labels(SOURCE), LABELS)
+    assert reading.read_names(SOURCE)[3] == "folder/3.jpg"
     with pytest.raises(ValueError, match="lacks label"):
-        pipeline.read_labels([{"image": SOURCE[0]["image"]}])
+        reading.read_labels([{"image": SOURCE[0]["image"]}])
 
 
 def test_labels_must_match_the_source():

@@ -15,9 +15,10 @@ def _labels(sizes: list[int], seed: int = 0) -> np.ndarray:
 
 
 def _batch(labels: np.ndarray, step: int, identities: int, images: int, seed: int = 7) -> np.ndarray:
-    return sampler.identity_batch(
-        labels, step=step, seed=seed, num_identities=identities, images_per_identity=images
-    ).reshape(identities, images)
+    batches = sampler.IdentitySampler.from_labels(
+        labels, seed=seed, num_identities=identities, images_per_identity=images
+    )
+    return batches.batch(step).reshape(identities, images)
 
 
 @pytest.mark.parametrize(("num_identities", "per_batch"), [(12, 4), (13, 4), (7, 5), (4, 4), (5, 1), (9, 8)])
@@ -140,7 +141,7 @@ def test_labels_of_a_test_split_are_refused():
 @pytest.mark.parametrize(("identities", "images"), [(0, 4), (4, 0)])
 def test_batch_shape_must_be_positive(identities: int, images: int):
     with pytest.raises(ValueError, match=f"num_identities={identities} and images_per_identity={images}"):
-        sampler.identity_batch(_labels([4] * 5), step=0, seed=0, num_identities=identities, images_per_identity=images)
+        _batch(_labels([4] * 5), 0, identities, images)
 
 
 @pytest.mark.parametrize(("num_examples", "batch_size"), [(12, 4), (13, 4), (5, 5), (3, 8), (1, 2)])

@@ -12,7 +12,7 @@ from flax import nnx
 from san_jax import train_state, train_step
 from san_jax.models import SAN, DenseNet, SANOutput, batch_statistics, merge_model, parameter_count, split_model
 from san_jax.models.layers import BatchNorm, GeneralizedMean
-from san_jax.settings import AugmentSettings
+from san_jax.settings import AugmentSettings, LossSettings
 from san_jax.train_state import flatten
 from tests.golden.weights import draw, inputs, load
 
@@ -299,7 +299,8 @@ def test_pit_steps_leave_the_statistics_of_the_reid_feature_alone():
     graphdef, state = train_state.create(Normalisations(), optimizer)
     before = jax.tree.map(np.asarray, state.batch_stats)
     augment = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
-    step = train_step.make_step("pit", graphdef, optimizer, settings=train_step.LossSettings(), augment=augment, seed=0)
+    settings = train_step.StepSettings(LossSettings(), augment, train_step.texture_targets(), seed=0)
+    step = train_step.make_pit_step(graphdef, optimizer, settings)
     images = np.random.RandomState(0).randint(0, 256, (8, 8, 4, 3)).astype(np.uint8)
     state, _ = step(state, {"image": images, "texture": images})
     unchanged = jax.tree.map(np.array_equal, before, jax.tree.map(np.asarray, state.batch_stats))

@@ -1,0 +1,220 @@
+"""The tables of an ablation as Markdown and HTML."""
+
+import dataclasses
+import html
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.ablation import small
+from experiments.ablation.request import Request
+from experiments.ablation.tables import Table
+from experiments.runs.plan import RunPlan
+from experiments.scoring import protocols
+from san_jax import metric_logger
+
+
+def training_seconds(workdir: str | os.PathLike[str], plan: RunPlan) -> float:
+    """How long a run trained, from the images per second that it logged; waits between interruptions do not count."""
+    seconds, last = 0.0, 0
+    sizes = [plan.batch_size(kind) for kind in plan.batch_kinds]
+    for line in metric_logger.read_metrics(workdir):
+        images = sum(sizes[(step - 1) % len(sizes)] for step in range(last + 1, int(line["step"]) + 1))
+        seconds, last = seconds + images / line["images_per_second"], int(line["step"])
+    return seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, paragraphs, and a table of text cells; `strong` are the numbers of its emphasised rows."""
+
+    title: str
+    paragraphs: Sequence[str]
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    strong: frozenset[int] = frozenset()
+
+
+def table_sections(
+    table: Table,
+    request: Request,
+    results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
+    failures: Mapping[str, str],
+) -> list[Section]:
+    """What the table's page holds: our scores beside the paper's, how they came about, every run, and what failed.
+
+    Args:
+        table: The table.
+        request: What was asked for.
+        results: Dataset -> row's key -> what each seed's JSON holds.
+        failures: Run -> reason.
+    """
+    sections = [_scores_section(table, request, dataset, results.get(dataset, {})) for dataset in request.datasets]
+    for dataset in request.datasets:
+        runs = [run for row in table.rows for run in results.get(dataset, {}).get(row.key, ())]
+        if runs:
+            sections.append(_runs_section(table, dataset, runs))
+    if failures:
+        rows = [[name, reason] for name, reason in failures.items()]
+        sections.append(Section("Not made", [], ["run", "reason"], rows))
+    return sections
+
+
+def _scores_section(
+    table: Table, request: Request, dataset: str, results: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Section:
+    columns = [column for column, _, _ in table.columns(dataset)]
+    names = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "mAP": "mAP"}
+    words = " / ".join(names[name] for name in table.scores)
+    papers = list(dict.fromkeys(column for row in table.rows for column in row.paper))
+    header = ["", *(f"{column}, ours: {words}" for column in columns), "runs", *(f"{paper}, paper" for paper in papers)]
+    rows = []
+    for row in table.rows:
+        if row.only and dataset not in row.only:
+            continue
+        runs = results.get(row.key, ())
+        ours = [mean_and_deviation(table.scores, [run["scores"][column] for run in runs]) for column in columns]
+        paper = [
+            " / ".join(f"{score:.1f}" for score in row.paper[name]) if name in row.paper else "" for name in papers
+        ]
+        rows.append([row.name + (" (ours, not in the paper)" if row.ours else ""), *ours, str(len(runs)), *paper])
+    paragraphs = [budget_words(request, [run for runs in results.values() for run in runs])]
+    if papers:
+        paragraphs.append(
+            "The columns marked paper are the authors' numbers on other data with full-size networks; they are no "
+            "measurement of this code and cannot be compared with ours in height, only in order."
+            if dataset == "pit_reid"
+            else "The columns marked paper are the authors' numbers, no measurement of this code."
+        )
+    paragraphs += [
+        f"{row.name}: {row.note}." for row in table.rows if row.note and (not row.only or dataset in row.only)
+    ]
+    title = f"Trained on {dataset}"
+    return Section(title, paragraphs, header, rows, frozenset(i for i, row in enumerate(rows) if row[0] == "SAN"))
+
+
+def mean_and_deviation(names: Sequence[str], scores: Sequence[Mapping[str, float]]) -> str:
+    """Scores of several seeds in percent: mean, and with two or more seeds the sample standard deviation."""
+    if not scores:
+        return "-"
+    parts = []
+    for name in names:
+        values = [100.0 * score[name] for score in scores if score[name] is not None]
+        if not values:
+            parts.append("-")
+            continue
+        deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        parts.append(f"{statistics.fmean(values):.1f}{deviation}")
+    return " / ".join(parts)
+
+
+def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
+    """What every run was given, in one paragraph."""
+    if not runs:
+        return "No run is complete yet."
+    batches = sorted({(run["reid_batches"], run["batch"]) for run in runs})
+    given = ", ".join(f"{count:,} identity-labelled batches of {size} images" for count, size in batches)
+    text = f"Each run had {given}; rows with synthetic data had PIT batches between them."
+    if request.scale == "small":
+        sizes = request.sizes
+        text += (
+            f" SMALL SCALE: images {sizes.image_size[0]}x{sizes.image_size[1]}, networks of base width {sizes.width} "
+            f"(64 is the real one) and few blocks, textures {sizes.texture_size}x{sizes.texture_size}, "
+            f"{sizes.train_identities} training and {sizes.test_identities} test identities of pit_reid, rendered "
+            f"{small.EASIER_WORDS}; SAN-PG trained for {sizes.san_pg_steps} steps of {sizes.num_identities * sizes.images_of_each} of "
+            f"{sizes.pit_textures * sizes.pit_meshes} pairs; Adam with a cosine from 1e-3, no random erasing."
+        )
+    start = request.weights or "random weights (no ImageNet file was given)"
+    text += f" SAN-PG and the baseline start from {start}, the other rows from a SAN-PG run of seed 0."
+    return text
+
+
+def _runs_section(table: Table, dataset: str, runs: Sequence[Mapping[str, Any]]) -> Section:
+    names = {row.key: row.name for row in table.rows}
+    header = ["run", "seed", "rank-1 / mAP / mINP", "reID + PIT batches", "training", "commit", "hardware", "JAX"]
+    rows, paragraphs = [], []
+    for run in runs:
+        for column, on, _ in table.columns(dataset):
+            scores = run["scores"][column]
+            rows.append(
+                [
+                    f"{names[run['row']]}, {column}",
+                    str(run["seed"]),
+                    " / ".join(
+                        "-" if scores[name] is None else f"{100 * scores[name]:.1f}"
+                        for name in ("rank1", "mAP", "mINP")
+                    ),
+                    f"{run['reid_batches']:,} + {run['pit_batches']:,}",
+                    f"{run['training_seconds'] / 60:.1f} min",
+                    run["commit"][:12] + run["commit"][40:],
+                    run["processor"],
+                    run["jax"],
+                ]
+            )
+            chance = scores["chance"]
+            paragraphs.append(
+                f"Protocol of {column}: {without_training(scores['protocol'], on, run['summaries'][on])} Random rankings come to rank-1 "
+                f"{100 * chance['rank1']:.1f}, mAP {100 * chance['mAP']:.1f}."
+            )
+    return Section(f"Every run on {dataset}", list(dict.fromkeys(paragraphs)), header, rows)
+
+
+def without_training(protocol: str, dataset: str, summary: Mapping[str, Any]) -> str:
+    """A protocol's words without the last ones, on what the run was trained on, which differ from row to row."""
+    training = protocols.Training(summary["trained_on"], summary["started_from"])
+    return protocol.removesuffix(protocols.training_words(dataset, training)).rstrip()
+
+
+def quality_section(qualities: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Section:
+    """The textures of the SAN-PG runs against the truth."""
+    rows = []
+    for name, measured in qualities.items():
+        for data, quality in measured.items():
+            rows.append([name, data, f"{quality['l1']:.4f}", f"{quality['psnr']:.2f}", f"{quality['ssim']:.4f}"])
+    paragraph = (
+        "Mean over textures of L1 (textures in [-1, 1], as L_Rec), PSNR (dB) and SSIM. held-out pit: a rendering of other persons "
+        "than those trained on; pit_reid, train: the pseudo textures that the reID network is supervised with."
+    )
+    return Section("Texture quality", [paragraph], ["SAN-PG", "data", "L1", "PSNR", "SSIM"], rows)
+
+
+def to_markdown(title: str, sections: Sequence[Section]) -> str:
+    """The page as Markdown."""
+
+    def cell(text: str) -> str:
+        return text.replace("|", "\\|").replace("\n", " ")
+
+    lines = [f"# {title}", ""]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        for paragraph in section.paragraphs:
+            lines += [paragraph, ""]
+        if section.header:
+            lines += ["| " + " | ".join(map(cell, section.header)) + " |", "|" + "---|" * len(section.header)]
+            for index, row in enumerate(section.rows):
+                cells = [f"**{cell(text)}**" if index in section.strong and text else cell(text) for text in row]
+                lines.append("| " + " | ".join(cells) + " |")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def to_html(title: str, sections: Sequence[Section]) -> str:
+    """The page as HTML that loads nothing; all text is escaped."""
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>',
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}",
+        "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left}",
+        "tr.strong td{font-weight:600;background:#f3f7ff}</style></head><body>",
+        f"<h1>{html.escape(title)}</h1>",
+    ]
+    for section in sections:
+        parts.append(f"<h2>{html.escape(section.title)}</h2>")
+        parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in section.paragraphs]
+        if section.header:
+            parts.append("<table><tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in section.header) + "</tr>")
+            for index, row in enumerate(section.rows):
+                style = ' class="strong"' if index in section.strong else ""
+                parts.append(f"<tr{style}>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>")
+            parts.append("</table>")
+    return "\n".join([*parts, "</body></html>", ""])

@@ -1,0 +1,173 @@
+"""The table of texture quality: how close the textures of SAN-PG runs come to the true ones, as JSON and Markdown."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.runs import data_sources, folder
+from experiments.scoring import texture_quality
+from experiments.scoring.texture_quality import Quality
+from san_jax import checkpoint
+from san_jax.files import write_atomic
+
+KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
+
+Columns = Mapping[str, tuple[str, str, str | os.PathLike[str]]]
+"""Name of a column of the table -> dataset, split and data_dir that it is measured on."""
+
+
+class QualityError(ValueError):
+    """Textures cannot be measured as asked for. The message says why."""
+
+
+def write(
+    workdirs: Sequence[str],
+    output: str | os.PathLike[str],
+    *,
+    dataset: str | None,
+    split: str,
+    data_dir: str | os.PathLike[str],
+    held_out: str | os.PathLike[str] | None,
+    sample: int,
+) -> None:
+    """Measure the textures of runs, write the table into a folder as Markdown and JSON, and print it.
+
+    Args:
+        workdirs: Folders of runs with a decoder.
+        output: The folder.
+        dataset: A dataset under `data_dir` with true textures, such as `pit_reid`; None to leave it out.
+        split: Split of `dataset`.
+        data_dir: Where TFDS keeps datasets.
+        held_out: Another folder of datasets, with a `pit` that no run was trained on; None to leave it out.
+        sample: Largest number of images of each dataset.
+
+    Raises:
+        QualityError: There is nothing to measure on, or a run was trained on textures of the held-out PIT.
+        ValueError: As `texture_quality.of_run`.
+    """
+    columns: dict[str, tuple[str, str, str | os.PathLike[str]]] = {}
+    if held_out is not None:
+        for workdir in workdirs:
+            _check_held_out(workdir, held_out)
+        columns["held-out pit"] = ("pit", "train", held_out)
+    if dataset is not None:
+        columns[f"{dataset}, {split}"] = (dataset, split, data_dir)
+    if not columns:
+        raise QualityError(
+            "Nothing to measure on: give --held_out (another rendering of pit), --dataset=pit_reid, or both."
+        )
+    table = _measure(workdirs, columns, sample)
+    text = markdown(table)
+    print(text)
+    for name, content in {
+        "texture_quality.md": text,
+        "texture_quality.json": json.dumps(table, indent=2, allow_nan=False) + "\n",
+    }.items():
+        path = pathlib.Path(output) / name
+        write_atomic(path, content.encode())
+        print(f"written to {path}")
+
+
+def _measure(workdirs: Sequence[str], columns: Columns, sample: int) -> dict[str, Any]:
+    """Measure the textures of runs, and those of the mean texture, which never looks at the image.
+
+    Returns:
+        JSON values. `measured`, by column: dataset, split, data_dir, images (measured), of (images in the split),
+        source_digest. `rows`, a list: run (a folder, or "mean texture"), for a run also encoder, width, texture_size
+        and step, and `quality`, by column: l1, psnr (None if infinite), ssim.
+    """
+    measured = {name: _describe_data(*where, sample=sample) for name, where in columns.items()}
+    rows: list[dict[str, Any]] = []
+    for workdir in workdirs:
+        plan = folder.read_plan(workdir)
+        found = {name: texture_quality.of_run(workdir, *where, sample=sample) for name, where in columns.items()}
+        rows.append(
+            {
+                "run": str(workdir),
+                **{key: getattr(plan.model, key) for key in ("encoder", "width", "texture_size")},
+                "step": folder.newest_step(workdir),
+                "quality": {name: _json(quality) for name, quality in found.items()},
+            }
+        )
+    floor = {name: _json(texture_quality.of_mean(*where, sample=sample)) for name, where in columns.items()}
+    rows.append({"run": "mean texture", "quality": floor})
+    return {"measured": measured, "rows": rows}
+
+
+def _describe_data(dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int) -> dict[str, Any]:
+    images, total = texture_quality.count(dataset, split, data_dir, sample=sample)
+    digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
+    return {
+        **{"dataset": dataset, "split": split, "data_dir": str(data_dir)},
+        **{"images": images, "of": total, "source_digest": digest},
+    }
+
+
+def _json(quality: Quality) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(quality).items()}
+
+
+def _check_held_out(workdir: str, held_out: str | os.PathLike[str]) -> None:
+    """Raise QualityError if a run, or the run that it started from, was trained on the PIT in `held_out`."""
+    held = data_sources.read_metadata("pit", held_out)
+    data = folder.read_data(workdir)
+    records = [] if data is None else [data, *data.pop(folder.STARTED_FROM).values()]
+    digests = {record["source_digest"] for record in records if record is not None}
+    if held.get("source_digest") in digests:
+        raise QualityError(f"{workdir} was trained on the pit in {held_out}: render another one, see --help.")
+    plan = folder.read_plan(workdir)
+    if plan.target is None:  # `texture_quality` reports that it has no decoder
+        return
+    try:
+        # A run without PIT batches started from one that was trained on PIT.
+        there = data_sources.read_metadata(plan.pit.dataset if plan.pit else "pit", plan.data_dir)
+    except ValueError:  # its data is no longer where it was
+        return
+    if there.get("recipe") == held.get("recipe") and there.get("seed") == held.get("seed"):
+        raise QualityError(
+            f"{workdir} was trained on a pit rendered with the seed {there.get('seed')}, and so was that in {held_out}: "
+            "they share their first textures. Render it with another seed, see --help."
+        )
+
+
+def markdown(table: Mapping[str, Any]) -> str:
+    """Return the table in Markdown, with what was measured and how."""
+    columns = list(table["measured"])
+    head = ["generator", *(f"{column}: {name}" for column in columns for name in ("L1", "PSNR", "SSIM"))]
+    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for row in table["rows"]:
+        label = row["run"]
+        if "encoder" in row:
+            size = f"{row['texture_size']}x{row['texture_size']}"
+            label += f" ({row['encoder']}, width {row['width']}, {size}, step {row['step']})"
+        cells = [text for column in columns for text in _cells(row["quality"][column])]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    measured = "; ".join(
+        f"{column}: {what['images']:,} of {what['of']:,} images of {what['dataset']}, {what['split']}, in "
+        f"{what['data_dir']}"
+        for column, what in table["measured"].items()
+    )
+    return "\n".join(
+        [
+            "# Quality of regressed textures",
+            "",
+            *lines,
+            "",
+            "L1: mean absolute difference in [-1, 1], as L_Rec, less is better. PSNR in dB and SSIM (Wang et al. 2004), "
+            "more is better. Means over the images, all compared at 256x256, which smaller textures are resized to; the "
+            "images are drawn with a fixed seed, the same for each row. Mean texture: the mean of the true textures of these "
+            "images, the same for each image.",
+            "",
+            f"Measured on {measured}.",
+            "",
+        ]
+    )
+
+
+def _cells(quality: Mapping[str, float | None]) -> list[str]:
+    psnr = quality["psnr"]
+    return [f"{quality['l1']:.4f}", "exact" if psnr is None else f"{psnr:.2f}", f"{quality['ssim']:.4f}"]

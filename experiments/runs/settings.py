@@ -1,0 +1,152 @@
+"""Everything that a training run may choose, each with its default: the keys of a training config.
+
+`experiments/configs/base.py` makes the config of these classes, `experiments/runs/plan.py` says what follows from one.
+Standard library only, so that reading a config loads no JAX.
+"""
+
+import dataclasses
+from typing import Any
+
+from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
+
+METHODS = ("san_pg", "san", "baseline")
+START_KINDS = ("imagenet", "file", "run", "random")
+TARGET_KINDS = ("texture", "true_texture", "frontal", "input", "folder")
+INPUT_KINDS = ("image", "texture")
+BATCH_KINDS = ("reid", "pit")
+
+_MAY_CHANGE: dict[str, Any] = {"may_change": True}  # when a run goes on: the key does not change what is computed
+
+
+def _pit_augment() -> AugmentSettings:
+    return AugmentSettings(flip_probability=0.0, erase_probability=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What the weights start from.
+
+    Attributes:
+        kind: "imagenet", torchvision's weights of the encoder (see `experiments/runs/initial_weights.py`); "file", a file of
+            such weights; "run", an earlier run; or "random".
+        path: The file, or the run's folder. In a .pth file that holds several networks, "#" and the place of one follow.
+        classifier: Take the run's classifier too; it was trained on the same identities.
+    """
+
+    kind: str = "imagenet"
+    path: str = ""
+    classifier: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What the decoder reconstructs (Table 2 of the paper).
+
+    Attributes:
+        kind: "texture"; "true_texture" (an oracle, where the benchmark holds it); "frontal", the person in the frontal
+            pose; "input", the image itself; or "folder", images of your own.
+        path: With "folder": where the images are, named as the training images.
+    """
+
+    kind: str = "texture"
+    path: str = dataclasses.field(default="", metadata=_MAY_CHANGE)  # data.json notes a digest of the images
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """What the encoder reads.
+
+    Attributes:
+        kind: "image", or "texture": the texture that a SAN-PG regresses from the image.
+        path: With "texture": the folder of the SAN-PG run.
+    """
+
+    kind: str = "image"
+    path: str = dataclasses.field(default="", metadata=_MAY_CHANGE)  # data.json notes a digest of the weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The sizes of the batches, over all devices.
+
+    Attributes:
+        num_identities: Identities in a reID batch.
+        images_per_identity: Images of each of them.
+        pit_size: Images in a PIT batch.
+    """
+
+    num_identities: int = 16
+    images_per_identity: int = 4
+    pit_size: int = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """A training run.
+
+    An epoch is a pass over the training identities in reID batches, with the PIT batches between them; for SAN-PG, over
+    the PIT pairs. Its number of steps follows from the data.
+
+    Attributes:
+        method: What is trained: "san_pg", "san" or "baseline".
+        seed: Seed of the initial weights, the order of the examples and the augmentation.
+        dataset: Benchmark to train on; `python -m experiments.prepare` builds it.
+        use_val: Train on the val split too, where the dataset has one (MSMT17).
+        pit_dataset: Dataset of the PIT batches; `python -m experiments.pit_render` makes it.
+        data_dir: Where TFDS keeps the datasets.
+        prepare: "smoke": first make small data, and small runs to start from, where they are missing.
+        batch_kinds: Which kind of batch each step takes, over and over: "reid" and "pit".
+        image_size: Height and width that images are resized to, pixels.
+        num_workers: Processes that read and decode images; 0: the training process does it.
+        num_epochs: Length of the run.
+        num_steps: Length of the run in steps; 0: it follows from num_epochs.
+        checkpoint_every_epochs: Epochs between checkpoints.
+        eval_every_epochs: Epochs between scores on query and gallery of `dataset`; 0: the run is not scored as it trains.
+        log_every: Steps between lines of metrics.
+        keep_checkpoints: Number of the newest checkpoints to keep.
+        ema_decay: Decay of an average of the weights, such as 0.999, which is then what is evaluated; 0: no average.
+        test_metric: How embeddings are compared where `evaluate` is not told: "euclidean" or "cosine".
+        augment: Of reID images.
+        pit_augment: Of PIT images. They are not flipped, as the texture of the mirrored person is another
+            one (to flip them, set `mirror_textures` too), and not erased, as the decoder is to see the whole person.
+        optimizer: Optimization.
+    """
+
+    method: str
+    seed: int = 0
+    dataset: str = "market1501"
+    use_val: bool = True
+    pit_dataset: str = "pit"
+    data_dir: str = dataclasses.field(default="data", metadata=_MAY_CHANGE)
+    prepare: str = dataclasses.field(default="", metadata=_MAY_CHANGE)
+    batch_kinds: tuple[str, ...] = ("reid", "pit")
+    image_size: tuple[int, int] = (256, 128)
+    num_workers: int = dataclasses.field(default=4, metadata=_MAY_CHANGE)
+    num_epochs: float = 320.0
+    num_steps: int = 0
+    checkpoint_every_epochs: float = dataclasses.field(default=5.0, metadata=_MAY_CHANGE)
+    eval_every_epochs: float = dataclasses.field(default=0.0, metadata=_MAY_CHANGE)
+    log_every: int = dataclasses.field(default=50, metadata=_MAY_CHANGE)
+    keep_checkpoints: int = dataclasses.field(default=2, metadata=_MAY_CHANGE)
+    ema_decay: float = 0.0
+    test_metric: str = dataclasses.field(default="euclidean", metadata=_MAY_CHANGE)
+    start: Start = dataclasses.field(default_factory=Start)
+    target: Target = dataclasses.field(default_factory=Target)
+    input: Input = dataclasses.field(default_factory=Input)
+    model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
+    batch: Batch = dataclasses.field(default_factory=Batch)
+    loss: LossSettings = dataclasses.field(default_factory=LossSettings)
+    augment: AugmentSettings = dataclasses.field(default_factory=AugmentSettings)
+    pit_augment: AugmentSettings = dataclasses.field(default_factory=_pit_augment)
+    optimizer: OptimizerSettings = dataclasses.field(default_factory=OptimizerSettings)
+
+
+def keys_that_may_change(cls: type = RunSettings, prefix: str = "") -> frozenset[str]:
+    """The dotted keys that a run may go on with when they have other values."""
+    found: set[str] = set()
+    for field in dataclasses.fields(cls):
+        if field.metadata.get("may_change"):
+            found.add(prefix + field.name)
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            found |= keys_that_may_change(field.type, f"{prefix}{field.name}.")
+    return frozenset(found)

@@ -1,0 +1,99 @@
+"""Embeds the splits of a dataset by a run's encoder alone."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+
+from experiments.runs import data_sources
+from experiments.runs.plan import RunPlan
+from experiments.runs.san_pg import Regressor
+from san_jax import embed
+from san_jax.data.pipeline import eval_batches
+from san_jax.models import SAN
+from san_jax.typing import EvalBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddedSplit:
+    """Embeddings of a split, in its order.
+
+    Attributes:
+        embeddings: float32 [N D].
+        person_ids, camera_ids: int [N].
+    """
+
+    embeddings: np.ndarray
+    person_ids: np.ndarray
+    camera_ids: np.ndarray
+
+    def take(self, positions: np.ndarray) -> "EmbeddedSplit":
+        """Return some of its examples."""
+        return EmbeddedSplit(self.embeddings[positions], self.person_ids[positions], self.camera_ids[positions])
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedder:
+    """What embeds the images of datasets.
+
+    Attributes:
+        model: The encoder.
+        plan: The plan of its run.
+        data_dir: Where TFDS keeps datasets.
+        flip: Average with the embeddings of the inputs mirrored left to right.
+        san_pg: Regresses a texture from each image, which is embedded in its place; None to embed the images.
+    """
+
+    model: SAN
+    plan: RunPlan
+    data_dir: str | os.PathLike[str]
+    flip: bool = False
+    san_pg: Regressor | None = None
+
+    def embed(self, dataset: str, split: str) -> EmbeddedSplit:
+        """Embed a split over every device of this machine; on a terminal it shows how far it is.
+
+        Raises:
+            datasets.DatasetError: The dataset or the split is absent.
+        """
+        mesh = embed.machine_mesh()
+        batch_size = embed.whole_batch_size()
+        batches = eval_batches(
+            data_sources.open_source(dataset, split, self.data_dir),
+            batch_size=batch_size,
+            image_size=self.plan.image_size if self.san_pg is None else self.san_pg.plan.image_size,
+            num_workers=self.plan.num_workers,
+        )
+        person_ids, camera_ids = [], []
+
+        def noting_labels() -> Iterator[EvalBatch]:
+            for batch in tqdm.tqdm(
+                batches,
+                desc=f"Embedding {dataset} {split}",
+                unit="batch",
+                disable=None,
+                leave=False,
+                dynamic_ncols=True,
+            ):
+                person_ids.append(batch["person_id"][batch["valid"]])
+                camera_ids.append(batch["camera_id"][batch["valid"]])
+                yield batch
+
+        inputs = self._as_inputs(noting_labels(), mesh, batch_size)
+        embeddings = embed.embed_batches(self.model, inputs, mesh=mesh, flip=self.flip)
+        return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
+
+    def _as_inputs(
+        self, batches: Iterator[EvalBatch], mesh: jax.sharding.Mesh, batch_size: int
+    ) -> Iterator[Mapping[str, Any]]:
+        """The images, or the textures that are regressed from them."""
+        if self.san_pg is None:
+            yield from batches
+            return
+        for textures in embed.regress_batches(self.san_pg.model, batches, mesh=mesh):
+            inputs = np.stack([self.san_pg.as_input(texture, self.plan.image_size) for texture in textures])
+            yield from embed.padded_batches(inputs, batch_size)

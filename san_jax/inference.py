@@ -1,0 +1,339 @@
+"""Trained networks for other programs: encoders and texture regressors that take images as a program has them.
+
+    encoder = san_jax.load_encoder("runs/san")
+    embeddings = encoder(images)
+
+Images are resized as the evaluation resizes them, and computed in batches of one size on all devices of this machine,
+as `python -m experiments.evaluate` does: the embeddings are the same to the bit.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from san_jax import embed, files, pictures, run_folder
+from san_jax.models import SAN, merge_model, parameter_digest, skeleton, split_model, weights, with_weights
+from san_jax.models.weights import encoders, exported, released
+from san_jax.settings import ModelSettings
+from san_jax.typing import Array
+
+IMAGE_SIZE = (256, 128)  # height and width where a file does not say them: the paper's
+CARD = "model_card.json"  # beside an exported encoder
+
+Picture: TypeAlias = Array | Image.Image | str | os.PathLike[str]
+Images: TypeAlias = Array | Iterable[Picture]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Regressor:
+    """A network with a decoder: images -> what it regresses from them, textures as a rule.
+
+    Attributes:
+        model: The network.
+        image_size: Height and width that images are resized to.
+        texture_size: Height and width of the results.
+        is_texture: Whether the results lie on the UV square; else they are images of persons.
+        batch_size: Number of images computed at a time. Fewer are padded to it, so that nothing is compiled twice.
+    """
+
+    model: SAN
+    image_size: tuple[int, int]
+    texture_size: tuple[int, int]
+    is_texture: bool
+    batch_size: int = embed.BATCH_SIZE
+
+    def __call__(self, images: Images) -> UInt8[np.ndarray, "count texture_height texture_width 3"]:
+        """Regress a texture from each image.
+
+        Args:
+            images: As in `Encoder`.
+
+        Returns:
+            uint8 RGB [N, texture_size, 3].
+
+        Raises:
+            ValueError: As in `Encoder`.
+        """
+        return np.concatenate(list(self.regress(_batches(images, self.image_size, self.batch_size))))
+
+    def regress(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[np.ndarray]:
+        """Yield the textures of batches of images, see `san_jax.embed.regress_batches`."""
+        return embed.regress_batches(self.model, batches, mesh=embed.machine_mesh())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoder:
+    """A network that embeds images of persons.
+
+    Attributes:
+        model: The network.
+        image_size: Height and width that images are resized to.
+        metric: The distance that the network was made for, "euclidean" or "cosine".
+        generator: What regresses the texture that is embedded in place of an image; None if images are embedded.
+        batch_size: Number of images computed at a time. Fewer are padded to it, so that nothing is compiled twice.
+    """
+
+    model: SAN
+    image_size: tuple[int, int]
+    metric: str = "euclidean"
+    generator: Regressor | None = None
+    batch_size: int = embed.BATCH_SIZE
+
+    @property
+    def embedding_size(self) -> int:
+        """The number of numbers in an embedding."""
+        return self.model.embedding_size
+
+    def __call__(self, images: Images, *, flip: bool = False) -> Float32[np.ndarray, "count dim"]:
+        """Embed images.
+
+        Args:
+            images: uint8 RGB [N H W 3] of any size, or a list of arrays uint8 [H W 3], of Pillow's images or of paths
+                of picture files. Pictures are taken by the rules of `san_jax.pictures`.
+            flip: Average with the embeddings of the images mirrored left to right.
+
+        Returns:
+            float32 [N, embedding_size].
+
+        Raises:
+            ValueError: There are no images; one has another dtype or shape, or its file cannot be read (the message
+                names it); or the network's weights are not finite.
+        """
+        generator = self.generator
+        if generator is None:
+            batches = _batches(images, self.image_size, self.batch_size)
+        else:
+            textures = generator.regress(_batches(images, generator.image_size, generator.batch_size))
+            batches = self._texture_batches(textures)
+        return embed.embed_batches(self.model, batches, mesh=embed.machine_mesh(), flip=flip)
+
+    def _texture_batches(self, batches: Iterator[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Textures at this network's image size, as training on the stored textures saw them."""
+        for textures in batches:
+            inputs = [
+                pictures.resize_image(
+                    Image.fromarray(pictures.resize_image(Image.fromarray(texture), pictures.TEXTURE_SIZE)),
+                    self.image_size,
+                )
+                for texture in textures
+            ]
+            yield from embed.padded_batches(np.stack(inputs), embed.whole_batch_size(self.batch_size))
+
+
+def load_encoder(
+    source: str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int] | None = None,
+    place: str | None = None,
+    batch_size: int = embed.BATCH_SIZE,
+) -> Encoder:
+    """Load an encoder.
+
+    Args:
+        source: A run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
+            or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
+        image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128
+            where the file does not say them.
+        place: Which network is meant in a file that holds several, see `san_jax.models.weights.load_encoder_weights`.
+        batch_size: Number of images to compute at a time. With few images a smaller one is faster.
+
+    Raises:
+        FileNotFoundError: There is no such run or file.
+        ValueError: The source is not one of these, or does not fit; the message names the file.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+    """
+    path = pathlib.Path(source)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
+    if path.is_dir():
+        encoder = _encoder_of_run(path)
+    elif not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected the folder of a run, or a file of weights.")
+    elif path.suffix == ".safetensors" and exported.is_exported(path):
+        encoder = _exported_encoder(path)
+    else:
+        encoder = _foreign_encoder(path, place)
+    generator = encoder.generator and dataclasses.replace(encoder.generator, batch_size=batch_size)
+    return dataclasses.replace(
+        encoder, image_size=image_size or encoder.image_size, generator=generator, batch_size=batch_size
+    )
+
+
+def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BATCH_SIZE) -> Regressor:
+    """Load the network of a run with a decoder, which regresses textures (or what else its target was).
+
+    Args:
+        source: Folder of a SAN-PG or SAN run.
+        batch_size: Number of images to compute at a time. With few images a smaller one is faster.
+
+    Raises:
+        FileNotFoundError: There is no such run.
+        ValueError: The run has no decoder, or its config cannot be used.
+        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+    """
+    path = pathlib.Path(source)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
+    if path.is_file():
+        raise ValueError(f"{path} is a file: expected the folder of a run, since exported encoders have no decoder.")
+    model, config = _load_run(path)
+    if model.decoder is None:
+        raise ValueError(
+            f"{path} is a run without decoder (method {config['method']}), which regresses no textures: give the "
+            "folder of a run of san_pg or san."
+        )
+    size, is_texture = _image_size(config), _reconstructs_textures(config)
+    return Regressor(model, size, _decoder_size(config, _settings(config, path)), is_texture, batch_size)
+
+
+def _load_run(folder: pathlib.Path, *, encoder_only: bool = False) -> tuple[SAN, dict[str, Any]]:
+    """The network of a run with the weights of its newest checkpoint, and its config."""
+    from san_jax import checkpoint  # Orbax takes seconds to import, and other sources do not need it
+
+    config = run_folder.read_config(folder)
+    settings = _settings(config, folder)
+    _, params, batch_stats = checkpoint.load_weights(folder / run_folder.CHECKPOINT_FOLDER)
+    size = _decoder_size(config, settings)
+    return with_weights(settings, params, batch_stats, decoder_size=size, encoder_only=encoder_only), config
+
+
+def _settings(config: Mapping[str, Any], path: pathlib.Path) -> ModelSettings:
+    """The model settings in a run's config or in a model card's copy of it."""
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config["model"].items()
+    }
+    try:
+        return ModelSettings(**fields)
+    except (TypeError, ValueError) as error:
+        raise run_folder.RunFolderError(f"{path}: its config has model settings that cannot be used: {error}") from None
+
+
+def _reconstructs_textures(config: Mapping[str, Any]) -> bool:
+    return "target" not in config or config["target"]["kind"] in run_folder.TEXTURE_TARGETS
+
+
+def _image_size(config: Mapping[str, Any]) -> tuple[int, int]:
+    height, width = config["image_size"]
+    return height, width
+
+
+def _decoder_size(config: Mapping[str, Any], settings: ModelSettings) -> tuple[int, int]:
+    """Height and width of what a run's decoder gives, if it has one."""
+    if _reconstructs_textures(config):
+        return settings.texture_size, settings.texture_size
+    return _image_size(config)
+
+
+def _encoder_of_run(folder: pathlib.Path) -> Encoder:
+    model, config = _load_run(folder, encoder_only=True)
+    source = config.get("input", {})
+    generator = _generator(folder, source["path"]) if source.get("kind") == "texture" else None
+    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), generator)
+
+
+def _generator(folder: pathlib.Path, noted: str) -> Regressor:
+    """The run whose textures are the input of the run in `folder`, in the state that it was trained with."""
+    path = run_folder.find_run(noted, folder)
+    generator = load_regressor(path)
+    if not generator.is_texture:
+        raise ValueError(
+            f"{path} regresses no textures, which are the input of {folder}: put the generator's run there."
+        )
+    found, data = parameter_digest(generator.model), folder / run_folder.DATA_FILE
+    expected = files.read_json(data).get("generator_sha256") if data.is_file() else None
+    if found != expected:
+        raise ValueError(
+            f"{folder} was trained on textures of {noted} when the digest of its parameters was {expected}; that "
+            f"of {path} is {found}. Put that state of the generator back, or train again."
+        )
+    return generator
+
+
+def _exported_encoder(path: pathlib.Path) -> Encoder:
+    card_path = path.with_name(CARD)
+    if not card_path.is_file():
+        raise FileNotFoundError(
+            f"{card_path} does not exist: expected the model card of {path.name} beside it, as "
+            "`python -m experiments.export` wrote it."
+        )
+    card = files.read_json(card_path)
+    noted = card.get("files", {}).get(path.name, {}).get("sha256")
+    if noted != files.sha256(path):
+        raise ValueError(f"{path} is not the file that {card_path} describes (its SHA-256 differs): put back the pair.")
+    settings = dataclasses.replace(_settings(card["config"], card_path), compute_dtype="float32")
+    empty = skeleton(settings, 0, decoder_size=None)
+    model = merge_model(split_model(empty)[0], *exported.load_exported(path, empty))
+    height, width = json.loads(exported.read_metadata(path)["image_size"])
+    return Encoder(model, (height, width), card["config"].get("test_metric", "euclidean"))
+
+
+def _foreign_encoder(path: pathlib.Path, place: str | None) -> Encoder:
+    """The encoder in a file of torchvision's or the authors' weights."""
+    if (settings := released.find_settings(path)) is not None:
+        empty = skeleton(settings, 0, decoder_size=None)
+        return Encoder(merge_model(split_model(empty)[0], *weights.load_released_checkpoint(path, empty)), IMAGE_SIZE)
+    empty = skeleton(encoders.find_settings(path), 0, decoder_size=None)
+    loaded = weights.load_encoder_weights(path, empty.encoder, place=place)
+    trees = ({"encoder": loaded.params}, {"encoder": loaded.batch_stats})
+    return Encoder(merge_model(split_model(empty)[0], *trees), IMAGE_SIZE)
+
+
+def _batches(images: Images, size: tuple[int, int], batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Resized images in padded batches, decoded a batch at a time."""
+    items = _as_list(images)
+    step = embed.whole_batch_size(batch_size)
+    for start in range(0, len(items), step):
+        chunk = [_resized(items[i], f"images[{i}]", size) for i in range(start, min(start + step, len(items)))]
+        yield from embed.padded_batches(np.stack(chunk), step)
+
+
+def _as_list(images: Any) -> Any:
+    """The images as something with a length and items."""
+    if isinstance(images, str | os.PathLike | Image.Image):
+        raise ValueError(f"expected several images, found one ({type(images).__name__}): put it into a list.")
+    if isinstance(images, Array):
+        if images.ndim != 4 or images.shape[-1] != 3:
+            hint = " A single image: images[None]." if images.ndim == 3 else ""
+            raise ValueError(f"expected images of shape [N H W 3], found {list(images.shape)}.{hint}")
+        items = np.asarray(images)
+    else:
+        items = list(images)
+    if not len(items):
+        raise ValueError("There are no images: expected at least one.")
+    return items
+
+
+def _resized(image: Any, name: str, size: tuple[int, int]) -> np.ndarray:
+    """An image in any of its forms as uint8 [height width 3]; `name` is for the error's message."""
+    if isinstance(image, str | os.PathLike):
+        name = f"{name}, {os.fspath(image)}"
+    try:
+        if isinstance(image, Image.Image):
+            picture = pictures.from_pillow(image)
+        elif isinstance(image, str | os.PathLike):
+            picture = pictures.decode(image).image
+        else:
+            picture = Image.fromarray(_checked_pixels(image, name))
+    except pictures.PictureError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return pictures.resize_image(picture, size)
+
+
+def _checked_pixels(image: Any, name: str) -> np.ndarray:
+    if not isinstance(image, Array):
+        raise ValueError(f"{name}: expected an array, an image of Pillow's or a path, found {type(image).__name__}.")
+    if image.dtype != np.uint8:
+        raise ValueError(
+            f"{name}: expected uint8, 0 to 255, found {image.dtype}: images are not scaled or normalised before. For "
+            "numbers in [0, 1]: (255 * images).round().astype(numpy.uint8)"
+        )
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(f"{name}: expected RGB of shape [H W 3], found {list(image.shape)}.")
+    return np.asarray(image)

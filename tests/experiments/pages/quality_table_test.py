@@ -1,0 +1,96 @@
+"""The table of texture quality: what is measured, what the JSON and the Markdown say, what is not held out."""
+
+import json
+
+import pytest
+
+from experiments import figures as program
+from experiments.command_line import config_files
+from experiments.runs import data_sources, pseudo_textures
+from experiments.scoring import texture_quality
+from experiments.scoring.texture_quality import Quality
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Writes the folder of a SAN-PG run without checkpoints, trained on the pit of digest "old" in data_dir "data"."""
+    config = config_files.load("san_pg.py:smoke")
+    config.data_dir = "data"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(config_files.to_json(config))
+    record = {"dataset": "pit", "source_digest": "old", "started_from": {}}
+    (tmp_path / "run" / "data.json").write_text(json.dumps(record))
+    return tmp_path / "run"
+
+
+def test_quality_table(run, monkeypatch, tmp_path, capsys):
+    """A row for each run and the floor, a column for each dataset; the JSON says what the Markdown does."""
+    asked = []
+
+    def of_run(workdir, dataset, split, data_dir, *, sample):
+        asked.append((workdir, dataset, split, data_dir, sample))
+        return Quality(0.12344, 21.5, 0.625) if dataset == "pit" else Quality(0.5, float("inf"), -0.25)
+
+    monkeypatch.setattr(texture_quality, "of_run", of_run)
+    monkeypatch.setattr(texture_quality, "of_mean", lambda *where, sample: Quality(1.0, 10.0, 0.1))
+    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (sample, 1234))
+    monkeypatch.setattr(
+        data_sources,
+        "read_metadata",
+        lambda name, data_dir: {
+            "recipe": name,
+            "seed": int(data_dir == "other"),
+            "source_digest": f"{name}-{data_dir}",
+        },
+    )
+    program.main(
+        [
+            "--figure=quality",
+            f"--workdir={run}",
+            "--dataset=pit_reid",
+            "--held_out=other",
+            "--sample=5",
+            f"--output={tmp_path}",
+        ]
+    )
+    assert asked == [(str(run), "pit", "train", "other", 5), (str(run), "pit_reid", "train", "data", 5)]
+    text = (tmp_path / "texture_quality.md").read_text()
+    assert text in capsys.readouterr().out
+    head, _, row, floor = text.splitlines()[2:6]
+    assert head.startswith(
+        "| generator | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | pit_reid, train: L1 "
+    )
+    assert row.startswith(f"| {run} (resnet50, width ")
+    assert row.endswith(" | 0.1234 | 21.50 | 0.6250 | 0.5000 | exact | -0.2500 |")
+    assert floor == "| mean texture | 1.0000 | 10.00 | 0.1000 | 1.0000 | 10.00 | 0.1000 |"
+    assert "held-out pit: 5 of 1,234 images of pit, train, in other" in text
+    table = json.loads((tmp_path / "texture_quality.json").read_text())
+    assert table["rows"][0]["quality"]["pit_reid, train"] == {"l1": 0.5, "psnr": None, "ssim": -0.25}
+    assert table["rows"][0]["encoder"] == "resnet50"
+    assert table["measured"]["pit_reid, train"]["source_digest"] == "pit_reid-data"
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"recipe": "pit", "seed": 1, "source_digest": "old"}, "was trained on the pit in other"),
+        ({"recipe": "pit", "seed": 0, "source_digest": "new"}, "share their first textures"),
+    ],
+)
+def test_a_pit_that_was_trained_on_is_not_held_out(run, monkeypatch, held, expected):
+    there = {"recipe": "pit", "seed": 0, "source_digest": "old"}
+    monkeypatch.setattr(data_sources, "read_metadata", lambda name, data_dir: held if data_dir == "other" else there)
+    with pytest.raises(SystemExit, match=rf"figures: .*{expected}"):
+        program.main(["--figure=quality", f"--workdir={run}", "--held_out=other"])
+
+
+def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
+    def no_decoder(workdir, *where, sample):
+        raise pseudo_textures.TextureError(f"{workdir} has no decoder")
+
+    (run / "config.json").write_text(config_files.to_json(config_files.load("baseline.py:smoke")))
+    monkeypatch.setattr(data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
+    monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
+    monkeypatch.setattr(texture_quality, "of_run", no_decoder)
+    with pytest.raises(SystemExit, match=r"figures: .*run has no decoder"):
+        program.main(["--figure=quality", f"--workdir={run}", "--held_out=other"])
