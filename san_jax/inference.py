@@ -247,7 +247,7 @@ def _generator(folder: pathlib.Path, noted: str) -> Regressor:
             f"{path} regresses no textures, which are the input of {folder}: put the generator's run there."
         )
     found, data = parameter_digest(generator.model), folder / run_folder.DATA_FILE
-    expected = files.read_json(data).get("generator_sha256") if data.is_file() else None
+    expected = files.read_json(data).get("san_pg_sha256") if data.is_file() else None
     if found != expected:
         raise ValueError(
             f"{folder} was trained on textures of {noted} when the digest of its parameters was {expected}; that "

@@ -15,8 +15,7 @@ import safetensors
 import safetensors.numpy
 
 from experiments.command_line import config_files
-from experiments.runs import folder, onnx_file, provenance
-from experiments.runs import model as models
+from experiments.runs import folder, models, onnx_file, provenance
 from experiments.runs.export_formats import (
     DEFAULT_FORMATS,
     DEFAULT_OPSET,

@@ -69,7 +69,7 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
         `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy), `source_digest`
         (digest of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT batches between
         those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there is none),
-        `targets_digest` (only with target.kind=folder: digest of its images), `generator_sha256` (only with
+        `targets_digest` (only with target.kind=folder: digest of its images), `san_pg_sha256` (only with
         input.kind=texture: digest of SAN-PG's weights), `num_steps` (length of the run on this data), `weights_file` (only of a run that began with the weights of a file:
         `file`, `sha256` and, where the encoder was within something, its `place`) and `started_from` (all of this but
         itself of the runs that the weights come from, newest first, by their folders).

@@ -19,11 +19,11 @@ from typing import Any
 
 import jax
 
-from experiments.runs import folder, model
-from experiments.runs.data import TrainingData
+from experiments.runs import folder, models
 from experiments.runs.errors import RunError
 from experiments.runs.plan import RunPlan
 from experiments.runs.settings import Start
+from experiments.runs.training_data import TrainingData
 from san_jax import checkpoint, run_folder, sharding, train_state
 from san_jax.models import weights as weight_files
 from san_jax.models.san import ENCODERS
@@ -112,7 +112,7 @@ def load_file(plan: RunPlan) -> FileWeights | None:
             "--config.start.kind=random"
         )
     path, place = find(start, plan.model.encoder), _split_place(start.path)[1]
-    encoder = model.skeleton(plan, 0).encoder
+    encoder = models.skeleton(plan, 0).encoder
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from PIL import Image
 
 import datasets
 from datasets.examples import PERSON_SIZE, TEXTURE_SIZE
-from experiments.runs import data_sources, folder, model, targets
+from experiments.runs import data_sources, folder, models, targets
 from experiments.runs.plan import RunPlan
 from san_jax import checkpoint, files, folder_lock, run_folder
 from san_jax.models import SAN, parameter_digest
@@ -78,7 +78,7 @@ def load(workdir: str | os.PathLike[str]) -> Regressor:
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
-    network, plan = model.load_run(workdir)
+    network, plan = models.load_run(workdir)
     if plan.target is None:
         raise TextureError(
             f"{workdir} is a run without decoder (method {plan.method!r}), which regresses no textures: "
@@ -117,7 +117,7 @@ def load_of_run(plan: RunPlan, workdir: str | os.PathLike[str]) -> Regressor | N
     if not plan.textures_from:
         return None
     regressor = load_for_textures(run_folder.find_run(plan.textures_from, workdir))
-    noted = (folder.read_data(workdir) or {}).get("generator_sha256")
+    noted = (folder.read_data(workdir) or {}).get("san_pg_sha256")
     if noted != regressor.digest:
         raise ValueError(
             f"The run was trained on textures of {plan.textures_from} when its parameters were {noted}; those of "

@@ -13,13 +13,11 @@ import numpy as np
 import optax
 
 from experiments.command_line.config_files import Config
-from experiments.runs import data as training_data
-from experiments.runs import folder, initial_weights
-from experiments.runs import model as models
-from experiments.runs.data import TrainingData
+from experiments.runs import folder, initial_weights, models, training_data
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
+from experiments.runs.training_data import TrainingData
 from san_jax import checkpoint, metric_logger, optim, run_folder, sharding, train_state, train_step
 from san_jax.models import SAN, merge_model, parameter_count
 from san_jax.train_state import TrainState

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs import data_sources, folder, san_pg
-from experiments.runs import model as models
+from experiments.runs import data_sources, folder, models, san_pg
 from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table

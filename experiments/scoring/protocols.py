@@ -265,7 +265,7 @@ def _data_words(data: Mapping[str, Any]) -> str:
     text = f"{data['dataset']}, {'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({', '.join(counts)})"
     if data["dataset"] == "msmt17":
         text += ", with val" if "val" in splits else ", without val"
-    if "generator_sha256" in data:
+    if "san_pg_sha256" in data:
         text += ", on generated textures in place of the images"
     if data.get("target") == "true_texture":
         text += ", with the true textures as the decoder's target (an oracle)"

@@ -21,8 +21,7 @@ from PIL import Image
 import san_jax
 from experiments import export
 from experiments.command_line import config_files
-from experiments.runs import export_formats, exporting, onnx_file
-from experiments.runs import model as models
+from experiments.runs import export_formats, exporting, models, onnx_file
 from experiments.runs.plan import resolve
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD

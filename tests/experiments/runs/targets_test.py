@@ -16,8 +16,7 @@ from PIL import Image
 
 import datasets
 from experiments.command_line import config_files
-from experiments.runs import data as training_data
-from experiments.runs import data_sources, folder, model, pseudo_textures, san_pg, targets, training
+from experiments.runs import data_sources, folder, models, pseudo_textures, san_pg, targets, training, training_data
 from experiments.runs.errors import Problems
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, protocols
@@ -274,16 +273,16 @@ def test_generated_textures_as_the_input(textured, pg, tmp_path, seen):
     regressor = san_pg.load(pg)
     data = folder.read_data(tmp_path / "run")
     assert data is not None
-    assert data["generator_sha256"] == regressor.digest
+    assert data["san_pg_sha256"] == regressor.digest
 
     summary = evaluation.run(tmp_path / "run", "pit_reid", textured)
-    assert summary["generator"] == {"workdir": str(pg), "parameters_sha256": regressor.digest}
+    assert summary["san_pg"] == {"workdir": str(pg), "parameters_sha256": regressor.digest}
     assert f"textures that the run {pg} regresses from the images resized to 32x16" in summary["protocol"]
     assert summary["metric"] == "cosine"
     assert (tmp_path / "run" / "report" / "evaluate_pit_reid_cosine.json").is_file()
     assert evaluation.run(tmp_path / "run", "pit_reid", textured, metric="euclidean")["metric"] == "euclidean"
 
-    network, plan = model.load_run(tmp_path / "run", encoder_only=True)
+    network, plan = models.load_run(tmp_path / "run", encoder_only=True)
     found = Embedder(network, plan, textured, san_pg=regressor).embed("pit_reid", "query")
     images = [example["image"] for example in data_sources.open_source("pit_reid", "query", textured)]
     textures = embed.regress_textures(regressor.model, np.stack([resized(image, 64, 32) for image in images]))

@@ -194,7 +194,7 @@ def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor 
     if plan.target and kind == "folder":
         source, record["targets_digest"] = targets.open_folder(source, plan.target.path)
     if regressor is not None:
-        record["generator_sha256"] = regressor.digest
+        record["san_pg_sha256"] = regressor.digest
         san_pg.check_made_by(regressor, name, plan.data_dir)
     return _ReidData(source, labels, num_classes, record)
 
