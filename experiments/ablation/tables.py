@@ -178,7 +178,7 @@ TABLE_2 = Table(
         dataclasses.replace(SAN_BASIC, name="Enc-Dec rec. texture (SAN-basic)"),
         Row(
             "texture_input",
-            "Generated textures as the reID input",
+            "SAN-PG's textures as the reID input",
             config="baseline",
             changes={"input.kind": "texture"},
             note="section 4.3 studies it without printing its numbers",

@@ -11,8 +11,8 @@ SAN's does, with `start.kind=random` from random weights.
 
 Another benchmark needs no other number: `baseline.py:dataset=dukemtmc_reid`. An epoch has 47 steps on Market-1501.
 
-`input.kind=texture,input.path=runs/san_pg,image_size=(256, 256)` has generated textures as the reID network's input in place
-of the images: those of `<dataset>_textured` in training, at test those that the SAN-PG run regresses.
+`input.kind=texture,input.path=runs/san_pg,image_size=(256, 256)` feeds the reID network the textures that a SAN-PG run
+regresses instead of the images: in training those of `<dataset>_textured`, at test those that it regresses then.
 
 Cost: 15,040 steps of batch 64 on Market-1501, without decoder; `python -m experiments.benchmark` measures images/s on your
 device. `baseline.py:smoke` renders its own data and takes a minute on two cores.

@@ -3,7 +3,7 @@
     python -m experiments.pit_render --config=pit.py --output_dir=DIR --data_dir=DIR
 
 About 6 minutes on 2 cores, 0.4 GB. Variants: `pit.py:smoke`, `pit.py:num_textures=20,meshes_per_texture=5`,
-`pit.py:occluders.share=0.3,light.kinds.night=0`. What the keys of a topic mean says its class in `render`.
+`pit.py:occluders.share=0.3,light.kinds.night=0`. Each group of keys is documented by its dataclass in `render`.
 
 The paper's own recipe, from files that are licensed to whoever registers for them:
 

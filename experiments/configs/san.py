@@ -1,4 +1,4 @@
-"""SAN, the joint stage: the four losses on a reID benchmark with pseudo textures, and L_Rec on PIT, in turn.
+"""SAN, the joint training: four losses on a reID benchmark with pseudo textures, alternating with L_Rec on PIT.
 
 Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 3.2; the paper's
 setting on Market-1501 (Table 1, last row: rank-1 96.1, mAP 88.0, SAN-PG from ImageNet weights, as in the released code).

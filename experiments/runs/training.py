@@ -205,7 +205,9 @@ class _Trainer:
     ):
         self._inputs, self._start, self._workdir, self._evaluate = inputs, start, workdir, evaluate
         self._plan, self._streams = inputs.plan, inputs.data.streams
-        self._checkpoints = checkpoint.Checkpoints(workdir / run_folder.CHECKPOINT_FOLDER, keep=plan.keep_checkpoints)
+        self._checkpoints = checkpoint.Checkpoints(
+            workdir / run_folder.CHECKPOINT_FOLDER, keep=self._plan.keep_checkpoints
+        )
         stack.callback(self._checkpoints.close)
         self._state, words = self._restore()
         start_step = int(self._state.step)

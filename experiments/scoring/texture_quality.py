@@ -1,6 +1,6 @@
 """How close regressed textures come to the true ones: L1, PSNR and SSIM (section 4.3 of the paper, "Quality of Textures").
 
-The paper says that better generators give better textures and better reID, without numbers for the textures. `pit` and
+The paper says that a better SAN-PG gives better textures and better reID, without numbers for the textures. `pit` and
 `pit_reid` hold the truth; it is read here for measuring only.
 
 L1 is that of L_Rec: the mean absolute difference in [-1, 1]. PSNR and SSIM are those of scikit-image for 8-bit colours, SSIM
@@ -47,7 +47,7 @@ class Quality:
 
 
 def measure(predicted: Textures, truth: Textures) -> Quality:
-    """Compares textures with the true ones.
+    """Compare textures with the true ones.
 
     Args:
         predicted: uint8 RGB [N H W 3], H and W at least 11.
@@ -78,7 +78,7 @@ def of_run(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Quality:
-    """Measures the textures that a run regresses from a dataset's images, at the truth's 256x256.
+    """Measure the textures that a run regresses from a dataset's images, at the truth's 256x256.
 
     A run of another texture size is brought to 256x256 as `experiments.pseudo_texture` does it, so runs of all sizes compare,
     and for the training images of `pit_reid` these are the pseudo textures that SAN is trained on.
@@ -117,7 +117,7 @@ def of_run(
 def of_mean(
     dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int = SAMPLE, seed: int = 0
 ) -> Quality:
-    """Measures the mean of the true textures against each of them: what a network reaches that never looks at the image.
+    """Measure the mean of the true textures against each of them: the score of a constant prediction.
 
     Arguments and errors as in `of_run`, so that it measures against the same images.
     """
@@ -136,7 +136,7 @@ def of_mean(
 
 
 def count(dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int = SAMPLE) -> tuple[int, int]:
-    """(images that `of_run` measures, images in the split)."""
+    """Return (images that `of_run` measures, images in the split)."""
     total = len(data_sources.open_source(dataset, split, data_dir))
     return min(sample, total), total
 

@@ -280,7 +280,10 @@ def test_generated_textures_as_the_input(textured, pg, tmp_path, seen):
     assert f"textures that the run {pg} regresses from the images resized to 32x16" in summary["protocol"]
     assert summary["metric"] == "cosine"
     assert (tmp_path / "run" / "report" / "evaluate_pit_reid_cosine.json").is_file()
-    assert evaluation.run(tmp_path / "run", "pit_reid", textured, metric="euclidean")["metric"] == "euclidean"
+    assert (
+        evaluation.run(tmp_path / "run", "pit_reid", textured, options=protocols.Options("euclidean"))["metric"]
+        == "euclidean"
+    )
 
     network, plan = models.load_run(tmp_path / "run", encoder_only=True)
     found = Embedder(network, plan, textured, san_pg=regressor).embed("pit_reid", "query")
