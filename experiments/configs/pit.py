@@ -11,8 +11,8 @@ The paper's own recipe, from files that are licensed to whoever registers for th
         --config.smpl_neutral=SMPL_NEUTRAL.pkl --config.smpl_uv=smpl_uv.obj --config.surreal_dir=smpl_data \
         --config.poses=hmr --config.poses_file=thetas.npy --config.coco_dir=train2017
 
-With `--check` the files are only verified: all that is missing or malformed is listed, with where to get it. The keys are
-those of `render.recipes.paper.PaperPit`, which says what they mean.
+With `--check` the files are only verified: all that is missing or malformed is listed, with where to get it. The keys
+are those of `render.recipes.paper.PaperPit`, which says what they mean.
 """
 
 import dataclasses

@@ -32,16 +32,16 @@ def run_dataset(
 ) -> pathlib.Path:
     """Write `<dataset>_textured`: each training image with the texture that the run regresses from it.
 
-    Its splits are the benchmark's train, and val where there is one. The dataset gets the mirror map of the PIT that the
-    run was trained on, of which the run keeps a copy. A run with `target.kind=frontal` gives `<dataset>_frontal`,
+    Its splits are the benchmark's train, and val where there is one. The dataset gets the mirror map of the PIT that
+    the run was trained on, of which the run keeps a copy. A run with `target.kind=frontal` gives `<dataset>_frontal`,
     without a map.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder of textures or frontal views).
         dataset: A reID dataset under `data_dir`, `builder` or `builder/config`.
         data_dir: Where TFDS keeps datasets.
-        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`. Its name is that of the dataset ("_" for
-            "/") with a digest of the benchmark's source and of the parameters, so that textures of two copies of a
+        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`. Its name is that of the dataset ("_"
+            for "/") with a digest of the benchmark's source and of the parameters, so that textures of two copies of a
             benchmark or of two states of a model never mix.
         batch_size: Images computed at a time.
 
@@ -49,7 +49,8 @@ def run_dataset(
         The dataset's folder.
 
     Raises:
-        TextureError: The run has no decoder of textures or frontal views, or the benchmark's names cannot be file names.
+        TextureError: The run has no decoder of textures or frontal views, or the benchmark's names cannot be file
+            names.
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
         san_jax.folder_lock.FolderError: Another process writes these textures, or the folder cannot be written.
     """
@@ -69,8 +70,8 @@ def run_dataset(
             mirror_dir = workdir
         else:
             print(
-                f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, and "
-                "its textures cannot be mirrored with the images.",
+                f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, "
+                "and its textures cannot be mirrored with the images.",
                 file=sys.stderr,
             )
     return datasets.build_textured(
@@ -132,8 +133,8 @@ def run_folder(
 ) -> list[str]:
     """Write a texture PNG for every picture under `images`, at the same relative path under `output`.
 
-    Textures that are there already are kept. Pictures are taken by the rules of `san_jax.pictures`. Those that cannot be
-    read are printed and skipped, and so are files that are no pictures.
+    Textures that are there already are kept. Pictures are taken by the rules of `san_jax.pictures`. Those that cannot
+    be read are printed and skipped, and so are files that are no pictures.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).

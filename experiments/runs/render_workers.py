@@ -114,7 +114,7 @@ def render_pairs(
 
 
 def draw_pair(studio: Studio | paper.PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
-    """Draws one pair and writes its files, the record last."""
+    """Draw one pair and write its files, the record last."""
     record = recipe.plan(index)
     for name, content in studio.draw(record).items():
         # Pairs of one texture share its file.
@@ -160,7 +160,7 @@ def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection, number: int) -
 
 
 def _receive(worker: _Worker, recipe: Recipe) -> bool:
-    """Takes a worker's message; returns whether it was a finished pair.
+    """Take a worker's message; return whether it was a finished pair.
 
     Raises:
         RenderError: The worker failed or died.
@@ -197,7 +197,7 @@ def _describe_exit(code: int | None) -> str:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Sets environment variables for the processes started inside."""
+    """Set environment variables for the processes started inside."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

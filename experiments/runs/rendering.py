@@ -30,7 +30,7 @@ def run(
     num_workers: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> None:
-    """Renders what is missing of a recipe, and builds the TFDS dataset when the folder is complete.
+    """Render what is missing of a recipe, and build the TFDS dataset when the folder is complete.
 
     Args:
         config: `recipe` ("pit" or "pit_reid"), `seed`, and the recipe's parameters.
@@ -62,7 +62,7 @@ def run(
 
 
 def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_workers: int) -> None:
-    """Draws what is missing of a part. A folder that was begun here and has no picture yet is left empty on failure."""
+    """Draw what is missing of a part. On failure a new folder without pictures is emptied again."""
     is_new = not (folder / manifest.HEADER_FILE).exists()
     prepare_folder(folder, recipe, alone=count == 1)
     wanted = [
@@ -82,7 +82,7 @@ def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_worke
 
 
 def _take_back(folder: pathlib.Path) -> None:
-    """Removes what `prepare_folder` wrote, unless something was drawn: other parameters may then be tried."""
+    """Remove what `prepare_folder` wrote, unless something was drawn: other parameters may then be tried."""
     begun = [folder / name for name in (manifest.HEADER_FILE, manifest.MIRROR_FILE)]
     if all(path in begun or folder_lock.is_lock(path) for path in folder.iterdir()):
         for path in begun:
@@ -104,7 +104,7 @@ def make_recipe(config: ConfigDict) -> Recipe:
 
 
 def check(recipe: Recipe) -> str:
-    """Verifies every file that a recipe needs, without drawing; returns what there is, for people.
+    """Verify every file that a recipe needs, without drawing; return what there is, for people.
 
     Raises:
         render.recipes.base.RecipeError: Files are missing or malformed; lists all of them, each with where to get it.
@@ -117,7 +117,7 @@ def check(recipe: Recipe) -> str:
 
 
 def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) -> None:
-    """Makes the folder or checks that it belongs to this recipe, and removes what a killed run left half written.
+    """Make the folder or check that it belongs to this recipe, and remove what a killed run left half written.
 
     Args:
         folder: The rendered folder.
@@ -175,7 +175,7 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
-    """Writes `manifest.jsonl` if every pair of the recipe is done; returns whether it is."""
+    """Write `manifest.jsonl` if every pair of the recipe is done; return whether it is."""
     records = [read_record(folder, index) for index in range(recipe.num_pairs)]
     complete = [record for record in records if record is not None]
     if len(complete) < len(records):
@@ -187,7 +187,7 @@ def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
 
 
 def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None:
-    """Draws the contact sheets of a recipe into a folder.
+    """Draw the contact sheets of a recipe into a folder.
 
     Raises:
         RenderError: There is no offscreen OpenGL.
@@ -204,7 +204,7 @@ def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Reads "i/n".
+    """Read "i/n".
 
     Raises:
         ValueError: It is something else.

@@ -26,8 +26,8 @@ class Start:
     """What the weights start from.
 
     Attributes:
-        kind: "imagenet" (torchvision's weights of the encoder, looked for in weights/), "file" (a file of such weights),
-            "run" (an earlier run) or "random".
+        kind: "imagenet" (torchvision's weights of the encoder, looked for in weights/), "file" (a file of such
+            weights), "run" (an earlier run) or "random".
         path: With "file" the file, with "run" the folder of the run. If a .pth file holds several networks, append "#"
             and the place of one.
         classifier: With "run": also take its classifier. Needs a run on the same identities.
@@ -43,8 +43,8 @@ class Target:
     """What the decoder reconstructs (Table 2 of the paper).
 
     Attributes:
-        kind: "texture" (SAN: the pseudo texture), "true_texture" (an oracle, on pit_reid only), "frontal" (the person in
-            the frontal pose), "input" (the image itself) or "folder" (images of your own).
+        kind: "texture" (SAN: the pseudo texture), "true_texture" (an oracle, on pit_reid only), "frontal" (the person
+            in the frontal pose), "input" (the image itself) or "folder" (images of your own).
         path: With "folder": the folder of the images, which have the names of the training images.
     """
 

@@ -97,7 +97,7 @@ def _gather(
         weights = weights or problems.take("start", lambda: initial_weights.load_run(plan, mesh))
     if plan.length.eval_every_epochs and (not evaluates or jax.process_count() > 1):
         problems.add(
-            "eval_every_epochs scores the run during its training, which works in one process only: set it to 0, or train in one process."
+            "eval_every_epochs scores the run during its training, which needs one process: set it to 0, or train in one."
         )
     data = training_data.find(plan, mesh, problems, stack)
     skeleton = problems.take("model", lambda: models.skeleton(plan, data.num_classes if data else 1))
@@ -220,7 +220,7 @@ class _Trainer:
         self._last_time = time.monotonic()
 
     def _restore(self) -> tuple[TrainState, str]:
-        """Return the state of the newest checkpoint, or the initial one, and a line for the log; set the streams to it."""
+        """Return the newest checkpoint's state, or the initial one, and a line for the log; set the streams to it."""
         restored = self._checkpoints.restore(self._start.state)
         if restored is None:
             return self._start.state, self._start.words
@@ -241,8 +241,8 @@ class _Trainer:
             if self._after_step(done) and done < total:
                 self._checkpoints.close()
                 raise SystemExit(
-                    f"{self._stop[0] if self._stop else 'Another process'}: stopped at step {done} of {total}, saved in "
-                    f"{self._checkpoints.directory}. Run the same command again to go on."
+                    f"{self._stop[0] if self._stop else 'Another process'}: stopped at step {done} of {total}, saved "
+                    f"in {self._checkpoints.directory}. Run the same command again to go on."
                 )
         self._logger.print(f"finished {total} steps: {self._workdir}")
 

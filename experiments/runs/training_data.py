@@ -41,8 +41,8 @@ class TrainingData:
         record: What data.json says, see `folder.read_data`.
         num_pairs: PIT pairs, 0 without PIT batches.
         mirror_file: How PIT's textures are mirrored, file name -> content; empty where that is not known.
-        mirror_maps: For each kind of batch whose textures are mirrored with the images: row and column that each texel of
-            a mirrored texture comes from, [H W 2].
+        mirror_maps: For each kind of batch whose textures are mirrored with the images: row and column that each texel
+            of a mirrored texture comes from, [H W 2].
         epoch: How long an epoch of it is.
     """
 

@@ -183,7 +183,8 @@ class _Evaluation:
         absent = dict.fromkeys([*(f"rank{rank}" for rank in ranks), "mAP", "mINP"])
 
         def mean(values: Sequence[float | None]) -> float | None:
-            return None if None in values else float(np.mean(values))  # pyright: ignore[reportArgumentType, reportCallIssue]
+            known = [value for value in values if value is not None]
+            return float(np.mean(known)) if len(known) == len(values) else None
 
         return {
             "protocol": protocols.single_shot_words(len(splits), num_identities, self._options),

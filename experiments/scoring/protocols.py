@@ -77,8 +77,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "Nothing is marked as junk.",
         more_queries={
             "query_partial": (
-                "Partial queries, as in Partial REID: boxes that hold a part of a test person, each from a camera other "
-                "than that of a correct match."
+                "Partial queries, as in Partial REID: boxes that hold a part of a test person, each from a camera "
+                "other than that of a correct match."
             ),
             "query_occluded": (
                 "Occluded queries, as in occluded benchmarks: something stands before each test person (a pole, a car, "
@@ -198,7 +198,7 @@ def relation(dataset: str, training: Training) -> str:
     """Tell how the tested dataset relates to those of training.
 
     Returns:
-        "same-dataset" (even where only a run that the weights started from was trained on it), "same persons, other boxes"
+        "same-dataset" (even where only a run that the weights come from was trained on it), "same persons, other boxes"
         (CUHK03), "cross-dataset", or "training not recorded".
     """
     datasets = {data["dataset"] for data in training.known}
@@ -239,8 +239,8 @@ def partial_warnings(dataset: str, metadata: Mapping[str, Any], training: Traini
             if name in expected and found[name] != expected[name]
         ]
         warnings.append(
-            f"PARTIAL: {dataset} was built from a partial copy ({', '.join(details)}); these scores do not compare with "
-            "published ones."
+            f"PARTIAL: {dataset} was built from a partial copy ({', '.join(details)}); these scores do not compare "
+            "with published ones."
         )
     copies = dict.fromkeys(data["dataset"] for data in training.known if data["partial"])
     warnings += [f"PARTIAL: the model was trained on a partial copy of {name}." for name in copies]
@@ -331,8 +331,8 @@ def single_shot_words(num_splits: int, num_identities: int, options: Options) ->
     rerank = " Re-ranking looks at the images of each split alone." if options.rerank is not None else ""
     return (
         f"Single-shot: averaged over {num_splits} pairs of a query index and a gallery index{gap}; in each, "
-        f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report either "
-        "this or all against all."
+        f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report "
+        "either this or all against all."
     )
 
 
@@ -360,8 +360,8 @@ def _rule(protocol: Protocol) -> str:
             "skipped."
         )
     return (
-        "There are no cameras (the query counts as one, the gallery as another), so for each query the whole gallery is "
-        "ranked and nothing is dropped; queries without their identity in the gallery are skipped."
+        "There are no cameras (the query counts as one, the gallery as another), so for each query the whole gallery "
+        "is ranked and nothing is dropped; queries without their identity in the gallery are skipped."
     )
 
 
@@ -382,8 +382,8 @@ def _scores(options: Options) -> str:
         ),
     }[options.average_precision]
     return (
-        f"{precision}, mINP the mean of (number of correct matches) / (rank of the last one). Equal distances are ranked "
-        "by gallery index."
+        f"{precision}, mINP the mean of (number of correct matches) / (rank of the last one). Equal distances are "
+        "ranked by gallery index."
     )
 
 
