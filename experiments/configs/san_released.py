@@ -19,10 +19,10 @@ It is `san.py` but for what stands here:
 | L_TR averages the squared difference over channels too | `loss.triplet_reid_channels` |
 | L_TR takes one fixed triplet of each identity but the last, and adds them up | `loss.triplet_reid_sampling` |
 | Two optimizers take turns, see below | `optimizer.alternating`, ... |
-| Erased rectangles hold 0.485, 0.456, 0.406 (the mean of unnormalised pixels) in the normalised image | `augment.erase_fill` |
+| Erased rectangles hold 0.485, 0.456, 0.406 (a mean of pixels) in the normalised image | `augment.erase_fill` |
 
-The first of the two optimizers trains encoder, head and classifier by L_ID and L_Triplet; the second encoder and decoder
-by L_Rec and L_TR, with Adam, rate 1e-5, b1 0.5 and no weight decay.
+The first of the two optimizers trains encoder, head and classifier by L_ID and L_Triplet; the second encoder and
+decoder by L_Rec and L_TR, with Adam, rate 1e-5, b1 0.5 and no weight decay.
 
 Batches, schedule, warm-up, shift and flip are those of `san.py`, which took them from there: 320 epochs (20 of warm-up)
 of 48 steps, CUHK03's 767 identities by 16.

@@ -4,8 +4,8 @@
   current directory. Nothing is downloaded: where it is missing, the error says what to fetch and where to put it.
 - kind "file": `.pth` (both of torch.save's formats), `.pth.tar` or `.safetensors` at `start.path`, with torchvision's
   network of that name in it, of the model's width and stages. Dictionaries and modules around it ("state_dict",
-  "module.", "backbone.") are found; where a file holds several networks that fit, the path continues with `#` and the place of one,
-  such as `moco.pth.tar#state_dict.module.encoder_q.`; the error lists them.
+  "module.", "backbone.") are found; where a file holds several networks that fit, the path continues with `#` and the
+  place of one, such as `moco.pth.tar#state_dict.module.encoder_q.`; the error lists them.
 - kind "run": encoder and decoder of the run at `start.path`, as far as the model has them, and with `start.classifier`
   its classifier and what lies between.
 - kind "random".

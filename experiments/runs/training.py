@@ -97,7 +97,7 @@ def _gather(
         weights = weights or problems.take("start", lambda: initial_weights.load_run(plan, mesh))
     if plan.length.eval_every_epochs and (not evaluates or jax.process_count() > 1):
         problems.add(
-            "eval_every_epochs scores the run during its training, which needs one process: set it to 0, or train in one."
+            "eval_every_epochs scores the run as it trains, which needs one process: set it to 0, or train in one."
         )
     data = training_data.find(plan, mesh, problems, stack)
     skeleton = problems.take("model", lambda: models.skeleton(plan, data.num_classes if data else 1))

@@ -153,7 +153,7 @@ def test_the_image_itself_needs_no_second_copy(data_dir, tmp_path, seen):
     assert seen["pit"].pop("made_for") is training.train_step.input_targets
     assert seen["pit"].keys() == {"image"}
     assert folder.read_data(tmp_path)["target"] == "input"
-    with pytest.raises(san_pg.TextureError, match="which are no pseudo targets"):
+    with pytest.raises(san_pg.TextureError, match="which gives no pseudo targets"):
         pseudo_textures.run_dataset(tmp_path, "pit_reid", data_dir)
     batches, _ = open_data(load(data_dir, target__kind="input"))
     assert batches["reid"].keys() == {"image", "label"}
@@ -299,7 +299,7 @@ def test_another_san_pg_is_refused(textured, pg, tmp_path, seen):
     training.run(config, tmp_path / "run")
     shutil.rmtree(pg)
     write_run(pg, "san_pg.py:smoke", model__width=3)
-    with pytest.raises(ValueError, match=r"The run was trained on textures of .* when its parameters were"):
+    with pytest.raises(ValueError, match=r"was trained on textures of .* when the digest of its parameters was"):
         evaluation.run(tmp_path / "run", "pit_reid", textured)
     with pytest.raises(
         training.RunError, match=r"textures of pit_reid_textured in .* made by another state of a model"
