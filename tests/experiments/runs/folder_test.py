@@ -83,7 +83,7 @@ def test_a_run_that_was_left_behind_is_told(tmp_path, monkeypatch):
     # Another run of that name beside it is no substitute.
     (tmp_path / "elsewhere" / "san_pg").unlink()
     write_run(tmp_path / "elsewhere" / "san_pg", "san_pg.py:smoke", model__width=3)
-    with pytest.raises(ValueError, match=rf"those of {tmp_path / 'elsewhere' / 'san_pg'} are .* Put that state"):
+    with pytest.raises(ValueError, match=rf"that of {tmp_path / 'elsewhere' / 'san_pg'} is .* Restore that state"):
         load_san_pg(alone)
 
 
