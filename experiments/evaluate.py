@@ -39,23 +39,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if changed and not arguments.rerank:
         parser.error(f"--{changed[0]} is a setting of --rerank, which is not given")
 
-    from experiments.scoring import evaluation  # not before: --help needs no JAX
+    from experiments.scoring import evaluation, protocols  # not before: --help needs no JAX
 
     failures: dict[str, str] = {}
     try:
         names = evaluation.parse_datasets(arguments.dataset, arguments.data_dir)
-        options = {
-            "metric": arguments.metric,
-            "average_precision": arguments.average_precision,
-            "flip": arguments.flip,
-            "rerank": KReciprocal(**settings) if arguments.rerank else None,
-        }
+        options = protocols.Options(
+            metric=arguments.metric or "",
+            average_precision=arguments.average_precision,
+            flip=arguments.flip,
+            rerank=KReciprocal(**settings) if arguments.rerank else None,
+        )
         if len(names) == 1:
-            evaluation.run(arguments.workdir, names[0], arguments.data_dir, output=arguments.output, **options)
+            evaluation.run(arguments.workdir, names[0], arguments.data_dir, output=arguments.output, options=options)
         elif arguments.output:
             parser.error(f"--output names the file of one dataset, but --dataset names {len(names)}")
         else:
-            _, failures = evaluation.run_datasets(arguments.workdir, names, arguments.data_dir, **options)
+            _, failures = evaluation.run_datasets(arguments.workdir, names, arguments.data_dir, options)
     except evaluation.KNOWN_ERRORS as error:
         sys.exit(f"evaluate: {error}")
     if failures:

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if bool(arguments.images) != bool(arguments.output) or (arguments.images and arguments.data_dir):
         parser.error("give either --dataset with --data_dir, or --images with --output")
 
-    from experiments.runs import pseudo_textures  # not before: --help needs no JAX
+    from experiments.runs import pseudo_textures, san_pg  # not before: --help needs no JAX
 
     failed: list[str] = []
     try:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             failed = pseudo_textures.run_folder(
                 arguments.workdir, arguments.images, arguments.output, batch_size=arguments.batch_size
             )
-    except pseudo_textures.KNOWN_ERRORS as error:
+    except san_pg.KNOWN_ERRORS as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
         sys.exit(f"pseudo_texture: {len(failed)} pictures could not be read, see above; the others are done.")

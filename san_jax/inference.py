@@ -186,7 +186,7 @@ def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BA
     model, config = _load_run(path)
     if model.decoder is None:
         raise ValueError(
-            f"{path} is a run without decoder (method {config['method']}), which regresses no textures: give the "
+            f"{path} is a run without decoder (a baseline), which regresses no textures: give the "
             "folder of a run of san_pg or san."
         )
     size, is_texture = _image_size(config), _reconstructs_textures(config)
@@ -247,7 +247,7 @@ def _generator(folder: pathlib.Path, noted: str) -> Regressor:
             f"{path} regresses no textures, which are the input of {folder}: put the generator's run there."
         )
     found, data = parameter_digest(generator.model), folder / run_folder.DATA_FILE
-    expected = files.read_json(data).get("generator_sha256") if data.is_file() else None
+    expected = files.read_json(data).get("san_pg_sha256") if data.is_file() else None
     if found != expected:
         raise ValueError(
             f"{folder} was trained on textures of {noted} when the digest of its parameters was {expected}; that "

@@ -19,15 +19,15 @@ class ModelSettings:
     """The networks: encoder, pooling, head and decoder.
 
     Attributes:
-        encoder: "resnet50", "resnet101" or "densenet121".
-        width: Base number of channels; 64 is the real network. It scales the decoder alike.
-        stage_sizes: Blocks in each stage of the encoder; () is the encoder's own.
+        encoder: Network of the encoder: "resnet50", "resnet101" or "densenet121".
+        width: Base number of channels of encoder and decoder; 64 is the real network.
+        stage_sizes: Number of blocks in each stage of the encoder; () for those of the real network.
         texture_size: Height and width of the textures that the decoder regresses, pixels.
         skips: U-Net skips from the encoder into the decoder, as in the released code.
-        feature_size: n > 0: a fully connected layer turns the pooled feature into n numbers (512 in the released code).
-        pooling: "average", or "gem", the generalised mean.
-        bnneck: Batch normalisation between triplet loss and classifier, also used at test.
-        compute_dtype: "float32" or "bfloat16", of convolutions and activations.
+        feature_size: Length of the embedding, made by a fully connected layer (512 in the released code); 0 for no layer.
+        pooling: How the feature map is pooled: "average", or "gem" for the generalised mean.
+        bnneck: Put a batch normalisation between triplet loss and classifier; its output is the embedding at test.
+        compute_dtype: Type of convolutions and activations: "float32" or "bfloat16".
 
     Raises:
         ValueError: A name that is not known, or a size out of range.
@@ -62,10 +62,10 @@ class LossSettings:
     """Weights and constants of the losses; the defaults are the paper's, but for `triplet_reid_channels`.
 
     Attributes:
-        identification: l1, weight of L_ID.
-        triplet: l2, weight of L_Triplet.
-        reconstruction: l3, weight of L_Rec, on a reID batch and on a PIT batch.
-        triplet_reid: l4, weight of L_TR.
+        identification: Weight of L_ID (the paper's lambda_1).
+        triplet: Weight of L_Triplet (lambda_2).
+        reconstruction: Weight of L_Rec (lambda_3), on reID and on PIT batches.
+        triplet_reid: Weight of L_TR (lambda_4).
         label_smoothing: Label smoothing of L_ID, in [0, 1); 0.1 in the released code.
         triplet_margin: Margin of L_Triplet.
         triplet_reid_margin: Margin of L_TR.

@@ -95,7 +95,7 @@ def _scores_section(
 
 
 def mean_and_deviation(names: Sequence[str], scores: Sequence[Mapping[str, float]]) -> str:
-    """Scores of several seeds in percent: mean, and with two or more seeds the sample standard deviation."""
+    """Return scores of several seeds in percent: mean, and with two or more seeds the sample standard deviation."""
     if not scores:
         return "-"
     parts = []
@@ -122,8 +122,9 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
             f" SMALL SCALE: images {sizes.image_size[0]}x{sizes.image_size[1]}, networks of base width {sizes.width} "
             f"(64 is the real one) and few blocks, textures {sizes.texture_size}x{sizes.texture_size}, "
             f"{sizes.train_identities} training and {sizes.test_identities} test identities of pit_reid, rendered "
-            f"{small.EASIER_WORDS}; SAN-PG trained for {sizes.san_pg_steps} steps of {sizes.num_identities * sizes.images_of_each} of "
-            f"{sizes.pit_textures * sizes.pit_meshes} pairs; Adam with a cosine from 1e-3, no random erasing."
+            f"{small.EASIER_WORDS}; SAN-PG trained for {sizes.san_pg_steps} steps of "
+            f"{sizes.num_identities * sizes.images_of_each} of {sizes.pit_textures * sizes.pit_meshes} pairs; "
+            "Adam with a cosine from 1e-3, no random erasing."
         )
     start = request.weights or "random weights (no ImageNet file was given)"
     text += f" SAN-PG and the baseline start from {start}, the other rows from a SAN-PG run of seed 0."
@@ -154,8 +155,8 @@ def _runs_section(table: Table, dataset: str, runs: Sequence[Mapping[str, Any]])
             )
             chance = scores["chance"]
             paragraphs.append(
-                f"Protocol of {column}: {without_training(scores['protocol'], on, run['summaries'][on])} Random rankings come to rank-1 "
-                f"{100 * chance['rank1']:.1f}, mAP {100 * chance['mAP']:.1f}."
+                f"Protocol of {column}: {without_training(scores['protocol'], on, run['summaries'][on])} "
+                f"Random rankings come to rank-1 {100 * chance['rank1']:.1f}, mAP {100 * chance['mAP']:.1f}."
             )
     return Section(f"Every run on {dataset}", list(dict.fromkeys(paragraphs)), header, rows)
 
@@ -173,8 +174,8 @@ def quality_section(qualities: Mapping[str, Mapping[str, Mapping[str, float]]]) 
         for data, quality in measured.items():
             rows.append([name, data, f"{quality['l1']:.4f}", f"{quality['psnr']:.2f}", f"{quality['ssim']:.4f}"])
     paragraph = (
-        "Mean over textures of L1 (textures in [-1, 1], as L_Rec), PSNR (dB) and SSIM. held-out pit: a rendering of other persons "
-        "than those trained on; pit_reid, train: the pseudo textures that the reID network is supervised with."
+        "Mean over textures of L1 (textures in [-1, 1], as L_Rec), PSNR (dB) and SSIM. held-out pit: a rendering of "
+        "other persons than those trained on; pit_reid, train: the pseudo textures that supervise the reID network."
     )
     return Section("Texture quality", [paragraph], ["SAN-PG", "data", "L1", "PSNR", "SSIM"], rows)
 

@@ -8,7 +8,7 @@ from experiments.ablation.tables import TABLES
 from experiments.command_line import config_files
 from experiments.runs.settings import Start
 
-# Two cores train Table 1 in about an hour. Against the demo: more pairs for SAN-PG, twice the test identities, for less noise.
+# Two cores train Table 1 in about an hour. For less noise, there are more pairs and test identities than in the demo.
 SMALL = small.Sizes(
     pit_textures=400, train_identities=200, test_identities=200, images_per_identity=8, san_pg_steps=600
 )
@@ -31,8 +31,8 @@ class Request:
         scale: "full" or "small".
         output: Folder of everything that is made.
         data_dir: Where TFDS keeps the datasets; the small scale keeps its own in `output`/data.
-        weights: What the rows with the start "file" and SAN-PG start from: "imagenet", the path of a file, or "" for random
-            weights.
+        weights: What the rows with the start "file" and SAN-PG start from: "imagenet", the path of a file, or "" for
+            random weights.
         target_dir: Folder of target images for the row that needs one; "" for none.
         rows: Keys of the rows to make now, () for all; of the others the table shows what is there.
         changes: (dotted key, text) applied to every training config that has the key, such as model.compute_dtype.

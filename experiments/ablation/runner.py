@@ -1,4 +1,4 @@
-"""Trains and scores the rows of a table of the paper with one budget."""
+"""Trains and scores the rows of a table of the paper, all with one budget."""
 
 import dataclasses
 import functools
@@ -15,46 +15,39 @@ from experiments.ablation.request import AblationError, Request
 from experiments.ablation.tables import TABLES, Row, SanPg
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
-from experiments.runs import data_sources, ensure, folder, initial_weights, provenance, rendering, training
+from experiments.runs import data_sources, ensure, errors, folder, initial_weights, provenance, rendering
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, texture_quality
-from san_jax import checkpoint, files, folder_lock, metric_logger, run_folder
+from san_jax import checkpoint, folder_lock, run_folder
 from san_jax.files import read_json, write_atomic
 
 SMALL_STAGES = {"resnet50": (2, 2, 2, 2), "resnet101": (2, 2, 6, 2), "densenet121": (3, 6, 12, 8)}
-HELD_OUT_SEED = (
-    1_000_003  # of the rendering of `pit` that textures are measured on: other persons than any seed trains on
-)
+# Textures are measured on a rendering of `pit` with this seed, which holds other persons than any training data.
+HELD_OUT_SEED = 1_000_003
 HELD_OUT_TEXTURES = 100
-REID_EPOCHS, PARTIAL_EPOCHS = 320, 40  # of the full configs, see san.py and san_partial.py
-ROW_ERRORS = (ValueError, OSError, RuntimeError, checkpoint.CheckpointError)
-
-
-# What `run` raises where a user can do something about it; the messages say what.
+REID_EPOCHS, PARTIAL_EPOCHS = 320, 40  # in the full configs, see san.py and san_partial.py
+ROW_ERRORS = (ValueError, OSError, RuntimeError)  # a row that fails keeps none of the others from being made
+# Errors that a user can do something about; the messages say what.
 KNOWN_ERRORS = (
     AblationError,
-    datasets.DatasetError,
     config_files.ConfigError,
-    training.RunError,
-    files.DamagedFileError,
     rendering.RenderError,
-    checkpoint.CheckpointError,
     folder_lock.FolderError,
-    OSError,
+    *errors.KNOWN_ERRORS,
 )
 
 
 def run(request: Request) -> tuple[pathlib.Path, dict[str, str]]:
-    """Makes every run of the table that is missing, and the table.
+    """Make every run of the table that is missing, and the table.
 
     Returns:
-        The Markdown file, and for each row that could not be made the reason.
+        The Markdown file, and the reason for each row that could not be made.
 
     Raises:
-        AblationError: The data cannot be had.
+        AblationError: Datasets or weights are missing.
         san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name.
         san_jax.folder_lock.FolderError: Another process makes tables in the folder, or it cannot be written.
-        SystemExit: Training was stopped by a signal; the message says how to go on.
+        SystemExit: A signal stopped the training; the message says how to go on.
     """
     checkpoint.check_path(request.output)
     with folder_lock.hold(request.output):
@@ -87,7 +80,7 @@ class _Ablation:
                     print(f"\n=== {name}", flush=True)
                     try:
                         result = self._ensure_row(row, dataset, seed)
-                    except (*ROW_ERRORS, metric_logger.NonFiniteLossError) as error:
+                    except ROW_ERRORS as error:
                         failures[name] = str(error)
                         print(f"{name}: not made. {error}", file=sys.stderr, flush=True)
                         continue
@@ -98,7 +91,7 @@ class _Ablation:
         return self._write(results, failures), failures
 
     def _ensure_data(self) -> None:
-        """Renders what the scale renders; the benchmarks and the weights to start from must be there."""
+        """Render the datasets that are rendered; check that the benchmarks and the initial weights are there."""
         renders = {"pit", "pit_reid"}
         needed = {on for dataset in self._request.datasets for _, on, _ in self._table.columns(dataset)}
         benchmarks = sorted({*self._request.datasets, *needed} - renders) if self._request.scale == "full" else []
@@ -126,7 +119,7 @@ class _Ablation:
                 ensure.ensure_rendered(config_files.load(f"{recipe}.py"), self._data_dir)
 
     def _encoders(self) -> list[str]:
-        """The encoders that start from the file of weights, in the rows to be made."""
+        """Return the encoders that start from the file of weights in the rows to be made."""
         if not self._request.weights:
             return []
         rows = [row for row in self._table.rows if not self._request.rows or row.key in self._request.rows]
@@ -137,7 +130,7 @@ class _Ablation:
     # Configs
 
     def _config(self, file: str, *, encoder: str, seed: int, data_dir: pathlib.Path) -> Config:
-        """A training config at the plan's scale, without start and dataset."""
+        """Return a training config at the scale asked for, without start and dataset."""
         config = config_files.load(f"{file}.py")
         if self._request.scale == "small":
             stage_sizes = SMALL_STAGES[encoder]
@@ -176,7 +169,7 @@ class _Ablation:
             config.target.path = self._request.target_dir
         if self._request.scale == "small":
             batches = self._request.sizes.reid_batches
-            if row.start == "row":  # fine-tuning takes as large a part of the schedule as in the paper's configs
+            if row.start == "row":  # the share of the schedule that fine-tuning has in the full configs
                 batches = max(1, batches * PARTIAL_EPOCHS // REID_EPOCHS)
             config.num_steps = small.steps_of(config, batches)
         return config
@@ -193,16 +186,16 @@ class _Ablation:
         return self._request.output / "results" / dataset.replace("/", "_") / f"{row.key}-seed{seed}.json"
 
     def _view(self, san_pg: SanPg, dataset: str) -> pathlib.Path:
-        """A data_dir that shows pit and the benchmark, and takes the targets that this san_pg makes.
+        """Make a data_dir with links to pit and the benchmark, for the targets that this SAN-PG run makes.
 
-        So those of several san_pgs stand side by side, and nothing is written where the user keeps the benchmarks.
+        So the targets of several SAN-PG runs lie side by side, and the user's own data_dir is left alone.
         """
         view = self._request.output / "targets" / san_pg.name
         for name in ("pit", dataset):
             link = view / name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
-                link.unlink(missing_ok=True)  # one that leads nowhere
+                link.unlink(missing_ok=True)  # a dangling link
                 link.symlink_to((self._data_dir / name).resolve(), target_is_directory=True)
         return view
 
@@ -214,25 +207,33 @@ class _Ablation:
         return workdir
 
     def _ensure_row(self, row: Row, dataset: str, seed: int) -> dict[str, Any]:
-        """Trains and scores one row with one seed, unless that was done."""
-        workdir = self._row_dir(row.key, dataset, seed)
-        path = self._result_path(row, dataset, seed)
+        """Train and score one row with one seed, unless that was done; return what its JSON holds."""
+        workdir, path = self._row_dir(row.key, dataset, seed), self._result_path(row, dataset, seed)
         config = self._row_config(row, dataset, seed)
         noted = read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
-        columns = [
-            (column, on, part) for column, on, part in self._table.columns(dataset) if column not in noted["scores"]
-        ]
         if "config" in noted:
-            # Where the run's folder was removed, its config is what the result noted.
-            is_there = (workdir / run_folder.CONFIG_FILE).is_file()
-            old = folder.read_config(workdir) if is_there else config_files.from_json(json.dumps(noted["config"]))
-            if changed := folder.changed_keys(old, config):
-                raise AblationError(
-                    f"{path} is of a run with other values of {', '.join(changed)}: give those, or another --output."
-                )
+            _check_same_config(path, noted["config"], config, workdir)
+        columns = [column for column in self._table.columns(dataset) if column[0] not in noted["scores"]]
         if not columns:
             print(f"{path}: complete")
             return noted
+        self._ensure_starts(row, dataset, seed, config)
+        ensure.ensure_run(config, workdir)
+        for column, on, part in columns:
+            if on not in noted["summaries"]:
+                noted["summaries"][on] = evaluation.run(workdir, on, self._data_dir)
+            summary = noted["summaries"][on]
+            scores = summary[part] if part else summary
+            noted["scores"][column] = {
+                name: scores[name] for name in ("rank1", "rank5", "rank10", "mAP", "mINP", "chance", "protocol")
+            }
+        # Facts that were noted when the run was trained win over those of a later table that scores it again.
+        noted = {"row": row.key, "dataset": dataset, "seed": seed, **_training_facts(config, workdir), **noted}
+        write_atomic(path, (json.dumps(noted, indent=1) + "\n").encode())
+        return noted
+
+    def _ensure_starts(self, row: Row, dataset: str, seed: int, config: Config) -> None:
+        """Make the runs that a row starts from, and the textures that its run reads."""
         if row.san_pg is not None:
             san_pg_dir = self._ensure_san_pg(row.san_pg)
             reads = config.target if "target" in config else config.input
@@ -243,42 +244,11 @@ class _Ablation:
         if row.start == "row":
             start = next(other for other in self._table.rows if other.key == row.start_row)
             ensure.ensure_run(self._row_config(start, dataset, seed), self._row_dir(start.key, dataset, seed))
-        ensure.ensure_run(config, workdir)
-        for column, on, part in columns:
-            if on not in noted["summaries"]:
-                noted["summaries"][on] = evaluation.run(workdir, on, self._data_dir)
-            summary = noted["summaries"][on]
-            scores = summary[part] if part else summary
-            noted["scores"][column] = {
-                name: scores[name] for name in ("rank1", "rank5", "rank10", "mAP", "mINP", "chance", "protocol")
-            }
-        num_steps = (folder.read_data(workdir) or {})[folder.NUM_STEPS]
-        kinds = resolve(config).batch_kinds
-        num_pit = num_steps * kinds.count("pit") // len(kinds)
-        facts = {
-            "row": row.key,
-            "dataset": dataset,
-            "seed": seed,
-            "reid_batches": num_steps - num_pit,
-            "pit_batches": num_pit,
-            "batch": config.batch.num_identities * config.batch.images_per_identity,
-            "training_seconds": report.training_seconds(workdir, resolve(config)),
-            "commit": provenance.commit(),
-            "processor": provenance.processor(),
-            "jax": provenance.accelerator(),
-            "config": json.loads(config_files.to_json(config)),
-        }
-        noted = {
-            **facts,
-            **noted,
-        }  # what was noted when the run was trained stays where another table scores it once more
-        write_atomic(path, (json.dumps(noted, indent=1) + "\n").encode())
-        return noted
 
     # Textures
 
     def _ensure_quality(self, failures: dict[str, str]) -> None:
-        """Measures the textures of the table's san_pgs: on a `pit` that none was trained on, and on pit_reid."""
+        """Measure the textures of the table's SAN-PG runs on pit_reid and on a `pit` that none was trained on."""
         held_out = self._ensure_held_out()
         for san_pg in dict.fromkeys(row.san_pg for row in self._table.rows if row.san_pg):
             path = self._quality_path(san_pg)
@@ -321,3 +291,31 @@ class _Ablation:
         write_atomic(path, report.to_markdown(self._table.title, sections).encode())
         write_atomic(path.with_suffix(".html"), report.to_html(self._table.title, sections).encode())
         return path
+
+
+def _check_same_config(path: pathlib.Path, noted: Mapping[str, Any], config: Config, workdir: pathlib.Path) -> None:
+    """Raise an AblationError unless the result in `path`, with the config `noted`, is of a run with this config."""
+    # Where the run's folder was removed, its config is what the result noted.
+    is_there = (workdir / run_folder.CONFIG_FILE).is_file()
+    old = folder.read_config(workdir) if is_there else config_files.from_json(json.dumps(noted))
+    if changed := folder.changed_keys(old, config):
+        raise AblationError(
+            f"{path} is of a run with other values of {', '.join(changed)}: give those, or another --output."
+        )
+
+
+def _training_facts(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
+    """Return what a result notes about the training: its budget, its time, and where and from what it was made."""
+    plan = resolve(config)
+    num_steps = (folder.read_data(workdir) or {})[folder.NUM_STEPS]
+    num_pit = num_steps * plan.batch_kinds.count("pit") // len(plan.batch_kinds)
+    return {
+        "reid_batches": num_steps - num_pit,
+        "pit_batches": num_pit,
+        "batch": config.batch.num_identities * config.batch.images_per_identity,
+        "training_seconds": report.training_seconds(workdir, plan),
+        "commit": provenance.commit(),
+        "processor": provenance.processor(),
+        "jax": provenance.accelerator(),
+        "config": json.loads(config_files.to_json(config)),
+    }

@@ -10,7 +10,7 @@ from experiments.command_line.config_files import Config
 from experiments.runs.plan import resolve
 from render.optics import camera
 
-# Such renderings leave out what so few steps of so small a network cannot learn: with the generator's defaults
+# Such renderings leave out what so few steps of so small a network cannot learn: with the default renderings
 # (look-alikes, persons half hidden or cut, crowds, nights) the baseline came to rank-1 10 in 450 batches, 12.5 in 900.
 EASIER = {
     "occluders": {"share": 0.0},
@@ -66,10 +66,10 @@ def render_configs(sizes: Sizes) -> tuple[Config, Config]:
 
 
 def shrink(config: Config, sizes: Sizes) -> None:
-    """Makes a config of `experiments.train` small; its number of steps follows from its method and kinds of batches.
+    """Make a config of `experiments.train` small; its number of steps follows from its method and kinds of batches.
 
     Adam with one cosine from 1e-3, no weight decay; reID images are not erased: in so few batches erasing only slows
-    training down (measured on an earlier generator: rank-1 51 in 450 batches without it, 7 to 12 in 360 with it).
+    training down (measured on earlier renderings: rank-1 51 in 450 batches without it, 7 to 12 in 360 with it).
     """
     config.update(
         {

@@ -1,7 +1,8 @@
 """The rows of the paper's tables as configs, with the paper's numbers, for `experiments.ablate`.
 
-A row is a training config and what differs from it; all rows of a table have one budget of identity-labelled batches. Rows
-marked `ours` are not in the paper. Numbers: Jin et al., AAAI 2020, Tables 1 to 4 (rank-1, mAP; Table 4 rank-1, 5, 10).
+A row is a training config and what differs from it; all rows of a table have one budget of identity-labelled batches.
+Rows marked `ours` are not in the paper. Numbers: Jin et al., AAAI 2020, Tables 1 to 4 (rank-1, mAP; Table 4 rank-1, 5,
+10).
 """
 
 import dataclasses
@@ -41,8 +42,8 @@ class Row:
         name: As the paper's table has it, or what we call it.
         config: The config file of `experiments.train`.
         changes: Dotted keys that differ from it.
-        start: "file" (ImageNet weights, another file's, or random ones), "san_pg" (encoder, and decoder where the row has one, of
-            `san_pg`), or "row" (the weights of the row `start_row`, classifier included).
+        start: "file" (ImageNet weights, another file's, or random ones), "san_pg" (encoder, and decoder where the row
+            has one, of `san_pg`), or "row" (the weights of the row `start_row`, classifier included).
         start_row: Key of the row that it starts from.
         san_pg: The SAN-PG run that the row's targets and start come from; None for none.
         start_san_pg: The SAN-PG run that it starts from where that is another one.
@@ -74,8 +75,8 @@ class Table:
         title: One line.
         rows: In order.
         scores: Which scores are shown.
-        evaluated: Training dataset -> ((column, dataset to score on, part of its summary or ""), ...); a dataset that is
-            not there is scored on itself.
+        evaluated: Training dataset -> ((column, dataset to score on, part of its summary or ""), ...); a dataset that
+            is not there is scored on itself.
         textures: Whether the quality of the SAN-PG runs' textures belongs to it.
     """
 
@@ -178,7 +179,7 @@ TABLE_2 = Table(
         dataclasses.replace(SAN_BASIC, name="Enc-Dec rec. texture (SAN-basic)"),
         Row(
             "texture_input",
-            "Generated textures as the reID input",
+            "SAN-PG's textures as the reID input",
             config="baseline",
             changes={"input.kind": "texture"},
             note="section 4.3 studies it without printing its numbers",

@@ -11,8 +11,7 @@ from jax.sharding import Mesh
 
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
-from experiments.runs import data as training_data
-from experiments.runs import model as models
+from experiments.runs import models, training_data
 from experiments.runs.plan import RunPlan, resolve
 from san_jax import optim, sharding, train_state, train_step
 

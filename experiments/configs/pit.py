@@ -3,7 +3,7 @@
     python -m experiments.pit_render --config=pit.py --output_dir=DIR --data_dir=DIR
 
 About 6 minutes on 2 cores, 0.4 GB. Variants: `pit.py:smoke`, `pit.py:num_textures=20,meshes_per_texture=5`,
-`pit.py:occluders.share=0.3,light.kinds.night=0`. What the keys of a topic mean says its class in `render`.
+`pit.py:occluders.share=0.3,light.kinds.night=0`. Each group of keys is documented by its dataclass in `render`.
 
 The paper's own recipe, from files that are licensed to whoever registers for them:
 
@@ -11,8 +11,8 @@ The paper's own recipe, from files that are licensed to whoever registers for th
         --config.smpl_neutral=SMPL_NEUTRAL.pkl --config.smpl_uv=smpl_uv.obj --config.surreal_dir=smpl_data \
         --config.poses=hmr --config.poses_file=thetas.npy --config.coco_dir=train2017
 
-With `--check` the files are only verified: all that is missing or malformed is listed, with where to get it. The keys are
-those of `render.recipes.paper.PaperPit`, which says what they mean.
+With `--check` the files are only verified: all that is missing or malformed is listed, with where to get it. The keys
+are those of `render.recipes.paper.PaperPit`, which says what they mean.
 """
 
 import dataclasses

@@ -1,11 +1,11 @@
-"""PIT-reID: an identity-labelled multi-camera benchmark from the generator of PIT.
+"""PIT-reID: an identity-labelled multi-camera benchmark rendered as PIT is.
 
     python -m experiments.pit_render --config=pit_reid.py --output_dir=DIR --data_dir=DIR
 
 20,000 pictures: about 10 minutes on 2 cores, 0.6 GB, and 1.9 GB the dataset, which holds a texture with each picture.
 Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100,look_alike_share=0`,
-`pit_reid.py:accessories.backpack=0.5`. What the keys of a topic mean says its class in `render`. What colour alone gives
-says `experiments.histogram_matcher`.
+`pit_reid.py:accessories.backpack=0.5`. Each group of keys is documented by its dataclass in
+`render`. `experiments.histogram_matcher` measures what colour alone achieves.
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,8 @@
 """`SAN*` of Table 4: SAN, fine-tuned on whole and cropped (partial) images of Market-1501.
 
-Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 4.6 (from ImageNet
-weights, rank-1/5/10: Partial REID 44.7 / 72.4 / 86.0, Partial-iLIDS 53.7 / 77.4 / 81.9; without fine-tuning 39.7 / 67.5 /
-80.5 and 46.9 / 71.2 / 78.2).
+Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification", AAAI 2020, section 4.6 (from
+ImageNet weights, rank-1/5/10: Partial REID 44.7 / 72.4 / 86.0, Partial-iLIDS 53.7 / 77.4 / 81.9; without fine-tuning
+39.7 / 67.5 / 80.5 and 46.9 / 71.2 / 78.2).
 
     python -m experiments.train --config=san.py --config.start.path=runs/san_pg --workdir=runs/san
     python -m experiments.train --config=san_partial.py --workdir=runs/san_partial

@@ -18,11 +18,14 @@ It is `san.py` but for what stands here:
 | L_TR at all four blocks, not three | `loss.triplet_reid_blocks` |
 | L_TR averages the squared difference over channels too | `loss.triplet_reid_channels` |
 | L_TR takes one fixed triplet of each identity but the last, and adds them up | `loss.triplet_reid_sampling` |
-| Two optimizers in turn: encoder, head and classifier by L_ID and L_Triplet; then encoder and decoder by L_Rec and L_TR, with Adam, rate 1e-5, b1 0.5, no weight decay | `optimizer.alternating`, ... |
-| Erased rectangles hold 0.485, 0.456, 0.406, the mean of pixels in [0, 1], in the normalised image | `augment.erase_fill` |
+| Two optimizers take turns, see below | `optimizer.alternating`, ... |
+| Erased rectangles hold 0.485, 0.456, 0.406 (a mean of pixels) in the normalised image | `augment.erase_fill` |
 
-Batches, schedule, warm-up, shift and flip are those of `san.py`, which took them from there: 320 epochs (20 of warm-up) of
-48 steps, CUHK03's 767 identities by 16.
+The first of the two optimizers trains encoder, head and classifier by L_ID and L_Triplet; the second encoder and
+decoder by L_Rec and L_TR, with Adam, rate 1e-5, b1 0.5 and no weight decay.
+
+Batches, schedule, warm-up, shift and flip are those of `san.py`, which took them from there: 320 epochs (20 of warm-up)
+of 48 steps, CUHK03's 767 identities by 16.
 
 What remains different, and why:
 
@@ -38,9 +41,9 @@ What remains different, and why:
 
 `san_jax.load_encoder` reads the authors' own weights.
 
-Cost: 15,360 steps of batch 64, each with two forward passes (`python -m experiments.benchmark` measures those of `san.py`,
-which have one). `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as `san.py:smoke`
-does, and takes a few minutes on two cores.
+Cost: 15,360 steps of batch 64, each with two forward passes (`python -m experiments.benchmark` measures those of
+`san.py`, which have one). `san_released.py:smoke` renders its own data, trains its own SAN-PG, which it starts from as
+`san.py:smoke` does, and takes a few minutes on two cores.
 """
 
 from experiments.command_line.config_files import Config

@@ -21,8 +21,7 @@ from experiments.pages.report import (
     Series,
     Strip,
 )
-from experiments.runs import data_sources, folder
-from experiments.runs import model as models
+from experiments.runs import data_sources, folder, models
 from experiments.scoring import protocols
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from san_jax import embed, metric_logger, ranking

@@ -32,11 +32,12 @@ _COMMANDS = {
 
 
 def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
-    """The split of a built dataset, as `tfds.data_source(name, split=split, data_dir=data_dir)` gives it.
+    """Open a split of a built dataset, as `tfds.data_source(name, split=split, data_dir=data_dir)` does.
 
     Args:
-        name: "pit", "pit_reid", one of `BENCHMARKS`, `<benchmark>_textured`, `<benchmark>_frontal`, or any TFDS dataset under `data_dir`.
-        split: "train", "val", "query" or "gallery"; "train+val" is the one after the other.
+        name: "pit", "pit_reid", one of `BENCHMARKS`, `<benchmark>_textured`, `<benchmark>_frontal`, or any TFDS dataset
+            under `data_dir`.
+        split: "train", "val", "query" or "gallery"; "train+val" for both, in this order.
         data_dir: Where TFDS keeps datasets.
 
     Returns:
@@ -59,7 +60,7 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
 
 
 def training_splits(name: str, data_dir: str | os.PathLike[str], *, use_val: bool) -> list[str]:
-    """The splits of a built dataset to train on: ["train"], or ["train", "val"] where `use_val` and it has a val.
+    """Return the splits to train on: ["train"], or ["train", "val"] with `use_val` where there is a val.
 
     Raises:
         DatasetError: There is no such dataset.
@@ -68,7 +69,7 @@ def training_splits(name: str, data_dir: str | os.PathLike[str], *, use_val: boo
 
 
 def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """What the builder of a built dataset noted about it, such as `source_digest` and `partial`.
+    """Return what the builder of a dataset noted about it, such as `source_digest` and `partial`.
 
     Raises:
         DatasetError: There is no such dataset.
@@ -77,7 +78,7 @@ def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]
 
 
 def read_mirror_file(name: str, data_dir: str | os.PathLike[str]) -> dict[str, bytes]:
-    """The UV mirror map beside a built dataset's shards, file name -> content; empty where the dataset has none.
+    """Return the file of a built dataset's UV mirror map, name -> content; empty where it has none.
 
     Raises:
         DatasetError: There is no such dataset, or the map is malformed.
@@ -87,7 +88,7 @@ def read_mirror_file(name: str, data_dir: str | os.PathLike[str]) -> dict[str, b
 
 
 def read_mirror_map(name: str, data_dir: str | os.PathLike[str]) -> np.ndarray:
-    """The UV mirror map beside a built dataset's shards, as `datasets.mirror_map.read_mirror_map`.
+    """Return the UV mirror map of a built dataset, see `datasets.mirror_map.read_mirror_map`.
 
     Raises:
         DatasetError: There is no such dataset, it has no map, or the map is malformed.
@@ -96,7 +97,7 @@ def read_mirror_map(name: str, data_dir: str | os.PathLike[str]) -> np.ndarray:
 
 
 def list_splits(name: str, data_dir: str | os.PathLike[str]) -> list[str]:
-    """Names of the splits of a built dataset, sorted.
+    """Return the sorted names of the splits of a built dataset.
 
     Raises:
         DatasetError: There is no such dataset.
@@ -105,7 +106,7 @@ def list_splits(name: str, data_dir: str | os.PathLike[str]) -> list[str]:
 
 
 def list_built(data_dir: str | os.PathLike[str]) -> list[str]:
-    """Names of the datasets that are complete under `data_dir`, sorted."""
+    """Return the sorted names of the complete datasets under `data_dir`."""
     return sorted(_built(pathlib.Path(data_dir).expanduser()))
 
 
@@ -116,7 +117,7 @@ def _open(name: str, data_dir: str | os.PathLike[str]) -> Any:
         raise DatasetError(_missing(name, folder, sorted(built)))
     try:
         return tfds.builder_from_directory(built[name])
-    except Exception as error:  # TFDS and protobuf raise their own of a file that is damaged
+    except Exception as error:  # TFDS and protobuf raise various errors for a damaged file
         what = str(error).partition("\n")[0]
         raise DatasetError(
             f"{built[name]} is damaged ({type(error).__name__}: {what}): {_AGAIN.format(built[name])}"
@@ -128,14 +129,14 @@ _AGAIN = "remove {} and build the dataset again."
 
 
 def _built(data_dir: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The newest version's folder of each dataset in `data_dir`: data_dir/builder/version, .../builder/config/version."""
+    """Return the newest version's folder of each dataset: data_dir/builder[/config]/version."""
     folders = [*data_dir.glob("*"), *data_dir.glob("*/*")]
     versions = {path.relative_to(data_dir).as_posix(): newest_version(path) for path in sorted(folders)}
     return {name: version for name, version in versions.items() if version and _is_named(name, version)}
 
 
 def _is_named(name: str, version: pathlib.Path) -> bool:
-    """Whether a folder `builder/config` is that: a data_dir may lie in another one (`smoke/pit_reid`)."""
+    """Whether a folder named `builder/config` is that; it may be a data_dir within another one (`smoke/pit_reid`)."""
     builder, slash, _ = name.partition("/")
     if not slash:
         return True

@@ -38,7 +38,7 @@ class Clock:
 
     @contextlib.contextmanager
     def part(self, name: str, what: str) -> Iterator[None]:
-        """Times the body; the time of a part that was complete before is left as it is."""
+        """Time the body; a part that was complete before keeps its time."""
         self._started += 1
         record = self._records.setdefault(name, {"seconds": 0.0, "what": what, "complete": False})
         again = " (complete already)" if record["complete"] else ""

@@ -1,4 +1,4 @@
-"""What keeps a run from starting, found in full before anything is written."""
+"""The errors of a run, and `Problems`, which collects all that keep one from starting."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,19 +9,10 @@ from san_jax import checkpoint, files, metric_logger, run_folder, sharding
 
 
 class RunError(ValueError):
-    """A config, folder or dataset that no run can be made of. The message says what to change."""
+    """The config, a folder or a dataset does not allow the run. The message says what to change."""
 
 
-# What a run raises where a user can do something about it; the messages say what.
-KNOWN_ERRORS = (
-    RunError,
-    datasets.DatasetError,
-    checkpoint.CheckpointError,
-    files.DamagedFileError,
-    run_folder.RunFolderError,
-    metric_logger.NonFiniteLossError,
-    OSError,
-)
+# Errors whose messages name the file or key themselves.
 _CLEAR_ALREADY = (
     RunError,
     datasets.DatasetError,
@@ -29,11 +20,13 @@ _CLEAR_ALREADY = (
     files.DamagedFileError,
     run_folder.RunFolderError,
 )
+# Errors of a run that its user can do something about; the messages say what.
+KNOWN_ERRORS = (*_CLEAR_ALREADY, metric_logger.NonFiniteLossError, OSError)
 
 
 @contextlib.contextmanager
 def naming_the_config_part(part: str) -> Iterator[None]:
-    """Turn the error of a wrong value, file or folder into a RunError that begins with the part of the config it is in."""
+    """Turn the error of a wrong value, file or folder into a RunError that begins with the config part."""
     try:
         yield
     except _CLEAR_ALREADY:
@@ -43,7 +36,7 @@ def naming_the_config_part(part: str) -> Iterator[None]:
 
 
 class Problems:
-    """Collects what keeps a run from starting, so that all of it is told at once.
+    """Collects what keeps a run from starting, so that one message names it all.
 
     Attributes:
         errors: The errors found so far.
@@ -57,7 +50,7 @@ class Problems:
         self.errors.append(RunError(message))
 
     def take(self, part: str, function: Callable[[], Any]) -> Any:
-        """Return the result of a function; None where it raises, which is noted as a problem of that part of the config."""
+        """Return the result of a function; None where it raises, which is noted as a problem of that config part."""
         try:
             with naming_the_config_part(part):
                 return function()
@@ -73,7 +66,7 @@ class Problems:
             raise RunError(self._text())
 
     def check_everywhere(self) -> None:
-        """Do as `check`, on each of the processes that train together: what one of them found ends all."""
+        """Do as `check` in all processes that train together: a problem of one of them ends all."""
         told = sharding.first_message(self._text())
         self.check()
         if told:

@@ -1,4 +1,4 @@
-"""Writes a run's encoder as StableHLO, safetensors and ONNX, each held against the run."""
+"""Writes a run's encoder as StableHLO, safetensors and ONNX, and checks each file against the run."""
 
 import dataclasses
 import hashlib
@@ -15,8 +15,7 @@ import safetensors
 import safetensors.numpy
 
 from experiments.command_line import config_files
-from experiments.runs import folder, onnx_file, provenance
-from experiments.runs import model as models
+from experiments.runs import folder, models, onnx_file, provenance
 from experiments.runs.export_formats import (
     DEFAULT_FORMATS,
     DEFAULT_OPSET,
@@ -66,7 +65,7 @@ def run(
     opset: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Exports a run's encoder, with its head and neck where it has them.
+    """Export a run's encoder, with its head and neck where it has them.
 
     Args:
         workdir: Folder of a run.
@@ -207,8 +206,8 @@ def _cpu() -> Any:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError as error:
         raise ExportError(
-            "JAX has no CPU here, on which files are checked before they are written: leave JAX_PLATFORMS unset, or set "
-            f"JAX_PLATFORMS=cuda,cpu. ({error})"
+            "JAX has no CPU here, on which files are checked before they are written: leave JAX_PLATFORMS unset, or "
+            f"set JAX_PLATFORMS=cuda,cpu. ({error})"
         ) from error
 
 
@@ -245,17 +244,18 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
 def _compare(kind: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> dict[str, float]:
     if found.shape != expected.shape or found.dtype != expected.dtype:
         raise ExportError(
-            f"The {kind} file gives {found.dtype} {found.shape}, the run {expected.dtype} {expected.shape}: it is not written."
+            f"The {kind} file gives {found.dtype} {found.shape}, the run {expected.dtype} "
+            f"{expected.shape}: it is not written."
         )
     if not np.ptp(expected, axis=0).any():
         raise ExportError(
-            "The run gives one embedding for all images: there is nothing to compare the files by, and nothing to export."
+            "The run gives the same embedding for all images: there is nothing to compare, and nothing to export."
         )
     difference, relative = _difference(found, expected)
     if not relative <= tolerance:  # NaN too
         raise ExportError(
-            f"The {kind} file gives embeddings that differ from the run's by {difference:.3g}, {relative:.3g} of the largest "
-            f"number where {tolerance:.0e} is allowed: nothing is written. Is it another version of a library?"
+            f"The {kind} file gives embeddings that differ from the run's by {difference:.3g}, {relative:.3g} of the "
+            f"largest number where {tolerance:.0e} is allowed: nothing is written. Is a library of another version?"
         )
     return {"difference": difference, "relative": relative}
 
@@ -358,7 +358,9 @@ def _card(
                 "formula": "(pixels / 255 - mean) / std",
                 "mean": IMAGENET_MEAN,
                 "std": IMAGENET_STD,
-                "where": f"within {STABLEHLO} and {ONNX}; before the network of {SAFETENSORS}, which takes [batch 3 H W]",
+                "where": (
+                    f"within {STABLEHLO} and {ONNX}; before the network of {SAFETENSORS}, which takes [batch 3 H W]"
+                ),
             },
         },
         "network": _torch_metadata(model, plan),

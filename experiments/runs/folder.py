@@ -1,4 +1,4 @@
-"""A run's folder: its config and data on record, and whether a command goes on with the run that it holds."""
+"""A run's folder: its config and data on record, and whether a command may continue the run in it."""
 
 import contextlib
 import json
@@ -67,12 +67,13 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
     Returns:
         `dataset` (a benchmark's name, without `_textured`; the PIT dataset for SAN-PG), `splits` (a list), `images`,
         `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy), `source_digest`
-        (digest of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT batches between
-        those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there is none),
-        `targets_digest` (only with target.kind=folder: digest of its images), `generator_sha256` (only with
-        input.kind=texture: digest of SAN-PG's weights), `num_steps` (length of the run on this data), `weights_file` (only of a run that began with the weights of a file:
-        `file`, `sha256` and, where the encoder was within something, its `place`) and `started_from` (all of this but
-        itself of the runs that the weights come from, newest first, by their folders).
+        (digest of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT batches
+        between those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there is
+        none), `targets_digest` (only with target.kind=folder: digest of its images), `san_pg_sha256` (only with
+        input.kind=texture: digest of SAN-PG's weights), `num_steps` (length of the run), `weights_file` (only with
+        start.kind=file or imagenet: `file`, `sha256` and, where the file holds more than the encoder, its `place`) and
+        `started_from` (all of this, but `started_from` itself, for the runs that the weights come from, newest first,
+        by their folders).
     """
     path = pathlib.Path(workdir) / run_folder.DATA_FILE
     return files.read_json(path) if path.is_file() else None
@@ -132,8 +133,8 @@ def check_data(record: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, An
     noted = read_data(workdir)
     if noted is None:
         raise RunError(
-            f"{workdir / run_folder.DATA_FILE} is missing, so nobody can tell what the run was trained on: put it back, or "
-            "choose another --workdir."
+            f"{workdir / run_folder.DATA_FILE} is missing, so it is unknown what the run was trained on: restore it, "
+            "or choose another --workdir."
         )
     lines = [
         f"  {key}: {noted.get(key)!r} there, {record[key]!r} now" for key in record if noted.get(key) != record[key]

@@ -3,11 +3,11 @@
 - kind "imagenet" (as in the paper): torchvision's file for `model.encoder`, looked for in the folder `weights/` of the
   current directory. Nothing is downloaded: where it is missing, the error says what to fetch and where to put it.
 - kind "file": `.pth` (both of torch.save's formats), `.pth.tar` or `.safetensors` at `start.path`, with torchvision's
-  network of that name in it, of the model's width and stages. Dictionaries and modules around it ("state_dict", "module.",
-  "backbone.") are found out; where a file holds several networks that fit, the path goes on with `#` and the place of one,
-  such as `moco.pth.tar#state_dict.module.encoder_q.`; the error lists them.
-- kind "run": encoder and decoder of the run at `start.path`, as far as the model has them, and with `start.classifier` its
-  classifier and what lies between.
+  network of that name in it, of the model's width and stages. Dictionaries and modules around it ("state_dict",
+  "module.", "backbone.") are found; where a file holds several networks that fit, the path continues with `#` and the
+  place of one, such as `moco.pth.tar#state_dict.module.encoder_q.`; the error lists them.
+- kind "run": encoder and decoder of the run at `start.path`, as far as the model has them, and with `start.classifier`
+  its classifier and what lies between.
 - kind "random".
 """
 
@@ -19,11 +19,11 @@ from typing import Any
 
 import jax
 
-from experiments.runs import folder, model
-from experiments.runs.data import TrainingData
+from experiments.runs import folder, models
 from experiments.runs.errors import RunError
 from experiments.runs.plan import RunPlan
 from experiments.runs.settings import Start
+from experiments.runs.training_data import TrainingData
 from san_jax import checkpoint, run_folder, sharding, train_state
 from san_jax.models import weights as weight_files
 from san_jax.models.san import ENCODERS
@@ -112,7 +112,7 @@ def load_file(plan: RunPlan) -> FileWeights | None:
             "--config.start.kind=random"
         )
     path, place = find(start, plan.model.encoder), _split_place(start.path)[1]
-    encoder = model.skeleton(plan, 0).encoder
+    encoder = models.skeleton(plan, 0).encoder
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

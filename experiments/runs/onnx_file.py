@@ -1,13 +1,13 @@
 """ONNX of a function from images to embeddings, by jax2onnx; for `experiments.export`.
 
-jax2onnx 0.17 converts layers by patching Flax while the function runs, and then leaves the padding of `nnx.max_pool` out;
-its rule for JAX's own pooling makes a pooling over four axes, which onnxruntime does not have. So the function is traced
-here first, down to JAX's primitives, with pooling written as the maximum (sum) of shifted slices: the same numbers. What
-comes out is held against the run by whoever exports.
+jax2onnx 0.17 converts layers by patching Flax while the function runs, and then omits the padding of `nnx.max_pool`;
+its rule for JAX's own pooling makes a pooling over four axes, which onnxruntime does not have. So the function is
+traced here first, down to JAX's primitives, with pooling written as the maximum (sum) of shifted slices: the same
+numbers. What comes out is held against the run by whoever exports.
 
-A runtime reads operator sets (opsets) and versions of the file format (IR versions) only up to those of its own year. The
-encoders need nothing newer than opset 13, so a file is written for an opset that runtimes of some years ago read, with
-the oldest IR version that goes with it.
+A runtime reads operator sets (opsets) and versions of the file format (IR versions) only up to those of its own year.
+The encoders need nothing newer than opset 13, so a file is written for an opset that runtimes of some years ago read,
+with the oldest IR version that goes with it.
 
 jax2onnx demands many packages that the conversion does not import, among them an orbax-checkpoint older than this
 project's; `MissingPackagesError` says how to install it without them.
@@ -44,12 +44,12 @@ class MissingPackagesError(RuntimeError):
 
 
 def check_packages() -> None:
-    """Raises MissingPackagesError where a package that ONNX needs is absent."""
+    """Raise MissingPackagesError where a package that ONNX needs is absent."""
     missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise MissingPackagesError(
             "\n".join([f"ONNX needs {', '.join(missing)}, not installed here. Install it with", *INSTALL])
-            + "\n(--no-deps: jax2onnx demands packages that the conversion does not use, one of them too old for this project)."
+            + "\n(--no-deps: jax2onnx demands packages that the conversion does not use, one of them too old here)."
         )
 
 
@@ -65,7 +65,7 @@ def versions() -> dict[str, str]:
 
 
 def convert(function: Callable[[jax.Array], jax.Array], image_size: Sequence[int], opset: int = DEFAULT_OPSET) -> bytes:
-    """Converts a function of images uint8 [batch H W 3], for any number of images.
+    """Convert a function of images uint8 [batch H W 3], for any number of images.
 
     Args:
         function: Gives float32 [batch D]. What it closes over becomes constants.
@@ -112,7 +112,7 @@ def load(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _evaluate(jaxpr: core.Jaxpr, consts: Sequence[Any], *arguments: Any) -> list[Any]:
-    """Runs a jaxpr, inner functions inlined, pooling by slices."""
+    """Run a jaxpr, inner functions inlined, pooling by slices."""
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
 
@@ -167,7 +167,7 @@ def _pool(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences what jax2onnx logs of optional packages that are absent, with tracebacks."""
+    """Silence what jax2onnx logs of optional packages that are absent, with tracebacks."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

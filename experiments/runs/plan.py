@@ -1,6 +1,6 @@
-"""What follows from a training config, worked out once: `resolve(config)` gives the `RunPlan` that everything else reads.
+"""What follows from a training config: `resolve(config)` works out the `RunPlan` that everything else reads.
 
-Every refusal of keys that do not go together stands here. What a folder, a file or a dataset must hold is checked where it is
+All checks of keys against each other are here. What a folder, a file or a dataset must hold is checked where it is
 opened.
 """
 
@@ -202,7 +202,7 @@ def resolve(config: Config) -> RunPlan:
     """Work out what a training config means.
 
     Raises:
-        RunError: Values that are not known or out of range, or keys that do not go together; all of them in one message.
+        RunError: Unknown values, values out of range, or keys that do not go together; all in one message.
     """
     problems = Problems()
     if config.get("method") not in METHODS:
@@ -244,7 +244,7 @@ def read_settings(config: Config, problems: Problems) -> RunSettings:
 
 
 def _kinds(settings: RunSettings) -> tuple[str, ...]:
-    """The kinds of batches in turn."""
+    """Return the kinds of the batches, in order."""
     if settings.method == "san_pg":
         return ("pit",)
     return ("reid",) if settings.method == "baseline" else tuple(settings.batch_kinds)
@@ -260,8 +260,8 @@ def _check_start(settings: RunSettings, problems: Problems) -> None:
         problems.add(f"start.kind={start.kind} needs start.path: {needs_path}.")
     if not needs_path and start.path:
         problems.add(
-            f"start.path={start.path} belongs to start.kind=run (an earlier run) or start.kind=file (a file of weights), "
-            f"found start.kind={start.kind}."
+            f"start.path={start.path} belongs to start.kind=run (an earlier run) or start.kind=file (a file of "
+            f"weights), found start.kind={start.kind}."
         )
     if start.classifier and start.kind != "run":
         problems.add(f"start.classifier takes the classifier of a run: set start.kind=run, found {start.kind!r}.")
@@ -318,8 +318,8 @@ def _check_input(settings: RunSettings, problems: Problems) -> None:
         problems.add(f"input.kind must be one of {', '.join(INPUT_KINDS)}, found {given.kind!r}.")
     elif (given.kind == "texture") != bool(given.path):
         problems.add(
-            "input.kind=texture and input.path (the folder of the SAN-PG run that regresses the textures) belong together, "
-            f"found input.kind={given.kind!r} and input.path={given.path!r}."
+            "input.kind=texture and input.path (the folder of the SAN-PG run that regresses the textures) belong "
+            f"together, found input.kind={given.kind!r} and input.path={given.path!r}."
         )
 
 

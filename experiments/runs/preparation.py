@@ -16,7 +16,7 @@ from san_jax.files import write_atomic
 
 
 def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
-    """Builds one dataset and prints what it holds, or what is wrong with the source.
+    """Build one dataset and print what it holds, or what is wrong with the source.
 
     Returns:
         Whether the dataset is there now.
@@ -46,8 +46,8 @@ def _prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) 
     if metadata.get("partial"):
         number = metadata["num_problems"]
         print(
-            f"{name} IS PARTIAL: built in spite of {number:,} problems. The dataset and every later result are marked as "
-            "partial."
+            f"{name} IS PARTIAL: built in spite of {number:,} problems. The dataset and every later result are marked "
+            "as partial."
         )
         # One that was built earlier says the first ones only; the list of that time may be there still.
         if problems or not _has_lines(problems_file, number):
@@ -59,7 +59,7 @@ def _prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) 
 
 
 def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
-    """Builds every benchmark that is in `manual_dir`; one that fails keeps none of the others from being built.
+    """Build every benchmark that is in `manual_dir`; one that fails keeps none of the others from being built.
 
     Returns:
         Whether there was at least one and none failed.
@@ -124,7 +124,7 @@ def _print_error(name: str, error: Exception) -> None:
 
 
 def _write_problems(path: pathlib.Path, problems: Sequence[str], number: int) -> None:
-    """Writes the lines of `problems`, which are the first ones of `number`."""
+    """Write the lines of `problems`, which are the first ones of `number`."""
     write_atomic(path, "".join(f"{line}\n" for line in problems).encode(errors="surrogateescape"))
     is_whole = len(problems) == number
     lines = f"The whole list ({number:,} lines)" if is_whole else f"The first {len(problems):,} of {number:,} problems"

@@ -14,14 +14,12 @@ from PIL import Image
 import datasets
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.runs import data_sources, san_pg
-from experiments.runs.san_pg import KNOWN_ERRORS, Regressor, TextureError
+from experiments.runs.san_pg import Regressor, TextureError
 from render.manifest import MIRROR_FILE
 from san_jax import embed, folder_lock, pictures
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.pictures import resize_image
-
-__all__ = ["KNOWN_ERRORS", "TextureError", "list_pictures", "run_dataset", "run_folder", "write_textures"]
 
 
 def run_dataset(
@@ -32,25 +30,27 @@ def run_dataset(
     texture_dir: str | os.PathLike[str] | None = None,
     batch_size: int = 32,
 ) -> pathlib.Path:
-    """Writes `<dataset>_textured`: the benchmark's training images with the texture that the run regresses from each.
+    """Write `<dataset>_textured`: each training image with the texture that the run regresses from it.
 
-    The splits are the benchmark's train, and its val where it has one. The mirror map of the PIT that the run was trained
-    on, which the run keeps, goes with them. A run with `target.kind=frontal` gives `<dataset>_frontal`, without the map.
+    Its splits are the benchmark's train, and val where there is one. The dataset gets the mirror map of the PIT that
+    the run was trained on, of which the run keeps a copy. A run with `target.kind=frontal` gives `<dataset>_frontal`,
+    without a map.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder of textures or frontal views).
         dataset: A reID dataset under `data_dir`, `builder` or `builder/config`.
         data_dir: Where TFDS keeps datasets.
-        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`, named by the dataset ("_" for "/") and by
-            a digest of the benchmark's source and of the parameters, so that textures of two copies of a benchmark or of
-            two states of a model never mix.
+        texture_dir: Where the PNGs are kept; None for a folder inside `workdir`. Its name is that of the dataset ("_"
+            for "/") with a digest of the benchmark's source and of the parameters, so that textures of two copies of a
+            benchmark or of two states of a model never mix.
         batch_size: Images computed at a time.
 
     Returns:
         The dataset's folder.
 
     Raises:
-        TextureError: The run has no decoder of textures or frontal views, or the benchmark's names are not fit for files.
+        TextureError: The run has no decoder of textures or frontal views, or the benchmark's names cannot be file
+            names.
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
         san_jax.folder_lock.FolderError: Another process writes these textures, or the folder cannot be written.
     """
@@ -58,8 +58,8 @@ def run_dataset(
     feature = regressor.target.place.feature
     if feature not in SUFFIXES:
         raise TextureError(
-            f"{workdir} reconstructs its {regressor.target.kind} images (target.kind={regressor.target.kind!r}), which are "
-            "no pseudo targets: give the folder of a SAN-PG run with target.kind=texture or frontal."
+            f"{workdir} has target.kind={regressor.target.kind!r}, which gives no pseudo targets: give the folder of a "
+            "SAN-PG run with target.kind=texture or frontal."
         )
     folder = pathlib.Path(texture_dir or _texture_folder(regressor, dataset, data_dir))
     with folder_lock.hold(folder):
@@ -70,8 +70,8 @@ def run_dataset(
             mirror_dir = workdir
         else:
             print(
-                f"{workdir} has no {MIRROR_FILE}: it was not trained on PIT. The dataset gets none either: its textures "
-                "cannot be mirrored with the images.",
+                f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, "
+                "and its textures cannot be mirrored with the images.",
                 file=sys.stderr,
             )
     return datasets.build_textured(
@@ -85,7 +85,7 @@ def run_dataset(
 
 
 def _texture_folder(regressor: Regressor, dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
-    """The folder inside the run for the textures of one copy of a benchmark by one state of the model."""
+    """Return the run's folder for textures of this copy of a benchmark by this state of the model."""
     # Another copy of the benchmark may have other images under the same names.
     source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
     both = hashlib.sha256(f"{source_digest} {regressor.digest}".encode()).hexdigest()
@@ -103,13 +103,15 @@ def _regress_training_images(
     """Write the textures of a benchmark's training images that are not in the folder yet.
 
     Raises:
-        TextureError: Names that are not fit for files, or images that cannot be read.
+        TextureError: A name cannot be a file name, or an image cannot be read.
     """
     splits = data_sources.training_splits(dataset, data_dir, use_val=True)
     source = data_sources.open_source(dataset, "+".join(splits), data_dir)
     paths = [san_pg.texture_path(folder, name) for name in read_names(source)]
     if len(set(paths)) != len(paths):
-        raise TextureError(f"{dataset}: two training images have one name but for the suffix; textures would collide.")
+        raise TextureError(
+            f"{dataset}: two training images differ in the suffix of their names only: textures would collide."
+        )
     missing = [index for index, path in enumerate(paths) if not path.is_file()]
     what = "textures" if regressor.target.is_texture else "frontal views"
     print(
@@ -129,10 +131,10 @@ def run_folder(
     *,
     batch_size: int = 32,
 ) -> list[str]:
-    """Writes a texture PNG for every picture under `images`, at the same relative path under `output`.
+    """Write a texture PNG for every picture under `images`, at the same relative path under `output`.
 
-    Nothing that exists is overwritten: a texture that is already there is kept. Pictures are taken by the rules of
-    `san_jax.pictures`. Those that cannot be read are named, and the others done; so are files that are no pictures.
+    Textures that are there already are kept. Pictures are taken by the rules of `san_jax.pictures`. Those that cannot
+    be read are printed and skipped, and so are files that are no pictures.
 
     Args:
         workdir: Folder of a SAN-PG run (any run with a decoder).
@@ -144,8 +146,8 @@ def run_folder(
         A line for each picture that could not be read.
 
     Raises:
-        TextureError: No picture under `images`, several with one texture's name, output inside the input, or a run
-            without decoder.
+        TextureError: There is no picture under `images`, two of them would have one texture file, `output` lies inside
+            `images`, or the run has no decoder.
         san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
     """
     images, output = pathlib.Path(images), pathlib.Path(output)
@@ -180,9 +182,9 @@ def run_folder(
 
 
 def list_pictures(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
-    """The pictures under a folder, and a line for each thing in it that could not be looked into.
+    """Return the pictures under a folder, and a line for each entry that could not be looked into.
 
-    Prints a line about files that are not named like pictures.
+    Also print a line about files that are not named like pictures.
 
     Raises:
         TextureError: There is no such folder, or no picture in it.
@@ -204,11 +206,11 @@ def write_textures(
     *,
     batch_size: int = 32,
 ) -> list[tuple[pathlib.Path, Exception]]:
-    """Regresses a texture for each image and writes it as a PNG, each file whole or not at all.
+    """Regress a texture for each image and write it as a PNG, each file whole or not at all.
 
     Args:
         regressor: What regresses them.
-        work: (function that gives the image, path of the PNG).
+        work: For each image, a function that returns it and the path of the PNG.
         batch_size: Images computed at a time.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A trained SAN-PG: regresses textures from images, for pseudo textures and for runs that read textures."""
+"""A trained SAN-PG, which regresses textures from images: for pseudo textures, and for runs that read textures."""
 
 import dataclasses
 import os
@@ -8,29 +8,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import datasets
 from datasets.examples import PERSON_SIZE, TEXTURE_SIZE
-from experiments.runs import data_sources, folder, model, targets
+from experiments.runs import data_sources, errors, folder, models, targets
 from experiments.runs.plan import RunPlan
-from san_jax import checkpoint, files, folder_lock, run_folder
+from san_jax import folder_lock, run_folder
 from san_jax.models import SAN, parameter_digest
 from san_jax.pictures import resize_image
 
 
 class TextureError(ValueError):
-    """Input that gives no textures. The message names what is wrong and what to do."""
+    """No textures can be made of this input. The message says why, and what to do."""
 
 
-# What is raised where a user can do something about it; the messages say what.
-KNOWN_ERRORS = (
-    TextureError,
-    datasets.DatasetError,
-    folder_lock.FolderError,
-    files.DamagedFileError,
-    run_folder.RunFolderError,
-    OSError,
-    checkpoint.CheckpointError,
-)
+# Errors that a user can do something about; the messages say what.
+KNOWN_ERRORS = (TextureError, folder_lock.FolderError, *errors.KNOWN_ERRORS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +33,7 @@ class Regressor:
         model: The network, with decoder.
         plan: What the run's config means.
         target: What its decoder reconstructs.
-        digest: SHA-256 over every parameter and running statistic: two states of a model have two digests.
+        digest: SHA-256 over every parameter and running statistic, which tells two states of a model apart.
     """
 
     workdir: str
@@ -52,17 +43,17 @@ class Regressor:
     digest: str
 
     def as_stored(self, image: np.ndarray) -> np.ndarray:
-        """What the decoder gives, uint8 [H W 3], at the size of datasets and files: 256x256, or 256x128."""
+        """Return an output of the decoder, uint8 [H W 3], at the size of datasets and files: 256x256 or 256x128."""
         size = TEXTURE_SIZE if self.target.is_texture else PERSON_SIZE
         return resize_image(Image.fromarray(image), size)
 
     def as_input(self, texture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """A texture at a network's image size (height, width), as training on the stored textures sees it."""
+        """Return a texture at a network's image size (height, width), as training on stored textures sees it."""
         return resize_image(Image.fromarray(self.as_stored(texture)), size)
 
     @property
     def settings_record(self) -> dict[str, Any]:
-        """What a dataset notes of the run that made its textures."""
+        """What a dataset records about the run that made its textures."""
         return {
             "model": dataclasses.asdict(self.plan.model),
             "image_size": list(self.plan.image_size),
@@ -71,14 +62,14 @@ class Regressor:
 
 
 def load(workdir: str | os.PathLike[str]) -> Regressor:
-    """Return a run that has a decoder.
+    """Load a run that has a decoder.
 
     Raises:
         TextureError: The run has no decoder.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
-    network, plan = model.load_run(workdir)
+    network, plan = models.load_run(workdir)
     if plan.target is None:
         raise TextureError(
             f"{workdir} is a run without decoder (method {plan.method!r}), which regresses no textures: "
@@ -88,7 +79,7 @@ def load(workdir: str | os.PathLike[str]) -> Regressor:
 
 
 def load_for_textures(workdir: str | os.PathLike[str]) -> Regressor:
-    """Return the run that makes the textures which `input.kind=texture` reads.
+    """Load the run whose textures `input.kind=texture` reads.
 
     Raises:
         TextureError: The run regresses no textures.
@@ -104,24 +95,24 @@ def load_for_textures(workdir: str | os.PathLike[str]) -> Regressor:
 
 
 def load_of_run(plan: RunPlan, workdir: str | os.PathLike[str]) -> Regressor | None:
-    """Return the SAN-PG whose textures a trained run reads; None for a run that reads images.
+    """Load the SAN-PG whose textures a trained run reads; return None for a run that reads images.
 
     Args:
         plan: The plan of the run.
         workdir: Its folder.
 
     Raises:
-        ValueError: Its weights are not those that the run was trained with.
-        FileNotFoundError: It is not there.
+        ValueError: The weights of the SAN-PG have changed since the run was trained.
+        FileNotFoundError: The SAN-PG run is missing.
     """
     if not plan.textures_from:
         return None
     regressor = load_for_textures(run_folder.find_run(plan.textures_from, workdir))
-    noted = (folder.read_data(workdir) or {}).get("generator_sha256")
+    noted = (folder.read_data(workdir) or {}).get("san_pg_sha256")
     if noted != regressor.digest:
         raise ValueError(
-            f"The run was trained on textures of {plan.textures_from} when its parameters were {noted}; those of "
-            f"{regressor.workdir} are {regressor.digest}. Put that state of the run back, or train anew."
+            f"{workdir} was trained on textures of {plan.textures_from} when the digest of its parameters was {noted}; "
+            f"that of {regressor.workdir} is {regressor.digest}. Restore that state of the SAN-PG run, or train again."
         )
     return regressor
 
@@ -132,16 +123,16 @@ def check_made_by(regressor: Regressor, name: str, data_dir: str | os.PathLike[s
     if made_by != regressor.digest:
         raise TextureError(
             f"The textures of {name} in {data_dir} were made by another state of a model (parameters {made_by}) than "
-            f"input.path={regressor.workdir} (parameters {regressor.digest}), which is to make those of the query and the "
-            "gallery. Give the run that made them, or make them anew in another data_dir."
+            f"input.path={regressor.workdir} (parameters {regressor.digest}), which makes those of query and gallery. "
+            "Give the run that made them, or make them again in another data_dir."
         )
 
 
 def texture_path(root: pathlib.Path, name: str) -> pathlib.Path:
-    """The file of an example's texture under a folder.
+    """Return the path of an example's texture under a folder.
 
     Raises:
-        TextureError: The name is no relative path, so that the file would lie elsewhere.
+        TextureError: The name is no relative path: the file would lie outside the folder.
     """
     path = pathlib.PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.name:

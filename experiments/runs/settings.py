@@ -1,6 +1,6 @@
 """Everything that a training run may choose, each with its default: the keys of a training config.
 
-`experiments/configs/base.py` makes the config of these classes, `experiments/runs/plan.py` says what follows from one.
+`experiments/configs/base.py` makes a config of these classes; `experiments/runs/plan.py` works out what one means.
 Standard library only, so that reading a config loads no JAX.
 """
 
@@ -11,11 +11,10 @@ from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, Optim
 
 METHODS = ("san_pg", "san", "baseline")
 START_KINDS = ("imagenet", "file", "run", "random")
-TARGET_KINDS = ("texture", "true_texture", "frontal", "input", "folder")
 INPUT_KINDS = ("image", "texture")
 BATCH_KINDS = ("reid", "pit")
 
-_MAY_CHANGE: dict[str, Any] = {"may_change": True}  # when a run goes on: the key does not change what is computed
+_MAY_CHANGE: dict[str, Any] = {"may_change": True}  # a run may be continued with another value, which changes no result
 
 
 def _pit_augment() -> AugmentSettings:
@@ -27,10 +26,11 @@ class Start:
     """What the weights start from.
 
     Attributes:
-        kind: "imagenet", torchvision's weights of the encoder (see `experiments/runs/initial_weights.py`); "file", a file of
-            such weights; "run", an earlier run; or "random".
-        path: The file, or the run's folder. In a .pth file that holds several networks, "#" and the place of one follow.
-        classifier: Take the run's classifier too; it was trained on the same identities.
+        kind: "imagenet" (torchvision's weights of the encoder, looked for in weights/), "file" (a file of such
+            weights), "run" (an earlier run) or "random".
+        path: With "file" the file, with "run" the folder of the run. If a .pth file holds several networks, append "#"
+            and the place of one.
+        classifier: With "run": also take its classifier. Needs a run on the same identities.
     """
 
     kind: str = "imagenet"
@@ -43,9 +43,9 @@ class Target:
     """What the decoder reconstructs (Table 2 of the paper).
 
     Attributes:
-        kind: "texture"; "true_texture" (an oracle, where the benchmark holds it); "frontal", the person in the frontal
-            pose; "input", the image itself; or "folder", images of your own.
-        path: With "folder": where the images are, named as the training images.
+        kind: "texture" (SAN: the pseudo texture), "true_texture" (an oracle, on pit_reid only), "frontal" (the person
+            in the frontal pose), "input" (the image itself) or "folder" (images of your own).
+        path: With "folder": the folder of the images, which have the names of the training images.
     """
 
     kind: str = "texture"
@@ -71,7 +71,7 @@ class Batch:
 
     Attributes:
         num_identities: Identities in a reID batch.
-        images_per_identity: Images of each of them.
+        images_per_identity: Images of each identity in a reID batch.
         pit_size: Images in a PIT batch.
     """
 
@@ -91,25 +91,25 @@ class RunSettings:
         method: What is trained: "san_pg", "san" or "baseline".
         seed: Seed of the initial weights, the order of the examples and the augmentation.
         dataset: Benchmark to train on; `python -m experiments.prepare` builds it.
-        use_val: Train on the val split too, where the dataset has one (MSMT17).
+        use_val: Also train on the val split, where the dataset has one (MSMT17).
         pit_dataset: Dataset of the PIT batches; `python -m experiments.pit_render` makes it.
         data_dir: Where TFDS keeps the datasets.
-        prepare: "smoke": first make small data, and small runs to start from, where they are missing.
-        batch_kinds: Which kind of batch each step takes, over and over: "reid" and "pit".
+        prepare: "smoke" first makes small data and small runs to start from, where they are missing. "" makes nothing.
+        batch_kinds: The kind of batch of each step, "reid" or "pit", repeated to the end of the run.
         image_size: Height and width that images are resized to, pixels.
-        num_workers: Processes that read and decode images; 0: the training process does it.
-        num_epochs: Length of the run.
-        num_steps: Length of the run in steps; 0: it follows from num_epochs.
+        num_workers: Processes that read and decode images; 0 does it in the training process.
+        num_epochs: Length of the run in epochs.
+        num_steps: Length of the run in steps; 0 takes num_epochs.
         checkpoint_every_epochs: Epochs between checkpoints.
-        eval_every_epochs: Epochs between scores on query and gallery of `dataset`; 0: the run is not scored as it trains.
+        eval_every_epochs: Epochs between scores on query and gallery of `dataset` during the training; 0 for none.
         log_every: Steps between lines of metrics.
-        keep_checkpoints: Number of the newest checkpoints to keep.
-        ema_decay: Decay of an average of the weights, such as 0.999, which is then what is evaluated; 0: no average.
-        test_metric: How embeddings are compared where `evaluate` is not told: "euclidean" or "cosine".
-        augment: Of reID images.
-        pit_augment: Of PIT images. They are not flipped, as the texture of the mirrored person is another
-            one (to flip them, set `mirror_textures` too), and not erased, as the decoder is to see the whole person.
-        optimizer: Optimization.
+        keep_checkpoints: Number of newest checkpoints to keep.
+        ema_decay: Decay of a moving average of the weights, such as 0.999, which is then evaluated; 0 for no average.
+        test_metric: Distance between embeddings in `evaluate` without --metric: "euclidean" or "cosine".
+        augment: For reID images.
+        pit_augment: For PIT images. They are not flipped, because the texture of a mirrored person is mirrored (to flip
+            them, also set `mirror_textures`), and not erased, because the decoder has to see the whole person.
+        optimizer: The optimizer and its learning rate.
     """
 
     method: str
@@ -142,7 +142,7 @@ class RunSettings:
 
 
 def keys_that_may_change(cls: type = RunSettings, prefix: str = "") -> frozenset[str]:
-    """The dotted keys that a run may go on with when they have other values."""
+    """Return the dotted keys whose values may change when a run is continued."""
     found: set[str] = set()
     for field in dataclasses.fields(cls):
         if field.metadata.get("may_change"):

@@ -23,8 +23,8 @@ def ensure_inputs(config: Config) -> None:
 
     SAN-PG needs `pit`, the baseline `pit_reid`; SAN needs both, a small SAN-PG run (at `start.path`) and, as its target
     says, the pseudo textures or frontal views that it gives, or a folder of images (at `target.path`). The baseline on
-    textures needs the SAN-PG run (at `input.path`) and its textures. Fine-tuning (`start.classifier`) needs what the run
-    that it starts from needs, and that run. The data goes into the config's `data_dir`.
+    textures needs the SAN-PG run (at `input.path`) and its textures. Fine-tuning (`start.classifier`) needs what the
+    run that it starts from needs, and that run. The data goes into the config's `data_dir`.
 
     Args:
         config: A config of `experiments.train`.
@@ -70,7 +70,7 @@ def start_config(config: Config, plan: RunPlan) -> Config:
 
 
 def san_pg_config(config: Config, plan: RunPlan) -> Config:
-    """The config of the small SAN-PG run that belongs to a config: same images and data, its networks as far as it has them.
+    """Return the config of the small SAN-PG run that belongs to a config: same data and images, like networks.
 
     Its target is the config's, textures where a SAN-PG cannot have that one.
     """

@@ -10,7 +10,7 @@ from absl import logging
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[str]]:
-    """Give a list that holds the name of the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """Yield a list that gets the name of the first SIGINT or SIGTERM; a second one ends the process at once."""
     received: list[str] = []
 
     def remember(number: int, frame: Any) -> None:
@@ -24,7 +24,7 @@ def stop_signals() -> Iterator[list[str]]:
     try:
         for name in (signal.SIGINT, signal.SIGTERM):
             previous[name] = signal.signal(name, remember)
-    except ValueError:  # not the main thread: its owner deals with signals
+    except ValueError:  # not the main thread, whose owner handles signals
         pass
     try:
         yield received

@@ -4,7 +4,7 @@
 |---|---|---|
 | `texture` | its pseudo texture, of `<dataset>_textured` | its texture |
 | `true_texture` | its true texture, where the benchmark holds one (`pit_reid`): an oracle | its texture |
-| `frontal` | the person in the frontal pose, of `<dataset>_frontal`, which a SAN-PG with this target gives | its frontal image |
+| `frontal` | the frontal view, of `<dataset>_frontal`, made by a SAN-PG with this target | its frontal image |
 | `input` | the image itself | the image itself |
 | `folder` | the image of its name in `config.target.path`, as in Table 2 those that PN-GAN makes | none: no PIT steps |
 """
@@ -120,7 +120,7 @@ class FolderSource:
 
 
 def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple[FolderSource, str]:
-    """Gives each example the picture of its name in a folder: `a/b.jpg` that of `a/b.jpg`, `a/b.PNG`, `a/b.webp`, ...
+    """Give each example the picture of its name in a folder, whatever the suffix of either.
 
     Args:
         source: Examples with `image` and `name`.

@@ -1,4 +1,4 @@
-"""Training of SAN-PG, SAN and the baseline (sections 3.1 and 3.2 of the paper)."""
+"""The training loop of SAN-PG, SAN and the baseline (sections 3.1 and 3.2 of the paper)."""
 
 import contextlib
 import dataclasses
@@ -13,40 +13,38 @@ import numpy as np
 import optax
 
 from experiments.command_line.config_files import Config
-from experiments.runs import data as training_data
-from experiments.runs import folder, initial_weights
-from experiments.runs import model as models
-from experiments.runs.data import TrainingData
+from experiments.runs import folder, initial_weights, models, training_data
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
+from experiments.runs.training_data import TrainingData
 from san_jax import checkpoint, metric_logger, optim, run_folder, sharding, train_state, train_step
 from san_jax.models import SAN, merge_model, parameter_count
 from san_jax.train_state import TrainState
 
 __all__ = ["KNOWN_ERRORS", "Evaluate", "RunError", "run"]
 
-MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device: more would only hold more batches
+MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device; more would only use memory for batches
 
 Evaluate = Callable[[SAN, RunPlan], Mapping[str, float]]
 """Scores a model during its training: names such as `eval/mAP` and their values."""
 
 
 def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate | None = None) -> None:
-    """Train to the end of the run, going on from the newest checkpoint in `workdir`.
+    """Train to the end of the run, continuing from the newest checkpoint in `workdir`.
 
     Args:
         config: A training config, see `experiments/configs`.
-        workdir: The run's folder, made if absent. A run that is refused leaves nothing in it.
+        workdir: The run's folder, made if absent. A run that cannot start leaves nothing in it.
         evaluate: Scores the model where the config asks for it (`eval_every_epochs`).
 
     Raises:
-        RunError: The workdir holds a run with another config or is another process's to write, or config, data and the
-            run that it starts from do not fit.
-        san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name, or those there cannot be
-            read.
+        RunError: The workdir holds a run with another config, another process writes it, or config, data and initial
+            weights do not fit together.
+        san_jax.checkpoint.CheckpointError: Checkpoints cannot be kept in a folder of this name, or those in it cannot
+            be read.
         san_jax.metric_logger.NonFiniteLossError: The loss or its gradient became infinite or NaN.
-        SystemExit: SIGINT or SIGTERM came, after a checkpoint was saved; its message says how to go on.
+        SystemExit: SIGINT or SIGTERM came and a checkpoint was saved; the message says how to go on.
     """
     plan, workdir = resolve(config), pathlib.Path(workdir)
     checkpoint.check_path(workdir)
@@ -57,11 +55,10 @@ def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate |
         if not is_new:
             folder.check_config(config, workdir)
         inputs = _gather(plan, mesh, stack, is_new=is_new, evaluates=evaluate is not None)
-        start = _make_start(plan, inputs, mesh)
-        record = _data_record(plan, inputs, workdir, is_new=is_new)
-        folder.write_records(workdir, config, record, inputs.data.mirror_file)  # before this nothing was written
-        trainer = _Trainer(plan, inputs, start, mesh, workdir, evaluate, stack)
-        trainer.train()
+        start = _make_start(inputs)
+        record = _data_record(inputs, workdir, is_new=is_new)
+        folder.write_records(workdir, config, record, inputs.data.mirror_file)  # nothing is written before this
+        _Trainer(inputs, start, workdir, evaluate, stack).train()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +66,8 @@ class _Inputs:
     """What a run is made of, opened and checked.
 
     Attributes:
+        plan: What is trained.
+        mesh: The devices.
         data: The data.
         steps: The length of the run on it.
         skeleton: The model, with shapes in place of arrays.
@@ -77,6 +76,8 @@ class _Inputs:
         weights: Where the weights come from, unless they are random or the run goes on.
     """
 
+    plan: RunPlan
+    mesh: jax.sharding.Mesh
     data: TrainingData
     steps: Steps
     skeleton: SAN
@@ -88,14 +89,16 @@ class _Inputs:
 def _gather(
     plan: RunPlan, mesh: jax.sharding.Mesh, stack: contextlib.ExitStack, *, is_new: bool, evaluates: bool
 ) -> _Inputs:
-    """Open everything that a run needs; one error names all that is missing or does not fit."""
+    """Open everything that a run needs; a single error names all that is missing or does not fit."""
     problems = Problems()
     weights = None
     if is_new:
         weights = problems.take("start", lambda: initial_weights.load_file(plan))
         weights = weights or problems.take("start", lambda: initial_weights.load_run(plan, mesh))
     if plan.length.eval_every_epochs and (not evaluates or jax.process_count() > 1):
-        problems.add("eval_every_epochs scores the run as it trains, in one process: set it to 0, or train in one.")
+        problems.add(
+            "eval_every_epochs scores the run as it trains, which needs one process: set it to 0, or train in one."
+        )
     data = training_data.find(plan, mesh, problems, stack)
     skeleton = problems.take("model", lambda: models.skeleton(plan, data.num_classes if data else 1))
     steps = plan.length.in_steps(data.epoch.steps if data else 1)
@@ -113,17 +116,17 @@ def _gather(
     assert data
     assert made
     schedule, optimizer = made
-    return _Inputs(data, steps, skeleton, schedule, optimizer, weights)
+    return _Inputs(plan, mesh, data, steps, skeleton, schedule, optimizer, weights)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Start:
-    """The state at step 0, and what takes it on.
+    """The state at step 0, and the functions that train it.
 
     Attributes:
         graphdef: The model's static part.
-        state: The state.
-        words: Where its weights come from, for the log.
+        state: Parameters, running statistics and the optimizer's state.
+        words: Where the weights come from, for the log; "" where they are random.
         steps: The jitted train step of each kind of batch.
     """
 
@@ -133,29 +136,30 @@ class _Start:
     steps: dict[str, train_step.Step]
 
 
-def _make_start(plan: RunPlan, inputs: _Inputs, mesh: jax.sharding.Mesh) -> _Start:
+def _make_start(inputs: _Inputs) -> _Start:
     """Draw the initial weights, or take them from where the plan says, and make the train steps."""
-    problems = Problems()
+    problems, plan = Problems(), inputs.plan
     graphdef, _ = train_state.create(inputs.skeleton, optax.identity())
 
     def draw() -> TrainState:
         model = models.build(plan, inputs.data.num_classes)
         return train_state.create(model, inputs.optimizer, average=plan.ema_decay > 0)[1]
 
-    state, words = sharding.init_replicated(draw, mesh), ""
+    state, words = sharding.init_replicated(draw, inputs.mesh), ""
     weights = inputs.weights
     if isinstance(weights, initial_weights.FileWeights):
-        state, words = initial_weights.take_file(state, weights, mesh)
+        state, words = initial_weights.take_file(state, weights, inputs.mesh)
     elif weights is not None:
         taken = problems.take("start", lambda: initial_weights.take_run(state, weights, plan.start, inputs.data))
         state, words = taken or (state, "")
-    steps = problems.take("step", lambda: _make_steps(plan, inputs, graphdef))
+    steps = problems.take("step", lambda: _make_steps(inputs, graphdef))
     problems.check_everywhere()
     return _Start(graphdef, state, words, steps)
 
 
-def _make_steps(plan: RunPlan, inputs: _Inputs, graphdef: Any) -> dict[str, train_step.Step]:
+def _make_steps(inputs: _Inputs, graphdef: Any) -> dict[str, train_step.Step]:
     """Make the jitted train step of each kind of batch."""
+    plan = inputs.plan
     make = {"reid": train_step.make_reid_step, "pit": train_step.make_pit_step}
     steps = {}
     for kind in inputs.data.streams:
@@ -172,14 +176,14 @@ def _make_steps(plan: RunPlan, inputs: _Inputs, graphdef: Any) -> dict[str, trai
     return steps
 
 
-def _data_record(plan: RunPlan, inputs: _Inputs, workdir: pathlib.Path, *, is_new: bool) -> dict[str, Any]:
-    """What data.json is to say; a RunError where the folder holds a run on other data."""
-    problems = Problems()
+def _data_record(inputs: _Inputs, workdir: pathlib.Path, *, is_new: bool) -> dict[str, Any]:
+    """Return the content of data.json; raise a RunError where the folder holds a run on other data."""
+    problems, start = Problems(), inputs.plan.start
     weights, record = inputs.weights, {**inputs.data.record, folder.NUM_STEPS: inputs.steps.total}
     if is_new:
         made = folder.new_record(
             record,
-            run=plan.start.path if plan.start.kind == "run" else "",
+            run=start.path if start.kind == "run" else "",
             weights_file=weights.record if isinstance(weights, initial_weights.FileWeights) else None,
         )
     else:
@@ -193,33 +197,30 @@ class _Trainer:
 
     def __init__(
         self,
-        plan: RunPlan,
         inputs: _Inputs,
         start: _Start,
-        mesh: jax.sharding.Mesh,
         workdir: pathlib.Path,
         evaluate: Evaluate | None,
         stack: contextlib.ExitStack,
     ):
-        self._plan, self._inputs, self._start, self._mesh, self._workdir = plan, inputs, start, mesh, workdir
-        self._evaluate = evaluate
-        self._streams = inputs.data.streams
-        self._checkpoints = checkpoint.Checkpoints(workdir / run_folder.CHECKPOINT_FOLDER, keep=plan.keep_checkpoints)
+        self._inputs, self._start, self._workdir, self._evaluate = inputs, start, workdir, evaluate
+        self._plan, self._streams = inputs.plan, inputs.data.streams
+        self._checkpoints = checkpoint.Checkpoints(
+            workdir / run_folder.CHECKPOINT_FOLDER, keep=self._plan.keep_checkpoints
+        )
         stack.callback(self._checkpoints.close)
         self._state, words = self._restore()
-        self._logger = metric_logger.MetricLogger(
-            workdir, num_steps=inputs.steps.total, start_step=int(self._state.step)
-        )
+        start_step = int(self._state.step)
+        self._logger = metric_logger.MetricLogger(workdir, num_steps=inputs.steps.total, start_step=start_step)
         stack.callback(self._logger.close)
-        for line in (_describe(plan, inputs, mesh), *training_data.describe(plan, inputs.data), words):
-            if line:
-                self._logger.print(line)
+        for line in filter(None, [_describe(inputs), *training_data.describe(self._plan, inputs.data), words]):
+            self._logger.print(line)
         self._stop = stack.enter_context(stop_signals())
         self._pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
         self._last_time = time.monotonic()
 
     def _restore(self) -> tuple[TrainState, str]:
-        """The state of the newest checkpoint, with the streams where it was saved; the initial state without one."""
+        """Return the newest checkpoint's state, or the initial one, and a line for the log; set the streams to it."""
         restored = self._checkpoints.restore(self._start.state)
         if restored is None:
             return self._start.state, self._start.words
@@ -229,10 +230,10 @@ class _Trainer:
         return state, f"goes on from step {int(state.step)} of {self._workdir}"
 
     def train(self) -> None:
-        """Take all steps that are left.
+        """Train to the last step.
 
         Raises:
-            SystemExit: A signal stopped it, after a checkpoint was saved.
+            SystemExit: A signal came; a checkpoint was saved first.
         """
         total, kinds = self._inputs.steps.total, self._plan.batch_kinds
         for done in range(int(self._state.step) + 1, total + 1):
@@ -240,14 +241,14 @@ class _Trainer:
             if self._after_step(done) and done < total:
                 self._checkpoints.close()
                 raise SystemExit(
-                    f"{self._stop[0] if self._stop else 'Another process'}: stopped at step {done} of {total}, saved in "
-                    f"{self._checkpoints.directory}. Run the same command again to go on."
+                    f"{self._stop[0] if self._stop else 'Another process'}: stopped at step {done} of {total}, saved "
+                    f"in {self._checkpoints.directory}. Run the same command again to go on."
                 )
         self._logger.print(f"finished {total} steps: {self._workdir}")
 
     def _step(self, done: int, kind: str) -> None:
-        """Train on the next batch of a kind; that makes `done` steps."""
-        batch = sharding.shard_batch(next(self._streams[kind]), self._mesh)
+        """Train on the next batch of a kind, which is step number `done`."""
+        batch = sharding.shard_batch(next(self._streams[kind]), self._inputs.mesh)
         with jax.transfer_guard("disallow"):
             self._state, metrics = self._start.steps[kind](self._state, batch)
         self._pending.append((done, kind, metrics))
@@ -255,26 +256,26 @@ class _Trainer:
             jax.block_until_ready(self._pending[-1 - MAX_STEPS_IN_FLIGHT][2])
 
     def _after_step(self, done: int) -> bool:
-        """Report, save and score where it is time; return whether the run is to stop here."""
+        """Log, save and score if they are due after this step; return whether the run has to stop."""
         steps = self._inputs.steps
         is_last = done == steps.total
         report = done % steps.log_every == 0 or is_last
         save = done % steps.checkpoint_every == 0 or is_last
         score = steps.eval_every > 0 and (done % steps.eval_every == 0 or is_last)
-        # Processes that train together must agree to stop, which costs a wait: they ask when they report.
+        # Processes that train together must agree to stop. Asking costs a wait, so they ask only when they log.
         stopping = (
             bool(self._stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(self._stop))
         )
         if report or save or score or stopping:
             self._report(done, self._scores() if score else {})
         if save or stopping:
-            # Before the next batch is taken: the streams stand at what the next step needs.
+            # No further batch was taken yet, so the streams stand where the next step needs them.
             positions = {kind: stream.get_state() for kind, stream in self._streams.items()}
             self._checkpoints.save(done, self._state, positions)
         return stopping
 
     def _report(self, done: int, scores: Mapping[str, float]) -> None:
-        """Write the means of the metrics since the last line, and scores."""
+        """Log the means of the metrics since the last line, and the scores."""
         means = _collect(self._pending, self._checkpoints)
         now = time.monotonic()
         num_images = sum(self._plan.batch_size(kind) for _, kind, _ in self._pending)
@@ -283,7 +284,7 @@ class _Trainer:
         self._pending, self._last_time = [], now
 
     def _scores(self) -> Mapping[str, float]:
-        """Score the model as it is now, by the averages of its weights where the run keeps them."""
+        """Score the model as it is now, with the averaged weights where the run keeps them."""
         assert self._evaluate is not None
         state = self._state
         weights = state.average or {"params": state.params, "batch_stats": state.batch_stats}
@@ -291,9 +292,9 @@ class _Trainer:
         return self._evaluate(model, self._plan)
 
 
-def _describe(plan: RunPlan, inputs: _Inputs, mesh: jax.sharding.Mesh) -> str:
-    """One line on what is trained, and on what devices."""
-    model = inputs.skeleton
+def _describe(inputs: _Inputs) -> str:
+    """Return a line that says what is trained, and on which devices."""
+    model, mesh = inputs.skeleton, inputs.mesh
     encoder = parameter_count(model.encoder)
     text = f"encoder {encoder:,} parameters"
     if model.decoder is not None:
@@ -302,14 +303,14 @@ def _describe(plan: RunPlan, inputs: _Inputs, mesh: jax.sharding.Mesh) -> str:
     if model.classifier is not None:
         text += f", classifier {parameter_count(model.classifier):,}"
     device = mesh.devices.flat[0]
-    kinds = " and ".join(plan.batch_kinds)
+    kinds = " and ".join(inputs.plan.batch_kinds)
     return f"{text}; {kinds} steps on {mesh.size} x {device.device_kind}, {jax.process_count()} process(es)"
 
 
 def _collect(
     pending: list[tuple[int, str, train_step.Metrics]], checkpoints: checkpoint.Checkpoints
 ) -> dict[str, float]:
-    """Fetch the metrics since the last line, check each step's, and return their means as `kind/name`."""
+    """Fetch the metrics since the last line, check that all are finite, and return their means as `kind/name`."""
     values: dict[str, list[float]] = {}
     fetched = jax.device_get([metrics for _, _, metrics in pending])
     for (step, kind, _), metrics in zip(pending, fetched, strict=True):

@@ -10,7 +10,8 @@ from experiments.scoring import protocols
 def describe(summary: Mapping[str, Any]) -> str:
     """A result for the console: the protocol, then scores and chance in percent."""
     lines = [
-        f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {summary['num_query']:,} queries ({summary['num_valid_queries']:,} with a match), "
+        f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {summary['num_query']:,} queries "
+        f"({summary['num_valid_queries']:,} with a match), "
         f"{summary['num_gallery']:,} gallery images; {summary['workdir']} at step {summary['step']}",
         *_wrap(summary["protocol"]),
         *_score_lines(summary),

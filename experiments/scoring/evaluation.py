@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs import data_sources, folder, san_pg
-from experiments.runs import model as models
+from experiments.runs import data_sources, folder, models, san_pg
 from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
@@ -23,7 +22,7 @@ from san_jax.files import write_atomic
 from san_jax.models import SAN
 
 ALL = "all"
-KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
+KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # the messages say what to do
 
 
 def run(
@@ -32,27 +31,21 @@ def run(
     data_dir: str | os.PathLike[str],
     *,
     output: str | os.PathLike[str] | None = None,
-    metric: str | None = None,
-    average_precision: str = "standard",
-    flip: bool = False,
-    rerank: ranking.KReciprocal | None = None,
+    options: protocols.Options | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a run on one dataset and writes the result.
+    """Evaluate a run on one dataset and write the result.
 
     Args:
         workdir: Folder of a run.
         dataset: A dataset with splits query and gallery under `data_dir`.
         data_dir: Where TFDS keeps datasets.
         output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json.
-        metric: "euclidean" or "cosine"; None for the `test_metric` of the run's config.
-        average_precision: "standard", or "trapezoidal" as in the Market authors' MATLAB code.
-        flip: Average embeddings with those of the mirror images.
-        rerank: Settings of k-reciprocal re-ranking, None for none.
+        options: How it is scored; None for the defaults.
 
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
-        num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, generator (None, or the
+        num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, san_pg (None, or the
         workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
@@ -62,42 +55,37 @@ def run(
         chance, num_query and num_valid_queries of these queries, with their protocol.
 
     Raises:
-        ValueError: Unknown options, embeddings that are not finite, a query and gallery that cannot be scored, or a
-            generator that is not the one that the run was trained with.
+        ValueError: Embeddings are not finite, query and gallery cannot be scored, or the SAN-PG run has changed since
+            the run was trained on its textures.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
         datasets.DatasetError: The dataset or a split is absent.
     """
-    return _Evaluation(workdir, data_dir, metric, average_precision, flip, rerank).score(dataset, output)
+    return _Evaluation(workdir, data_dir, options or protocols.Options()).score(dataset, output)
 
 
 def run_datasets(
     workdir: str | os.PathLike[str],
     names: Sequence[str],
     data_dir: str | os.PathLike[str],
-    *,
-    metric: str | None = None,
-    average_precision: str = "standard",
-    flip: bool = False,
-    rerank: ranking.KReciprocal | None = None,
+    options: protocols.Options | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Evaluates a run on several datasets, loading it once; prints a table at the end. Options as in `run`.
+    """Evaluate a run on several datasets, loading it once, and print a table at the end; arguments as in `run`.
 
     Returns:
-        What `run` returns by dataset, and by dataset the reason for each that could not be scored.
+        By dataset what `run` returns, and by dataset the reason for those that could not be scored.
 
     Raises:
-        ValueError: Unknown options.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
     """
-    evaluation = _Evaluation(workdir, data_dir, metric, average_precision, flip, rerank)
+    evaluation = _Evaluation(workdir, data_dir, options or protocols.Options())
     summaries: dict[str, dict[str, Any]] = {}
     failures: dict[str, str] = {}
     for name in names:
         try:
             summaries[name] = evaluation.score(name, None)
-        # Whatever is wrong with one dataset (damaged records, memory), the others are still scored.
+        # Whatever goes wrong with one dataset (damaged records, memory), the others are still scored.
         except Exception as error:
             if not isinstance(error, KNOWN_ERRORS):
                 traceback.print_exc()
@@ -112,47 +100,36 @@ class _Evaluation:
     """A loaded run with the options that it is scored with."""
 
     def __init__(
-        self,
-        workdir: str | os.PathLike[str],
-        data_dir: str | os.PathLike[str],
-        metric: str | None,
-        average_precision: str,
-        flip: bool,
-        rerank: ranking.KReciprocal | None,
+        self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str], options: protocols.Options
     ) -> None:
-        self._workdir = pathlib.Path(workdir)
-        self._data_dir = data_dir
-        # Before anything is loaded, so that an unknown option is told at once.
-        options = protocols.Options(metric or "euclidean", average_precision, flip, rerank)
+        self._workdir, self._data_dir = pathlib.Path(workdir), data_dir
         model, self._plan = models.load_run(workdir, encoder_only=True)
-        if metric is None and self._plan.test_metric is not None:
-            options = dataclasses.replace(options, metric=self._plan.test_metric)
-        self._options = options
+        self._options = options.with_metric_of(self._plan)
         data = folder.read_data(workdir)
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
         self._step = folder.newest_step(self._workdir)
-        self._embedder = Embedder(model, self._plan, data_dir, flip, self._san_pg)
+        self._embedder = Embedder(model, self._plan, data_dir, options.flip, self._san_pg)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
-        """Scores a dataset, writes the JSON and prints the result."""
+        """Score a dataset, write the JSON and print the result."""
         options = self._options
         metadata = data_sources.read_metadata(dataset, self._data_dir)
         query, gallery = (self._embedder.embed(dataset, split) for split in ("query", "gallery"))
         protocol = protocols.find(dataset)
+        scored = protocols.Scored(
+            dataset,
+            metadata,
+            self._training,
+            num_query=len(query.person_ids),
+            num_gallery=len(gallery.person_ids),
+            dimensions=query.embeddings.shape[1],
+            image_size=self._plan.image_size,
+            san_pg="" if self._san_pg is None else self._san_pg.workdir,
+        )
         summary = {
             "dataset": dataset,
-            "protocol": protocols.words(
-                dataset,
-                options,
-                metadata=metadata,
-                training=self._training,
-                num_query=len(query.person_ids),
-                num_gallery=len(gallery.person_ids),
-                dimensions=query.embeddings.shape[1],
-                image_size=self._plan.image_size,
-                generator="" if self._san_pg is None else self._san_pg.workdir,
-            ),
+            "protocol": protocols.words(scored, options),
             **_rank(query, gallery, protocol.ranks, options),
             "num_query": len(query.person_ids),
             "num_gallery": len(gallery.person_ids),
@@ -161,7 +138,7 @@ class _Evaluation:
             "flip": options.flip,
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
             "image_size": list(self._plan.image_size),
-            "generator": None
+            "san_pg": None
             if self._san_pg is None
             else {"workdir": self._san_pg.workdir, "parameters_sha256": self._san_pg.digest},
             "source_digest": metadata.get("source_digest"),
@@ -206,7 +183,8 @@ class _Evaluation:
         absent = dict.fromkeys([*(f"rank{rank}" for rank in ranks), "mAP", "mINP"])
 
         def mean(values: Sequence[float | None]) -> float | None:
-            return None if None in values else float(np.mean(values))  # pyright: ignore[reportArgumentType, reportCallIssue]
+            known = [value for value in values if value is not None]
+            return float(np.mean(known)) if len(known) == len(values) else None
 
         return {
             "protocol": protocols.single_shot_words(len(splits), num_identities, self._options),
@@ -218,16 +196,16 @@ class _Evaluation:
 
 
 def score_while_training(model: SAN, plan: RunPlan) -> dict[str, float]:
-    """Score a model that is being trained on query and gallery of its benchmark, as `eval/rank1`, `eval/mAP`, ...
+    """Score a model during its training on query and gallery of its benchmark: `eval/rank1`, `eval/mAP`, ...
 
-    The images are embedded as they are: `training.run` takes this function as its `evaluate`.
+    `training.run` takes this function as its `evaluate`.
     """
     assert plan.reid is not None
     dataset, data_dir = plan.reid.dataset, plan.data_dir
     regressor = san_pg.load_for_textures(plan.textures_from) if plan.textures_from else None
     embedder = Embedder(model, plan, data_dir, san_pg=regressor)
     query, gallery = (embedder.embed(dataset, split) for split in ("query", "gallery"))
-    options = protocols.Options(plan.test_metric or "euclidean")
+    options = protocols.Options().with_metric_of(plan)
     found = _rank(query, gallery, protocols.find(dataset).ranks, options)
     return {f"eval/{name}": found[name] for name in found["chance"] if found[name] is not None}
 
@@ -235,7 +213,7 @@ def score_while_training(model: SAN, plan: RunPlan) -> dict[str, float]:
 def _rank(
     query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int], options: protocols.Options
 ) -> dict[str, Any]:
-    """Scores, chance and num_valid_queries; None for the ranks that the gallery has not."""
+    """Return scores, chance and num_valid_queries; None for ranks beyond the gallery's size."""
     labels = (query.person_ids, gallery.person_ids, query.camera_ids, gallery.camera_ids)
     possible = tuple(rank for rank in ranks if rank <= len(gallery.person_ids))
     result = ranking.evaluate_ranking(
@@ -259,7 +237,7 @@ def _rank(
 
 
 def scores(result: ranking.RankingResult) -> dict[str, float]:
-    """The scores under the names that the JSON has: rank1 and so on, mAP, mINP."""
+    """Return the scores under their names in the JSON: rank1, rank5, ..., mAP, mINP."""
     return {
         **{f"rank{rank}": value for rank, value in result.cmc.items()},
         "mAP": result.mean_ap,
@@ -268,10 +246,10 @@ def scores(result: ranking.RankingResult) -> dict[str, float]:
 
 
 def parse_datasets(text: str, data_dir: str | os.PathLike[str]) -> list[str]:
-    """The names in a comma list; "all" for every dataset under `data_dir` that has splits query and gallery.
+    """Return the names in a comma list; "all" is every dataset under `data_dir` with splits query and gallery.
 
     Raises:
-        ValueError: No name, or "all" where there is none.
+        ValueError: A name is empty, or "all" finds no dataset.
     """
     if text == ALL:
         names = [
@@ -287,5 +265,5 @@ def parse_datasets(text: str, data_dir: str | os.PathLike[str]) -> list[str]:
         return names
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise ValueError(f"--dataset={text}: expected names parted by commas, or {ALL}.")
+        raise ValueError(f"--dataset={text}: expected names separated by commas, or {ALL}.")
     return list(dict.fromkeys(names))

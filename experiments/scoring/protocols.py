@@ -1,7 +1,7 @@
 """How each benchmark is scored: what its query and gallery hold, and the words that are printed with a result.
 
-The words are made of what holds in the case at hand: the benchmark, the options of the evaluation, what the dataset's
-builder noted, and what the model was trained on. All scores but the single-shot ones follow the rule of Market-1501
+The words depend on the benchmark, the options of the evaluation, what the dataset's builder noted, and what the model
+was trained on. All scores but the single-shot ones follow the rule of Market-1501
 (Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015), see `san_jax.ranking`.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.runs.plan import RunPlan
 from san_jax import ranking
 
 RANKS = (1, 5, 10)
@@ -76,8 +77,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "Nothing is marked as junk.",
         more_queries={
             "query_partial": (
-                "Partial queries, as in Partial REID: boxes that hold a part of a test person, each from a camera other "
-                "than that of a correct match."
+                "Partial queries, as in Partial REID: boxes that hold a part of a test person, each from a camera "
+                "other than that of a correct match."
             ),
             "query_occluded": (
                 "Occluded queries, as in occluded benchmarks: something stands before each test person (a pole, a car, "
@@ -96,19 +97,19 @@ _SAME_PERSONS = frozenset({"cuhk03/labeled", "cuhk03/detected"})
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What an evaluation leaves to choose.
+    """How an evaluation scores.
 
     Attributes:
-        metric: "euclidean" or "cosine".
-        average_precision: "standard" or "trapezoidal".
+        metric: "euclidean" or "cosine"; "" for the `test_metric` of the run's config.
+        average_precision: "standard", or "trapezoidal" as in the Market authors' MATLAB code.
         flip: Average embeddings with those of the mirror images.
-        rerank: Settings of k-reciprocal re-ranking, None for none.
+        rerank: Settings of k-reciprocal re-ranking; None for none.
 
     Raises:
         ValueError: An unknown metric or average precision.
     """
 
-    metric: str = "euclidean"
+    metric: str = ""
     average_precision: str = "standard"
     flip: bool = False
     rerank: ranking.KReciprocal | None = None
@@ -116,12 +117,17 @@ class Options:
     def __post_init__(self) -> None:
         # Now, not after the images of a large gallery have been embedded.
         for name, known in (("metric", ranking.METRICS), ("average_precision", ranking.AVERAGE_PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if value not in known and not (name == "metric" and not value):
+                raise ValueError(f"{name} must be one of {', '.join(known)}, found {value!r}.")
+
+    def with_metric_of(self, plan: RunPlan) -> "Options":
+        """Return these options with the metric of a run where none was chosen."""
+        return dataclasses.replace(self, metric=self.metric or plan.test_metric or "euclidean")
 
     @property
     def suffix(self) -> str:
-        """What a file name says of the options that are not the defaults."""
+        """The part of a file name that tells the options which differ from the defaults."""
         parts = {
             "cosine": self.metric == "cosine",
             "trapezoidal": self.average_precision == "trapezoidal",
@@ -141,8 +147,8 @@ class Training:
     """What a model was trained on.
 
     Attributes:
-        data: What `restore.read_data` gives of its run, None where it is not known.
-        started_from: The same of the runs that its weights started from, newest first, by their folders.
+        data: What `folder.read_data` returns for its run; None where it is not known.
+        started_from: The same for the runs that its weights started from, newest first, by their folders.
     """
 
     data: Mapping[str, Any] | None
@@ -150,25 +156,49 @@ class Training:
 
     @property
     def known(self) -> list[Mapping[str, Any]]:
-        """What is known of the run and of those before it."""
+        """What is recorded of the run and of those that it started from."""
         return [data for data in (self.data, *self.started_from.values()) if data is not None]
 
 
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What an evaluation scored.
+
+    Attributes:
+        dataset: Name of the dataset.
+        metadata: What its builder noted, see `data_sources.read_metadata`.
+        training: What the model was trained on.
+        num_query, num_gallery: Numbers of images.
+        dimensions: Length of an embedding.
+        image_size: Height and width that images are resized to.
+        san_pg: Folder of the SAN-PG run whose textures are embedded in place of the images; "" for the images.
+    """
+
+    dataset: str
+    metadata: Mapping[str, Any]
+    training: Training
+    num_query: int
+    num_gallery: int
+    dimensions: int
+    image_size: Sequence[int]
+    san_pg: str = ""
+
+
 def find(dataset: str) -> Protocol:
-    """The protocol of a dataset; the Market-1501 rule for one that has none here."""
+    """Return the protocol of a dataset; the Market-1501 rule for an unknown one."""
     return PROTOCOLS.get(dataset, _UNKNOWN)
 
 
 def query_splits(dataset: str, splits: Collection[str]) -> list[str]:
-    """Of the splits of a built dataset, those of its protocol's further queries; not every copy has them all."""
+    """Return those of a built dataset's splits that hold further queries; not every copy has them all."""
     return [split for split in find(dataset).more_queries if split in splits]
 
 
 def relation(dataset: str, training: Training) -> str:
-    """How the tested dataset relates to those of training.
+    """Tell how the tested dataset relates to those of training.
 
     Returns:
-        "same-dataset" (if only a run that the weights started from was trained on it, too), "same persons, other boxes"
+        "same-dataset" (even where only a run that the weights come from was trained on it), "same persons, other boxes"
         (CUHK03), "cross-dataset", or "training not recorded".
     """
     datasets = {data["dataset"] for data in training.known}
@@ -179,48 +209,26 @@ def relation(dataset: str, training: Training) -> str:
     return "same persons, other boxes" if dataset in _SAME_PERSONS and datasets & _SAME_PERSONS else "cross-dataset"
 
 
-def words(
-    dataset: str,
-    options: Options,
-    *,
-    metadata: Mapping[str, Any],
-    training: Training,
-    num_query: int,
-    num_gallery: int,
-    dimensions: int,
-    image_size: Sequence[int],
-    generator: str = "",
-) -> str:
-    """The protocol of an evaluation, in words.
-
-    Args:
-        dataset: Name of the dataset that is scored.
-        options: The options in force.
-        metadata: What its builder noted, `data_sources.read_metadata`.
-        training: What the model was trained on.
-        num_query, num_gallery: Images.
-        dimensions: Length of an embedding.
-        image_size: (height, width) that images are resized to.
-        generator: The run whose textures are embedded in place of images; empty for the images themselves.
-    """
-    protocol = find(dataset)
-    missing = [rank for rank in protocol.ranks if rank > num_gallery]
+def words(scored: Scored, options: Options) -> str:
+    """Return the protocol of an evaluation in words; the options name a metric."""
+    protocol = find(scored.dataset)
+    missing = [rank for rank in protocol.ranks if rank > scored.num_gallery]
     return " ".join(
         [
-            *partial_warnings(dataset, metadata, training),
-            protocol.about.format(release=metadata.get("release", "not recorded")),
+            *partial_warnings(scored.dataset, scored.metadata, scored.training),
+            protocol.about.format(release=scored.metadata.get("release", "not recorded")),
             _rule(protocol),
-            _shots(protocol, num_query, num_gallery),
+            _shots(protocol, scored.num_query, scored.num_gallery),
             *(f"The gallery is too small for rank {rank}, which is left out." for rank in missing),
             _scores(options),
-            _distance(options, dimensions, image_size, generator),
-            training_words(dataset, training),
+            _distance(options, scored),
+            training_words(scored.dataset, scored.training),
         ]
     )
 
 
 def partial_warnings(dataset: str, metadata: Mapping[str, Any], training: Training) -> list[str]:
-    """Loud sentences where the tested dataset or one of training is a partial copy."""
+    """Return warnings where the tested dataset or one of training is a partial copy."""
     warnings = []
     if metadata.get("partial"):
         found, expected = metadata["counts"], metadata["counts_expected"]
@@ -231,8 +239,8 @@ def partial_warnings(dataset: str, metadata: Mapping[str, Any], training: Traini
             if name in expected and found[name] != expected[name]
         ]
         warnings.append(
-            f"PARTIAL: {dataset} was built from a partial copy ({', '.join(details)}); these scores do not compare with "
-            "published ones."
+            f"PARTIAL: {dataset} was built from a partial copy ({', '.join(details)}); these scores do not compare "
+            "with published ones."
         )
     copies = dict.fromkeys(data["dataset"] for data in training.known if data["partial"])
     warnings += [f"PARTIAL: the model was trained on a partial copy of {name}." for name in copies]
@@ -240,7 +248,7 @@ def partial_warnings(dataset: str, metadata: Mapping[str, Any], training: Traini
 
 
 def training_words(dataset: str, training: Training) -> str:
-    """Sentences on what the model was trained on, and whether that is the tested dataset."""
+    """Return sentences that say what the model was trained on, and whether that is the tested dataset."""
     if training.data is None:
         text = (
             "What the model was trained on is not recorded (its run was made by an older version), so neither is "
@@ -265,8 +273,8 @@ def _data_words(data: Mapping[str, Any]) -> str:
     text = f"{data['dataset']}, {'splits' if len(splits) > 1 else 'split'} {' and '.join(splits)} ({', '.join(counts)})"
     if data["dataset"] == "msmt17":
         text += ", with val" if "val" in splits else ", without val"
-    if "generator_sha256" in data:
-        text += ", on generated textures in place of the images"
+    if "san_pg_sha256" in data:
+        text += ", on SAN-PG's textures in place of the images"
     if data.get("target") == "true_texture":
         text += ", with the true textures as the decoder's target (an oracle)"
     elif "target" in data:
@@ -279,7 +287,7 @@ def _data_words(data: Mapping[str, Any]) -> str:
 def index_pairs(
     query_names: Sequence[str], query_ids: np.ndarray, gallery_names: Sequence[str], gallery_ids: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The single-shot splits of Partial REID: for each pair of an index of the query images and one of the gallery's.
+    """Return the single-shot splits of Partial REID, one for each pair of a query index and a gallery index.
 
     An image `.../001_003.jpg` has index 3. A split holds every identity once in the query and once in the gallery, so
     an index takes part if every identity that is in both has an image of it: in a partial copy not all do.
@@ -312,7 +320,7 @@ def index_pairs(
 
 
 def single_shot_words(num_splits: int, num_identities: int, options: Options) -> str:
-    """What the scores over the splits of `index_pairs` are; what `words` says of distances and AP holds for them too."""
+    """Return what `words` does not say of the scores that are averaged over the splits of `index_pairs`."""
     whole = 25
     if not num_splits:
         return (
@@ -323,13 +331,13 @@ def single_shot_words(num_splits: int, num_identities: int, options: Options) ->
     rerank = " Re-ranking looks at the images of each split alone." if options.rerank is not None else ""
     return (
         f"Single-shot: averaged over {num_splits} pairs of a query index and a gallery index{gap}; in each, "
-        f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report either "
-        "this or all against all."
+        f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report "
+        "either this or all against all."
     )
 
 
 def query_split_words(dataset: str, split: str, num_query: int, options: Options) -> str:
-    """What the scores over one of `Protocol.more_queries` are; what `words` says of the rest holds for them too."""
+    """Return what `words` does not say of the scores over a split of `Protocol.more_queries`."""
     rerank = " Re-ranking looks at these queries and the gallery alone." if options.rerank is not None else ""
     return (
         f"{split}: {find(dataset).more_queries[split]} {num_query:,} single queries against the same gallery; rule, AP "
@@ -352,8 +360,8 @@ def _rule(protocol: Protocol) -> str:
             "skipped."
         )
     return (
-        "There are no cameras (the query counts as one, the gallery as another), so for each query the whole gallery is "
-        "ranked and nothing is dropped; queries without their identity in the gallery are skipped."
+        "There are no cameras (the query counts as one, the gallery as another), so for each query the whole gallery "
+        "is ranked and nothing is dropped; queries without their identity in the gallery are skipped."
     )
 
 
@@ -374,18 +382,18 @@ def _scores(options: Options) -> str:
         ),
     }[options.average_precision]
     return (
-        f"{precision}, mINP the mean of (number of correct matches) / (rank of the last one). Equal distances are ranked "
-        "by gallery index."
+        f"{precision}, mINP the mean of (number of correct matches) / (rank of the last one). Equal distances are "
+        "ranked by gallery index."
     )
 
 
-def _distance(options: Options, dimensions: int, image_size: Sequence[int], generator: str) -> str:
+def _distance(options: Options, scored: Scored) -> str:
     distance = {"euclidean": "Euclidean distance", "cosine": "Cosine distance"}[options.metric]
     flip = "each averaged with that of the mirror image (flip-test averaging)" if options.flip else "no flip averaging"
-    inputs = f"textures that the run {generator} regresses from the images" if generator else "images"
+    inputs = f"textures that the run {scored.san_pg} regresses from the images" if scored.san_pg else "images"
     text = (
-        f"{distance} between {dimensions}-d embeddings of the encoder alone, {inputs} resized to "
-        f"{image_size[0]}x{image_size[1]}, {flip}; "
+        f"{distance} between {scored.dimensions}-d embeddings of the encoder alone, {inputs} resized to "
+        f"{scored.image_size[0]}x{scored.image_size[1]}, {flip}; "
     )
     if options.rerank is None:
         return text + "no re-ranking."

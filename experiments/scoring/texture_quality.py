@@ -1,11 +1,11 @@
-"""How close regressed textures come to the true ones: L1, PSNR and SSIM (section 4.3 of the paper, "Quality of Textures").
+"""How close regressed textures come to the true ones: L1, PSNR and SSIM (section 4.3 of the paper).
 
-The paper says that better generators give better textures and better reID, without numbers for the textures. `pit` and
+The paper says that a better SAN-PG gives better textures and better reID, without numbers for the textures. `pit` and
 `pit_reid` hold the truth; it is read here for measuring only.
 
-L1 is that of L_Rec: the mean absolute difference in [-1, 1]. PSNR and SSIM are those of scikit-image for 8-bit colours, SSIM
-with the settings of Wang et al. 2004 (Image quality assessment: from error visibility to structural similarity): a Gaussian
-window of sigma 1.5, covariances of the population, averaged over the three channels.
+L1 is that of L_Rec: the mean absolute difference in [-1, 1]. PSNR and SSIM are those of scikit-image for 8-bit colours,
+SSIM with the settings of Wang et al. 2004 (Image quality assessment: from error visibility to structural similarity): a
+Gaussian window of sigma 1.5, covariances of the population, averaged over the three channels.
 """
 
 import concurrent.futures
@@ -47,7 +47,7 @@ class Quality:
 
 
 def measure(predicted: Textures, truth: Textures) -> Quality:
-    """Compares textures with the true ones.
+    """Compare textures with the true ones.
 
     Args:
         predicted: uint8 RGB [N H W 3], H and W at least 11.
@@ -61,7 +61,8 @@ def measure(predicted: Textures, truth: Textures) -> Quality:
     """
     if predicted.shape != truth.shape or predicted.ndim != 4 or not len(truth):
         raise ValueError(
-            f"Expected predicted and true textures of one shape [N H W 3] with N >= 1, found {predicted.shape} and {truth.shape}."
+            f"Expected predicted and true textures of one shape [N H W 3] with N >= 1, "
+            f"found {predicted.shape} and {truth.shape}."
         )
     if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
         raise ValueError(f"Expected uint8 textures, found {predicted.dtype} and {truth.dtype}.")
@@ -78,10 +79,10 @@ def of_run(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Quality:
-    """Measures the textures that a run regresses from a dataset's images, at the truth's 256x256.
+    """Measure the textures that a run regresses from a dataset's images, at the truth's 256x256.
 
-    A run of another texture size is brought to 256x256 as `experiments.pseudo_texture` does it, so runs of all sizes compare,
-    and for the training images of `pit_reid` these are the pseudo textures that SAN is trained on.
+    A run of another texture size is brought to 256x256 as `experiments.pseudo_texture` does it, so runs of all sizes
+    compare, and for the training images of `pit_reid` these are the pseudo textures that SAN is trained on.
 
     Args:
         workdir: Folder of a run with a decoder whose target is the texture.
@@ -117,7 +118,7 @@ def of_run(
 def of_mean(
     dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int = SAMPLE, seed: int = 0
 ) -> Quality:
-    """Measures the mean of the true textures against each of them: what a network reaches that never looks at the image.
+    """Measure the mean of the true textures against each of them: the score of a constant prediction.
 
     Arguments and errors as in `of_run`, so that it measures against the same images.
     """
@@ -136,7 +137,7 @@ def of_mean(
 
 
 def count(dataset: str, split: str, data_dir: str | os.PathLike[str], *, sample: int = SAMPLE) -> tuple[int, int]:
-    """(images that `of_run` measures, images in the split)."""
+    """Return (images that `of_run` measures, images in the split)."""
     total = len(data_sources.open_source(dataset, split, data_dir))
     return min(sample, total), total
 

@@ -189,7 +189,9 @@ def test_partial_and_occluded_queries_meet_the_same_gallery(workdir, tmp_path, m
 
     monkeypatch.setattr(Embedder, "embed", noting)
     flip = rerank is not None
-    summary = evaluation.run(workdir, "pit_reid", tmp_path / "data", flip=flip, rerank=rerank)
+    summary = evaluation.run(
+        workdir, "pit_reid", tmp_path / "data", options=protocols.Options(flip=flip, rerank=rerank)
+    )
     assert sorted(embedded) == ["gallery", "query", "query_occluded", "query_partial"]  # the gallery once
     name = "evaluate_pit_reid_flip_rerank_k1=4_k2=2.json" if flip else "evaluate_pit_reid.json"
     assert json.loads((workdir / "report" / name).read_text()) == summary
@@ -265,7 +267,7 @@ def test_options_change_words_numbers_and_file(workdir, benchmarks, options, nam
     rng = np.random.default_rng(7)
     benchmarks.add("market1501", rng.integers(0, 9, 20), rng.integers(0, 9, 60))
     plain = evaluation.run(workdir, "market1501", "unused")
-    summary = evaluation.run(workdir, "market1501", "unused", **options)
+    summary = evaluation.run(workdir, "market1501", "unused", options=protocols.Options(**options))
     written = json.loads((workdir / "report" / f"evaluate_market1501{name}.json").read_text())
     assert written == summary
     assert words in summary["protocol"]
@@ -485,7 +487,7 @@ def test_partial_reid_single_shot(workdir, benchmarks, capsys):
     assert single["protocol"] in printed
     assert json.loads((workdir / "report" / "evaluate_partial_reid.json").read_text()) == summary
     # Options hold for the single-shot scores, too.
-    cosine = evaluation.run(workdir, "partial_reid", "unused", metric="cosine")["single_shot"]
+    cosine = evaluation.run(workdir, "partial_reid", "unused", options=protocols.Options("cosine"))["single_shot"]
     assert cosine["mAP"] != single["mAP"]
 
 
@@ -553,7 +555,7 @@ def test_partial_reid_as_it_is_built(workdir, model, tmp_path):
         {key: value for key, value in expected.items() if key != "rank10"}, abs=1e-12
     )
 
-    flipped = evaluation.run(workdir, "partial_reid", data_dir, flip=True)
+    flipped = evaluation.run(workdir, "partial_reid", data_dir, options=protocols.Options(flip=True))
     assert flipped["flip"] is True
     words = "each averaged with that of the mirror image (flip-test averaging); no re-ranking."
     assert words in flipped["protocol"]
@@ -659,7 +661,7 @@ def test_all_takes_those_with_query_and_gallery(monkeypatch):
 
 def test_names_of_datasets():
     assert evaluation.parse_datasets("b, a,b", "data") == ["b", "a"]
-    with pytest.raises(ValueError, match="--dataset=a,: expected names parted by commas, or all"):
+    with pytest.raises(ValueError, match="--dataset=a,: expected names separated by commas, or all"):
         evaluation.parse_datasets("a,", "data")
 
 
@@ -716,7 +718,7 @@ def test_main_refuses_before_anything_is_loaded(workdir, data_dir, loads, capsys
         ({"average_precision": "best"}, "average_precision must be one of standard, trapezoidal, found 'best'"),
     ):
         with pytest.raises(ValueError, match=message):
-            evaluation.run(workdir, "pit_reid", data_dir, **options)
+            evaluation.run(workdir, "pit_reid", data_dir, options=protocols.Options(**options))
     assert not loads
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import optax
 
 from experiments.command_line import config_files
-from experiments.runs import exporting, folder
-from experiments.runs import model as models
+from experiments.runs import exporting, folder, models
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, run_folder, train_state
 from san_jax.models import merge_model, split_model

@@ -21,8 +21,7 @@ from PIL import Image
 import san_jax
 from experiments import export
 from experiments.command_line import config_files
-from experiments.runs import export_formats, exporting, onnx_file
-from experiments.runs import model as models
+from experiments.runs import export_formats, exporting, models, onnx_file
 from experiments.runs.plan import resolve
 from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
@@ -247,7 +246,7 @@ def test_a_run_that_embeds_everything_alike_is_told(tmp_path, workdir, monkeypat
         return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
 
     monkeypatch.setattr(exporting.models, "load_run", dead)
-    with pytest.raises(exporting.ExportError, match="one embedding for all images"):
+    with pytest.raises(exporting.ExportError, match="same embedding for all images"):
         exporting.run(workdir, tmp_path / "exported")
 
 

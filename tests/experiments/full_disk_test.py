@@ -15,7 +15,7 @@ import optax
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import rendering
+from experiments.runs import render_workers, rendering
 from san_jax import checkpoint, files, metric_logger
 from san_jax.train_state import TrainState
 from tests import dataset_fixtures
@@ -101,11 +101,11 @@ def test_a_rendering_worker_says_it_in_one_line(tmp_path: pathlib.Path, monkeypa
     def draw_pair(*_: object) -> None:
         files.write_atomic(tmp_path / "image.png", bytes(1000))
 
-    monkeypatch.setattr(rendering.rasterizer, "choose_device", lambda number: None)
-    monkeypatch.setattr(rendering.rasterizer, "describe", lambda: "egl")
-    monkeypatch.setattr(rendering.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(render_workers.rasterizer, "choose_device", lambda number: None)
+    monkeypatch.setattr(render_workers.rasterizer, "describe", lambda: "egl")
+    monkeypatch.setattr(render_workers.signal, "signal", lambda *_: None)
     monkeypatch.setattr(type(recipe), "studio", lambda self: None)
-    monkeypatch.setattr(rendering, "draw_pair", draw_pair)
+    monkeypatch.setattr(render_workers, "draw_pair", draw_pair)
     with _files_of_at_most(100):
-        rendering._work(recipe, tmp_path, Pipe(), 0)
+        render_workers._work(recipe, tmp_path, Pipe(), 0)
     assert sent[1:] == [f"[Errno 27] File too large: '{tmp_path / 'image.png'}'"]

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import rendering
+from experiments.runs import render_workers, rendering
 from render import manifest
 from render.optics import rasterizer
 from render.optics.light import LightShares
@@ -107,12 +107,12 @@ def test_what_a_crash_of_the_machine_left_empty_is_drawn_again(tmp_path: pathlib
         def draw(self, record: manifest.Record) -> dict[str, bytes]:
             return dict.fromkeys((record.image, record.texture, str(record.frontal)), b"picture")
 
-    for name in (record.image, record.texture, record.frontal, rendering.record_path(tmp_path, 0)):
-        rendering.draw_pair(Studio(), recipe, tmp_path, 0)  # pyright: ignore[reportArgumentType]
-        assert rendering.read_record(tmp_path, 0) == record
+    for name in (record.image, record.texture, record.frontal, render_workers.record_path(tmp_path, 0)):
+        render_workers.draw_pair(Studio(), recipe, tmp_path, 0)  # pyright: ignore[reportArgumentType]
+        assert render_workers.read_record(tmp_path, 0) == record
         assert (tmp_path / record.texture).read_bytes() == b"picture"
         (tmp_path / str(name)).write_bytes(b"")
-        assert rendering.read_record(tmp_path, 0) is None
+        assert render_workers.read_record(tmp_path, 0) is None
 
 
 def test_killed_and_started_again_ends_with_the_same_bytes(rendered: pathlib.Path, tmp_path: pathlib.Path):
@@ -145,7 +145,7 @@ def test_a_complete_folder_is_left_alone(rendered: pathlib.Path, monkeypatch: py
     def fail(*_: object) -> None:
         raise AssertionError("there is nothing to draw")
 
-    monkeypatch.setattr(rendering, "_render", fail)
+    monkeypatch.setattr(rendering, "render_pairs", fail)
     times = {path: path.stat().st_mtime_ns for path in (rendered / "images").iterdir()}
     rendering.run(config_files.load(TINY), output_dir=rendered)
     assert times == {path: path.stat().st_mtime_ns for path in (rendered / "images").iterdir()}

@@ -17,8 +17,7 @@ import safetensors.numpy
 
 import datasets
 from experiments.command_line import config_files
-from experiments.runs import data as training_data
-from experiments.runs import folder, model, training
+from experiments.runs import folder, models, training, training_data
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, sharding, train_state
 from san_jax.models.weights.names import torch_names
@@ -105,7 +104,7 @@ def test_labels_with_gaps_make_no_classes_without_images(data_dir, tmp_path, fak
     """A dataset of another program keeps the numbers of its persons."""
     training.run(load(data_dir, dataset="gaps"), tmp_path)
     assert "trains on gaps, train: 4 images of 3 identities" in capsys.readouterr().out
-    assert model.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
+    assert models.load_run(tmp_path)[0].classifier.kernel.shape[1] == 3
 
 
 def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
@@ -286,7 +285,7 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     _, params, batch_stats = checkpoint.load_weights(first / "checkpoints")
     taken = train_state.flatten(params["encoder"]) | train_state.flatten(batch_stats["encoder"])
     tensors = safetensors.numpy.load_file(golden)
-    names = torch_names(model.load_run(first, encoder_only=True)[0].encoder)
+    names = torch_names(models.load_run(first, encoder_only=True)[0].encoder)
     assert taken.keys() == names.keys()
     for leaf, (name, transform) in names.items():
         np.testing.assert_array_equal(taken[leaf], transform.to_jax(tensors[name]), err_msg=name)

@@ -167,7 +167,7 @@ def test_a_run_whose_input_are_textures(tmp_path, san):
     model = write_run(tmp_path / "run", config)
     with pytest.raises(ValueError, match=r"trained on textures of .* when the digest of its parameters was None; that"):
         san_jax.load_encoder(tmp_path / "run")
-    files.write_json(tmp_path / "run" / "data.json", {"generator_sha256": models.parameter_digest(generator)})
+    files.write_json(tmp_path / "run" / "data.json", {"san_pg_sha256": models.parameter_digest(generator)})
     images = random_images(3, (91, 40))
     textures = san_jax.load_regressor(folder)(images)
     stored = [Image.fromarray(texture).resize((256, 256), Image.Resampling.BILINEAR) for texture in textures]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import folder, model, san_pg
+from experiments.runs import folder, models, san_pg
 from experiments.runs.plan import resolve
 from san_jax import files, run_folder
 from tests.experiments.export_runs import write_run
@@ -43,7 +43,7 @@ def textured_run(root: pathlib.Path) -> pathlib.Path:
     workdir = root / "runs" / "on textures, ä"
     write_run(workdir, "baseline.py:smoke", model__width=2, input__kind="texture", input__path="runs/san_pg")
     digest = san_pg.load_for_textures(root / "runs" / "san_pg").digest
-    files.write_json(workdir / run_folder.DATA_FILE, {"generator_sha256": digest})
+    files.write_json(workdir / run_folder.DATA_FILE, {"san_pg_sha256": digest})
     return workdir
 
 
@@ -58,7 +58,7 @@ def test_runs_that_were_moved_find_each_other(tmp_path, monkeypatch):
     (tmp_path / "other disk").mkdir()
     moved = shutil.move(tmp_path / "runs", tmp_path / "other disk" / "runs")
     workdir = moved / "on textures, ä"
-    network, _ = model.load_run(workdir, encoder_only=True)
+    network, _ = models.load_run(workdir, encoder_only=True)
     assert network.embedding_size == 64
     after = load_san_pg(workdir)
     assert after.digest == before.digest
@@ -83,7 +83,7 @@ def test_a_run_that_was_left_behind_is_told(tmp_path, monkeypatch):
     # Another run of that name beside it is no substitute.
     (tmp_path / "elsewhere" / "san_pg").unlink()
     write_run(tmp_path / "elsewhere" / "san_pg", "san_pg.py:smoke", model__width=3)
-    with pytest.raises(ValueError, match=rf"those of {tmp_path / 'elsewhere' / 'san_pg'} are .* Put that state"):
+    with pytest.raises(ValueError, match=rf"that of {tmp_path / 'elsewhere' / 'san_pg'} is .* Restore that state"):
         load_san_pg(alone)
 
 

@@ -16,8 +16,7 @@ from PIL import Image
 
 import datasets
 from experiments.command_line import config_files
-from experiments.runs import data as training_data
-from experiments.runs import data_sources, folder, model, pseudo_textures, san_pg, targets, training
+from experiments.runs import data_sources, folder, models, pseudo_textures, san_pg, targets, training, training_data
 from experiments.runs.errors import Problems
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, protocols
@@ -154,7 +153,7 @@ def test_the_image_itself_needs_no_second_copy(data_dir, tmp_path, seen):
     assert seen["pit"].pop("made_for") is training.train_step.input_targets
     assert seen["pit"].keys() == {"image"}
     assert folder.read_data(tmp_path)["target"] == "input"
-    with pytest.raises(san_pg.TextureError, match="which are no pseudo targets"):
+    with pytest.raises(san_pg.TextureError, match="which gives no pseudo targets"):
         pseudo_textures.run_dataset(tmp_path, "pit_reid", data_dir)
     batches, _ = open_data(load(data_dir, target__kind="input"))
     assert batches["reid"].keys() == {"image", "label"}
@@ -274,16 +273,19 @@ def test_generated_textures_as_the_input(textured, pg, tmp_path, seen):
     regressor = san_pg.load(pg)
     data = folder.read_data(tmp_path / "run")
     assert data is not None
-    assert data["generator_sha256"] == regressor.digest
+    assert data["san_pg_sha256"] == regressor.digest
 
     summary = evaluation.run(tmp_path / "run", "pit_reid", textured)
-    assert summary["generator"] == {"workdir": str(pg), "parameters_sha256": regressor.digest}
+    assert summary["san_pg"] == {"workdir": str(pg), "parameters_sha256": regressor.digest}
     assert f"textures that the run {pg} regresses from the images resized to 32x16" in summary["protocol"]
     assert summary["metric"] == "cosine"
     assert (tmp_path / "run" / "report" / "evaluate_pit_reid_cosine.json").is_file()
-    assert evaluation.run(tmp_path / "run", "pit_reid", textured, metric="euclidean")["metric"] == "euclidean"
+    assert (
+        evaluation.run(tmp_path / "run", "pit_reid", textured, options=protocols.Options("euclidean"))["metric"]
+        == "euclidean"
+    )
 
-    network, plan = model.load_run(tmp_path / "run", encoder_only=True)
+    network, plan = models.load_run(tmp_path / "run", encoder_only=True)
     found = Embedder(network, plan, textured, san_pg=regressor).embed("pit_reid", "query")
     images = [example["image"] for example in data_sources.open_source("pit_reid", "query", textured)]
     textures = embed.regress_textures(regressor.model, np.stack([resized(image, 64, 32) for image in images]))
@@ -297,7 +299,7 @@ def test_another_san_pg_is_refused(textured, pg, tmp_path, seen):
     training.run(config, tmp_path / "run")
     shutil.rmtree(pg)
     write_run(pg, "san_pg.py:smoke", model__width=3)
-    with pytest.raises(ValueError, match=r"The run was trained on textures of .* when its parameters were"):
+    with pytest.raises(ValueError, match=r"was trained on textures of .* when the digest of its parameters was"):
         evaluation.run(tmp_path / "run", "pit_reid", textured)
     with pytest.raises(
         training.RunError, match=r"textures of pit_reid_textured in .* made by another state of a model"

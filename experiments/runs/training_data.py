@@ -41,8 +41,8 @@ class TrainingData:
         record: What data.json says, see `folder.read_data`.
         num_pairs: PIT pairs, 0 without PIT batches.
         mirror_file: How PIT's textures are mirrored, file name -> content; empty where that is not known.
-        mirror_maps: For each kind of batch whose textures are mirrored with the images: row and column that each texel of
-            a mirrored texture comes from, [H W 2].
+        mirror_maps: For each kind of batch whose textures are mirrored with the images: row and column that each texel
+            of a mirrored texture comes from, [H W 2].
         epoch: How long an epoch of it is.
     """
 
@@ -194,7 +194,7 @@ def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor 
     if plan.target and kind == "folder":
         source, record["targets_digest"] = targets.open_folder(source, plan.target.path)
     if regressor is not None:
-        record["generator_sha256"] = regressor.digest
+        record["san_pg_sha256"] = regressor.digest
         san_pg.check_made_by(regressor, name, plan.data_dir)
     return _ReidData(source, labels, num_classes, record)
 

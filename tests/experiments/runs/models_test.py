@@ -1,4 +1,4 @@
-"""experiments/runs/model.py: models by plan, and what inference loads of a run."""
+"""experiments/runs/models.py: models by plan, and what inference loads of a run."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import folder, model
+from experiments.runs import folder, models
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, run_folder, train_state
 from san_jax.models import SAN, DenseNet, split_model
@@ -17,7 +17,7 @@ QUICK = {"xla_backend_optimization_level": 0}  # what runs once need not be opti
 
 def build(argument: str) -> SAN:
     """A model's shapes."""
-    return model.skeleton(resolve(config_files.load(argument)), 3)
+    return models.skeleton(resolve(config_files.load(argument)), 3)
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_inference_loads_all_that_the_embedding_needs(tmp_path):
         "san.py:smoke,model.width=2,model.feature_size=6,model.pooling=gem,model.bnneck=true,model.skips=true"
     )
     plan = resolve(config)
-    draw = jax.jit(lambda: train_state.create(model.build(plan, 3), optax.sgd(0.1))[1], compiler_options=QUICK)
+    draw = jax.jit(lambda: train_state.create(models.build(plan, 3), optax.sgd(0.1))[1], compiler_options=QUICK)
     state = draw()
     checkpoints = checkpoint.Checkpoints(tmp_path / run_folder.CHECKPOINT_FOLDER, keep=1)
     checkpoints.save(1, state, {})
     checkpoints.close()
     folder.write_records(tmp_path, config, {}, {})
 
-    whole, _ = model.load_run(tmp_path)
-    alone, loaded = model.load_run(tmp_path, encoder_only=True)
+    whole, _ = models.load_run(tmp_path)
+    alone, loaded = models.load_run(tmp_path, encoder_only=True)
     assert loaded == plan
     assert set(split_model(alone)[1]) == {"encoder", "pooling", "head", "neck"}
     assert set(split_model(whole)[1]) == {"encoder", "pooling", "head", "neck", "decoder", "classifier"}
