@@ -22,7 +22,7 @@ from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
 from san_jax import metric_logger, optim, sharding, train_step
 from tests.experiments import train_data
-from tests.quick_compile import compile_quickly
+from tests.san_jax.quick_compile import compile_quickly
 
 WIDTH = 2
 REAL = 32 * WIDTH  # of the ResNets, in channels of the last stage

@@ -20,7 +20,7 @@ from san_jax.data.pipeline import eval_batches
 from san_jax.models import weights as weight_files
 from san_jax.models.weights import torch_files
 from san_jax.settings import ModelSettings
-from tests import torch_saves
+from tests.san_jax.models.weights import torch_saves
 from tests.golden import weights as golden
 
 FOLDER = pathlib.Path(__file__).parents[1] / "golden" / "weight_files"

@@ -19,7 +19,7 @@ from render.recipes.base import RecipeError
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
 from san_jax.files import canonical_json
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 @pytest.fixture(scope="module")

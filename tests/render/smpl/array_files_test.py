@@ -20,7 +20,7 @@ from scipy import sparse
 
 from render.smpl import array_files
 from render.smpl.array_files import ArrayFileError
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 def _write(path: pathlib.Path, data: bytes) -> pathlib.Path:

@@ -19,7 +19,7 @@ from render.optics import camera
 from render.optics.rasterizer import Rasterizer
 from render.smpl import model as smpl
 from render.smpl.array_files import ArrayFileError
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 @pytest.fixture(scope="module")
