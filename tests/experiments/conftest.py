@@ -1,0 +1,54 @@
+"""A run to score and what to score it on."""
+
+import pathlib
+
+import pytest
+from flax import nnx
+
+import datasets
+from experiments.scoring import evaluation
+from san_jax.models import SAN
+from tests.experiments import tiny_data
+from tests.experiments.scoring.made_up import PLAN, Benchmarks
+
+
+@pytest.fixture(scope="session")
+def pit_reid_dir(tmp_path_factory):
+    """A data_dir with a `pit_reid` of plain colours, which no test changes."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    tiny_data.write_pit_reid(folder / "rendered", test_ids=5, cameras=4)
+    datasets.build_dataset("pit_reid", data_dir=folder / "data", manual_dir=folder / "rendered")
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def scored_model():
+    """The smallest encoder, with random weights."""
+    return SAN(0, width=4, stage_sizes=(1, 1, 1, 1), decoder=False, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture
+def loads():
+    """What was loaded from a run's folder, in order."""
+    return []
+
+
+@pytest.fixture
+def scored_run(tmp_path, monkeypatch, scored_model, loads):
+    """A run's folder whose model is `scored_model`; loading anything but the encoder fails the test."""
+
+    def load_run(path, *, encoder_only=False):
+        assert encoder_only
+        assert pathlib.Path(path) == tmp_path / "run"
+        loads.append(path)
+        return scored_model, PLAN
+
+    monkeypatch.setattr(evaluation.models, "load_run", load_run)
+    (tmp_path / "run" / "checkpoints" / "120").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Takes benchmarks that were never built."""
+    return Benchmarks(monkeypatch)
