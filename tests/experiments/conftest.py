@@ -1,14 +1,18 @@
-"""A run to score and what to score it on."""
+"""Runs: one to score, with what to score it on, one to export, and two that regress textures."""
 
 import pathlib
 
+import numpy as np
 import pytest
 from flax import nnx
 
 import datasets
+from experiments.command_line import config_files
+from experiments.pages import figures
+from experiments.runs import pseudo_textures
 from experiments.scoring import evaluation
 from san_jax.models import SAN
-from tests.experiments import tiny_data
+from tests.experiments import export_runs, tiny_data
 from tests.experiments.scoring.made_up import PLAN, Benchmarks
 
 
@@ -52,3 +56,22 @@ def scored_run(tmp_path, monkeypatch, scored_model, loads):
 def benchmarks(monkeypatch):
     """Takes benchmarks that were never built."""
     return Benchmarks(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def exportable_run(tmp_path_factory):
+    """The folder of a run with the smallest ResNet."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    export_runs.write_run(folder, **export_runs.BLOCK)
+    return folder
+
+
+@pytest.fixture
+def decoders(monkeypatch):
+    """Runs "a/san" and "b/san": names of the folders and what stands in for their decoders."""
+    config = config_files.load("san_pg.py:smoke")
+    config.image_size = (48, 32)
+    runs = {f"{name}/san": (lambda images, add=add: images[:, :32] + np.uint8(add)) for add, name in enumerate("ab")}
+    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda path: (runs[path], config))
+    monkeypatch.setattr(figures.embed, "regress_textures", lambda model, images, batch_size: model(images))
+    return runs

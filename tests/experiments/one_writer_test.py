@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from experiments import ablate, demo, export, pseudo_texture
-from experiments.ablation import runner
 from experiments.command_line import config_files
 from experiments.runs import demonstration, ensure, exporting, pseudo_textures, rendering
 from render import manifest
@@ -25,7 +24,7 @@ TINY = "pit.py:num_textures=1,meshes_per_texture=2"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(folder_lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +136,6 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
 
 
 def _ablate(folder, monkeypatch):
-    monkeypatch.setattr(runner, "_Ablation", None)
     ablate.main(["--table=1", "--scale=small", f"--output={folder}"])
 
 

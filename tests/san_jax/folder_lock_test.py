@@ -79,7 +79,7 @@ def foreign_record(folder, **changes):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(folder_lock, "BEAT", 0.2)
-    monkeypatch.setattr(folder_lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
 
 
 @pytest.fixture
