@@ -268,10 +268,8 @@ class _Ablation:
             "jax": provenance.accelerator(),
             "config": json.loads(config_files.to_json(config)),
         }
-        noted = {
-            **facts,
-            **noted,
-        }  # what was noted when the run was trained stays where another table scores it once more
+        # What was noted when the run was trained stays where another table scores it once more.
+        noted = {**facts, **noted}
         write_atomic(path, (json.dumps(noted, indent=1) + "\n").encode())
         return noted
 
