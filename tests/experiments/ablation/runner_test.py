@@ -131,7 +131,7 @@ def test_at_full_scale_every_row_has_the_epochs_of_its_config(programs, tmp_path
     }
     assert (configs["baseline"].start.kind, configs["baseline"].start.path) == ("file", "weights.pth")
     assert configs["san"].start.kind == "run"
-    tuned = row_configs(request_of(tmp_path, "4", scale="full", datasets=("dukemtmc_reid",)))
+    tuned = row_configs(request_of(tmp_path / "tuned", "4", scale="full", datasets=("dukemtmc_reid",)))
     assert {key: config.num_epochs for key, config in tuned.items() if key.endswith("_partial")} == {
         "baseline_partial": 40.0,
         "san_partial": 40.0,
