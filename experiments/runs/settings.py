@@ -11,7 +11,6 @@ from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, Optim
 
 METHODS = ("san_pg", "san", "baseline")
 START_KINDS = ("imagenet", "file", "run", "random")
-TARGET_KINDS = ("texture", "true_texture", "frontal", "input", "folder")
 INPUT_KINDS = ("image", "texture")
 BATCH_KINDS = ("reid", "pit")
 
