@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--num_processes", type=int, default=1, help="number of processes that train together")
     parser.add_argument("--process_id", type=int, default=0, help="number of this process, from 0")
-    arguments = config_argument.parse(parser, argv, required_key="optimizer")
+    arguments = config_argument.parse(parser, argv, required_key="method")
 
     from experiments.runs import smoke, training  # not before: --help needs no JAX
     from experiments.scoring import evaluation

@@ -1,7 +1,7 @@
-"""Arrays that are made once on a machine and kept in the user's cache folder.
+"""Arrays that are computed once on a machine and kept in the user's cache folder.
 
-A file is named by a digest of the code and data that its arrays depend on, so another version of them makes its own.
-Processes that need it at once each make it: all write the same bytes, each whole (`files.write_atomic`).
+The name of a file holds a digest of the code and data that its arrays depend on, so another version of them gets a file
+of its own. Processes that need a missing file at the same time each compute it: all write the same bytes, atomically.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from san_jax.files import write_atomic
 
 
 def cache_folder() -> pathlib.Path:
-    """`$XDG_CACHE_HOME/san_jax` or `~/.cache/san_jax`.
+    """Return `$XDG_CACHE_HOME/san_jax` or `~/.cache/san_jax`.
 
     Raises:
-        RuntimeError: Neither is set, and the user has no home.
+        RuntimeError: The variable is not set, and the user has no home folder.
     """
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "san_jax"
 
@@ -34,19 +34,19 @@ def cached(
     *,
     compress: bool = False,
 ) -> pathlib.Path | bytes:
-    """The .npz of arrays: from the cache file, else made and stored.
+    """Return a `.npz` of arrays from the cache; where there is none, make and store it.
 
-    A file that is cut short or something else is made again. Where the folder cannot be written the arrays are made in
-    every process, with a warning.
+    A file that is cut short or no zip archive is made again. If the folder cannot be written, every process makes the
+    arrays for itself, with a warning.
 
     Args:
-        name: What the file's name begins with.
+        name: Beginning of the file's name.
         sources: Files that the arrays depend on.
         make: Makes the arrays.
-        compress: Compress the file.
+        compress: Whether the file is compressed.
 
     Returns:
-        The file, or its content where it could not be stored; either is for `load`.
+        Path of the file, or its content where it could not be stored. `load` takes either.
     """
     digest = hashlib.sha256()
     for source in sources:
@@ -67,18 +67,22 @@ def cached(
         except OSError as error:
             problem = str(error)
     warnings.warn(
-        f"{name} could not be kept for the next time, and every process makes its own ({problem}): set XDG_CACHE_HOME to "
-        "a folder that can be written.",
+        f"{name} could not be kept for the next time, and every process makes its own ({problem}): set XDG_CACHE_HOME "
+        "to a folder that can be written.",
         stacklevel=2,
     )
     return buffer.getvalue()
 
 
 def load(stored: pathlib.Path | bytes, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of what `cached` gave: those of `names`, or all.
+    """Return the arrays in what `cached` returned.
+
+    Args:
+        stored: What `cached` returned.
+        names: Names of the arrays; None for all.
 
     Raises:
-        ValueError: The file is damaged; the message says which to remove.
+        ValueError: The file is damaged; the message says which one to remove.
     """
     try:
         with np.load(io.BytesIO(stored) if isinstance(stored, bytes) else stored, allow_pickle=False) as file:

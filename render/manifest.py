@@ -2,13 +2,13 @@
 
 A rendered folder holds
 
-    manifest.json      the header: version, recipe, seed, parameters, number of pairs, licence, what to know of the files
-    manifest.jsonl     one record a pair, in index order (written when the rendering is complete)
+    manifest.json      the header: version, recipe, seed, parameters, number of pairs, licence, notes
+    manifest.jsonl     one record for each pair, in index order (written when the rendering is complete)
     mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2]
     images/ textures/ frontals/    the files that the records name
 
-It imports the standard library only, and a module of `san_jax` that does the same, so that `datasets` can read it without a renderer. A folder comes from outside: names are
-checked to stay inside it.
+It imports the standard library only, and a module of `san_jax` that does the same, so `datasets` can read a folder
+without a renderer. A folder may come from someone else, so the names in its records are checked to stay inside it.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ from typing import Any
 
 from san_jax.files import canonical_json, write_atomic
 
-# Raised with every change of the format. 2: `notes`, and the splits of partial queries. 3: `license`.
+# Increased with every change of the format. 2: `notes`, and the splits of partial queries. 3: `license`.
 VERSION = 3
 HEADER_FILE = "manifest.json"
 RECORDS_FILE = "manifest.jsonl"
 MIRROR_FILE = "mirror_map.npy"  # see render/figure/mirror.py; read by `datasets.read_mirror_map`
 RECIPES = ("pit", "pit_reid")
-# Each is searched for in the gallery. The partial ones mirror the partial benchmarks; a folder may lack them.
+# Splits of queries besides `query`, modelled on the partial and occluded benchmarks. A folder may lack them.
 PARTIAL_QUERIES = ("query_partial", "query_occluded")
 SPLITS = ("train", "query", "gallery", *PARTIAL_QUERIES)
 
@@ -42,11 +42,11 @@ class Header:
 
     Attributes:
         recipe: "pit" or "pit_reid".
-        seed: The recipe's seed; with `parameters` and a record's index it determines a pair.
+        seed: The recipe's seed; together with `parameters` and a record's index it determines a pair.
         num_pairs: Number of records.
         parameters: Every parameter of the recipe, JSON values only.
-        license: Under which licence the files may be used, in words.
-        notes: What a reader of the files must know, in words: what is and what is not in a texture, for one.
+        license: Licence under which the files may be used, in words.
+        notes: What a reader of the files must know, in words, such as what a texture shows and what it does not.
         version: Version of this file format.
     """
 
@@ -72,7 +72,7 @@ class Record:
         texture_id: 0-based number of the texture.
         split: One of `SPLITS`.
         person_id: Identity; -1 in `pit`, which has none.
-        camera_id: 0-based camera; -1 in `pit`.
+        camera_id: 0-based number of the camera; -1 in `pit`.
         choices: Every random choice that made the pair, JSON values only.
     """
 
@@ -89,35 +89,35 @@ class Record:
 
 
 def record_to_json(record: Record) -> str:
-    """One line of `manifest.jsonl`, without the newline."""
+    """Return one line of `manifest.jsonl`, without the newline."""
     return canonical_json(dataclasses.asdict(record))
 
 
 def write_header(folder: str | os.PathLike[str], header: Header) -> None:
-    """Writes `manifest.json` atomically."""
+    """Write `manifest.json` atomically."""
     text = json.dumps(dataclasses.asdict(header), sort_keys=True, indent=1, allow_nan=False) + "\n"
     write_atomic(pathlib.Path(folder) / HEADER_FILE, text.encode())
 
 
 def write_records(folder: str | os.PathLike[str], records: Iterable[Record]) -> None:
-    """Writes `manifest.jsonl` atomically, records in the order given."""
+    """Write `manifest.jsonl` atomically, with the records in the order given."""
     text = "".join(record_to_json(record) + "\n" for record in records)
     write_atomic(pathlib.Path(folder) / RECORDS_FILE, text.encode())
 
 
 def read_header(folder: str | os.PathLike[str]) -> Header:
-    """Reads `manifest.json`.
+    """Read `manifest.json`.
 
     Raises:
         ManifestError: The file is missing, not JSON, of another version or lacks a field.
     """
     path = pathlib.Path(folder) / HEADER_FILE
     fields = _parse(path, _read(path), 1)
-    # First of all: another version may have other fields.
+    # The version is checked first: another one may have other fields.
     if fields.get("version") != VERSION:
         raise ManifestError(
-            f"{path}: format version {fields.get('version')!r}; this program reads version {VERSION}. Render the recipe "
-            "again into another folder with `python -m experiments.pit_render`, or read this one with the release of "
+            f"{path}: format version {fields.get('version')!r}; this program reads version {VERSION}. Render the "
+            "recipe again into another folder with `python -m experiments.pit_render`, or read this one with the release of "
             "the program that wrote it; datasets that were built from it stay readable."
         )
     header = _construct(Header, fields, path, 1)
@@ -127,7 +127,12 @@ def read_header(folder: str | os.PathLike[str]) -> Header:
 
 
 def record_from_json(text: str, path: str | os.PathLike[str], line: int = 1) -> Record:
-    """Parses one record; `path` and `line` are for the message.
+    """Parse one record.
+
+    Args:
+        text: The line of `manifest.jsonl`.
+        path: File named in messages.
+        line: Number of the line named in messages.
 
     Raises:
         ManifestError: The text is no record, or a path in it leaves the folder.
@@ -146,10 +151,10 @@ def record_from_json(text: str, path: str | os.PathLike[str], line: int = 1) -> 
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> tuple[Header, list[Record]]:
-    """Reads header and records of a completely rendered folder.
+    """Read the header and the records of a completely rendered folder.
 
     Raises:
-        ManifestError: A file is missing or malformed, or the number or order of records is not the header's.
+        ManifestError: A file is missing or malformed, or the number or order of the records is wrong.
     """
     header = read_header(folder)
     path = pathlib.Path(folder) / RECORDS_FILE

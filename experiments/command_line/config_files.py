@@ -92,6 +92,12 @@ def _described(config: ConfigDict, texts: Mapping[str, str], prefix: str = "") -
             yield f"{key}.*", f"{comment} {values}".strip()
 
 
+def config_names() -> list[str]:
+    """Return the names of the config files of this project: the files in its folder that define `get_config`."""
+    files = sorted(CONFIG_FOLDER.glob("[!_]*.py"))
+    return [file.name for file in files if "\ndef get_config(" in f"\n{file.read_text(encoding='utf-8')}"]
+
+
 def check_program(loaded: Loaded, required_key: str) -> None:
     """Check that a config belongs to a program.
 
@@ -103,8 +109,7 @@ def check_program(loaded: Loaded, required_key: str) -> None:
         ConfigError: The key is missing. The message names the program's own configs.
     """
     if required_key and required_key not in loaded.config:
-        names = sorted(path.name for path in CONFIG_FOLDER.glob("[!_]*.py"))
-        fitting = [name for name in names if required_key in load(name)]
+        fitting = [name for name in config_names() if required_key in load(name)]
         raise ConfigError(
             f"a config of another program: it has no key {required_key!r}. Configs of this one: {', '.join(fitting)}."
         )
@@ -146,8 +151,7 @@ def resolve(name: str) -> pathlib.Path:
     for candidate in (CONFIG_FOLDER / name, CONFIG_FOLDER / f"{name}.py", path):
         if candidate.is_file() and candidate.suffix == ".py":
             return candidate.resolve()
-    known = sorted(file.name for file in CONFIG_FOLDER.glob("[!_]*.py"))
-    raise ConfigError(f"there is no config {name!r} in {CONFIG_FOLDER}.{_nearest(name, known)}")
+    raise ConfigError(f"there is no config {name!r} in {CONFIG_FOLDER}.{_nearest(name, config_names())}")
 
 
 def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> ConfigDict:

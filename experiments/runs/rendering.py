@@ -24,6 +24,7 @@ from render.figure import mirror
 from render.optics import rasterizer
 from render.optics.rasterizer import OpenGLError
 from render.recipes import build, paper
+from render.recipes.paper_studio import PaperStudio
 from render.recipes.studio import Studio
 from san_jax import files, folder_lock
 
@@ -234,7 +235,7 @@ def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
     return True
 
 
-def draw_pair(studio: Studio | paper.PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
+def draw_pair(studio: Studio | PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
     """Draws one pair and writes its files, the record last."""
     record = recipe.plan(index)
     for name, content in studio.draw(record).items():

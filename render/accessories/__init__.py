@@ -1,1 +1,1 @@
-"""The meshes of what persons carry and wear beside their clothes."""
+"""Meshes and textures of what persons carry and wear besides their clothes. The entrance is `meshes.make_meshes`."""

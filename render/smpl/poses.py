@@ -1,4 +1,4 @@
-"""Poses and shapes of SMPL from what estimators and motion capture left behind.
+"""Reads poses and shapes of SMPL from the files of pose estimators and motion capture.
 
 | kind      | file                                             | root rotation leads to            | camera        |
 |-----------|--------------------------------------------------|-----------------------------------|---------------|
@@ -8,7 +8,8 @@
 | `surreal` | `smpl_data.npz`, `pose_<sequence>` T x 72         | a world with Z up                 | none          |
 
 HMR (https://github.com/akanazawa/hmr): a theta is camera, pose (72 axis-angle numbers), shape (10); its pictures are
-224 pixels with a focal length of 500, the body at (tx, ty, 500 / (112 s)) (`src/util/renderer.py`, `get_original`).
+224 pixels with a focal length of 500, with the body at (tx, ty, 500 / (112 s)) (`src/util/renderer.py`,
+`get_original`).
 EFT (https://github.com/facebookresearch/eft): rotation matrices; a point of the crop is 112 (s X + t).
 SPIN (https://github.com/nkolot/SPIN): pose, shape. SURREAL (https://github.com/gulvarol/surreal): mocap without shapes.
 """
@@ -16,17 +17,20 @@ SPIN (https://github.com/nkolot/SPIN): pose, shape. SURREAL (https://github.com/
 import dataclasses
 import functools
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from render.smpl import array_files
+from render.smpl import json_files, npz_files
 from render.smpl import model as smpl
 from render.smpl.array_files import ArrayFileError
 
-KINDS = ("hmr", "eft", "spin", "surreal")
+_MOCAP = "surreal"
+KINDS = ("hmr", "eft", "spin", _MOCAP)
 ADVICE = {
-    "hmr": "Run HMR (https://github.com/akanazawa/hmr) on person crops of COCO and save its thetas, N x 85, with np.save.",
+    "hmr": (
+        "Run HMR (https://github.com/akanazawa/hmr) on person crops of COCO and save its thetas, N x 85, with np.save."
+    ),
     "eft": "Fetch EFT's fits of COCO (https://github.com/facebookresearch/eft, eft_fit/COCO2014-All-ver01.json).",
     "spin": "Fetch SPIN's static_fits/coco_fits.npy (https://github.com/nkolot/SPIN, fetch_data.sh).",
     "surreal": "Fetch smpl_data.npz of SURREAL (https://www.di.ens.fr/willow/research/surreal/data/, licence applies).",
@@ -36,10 +40,38 @@ _CAMERA_TO_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]
 """From camera axes (X right, Y down, Z away) to the renderer's (X right, Y away, Z up)."""
 _HMR_DEPTH = 500.0 / 112.0  # metres at scale 1: focal length over half the crop
 _NEAREST = 2.0  # metres: a body that a crop magnifies still lies before the camera
-_FARTHEST = 60.0
+_FARTHEST = 60.0  # metres
 _LEAST_SCALE = 1e-3
 _LARGEST_BETA = 20.0
 _LARGEST_SPIN_BETA = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PosePlace:
+    """Where a pose stands in its file, for the record of a pair.
+
+    Attributes:
+        source: Kind of the file, one of `KINDS`.
+        number: Row of the file or, in motion capture, frame of the sequence.
+        sequence: Name of the sequence in motion capture; "" for other kinds.
+    """
+
+    source: str
+    number: int
+    sequence: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values only."""
+        if self.source == _MOCAP:
+            return {"source": self.source, "sequence": self.sequence, "frame": self.number}
+        return {"source": self.source, "row": self.number}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "PosePlace":
+        """Return the inverse of `to_json`."""
+        if fields["source"] == _MOCAP:
+            return cls(fields["source"], fields["frame"], fields["sequence"])
+        return cls(fields["source"], fields["row"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +80,10 @@ class FittedPoses:
 
     Attributes:
         kind: "hmr", "eft" or "spin".
-        rotations: float32, as in the file: axis-angle vectors [N 24 3] or matrices [N 24 3 3]; the root's leads to camera
-            axes.
-        betas: float32 [N 10].
-        cameras: float32 [N 3] or None.
+        rotations: Rotations as in the file, float32: axis-angle vectors [N 24 3] or matrices [N 24 3 3]; the root's
+            leads to camera axes.
+        betas: Shape coefficients float32 [N 10].
+        cameras: Scale and translation float32 [N 3] of the weak-perspective cameras; None where the file has none.
     """
 
     kind: str
@@ -62,28 +94,30 @@ class FittedPoses:
     def __len__(self) -> int:
         return len(self.rotations)
 
-    def locate(self, number: int) -> dict[str, Any]:
-        """Where pose `number` stands in its source, for the record."""
-        return {"source": self.kind, "row": number}
+    def locate(self, number: int) -> PosePlace:
+        """Return the place of pose `number`."""
+        return PosePlace(self.kind, number)
 
-    def pose(self, place: dict[str, Any]) -> np.ndarray:
-        """Rotations float64 [24 3 3] of the pose at a place that `locate` gave; the root's leads to the renderer's axes,
-        with the camera looking along +Y."""
-        rotations = self.rotations[place["row"]].astype(np.float64)
+    def pose(self, place: PosePlace) -> np.ndarray:
+        """Return the rotations float64 [24 3 3] of the pose at a place.
+
+        The root's rotation leads to the renderer's axes, with the camera looking along +Y.
+        """
+        rotations = self.rotations[place.number].astype(np.float64)
         if rotations.ndim == 2:
             rotations = smpl.rotation_matrices(rotations)
         rotations[0] = _CAMERA_TO_WORLD @ rotations[0]
         return rotations
 
-    def shape(self, place: dict[str, Any]) -> list[float]:
-        """The shape's coefficients [10] that were inferred with that pose."""
-        return self.betas[place["row"]].tolist()
+    def shape(self, place: PosePlace) -> list[float]:
+        """Return the shape coefficients [10] that were inferred with the pose at a place."""
+        return self.betas[place.number].tolist()
 
-    def offset(self, place: dict[str, Any]) -> tuple[float, float, float] | None:
-        """Where the model's origin lies before the camera (right, away, up), metres; None where no camera is known."""
+    def offset(self, place: PosePlace) -> tuple[float, float, float] | None:
+        """Return where the model's origin lies before the camera (right, away, up), metres; None without a camera."""
         if self.cameras is None:
             return None
-        scale, x, y = self.cameras[place["row"]].tolist()
+        scale, x, y = self.cameras[place.number].tolist()
         if self.kind == "eft":  # scaled first, then moved
             x, y = x / scale, y / scale
         return x, min(max(_HMR_DEPTH / scale, _NEAREST), _FARTHEST), -y
@@ -94,8 +128,8 @@ class MocapPoses:
     """SURREAL's motion capture; a sequence is read when one of its frames is asked for.
 
     Attributes:
-        path: `smpl_data.npz`.
-        sequences: (name, number of frames) of each, by name.
+        path: Path of `smpl_data.npz`.
+        sequences: Name and number of frames of each sequence, sorted by name.
     """
 
     path: str
@@ -108,27 +142,28 @@ class MocapPoses:
     def _starts(self) -> np.ndarray:
         return np.cumsum([0, *(frames for _, frames in self.sequences)])
 
-    def locate(self, number: int) -> dict[str, Any]:
-        """Where pose `number` stands in its source, for the record."""
+    def locate(self, number: int) -> PosePlace:
+        """Return the place of pose `number`."""
         sequence = int(np.searchsorted(self._starts, number, side="right")) - 1
         name, _ = self.sequences[sequence]
-        return {"source": "surreal", "sequence": name, "frame": int(number - self._starts[sequence])}
+        return PosePlace(_MOCAP, int(number - self._starts[sequence]), name)
 
-    def pose(self, place: dict[str, Any]) -> np.ndarray:
-        """Rotations float64 [24 3 3] of the pose at a place that `locate` gave; the root's leads to the renderer's axes."""
-        pose = _sequence(self.path, place["sequence"])[place["frame"]]
+    def pose(self, place: PosePlace) -> np.ndarray:
+        """Return the rotations float64 [24 3 3] of the pose at a place; the root's leads to the renderer's axes."""
+        pose = _sequence(self.path, place.sequence)[place.number]
         return smpl.rotation_matrices(pose.reshape(-1, 3))
 
-    def shape(self, place: dict[str, Any]) -> None:
-        """None: mocap has no shapes."""
+    def shape(self, place: PosePlace) -> NoReturn:
+        """Raise ArrayFileError: motion capture has no shapes."""
+        raise ArrayFileError(f"{self.path}: motion capture has no body shapes; use SURREAL's, `read_surreal_shapes`.")
 
-    def offset(self, place: dict[str, Any]) -> None:
-        """None: mocap has no camera."""
+    def offset(self, place: PosePlace) -> None:
+        """Return None: motion capture has no camera."""
 
     def problems(self) -> list[str]:
-        """Reads every sequence; what is wrong with any."""
+        """Read every sequence and return what is wrong with them."""
         found = []
-        for key, pose in array_files.iterate_npz(self.path, [f"pose_{name}" for name, _ in self.sequences]):
+        for key, pose in npz_files.iterate_npz(self.path, [f"pose_{name}" for name, _ in self.sequences]):
             try:
                 _check_numbers(pose, 72, f"{self.path}, {key}")
             except ArrayFileError as error:
@@ -140,10 +175,10 @@ Poses = FittedPoses | MocapPoses
 
 
 def read_poses(kind: str, path: str | os.PathLike[str]) -> Poses:
-    """Reads a file of poses.
+    """Read a file of poses.
 
     Args:
-        kind: One of KINDS.
+        kind: Kind of the file, one of `KINDS`.
         path: The file.
 
     Raises:
@@ -157,13 +192,13 @@ def read_poses(kind: str, path: str | os.PathLike[str]) -> Poses:
 
 
 def read_surreal_shapes(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """SURREAL's body shapes, `femaleshapes` and `maleshapes` of `smpl_data.npz`: gender -> float64 [N 10].
+    """Read SURREAL's body shapes, `femaleshapes` and `maleshapes` of `smpl_data.npz`: gender -> float64 [N 10].
 
     Raises:
         ArrayFileError: The file is missing or malformed.
     """
     try:
-        arrays = array_files.read_npz(path, ("femaleshapes", "maleshapes"))
+        arrays = npz_files.read_npz(path, ("femaleshapes", "maleshapes"))
         for name in ("femaleshapes", "maleshapes"):
             if name not in arrays:
                 raise ArrayFileError(f"{path}: has no {name}.")
@@ -194,14 +229,14 @@ def _fitted(kind: str, pose: np.ndarray, betas: np.ndarray, cameras: np.ndarray 
 
 
 def _table(path: str, width: int) -> np.ndarray:
-    """The one array [N width] of a `.npy` or `.npz` file."""
+    """Read the one array [N width] of a `.npy` or `.npz` file."""
     if path.endswith(".npz"):
-        names = array_files.npz_names(path)
+        names = npz_files.npz_names(path)
         if len(names) != 1:
             raise ArrayFileError(f"{path}: expected one array, found {len(names)} ({', '.join(names[:5])}).")
-        array = array_files.read_npz(path, names)[names[0]]
+        array = npz_files.read_npz(path, names)[names[0]]
     elif path.endswith(".npy"):
-        array = array_files.read_npy(path)
+        array = npz_files.read_npy(path)
     else:
         raise ArrayFileError(f"{path}: expected a .npy or .npz file.")
     _check_numbers(array, width, path)
@@ -234,7 +269,7 @@ def _check_scales(scales: np.ndarray, where: str) -> None:
 
 def _read_eft(path: str) -> FittedPoses:
     # Each fit becomes numbers as soon as it is read: a file of all COCO persons is 80,000 of them.
-    content = array_files.read_json(path, _eft_fit)
+    content = json_files.read_json(path, _eft_fit)
     fits = content.get("data") if isinstance(content, dict) else None
     if not isinstance(fits, list) or not fits:
         raise ArrayFileError(f'{path}: expected {{"ver": ..., "data": [fits]}} as EFT writes it.')
@@ -255,7 +290,12 @@ def _read_eft(path: str) -> FittedPoses:
 
 
 def _eft_fit(fields: dict[str, Any]) -> Any:
-    """The numbers [229] of a fit (pose, shape, camera), what is wrong with it, or other objects as they are."""
+    """Shrink one object of EFT's JSON.
+
+    Returns:
+        The numbers [229] of a fit (pose, shape, camera), or a text that says what is wrong with it. Objects that are no
+        fit are returned unchanged.
+    """
     if "parm_pose" not in fields:
         return fields
     if fields.get("smpltype", "smpl") != "smpl":
@@ -274,7 +314,7 @@ def _eft_fit(fields: dict[str, Any]) -> Any:
 
 def _read_mocap(path: str) -> MocapPoses:
     sequences = []
-    for name, shape in array_files.npz_shapes(path).items():
+    for name, shape in npz_files.npz_shapes(path).items():
         if name.startswith("pose_"):
             if len(shape) != 2 or shape[1] != 72:
                 raise ArrayFileError(f"{path}, {name}: expected [T 72], found {list(shape)}.")
@@ -287,13 +327,16 @@ def _read_mocap(path: str) -> MocapPoses:
 
 @functools.lru_cache(maxsize=8)
 def _sequence(path: str, name: str) -> np.ndarray:
-    """Poses [T 72] of a sequence."""
+    """Read the poses [T 72] of a sequence."""
     key = f"pose_{name}"
-    pose = array_files.read_npz(path, (key,))[key]
+    pose = npz_files.read_npz(path, (key,))[key]
     _check_numbers(pose, 72, f"{path}, {key}")
     return pose.astype(np.float64)
 
 
 def sample_distance(rng: np.random.Generator) -> float:
-    """Draws a camera's distance for poses without one: SURREAL's normal(8, 1) metres (`main_part1.py`), within 5 and 11."""
+    """Draw the camera's distance for poses without a camera.
+
+    It is SURREAL's normal(8, 1) metres (`main_part1.py`), kept within 5 and 11.
+    """
     return float(np.clip(rng.normal(8.0, 1.0), 5.0, 11.0))

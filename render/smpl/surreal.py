@@ -29,6 +29,7 @@ ADVICE = (
     "Accept SURREAL's licence at https://www.di.ens.fr/willow/research/surreal/data/ and fetch smpl_data with "
     "download/download_smpl_data.sh of https://github.com/gulvarol/surreal."
 )
+KIND = "spherical_harmonics"
 _NAME = re.compile(r"textures/(female|male)/(grey|nongrey)_(female|male)_(\d{4})\.jpg")
 
 
@@ -37,7 +38,7 @@ class TextureFile:
     """A texture of SURREAL.
 
     Attributes:
-        name: Path relative to `smpl_data/`, forward slashes.
+        name: Path relative to `smpl_data/`, with forward slashes.
         gender: "female" or "male".
         clothing: "grey" or "nongrey".
     """
@@ -50,11 +51,11 @@ class TextureFile:
 def list_textures(
     smpl_data: str | os.PathLike[str], *, which: str = "all", clothing: str = "all"
 ) -> tuple[list[TextureFile], list[str]]:
-    """The textures of a `smpl_data` folder, female ones first, by number.
+    """List the textures of a `smpl_data` folder, female ones first, by number.
 
     Args:
         smpl_data: The folder.
-        which: "all" takes every file that is there; "train" and "test" those of the lists of that name.
+        which: "all" takes every file in the folder; "train" and "test" take those of the lists of that name.
         clothing: "grey", "nongrey" or "all".
 
     Returns:
@@ -91,34 +92,37 @@ def list_textures(
 
 @dataclasses.dataclass(frozen=True)
 class SphericalHarmonics:
-    """SURREAL's light: nine coefficients of the irradiance by direction.
+    """SURREAL's light: irradiance by direction, in nine spherical harmonics.
 
     The order and the constants are those of `datageneration/spher_harm/sh.osl` (after Ramamoorthi and Hanrahan 2001,
     eq. 13), the axes those of SURREAL's scene, seen from its camera (`datageneration/main_part1.py`): X to the camera,
     Y down, Z to the left of the picture.
+
+    Attributes:
+        coefficients: The nine coefficients.
     """
 
     coefficients: tuple[float, float, float, float, float, float, float, float, float]
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "SphericalHarmonics":
-        """Draws a light as `main_part1.py` does: ambient 0.5 to 1.4, light from above, the rest within 0.7."""
+        """Draw a light as `main_part1.py` does: ambient 0.5 to 1.4, light from above, the rest within 0.7."""
         values = 0.7 * (2.0 * rng.uniform(size=9) - 1.0)
         values[0] = 0.5 + 0.9 * rng.uniform()
         values[1] = -0.7 * rng.uniform()
         return cls(tuple(values.tolist()))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values only."""
-        return {"kind": "spherical_harmonics", "coefficients": list(self.coefficients)}
+        """Return JSON values only; `kind` tells them from those of `render.optics.light.Light`."""
+        return {"kind": KIND, "coefficients": list(self.coefficients)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SphericalHarmonics":
-        """The inverse of `to_json`."""
+        """Return the inverse of `to_json`."""
         return cls(tuple(fields["coefficients"]))
 
     def irradiance(self, normals: np.ndarray) -> np.ndarray:
-        """Linear irradiance [...] on surfaces with unit normals [... 3], not below 0.
+        """Return the linear irradiance [...] on surfaces with unit normals [... 3], not below 0.
 
         Normals are in the renderer's axes, before a camera that looks along +Y: X to the right, Z up.
         """
@@ -136,7 +140,7 @@ class SphericalHarmonics:
         return np.maximum(light, 0.0)
 
     def irradiance_of_meshes(self, meshes: Sequence[trimesh.Trimesh]) -> list[np.ndarray]:
-        """Irradiance float32 [vertices 3] on every vertex of meshes with vertex normals; nothing casts shadows."""
+        """Return the irradiance float32 [vertices 3] on the vertices of meshes with normals; nothing casts shadows."""
         return [
             np.repeat(self.irradiance(np.asarray(mesh.vertex_normals, np.float32))[:, None], 3, axis=1)
             for mesh in meshes

@@ -1,7 +1,7 @@
-"""Files in the real formats of the paper's recipe, made here: nothing of SMPL, SURREAL, HMR, EFT, SPIN or COCO.
+"""Synthetic files in the formats of the paper's recipe; they hold nothing of SMPL, SURREAL, HMR, EFT, SPIN or COCO.
 
-The body is a humanoid of capsules with SMPL's numbers of vertices, faces, UV coordinates and joints. Every capsule has a
-cell of the UV square to itself; the middle of a cell's width is the capsule's front.
+The body is a humanoid of capsules with SMPL's numbers of vertices, faces, UV coordinates and joints. Every capsule has
+a cell of the UV square to itself; the middle of a cell's width is the capsule's front.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import sparse
 
 from render.smpl import model as smpl
+from render.smpl.uv import NUM_UV
 
 RINGS, COLUMNS = 23, 16
 GRID = 5  # cells of the UV square a row
@@ -54,7 +55,7 @@ _PARTS: dict[str, tuple[str, Any, Any, float, float]] = {
 
 
 def part_names() -> list[str]:
-    """The capsules in the order of their UV cells, left ones followed by right ones."""
+    """Return the names of the capsules in the order of their UV cells, left ones followed by right ones."""
     names = []
     for name in _PARTS:
         names += [name, name.replace("left", "right")] if name.startswith("left") else [name]
@@ -62,8 +63,13 @@ def part_names() -> list[str]:
 
 
 def uv_of(part: str, across: float = 0.5, along: float = 0.5) -> tuple[float, float]:
-    """UV of a place of a capsule: across 0.5 is its front, 0 and 1 its back, from the body's right to its left; along 0 to
-    1 as in `_PARTS`."""
+    """Return the UV coordinates of a place of a capsule.
+
+    Args:
+        part: Name of the capsule.
+        across: Place around it from the body's right to its left: 0.5 is the front, 0 and 1 the back.
+        along: Place along it, 0 to 1 from start to end as in `_PARTS`.
+    """
     row, column = divmod(part_names().index(part), GRID)
     return (column + 0.04 + 0.92 * across) / GRID, (row + 0.04 + 0.92 * along) / GRID
 
@@ -73,9 +79,9 @@ class Humanoid:
     """The arrays of a model file, and the mesh with its UV.
 
     Attributes:
-        arrays: By their names in SMPL's files; J_regressor is a SciPy CSC matrix.
-        uv: float [7576 2].
-        faces_uv: int [13776 3].
+        arrays: Arrays by their names in SMPL's files; J_regressor is a SciPy CSC matrix.
+        uv: UV coordinates float [7576 2].
+        faces_uv: UV coordinates of the faces' corners int [13776 3].
         part_of: Part of every vertex, int [6890].
     """
 
@@ -130,7 +136,7 @@ def _capsule_faces() -> tuple[np.ndarray, np.ndarray]:
 
 
 def humanoid(num_betas: int = 10) -> Humanoid:
-    """The synthetic body."""
+    """Make the synthetic body."""
     vertices, faces, uv, faces_uv, part_of, weights, centres = [], [], [], [], [], [], []
     cell_faces, cell_faces_uv = _capsule_faces()
     grid_u = np.arange(COLUMNS + 1) / COLUMNS
@@ -167,7 +173,7 @@ def humanoid(num_betas: int = 10) -> Humanoid:
     more = smpl.NUM_FACES - len(all_faces)
     all_faces, all_faces_uv = (np.concatenate([one, one[:more]]) for one in (all_faces, all_faces_uv))
     all_uv = np.concatenate(uv)
-    all_uv = np.concatenate([all_uv, np.full((smpl.NUM_UV - len(all_uv), 2), 0.99)])
+    all_uv = np.concatenate([all_uv, np.full((NUM_UV - len(all_uv), 2), 0.99)])
 
     regressor = np.zeros((smpl.NUM_JOINTS, smpl.NUM_VERTICES))
     for index, name in enumerate(smpl.JOINT_NAMES):
@@ -195,11 +201,11 @@ def humanoid(num_betas: int = 10) -> Humanoid:
     return Humanoid(arrays, all_uv, all_faces_uv, np.concatenate([*part_of, np.full(padding, -1)]))
 
 
-# ------------------------------------------------------------------------------------------------------ Python 2 pickles
+# Python 2 pickles
 
 
 def python2_pickle(value: Any, *, chumpy: tuple[str, ...] = ()) -> bytes:
-    """A pickle as Python 2 with NumPy, SciPy and chumpy of 2015 wrote it (protocol 2).
+    """Return a pickle as Python 2 with NumPy, SciPy and chumpy of 2015 wrote it (protocol 2).
 
     Args:
         value: A dictionary of arrays, CSC matrices, strings, numbers, nested.
@@ -236,17 +242,17 @@ def _python2(value: Any, chumpy: tuple[str, ...] = ()) -> bytes:
 
 
 def _chumpy(value: np.ndarray) -> bytes:
-    """A chumpy array: its state also holds a set and bookkeeping (`Ch.__getstate__`)."""
+    """Pickle a chumpy array: its state also holds a set and bookkeeping (`Ch.__getstate__`)."""
     state = _python2({"x": value, "_itr": 9999, "_depends_on_deps": {}})[:-1]
     state += _python2("_dirty_vars") + b"c__builtin__\nset\n(" + b"]" + _python2("x") + b"atR" + b"u"
     return b"cchumpy.ch\nCh\n)\x81" + state + b"b"
 
 
-# -------------------------------------------------------------------------------------------------------- other formats
+# other formats
 
 
 def write_uv(path: pathlib.Path, body: Humanoid) -> pathlib.Path:
-    """The body as `smpl_uv.obj`."""
+    """Write the body as `smpl_uv.obj`."""
     lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in body.arrays["v_template"]]
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in body.uv]
     faces, faces_uv = body.arrays["f"].astype(int) + 1, body.faces_uv + 1
@@ -256,7 +262,7 @@ def write_uv(path: pathlib.Path, body: Humanoid) -> pathlib.Path:
 
 
 def part_texture(size: int = 512) -> np.ndarray:
-    """A texture uint8 [size size 3]: a colour a part, brighter towards its front, blue at its back."""
+    """Return a texture uint8 [size size 3]: a colour for each part, brighter towards its front, blue at its back."""
     texture = np.zeros((size, size, 3), np.uint8)
     palette = np.random.default_rng(3).integers(60, 256, (GRID * GRID, 3))
     cell = np.arange(size) * GRID // size
@@ -271,7 +277,7 @@ def part_texture(size: int = 512) -> np.ndarray:
 def write_surreal(
     root: pathlib.Path, *, textures: dict[tuple[str, str], int], size: int = 64, shapes: int = 5
 ) -> pathlib.Path:
-    """A folder `smpl_data` with so many textures of each kind, their lists, and `smpl_data.npz`."""
+    """Write a folder `smpl_data` with textures by (gender, clothing), their lists, and `smpl_data.npz`."""
     rng = np.random.default_rng(1)
     for gender in ("female", "male"):
         folder = root / "textures" / gender
@@ -305,7 +311,7 @@ def write_surreal(
 
 
 def write_hmr(path: pathlib.Path, count: int = 12) -> pathlib.Path:
-    """Thetas [N 85]: persons that stand before the camera, seen from all sides, arms hanging."""
+    """Write thetas [N 85]: persons that stand before the camera, seen from all sides, arms hanging."""
     rng = np.random.default_rng(2)
     thetas = np.zeros((count, 85), np.float32)
     for row, turn in enumerate(np.linspace(0.0, 2 * np.pi, count, endpoint=False)):
@@ -321,7 +327,7 @@ def write_hmr(path: pathlib.Path, count: int = 12) -> pathlib.Path:
 
 
 def write_eft(path: pathlib.Path, thetas: np.ndarray) -> pathlib.Path:
-    """The same persons as EFT's JSON."""
+    """Write the persons of HMR's thetas as EFT's JSON."""
     data = []
     for row, theta in enumerate(thetas):
         data.append(
@@ -344,10 +350,10 @@ def write_eft(path: pathlib.Path, thetas: np.ndarray) -> pathlib.Path:
 def write_coco(
     root: pathlib.Path, *, persons: dict[int, str], style: str = "2017"
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """A folder of photographs and its instances file.
+    """Write a folder of photographs and its instances file.
 
     Args:
-        root: Where.
+        root: Folder to write them in.
         persons: Image number -> "" (a dog only), "one" (a person) or "crowd" (an iscrowd annotation of persons).
         style: "2014" or "2017", how files are called.
     """
@@ -384,7 +390,7 @@ def write_coco(
 
 
 def write_paper_inputs(root: pathlib.Path) -> dict[str, Any]:
-    """Every file of the paper's recipe; returns the fields of a `render.recipes.paper.PaperPit` of 2 textures x 3 meshes."""
+    """Write every file of the paper's recipe; return the fields of a `PaperPit` of 2 textures x 3 meshes."""
     body = humanoid()
     body.arrays["posedirs"] = body.arrays["posedirs"].astype(np.float32)  # half the bytes
     (root / "SMPL_NEUTRAL.pkl").write_bytes(python2_pickle(body.arrays, chumpy=("shapedirs",)))

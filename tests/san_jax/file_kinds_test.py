@@ -12,8 +12,8 @@ import pytest
 
 from datasets import archives
 from datasets.errors import DatasetError
-from render.smpl import array_files
-from render.smpl import model as smpl
+from render.smpl import json_files, npz_files, pickles, uv
+from render.smpl.array_files import ArrayFileError
 from san_jax import file_kinds, pictures
 from san_jax.models.weights import torch_files
 
@@ -84,11 +84,11 @@ def test_every_reader_says_what_the_file_is(tmp_path, content: bytes, words: str
     path.write_bytes(content)
     readers = [
         (lambda: torch_files.read(path), torch_files.TorchFileError),
-        (lambda: array_files.read_pickle(path, ["v"]), array_files.ArrayFileError),
-        (lambda: array_files.read_npy(path), array_files.ArrayFileError),
-        (lambda: array_files.npz_names(path), array_files.ArrayFileError),
-        (lambda: array_files.read_json(path, dict), array_files.ArrayFileError),
-        (lambda: smpl.read_uv(path, {}), array_files.ArrayFileError),
+        (lambda: pickles.read_pickle(path, ["v"]), ArrayFileError),
+        (lambda: npz_files.read_npy(path), ArrayFileError),
+        (lambda: npz_files.npz_names(path), ArrayFileError),
+        (lambda: json_files.read_json(path, dict), ArrayFileError),
+        (lambda: uv.read_uv(path, {}), ArrayFileError),
     ]
     for read, error in readers:
         with pytest.raises(error, match=f"file: .*found an? {words}"):

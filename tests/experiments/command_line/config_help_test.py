@@ -6,7 +6,7 @@ import pytest
 
 from experiments.command_line import config_files, config_help
 
-CONFIGS = sorted(path.name for path in config_files.CONFIG_FOLDER.glob("[!_]*.py"))
+CONFIGS = config_files.config_names()
 
 
 def test_comments_beside_keys(tmp_path):

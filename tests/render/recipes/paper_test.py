@@ -16,8 +16,13 @@ from render import manifest
 from render.figure import mirror
 from render.recipes import paper
 from render.recipes.base import RecipeError
+from render.recipes.paper_choices import PaperChoices, PhotoCrop
+from render.recipes.paper_inputs import PaperError
+from render.recipes.paper_studio import PaperStudio
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
+from render.smpl.poses import PosePlace
+from render.smpl.surreal import SphericalHarmonics
 from san_jax.files import canonical_json
 from tests.render import smpl_fixtures
 
@@ -34,7 +39,7 @@ def recipe(files: dict[str, Any]) -> paper.PaperPit:
 
 
 @pytest.fixture(scope="module")
-def studio(recipe: paper.PaperPit) -> paper.PaperStudio:
+def studio(recipe: paper.PaperPit) -> PaperStudio:
     return recipe.studio()
 
 
@@ -75,6 +80,7 @@ def test_plan_holds_every_choice(recipe: paper.PaperPit):
     assert (first.split, first.person_id, first.camera_id) == ("train", -1, -1)
     assert set(first.choices) == {"gender", "texture_file", "pose", "betas", "camera", "light", "background"}
     assert json.loads(manifest.record_to_json(first))["choices"] == first.choices
+    assert all(PaperChoices.from_json(record.choices).to_json() == record.choices for record in records)
     for group in map(recipe.group, range(recipe.num_groups)):
         assert len({records[index].choices["texture_file"] for index in group}) == 1
     assert len({json.dumps(record.choices["pose"]) for record in records}) == 6  # no pose twice
@@ -113,7 +119,7 @@ def test_a_background_that_changes_changes_the_digests(files: dict[str, Any], tm
     assert dataclasses.replace(recipe).parameters()["inputs"]["backgrounds"] != before
 
 
-def test_drawing_is_a_function_of_the_record(recipe: paper.PaperPit, studio: paper.PaperStudio):
+def test_drawing_is_a_function_of_the_record(recipe: paper.PaperPit, studio: PaperStudio):
     record = recipe.plan(1)
     first = studio.draw(record)
     studio.draw(recipe.plan(5))
@@ -124,7 +130,7 @@ def test_drawing_is_a_function_of_the_record(recipe: paper.PaperPit, studio: pap
     assert sizes == {record.image: (128, 256), record.texture: (256, 256), record.frontal: (128, 256)}
 
 
-def test_the_stored_texture_is_surreals_made_smaller(recipe: paper.PaperPit, studio: paper.PaperStudio):
+def test_the_stored_texture_is_surreals_made_smaller(recipe: paper.PaperPit, studio: PaperStudio):
     record = recipe.plan(0)
     stored = Image.open(io.BytesIO(studio.draw(record)[record.texture]))
     with Image.open(pathlib.Path(recipe.surreal_dir) / record.choices["texture_file"]) as original:
@@ -136,18 +142,22 @@ def test_the_stored_texture_is_surreals_made_smaller(recipe: paper.PaperPit, stu
     assert difference.mean() < 3.0
 
 
-def _row_choices(recipe: paper.PaperPit, row: int) -> dict[str, Any]:
+def _row_choices(recipe: paper.PaperPit, row: int) -> PaperChoices:
     """A record's choices for the pose in `row`, evenly lit."""
     poses = recipe.inputs.poses
-    place = {**poses.locate(0), "row": row}
-    return {
-        "gender": "female",
-        "pose": place,
-        "betas": [0.0] * 10,
-        "camera": {"offset": list(poses.offset(place) or ()), "yaw": 0.0},
-        "light": {"kind": "spherical_harmonics", "coefficients": [1 / 0.886227] + [0.0] * 8},
-        "background": {"file": recipe.inputs.backgrounds[0], "crop": [0.5, 0.5, 0.5]},
-    }
+    place = PosePlace(recipe.poses, row)
+    offset = poses.offset(place)
+    assert offset is not None
+    return PaperChoices(
+        gender="female",
+        texture_file=recipe.inputs.textures[0].name,
+        pose=place,
+        betas=(0.0,) * 10,
+        offset=offset,
+        yaw=0.0,
+        light=SphericalHarmonics((1 / 0.886227, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
+        background=PhotoCrop(recipe.inputs.backgrounds[0], (0.5, 0.5, 0.5)),
+    )
 
 
 def _marked(part: str) -> np.ndarray:
@@ -165,7 +175,7 @@ def _red(picture: np.ndarray) -> np.ndarray:
     return np.argwhere((picture[..., 0] > 180) & (picture[..., 1] < 60) & (picture[..., 2] < 60))
 
 
-def test_a_person_who_faces_hmrs_camera_is_seen_from_the_front(recipe: paper.PaperPit, studio: paper.PaperStudio):
+def test_a_person_who_faces_hmrs_camera_is_seen_from_the_front(recipe: paper.PaperPit, studio: PaperStudio):
     """Row 0 faces the camera, row 6 of 12 shows the back: the chest's front is seen in one of the pictures only."""
     facing = _red(studio.picture(_row_choices(recipe, 0), _marked("chest")))
     assert len(facing) > 100
@@ -178,9 +188,7 @@ def test_a_person_who_faces_hmrs_camera_is_seen_from_the_front(recipe: paper.Pap
         assert (found[:, 1].mean() - 63.5) * side > 3.0  # the left of who faces us is on the right
 
 
-def test_frontal_view_shows_the_front_of_whoever_was_seen_from_behind(
-    recipe: paper.PaperPit, studio: paper.PaperStudio
-):
+def test_frontal_view_shows_the_front_of_whoever_was_seen_from_behind(recipe: paper.PaperPit, studio: PaperStudio):
     choices = _row_choices(recipe, 6)
     for part, low, high in (("head", 30, 60), ("chest", 60, 115), ("left_shin", 180, 240)):
         found = _red(studio.frontal(choices, _marked(part)))
@@ -191,7 +199,7 @@ def test_frontal_view_shows_the_front_of_whoever_was_seen_from_behind(
     np.testing.assert_array_equal(frontal, studio.frontal(_row_choices(recipe, 3), _marked("head")))
 
 
-def test_the_person_fills_the_crop_before_the_photograph(recipe: paper.PaperPit, studio: paper.PaperStudio):
+def test_the_person_fills_the_crop_before_the_photograph(recipe: paper.PaperPit, studio: PaperStudio):
     choices = _row_choices(recipe, 0)
     red = np.full((64, 64, 3), [255, 0, 0], np.uint8)
     found = _red(studio.picture(choices, red))
@@ -222,7 +230,9 @@ def test_every_source_of_poses_can_be_drawn(files: dict[str, Any], tmp_path: pat
             shapes = smpl_poses.read_surreal_shapes(pathlib.Path(files["surreal_dir"]) / "smpl_data.npz")
             assert record.choices["betas"] in shapes[record.choices["gender"]].tolist()
         assert (record.choices["camera"]["yaw"] > 0.0) == (kind == "surreal")
-        picture = recipe.studio().picture(record.choices, np.full((64, 64, 3), [255, 0, 0], np.uint8))
+        picture = recipe.studio().picture(
+            PaperChoices.from_json(record.choices), np.full((64, 64, 3), [255, 0, 0], np.uint8)
+        )
         assert picture.shape == (256, 128, 3)
 
 
@@ -238,7 +248,7 @@ def test_gendered_bodies_go_with_their_textures(files: dict[str, Any], tmp_path:
     studio = recipe.studio()
     red = np.full((64, 64, 3), [255, 0, 0], np.uint8)
     heights = {
-        gender: np.ptp(_red(studio.frontal({**_row_choices(recipe, 0), "gender": gender}, red))[:, 0])
+        gender: np.ptp(_red(studio.frontal(dataclasses.replace(_row_choices(recipe, 0), gender=gender), red))[:, 0])
         for gender in ("female", "male")
     }
     assert heights["male"] == pytest.approx(1.15 * heights["female"], rel=0.02)
@@ -257,7 +267,7 @@ def test_photographs_with_persons_are_not_used(files: dict[str, Any]):
 
 
 def test_everything_that_is_missing_is_listed_at_once():
-    with pytest.raises(paper.PaperError) as caught:
+    with pytest.raises(PaperError) as caught:
         paper.PaperPit(body="gendered", person_free=True, shapes="surreal").plan(0)
     message = str(caught.value)
     assert message.startswith("7 of the paper's inputs are missing or malformed:")
@@ -326,7 +336,7 @@ def test_a_layout_of_another_mesh_is_neither_checked_nor_drawn(files: dict[str, 
     _, problems = recipe.check()
     (problem,) = problems
     assert problem.startswith(f"smpl_uv: {path}: not the mesh of {files['smpl_neutral']}: 13,776 of its 13,776 faces")
-    with pytest.raises(paper.PaperError, match="reversed winding"):
+    with pytest.raises(PaperError, match="reversed winding"):
         recipe.studio()
     with pytest.raises(ArrayFileError, match="reversed winding"):
         recipe.mirror_map()
@@ -381,14 +391,13 @@ def test_meshes_of_a_texture_differ_with_few_poses(files: dict[str, Any], tmp_pa
     assert "2 poses, 3 are needed" in problem
 
 
-def test_nobody_reaches_behind_the_camera(recipe: paper.PaperPit, studio: paper.PaperStudio):
-    choices = _row_choices(recipe, 0)
-    choices["camera"] = {"offset": [0.0, 0.05, 0.0], "yaw": 0.0}
+def test_nobody_reaches_behind_the_camera(recipe: paper.PaperPit, studio: PaperStudio):
+    choices = dataclasses.replace(_row_choices(recipe, 0), offset=(0.0, 0.05, 0.0))
     assert len(_red(studio.picture(choices, np.full((64, 64, 3), [255, 0, 0], np.uint8)))) > 500
 
 
 def test_too_few_textures_are_counted(files: dict[str, Any]):
-    with pytest.raises(paper.PaperError) as caught:
+    with pytest.raises(PaperError) as caught:
         paper.PaperPit(**{**files, "num_textures": 929}).plan(0)
     assert "4 textures (1 female grey, 1 female nongrey, 1 male grey, 1 male nongrey), 929 are asked for" in str(
         caught.value

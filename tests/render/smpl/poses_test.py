@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
+from render.smpl.poses import PosePlace
 from tests.render import smpl_fixtures
 
 
@@ -29,7 +30,8 @@ def test_hmr_bodies_stand_upright_as_the_camera_saw_them(thetas: pathlib.Path):
     poses = smpl_poses.read_poses("hmr", thetas)
     assert len(poses) == 8
     place = poses.locate(0)
-    assert place == {"source": "hmr", "row": 0}
+    assert place.to_json() == {"source": "hmr", "row": 0}
+    assert PosePlace.from_json(place.to_json()) == place
     left, top, front = _axes(poses.pose(place))
     np.testing.assert_allclose(top, [0.0, 0.0, 1.0], atol=1e-6)
     np.testing.assert_allclose(front, [0.0, -1.0, 0.0], atol=1e-6)  # towards a camera that looks along +Y
@@ -56,7 +58,7 @@ def test_eft_scales_before_it_moves(thetas: pathlib.Path, tmp_path: pathlib.Path
     assert len(eft) == len(hmr)
     for row in range(8):
         place, other = hmr.locate(row), eft.locate(row)
-        assert other == {"source": "eft", "row": row}
+        assert other == PosePlace("eft", row)
         np.testing.assert_allclose(eft.pose(other), hmr.pose(place), atol=1e-6)
         np.testing.assert_allclose(eft.shape(other), hmr.shape(place), rtol=1e-5)
         np.testing.assert_allclose(eft.offset(other), hmr.offset(place), rtol=1e-5)
@@ -65,7 +67,7 @@ def test_eft_scales_before_it_moves(thetas: pathlib.Path, tmp_path: pathlib.Path
 def test_spin_fits_have_no_camera(thetas: pathlib.Path, tmp_path: pathlib.Path):
     np.save(tmp_path / "coco_fits.npy", np.load(thetas)[:, 3:])
     spin, hmr = smpl_poses.read_poses("spin", tmp_path / "coco_fits.npy"), smpl_poses.read_poses("hmr", thetas)
-    assert spin.locate(5) == {"source": "spin", "row": 5}
+    assert spin.locate(5) == PosePlace("spin", 5)
     np.testing.assert_array_equal(spin.pose(spin.locate(5)), hmr.pose(hmr.locate(5)))
     assert spin.offset(spin.locate(5)) is None
     assert spin.shape(spin.locate(5)) == hmr.shape(hmr.locate(5))
@@ -97,14 +99,17 @@ def test_surreal_mocap_stands_with_z_up(tmp_path: pathlib.Path):
     assert isinstance(poses, smpl_poses.MocapPoses)
     assert len(poses) == 12
     assert poses.sequences == (("01_01", 4), ("ung_02", 8))
-    assert poses.locate(3) == {"source": "surreal", "sequence": "01_01", "frame": 3}
-    assert poses.locate(4) == {"source": "surreal", "sequence": "ung_02", "frame": 0}
-    assert poses.locate(11) == {"source": "surreal", "sequence": "ung_02", "frame": 7}
+    assert poses.locate(3) == PosePlace("surreal", 3, "01_01")
+    assert poses.locate(4) == PosePlace("surreal", 0, "ung_02")
+    assert poses.locate(11) == PosePlace("surreal", 7, "ung_02")
     place = poses.locate(5)
+    assert place.to_json() == {"source": "surreal", "sequence": "ung_02", "frame": 1}
+    assert PosePlace.from_json(place.to_json()) == place
     np.testing.assert_allclose(_axes(poses.pose(place))[1], [0.0, 0.0, 1.0], atol=1e-9)
     hip = np.linspace(-0.5, 0.5, 8)[1]
     np.testing.assert_allclose(poses.pose(place)[1], Rotation.from_rotvec([hip, 0.0, 0.0]).as_matrix(), atol=1e-9)
-    assert poses.shape(place) is None
+    with pytest.raises(ArrayFileError, match=r"smpl_data\.npz: motion capture has no body shapes"):
+        poses.shape(place)
     assert poses.offset(place) is None
     assert poses.problems() == []
 
