@@ -46,7 +46,7 @@ _STEERING = (
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
 )
-_SUPERSAMPLING = 3  # pictures are drawn this many times larger and averaged
+_SUPERSAMPLING = 3
 _NEAR, _FAR = 0.2, 100.0  # metres
 
 
@@ -358,14 +358,16 @@ class Rasterizer:
 
     Args:
         height, width: Size of the pictures.
+        supersampling: Pictures are drawn this many times larger and averaged.
 
     Raises:
         OpenGLError: No offscreen OpenGL could be loaded.
     """
 
-    def __init__(self, height: int = IMAGE_HEIGHT, width: int = IMAGE_WIDTH):
+    def __init__(self, height: int = IMAGE_HEIGHT, width: int = IMAGE_WIDTH, supersampling: int = _SUPERSAMPLING):
         self.height = height
         self.width = width
+        self.supersampling = supersampling
         _open()
 
     def draw(
@@ -402,7 +404,7 @@ class Rasterizer:
             self._primitive([meshes[index] for index in group], [shades[index] for index in group], texture)
             for group in groups.values()
         ]
-        scale = _SUPERSAMPLING
+        scale = self.supersampling
         scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         scene.add(pyrender.Mesh(primitives))
         intrinsics = pyrender.IntrinsicsCamera(

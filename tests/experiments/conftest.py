@@ -9,7 +9,8 @@ from flax import nnx
 import datasets
 from experiments.command_line import config_files
 from experiments.pages import figures
-from experiments.runs import pseudo_textures
+from experiments.runs import san_pg
+from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
 from san_jax.models import SAN
 from tests.experiments import export_runs, tiny_data
@@ -69,9 +70,9 @@ def exportable_run(tmp_path_factory):
 @pytest.fixture
 def decoders(monkeypatch):
     """Runs "a/san" and "b/san": names of the folders and what stands in for their decoders."""
-    config = config_files.load("san_pg.py:smoke")
-    config.image_size = (48, 32)
+    plan = resolve(config_files.load("san_pg.py:smoke,image_size=(48, 32)"))
+    assert plan.target is not None
     runs = {f"{name}/san": (lambda images, add=add: images[:, :32] + np.uint8(add)) for add, name in enumerate("ab")}
-    monkeypatch.setattr(pseudo_textures, "load_decoder", lambda path: (runs[path], config))
+    monkeypatch.setattr(san_pg, "load", lambda path: san_pg.Regressor(path, runs[path], plan, plan.target, ""))
     monkeypatch.setattr(figures.embed, "regress_textures", lambda model, images, batch_size: model(images))
     return runs

@@ -10,7 +10,7 @@ from experiments.pages import demo_report, report
 from experiments.runs import demonstration
 from experiments.scoring import evaluation
 from experiments.scoring.embedding import EmbeddedSplit
-from san_jax import ranking
+from san_jax import ranking, run_folder
 from san_jax.files import write_atomic
 
 
@@ -161,7 +161,7 @@ def test_curves_stand_over_reid_batches(tmp_path):
         ],
     }.items():
         write_atomic(tmp_path / name / "metrics.jsonl", "".join(json.dumps(x) + "\n" for x in lines).encode())
-        write_atomic(tmp_path / name / "config.json", config_files.to_json(configs[name]).encode())
+        run_folder.write_config(tmp_path / name, json.loads(config_files.to_json(configs[name])))
     charts = {chart.title: chart for chart in demo_report.charts(tmp_path)}
     first, second = charts["L_ID"].series
     assert (first.label, list(first.steps), list(first.values)) == ("baseline", [10], [5.0])

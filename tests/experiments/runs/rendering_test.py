@@ -14,6 +14,7 @@ from experiments.command_line import config_files
 from experiments.runs import rendering
 from render import manifest
 from render.optics import rasterizer
+from render.optics.light import LightShares
 from render.recipes import build, pit, pit_reid
 from render.recipes.studio import Studio
 
@@ -235,7 +236,7 @@ def test_keys_of_topics_are_set_by_name():
     recipe = rendering.make_recipe(config_files.load(text))
     assert isinstance(recipe, pit_reid.PitReid)
     assert recipe.occluders.share == 0.3
-    assert recipe.light.kinds == {**pit.LightShares().kinds, "night": 0.0}
+    assert recipe.light.kinds == {**LightShares().kinds, "night": 0.0}
     assert recipe.photo.warmth == (-0.2, 0.2)
     assert recipe.kept.head == 0.5
     assert recipe.cloth_dir == "/cloth"

@@ -112,7 +112,7 @@ def test_light_multiplies_the_display_value(rasterizer: Rasterizer):
 
 
 def test_two_sizes_share_one_renderer(rasterizer: Rasterizer):
-    small = Rasterizer(height=64, width=32)
+    small = Rasterizer(height=64, width=32, supersampling=1)
     view = camera.frontal_camera()
     quarter = camera.Camera(view.rotation, view.position, view.focal / 4, (16.0, 32.0))
     rgb, alpha = small.draw([_board()], _solid(10, 200, 30), quarter)
