@@ -122,7 +122,7 @@ def limb_coordinates(
 
 
 def trunk_around(position: np.ndarray) -> np.ndarray:
-    """Return metres float64 [N] around the trunk for points [N 3]: the arc length of an ellipse, 0 in front, positive to +X."""
+    """Return metres float64 [N] around the trunk for points [N 3]: an ellipse's arc, 0 in front, positive to +X."""
     angle = np.arctan2(position[:, 0] / _TRUNK_HALF_WIDTH, -(position[:, 1] - _TRUNK_CENTRE_Y) / _TRUNK_HALF_DEPTH)
     table = np.linspace(0.0, np.pi, 721)
     speed = np.hypot(_TRUNK_HALF_WIDTH * np.cos(table), _TRUNK_HALF_DEPTH * np.sin(table))

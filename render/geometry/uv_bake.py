@@ -42,7 +42,8 @@ def rasterize_uv(uv: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndar
 
 def nearest_covered(covered: np.ndarray) -> np.ndarray:
     """Return for every texel the flat index [size size] of the nearest covered one (itself where covered)."""
-    _, (rows, columns) = ndimage.distance_transform_edt(~covered, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    found = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    rows, columns = np.asarray(found)
     return rows * covered.shape[1] + columns
 
 
@@ -53,8 +54,8 @@ def uv_islands(triangles_uv: np.ndarray, num_uv: int) -> np.ndarray:
     return connected_components(graph, directed=False)[1][triangles_uv[:, 0]]
 
 
-# Spatial frequencies of the noise bands, radians a metre (x, y, z): broad, fold-sized, fine, as fine as the texels show,
-# hair strands, and folds that run down or across.
+# Spatial frequencies of the noise bands, radians a metre (x, y, z): broad, fold-sized, fine, as fine as the texels
+# show, hair strands, and folds that run down or across.
 NOISE_BANDS: dict[str, tuple[float, float, float]] = {
     "broad": (14.0, 14.0, 14.0),
     "medium": (36.0, 36.0, 36.0),

@@ -61,7 +61,7 @@ class Camera:
         return matrix
 
     def seen_from(self, position: np.ndarray, yaw: float) -> "Camera":
-        """Return the same camera in the frame of something that stands at `position` [3], turned by `yaw` radians about z."""
+        """Return the same camera in the frame of something at `position` [3], turned by `yaw` radians about z."""
         turn = rotation_about_z(yaw)
         return dataclasses.replace(
             self, rotation=turn.T @ self.rotation, position=turn.T @ (self.position - np.asarray(position))

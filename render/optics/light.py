@@ -185,7 +185,7 @@ def neutral_light() -> Light:
 
 @functools.cache
 def _sky_directions() -> np.ndarray:
-    """Unit vectors [N 3] that stand for the sky: the zenith, a high ring and a low one, each its own mirror image in x."""
+    """Return unit vectors [N 3] for the sky: the zenith and two rings, each its own mirror image in x."""
     directions = [(0.0, 0.0, 1.0)]
     for elevation, count, start in ((0.9, 4, 0.5), (0.35, 5, 0.25)):
         for k in range(count):

@@ -1,14 +1,14 @@
 """Draws textured trimesh objects off screen: the only file that touches pyrender and OpenGL.
 
-`python -m render.optics.rasterizer` checks that an offscreen OpenGL loads: it prints which and exits 0, or prints what to install
-or which environment variable to change, and exits 1. EGL is tried first, then OSMesa; PYOPENGL_PLATFORM in the
+`python -m render.optics.rasterizer` checks that an offscreen OpenGL loads: it prints which and exits 0, or prints what to
+install or which environment variable to change, and exits 1. EGL is tried first, then OSMesa; PYOPENGL_PLATFORM in the
 environment decides instead. Where EGL knows several devices, EGL_DEVICE_ID in the environment says which;
 `choose_device` sets it for a worker. A variable that is set and empty counts as not set.
 
 What pyrender 0.1.45 asks for: one OffscreenRenderer for the life of a process, in its main thread, created after any
 fork (workers are spawned). All `Rasterizer` objects of a process share it. The FLAT shader gives texture colours back
-exactly, so light is multiplied in as vertex colours (`render.optics.light`). Pictures are drawn larger and averaged, so that
-pyrender's multisampling and its depth picture are left out (`_lean`): half of its time on a processor.
+exactly, so light is multiplied in as vertex colours (`render.optics.light`). Pictures are drawn larger and averaged, so
+that pyrender's multisampling and its depth picture are left out (`_lean`): half of its time on a processor.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from render.optics.camera import IMAGE_HEIGHT, IMAGE_WIDTH, Camera
 from render.optics.light import Light
 
 _PACKAGES = {"egl": "libegl1 libgl1-mesa-dri", "osmesa": "libosmesa6"}  # by the platforms that draw off screen
-# Variables that decide which OpenGL libglvnd, Mesa and NVIDIA's container tools load; a failure names those that are set.
+# Variables that decide which OpenGL libglvnd, Mesa and NVIDIA's container tools load; a failure names those set.
 _STEERING = (
     "PYOPENGL_PLATFORM",
     "EGL_DEVICE_ID",
@@ -233,7 +233,7 @@ def _listing(devices: Sequence[_Device]) -> str:
 
 
 def _in_turn(devices: Sequence[_Device]) -> list[int]:
-    """Return the numbers of the devices that workers take in turn: the GPUs, or the first device where there is none."""
+    """Return the numbers of the devices that workers take in turn: the GPUs, or the first device without any."""
     devices = [device for device in devices if device.opens]
     gpus: dict[str, int] = {}  # a GPU can be offered twice, by its own driver and by Mesa: the first counts
     for device in devices:
@@ -301,7 +301,7 @@ def _device_chosen(number: int) -> Iterator[None]:
 
 
 def _egl_devices() -> list[_Device] | None:
-    """Return the devices that EGL lists, numbered as pyrender numbers them; None where EGL is missing or too old to say.
+    """Return the devices that EGL lists, numbered as in pyrender; None where EGL is missing or too old to say.
 
     By ctypes, as PyOpenGL can only be imported for a platform that is settled. EGL_EXT_device_enumeration,
     EGL_EXT_device_query, EGL_EXT_device_drm, EGL_MESA_device_software; numbers from EGL/eglext.h.
@@ -427,7 +427,7 @@ class Rasterizer:
         return averaged[..., :3], averaged[..., 3]
 
     def _primitive(self, meshes: Sequence[trimesh.Trimesh], shades: Sequence[np.ndarray], texture: np.ndarray) -> Any:
-        """Return one pyrender.Primitive of meshes that agree in texture and sides: each costs some forty OpenGL calls."""
+        """Join meshes that agree in texture and sides in one pyrender.Primitive: each costs some forty OpenGL calls."""
         pyrender = _open().pyrender
         metadata = meshes[0].metadata
         pixels: np.ndarray = metadata.get("texture", texture)

@@ -1,9 +1,9 @@
 """What all recipes share: random streams, errors, checks, an order of pairs, and the encoding of pictures.
 
 A recipe plans: `plan(index)` is a pure function of the recipe, its seed, its parameters and the index, and returns a
-`Record` that holds every choice. A studio draws: the files of a pair are a pure function of its record. So the pairs can
-be divided among processes and drawn in any order. Pairs that share a texture follow one another (`group`), which suits a
-studio's caches.
+`Record` that holds every choice. A studio draws: the files of a pair are a pure function of its record. So the pairs
+can be divided among processes and drawn in any order. Pairs that share a texture follow one another (`group`), which
+suits a studio's caches.
 """
 
 import io

@@ -1,7 +1,7 @@
 """What the recipes of the open body share: the distributions, and how a person, a place and a picture are drawn.
 
-A recipe has a field for each topic (what people wear, the light, ...), with the distributions of that topic. The class of
-a topic stands in the module that samples it, and its docstring explains the numbers.
+A recipe has a field for each topic (what people wear, the light, ...), with the distributions of that topic. The class
+of a topic stands in the module that samples it, and its docstring explains the numbers.
 """
 
 import dataclasses
@@ -34,18 +34,18 @@ from san_jax import files
 DRAWING_VERSION = 2
 
 NOTES = (
-    "Bags, backpacks, hats, umbrellas and other accessories stand away from the body: they are drawn in the pictures of a "
-    "person and are no part of the person's UV texture, nor are occluders and other persons. The frontal view is drawn "
+    "Bags, backpacks, hats, umbrellas and other accessories stand away from the body: they are drawn in the pictures of "
+    "a person and are no part of the person's UV texture, nor are occluders and other persons. The frontal view is drawn "
     "without them."
 )
 
 LICENSE = (
-    "CC0-1.0 (https://creativecommons.org/publicdomain/zero/1.0/): the body is MakeHuman's, which is CC0, and everything else "
-    "is drawn by San-JAX, whose authors claim no rights in its pictures."
+    "CC0-1.0 (https://creativecommons.org/publicdomain/zero/1.0/): the body is MakeHuman's, which is CC0, and everything "
+    "else is drawn by San-JAX, whose authors claim no rights in its pictures."
 )
 PHOTO_LICENSE = (
-    "The licence of the photographs given as {folders}, which the pictures show; San-JAX does not know it. All else in the "
-    "pictures is CC0-1.0."
+    "The licence of the photographs given as {folders}, which the pictures show; San-JAX does not know it. All else in "
+    "the pictures is CC0-1.0."
 )
 
 

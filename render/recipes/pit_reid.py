@@ -1,4 +1,7 @@
-"""`pit_reid`, a re-identification benchmark: an identity keeps body shape and texture and changes pose, view and camera."""
+"""`pit_reid`, a re-identification benchmark.
+
+An identity keeps body shape and texture, and changes pose, view and camera.
+"""
 
 import dataclasses
 import math
@@ -77,8 +80,8 @@ class PitReid(OpenRecipe):
         num_train_identities, num_test_identities: Number of persons to train on, and of others to test on.
         images_per_identity: Pictures of each of them, not counting partial and occluded queries.
         queries_per_identity: How many of a test identity's pictures are in the split `query`.
-        partial_queries_per_identity: More pictures of a test identity, in `query_partial`: each of a part of the person.
-        occluded_queries_per_identity: More pictures, in `query_occluded`: each with something before the person.
+        partial_queries_per_identity: More pictures of a test identity, in `query_partial`, of a part of the person.
+        occluded_queries_per_identity: More pictures, in `query_occluded`, with something before the person.
         num_distractors: Number of persons who are seen once.
         num_cameras: Number of cameras.
         look_alike_share: Share of the training and test identities that belong to a group of look-alikes, who differ
@@ -170,7 +173,10 @@ class PitReid(OpenRecipe):
         raise IndexError(f"{self.name} has {self.num_groups} persons.")
 
     def person(self, number: int) -> Person:
-        """Return person `number`. Look-alikes have successive numbers; their groups are spread evenly over the identities."""
+        """Return person `number`.
+
+        Look-alikes have successive numbers; their groups are spread evenly over the identities.
+        """
         kind, position = self._set(number)
         if kind != DISTRACTOR:
             group, member = divmod(position, self.look_alike_group)

@@ -1,7 +1,7 @@
 """Other persons in the picture: figures of this renderer as flat pictures (`render.scene.impostors`).
 
-A bystander stands beside or behind the person, is drawn with the background (`render.scene.draw`), and so never hides the
-person; a person who does is an occluder (`render.scene.occluders`).
+A bystander stands beside or behind the person and is drawn with the background (`render.scene.draw`), so never hides
+the person; a person who does is an occluder (`render.scene.occluders`).
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Drawing what is behind a person: a scene or a photograph, with bystanders, and the shadows that are cast on it.
 
-The ground is lit like the person (`render.optics.light`): where person, bystanders and things stand in the sun's way the
-sun's part is missing, and around feet part of the sky's. At night the "sun" is a lamp: its light is a pool around the
-person, and windows and lamps far behind are lit.
+The ground is lit like the person (`render.optics.light`): where person, bystanders and things stand in the sun's way
+the sun's part is missing, and around feet a part of the sky's. At night the "sun" is a lamp: its light is a pool around
+the person, and windows and lamps far behind are lit.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The library of flat pictures of persons and things, each seen from several sides.
 
-Figures of this renderer and the models of `render.scene.props` are drawn once a machine under a plain sky, from a number
-of directions around them and from three elevations, and kept in the user's cache folder.
+Figures of this renderer and the models of `render.scene.props` are drawn once a machine under a plain sky, from a
+number of directions around them and from three elevations, and kept in the user's cache folder.
 """
 
 import ast
@@ -112,7 +112,7 @@ def _library() -> pathlib.Path | bytes:
 
 
 def sources() -> list[str]:
-    """Return the files that the pictures depend on: this module and all of this package that it imports, indirectly too."""
+    """Return the files that the pictures depend on: this module and all of the package that it imports, in any way."""
     package = __name__.partition(".")[0]
     names, found = [__name__], dict[str, str]()
     while names:
@@ -168,8 +168,8 @@ def _draw(
 ) -> None:
     """Add the pictures of a thing to the store.
 
-    `name`_pixels, uint8 [N 4], holds one picture after another, premultiplied; `name`_table, float64 [pictures 7], holds
-    for each of them start, rows, columns, foot x, foot y, rows a metre and height.
+    `name`_pixels, uint8 [N 4], holds one picture after another, premultiplied; `name`_table, float64 [pictures 7],
+    holds for each of them start, rows, columns, foot x, foot y, rows a metre and height.
     """
     points = np.concatenate([mesh.vertices for mesh in meshes])
     height = float(points[:, 2].max())

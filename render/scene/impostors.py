@@ -1,8 +1,7 @@
 """Flat pictures laid into a view: cheap to draw many of.
 
-A picture of `render.scene.impostor_library` is laid into a view where the thing stands, the nearest direction and
-elevation chosen, and lit by the light of the view. The outline of a picture that looks towards the sun casts the thing's
-shadow.
+A picture of `render.scene.impostor_library` is laid into a view where the thing stands: the one of the nearest direction
+and elevation, lit by the light of the view. The outline that the thing has seen from the sun casts its shadow.
 """
 
 import dataclasses

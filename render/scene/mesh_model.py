@@ -152,7 +152,7 @@ def make_mesh(
 
 
 def grid(rows: int, columns: int, *, closed: bool = False, closed_first: bool = False) -> np.ndarray:
-    """Return the triangles of a grid of points; `closed` joins the last column to the first, `closed_first` the rows."""
+    """Return the triangles of a grid of points; `closed` joins last and first column, `closed_first` the rows."""
     number = np.arange(rows * columns).reshape(rows, columns)
     if closed:
         number = np.concatenate([number, number[:, :1]], axis=1)

@@ -1,7 +1,7 @@
 """A user's folder of photographs: backgrounds, cloth. Files from outside are checked before they are decoded.
 
-Pictures at any depth, by the rules of `san_jax.pictures`; what is not named like one is passed over and named by `check`.
-Nothing outside of the folder is read: a link that leads out of it is refused.
+Pictures at any depth, by the rules of `san_jax.pictures`; files not named like pictures are passed over, and `check` names
+them. Nothing outside of the folder is read: a link that leads out of it is refused.
 """
 
 import functools

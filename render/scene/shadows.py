@@ -15,7 +15,7 @@ HAZIEST = 0.25  # radians; a sun that is wider casts hardly any shadow
 
 
 def shade_gain(light: Light, sun: np.ndarray, sky: np.ndarray) -> np.ndarray:
-    """Return the gain [N 3] of the display values of ground that only the parts `sun` and `sky` [N] of the light reach."""
+    """Return the gain [N 3] of the display values of ground that parts `sun` and `sky` [N] of the light reach."""
     normal = np.array([[0.0, 0.0, 1.0]], np.float32)
     whole = light.irradiance(normal, openness=np.ones(1, np.float32))
     lit = light.irradiance(np.repeat(normal, len(sun), axis=0), sun_visibility=sun, openness=sky)
@@ -89,7 +89,7 @@ _MARGIN = 8  # cells around the picture: what lies there reaches into it when so
 
 
 def _cells(camera: Camera, points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Find the cells of ground points [N 2] in a half-size picture with a margin: their numbers, and which lie inside."""
+    """Find the cells of ground points [N 2] in a half-size picture with a margin: numbers, and which lie inside."""
     rotation = camera.rotation.astype(np.float32)
     local = (points - camera.position[:2].astype(np.float32)) @ rotation[:2] - np.float32(
         camera.position[2]
@@ -104,7 +104,7 @@ def _cells(camera: Camera, points: np.ndarray, shape: tuple[int, int]) -> tuple[
 
 
 def _fill(place: np.ndarray, shape: tuple[int, int], softness: float) -> np.ndarray:
-    """Return the coverage [0, 1] of a half-size picture by a cloud of cells, softened by `softness` full-size pixels."""
+    """Return the coverage of a half-size picture by a cloud of cells, softened by `softness` full-size pixels."""
     if not len(place):
         return np.zeros(shape, np.float32)
     rows, columns = shape[0] + 2 * _MARGIN, shape[1] + 2 * _MARGIN

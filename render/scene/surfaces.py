@@ -120,7 +120,7 @@ def _colored(color: tuple[float, float, float] | np.ndarray, value: np.ndarray) 
 
 
 def _cells(height: float, width: float, shift: float, joint: float, rng: np.random.Generator, spread: float):
-    """Return rectangular stones: brightness [size size] and joints [size size] (0 stone .. 1 joint); lengths in pixels."""
+    """Return rectangular stones: brightness and joints (0 stone .. 1 joint), each [size size]; lengths in pixels."""
     rows, columns = max(1, round(_SIZE / height)), max(1, round(_SIZE / width))
     height, width = _SIZE / rows, _SIZE / columns
     y, x = np.mgrid[0:_SIZE, 0:_SIZE].astype(np.float32) + 0.5

@@ -51,7 +51,7 @@ def as_color(values: np.ndarray) -> Color:
 
 
 def sample_car_paint(rng: np.random.Generator) -> Color:
-    """Draw gains that turn a light car into one of the usual colours: mostly white, greys and black, at times strong."""
+    """Draw gains that turn a light car into a usual colour: mostly white, grey or black, at times a strong one."""
     level = float(rng.choice([1.15, 0.85, 0.55, 0.3, 0.16], p=[0.25, 0.25, 0.2, 0.15, 0.15]))
     strong = np.array([[0.75, 0.12, 0.12], [0.15, 0.25, 0.6], [0.2, 0.4, 0.3], [0.75, 0.62, 0.4], [0.35, 0.5, 0.65]])
     paint = level * (1.0 + 0.02 * rng.standard_normal(3))

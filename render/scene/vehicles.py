@@ -211,8 +211,12 @@ def bicycle(rng: np.random.Generator) -> trimesh.Trimesh:
     if rng.uniform() < 0.7:  # basket
         grey = (0.25, 0.25, 0.26)
         for height in (0.72, 0.8, 0.88, 0.96):
-            for start, end in (((-0.72, -0.17), (-0.72, 0.17)), ((-0.42, -0.17), (-0.42, 0.17)), ((-0.72, -0.17), (-0.42, -0.17)),
-                               ((-0.72, 0.17), (-0.42, 0.17))):  # fmt: skip
+            for start, end in (
+                ((-0.72, -0.17), (-0.72, 0.17)),
+                ((-0.42, -0.17), (-0.42, 0.17)),
+                ((-0.72, -0.17), (-0.42, -0.17)),
+                ((-0.72, 0.17), (-0.42, 0.17)),
+            ):
                 model.tube((*start, height), (*end, height), 0.007, grey)
         for y in np.linspace(-0.17, 0.17, 6):
             model.tube((-0.72, y, 0.72), (-0.72, y, 0.96), 0.005, grey)

@@ -1,4 +1,4 @@
-"""What a picture shows: the `View` that all drawing in a scene shares, and the surface points `Seen` through its pixels."""
+"""What a picture shows: the `View` that all drawing in a scene shares, and the points `Seen` through its pixels."""
 
 import dataclasses
 import functools

@@ -15,7 +15,7 @@ from experiments.runs import rendering
 from render import manifest
 from render.optics import rasterizer
 from render.optics.light import LightShares
-from render.recipes import build, pit, pit_reid
+from render.recipes import build, open_recipe, pit, pit_reid
 from render.recipes.studio import Studio
 
 TINY = "pit.py:num_textures=2,meshes_per_texture=3"
@@ -39,7 +39,7 @@ def test_folder_is_what_the_manifest_says(rendered: pathlib.Path):
     assert header.num_pairs == len(records) == 6
     recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
     assert header.parameters == recipe.parameters()
-    assert header.parameters["drawing_version"] == pit.DRAWING_VERSION
+    assert header.parameters["drawing_version"] == open_recipe.DRAWING_VERSION
     assert "no part of the person's UV texture" in header.notes
     assert "frontal view is drawn without them" in header.notes
     assert header.license == recipe.license

@@ -14,7 +14,7 @@ from PIL import Image
 from render import manifest
 from render.paint import painter
 from render.people.accessories import Accessory, AccessoryShares
-from render.people.appearance import Wardrobe
+from render.people.wardrobe import Wardrobe
 from render.recipes import base, build, pit, pit_reid
 from render.recipes.choices import Choices
 from render.recipes.studio import Studio

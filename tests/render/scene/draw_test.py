@@ -31,7 +31,7 @@ def test_ground_wall_and_sky_are_seen_where_they_are():
     """Behind a wall of 4 m across the view at 12 m there is sky, before it ground; each in its own colour."""
     sun = light.Light(0.0, math.radians(60.0), (1.0, 1.0, 1.0), (0.4, 0.4, 0.4), (0.2, 0.2, 0.2), 0.3)
     view = view_of_a_pole(sun, height=0.1)
-    # A level camera at 3 m, 100 pixels a unit of the picture plane: the wall reaches from 1/12 above its middle to 3/12 below.
+    # A level camera at 3 m: the wall reaches from 1/12 above the middle of the picture plane to 3/12 below it.
     level = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)
     view = dataclasses.replace(view, camera=camera.Camera(level, np.array([0.0, 0.0, 3.0]), 120.0, (64.0, 128.0)))
     wall = world.Wall("y", 12.0, 4.0, "masonry", 0, 0.0, (1.0, 1.0, 1.0))

@@ -132,10 +132,11 @@ def test_variants_differ_and_repeat():
 
 
 def test_pictures_belong_to_the_code_that_made_them():
-    """Their cache is named by all modules of `render` that drawing them imports, and by no module that only uses them."""
+    """Their cache is named by all modules of `render` that drawing them imports, by none that only uses them."""
     script = (
         "import sys; from render.scene import impostor_library as library; "
-        "print(*(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'render')); print(*library.sources())"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'render')); "
+        "print(*library.sources())"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded, sources = (set(line.split()) for line in result.stdout.splitlines())

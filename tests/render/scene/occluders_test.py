@@ -32,7 +32,7 @@ def _view(seed: int) -> tuple[View, np.ndarray]:
 
 
 def _draw(one: Occluder, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The picture, how much of each pixel is hidden (exact on the person, where no shadow falls), and the person's alpha."""
+    """The picture, how much of each pixel is hidden (exact on the person, where no shadow falls), the person's alpha."""
     view, alpha = _view(seed)
     grey = np.full((256, 128, 3), 0.5, np.float32)
     picture = occluders.draw_occluders(grey, (one,), view, alpha)
