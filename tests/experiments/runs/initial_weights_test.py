@@ -13,7 +13,7 @@ from experiments.runs import initial_weights, training
 from experiments.runs.initial_weights import StartError
 from experiments.runs.plan import resolve
 from experiments.runs.settings import Start
-from san_jax.models import torch_files
+from san_jax.models.weights import torch_files
 from tests.san_jax.models.weights.torch_saves import save
 
 FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "weight_files"
