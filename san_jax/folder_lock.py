@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 BEAT = 10.0  # seconds between two signs of life, the same for all processes that use a folder
-_PATIENCE = 2.0  # seconds to wait for a process that was just killed
+PATIENCE = 2.0  # seconds to wait for a process that was just killed
 _NAME = ".lock"
 _CLAIM = ".claim"  # suffix of the file that decides which of several processes takes a lock over
 _WATCHED_BEATS = 2.5
@@ -167,7 +167,7 @@ def _acquire(path: pathlib.Path) -> int:
     Raises:
         FolderInUseError: Another process holds it.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while True:
         descriptor, is_new = _open(path)
         try:
@@ -180,7 +180,7 @@ def _acquire(path: pathlib.Path) -> int:
                         raise
                     if time.monotonic() > deadline:
                         raise _in_use(path, _read(descriptor)) from None
-                    time.sleep(_PATIENCE / 50)
+                    time.sleep(PATIENCE / 50)
                     raise _Changed from None
                 supported = False
             if not _is_file(descriptor, path):

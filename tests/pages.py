@@ -24,6 +24,7 @@ import sys
 from collections.abc import Iterable
 
 from experiments.command_line import config_files
+from san_jax.dataset_names import DATASETS
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("san_jax", "datasets", "render", "experiments")
@@ -217,7 +218,7 @@ class _Program:
         if value is not None and value not in self.choices.get(flag, [value]):
             return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = set(value.split(",")) - set(_Program.of("experiments.prepare").choices["--dataset"])
+            unknown = set(value.split(",")) - {"all", *DATASETS}
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
 
@@ -333,11 +334,20 @@ def _name_problem(path: str, name: str) -> str | None:
         return None
     body: Iterable[ast.stmt] = _tree(path).body
     for part in name.split("."):
-        found = [node for node in body if part in _defined(node)]
+        found = [node for node in _unconditional(body) if part in _defined(node)]
         if not found:
             return f"{path} defines no {name}"
         body = _members(found[-1])
     return None
+
+
+def _unconditional(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """The statements of a body, those of an `if` (such as `if TYPE_CHECKING:`) in its place."""
+    for node in body:
+        if isinstance(node, ast.If):
+            yield from _unconditional([*node.body, *node.orelse])
+        else:
+            yield node
 
 
 def _members(node: ast.stmt) -> Iterable[ast.stmt]:

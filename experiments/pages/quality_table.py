@@ -137,7 +137,7 @@ def _check_held_out(workdir: str, held_out: str | os.PathLike[str]) -> None:
 def markdown(table: Mapping[str, Any]) -> str:
     """Return the table in Markdown, with what was measured and how."""
     columns = list(table["measured"])
-    head = ["generator", *(f"{column}: {name}" for column in columns for name in ("L1", "PSNR", "SSIM"))]
+    head = ["SAN-PG run", *(f"{column}: {name}" for column in columns for name in ("L1", "PSNR", "SSIM"))]
     lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for row in table["rows"]:
         label = row["run"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 
 def rasterize_uv(uv: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,9 +49,6 @@ def nearest_covered(covered: np.ndarray) -> np.ndarray:
 
 def uv_islands(triangles_uv: np.ndarray, num_uv: int) -> np.ndarray:
     """Return the connected component int [T] of every triangle, given UV indices int [T 3]."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     edges = np.concatenate([triangles_uv[:, [0, 1]], triangles_uv[:, [1, 2]]])
     graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (num_uv, num_uv))
     return connected_components(graph, directed=False)[1][triangles_uv[:, 0]]

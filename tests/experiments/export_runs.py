@@ -1,5 +1,6 @@
 """Small trained-looking runs to export: a checkpoint of random weights with statistics unlike a fresh model's."""
 
+import importlib.util
 import pathlib
 import sys
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import exporting, folder, models
+from experiments.runs import exporting, folder, models, onnx_file
 from experiments.runs.plan import resolve
-from san_jax import checkpoint, run_folder, train_state
+from san_jax import checkpoint, embed, run_folder, train_state
 from san_jax.models import merge_model, split_model
 from tests.golden import weights
 
@@ -101,3 +103,23 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+BLOCK = {"model__width": 4}  # the smallest ResNet
+# Every operation that an export can hold: average and maximum pooling, concatenation, GeM, head and neck.
+EVERYTHING = {**GOLDEN_RUNS["heads"], "model__stage_sizes": (1, 1, 1, 1), "model__encoder": "densenet121"}
+
+
+def run_embeddings(workdir, images):
+    model, _ = models.load_run(workdir, encoder_only=True)
+    return embed.embed_images(model, images, batch_size=sum(exporting.BATCHES))
+
+
+def relative(found, expected):
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+needs_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(module) is None for module in onnx_file.PACKAGES),
+    reason="jax2onnx and onnxruntime are not installed: " + "; ".join(onnx_file.INSTALL),
+)

@@ -11,13 +11,12 @@ import pytest
 from PIL import Image
 
 from experiments import ablate, demo, export, pseudo_texture
-from experiments.ablation import runner
 from experiments.command_line import config_files
 from experiments.runs import demonstration, ensure, exporting, pseudo_textures, rendering
 from render import manifest
 from san_jax import checkpoint, folder_lock, metric_logger
 from tests import dataset_fixtures
-from tests.experiments import train_distributed_test, train_e2e_test
+from tests.experiments import train_distributed_test, train_test
 from tests.san_jax.folder_lock_test import holder
 
 TINY = "pit.py:num_textures=1,meshes_per_texture=2"
@@ -25,12 +24,12 @@ TINY = "pit.py:num_textures=1,meshes_per_texture=2"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(folder_lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    return train_e2e_test.Workplace(tmp_path_factory.mktemp("training"))
+    return train_test.Workplace(tmp_path_factory.mktemp("training"))
 
 
 def read_up_to(process: subprocess.Popen, start: str) -> None:
@@ -122,7 +121,7 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
         f"--data_dir={tmp_path / 'data'}", "--allow_partial",
     ]  # fmt: skip
     with holder(tmp_path / "data", "market1501") as (process, _):
-        refused = subprocess.run(command, capture_output=True, text=True, cwd=train_e2e_test.REPOSITORY)
+        refused = subprocess.run(command, capture_output=True, text=True, cwd=train_test.REPOSITORY)
         assert refused.returncode == 1
         (line,) = [line for line in refused.stderr.splitlines() if "is being written" in line]
         assert line.startswith(f"market1501: {tmp_path / 'data'} (market1501) is being written by another process")
@@ -137,7 +136,6 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
 
 
 def _ablate(folder, monkeypatch):
-    monkeypatch.setattr(runner, "_Ablation", None)
     ablate.main(["--table=1", "--scale=small", f"--output={folder}"])
 
 

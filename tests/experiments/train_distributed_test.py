@@ -9,7 +9,7 @@ import pytest
 
 from san_jax import checkpoint, metric_logger
 from san_jax.train_state import flatten
-from tests.experiments import train_e2e_test
+from tests.experiments import train_test
 
 
 def free_port() -> int:
@@ -20,7 +20,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    return train_e2e_test.Workplace(tmp_path_factory.mktemp("distributed"))
+    return train_test.Workplace(tmp_path_factory.mktemp("distributed"))
 
 
 def start_two(
@@ -32,7 +32,7 @@ def start_two(
     return [
         subprocess.Popen(
             [*command, *flags, f"--process_id={number}", *(second if number else ())],
-            cwd=train_e2e_test.REPOSITORY, env=workplace.environment, text=True,
+            cwd=train_test.REPOSITORY, env=workplace.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         for number in range(2)

@@ -65,6 +65,11 @@ def assert_in_use(folder, part="", *, by):
     return message
 
 
+def record_of(folder):
+    """What the holder of a folder wrote of itself."""
+    return json.loads((folder / ".lock").read_text())
+
+
 def foreign_record(folder, **changes):
     """The record that a process on another host left, or holds."""
     record = {
@@ -79,7 +84,7 @@ def foreign_record(folder, **changes):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(folder_lock, "BEAT", 0.2)
-    monkeypatch.setattr(folder_lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
 
 
 @pytest.fixture
@@ -116,15 +121,18 @@ def test_nothing_is_left_of_a_lock_and_of_a_folder_that_stayed_empty(tmp_path):
 
 def test_a_folder_that_another_process_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
     """That one made it, held it and left it empty, after we saw that it is there."""
-    make = folder_lock._make_folder
+    make, times = pathlib.Path.mkdir, []
 
-    def make_and_lose(folder, made):
-        make(folder, made)
-        folder.rmdir()
+    def make_and_lose(folder, *arguments, **options):
+        make(folder, *arguments, **options)
+        times.append(folder)
+        if len(times) == 1:
+            folder.rmdir()
 
-    monkeypatch.setattr(folder_lock, "_make_folder", make_and_lose)
+    monkeypatch.setattr(pathlib.Path, "mkdir", make_and_lose)
     with folder_lock.hold(tmp_path / "run"):
         assert (tmp_path / "run" / ".lock").exists()
+    assert times == [tmp_path / "run"] * 2
 
 
 def test_links_to_a_folder_and_relative_paths_are_that_folder(tmp_path, monkeypatch):
@@ -268,27 +276,28 @@ def test_without_locks_a_living_process_of_this_host_is_left_alone_and_a_dead_on
         assert_free(tmp_path)
     assert capfd.readouterr().err == ""
     # The number went to another process meanwhile.
-    own = {"boot": folder_lock._boot(), "pid_space": folder_lock._pid_space(), "pid": os.getpid(), "start": "0"}
-    foreign_record(tmp_path, **own)
+    with folder_lock.hold(tmp_path / "other"):
+        own = record_of(tmp_path / "other")
+    foreign_record(tmp_path, **own | {"start": "0"})
     assert_free(tmp_path)
 
 
 @pytest.mark.usefixtures("no_flock")
 def test_of_two_that_follow_a_dead_process_one_wins(tmp_path, monkeypatch):
     """The other one took the lock over, and ended its claim, between our look and our own claim."""
-    path = foreign_record(tmp_path)
     watch = folder_lock._watch
+    with holder(tmp_path / "other") as (process, _):
+        other = record_of(tmp_path / "other")
 
-    def watch_and_lose(*arguments):
-        watch(*arguments)
-        foreign_record(
-            tmp_path, token="u", pid=os.getppid(), start=folder_lock._start_of(os.getppid()),
-            boot=folder_lock._boot(), pid_space=folder_lock._pid_space(),
-        )  # fmt: skip
+        def watch_and_lose(*arguments):
+            watch(*arguments)
+            foreign_record(tmp_path / "run", **other)
 
-    monkeypatch.setattr(folder_lock, "_watch", watch_and_lose)
-    assert_in_use(tmp_path, by=os.getppid())
-    assert json.loads(path.read_text())["token"] == "u"
+        monkeypatch.setattr(folder_lock, "_watch", watch_and_lose)
+        (tmp_path / "run").mkdir()
+        foreign_record(tmp_path / "run")
+        assert_in_use(tmp_path / "run", by=process.pid)
+        assert record_of(tmp_path / "run") == other
 
 
 @pytest.mark.parametrize("content", ["", "[" * 9000, "[]", '{"pid": "\\u001b[2J"}'])

@@ -20,8 +20,8 @@ from san_jax.data.pipeline import eval_batches
 from san_jax.models import weights as weight_files
 from san_jax.models.weights import torch_files
 from san_jax.settings import ModelSettings
-from tests import torch_saves
 from tests.golden import weights as golden
+from tests.san_jax.models.weights import torch_saves
 
 FOLDER = pathlib.Path(__file__).parents[1] / "golden" / "weight_files"
 SIZE = (64, 32)

@@ -9,6 +9,7 @@ from experiments.command_line import config_files
 from experiments.runs import data_sources, pseudo_textures
 from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
+from san_jax import run_folder
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def run(tmp_path):
     config = config_files.load("san_pg.py:smoke")
     config.data_dir = "data"
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text(config_files.to_json(config))
+    run_folder.write_config(tmp_path / "run", json.loads(config_files.to_json(config)))
     record = {"dataset": "pit", "source_digest": "old", "started_from": {}}
     (tmp_path / "run" / "data.json").write_text(json.dumps(record))
     return tmp_path / "run"
@@ -58,7 +59,7 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
     assert text in capsys.readouterr().out
     head, _, row, floor = text.splitlines()[2:6]
     assert head.startswith(
-        "| generator | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | pit_reid, train: L1 "
+        "| SAN-PG run | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | pit_reid, train: L1 "
     )
     assert row.startswith(f"| {run} (resnet50, width ")
     assert row.endswith(" | 0.1234 | 21.50 | 0.6250 | 0.5000 | exact | -0.2500 |")
@@ -88,7 +89,7 @@ def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
     def no_decoder(workdir, *where, sample):
         raise pseudo_textures.TextureError(f"{workdir} has no decoder")
 
-    (run / "config.json").write_text(config_files.to_json(config_files.load("baseline.py:smoke")))
+    run_folder.write_config(run, json.loads(config_files.to_json(config_files.load("baseline.py:smoke"))))
     monkeypatch.setattr(data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
     monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
     monkeypatch.setattr(texture_quality, "of_run", no_decoder)

@@ -13,8 +13,8 @@ from experiments.runs import initial_weights, training
 from experiments.runs.initial_weights import StartError
 from experiments.runs.plan import resolve
 from experiments.runs.settings import Start
-from san_jax.models import torch_files
-from tests.torch_saves import save
+from san_jax.models.weights import torch_files
+from tests.san_jax.models.weights.torch_saves import save
 
 FOLDER = pathlib.Path(__file__).parents[2] / "golden" / "weight_files"
 NARROW = "san_pg.py:smoke,prepare=,model.width=2,model.stage_sizes=(1, 2, 1, 1)"

@@ -24,7 +24,7 @@ from render.smpl.array_files import ArrayFileError
 from render.smpl.poses import PosePlace
 from render.smpl.surreal import SphericalHarmonics
 from san_jax.files import canonical_json
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 @pytest.fixture(scope="module")

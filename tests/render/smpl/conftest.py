@@ -5,7 +5,7 @@ import pytest
 from render.figure.sheets import Part
 from render.smpl import model as smpl
 from render.smpl.uv import read_uv
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 @pytest.fixture(scope="package")

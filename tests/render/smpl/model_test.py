@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from render.figure import mirror
 from render.smpl import model as smpl
 from render.smpl.array_files import ArrayFileError
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 def _check_equal(data: smpl.SmplData, arrays: dict[str, Any]) -> None:

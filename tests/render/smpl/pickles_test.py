@@ -19,7 +19,7 @@ from scipy import sparse
 
 from render.smpl.array_files import ArrayFileError
 from render.smpl.pickles import read_pickle
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 from tests.render.smpl.foreign_files import Call, write
 
 

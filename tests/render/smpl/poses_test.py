@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from render.smpl import poses as smpl_poses
 from render.smpl.array_files import ArrayFileError
 from render.smpl.poses import PosePlace
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 def _axes(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import trimesh
 from render.smpl import coco, surreal
 from render.smpl.array_files import ArrayFileError
 from render.smpl.surreal import SphericalHarmonics
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 COUNTS = {("female", "grey"): 1, ("female", "nongrey"): 3, ("male", "grey"): 2, ("male", "nongrey"): 2}
 

@@ -17,7 +17,7 @@ from render.optics.rasterizer import Rasterizer
 from render.smpl import model as smpl
 from render.smpl.array_files import ArrayFileError
 from render.smpl.uv import read_uv
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 def test_uv_layout_is_read(part: Part, body: smpl_fixtures.Humanoid):

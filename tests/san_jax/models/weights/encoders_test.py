@@ -28,8 +28,8 @@ from san_jax.models.weights import (
 )
 from san_jax.models.weights.names import CONV, LINEAR, torch_names
 from san_jax.train_state import flatten
-from tests import torch_saves
 from tests.golden.weights import inputs
+from tests.san_jax.models.weights import torch_saves
 
 FOLDER = pathlib.Path(__file__).parents[3] / "golden" / "weight_files"
 RELEASED = FOLDER / "checkpoint_ep300.pth.tar"

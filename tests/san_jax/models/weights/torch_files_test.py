@@ -22,7 +22,7 @@ import safetensors.numpy
 
 from san_jax.models.weights import torch_files, torch_pickle
 from san_jax.models.weights.torch_files import TorchFileError
-from tests.torch_saves import dump, storage, tensor
+from tests.san_jax.models.weights.torch_saves import dump, storage, tensor
 
 FOLDER = pathlib.Path(__file__).parents[3] / "golden" / "weight_files"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001

@@ -20,7 +20,7 @@ from san_jax.models import SAN, split_model
 from san_jax.settings import AugmentSettings, LossSettings
 from tests.golden import step_run
 from tests.golden.weights import draw, load
-from tests.quick_compile import compile_quickly
+from tests.san_jax.quick_compile import compile_quickly
 
 WIDTH, STAGE_SIZES = 4, (1, 2, 1, 1)  # of make_networks.py, which needs PyTorch
 NO_AUGMENT = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)

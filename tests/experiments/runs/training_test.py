@@ -272,7 +272,7 @@ def test_nothing_to_take_a_classifier_from(data_dir, tmp_path, monkeypatch):
 
 def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, capsys):
     """The encoder begins with them; a run that goes on, or begins with that run's weights, does not need the file."""
-    golden = pathlib.Path(__file__).parents[1] / "golden" / "weight_files" / "resnet.safetensors"
+    golden = pathlib.Path(__file__).parents[2] / "golden" / "weight_files" / "resnet.safetensors"
     file = shutil.copy(golden, tmp_path / "weights.safetensors")
     noted = {"file": str(file), "sha256": hashlib.sha256(golden.read_bytes()).hexdigest()}
     sizes = {"model__stage_sizes": (1, 2, 1, 1)}

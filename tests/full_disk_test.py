@@ -15,7 +15,9 @@ import optax
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import render_workers, rendering
+from experiments.runs import rendering
+from render.recipes import build, pit
+from render.recipes.studio import Studio
 from san_jax import checkpoint, files, metric_logger
 from san_jax.train_state import TrainState
 from tests import dataset_fixtures
@@ -86,26 +88,20 @@ def test_a_dataset_names_its_folder_and_nothing_of_it_is_left(tmp_path: pathlib.
     assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
 
 
-def test_a_rendering_worker_says_it_in_one_line(tmp_path: pathlib.Path, monkeypatch):
-    sent: list[object] = []
+class FullDiskPit(pit.Pit):
+    """The disk is full once a worker is ready to draw."""
 
-    class Pipe:
-        def send(self, message: object) -> None:
-            sent.append(message)
+    def studio(self) -> Studio:
+        studio = super().studio()
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        return studio
 
-        def recv(self) -> list[int]:
-            return [0]
 
-    recipe = rendering.make_recipe(config_files.load("pit.py:smoke"))
-
-    def draw_pair(*_: object) -> None:
-        files.write_atomic(tmp_path / "image.png", bytes(1000))
-
-    monkeypatch.setattr(render_workers.rasterizer, "choose_device", lambda number: None)
-    monkeypatch.setattr(render_workers.rasterizer, "describe", lambda: "egl")
-    monkeypatch.setattr(render_workers.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(type(recipe), "studio", lambda self: None)
-    monkeypatch.setattr(render_workers, "draw_pair", draw_pair)
-    with _files_of_at_most(100):
-        render_workers._work(recipe, tmp_path, Pipe(), 0)
-    assert sent[1:] == [f"[Errno 27] File too large: '{tmp_path / 'image.png'}'"]
+def test_a_rendering_worker_says_it_in_one_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(build.RECIPES, "pit", FullDiskPit)
+    config = config_files.load("pit.py:num_textures=1,meshes_per_texture=1")
+    with pytest.raises(rendering.RenderError) as error:
+        rendering.run(config, output_dir=tmp_path / "pit", num_workers=1)
+    assert f"[Errno 27] File too large: '{tmp_path / 'pit'}/" in str(error.value)
+    assert "Traceback" not in str(error.value)

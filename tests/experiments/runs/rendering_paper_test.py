@@ -12,7 +12,7 @@ from experiments.command_line import config_files
 from experiments.runs import rendering
 from render import manifest
 from render.recipes import paper
-from tests import smpl_fixtures
+from tests.render import smpl_fixtures
 
 
 @pytest.fixture(scope="module")
