@@ -24,6 +24,8 @@ import sys
 from collections.abc import Iterable
 
 from experiments.command_line import config_files
+from experiments.runs import plan
+from experiments.runs.errors import RunError
 from san_jax.dataset_names import DATASETS
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
@@ -120,8 +122,7 @@ def problem(span: str) -> str | None:
             return _key_problem(*_split_value(span.removeprefix("config.")))
         path, _, name = span.partition(":")
         if "/" not in path and path.endswith(".py"):
-            config_files.load(span)
-            return None
+            return _plan_problem(config_files.load(span))
         if re.match(r"[\w.]+=", span) or span.partition(".")[0] in _groups():
             return _changes_problem(span)
         if "/" in path:
@@ -178,6 +179,8 @@ def _program_problem(module: str, arguments: list[str]) -> str | None:
             return found
         elif flag == "--config" and value:
             config = config_files.load(value).unlock()
+    if config is not None and (found := _plan_problem(config)):
+        return found
     missing = program.required - {_split_value(argument)[0] for argument in arguments} - {"--help"}
     return f"{module} needs {', '.join(sorted(missing))}" if missing and "--help" not in arguments else None
 
@@ -218,7 +221,7 @@ class _Program:
         if value is not None and value not in self.choices.get(flag, [value]):
             return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = set(value.split(",")) - {"all", *DATASETS}
+            unknown = set(value.split(",")) - {*DATASETS, "all"}
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
 
@@ -246,15 +249,9 @@ def _make_targets() -> frozenset[str]:
 
 
 def _key_problem(key: str, value: str | None) -> str | None:
-    configs = [
-        config.copy_and_resolve_references() for config in training_configs() if key in config_files.keys(config)
-    ]
-    if not configs:
+    if not any(key in config_files.keys(config) for config in training_configs()):
         return f"none of {', '.join(TRAINING)} has the key {key}"
-    if value is not None:
-        for config in configs:
-            config_files.override(config.unlock(), key, value)
-    return None
+    return _changes_problem(f"{key}={value}") if value is not None else None
 
 
 def _changes_problem(changes: str) -> str | None:
@@ -265,13 +262,25 @@ def _changes_problem(changes: str) -> str | None:
     problems = []
     for name, config in _configs().items():
         try:
-            config_files.load(f"{name}:{changes}")
+            found = _plan_problem(config_files.load(f"{name}:{changes}"))
         except config_files.ConfigError as error:
-            if changes.partition("=")[0] in config_files.keys(config):
-                problems.append(f"{name}: {error}")
-        else:
+            found = str(error)
+        if found is None:
             return None
+        if changes.partition("=")[0] in config_files.keys(config):
+            problems.append(f"{name}: {found}")
     return problems[0] if problems else f"no config has the key {changes.partition('=')[0]}"
+
+
+def _plan_problem(config: config_files.Config) -> str | None:
+    """Why no run can be made of a training config; None where one can, and for the generator's configs."""
+    if "method" not in config:
+        return None
+    try:
+        plan.resolve(config)
+    except RunError as error:
+        return str(error)
+    return None
 
 
 @functools.cache
@@ -332,22 +341,19 @@ def _name_problem(path: str, name: str) -> str | None:
         return f"there is no {path}"
     if not name:
         return None
-    body: Iterable[ast.stmt] = _tree(path).body
+    body = _statements(_tree(path).body)
     for part in name.split("."):
-        found = [node for node in _unconditional(body) if part in _defined(node)]
+        found = [node for node in body if part in _defined(node)]
         if not found:
             return f"{path} defines no {name}"
         body = _members(found[-1])
     return None
 
 
-def _unconditional(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
-    """The statements of a body, those of an `if` (such as `if TYPE_CHECKING:`) in its place."""
-    for node in body:
-        if isinstance(node, ast.If):
-            yield from _unconditional([*node.body, *node.orelse])
-        else:
-            yield node
+def _statements(body: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """The statements of a module, those under an `if` (such as TYPE_CHECKING) among them."""
+    inner = [statement for node in body if isinstance(node, ast.If) for statement in _statements(node.body)]
+    return [*body, *inner]
 
 
 def _members(node: ast.stmt) -> Iterable[ast.stmt]:
