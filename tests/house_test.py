@@ -20,7 +20,6 @@ LATE = {
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
     "experiments/runs/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
-    "experiments/runs/rendering.py": ["datasets", "experiments.pages.preview"],  # workers need neither
 }
 
 
