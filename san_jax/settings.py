@@ -116,7 +116,7 @@ class LossSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSettings:
-    """How reID images are augmented; the default is the released recipe.
+    """How images are augmented; the defaults are the released recipe for reID images.
 
     Cropping makes partial images from whole ones. The paper's section 4.6 gives no rule; this one is ours: a random
     window of whole pixels is stretched to the image's size, as evaluation stretches the images of a partial benchmark.

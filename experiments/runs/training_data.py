@@ -114,12 +114,23 @@ def describe(plan: RunPlan, data: TrainingData) -> list[str]:
             what += " (PARTIAL: built from an incomplete copy of the benchmark)"
         if plan.pit:
             what += f"; {data.num_pairs:,} pairs of {plan.pit.dataset}"
-    steps = plan.length.in_steps(data.epoch.steps)
     return [
         f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
-        f"steps in an epoch: {data.epoch.steps} ({data.epoch.words}); the run has {steps.total:,} steps, "
-        f"{steps.total / data.epoch.steps:.4g} epochs; a checkpoint every {steps.checkpoint_every} steps",
+        f"an epoch has {data.epoch.steps} steps ({data.epoch.words})",
+        _describe_length(plan, data.epoch.steps),
     ]
+
+
+def _describe_length(plan: RunPlan, epoch: int) -> str:
+    """Say how long the run is and what happens how often, in steps and in epochs."""
+    steps, optimizer = plan.length.in_steps(epoch), plan.optimizer
+    durations = {"length": steps.total, "warm-up": round(optimizer.warmup_epochs * epoch)}
+    if optimizer.schedule == "released":
+        durations["rate halved every"] = round(optimizer.halve_every_epochs * epoch)
+    durations |= {"checkpoint every": steps.checkpoint_every, "scored every": steps.eval_every}
+    return "; ".join(
+        f"{name} {count:,} steps = {count / epoch:.4g} epochs" for name, count in durations.items() if count
+    )
 
 
 def _open(plan: RunPlan, regressor: san_pg.Regressor | None) -> TrainingData:

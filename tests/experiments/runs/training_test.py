@@ -110,9 +110,10 @@ def test_labels_with_gaps_make_no_classes_without_images(data_dir, tmp_path, fak
 def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
     training.run(load(data_dir), tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:3] == [
+    assert lines[1:4] == [
         "trains on toy/first, train + val: 9 images of 5 identities",
-        "steps in an epoch: 3 (5 identities / 2); the run has 2 steps, 0.6667 epochs; a checkpoint every 2 steps",
+        "an epoch has 3 steps (5 identities / 2)",
+        "length 2 steps = 0.6667 epochs; rate halved every 120 steps = 40 epochs; checkpoint every 2 steps = 0.6667 epochs",
     ]
     assert folder.read_data(tmp_path) == {**FIRST, "num_steps": 2, "started_from": {}}
     _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
