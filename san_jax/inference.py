@@ -76,14 +76,14 @@ class Encoder:
         model: The network.
         image_size: Height and width that images are resized to.
         metric: The distance that the network was made for, "euclidean" or "cosine".
-        generator: What regresses the texture that is embedded in place of an image; None if images are embedded.
+        san_pg: What regresses the texture that is embedded in place of an image; None if images are embedded.
         batch_size: Number of images computed at a time. Fewer are padded to it, so that nothing is compiled twice.
     """
 
     model: SAN
     image_size: tuple[int, int]
     metric: str = "euclidean"
-    generator: Regressor | None = None
+    san_pg: Regressor | None = None
     batch_size: int = embed.BATCH_SIZE
 
     @property
@@ -106,11 +106,11 @@ class Encoder:
             ValueError: There are no images; one has another dtype or shape, or its file cannot be read (the message
                 names it); or the network's weights are not finite.
         """
-        generator = self.generator
-        if generator is None:
+        san_pg = self.san_pg
+        if san_pg is None:
             batches = _batches(images, self.image_size, self.batch_size)
         else:
-            textures = generator.regress(_batches(images, generator.image_size, generator.batch_size))
+            textures = san_pg.regress(_batches(images, san_pg.image_size, san_pg.batch_size))
             batches = self._texture_batches(textures)
         return embed.embed_batches(self.model, batches, mesh=embed.machine_mesh(), flip=flip)
 
@@ -160,9 +160,9 @@ def load_encoder(
         encoder = _exported_encoder(path)
     else:
         encoder = _foreign_encoder(path, place)
-    generator = encoder.generator and dataclasses.replace(encoder.generator, batch_size=batch_size)
+    san_pg = encoder.san_pg and dataclasses.replace(encoder.san_pg, batch_size=batch_size)
     return dataclasses.replace(
-        encoder, image_size=image_size or encoder.image_size, generator=generator, batch_size=batch_size
+        encoder, image_size=image_size or encoder.image_size, san_pg=san_pg, batch_size=batch_size
     )
 
 
@@ -234,26 +234,24 @@ def _decoder_size(config: Mapping[str, Any], settings: ModelSettings) -> tuple[i
 def _encoder_of_run(folder: pathlib.Path) -> Encoder:
     model, config = _load_run(folder, encoder_only=True)
     source = config.get("input", {})
-    generator = _generator(folder, source["path"]) if source.get("kind") == "texture" else None
-    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), generator)
+    san_pg = _load_san_pg(folder, source["path"]) if source.get("kind") == "texture" else None
+    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg)
 
 
-def _generator(folder: pathlib.Path, noted: str) -> Regressor:
+def _load_san_pg(folder: pathlib.Path, noted: str) -> Regressor:
     """The run whose textures are the input of the run in `folder`, in the state that it was trained with."""
     path = run_folder.find_run(noted, folder)
-    generator = load_regressor(path)
-    if not generator.is_texture:
-        raise ValueError(
-            f"{path} regresses no textures, which are the input of {folder}: put the generator's run there."
-        )
-    found, data = parameter_digest(generator.model), folder / run_folder.DATA_FILE
+    san_pg = load_regressor(path)
+    if not san_pg.is_texture:
+        raise ValueError(f"{path} regresses no textures, which are the input of {folder}: put the SAN-PG run there.")
+    found, data = parameter_digest(san_pg.model), folder / run_folder.DATA_FILE
     expected = files.read_json(data).get("san_pg_sha256") if data.is_file() else None
     if found != expected:
         raise ValueError(
             f"{folder} was trained on textures of {noted} when the digest of its parameters was {expected}; that "
-            f"of {path} is {found}. Put that state of the generator back, or train again."
+            f"of {path} is {found}. Put that state of the SAN-PG run back, or train again."
         )
-    return generator
+    return san_pg
 
 
 def _exported_encoder(path: pathlib.Path) -> Encoder:

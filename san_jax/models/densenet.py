@@ -1,4 +1,4 @@
-"""SA-Enc as DenseNet, one of the generator's encoders that section 4.3 compares, the last down-sampling removed.
+"""SA-Enc as DenseNet, one of SAN-PG's encoders that section 4.3 compares, the last down-sampling removed.
 
 torchvision's DenseNet-121; Huang et al., "Densely Connected Convolutional Networks", CVPR 2017. The third transition
 does not pool, so a 256x128 image gives a 16x8x1024 feature map, of the size that the ResNets' have.

@@ -1,6 +1,6 @@
 """The Semantics Aligning Network: SA-Enc, the reID feature and its classifier, SA-Dec (section 3.2, Figure 2).
 
-Without classifier it is SAN-PG, the generator of pseudo textures (sections 3.1 and 3.2, step 1); without decoder it is
+Without classifier it is SAN-PG, which regresses pseudo textures (sections 3.1 and 3.2, step 1); without decoder it is
 the baseline.
 
 By default it is the paper's. The released code has U-Net skips (`skips`) and a fully connected layer on the pooled

@@ -161,13 +161,13 @@ def test_a_run_that_reconstructs_images(tmp_path):
 
 
 def test_a_run_whose_input_are_textures(tmp_path, san):
-    """Images -> textures by the generator -> as they are stored, 256 x 256 -> resized -> embedded."""
-    folder, generator = san
+    """Images -> textures by SAN-PG -> as they are stored, 256 x 256 -> resized -> embedded."""
+    folder, san_pg = san
     config = {"method": "baseline", "model": {**MODEL, "width": 6}, "input": {"kind": "texture", "path": str(folder)}}
     model = write_run(tmp_path / "run", config)
     with pytest.raises(ValueError, match=r"trained on textures of .* when the digest of its parameters was None; that"):
         san_jax.load_encoder(tmp_path / "run")
-    files.write_json(tmp_path / "run" / "data.json", {"san_pg_sha256": models.parameter_digest(generator)})
+    files.write_json(tmp_path / "run" / "data.json", {"san_pg_sha256": models.parameter_digest(san_pg)})
     images = random_images(3, (91, 40))
     textures = san_jax.load_regressor(folder)(images)
     stored = [Image.fromarray(texture).resize((256, 256), Image.Resampling.BILINEAR) for texture in textures]
