@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.command_line.config_files import Config
-from experiments.runs import folder, initial_weights, models, training_data
+from experiments.runs import data_sources, folder, initial_weights, models, training_data
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
@@ -99,6 +100,8 @@ def _gather(
         problems.add(
             "eval_every_epochs scores the run as it trains, which needs one process: set it to 0, or train in one."
         )
+    if plan.length.eval_every_epochs and plan.reid:
+        problems.take("eval_every_epochs", functools.partial(_check_splits, plan.reid.dataset, plan.data_dir))
     data = training_data.find(plan, mesh, problems, stack)
     skeleton = problems.take("model", lambda: models.skeleton(plan, data.num_classes if data else 1))
     steps = plan.length.in_steps(data.epoch.steps if data else 1)
@@ -117,6 +120,15 @@ def _gather(
     assert made
     schedule, optimizer = made
     return _Inputs(plan, mesh, data, steps, skeleton, schedule, optimizer, weights)
+
+
+def _check_splits(dataset: str, data_dir: str) -> None:
+    """Raise a RunError unless the dataset has the splits that a run is scored on as it trains."""
+    missing = {"query", "gallery"} - set(data_sources.list_splits(dataset, data_dir))
+    if missing:
+        raise RunError(
+            f"eval_every_epochs scores the run on {dataset}, which has no split {' and '.join(sorted(missing))}: set it to 0."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,21 +279,23 @@ class _Trainer:
             bool(self._stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(self._stop))
         )
         if report or save or score or stopping:
-            self._report(done, self._scores() if score else {})
+            self._report(done, score=score)
         if save or stopping:
             # No further batch was taken yet, so the streams stand where the next step needs them.
             positions = {kind: stream.get_state() for kind, stream in self._streams.items()}
             self._checkpoints.save(done, self._state, positions)
         return stopping
 
-    def _report(self, done: int, scores: Mapping[str, float]) -> None:
-        """Log the means of the metrics since the last line, and the scores."""
-        means = _collect(self._pending, self._checkpoints)
-        now = time.monotonic()
+    def _report(self, done: int, *, score: bool) -> None:
+        """Log the means of the metrics since the last line, and the scores of the model if they are due."""
+        metrics = _collect(self._pending, self._checkpoints)
+        seconds = time.monotonic() - self._last_time  # without the time that scoring takes
         num_images = sum(self._plan.batch_size(kind) for _, kind, _ in self._pending)
-        means["learning_rate"] = float(np.asarray(self._inputs.schedule(done - 1)))
-        self._logger.write(done, {**means, **scores}, seconds=now - self._last_time, num_images=num_images)
-        self._pending, self._last_time = [], now
+        metrics["learning_rate"] = float(np.asarray(self._inputs.schedule(done - 1)))
+        if score:
+            metrics |= self._scores()
+        self._logger.write(done, metrics, seconds=seconds, num_images=num_images)
+        self._pending, self._last_time = [], time.monotonic()
 
     def _scores(self) -> Mapping[str, float]:
         """Score the model as it is now, with the averaged weights where the run keeps them."""

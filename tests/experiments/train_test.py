@@ -296,7 +296,10 @@ def test_a_run_is_scored_as_it_trains(workplace, tmp_path, fake_steps):
         asked.append((network.classifier is not None, plan.reid.dataset))
         return {"eval/mAP": 0.25 * len(asked)}
 
-    config = workplace.config("baseline", "num_steps=3", "batch.num_identities=4", "eval_every_epochs=1.0")
+    random_start = ("start.kind=random", "start.path=")
+    config = workplace.config(
+        "baseline", *random_start, "num_steps=3", "batch.num_identities=4", "eval_every_epochs=1.0"
+    )
     training.run(config, tmp_path, evaluate=evaluate)
     assert asked == [(True, "pit_reid")] * 2  # an epoch has 2 steps
     scores = {line["step"]: line.get("eval/mAP") for line in metric_logger.read_metrics(tmp_path)}

@@ -296,3 +296,11 @@ def test_weights_of_a_file_are_taken_and_noted(data_dir, tmp_path, fake_steps, c
     training.run(load(data_dir, start__kind="run", start__path=first, **sizes), second)
     del expected["started_from"]
     assert folder.read_data(second) == {**FIRST, "num_steps": 2, "started_from": {str(first): expected}}
+
+
+def test_a_run_that_could_not_be_scored_as_it_trains_does_not_start(data_dir, tmp_path):
+    """`toy/first` has a query and no gallery; nothing is told of it hours later."""
+    config = load(data_dir, eval_every_epochs=1.0)
+    with pytest.raises(training.RunError, match="scores the run on toy/first, which has no split gallery"):
+        training.run(config, tmp_path / "run", evaluate=lambda model, plan: {})
+    assert not (tmp_path / "run").exists()
