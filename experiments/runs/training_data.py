@@ -116,7 +116,7 @@ def describe(plan: RunPlan, data: TrainingData) -> list[str]:
             what += f"; {data.num_pairs:,} pairs of {plan.pit.dataset}"
     return [
         f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
-        f"an epoch has {data.epoch.steps} steps ({data.epoch.words})",
+        f"an epoch has {data.epoch.steps} step{'s' * (data.epoch.steps != 1)} ({data.epoch.words})",
         _describe_length(plan, data.epoch.steps),
     ]
 
