@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
-from experiments.scoring import evaluation
+from experiments.scoring import evaluation, protocols
 from san_jax.models import merge_model, split_model
 from tests.experiments.scoring.made_up import PARTIAL, PLAN, SCORES, trained
 
@@ -130,7 +130,7 @@ def test_main_refuses_before_anything_is_loaded(scored_run, pit_reid_dir, loads,
         ({"average_precision": "best"}, "average_precision must be one of standard, trapezoidal, found 'best'"),
     ):
         with pytest.raises(ValueError, match=message):
-            evaluation.run(scored_run, "pit_reid", pit_reid_dir, **options)
+            evaluation.run(scored_run, "pit_reid", pit_reid_dir, options=protocols.Options(**options))
     assert not loads
 
 

@@ -254,7 +254,7 @@ def test_another_config_is_refused(workplace):
     [
         ("san_pg", ["method=pgg"], r"method must be one of .*, found 'pgg'"),
         ("san_pg", ["batch.pit_size=12"], r"batch.pit_size: 12 images cannot be split evenly over 8 devices"),
-        ("san_pg", ["num_steps=3"], r"optimizer: .*warm.*3"),
+        ("san_pg", ["num_steps=3"], r"warmup_steps must lie in 0..num_steps-1 = 2, found 6"),
         ("san", ["batch.num_identities=8"], r"data: .*8"),
         ("san_pg", ["pit_dataset=pi"], r"No dataset 'pi' in .*Did you mean 'pit'\?"),
     ],

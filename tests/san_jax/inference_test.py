@@ -245,7 +245,7 @@ def test_what_is_no_source(tmp_path, san):
 def test_runs_that_cannot_be_used(tmp_path):
     baseline = {"method": "baseline", "model": MODEL, "input": {"kind": "image", "path": ""}}
     write_run(tmp_path / "baseline", baseline)
-    with pytest.raises(ValueError, match=r"is a run without decoder \(method baseline\)"):
+    with pytest.raises(ValueError, match=r"is a run without decoder \(a baseline\)"):
         san_jax.load_regressor(tmp_path / "baseline")
     run_folder.write_config(tmp_path / "new", {"image_size": SIZE, **baseline})
     with pytest.raises(checkpoint.CheckpointError, match="there is no checkpoint"):

@@ -209,7 +209,7 @@ def test_a_run_that_embeds_everything_alike_is_told(tmp_path, exportable_run, mo
         return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
 
     monkeypatch.setattr(exporting.models, "load_run", dead)
-    with pytest.raises(exporting.ExportError, match="one embedding for all images"):
+    with pytest.raises(exporting.ExportError, match="same embedding for all images"):
         exporting.run(exportable_run, tmp_path / "exported")
 
 

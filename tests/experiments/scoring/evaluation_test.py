@@ -200,7 +200,7 @@ def test_all_takes_those_with_query_and_gallery(monkeypatch):
 
 def test_names_of_datasets():
     assert evaluation.parse_datasets("b, a,b", "data") == ["b", "a"]
-    with pytest.raises(ValueError, match="--dataset=a,: expected names parted by commas, or all"):
+    with pytest.raises(ValueError, match="--dataset=a,: expected names separated by commas, or all"):
         evaluation.parse_datasets("a,", "data")
 
 
