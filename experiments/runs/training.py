@@ -100,9 +100,9 @@ def _gather(
         problems.add(
             "eval_every_epochs scores the run as it trains, which needs one process: set it to 0, or train in one."
         )
-    if plan.length.eval_every_epochs and plan.reid:
-        problems.take("eval_every_epochs", functools.partial(_check_splits, plan.reid.dataset, plan.data_dir))
     data = training_data.find(plan, mesh, problems, stack)
+    if plan.length.eval_every_epochs and plan.reid and data:
+        problems.take("eval_every_epochs", functools.partial(_check_splits, plan.reid.dataset, plan.data_dir))
     skeleton = problems.take("model", lambda: models.skeleton(plan, data.num_classes if data else 1))
     steps = plan.length.in_steps(data.epoch.steps if data else 1)
     made = None

@@ -94,6 +94,6 @@ class Embedder:
         if self.san_pg is None:
             yield from batches
             return
-        for textures in embed.regress_batches(self.san_pg.models, batches, mesh=mesh):
+        for textures in embed.regress_batches(self.san_pg.model, batches, mesh=mesh):
             inputs = np.stack([self.san_pg.as_input(texture, self.plan.image_size) for texture in textures])
             yield from embed.padded_batches(inputs, batch_size)
