@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -12,8 +12,9 @@ from jax.sharding import Mesh
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import models, training_data
+from experiments.runs import steps as steps_of_plan
 from experiments.runs.plan import RunPlan, resolve
-from san_jax import optim, sharding, train_state, train_step
+from san_jax import sharding, train_state
 
 NUM_CLASSES = 751  # training identities of Market-1501
 
@@ -29,21 +30,17 @@ class _Steps:
     def __init__(self, plan: RunPlan, mesh: Mesh):
         self.seconds: dict[str, float] = {}  # of compilation
         epoch = training_data.count_steps_of_epoch(plan, NUM_CLASSES, 0).steps
-        steps = optim.ScheduleSteps(epoch, plan.length.in_steps(epoch).total)
-        turns = [kind == "reid" for kind in plan.batch_kinds]
-        _, optimizer = optim.make_optimizer(plan.optimizer, steps, reid_turns=turns)
+        _, optimizer = steps_of_plan.make_optimizer(plan, plan.length.in_steps(epoch))
         graphdef, _ = train_state.create(models.skeleton(plan, NUM_CLASSES), optimizer)
         self._state = sharding.init_replicated(
             lambda: train_state.create(models.build(plan, NUM_CLASSES), optimizer)[1], mesh
         )
         self._steps: dict[str, Any] = {}
         self._batches: dict[str, dict[str, jax.Array]] = {}
-        for kind, make_step in (("reid", train_step.make_reid_step), ("pit", train_step.make_pit_step)):
+        for kind, step in steps_of_plan.make_steps(plan, graphdef, optimizer, {}).items():
             self._batches[kind] = sharding.shard_batch(_made_up_batch(plan, kind), mesh)
-            settings = train_step.StepSettings(plan.loss, plan.augment[kind], train_step.texture_targets(), plan.seed)
-            step: Any = make_step(graphdef, optimizer, settings)
             start = time.perf_counter()
-            self._steps[kind] = step.lower(self._state, self._batches[kind]).compile()
+            self._steps[kind] = cast(Any, step).lower(self._state, self._batches[kind]).compile()
             self.seconds[kind] = round(time.perf_counter() - start, 1)
 
     def batch_sizes(self) -> dict[str, int]:

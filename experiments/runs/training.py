@@ -15,11 +15,12 @@ import optax
 
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, folder, initial_weights, models, training_data
+from experiments.runs import steps as steps_of_plan
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
-from san_jax import checkpoint, metric_logger, optim, run_folder, sharding, train_state, train_step
+from san_jax import checkpoint, metric_logger, run_folder, sharding, train_state, train_step
 from san_jax.models import SAN, merge_model, parameter_count
 from san_jax.train_state import TrainState
 
@@ -83,7 +84,7 @@ class _Inputs:
     steps: Steps
     skeleton: SAN
     schedule: optax.Schedule
-    optimizer: optax.GradientTransformation | optim.AlternatingOptimizer
+    optimizer: steps_of_plan.Optimizer
     weights: initial_weights.FileWeights | initial_weights.RunWeights | None
 
 
@@ -107,14 +108,7 @@ def _gather(
     steps = plan.length.in_steps(data.epoch.steps if data else 1)
     made = None
     if data:
-        made = problems.take(
-            "optimizer",
-            lambda: optim.make_optimizer(
-                plan.optimizer,
-                optim.ScheduleSteps(steps_per_epoch=steps.epoch, num_steps=steps.total),
-                reid_turns=[kind == "reid" for kind in plan.batch_kinds],
-            ),
-        )
+        made = problems.take("optimizer", lambda: steps_of_plan.make_optimizer(plan, steps))
     problems.check_everywhere()
     assert data
     assert made
@@ -164,28 +158,11 @@ def _make_start(inputs: _Inputs) -> _Start:
     elif weights is not None:
         taken = problems.take("start", lambda: initial_weights.take_run(state, weights, plan.start, inputs.data))
         state, words = taken or (state, "")
-    steps = problems.take("step", lambda: _make_steps(inputs, graphdef))
+    steps = problems.take(
+        "step", lambda: steps_of_plan.make_steps(plan, graphdef, inputs.optimizer, inputs.data.mirror_maps)
+    )
     problems.check_everywhere()
     return _Start(graphdef, state, words, steps)
-
-
-def _make_steps(inputs: _Inputs, graphdef: Any) -> dict[str, train_step.Step]:
-    """Make the jitted train step of each kind of batch."""
-    plan = inputs.plan
-    make = {"reid": train_step.make_reid_step, "pit": train_step.make_pit_step}
-    steps = {}
-    for kind in inputs.data.streams:
-        if plan.target is None:
-            targets = None
-        elif plan.target.is_input:
-            targets = train_step.input_targets
-        else:
-            targets = train_step.texture_targets(inputs.data.mirror_maps.get(kind))
-        settings = train_step.StepSettings(
-            loss=plan.loss, augment=plan.augment[kind], targets=targets, seed=plan.seed, ema_decay=plan.ema_decay
-        )
-        steps[kind] = make[kind](graphdef, inputs.optimizer, settings)
-    return steps
 
 
 def _data_record(inputs: _Inputs, workdir: pathlib.Path, *, is_new: bool) -> dict[str, Any]:
