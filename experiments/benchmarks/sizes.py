@@ -23,3 +23,4 @@ class Size:
 
 
 SIZES = {"market1501": Size(3368, 15913, 750, 2798, 6), "msmt17": Size(11659, 82161, 3060, 0, 15)}
+TRAINING_IDENTITIES = {"market1501": 751}
