@@ -13,7 +13,8 @@ from experiments.runs.plan import RunPlan
 from san_jax import sharding, train_state
 
 _PAIRS_OF_AN_EPOCH = 100  # in batches, for a plan without identities; it sets lengths of the schedule, and no cost
-_OUT_OF_MEMORY = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+# As libtpu says it: "... HLO temporaries (17.30G) exceeds available HBM (15.75G)", "Used 17.30G of 15.75G hbm".
+_OUT_OF_MEMORY = re.compile(r"([\d.]+)([KMGT])(?:\) exceeds available HBM \(| of )([\d.]+)([KMGT])\b")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -21,12 +22,12 @@ class DoesNotFitError(ValueError):
     """A step needs more memory than a device has; the compiler gave up.
 
     Attributes:
-        needed: Bytes that it needs on a device.
+        needed: Bytes that it needs on a device, at least.
         available: Bytes that the device has.
     """
 
     def __init__(self, needed: int, available: int):
-        super().__init__(f"does not fit: needs {needed / 2**30:.2f} of {available / 2**30:.2f} GiB a device")
+        super().__init__(f"does not fit: needs at least {needed / 2**30:.2f} of {available / 2**30:.2f} GiB a device")
         self.needed = needed
         self.available = available
 
@@ -115,7 +116,7 @@ class StepCompiler:
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
             match = _OUT_OF_MEMORY.search(str(error))
-            if match is None:
+            if match is None or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             needed, available = (int(float(match[i]) * _UNITS[match[i + 1]]) for i in (1, 3))
             raise DoesNotFitError(needed, available) from error

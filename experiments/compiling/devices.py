@@ -63,8 +63,8 @@ DEVICES = {
     "h200": _gpu("NVIDIA H200 SXM 141 GB", 150_754_820_096, 4.8e12, 989.4e12, 494.7e12, 67e12),
     "a100": _gpu("NVIDIA A100 SXM 80 GB", 85_100_068_864, 2.039e12, 312e12, 156e12, 19.5e12),
     "l4": _gpu("NVIDIA L4 24 GB", 24_152_899_584, 0.3e12, 121e12, 60e12, 30.3e12),
-    # XLA offers 15.75 of the 16 GiB of a v5e.
+    # The memory of a TPU is what libtpu offers: 15.75 of the 16 GiB of a v5e.
     "v5e": _tpu("TPU v5e", 15.75, 0.819e12, 197e12),
-    "v5p": _tpu("TPU v5p", 95, 2.765e12, 459e12),
-    "v6e": _tpu("TPU v6e", 31.25, 1.64e12, 918e12),
+    "v5p": _tpu("TPU v5p", 95.73, 2.765e12, 459e12),
+    "v6e": _tpu("TPU v6e", 31.24, 1.64e12, 918e12),
 }

@@ -77,11 +77,10 @@ def measure(step: CompiledStep, topology: Topology) -> dict[str, Any]:
     moved = sum(kernel.times * kernel.bytes for kernel in launched)
     products = sum(kernel.times * kernel.product_flops for kernel in launched)
     others = sum(kernel.times * kernel.other_flops for kernel in launched)
-    memory = _memory(step.memory, topology)
     return {
         "batch": step.batch_size,
-        "fits": memory["available"] is None or memory["peak"] <= memory["available"],
-        "memory": memory,
+        "fits": topology.device is None or step.memory.peak <= topology.device.usable_memory,
+        "memory": _memory(step.memory, topology),
         "bytes": moved,
         "product_flops": products,
         "other_flops": others,
@@ -164,7 +163,8 @@ def to_text(kind: str, step: Mapping[str, Any]) -> str:
 def _lines(step: Mapping[str, Any]) -> Iterator[str]:
     memory = step["memory"]
     if not step["fits"]:
-        yield f"does not fit: needs {_gib(memory['peak'])} of {_gib(memory['available'])} a device"
+        least = "" if "bytes" in step else "at least "  # a compiler that gives up does not say all
+        yield f"does not fit: needs {least}{_gib(memory['peak'])} of {_gib(memory['available'])} a device"
     elif memory["available"]:
         share = memory["peak"] / memory["available"]
         yield f"fits: peak memory {_gib(memory['peak'])} a device, {share:.0%} of {_gib(memory['available'])}"

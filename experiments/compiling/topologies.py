@@ -18,12 +18,15 @@ from experiments.compiling.devices import DEVICES, Device
 
 _GPU_FOLDER = pathlib.Path(__file__).parent / "gpus"
 _GPUS_OF_A_HOST = 8
+_TPUS_OF_A_HOST = (2, 2, 1)
 _HOW = (
     "Run `make compile-env` in the repository, once, and then the same command with .venv-compile/bin/python in place "
     "of python."
 )
 # Package that compiles for a platform, and the module that it installs.
 _COMPILERS = {"cuda": ("jax-cuda13-plugin", "jax_cuda13_plugin"), "tpu": ("libtpu", "libtpu")}
+# Without these, libtpu looks for the machine's own TPU and complains that there is none.
+_QUIET_TPU = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
 
 
 class TopologyError(ValueError):
@@ -85,9 +88,7 @@ def open_topology(name: str) -> Topology:
     if device.platform == "cuda":
         describe = functools.partial(_describe_gpus, name, lengths)
     else:
-        describe = functools.partial(
-            topologies.get_topology_desc, platform="tpu", topology_name=f"{kind}:{'x'.join(map(str, _slice(lengths)))}"
-        )
+        describe = functools.partial(_describe_tpus, kind, lengths)
     try:
         devices = describe().devices
     except (RuntimeError, NotImplementedError) as error:
@@ -150,6 +151,11 @@ def _describe_gpus(name: str, lengths: list[int]) -> topologies.TopologyDescript
     return topologies.get_topology_desc(platform="cuda", target_config=target_config, topology=f"1x{hosts}x{of_a_host}")
 
 
-def _slice(lengths: list[int]) -> list[int]:
-    """Return the shape of a TPU slice; a single number stands for as many chips in a row."""
-    return lengths if len(lengths) > 1 else [lengths[0], 1]
+def _describe_tpus(kind: str, lengths: list[int]) -> topologies.TopologyDescription:
+    for variable, value in _QUIET_TPU.items():
+        os.environ.setdefault(variable, value)
+    shape = lengths if len(lengths) > 1 else [lengths[0], 1]  # a number stands for as many chips in a row
+    host = [min(length, of_a_host) for length, of_a_host in zip([*shape, 1], _TPUS_OF_A_HOST, strict=False)]
+    return topologies.get_topology_desc(
+        platform="tpu", topology_name=f"{kind}:{'x'.join(map(str, shape))}", chips_per_host_bounds=tuple(host)
+    )
