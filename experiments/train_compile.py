@@ -1,6 +1,6 @@
 """Compiles the steps of a training for a GPU, a TPU slice or several, without having them.
 
-    python -m experiments.train_compile --config=san.py --topology=h100:8 --config.batch.num_identities=128
+    python -m experiments.train_compile --config=san.py --topology=h100:1
     python -m experiments.train_compile --config=san.py --topology=v5e:4x8 --output=v5e.json
 
 It answers whether a run fits and what it needs, for each kind of step: peak memory a device, bytes
@@ -13,8 +13,8 @@ by `make compile-env`, once, and run
 
     .venv-compile/bin/python -m experiments.train_compile --config=san.py --topology=h100:8
 
-The exit status is 1 if a step does not fit. No data is read. A step of the full network takes half a
-minute for a GPU and a quarter of an hour for a TPU to compile.
+The exit status is 1 if a step does not fit. No data is read. To compile a step of the full network
+takes half a minute for a GPU and a quarter of an hour or more for a TPU.
 """
 
 import os
@@ -37,14 +37,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         help=f"what to compile for: {', '.join(DEVICES)} or cpu, with the number of devices (h100:8), hosts x GPUs of "
         "each (h100:4x8) or the shape of a TPU slice (v5e:4x8)",
     )
-    parser.add_argument("--steps", type=command_line.comma_list, default="", help="reid,pit (without it: all)")
+    parser.add_argument(
+        "--steps", type=command_line.comma_list, default="", help="reid or pit (default: all that the config has)"
+    )
     parser.add_argument(
         "--num_classes",
         type=command_line.at_least(1),
         default=TRAINING_IDENTITIES["market1501"],
-        help="training identities; the default is Market-1501's",
+        help="training identities; 751 are Market-1501's",
     )
-    parser.add_argument("--output", type=paths.given, help="also write a JSON file (without it: none)")
+    parser.add_argument("--output", type=paths.given, help="JSON file to write as well (default: none)")
     arguments = config_argument.parse(parser, argv, required_key="method")
 
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported: it would look for devices

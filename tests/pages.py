@@ -242,7 +242,7 @@ def _program_files() -> list[pathlib.Path]:
 
 @functools.cache
 def _make_targets() -> frozenset[str]:
-    return frozenset(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return frozenset(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 # ------------------------------------------------------------------------------------------------------------- configs

@@ -11,6 +11,7 @@ from experiments.compiling.topologies import Topology
 from experiments.runs import models, steps, training_data
 from experiments.runs.plan import RunPlan
 from san_jax import sharding, train_state
+from san_jax.models import split_model
 
 _PAIRS_OF_AN_EPOCH = 100  # in batches, for a plan without identities; it sets lengths of the schedule, and no cost
 # As libtpu says it: "... HLO temporaries (17.30G) exceeds available HBM (15.75G)", "Used 17.30G of 15.75G hbm".
@@ -93,7 +94,7 @@ class StepCompiler:
         epoch = training_data.count_steps_of_epoch(plan, classes or None, pairs).steps
         _, optimizer = steps.make_optimizer(plan, plan.length.in_steps(epoch))
         average = plan.ema_decay > 0.0
-        graphdef, _ = train_state.create(models.skeleton(plan, classes), optimizer)
+        graphdef, _, _ = split_model(models.skeleton(plan, classes))
         state = jax.eval_shape(lambda: train_state.create(models.build(plan, classes), optimizer, average=average)[1])
         self._state = _with_sharding(state, sharding.replicated(self._mesh))
         self._steps = steps.make_steps(plan, graphdef, optimizer, _mirror_maps(plan))
