@@ -10,23 +10,19 @@ The rules are those of XLA's own cost analysis, which XLA does not offer for com
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from experiments.compiling import hlo, products
+from experiments.compiling import collectives, hlo, products
 from experiments.compiling.products import Product
 
 _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id"),
-    *("opt-barrier", "add-dependency", "iota-dummy", "domain", "infeed-token"),
+    *("opt-barrier", "add-dependency"),
 }
 _VIEWS = ("bitcast", "reshape", "get-tuple-element")  # inside a fusion: the same bytes under another shape
 _CONTROL = ("call", "while", "conditional", "async-start")
 _SLICES = ("slice", "dynamic-slice", "gather")
 _UPDATES = {"dynamic-update-slice": 1, "scatter": -1}  # opcode -> place of the operand that holds the update
-_COLLECTIVES = (
-    *("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all"),
-    *("collective-permute", "collective-broadcast"),
-)
 _ARITHMETIC = {
     *("add", "subtract", "multiply", "divide", "maximum", "minimum", "negate", "abs", "power", "remainder", "sign"),
     *("exponential", "exponential-minus-one", "log", "log-plus-one", "logistic", "tanh", "tan", "cosine", "sine"),
@@ -46,6 +42,7 @@ class Kernel:
         bytes: Bytes read from and written to the device's main memory by one run.
         products: The matrix products and convolutions of one run.
         other_flops: FLOPs of one run besides them.
+        messages: The collectives that it is or holds.
     """
 
     instruction: hlo.Instruction
@@ -54,6 +51,7 @@ class Kernel:
     bytes: int
     products: tuple[Product, ...]
     other_flops: int
+    messages: tuple[collectives.Message, ...] = ()
 
     @property
     def product_flops(self) -> int:
@@ -61,43 +59,20 @@ class Kernel:
         return sum(product.flops for product in self.products)
 
 
-@dataclasses.dataclass(frozen=True)
-class Collective:
-    """The collectives of one kind.
-
-    Attributes:
-        kind: Such as "all-reduce".
-        count: How many of them a step runs.
-        bytes: Bytes of what a device gives to them or takes from them, whichever is more, added up.
-    """
-
-    kind: str
-    count: int
-    bytes: int
-
-
 def kernels(module: hlo.Module) -> list[Kernel]:
     """Return everything that a program launches, in the order in which it runs."""
     return list(_kernels(module, module.entry, 1))
 
 
-def collectives(launched: list[Kernel]) -> list[Collective]:
-    """Return the collectives among kernels by kind, the one that moves most bytes first."""
-    found: dict[str, Collective] = {}
-    for kernel in launched:
-        kind = kernel.instruction.opcode.removesuffix("-start")
-        if kind in _COLLECTIVES:
-            given = sum(operand.bytes for operand in kernel.computation.operands(kernel.instruction))
-            size = max(given, sum(array.bytes for array in _results(kernel.computation, kernel.instruction)))
-            before = found.get(kind, Collective(kind, 0, 0))
-            found[kind] = Collective(kind, before.count + kernel.times, before.bytes + kernel.times * size)
-    return sorted(found.values(), key=lambda collective: -collective.bytes)
+def messages(launched: Sequence[Kernel]) -> list[collectives.Collective]:
+    """Return the collectives of kernels by kind."""
+    return collectives.by_kind((message, kernel.times) for kernel in launched for message in kernel.messages)
 
 
 def _kernels(module: hlo.Module, computation: hlo.Computation, times: int) -> Iterator[Kernel]:
     for instruction in computation.instructions.values():
         opcode = instruction.opcode
-        if opcode in _FREE or opcode.endswith(("-done", "-update")):
+        if opcode in _FREE or opcode.endswith(("-done", "-update")) or _waits(module, instruction):
             continue
         if opcode in _CONTROL:
             runs = times * _trip_count(instruction)
@@ -111,22 +86,20 @@ def _kernels(module: hlo.Module, computation: hlo.Computation, times: int) -> It
             _bytes(module, computation, instruction),
             tuple(_products(module, computation, instruction)),
             _other_flops(module, computation, instruction),
+            tuple(collectives.find(module, computation, instruction)),
         )
+
+
+def _waits(module: hlo.Module, instruction: hlo.Instruction) -> bool:
+    """Return whether a fusion only waits for a collective that was started before."""
+    if instruction.opcode != "fusion":
+        return False
+    return 'custom_call_target="AsyncCollectiveDone"' in module.computations[instruction.called[0]].root.attributes
 
 
 def _trip_count(instruction: hlo.Instruction) -> int:
     """Return how often a loop runs, where XLA found it out; 1 for what is no loop."""
     return int(instruction.attribute('"known_trip_count":{"n":"', '"') or 1)
-
-
-def _results(computation: hlo.Computation, instruction: hlo.Instruction) -> tuple[hlo.Array, ...]:
-    """Return the arrays that an instruction writes. What is started has them where it is done."""
-    if not instruction.opcode.endswith("-start"):
-        return instruction.arrays
-    follower: hlo.Instruction | None = instruction
-    while follower is not None and not follower.opcode.endswith("-done"):
-        follower = next(iter(computation.users[follower.name]), None)
-    return instruction.arrays if follower is None else follower.arrays
 
 
 def _stored(arrays: tuple[hlo.Array, ...]) -> int:
@@ -138,18 +111,19 @@ def _bytes(module: hlo.Module, computation: hlo.Computation, instruction: hlo.In
     if opcode == "fusion":
         return _bytes_of_fusion(module.computations[instruction.called[0]], operands, instruction)
     if opcode in _SLICES:
-        taken = _stored(_results(computation, instruction))
+        taken = _stored(computation.results(instruction))
         return 2 * taken + sum(operand.bytes for operand in operands[1:])
     if opcode in _UPDATES:
-        return 2 * operands[_UPDATES[opcode]].bytes + sum(operand.bytes for operand in operands[1:])
-    return sum(operand.bytes for operand in operands) + _stored(_results(computation, instruction))
+        update = computation.instructions[instruction.operands[_UPDATES[opcode]]]
+        return _touched(opcode, update.bytes) + sum(operand.bytes for operand in operands[1:])
+    return sum(operand.bytes for operand in operands) + _stored(computation.results(instruction))
 
 
 def _bytes_of_fusion(fused: hlo.Computation, operands: list[hlo.Instruction], instruction: hlo.Instruction) -> int:
-    read = 0
+    taken = {operand.name: 0 for operand in operands}
     for parameter, name in zip(fused.parameters, instruction.operands, strict=True):
-        operand = next(operand for operand in operands if operand.name == name)
-        read += min(operand.bytes, _bytes_read(fused, parameter))
+        taken[name] += _bytes_read(fused, parameter)
+    read = sum(min(operand.bytes, taken[operand.name]) for operand in operands)
     roots = [fused.root]
     if fused.root.opcode == "tuple":
         roots = [fused.instructions[name] for name in fused.root.operands]
@@ -168,8 +142,12 @@ def _bytes_read(fused: hlo.Computation, instruction: hlo.Instruction) -> int:
         elif user.opcode in _SLICES and instruction.name not in user.operands[1:]:
             total += sum(array.bytes for array in user.arrays)
         elif user.opcode in _UPDATES and user.operands.index(instruction.name) == 0:
-            # A scatter adds to what is there; an update overwrites it.
-            total += _update_bytes(fused, user) if user.opcode == "scatter" else 0
+            size = _update_bytes(fused, user)
+            total += _touched(user.opcode, size) - size
+        elif user is fused.root and user.opcode == "tuple":
+            continue  # passed through
+        elif user.opcode in collectives.KINDS and fused.name.startswith(collectives.OVERLAPPED):
+            continue  # counted where it starts
         else:
             return sum(array.bytes for array in instruction.arrays)
     return total
@@ -178,7 +156,16 @@ def _bytes_read(fused: hlo.Computation, instruction: hlo.Instruction) -> int:
 def _bytes_written(fused: hlo.Computation, root: hlo.Instruction) -> int:
     while root.opcode in _VIEWS:
         root = fused.instructions[root.operands[0]]
+    if root.opcode == "parameter" or (
+        root.opcode in collectives.KINDS and fused.name.startswith(collectives.OVERLAPPED)
+    ):
+        return 0
     return _update_bytes(fused, root) if root.opcode in _UPDATES else sum(array.bytes for array in root.arrays)
+
+
+def _touched(opcode: str, update: int) -> int:
+    """Return the bytes that an update in place reads and writes: a scatter adds to what is there."""
+    return 2 * update if opcode == "scatter" else update
 
 
 def _update_bytes(fused: hlo.Computation, instruction: hlo.Instruction) -> int:

@@ -51,6 +51,11 @@ class Array:
         return self.stored_size * bits(self.dtype) // 8
 
     @property
+    def content(self) -> int:
+        """Bytes of its elements alone, wherever it lies."""
+        return self.size * bits(self.dtype) // 8
+
+    @property
     def stored_size(self) -> int:
         """Number of elements in memory: the two minor axes are padded to the layout's first tile."""
         tile = _TILE.search(self.layout)
@@ -145,6 +150,15 @@ class Computation:
     def operands(self, instruction: Instruction) -> list[Instruction]:
         """Return the instructions whose results an instruction reads, each once."""
         return [self.instructions[name] for name in dict.fromkeys(instruction.operands)]
+
+    def results(self, instruction: Instruction) -> tuple[Array, ...]:
+        """Return the arrays that an instruction writes. What is started has them where it is done."""
+        if not instruction.opcode.endswith("-start"):
+            return instruction.arrays
+        follower: Instruction | None = instruction
+        while follower is not None and not follower.opcode.endswith("-done"):
+            follower = next(iter(self.users[follower.name]), None)
+        return instruction.arrays if follower is None else follower.arrays
 
 
 @dataclasses.dataclass(frozen=True)

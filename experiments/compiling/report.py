@@ -86,7 +86,7 @@ def measure(step: CompiledStep, topology: Topology) -> dict[str, Any]:
         "other_flops": others,
         "intensity": round((products + others) / moved, 2),
         "kernels": sum(kernel.times for kernel in launched),
-        "collectives": [dataclasses.asdict(collective) for collective in costs.collectives(launched)],
+        "collectives": [dataclasses.asdict(collective) for collective in costs.messages(launched)],
         "bound": _bound(launched, step, topology),
         "operations": _longest_operations(module, launched, topology),
         "lines": _longest_lines(module, launched, topology),

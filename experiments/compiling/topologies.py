@@ -25,8 +25,13 @@ _HOW = (
 )
 # Package that compiles for a platform, and the module that it installs.
 _COMPILERS = {"cuda": ("jax-cuda13-plugin", "jax_cuda13_plugin"), "tpu": ("libtpu", "libtpu")}
-# Without these, libtpu looks for the machine's own TPU and complains that there is none.
-_QUIET_TPU = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
+# For libtpu, which is only asked to compile: the first two keep it from looking for a TPU of this machine and complaining
+# that there is none, the third lets several processes compile at the same time.
+_TPU_ENVIRONMENT = {
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
 
 
 class TopologyError(ValueError):
@@ -152,7 +157,7 @@ def _describe_gpus(name: str, lengths: list[int]) -> topologies.TopologyDescript
 
 
 def _describe_tpus(kind: str, lengths: list[int]) -> topologies.TopologyDescription:
-    for variable, value in _QUIET_TPU.items():
+    for variable, value in _TPU_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     shape = lengths if len(lengths) > 1 else [lengths[0], 1]  # a number stands for as many chips in a row
     host = [min(length, of_a_host) for length, of_a_host in zip([*shape, 1], _TPUS_OF_A_HOST, strict=False)]
