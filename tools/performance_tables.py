@@ -231,7 +231,7 @@ def table(name: str) -> str:
             now, earlier = _cell(cell, figures), _cell(cell, before)
             cells.append(f"{now} [{earlier}]" if earlier and earlier != now else now)
         lines.append(f"| {row.title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" if len(lines) > 2 else "Not compiled yet.\n"
 
 
 def _cell(cell: Callable[[Figures], str], figures: Figures | None) -> str:

@@ -272,7 +272,7 @@ def _arrays(shape: str) -> Iterator[Array]:
 
 def _end_of_shape(text: str) -> int:
     """Return where the shape at the start of `text` ends: behind its parentheses, or at the first space."""
-    return _closing(text, 0) + 1 if text.startswith("(") else text.index(" ")
+    return _closing(text, 0) + 1 if text.startswith("(") else len(text.partition(" ")[0])
 
 
 def _closing(text: str, start: int) -> int:

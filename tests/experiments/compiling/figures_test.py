@@ -60,6 +60,27 @@ def test_a_step_that_does_not_fit_has_a_row(monkeypatch, tmp_path):
     assert row.startswith("| v5e 16x16 | 16 |  | **17.00: too much** |")
 
 
+def test_the_tables_are_made_again_from_the_figures(monkeypatch, tmp_path):
+    page = tmp_path / "performance.md"
+    page.write_text("".join(f"<!-- table {name} -->\nold\n<!-- end of table {name} -->\n" for name in TABLES))
+    monkeypatch.setattr(performance_tables, "PAGE", page)
+    performance_tables.main(["--only="])
+    text = page.read_text()
+    assert "old" not in text
+    assert "| baseline reID, bfloat16, 64 | " in text
+
+
+def test_a_table_without_figures_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(performance_tables, "FOLDER", tmp_path)
+    assert performance_tables.table("v5e") == "Not compiled yet.\n"
+
+
+def test_an_unknown_compilation_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        performance_tables.main(["--only=h100_sun"])
+    assert "h100_san" in capsys.readouterr().err
+
+
 def test_tables_without_a_place_are_refused():
     with pytest.raises(ValueError, match="expected one table h100"):
         performance_tables.with_tables("# A page without tables\n")
