@@ -52,8 +52,8 @@ _BF16 = "model.compute_dtype=bfloat16"
 
 
 def _san(identities: int) -> str:
-    """SAN in bfloat16 with `identities` x 4 images in a reID batch."""
-    return f"san.py:{_BF16},batch.num_identities={identities}"
+    """Return SAN in bfloat16 with `identities` x 4 images in a batch of either kind."""
+    return f"san.py:{_BF16},batch.num_identities={identities},batch.pit_size={4 * identities}"
 
 
 COMPILATIONS = {
@@ -61,7 +61,7 @@ COMPILATIONS = {
     "h100_san": Compilation(_san(16), "h100:1", ("reid", "pit")),
     "h100_san_256": Compilation(_san(64), "h100:1"),
     "h100_san_float32": Compilation("san.py", "h100:1"),
-    "h100_san_float32_256": Compilation("san.py:batch.num_identities=64", "h100:1"),
+    "h100_san_float32_256": Compilation("san.py:batch.num_identities=64,batch.pit_size=256", "h100:1"),
     "h200_san": Compilation(_san(16), "h200:1"),
     "a100_san": Compilation(_san(16), "a100:1"),
     "l4_san": Compilation(_san(16), "l4:1"),
