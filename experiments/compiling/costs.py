@@ -7,6 +7,7 @@ The rules are those of XLA's own cost analysis, which XLA does not offer for com
 - The FLOPs of a matrix product or convolution are two for each pair of numbers that are multiplied. Pairs with the
   zeros of a convolution's padding, or of its dilation, do not count.
 - Other arithmetic is one FLOP for each element of a result. It is counted apart.
+- What stands in a loop counts in each of its turns, and of a condition both branches count.
 """
 
 import dataclasses
