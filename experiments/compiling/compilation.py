@@ -88,7 +88,7 @@ class StepCompiler:
         self._plan, self._topology = plan, topology
         self._mesh = sharding.make_mesh(topology.devices)
         for kind in dict.fromkeys(plan.batch_kinds):
-            sharding.check_batch_size(kind, plan.batch_size(kind), self._mesh)
+            sharding.check_batch_size(f"{kind} batch", plan.batch_size(kind), self._mesh)
         classes = num_classes if plan.reid else 0
         pairs = _PAIRS_OF_AN_EPOCH * plan.pit.size if plan.pit else 0
         epoch = training_data.count_steps_of_epoch(plan, classes or None, pairs).steps
