@@ -4,6 +4,7 @@ No file system need be shared: the folder of a shard says in `shard.json` which 
 copied to the machine that merges. There it may come from anywhere, so nothing in it is believed unchecked.
 """
 
+import argparse
 import dataclasses
 import json
 import os
@@ -12,8 +13,9 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from experiments.command_line import paths
 from san_jax import files
 
 RECORD_FILE = "shard.json"
@@ -22,11 +24,12 @@ _MAX_NAMED = 10  # shards named in a message
 _ABSENT = "absent"
 
 
-class ShardError(ValueError):
+class ShardError(ValueError, argparse.ArgumentTypeError):
     """Shards that cannot be written or merged. The message names the folder or the shards, and says what to do."""
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """One of `count` parts of a work, numbered from 0."""
 
     index: int
@@ -34,9 +37,6 @@ class Shard(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
-
-
-WHOLE = Shard(0, 1)  # a work that is not divided
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,24 @@ class Part:
     total: int
     work: dict[str, Any]
     complete: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--shard=i/n` and `--merge [SHARD_DIR ...]`, of which a command line may have one."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--shard",
+        type=parse,
+        metavar="i/n",
+        help="do only the i-th of n parts, i from 0, into a folder of its own beside the output (default: all)",
+    )
+    group.add_argument(
+        "--merge",
+        nargs="*",
+        type=paths.given,
+        metavar="SHARD_DIR",
+        help="put the folders of all shards together; without any SHARD_DIR, those beside the output (default: no merge)",
+    )
 
 
 def parse(text: str) -> Shard:
@@ -119,7 +137,7 @@ def read(path: pathlib.Path) -> Part:
     """
     file = path / RECORD_FILE
     try:
-        fields = json.loads(_checked(path, RECORD_FILE).read_text(encoding="utf-8"))
+        fields = json.loads(checked_file(path, RECORD_FILE).read_text(encoding="utf-8"))
         if fields["version"] != VERSION:
             raise ShardError(f"{file}: version {fields['version']!r}; this program reads version {VERSION}.")
         (index, count), (start, stop), total = fields["shard"], fields["items"], fields["total"]
@@ -150,8 +168,8 @@ def find(output: str | os.PathLike[str]) -> list[pathlib.Path]:
     found = sorted(path for path in siblings if pattern.fullmatch(path.name))
     if not found:
         raise ShardError(
-            f"--merge: there are no shards {folder(output, WHOLE).name.partition('-')[0]}-... beside {output}: give "
-            "their folders after --merge."
+            f"--merge: no folder {output.name}.shard-<i>-of-<n> lies beside {output}: give the folders of all shards "
+            "after --merge."
         )
     return found
 
@@ -175,15 +193,15 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> list[tuple[pathlib.Pat
             raise ShardError(
                 f"--merge: {first_path} and {path} are not of one work:\n{describe(differing)}Merge the shards of one."
             )
-    paths: dict[int, list[pathlib.Path]] = {}
+    where: dict[int, list[pathlib.Path]] = {}
     for path, part in found:
-        paths.setdefault(part.shard.index, []).append(path)
+        where.setdefault(part.shard.index, []).append(path)
     problems = [
         f"{Shard(index, first.shard.count)} is there twice: {' and '.join(map(str, same))}"
-        for index, same in sorted(paths.items())
+        for index, same in sorted(where.items())
         if len(same) > 1
     ]
-    missing = [str(Shard(index, first.shard.count)) for index in range(first.shard.count) if index not in paths]
+    missing = [str(Shard(index, first.shard.count)) for index in range(first.shard.count) if index not in where]
     if missing:
         more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
         problems.append(f"missing: {', '.join(missing[:_MAX_NAMED])}{more}")
@@ -221,7 +239,7 @@ def place(source: pathlib.Path, name: str, target: pathlib.Path) -> None:
     Raises:
         ShardError: The name leads out of a folder, or what it names is no file in it.
     """
-    file, new = _checked(source, name), target / name
+    file, new = checked_file(source, name), target / name
     new.parent.mkdir(parents=True, exist_ok=True)
     if not new.parent.resolve().is_relative_to(target.resolve()):
         raise ShardError(f"{target}: {name!r} would be written outside of it.")
@@ -240,7 +258,7 @@ def place(source: pathlib.Path, name: str, target: pathlib.Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _checked(path: pathlib.Path, name: str) -> pathlib.Path:
+def checked_file(path: pathlib.Path, name: str) -> pathlib.Path:
     """Return the path of a regular file inside a folder.
 
     Raises:
@@ -285,7 +303,7 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _to_json(part: Part) -> dict[str, Any]:
     return {
         "version": VERSION,
-        "shard": list(part.shard),
+        "shard": [part.shard.index, part.shard.count],
         "items": [part.items.start, part.items.stop],
         "total": part.total,
         "complete": part.complete,
