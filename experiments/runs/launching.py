@@ -215,8 +215,7 @@ def wait(started: Sequence[Any], report: Callable[[str], object] = print) -> Non
         if error is None:
             report(f"job {job.job_id} ({number + 1} of {len(started)}) is done")
             continue
-        lines = str(error).strip().splitlines()
-        failed.append(f"job {job.job_id} ({number + 1} of {len(started)}): {lines[-1] if lines else error!r}")
+        failed.append(f"job {job.job_id} ({number + 1} of {len(started)}): {_describe(error)}")
         failed.append(f"  {job.paths.stderr}")
     if failed:
         more = f"\n  and {len(failed) // 2 - _MAX_NAMED} more" if len(failed) // 2 > _MAX_NAMED else ""
@@ -224,6 +223,13 @@ def wait(started: Sequence[Any], report: Callable[[str], object] = print) -> Non
             f"{len(failed) // 2} of {len(started)} jobs failed:\n  " + "\n  ".join(failed[: 2 * _MAX_NAMED]) + more
             + "\nWhat is finished is kept: the same command does only what is missing."
         )  # fmt: skip
+
+
+def _describe(error: Exception) -> str:
+    """Return the line that says why a job failed; submitit gives the text of its traceback and more."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    own = [line for line in lines if f"{LaunchError.__name__}: " in line]
+    return own[-1].partition(f"{LaunchError.__name__}: ")[2] if own else lines[0]
 
 
 def _import_submitit() -> Any:

@@ -228,6 +228,18 @@ def _check_tiling(parts: Sequence[Part]) -> None:
         raise ShardError(f"--merge: the shards end at item {expected} of {parts[-1].total}.")
 
 
+def check_work(found: Sequence[tuple[pathlib.Path, Part]], work: dict[str, Any]) -> None:
+    """Check that shards, as `collect` returns them, are of this work.
+
+    Raises:
+        ShardError: They are of other work. The message names the keys.
+    """
+    path, part = found[0]
+    differing = differences(part.work, work)
+    if differing:
+        raise ShardError(f"--merge: {path} is of other work:\n{describe(differing)}Give the arguments of the shards.")
+
+
 def place(source: pathlib.Path, name: str, target: pathlib.Path) -> None:
     """Put a file of a shard at the same place in another folder, whole or not at all, by a hard link where possible.
 
@@ -276,7 +288,7 @@ def checked_file(path: pathlib.Path, name: str) -> pathlib.Path:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the keys whose values differ, dotted where values are nested, and both values; "absent" where one lacks it."""
-    flat_old, flat_new = _flat(old), _flat(new)
+    flat_old, flat_new = (_flat(json.loads(json.dumps(one))) for one in (old, new))  # JSON knows no tuples
     return {
         key: (flat_old.get(key, _ABSENT), flat_new.get(key, _ABSENT))
         for key in sorted(flat_old.keys() | flat_new.keys())
