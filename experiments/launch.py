@@ -7,16 +7,16 @@
     python -m experiments.launch --engine=local --num_tasks=4 --gpus_per_task=1 \\
         -- experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures
 
-What stands after `--` is a program with its arguments. --num_tasks=n starts n jobs of it, a job array
-on Slurm, each with --shard=i/n; the command that merges the shards is printed at the end. --nodes
-starts one job with a process for each GPU of each node, with --coordinator=auto.
+What stands after `--` is a program with its arguments. --num_tasks=n starts n jobs of it, a job
+array on Slurm, each with --shard=i/n; the command that merges the shards is printed at the end.
+--nodes starts one job with a process for each GPU of each node, with --coordinator=auto.
 
-A job that is preempted, or whose time is over, is told to save what it did, is queued again, and goes
-on where it was. The same command, given again, does only what is missing. Jobs go on if this program
-is interrupted while it waits for them.
+A job that is preempted, or whose time is over, is told to save what it did, is queued again, and
+goes on where it was. The same command, given again, does only what is missing. Jobs go on if this
+program is interrupted while it waits for them.
 
---engine=local starts all jobs at once on this machine, each with GPUs of its own. Jobs are started by
-submitit: pip install -e '.[slurm]'
+--engine=local starts all jobs at once on this machine, each with GPUs of its own. Jobs are started
+by submitit: pip install -e '.[slurm]'
 """
 
 import sys

@@ -88,24 +88,26 @@ def run_dataset(
     folder = _regress_training_images(regressor, dataset, data_dir, folder, batch_size=batch_size, division=division)
     if division.shard is not None:
         return folder
-    mirror_dir = None
-    if feature == "texture":
-        if (pathlib.Path(workdir) / MIRROR_FILE).exists():
-            mirror_dir = workdir
-        else:
-            print(
-                f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, "
-                "and its textures cannot be mirrored with the images.",
-                file=sys.stderr,
-            )
     return datasets.build_textured(
         dataset,
         data_dir=data_dir,
         texture_dir=folder,
         metadata=regressor.settings_record,
         feature=feature,
-        mirror_dir=mirror_dir,
+        mirror_dir=_mirror_folder(workdir) if feature == "texture" else None,
     )
+
+
+def _mirror_folder(workdir: str | os.PathLike[str]) -> str | os.PathLike[str] | None:
+    """Return the folder that holds the run's mirror map; None, and print what follows, if it has none."""
+    if (pathlib.Path(workdir) / MIRROR_FILE).exists():
+        return workdir
+    print(
+        f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, "
+        "and its textures cannot be mirrored with the images.",
+        file=sys.stderr,
+    )
+    return None
 
 
 def _texture_folder(regressor: Regressor, dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:

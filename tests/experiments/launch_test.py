@@ -74,15 +74,21 @@ time.sleep(60)
 
 
 @needs_submitit
+@pytest.mark.parametrize("slurm", [False, True])
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of submitit's processes
 def test_a_job_that_is_to_end_saves_is_queued_again_and_goes_on(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    slurm: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """By submitit's signal; under Slurm after a SIGTERM that goes to all processes of the job."""
     monkeypatch.setattr(launching, "commands", lambda jobs, program: [[sys.executable, "-c", SLOW, str(tmp_path)]])
     (job,) = launching.submit(make_jobs(tmp_path), ["a.slow"])
     wait_for(tmp_path / "begun")
-    # submitit's signal that a job is preempted or out of time goes to the process that runs the task.
     (task,) = (int(child) for child in children(int(job.job_id)))
+    if slurm:
+        for process in (task, *map(int, children(task))):
+            os.kill(process, signal.SIGTERM)
+        wait_for(tmp_path / "saved")
+        assert not job.done()
     os.kill(task, signal.SIGUSR2)
     launching.wait([job], report=lambda line: None)
     assert (tmp_path / "saved").exists()
