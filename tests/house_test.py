@@ -19,6 +19,7 @@ LATE = {
     "render/optics/rasterizer.py": [
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
+    "experiments/runs/launching.py": ["submitit"],  # need not be installed
     "experiments/runs/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
 }
 
