@@ -1,6 +1,9 @@
-"""Two processes under jax.distributed on this machine train what one process trains."""
+"""Several processes under jax.distributed on this machine train SAN as one process does."""
 
 import pathlib
+import random
+import re
+import signal
 import socket
 import subprocess
 
@@ -11,6 +14,10 @@ from san_jax import checkpoint, metric_logger
 from san_jax.train_state import flatten
 from tests.experiments import train_test
 
+# reID and PIT steps in turn: normalisation, mining, and triplets of the whole batch need the rows of all processes.
+SAN = ("num_steps=6", "batch.num_identities=4", "start.kind=random", "start.path=", "checkpoint_every_epochs=2.0")
+GLOBAL = (*SAN, "loss.triplet_reid_scope=global")
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -20,28 +27,42 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    return train_test.Workplace(tmp_path_factory.mktemp("distributed"))
+    workplace = train_test.Workplace(tmp_path_factory.mktemp("distributed"))
+    workplace.environment["JAX_SHARE_BINARY_BETWEEN_HOSTS"] = "1"  # one process compiles for all
+    return workplace
 
 
-def start_two(
-    workplace, workdir: pathlib.Path, *overrides: str, second: tuple[str, ...] = ()
+def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        cwd=train_test.REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def start_together(
+    workplace, workdir: pathlib.Path, *overrides: str, count: int = 2, second: tuple[str, ...] = ()
 ) -> list[subprocess.Popen]:
-    """Two processes of one device each that train together; `second` are further arguments of the second one."""
-    command = workplace.command("baseline", workdir, *overrides)
-    flags = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
+    """Processes of one device each that train together; `second` are further arguments of the second one."""
+    command = workplace.command("san", workdir, *overrides)
+    flags = [f"--coordinator=localhost:{free_port()}", f"--num_processes={count}"]
     return [
-        subprocess.Popen(
-            [*command, *flags, f"--process_id={number}", *(second if number else ())],
-            cwd=train_test.REPOSITORY, env=workplace.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
+        start([*command, *flags, f"--process_id={number}", *(second if number == 1 else ())], workplace.environment)
+        for number in range(count)
+    ]
+
+
+def start_under_slurm(workplace, workdir: pathlib.Path, *overrides: str) -> list[subprocess.Popen]:
+    """The same for two processes, which Slurm's variables tell of each other."""
+    job = {"SLURM_JOB_ID": str(random.randrange(1, 4096)), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    command = [*workplace.command("san", workdir, *overrides), "--coordinator=auto"]
+    return [
+        start(command, {**workplace.environment, **job, "SLURM_PROCID": str(number), "SLURM_LOCALID": "0"})
         for number in range(2)
-    ]  # fmt: skip
+    ]
 
 
-def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
-    """Trains in two processes; gives what each printed."""
-    processes = start_two(workplace, workdir, *overrides)
+def finish(processes: list[subprocess.Popen], *, expected: int = 0) -> list[str]:
+    """Wait for the end of all; give what each printed (since the last line that was read)."""
     outputs = []
     try:
         for process in processes:
@@ -49,51 +70,67 @@ def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    assert [process.returncode for process in processes] == [expected] * len(processes), "\n".join(outputs)
     return outputs
 
 
-def test_two_processes_agree_with_one(workplace, tmp_path):
-    """reID steps, in which normalisation, mining and triplets need the rows of both."""
-    overrides = ("num_steps=4", "checkpoint_every_epochs=1.0", "start.kind=random", "start.path=")
-    workplace.train("baseline", tmp_path / "one", *overrides)
-    outputs = run_two(workplace, tmp_path / "two", *overrides)
-    assert "2 x cpu, 2 process(es)" in outputs[0]
-    assert "finished 4 steps" in outputs[0]
-    assert "step " not in outputs[1]  # process 0 alone speaks and writes
-    assert len(list((tmp_path / "two").glob("events.out.tfevents.*"))) == 1
-
-    one, two = (metric_logger.read_metrics(tmp_path / name) for name in ("one", "two"))
-    assert [line["step"] for line in two] == [1, 2, 3, 4]
-    for expected, found in zip(one, two, strict=True):
+def assert_agree(expected_run: pathlib.Path, found_run: pathlib.Path) -> None:
+    """The same metrics of every step, and the same weights, up to roundings."""
+    expected_lines, found_lines = map(metric_logger.read_metrics, (expected_run, found_run))
+    assert [line["step"] for line in found_lines] == [1, 2, 3, 4, 5, 6]
+    for expected, found in zip(expected_lines, found_lines, strict=True):
         assert set(found) == set(expected)
         for name in set(expected) - {"images_per_second"}:
             # Sums in another order; later steps start from parameters that differ by roundings.
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, err_msg=f"{name}, {expected['step']}")
-    weights = [checkpoint.load_weights(tmp_path / name / "checkpoints") for name in ("one", "two")]
-    assert weights[0][0] == weights[1][0] == 4
+            np.testing.assert_allclose(found[name], expected[name], rtol=2e-3, err_msg=f"{name}, {expected['step']}")
+    weights = [checkpoint.load_weights(run / "checkpoints") for run in (expected_run, found_run)]
+    assert weights[0][0] == weights[1][0] == 6
     expected, found = (flatten({"params": params, "stats": stats}) for _, params, stats in weights)
     assert set(found) == set(expected)
     for name, value in expected.items():
-        # Adam moves an element by about the learning rate, 8e-6 in the warm-up, however small its gradient.
-        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=2e-5, err_msg=name)
+        # Adam moves an element by about the learning rate, at most 8e-5 in these steps, however small its gradient.
+        np.testing.assert_allclose(found[name], value, rtol=2e-3, atol=1e-4, err_msg=name)
 
-    # The same command goes on from the checkpoint of two processes: there is nothing left to do.
-    assert "goes on from step 4" in run_two(workplace, tmp_path / "two", *overrides)[0]
+
+def test_four_then_two_then_one_process_train_as_one(workplace, tmp_path):
+    """A run goes on with fewer processes and devices from the checkpoint that a signal to one of them made."""
+    one = start(workplace.command("san", tmp_path / "one", *GLOBAL), workplace.environment)
+    finish([one])
+    for count, step in ((4, 2), (2, 4)):
+        processes = start_together(workplace, tmp_path / "run", *GLOBAL, count=count)
+        train_test.signal_at_step(processes[0], step, 0.0, signal.SIGTERM)
+        outputs = finish(processes, expected=1)
+        assert re.search(rf"SIGTERM: stopped at step {step + 1} of 6, saved in", outputs[0]) or (
+            f"stopped at step {step} of 6" in outputs[0]
+        ), outputs[0]
+        assert "Another process: stopped at step" in outputs[1]
+    last = start(workplace.command("san", tmp_path / "run", *GLOBAL), workplace.environment)
+    output = finish([last])[0]
+    assert re.search(r"goes on from step [45] of", output)
+    assert_agree(tmp_path / "one", tmp_path / "run")
+
+
+def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path):
+    """Each within its own images, which is the default here."""
+    two_devices = {**workplace.environment, "JAX_NUM_CPU_DEVICES": "2"}
+    expected = finish([start(workplace.command("san", tmp_path / "one", *SAN), two_devices)])[0]
+    assert "L_TR takes its triplets within a device, from 2 identities" in expected
+    outputs = finish(start_under_slurm(workplace, tmp_path / "two", *SAN))
+    assert "2 x cpu, 2 process(es)" in outputs[0]
+    assert "L_TR takes its triplets within a device, from 2 identities" in outputs[0]
+    assert "finished 6 steps" in outputs[0]
+    assert "step " not in outputs[1]  # process 0 alone speaks and writes
+    assert len(list((tmp_path / "two").glob("events.out.tfevents.*"))) == 1
+    assert_agree(tmp_path / "one", tmp_path / "two")
 
 
 def test_what_one_process_lacks_ends_both(workplace, tmp_path):
     """It would be waited for, as checkpoints are loaded together."""
-    workplace.finished("san_pg")
     absent = f"--config.start.path={tmp_path / 'absent'}"
-    processes = start_two(workplace, tmp_path / "run", "num_steps=4", second=(absent,))
-    try:
-        outputs = [process.communicate(timeout=300)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == 1, output
+    overrides = ("num_steps=4", "batch.num_identities=4")
+    workplace.finished("san_pg")
+    outputs = finish(start_together(workplace, tmp_path / "run", *overrides, second=(absent,)), expected=1)
+    for output in outputs:
         assert "start.path=" in output
         assert "there is no checkpoint" in output
         assert "Traceback" not in output
