@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -133,7 +134,7 @@ def collectives(
     mesh = mesh_of(8)
     optimizer = steps.smooth_optimizer()
     graphdef, _ = train_state.create(nnx.eval_shape(make_model), optax.identity())
-    step = make_reid_step(
+    step: Any = make_reid_step(
         graphdef,
         optimizer,
         StepSettings(settings, steps.NO_AUGMENT, texture_targets(), seed=0, triplet_mesh=mesh if is_local else None),
