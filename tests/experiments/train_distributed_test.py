@@ -112,7 +112,8 @@ def test_four_then_two_then_one_process_train_as_one(workplace, tmp_path):
         processes = start_together(workplace, tmp_path / "run", *GLOBAL, count=count)
         train_test.signal_at_step(processes[0], done + 1, 0.0, signal.SIGTERM)
         outputs = finish(processes, expected=1)
-        assert f"SIGTERM: stopped at step {(done := stopped_at(outputs[0]))} of" in outputs[0]
+        done = stopped_at(outputs[0])
+        assert f"SIGTERM: stopped at step {done} of" in outputs[0]
         assert all(f"Another process: stopped at step {done} of" in output for output in outputs[1:])
     last = start(workplace.command("san", tmp_path / "run", *GLOBAL), workplace.environment)
     assert f"goes on from step {done} of" in finish([last])[0]
