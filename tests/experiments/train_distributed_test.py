@@ -31,9 +31,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    workplace = train_test.Workplace(tmp_path_factory.mktemp("distributed"))
-    workplace.environment["JAX_SHARE_BINARY_BETWEEN_HOSTS"] = "1"  # one process compiles for all
-    return workplace
+    return train_test.Workplace(tmp_path_factory.mktemp("distributed"))
 
 
 def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
