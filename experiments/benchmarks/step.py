@@ -37,7 +37,7 @@ class _Steps:
         )
         self._steps: dict[str, Any] = {}
         self._batches: dict[str, dict[str, jax.Array]] = {}
-        for kind, step in steps_of_plan.make_steps(plan, graphdef, optimizer, {}).items():
+        for kind, step in steps_of_plan.make_steps(plan, graphdef, optimizer, {}, mesh).items():
             self._batches[kind] = sharding.shard_batch(_made_up_batch(plan, kind), mesh)
             start = time.perf_counter()
             self._steps[kind] = cast(Any, step).lower(self._state, self._batches[kind]).compile()

@@ -163,6 +163,11 @@ class RunPlan:
         """Size of what the decoder gives: a texture's side, or height and width of an image; None without a decoder."""
         return None if self.target is None else self.target.decoder_size
 
+    @property
+    def has_triplet_reid(self) -> bool:
+        """Whether the run computes L_TR."""
+        return self.target is not None and self.reid is not None and len(self.loss.triplet_reid_blocks) > 0
+
     def batch_size(self, kind: str) -> int:
         """Images in a batch of a kind, over all devices."""
         batches = self.reid if kind == "reid" else self.pit

@@ -159,7 +159,8 @@ def _make_start(inputs: _Inputs) -> _Start:
         taken = problems.take("start", lambda: initial_weights.take_run(state, weights, plan.start, inputs.data))
         state, words = taken or (state, "")
     steps = problems.take(
-        "step", lambda: steps_of_plan.make_steps(plan, graphdef, inputs.optimizer, inputs.data.mirror_maps)
+        "step",
+        lambda: steps_of_plan.make_steps(plan, graphdef, inputs.optimizer, inputs.data.mirror_maps, inputs.mesh),
     )
     problems.check_everywhere()
     return _Start(graphdef, state, words, steps)
@@ -202,7 +203,9 @@ class _Trainer:
         start_step = int(self._state.step)
         self._logger = metric_logger.MetricLogger(workdir, num_steps=inputs.steps.total, start_step=start_step)
         stack.callback(self._logger.close)
-        for line in filter(None, [_describe(inputs), *training_data.describe(self._plan, inputs.data), words]):
+        triplets = steps_of_plan.describe_triplets(self._plan, inputs.mesh)
+        lines = [_describe(inputs), triplets, *training_data.describe(self._plan, inputs.data), words]
+        for line in filter(None, lines):
             self._logger.print(line)
         self._stop = stack.enter_context(stop_signals())
         self._pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
