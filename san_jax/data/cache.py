@@ -37,9 +37,7 @@ def fill(reader: Reader, *, num_workers: int, report: Callable[[int], object]) -
     arrays = reader.empty(count)
     if reader.labels is not None:
         arrays["label"] = reader.labels
-    chunks = BatchIterator(
-        _ChunkReader(reader), num_steps=-(-count // _EXAMPLES_AT_A_TIME), num_workers=num_workers
-    )
+    chunks = BatchIterator(_ChunkReader(reader), num_steps=-(-count // _EXAMPLES_AT_A_TIME), num_workers=num_workers)
     try:
         for number, chunk in enumerate(chunks):
             first = number * _EXAMPLES_AT_A_TIME
