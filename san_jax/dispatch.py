@@ -18,10 +18,11 @@ from jaxtyping import Array, Int32, Shaped
 
 from san_jax import sharding
 from san_jax.train_state import TrainState
-from san_jax.train_step import Metrics, Step
+from san_jax.train_step import Step
 
+CycleMetrics: TypeAlias = tuple[dict[str, Shaped[Array, "*cycles"]], ...]  # of each step of a cycle
 # (state, {kind: arrays of the training set}, rows of each step of a cycle, [cycles, batch]) -> state, their metrics
-Dispatch: TypeAlias = Callable[[TrainState, Any, tuple[Any, ...]], tuple[TrainState, tuple[Metrics, ...]]]
+Dispatch: TypeAlias = Callable[[TrainState, Any, tuple[Any, ...]], tuple[TrainState, CycleMetrics]]
 
 
 def place(arrays: Mapping[str, np.ndarray], mesh: Mesh, *, split: bool) -> dict[str, jax.Array]:
@@ -63,8 +64,8 @@ def make_dispatch(steps: Mapping[str, Step], kinds: Sequence[str], mesh: Mesh, *
         come as arrays [cycles]. It compiles once for each number of cycles.
     """
 
-    def dispatch(state: TrainState, data: Any, rows: tuple[Any, ...]) -> tuple[TrainState, tuple[Metrics, ...]]:
-        def cycle(state: TrainState, rows: tuple[Any, ...]) -> tuple[TrainState, tuple[Metrics, ...]]:
+    def dispatch(state: Any, data: Any, rows: tuple[Any, ...]) -> tuple[Any, CycleMetrics]:
+        def cycle(state: TrainState, rows: tuple[Any, ...]) -> tuple[TrainState, CycleMetrics]:
             metrics = []
             for kind, wanted in zip(kinds, rows, strict=True):
                 batch = {name: _take(array, wanted, mesh, split=split) for name, array in data[kind].items()}
