@@ -37,7 +37,7 @@ class BatchIterator(grain.DatasetIterator):
         super().__init__()
         if num_workers < 0:
             raise ValueError(f"Expected num_workers of 0 (decode in this process) or more, found {num_workers}.")
-        self.read_batch = read_batch
+        self.read_batch: Any = read_batch
         self.num_steps = num_steps
         self._num_workers = num_workers
         self._next_step = 0
