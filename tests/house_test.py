@@ -19,7 +19,7 @@ LATE = {
     "render/optics/rasterizer.py": [
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
-    "experiments/runs/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
+    "san_jax/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
 }
 
 
