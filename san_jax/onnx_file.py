@@ -12,7 +12,7 @@ reads opsets and IR versions only up to those of its own year.
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,31 @@ def load(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])
+
+
+def embed_batches(
+    function: Callable[[np.ndarray], np.ndarray], batches: Iterable[Mapping[str, Any]], *, flip: bool = False
+) -> Iterator[np.ndarray]:
+    """Yield the embeddings of a batch's valid rows, a batch at a time, like `san_jax.embed.stream_batches`.
+
+    Args:
+        function: What `load` returned.
+        batches: Dicts of `image`, uint8 [B H W 3], and `valid`, bool [B].
+        flip: Average with the embeddings of the images mirrored left to right.
+
+    Raises:
+        ValueError: There are no batches.
+    """
+    is_empty = True
+    for batch in batches:
+        is_empty = False
+        images = np.asarray(batch["image"])[np.asarray(batch["valid"])]
+        embeddings = function(images)
+        if flip:
+            embeddings = (embeddings + function(np.ascontiguousarray(images[:, :, ::-1]))) / 2
+        yield embeddings
+    if is_empty:
+        raise ValueError("There are no images: expected at least one.")
 
 
 class _Graph:
