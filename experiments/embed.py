@@ -12,9 +12,8 @@ PNG, WebP or BMP by content, of any size. Those that cannot be read are named an
 says what is in them; san_jax.load_embeddings reads them. After an interruption the same command goes
 on, and the bytes are those of a run that was not interrupted.
 
-With --shard=i/n each of n machines embeds its share, into OUTPUT.shard-i-of-n. Then put them together:
-
-    python -m experiments.embed --merge --output=gallery.parquet
+With --shard=i/n each of n machines embeds its share into a folder beside --output; with --merge the
+same command puts them together.
 """
 
 import sys
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.command_line import paths
+from experiments.runs import shards
 from san_jax import runtimes
 
 
@@ -47,25 +47,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--flip", action="store_true", help="average with the embeddings of the mirrored pictures")
     parser.add_argument("--strict", action="store_true", help="refuse pictures that cannot be read")
     parser.add_argument("--overwrite", action="store_true", help="replace other embeddings in --output")
-    parser.add_argument("--shard", default="0/1", metavar="i/n", help="embed only the i-th of n shards, i from 0")
-    parser.add_argument("--merge", action="store_true", help="put the shards of --output together")
+    parser.add_argument(
+        "--shard", type=shards.parse, metavar="i/n", help="embed only the i-th of n shards, i from 0 (default: all)"
+    )
+    parser.add_argument(
+        "--merge",
+        nargs="*",
+        type=paths.given,
+        metavar="SHARD_DIR",
+        help="put these shards together, or those beside --output (default: embed)",
+    )
     arguments = parser.parse_args(argv)
-    if arguments.merge and (arguments.workdir or arguments.images or arguments.shard != "0/1"):
-        parser.error("--merge takes --output alone: the shards say what they are")
-    if not arguments.merge and not (arguments.workdir and arguments.images):
+    if arguments.merge is not None and arguments.shard is not None:
+        parser.error("give --shard to embed a shard, or --merge to put all of them together")
+    if arguments.merge is None and not (arguments.workdir and arguments.images):
         parser.error("give --workdir and --images, or --merge")
 
-    from experiments.runs import embedding_run, rendering  # not before: --help needs no JAX
+    from experiments.runs import embedding_run  # not before: --help needs no JAX
 
     try:
-        if arguments.merge:
-            summary = embedding_run.merge(arguments.output, overwrite=arguments.overwrite)
+        if arguments.merge is not None:
+            summary = embedding_run.merge(arguments.output, arguments.merge, overwrite=arguments.overwrite)
         else:
             fields = ("workdir", "images", "data_dir", "batch_size", "runtime", "flip", "dtype", "strict")
             summary = embedding_run.run(
                 embedding_run.Request(**{name: getattr(arguments, name) for name in fields}),
                 arguments.output,
-                shard=rendering.parse_shard(arguments.shard),
+                shard=arguments.shard,
                 overwrite=arguments.overwrite,
             )
     except embedding_run.KNOWN_ERRORS as error:

@@ -12,8 +12,6 @@ import dataclasses
 import itertools
 import os
 import pathlib
-import re
-import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
@@ -22,14 +20,15 @@ import jax
 import numpy as np
 
 from experiments.command_line.progress import progress
+from experiments.runs import shards
 from experiments.runs.picture_sources import Pictures, Read, open_pictures
+from experiments.runs.shards import RECORD_FILE, Part, Shard
 from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, runtimes
 from san_jax.embedding_files import CARD, NPZ, PARQUET, Embeddings
 from san_jax.models import parameter_digest
 from san_jax.pictures import MAX_NAMED
 
 PART_SIZE = 1024  # pictures in a part, rounded up to whole batches
-REQUEST = "request.json"  # in a folder of parts: what they are parts of
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
@@ -71,7 +70,7 @@ def run(
     request: Request,
     output: str | os.PathLike[str],
     *,
-    shard: tuple[int, int] = (0, 1),
+    shard: Shard | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Embed pictures, or a shard of them, and go on with what an interrupted run has done.
@@ -79,8 +78,8 @@ def run(
     Args:
         request: What is embedded.
         output: A .parquet or .npz file; any other path is a folder of Parquet parts.
-        shard: (i, n) for the i-th of n shards, from 0; it is written into a folder of its own beside `output`.
-        overwrite: Replace what `output` holds, if that is something else.
+        shard: The shard, which is written into `shards.folder(output, shard)`; None for all pictures.
+        overwrite: Replace what is there, if it is something else.
 
     Returns:
         What was written: see `Embeddings.made_by`, and `count`, the number of embeddings. Of a shard, its part of it.
@@ -94,57 +93,56 @@ def run(
     pictures = open_pictures(request.images, request.data_dir)
     encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
     made_by = _describe(request, pictures, encoder)
-    if shard == (0, 1) and (found := _finished(output, made_by, overwrite=overwrite)):
+    if shard is None and (found := _finished(output, made_by, overwrite=overwrite)):
         return found
-    folder = _parts_folder(output, shard)
+    folder = _parts_folder(output) if shard is None else shards.folder(output, shard)
+    part = Part(shard or Shard(0, 1), shards.indices(shard or Shard(0, 1), made_by["parts"]), made_by["parts"], made_by)
+    paths = [embedding_files.part_path(folder, number) for number in part.items]
     with folder_lock.hold(folder):
-        _check_same(folder, made_by, overwrite=overwrite)
-        _write_parts(_Work(request, pictures, encoder, made_by, folder), range(shard[0], made_by["parts"], shard[1]))
-        if shard == (0, 1):
-            summary = _finish(output, folder)
-    if shard == (0, 1):
-        _remove_if_empty(folder)
-        return summary
-    return _summary(folder, range(shard[0], made_by["parts"], shard[1]), made_by)
+        _begin(folder, part, overwrite=overwrite)
+        _write_parts(_Work(request, pictures, encoder, made_by, folder), part.items)
+        shards.finish(folder)
+        if shard is not None:
+            return _summary(paths, made_by)
+        summary = _finish(output, paths, made_by)
+        _clear(folder, keep_parts=folder == output)
+    with contextlib.suppress(OSError):  # not empty: it is the output
+        folder.rmdir()
+    return summary
 
 
-def merge(output: str | os.PathLike[str], *, overwrite: bool = False) -> dict[str, Any]:
+def merge(
+    output: str | os.PathLike[str], folders: Sequence[str | os.PathLike[str]] = (), *, overwrite: bool = False
+) -> dict[str, Any]:
     """Put the shards of `output` together; the bytes are those of a run without shards.
 
     Args:
         output: The path that was given to each shard.
+        folders: The folders of the shards; those that lie beside `output` where none are given. They are kept.
         overwrite: Replace what `output` holds.
 
     Returns:
         As `run`.
 
     Raises:
-        EmbedError: Shards are missing, unfinished, or not of one run; or `output` is there.
+        shards.ShardError: Shards are missing, unfinished, or not of one run.
+        EmbedError: `output` holds something else.
     """
     output = pathlib.Path(output)
-    folders = _find_shards(output)
-    made_by = files.read_json(folders[0] / REQUEST)
-    for folder in folders[1:]:
-        _check_same(folder, made_by, overwrite=False)
+    collected = shards.collect(folders or shards.find(output))
+    made_by = collected[0][1].work
     if found := _finished(output, made_by, overwrite=overwrite):
         return found
-    count = len(folders)
-    parts = [embedding_files.part_path(folders[number % count], number) for number in range(made_by["parts"])]
-    if missing := sorted({str(path.parent) for path in parts if not path.is_file()}):
-        raise EmbedError(f"not finished: {', '.join(missing)}. Give the command of these shards again.")
-    whole = _parts_folder(output, (0, 1))
-    with contextlib.ExitStack() as held:
-        for folder in (whole, *folders):
-            held.enter_context(folder_lock.hold(folder))
-        _check_same(whole, made_by, overwrite=overwrite)
-        for path in parts:
-            shutil.copyfile(path, whole / f".{path.name}.tmp")
-            os.replace(whole / f".{path.name}.tmp", whole / path.name)
-        summary = _finish(output, whole)
-        for folder in folders:
-            _remove_parts(folder)
-    for folder in (whole, *folders):
-        _remove_if_empty(folder)
+    paths = [embedding_files.part_path(folder, number) for folder, part in collected for number in part.items]
+    if _is_file(output):
+        return _finish(output, paths, made_by)
+    with folder_lock.hold(output):
+        whole = Part(Shard(0, 1), range(made_by["parts"]), made_by["parts"], made_by)
+        _begin(output, whole, overwrite=overwrite)
+        for path in paths:
+            shards.place(path.parent, path.name, output)
+        summary = _finish(output, paths, made_by)
+        _clear(output, keep_parts=True)
     return summary
 
 
@@ -197,30 +195,8 @@ def _is_file(output: pathlib.Path) -> bool:
     return output.suffix in (PARQUET, NPZ)
 
 
-def _parts_folder(output: pathlib.Path, shard: tuple[int, int]) -> pathlib.Path:
-    if shard != (0, 1):
-        return output.with_name(f"{output.name}.shard-{shard[0]}-of-{shard[1]}")
+def _parts_folder(output: pathlib.Path) -> pathlib.Path:
     return output.with_name(f"{output.name}.parts") if _is_file(output) else output
-
-
-def _find_shards(output: pathlib.Path) -> list[pathlib.Path]:
-    """The folders of all shards, in order."""
-    pattern = re.compile(re.escape(output.name) + r"\.shard-(\d+)-of-(\d+)")
-    siblings = output.parent.iterdir() if output.parent.is_dir() else ()
-    found = {(int(m[1]), int(m[2])): path for path in siblings if (m := pattern.fullmatch(path.name))}
-    counts = sorted({count for _, count in found})
-    if len(counts) != 1:
-        what = f"shards of {' and of '.join(map(str, counts))}" if counts else "no shards"
-        raise EmbedError(f"--merge: found {what} beside {output}: expected folders {output.name}.shard-0-of-n, ...")
-    missing = [f"{index}/{counts[0]}" for index in range(counts[0]) if (index, counts[0]) not in found]
-    if missing:
-        raise EmbedError(f"--merge: the shards {', '.join(missing)} of {output} are missing.")
-    return [found[index, counts[0]] for index in range(counts[0])]
-
-
-def _differences(found: dict[str, Any], made_by: dict[str, Any]) -> str:
-    keys = [key for key in made_by if found.get(key) != made_by[key]]
-    return "; ".join(f"{key} {found.get(key)!r} there, {made_by[key]!r} here" for key in keys)
 
 
 def _finished(output: pathlib.Path, made_by: dict[str, Any], *, overwrite: bool) -> dict[str, Any] | None:
@@ -229,34 +205,27 @@ def _finished(output: pathlib.Path, made_by: dict[str, Any], *, overwrite: bool)
         return None
     try:
         found = embedding_files.read_made_by(output)
-        differences = _differences(found, made_by)
+        different = shards.describe(shards.differences({key: found.get(key) for key in made_by}, made_by))
     except embedding_files.EmbeddingFileError as error:
-        found, differences = {}, str(error)
-    if not differences:
+        found, different = {}, f"  {error}\n"
+    if not different:
         return found
     if not overwrite:
-        raise EmbedError(f"{output} holds something else: {differences}. Give another --output, or --overwrite.")
+        raise EmbedError(f"{output} holds something else:\n{different}Give another --output, or --overwrite.")
     return None
 
 
-def _check_same(folder: pathlib.Path, made_by: dict[str, Any], *, overwrite: bool) -> None:
-    """Raise an EmbedError unless the parts in a folder are of the same run; note the run where there are none yet."""
-    others = [name for name in os.listdir(folder) if not name.startswith(".")]
-    noted = next((folder / name for name in (REQUEST, CARD) if name in others), None)
-    if noted is not None:
-        differences = _differences(files.read_json(noted), made_by)
-        if not differences:
-            return
-        if not overwrite:
-            raise EmbedError(
-                f"{folder} holds parts of another run: {differences}. Give the command that began it, another "
-                "--output, or --overwrite."
-            )
-        (folder / CARD).unlink(missing_ok=True)
-        _remove_parts(folder)
-    elif others:
-        raise EmbedError(f"{folder} holds other files ({', '.join(sorted(others)[:3])}): give another --output.")
-    files.write_json(folder / REQUEST, made_by)
+def _begin(folder: pathlib.Path, part: Part, *, overwrite: bool) -> None:
+    """Note in a folder of parts what it is to hold, or check that it is begun like that."""
+    found = [name for name in os.listdir(folder) if not name.startswith(".")]
+    if overwrite and {RECORD_FILE, CARD} & set(found):
+        try:
+            shards.begin(folder, part)
+        except shards.ShardError:
+            _clear(folder)
+    elif found and RECORD_FILE not in found:
+        raise EmbedError(f"{folder} holds other files ({', '.join(sorted(found)[:3])}): give another --output.")
+    shards.begin(folder, part)
 
 
 def _write_parts(work: _Work, numbers: Sequence[int]) -> None:
@@ -347,47 +316,33 @@ def _prefetched(function: Callable[[_Argument], _Result], arguments: Iterable[_A
                 future.cancel()
 
 
-def _read(folder: pathlib.Path, numbers: Iterable[int]) -> Iterator[Embeddings]:
-    return (embedding_files.read_parquet(embedding_files.part_path(folder, number)) for number in numbers)
+def _summary(paths: Sequence[pathlib.Path], made_by: dict[str, Any]) -> dict[str, Any]:
+    """What these parts hold together."""
+    heads = [embedding_files.read_head(path) for path in paths]
+    left_out = [picture for _, head in heads for picture in head["left_out"]]
+    return {**made_by, "left_out": left_out, "count": sum(rows for rows, _ in heads)}
 
 
-def _summary(folder: pathlib.Path, numbers: Iterable[int], made_by: dict[str, Any]) -> dict[str, Any]:
-    """What the parts with these numbers hold together."""
-    count, left_out = 0, []
-    for number in numbers:
-        rows, part = embedding_files.read_head(embedding_files.part_path(folder, number))
-        count += rows
-        left_out += part["left_out"]
-    return {**made_by, "left_out": left_out, "count": count}
-
-
-def _finish(output: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
-    """Make the file of all parts, or the card that says that the folder is complete."""
-    made_by = files.read_json(folder / REQUEST)
-    numbers = range(made_by["parts"])
-    summary = _summary(folder, numbers, made_by)
+def _finish(output: pathlib.Path, paths: Sequence[pathlib.Path], made_by: dict[str, Any]) -> dict[str, Any]:
+    """Make the file of all parts, or the card that says that a folder of parts is complete."""
+    summary = _summary(paths, made_by)
     if not summary["count"]:
         first = "\n".join(f"{name}: {reason}" for name, reason in summary["left_out"][:MAX_NAMED])
         raise EmbedError(f"none of the {made_by['pictures']:,} pictures can be read:\n{first}")
-    if not _is_file(output):
-        files.write_json(folder / CARD, summary)
-        (folder / REQUEST).unlink()
-        return summary
     options: Any = {"size": made_by["embedding_size"], "dtype": made_by["dtype"]}
     if output.suffix == NPZ:
-        embedding_files.write_npz(output, lambda: _read(folder, numbers), summary, **options)
+        embedding_files.write_npz(output, lambda: map(embedding_files.read_parquet, paths), summary, **options)
+    elif output.suffix == PARQUET:
+        embedding_files.write_parquet(output, map(embedding_files.read_parquet, paths), summary, **options)
     else:
-        embedding_files.write_parquet(output, _read(folder, numbers), summary, **options)
-    _remove_parts(folder)
+        files.write_json(output / CARD, summary)
     return summary
 
 
-def _remove_parts(folder: pathlib.Path) -> None:
-    for path in [*folder.glob(f"part-*{PARQUET}"), *folder.glob(".part-*.tmp"), folder / REQUEST]:
+def _clear(folder: pathlib.Path, *, keep_parts: bool = False) -> None:
+    """Remove what notes that a folder of parts is unfinished, and the parts unless they are to be kept."""
+    unwanted = [folder / RECORD_FILE, *folder.glob(".part-*.tmp")]
+    if not keep_parts:
+        unwanted += [folder / CARD, *folder.glob(f"part-*{PARQUET}")]
+    for path in unwanted:
         path.unlink(missing_ok=True)
-
-
-def _remove_if_empty(folder: pathlib.Path) -> None:
-    """Remove a folder whose parts are elsewhere now, after its lock is gone."""
-    with contextlib.suppress(OSError):
-        folder.rmdir()
