@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=paths.given, required=True, help="FILE.parquet, FILE.npz or a folder")
     parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
     parser.add_argument(
-        "--runtime", choices=runtimes.RUNTIMES, default=runtimes.JAX, help="jax, or onnxruntime on the CPU"
+        "--runtime", choices=runtimes.RUNTIMES, default=runtimes.JAX, help="jax, or onnx for onnxruntime on the CPU"
     )
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="numbers in the file")
     parser.add_argument(

@@ -230,7 +230,10 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
     """Turn what a library raises for a file that is none of these, or damaged, into an error that names it."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, pyarrow.ArrowException) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, EOFError),
+        *(zipfile.BadZipFile, pyarrow.ArrowException),
+    ) as error:
         raise EmbeddingFileError(
             f"{path} is no file of embeddings, or damaged ({error}): expected a {PARQUET} or {NPZ} file of "
             "`python -m experiments.embed`."

@@ -142,8 +142,7 @@ class Encoder:
 
     @functools.cached_property
     def _onnx(self) -> Callable[[np.ndarray], np.ndarray]:
-        embed.check_finite(self.model)
-        return onnx_file.load(onnx_file.convert(self.model, self.image_size))
+        return onnx_file.open_encoder(self.model, self.image_size)
 
     def _texture_batches(self, batches: Iterator[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Textures at this network's image size, as training on the stored textures saw them."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from san_jax import embed
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.models import SAN, DenseNet, ResNet, split_model
 from san_jax.models.functional import flatten
@@ -89,6 +90,17 @@ def load(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])
+
+
+def open_encoder(model: SAN, image_size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what `load` returns for a model; nothing is written, so nothing can be out of date.
+
+    Raises:
+        MissingPackagesError: See `check_packages`.
+        ValueError: Weights that are not finite.
+    """
+    embed.check_finite(model)
+    return load(convert(model, image_size))
 
 
 def embed_batches(

@@ -86,8 +86,7 @@ def run(
 
     Raises:
         EmbedError: `output` holds something else, pictures cannot be read and `strict` is asked for, or all of them
-            cannot be read.
-        Exception: One of `KNOWN_ERRORS`.
+            cannot be read. Other errors are those of `san_jax.load_encoder` and `open_pictures`.
     """
     output = pathlib.Path(output)
     pictures = open_pictures(request.images, request.data_dir)
@@ -152,7 +151,8 @@ def describe(summary: dict[str, Any], output: str | os.PathLike[str]) -> str:
     lines = [f"left out {name}: {reason}" for name, reason in left_out[:MAX_NAMED]]
     if len(left_out) > MAX_NAMED:
         lines.append(f"left out {len(left_out) - MAX_NAMED:,} more: `left_out` of the file's metadata names all")
-    lines.append(f"{output}: {summary['count']:,} embeddings, {len(left_out):,} pictures left out")
+    plural = "" if len(left_out) == 1 else "s"
+    lines.append(f"{output}: {summary['count']:,} embeddings, {len(left_out):,} picture{plural} left out")
     return "\n".join(lines)
 
 
