@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
 from experiments.runs import shards
 from san_jax import runtimes
 
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("give --shard to embed a shard, or --merge to put all of them together")
     if arguments.merge is None and not (arguments.workdir and arguments.images):
         parser.error("give --workdir and --images, or --merge")
+    compilation_cache.enable()
 
     from experiments.runs import embedding_run  # not before: --help needs no JAX
 

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
 from san_jax import runtimes
 from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, KReciprocal
 
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     changed = [name for name, value in settings.items() if value != parser.get_default(name)]
     if changed and not arguments.rerank:
         parser.error(f"--{changed[0]} is a setting of --rerank, which is not given")
+    compilation_cache.enable()
 
     from experiments.scoring import evaluation, protocols  # not before: --help needs no JAX
 

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if bool(arguments.images) != bool(arguments.output) or (arguments.images and arguments.data_dir):
         parser.error("give either --dataset with --data_dir, or --images with --output")
+    compilation_cache.enable()
 
     from experiments.runs import pseudo_textures, san_pg  # not before: --help needs no JAX
 
