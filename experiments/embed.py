@@ -1,7 +1,7 @@
 """Embeds pictures by a trained run's encoder: any number of them, into a file that says what made it.
 
     python -m experiments.embed --workdir=runs/san --images=photos --output=photos.parquet
-    python -m experiments.embed --workdir=runs/san --images=list.txt --output=list.npz --runtime=onnx
+    python -m experiments.embed --workdir=runs/san --images=list.txt --output=out.npz --runtime=onnx
     python -m experiments.embed --workdir=runs/san --images=market1501:gallery --output=gallery.parquet
 
 --images is a folder, searched at any depth; a text file with a picture's path in each line, relative

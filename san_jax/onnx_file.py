@@ -2,11 +2,11 @@
 
 The graph is written operator by operator, in the form that runtimes are fastest with: channels first, each batch
 normalisation that follows a convolution folded into its kernel, so that convolution, bias, ReLU and shortcut become one
-kernel. A converter of JAX programs writes what XLA likes instead: channels last, with transpositions around each convolution,
-which took half as much processor time again (docs/export.md).
+kernel. A converter of JAX programs writes what XLA likes instead: channels last, with transpositions around each
+convolution, which took half as much processor time again (docs/export.md).
 
-It uses operators that are the same in all of `runtimes.OPSETS`, with the oldest IR version that goes with an opset: a runtime
-reads opsets and IR versions only up to those of its own year.
+It uses operators that are the same in all of `runtimes.OPSETS`, with the oldest IR version that goes with an opset: a
+runtime reads opsets and IR versions only up to those of its own year.
 """
 
 import importlib
