@@ -2,18 +2,19 @@
 
     python -m experiments.embed --workdir=runs/san --images=photos --output=photos.parquet
     python -m experiments.embed --workdir=runs/san --images=list.txt --output=out.npz --runtime=onnx
-    python -m experiments.embed --workdir=runs/san --images=market1501:gallery --output=gallery.parquet
+    python -m experiments.embed --workdir=runs/san --images=market1501:gallery --output=g.parquet
 
---images is a folder, searched at any depth; a text file with a picture's path in each line, relative
-to its own folder; or DATASET:SPLIT, whose person and camera ids are written too. Pictures are JPEG,
-PNG, WebP or BMP by content, of any size. Those that cannot be read are named and left out.
+--images is a folder, searched at any depth; a text file with a picture's path in each line,
+relative to its own folder; or DATASET:SPLIT, whose person and camera ids are written too. Pictures
+are JPEG, PNG, WebP or BMP by content, of any size. Those that cannot be read are named and left
+out.
 
---output is a .parquet or .npz file; any other path becomes a folder of Parquet parts. docs/scoring.md
-says what is in them; san_jax.load_embeddings reads them. After an interruption the same command goes
-on, and the bytes are those of a run that was not interrupted.
+--output is a .parquet or .npz file; any other path becomes a folder of Parquet parts.
+docs/scoring.md says what is in them; san_jax.load_embeddings reads them. After an interruption the
+same command goes on, and the bytes are those of a run that was not interrupted.
 
-With --shard=i/n each of n machines embeds its share into a folder beside --output; with --merge the
-same command puts them together.
+With --shard=i/n each of n machines embeds its share into a folder beside --output; with --merge
+the same command puts them together.
 """
 
 import sys

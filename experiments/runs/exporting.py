@@ -43,8 +43,8 @@ RUN_WITH = {
 }
 # Measured by `experiments.benchmarks.embedding`; the table stands in docs/export.md.
 SPEED = (
-    "A full-size ResNet-50 at 256x128 in float32, 16 images at once, on 2 cores of an AMD EPYC, in processor time as times "
-    "this project's JAX program: onnxruntime with the ONNX file 0.86, OpenVINO with the same file 0.73, PyTorch eager "
+    "A full-size ResNet-50 at 256x128 in float32, 16 images at once, on 2 cores of an AMD EPYC, in processor time as "
+    "times this project's JAX program: onnxruntime with the ONNX file 0.86, OpenVINO with the same file 0.73, PyTorch eager "
     "1.6 (channels last) to 2.05."
 )
 BFLOAT16_TOLERANCE = 2e-2  # of bfloat16's StableHLO: where the compiler rounds to 8 bits is its choice

@@ -45,8 +45,8 @@ def run(
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
-        num_valid_queries, metric, average_precision, flip, runtime, rerank (settings or None), image_size, san_pg (None, or the
-        workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
+        num_valid_queries, metric, average_precision, flip, runtime, rerank (settings or None), image_size, san_pg
+        (None, or the workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
         by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
