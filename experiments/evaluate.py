@@ -10,9 +10,10 @@ is scored all against all and single-shot; pit_reid with its whole, its partial 
 queries. Scores on a dataset that the model was not trained on are marked cross-dataset, those on
 partial copies of a dataset PARTIAL.
 
-Each result is written to RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_onnx][_rerank].json;
-settings of the re-ranking that are not the defaults are part of the name. A dataset that cannot be
-scored does not stop the others; the exit status is then 1.
+Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
+[_cosine][_trapezoidal][_flip][_onnx][_rerank] is asked for; settings of the re-ranking that are not
+the defaults are part of the name. A dataset that cannot be scored does not stop the others; the
+exit status is then 1.
 """
 
 import argparse
