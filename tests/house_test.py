@@ -19,6 +19,7 @@ LATE = {
     "render/optics/rasterizer.py": [
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
+    "experiments/benchmarks/step.py": ["experiments.benchmarks.torch_step"],  # PyTorch need not be installed
     "experiments/runs/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
 }
 

@@ -21,5 +21,10 @@ class Size:
     num_distractors: int
     num_cameras: int
 
+    def divided(self, scale: int) -> "Size":
+        """The same with `scale` times fewer queries, gallery images, identities and distractors."""
+        counts = (self.num_query, self.num_gallery, self.num_identities, self.num_distractors)
+        return Size(*(count // scale for count in counts), self.num_cameras)
+
 
 SIZES = {"market1501": Size(3368, 15913, 750, 2798, 6), "msmt17": Size(11659, 82161, 3060, 0, 15)}
