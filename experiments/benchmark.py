@@ -36,13 +36,22 @@ from san_jax.dataset_names import RENDERED
 from san_jax.settings import COMPUTE_DTYPES
 
 # Defaults of the arguments; --small has others.
-FULL = {"config": "san.py", "seconds": 10.0, "scale": 1, "turns": 5, "num_pairs": 60, "embedding_batch_sizes": "1,64"}
+FULL = {
+    "config": "san.py",
+    "seconds": 10.0,
+    "scale": 1,
+    "turns": 5,
+    "num_pairs": 60,
+    "dtypes": ",".join(COMPUTE_DTYPES),
+    "embedding_batch_sizes": "1,64",
+}
 SMALL = {
     "config": "san.py:smoke",
     "seconds": 3.0,
     "scale": 8,
     "turns": 3,
     "num_pairs": 20,
+    "dtypes": "float32",
     "embedding_batch_sizes": "1,8",
 }
 
@@ -89,7 +98,7 @@ def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) 
     step.add_argument(
         "--dtypes",
         type=dtypes,
-        default=",".join(COMPUTE_DTYPES),
+        default=defaults["dtypes"],
         help="compute dtypes, the first is the others' reference",
     )
     integers = command_line.comma_list_of_integers

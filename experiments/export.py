@@ -24,7 +24,8 @@ from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.command_line import paths
-from experiments.runs.export_formats import DEFAULT_FORMATS, DEFAULT_OPSET, FORMATS, OPSETS
+from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS
+from san_jax.runtimes import DEFAULT_OPSET, OPSETS
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -32,6 +32,7 @@ LIGHT = {
     "san_jax.programs": (),
     "san_jax.ranking_settings": (),
     "san_jax.run_folder": (),
+    "san_jax.runtimes": (),
     "san_jax.settings": (),
 }
 # File -> what it may import although its folder does not: modules that import little themselves.

@@ -15,18 +15,10 @@ import safetensors
 import safetensors.numpy
 
 from experiments.command_line import config_files
-from experiments.runs import folder, models, onnx_file, provenance
-from experiments.runs.export_formats import (
-    DEFAULT_FORMATS,
-    DEFAULT_OPSET,
-    FORMATS,
-    ONNX,
-    OPSETS,
-    SAFETENSORS,
-    STABLEHLO,
-)
+from experiments.runs import folder, models, provenance
+from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS, ONNX, SAFETENSORS, STABLEHLO
 from experiments.runs.plan import RunPlan
-from san_jax import embed, folder_lock
+from san_jax import embed, folder_lock, onnx_file
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import write_atomic
 from san_jax.inference import CARD
@@ -34,6 +26,7 @@ from san_jax.models import SAN, DenseNet, merge_model, split_model
 from san_jax.models.functional import flatten
 from san_jax.models.weights.exported import GEM_P, load_exported
 from san_jax.models.weights.names import exported_names, neck_name, sequential_name
+from san_jax.runtimes import DEFAULT_OPSET, OPSETS
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Largest difference of an embedding's number, relative to the largest number of the embeddings.
@@ -270,7 +263,7 @@ def _stablehlo(model: SAN, plan: RunPlan) -> _Artifact:
 
 
 def _onnx(model: SAN, plan: RunPlan, opset: int) -> _Artifact:
-    content = onnx_file.convert(embed.encoder_function(model), plan.image_size, opset)
+    content = onnx_file.convert(model, plan.image_size, opset)
     return _Artifact(content, onnx_file.load(content))
 
 
