@@ -20,6 +20,4 @@ lint: setup
 	$(RUN) -m basedpyright
 
 bench: setup
-	$(RUN) -m experiments.benchmark --small
-	$(RUN) -m experiments.benchmark_render
-	$(RUN) -m experiments.benchmark_ranking
+	$(RUN) -m experiments.benchmark --small --output=bench.json

@@ -1,4 +1,4 @@
-"""Measures speed and memory here: training steps, embedding, ranking, input and rendering.
+"""Measures speed and memory here: training steps, embedding, ranking and rendering.
 
     python -m experiments.benchmark --output=bench.json     # everything at full size
     python -m experiments.benchmark --small                 # what `make bench` runs
@@ -16,7 +16,6 @@ Parts:
   embedding  full-size images by JAX, onnxruntime, PyTorch and OpenVINO
   ranking    the scorer at the size of Market-1501 and of MSMT17, NumPy and torchreid beside it where
              a whole matrix of distances fits; peak memory in a process of its own
-  input      images a second by stage of the input pipeline
   rendering  pairs a second of one process and of several, milliseconds by phase
 
 --small: networks and batches of san.py:smoke, ranking at an eighth of the sizes, fewer pairs, turns
@@ -93,7 +92,7 @@ def _add_shared(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) ->
 
 
 def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
-    step = parser.add_argument_group("step, input")
+    step = parser.add_argument_group("step")
     dtypes = command_line.comma_list_of(COMPUTE_DTYPES)
     step.add_argument(
         "--dtypes",

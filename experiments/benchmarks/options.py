@@ -2,7 +2,7 @@
 
 import dataclasses
 
-PARTS = ("step", "embedding", "ranking", "input", "rendering")
+PARTS = ("step", "embedding", "ranking", "rendering")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,14 @@ all that the plan says: losses, augmentation, mirrored targets, average of the w
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
 import pathlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,7 +40,7 @@ class Trainee:
         images: Images of a round, one step of each kind.
         compile_seconds: Seconds that compiling each kind's step took.
         fixed: A batch of each kind, as the host read it.
-        sources: How the batch of a kind is come by, for each way of feeding.
+        sources: For each way of feeding, what runs so many rounds and waits for the last.
     """
 
     def __init__(self, variant: Variant, data: TrainingData, mesh: Mesh):
@@ -59,18 +60,17 @@ class Trainee:
         resident = {kind: sharding.shard_batch(batch, mesh) for kind, batch in self.fixed.items()}
         for kind, step in steps_of_plan.make_steps(variant.plan, graphdef, optimizer, data.mirror_maps).items():
             begin = time.perf_counter()
-            self._steps[kind] = cast(Any, step).lower(self._state, resident[kind]).compile()
+            self._steps[kind] = compile_step(step, self._state, resident[kind])
             self.compile_seconds[kind] = round(time.perf_counter() - begin, 2)
         self.images = sum(variant.plan.batch_size(kind) for kind in variant.plan.batch_kinds)
-        self.sources: dict[str, Callable[[str], Batch]] = {
-            FIXED: resident.__getitem__,
-            PIPELINE: lambda kind: sharding.shard_batch(next(data.streams[kind]), mesh),
+        self.sources: dict[str, Callable[[int], None]] = {
+            FIXED: functools.partial(self._train, resident.__getitem__),
+            PIPELINE: functools.partial(self._train, lambda kind: sharding.shard_batch(next(data.streams[kind]), mesh)),
         }
         self._metrics: dict[str, Any] = {}
 
-    def train(self, source: str, rounds: int) -> None:
-        """Run steps of each kind in turn, and wait for the last."""
-        take = self.sources[source]
+    def _train(self, take: Callable[[str], Batch], rounds: int) -> None:
+        """Run steps of each kind in turn, on the batches that `take` gives by kind, and wait for the last."""
         for _ in range(rounds):
             for kind in self._plan.batch_kinds:
                 self._state, self._metrics = self._steps[kind](self._state, take(kind))
@@ -79,6 +79,11 @@ class Trainee:
     def is_finite(self) -> bool:
         """Whether loss and gradient of the last step are finite."""
         return bool(np.all(np.isfinite([float(value) for value in jax.device_get(self._metrics).values()])))
+
+
+def compile_step(step: Any, *arguments: Any) -> Any:
+    """Return the executable of a jitted step."""
+    return step.lower(*arguments).compile()
 
 
 def measure(config: Config, options: StepOptions) -> dict[str, Any]:
@@ -132,10 +137,10 @@ def _measure_batch(found: list[Variant], options: StepOptions, left_out: dict[st
             problems.check()
             assert data is not None
             trainee = trainees[variant.name] = Trainee(variant, data, mesh)
-            for source in trainee.sources:
+            for source, run in trainee.sources.items():
                 name = f"{variant.name}, {source}"
                 reference = name.replace(variant.name, variant.first) if source == FIXED else f"{variant.name}, {FIXED}"
-                programs[name] = timing.Program(_rounds(trainee, source), trainee.images, reference)
+                programs[name] = timing.Program(run, trainee.images, reference)
         programs |= _torch_programs(found, trainees, left_out)
         rows = timing.compare(programs, seconds=options.seconds)
     peak = (mesh.devices.flat[0].memory_stats() or {}).get("peak_bytes_in_use")
@@ -145,10 +150,6 @@ def _measure_batch(found: list[Variant], options: StepOptions, left_out: dict[st
         "finite": {name: trainee.is_finite() for name, trainee in trainees.items()},
         "peak_memory_gib": None if peak is None else round(peak / 2**30, 2),
     }
-
-
-def _rounds(trainee: Trainee, source: str) -> Callable[[int], None]:
-    return lambda rounds: trainee.train(source, rounds)
 
 
 def _torch_programs(
