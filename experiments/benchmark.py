@@ -14,8 +14,8 @@ Parts:
   step       rounds of one step of each kind of batch, of --config and of the baseline: on a fixed
              batch that stays on the device, and fed with data; PyTorch's model beside ours
   embedding  full-size images by JAX, onnxruntime, PyTorch and OpenVINO
-  ranking    the scorer at the size of Market-1501 and of MSMT17, NumPy and torchreid beside it where
-             a whole matrix of distances fits; peak memory in a process of its own
+  ranking    the scorer at the size of Market-1501 and of MSMT17, NumPy and torchreid beside it
+             where a whole matrix of distances fits; peak memory in a process of its own
   rendering  pairs a second of one process and of several, milliseconds by phase
 
 --small: networks and batches of san.py:smoke, ranking at an eighth of the sizes, fewer pairs, turns

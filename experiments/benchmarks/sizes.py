@@ -23,8 +23,13 @@ class Size:
 
     def divided(self, scale: int) -> "Size":
         """The same with `scale` times fewer queries, gallery images, identities and distractors."""
-        counts = (self.num_query, self.num_gallery, self.num_identities, self.num_distractors)
-        return Size(*(count // scale for count in counts), self.num_cameras)
+        return Size(
+            self.num_query // scale,
+            self.num_gallery // scale,
+            self.num_identities // scale,
+            self.num_distractors // scale,
+            self.num_cameras,
+        )
 
 
 SIZES = {"market1501": Size(3368, 15913, 750, 2798, 6), "msmt17": Size(11659, 82161, 3060, 0, 15)}

@@ -8,7 +8,7 @@ import datetime
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from experiments.benchmarks import embedding, environment, ranking, render, step
@@ -18,7 +18,7 @@ from experiments.runs import provenance
 from san_jax.files import write_atomic
 
 VERSION = 1
-Part = tuple[Callable[[Config, Options], dict[str, Any]], Callable[[Mapping[str, Any]], str]]
+Part = tuple[Callable[[Config, Options], dict[str, Any]], Callable[[dict[str, Any]], str]]
 
 
 def _measure_embedding(options: Options) -> dict[str, Any]:

@@ -108,11 +108,12 @@ class TorchTrainee:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mode.dtype == "bfloat16"):
             images = (batch["image"].float() / 255 - self._mean) / self._std
             stages = self.model.encoder(images)
-            embedding = self.model.embed(stages) if labels is not None else None
-            logits = self.model.classifier(embedding) if labels is not None else None
             texture, maps = self.model.decoder(stages) if self._plan.target else (None, [])
         total = torch.zeros((), device=self._device)
         if labels is not None:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mode.dtype == "bfloat16"):
+                embedding = self.model.embed(stages)
+                logits = self.model.classifier(embedding)
             smoothing = weights.label_smoothing
             identification = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
             triplet = torch_model.batch_hard(embedding.float(), labels, weights.triplet_margin)

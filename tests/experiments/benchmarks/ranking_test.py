@@ -35,7 +35,9 @@ def test_programs_agree_and_are_timed():
     assert 0 < result["scores"]["san_jax"][0] < 1
     assert list(result["tasks"]) == ["distances", "ranking", "both"]
     for rows in result["tasks"].values():
-        assert {name: (row["turns"], row["reference"]) for name, row in rows.items()} == dict.fromkeys(programs, (2, "san_jax"))
+        assert {name: (row["turns"], row["reference"]) for name, row in rows.items()} == dict.fromkeys(
+            programs, (2, "san_jax")
+        )
         assert rows["san_jax"]["ratio"] == 1.0
 
 

@@ -30,9 +30,9 @@ def batches() -> dict[str, dict[str, np.ndarray]]:
 def test_the_loss_falls(mode):
     torch.manual_seed(0)
     trainee = torch_step.TorchTrainee(resolve(config_files.load(CONFIG)), batches(), 4, mode)
-    before = float(trainee.loss(trainee._batches["reid"]))
+    before = trainee.loss(trainee._batches["reid"]).item()
     trainee.train(10)
-    after = float(trainee.loss(trainee._batches["reid"]))
+    after = trainee.loss(trainee._batches["reid"]).item()
     assert np.isfinite(after)
     assert after < before
     assert trainee.model.encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last)
