@@ -20,9 +20,7 @@ lint: setup
 	$(RUN) -m basedpyright
 
 bench: setup
-	$(RUN) -m experiments.benchmark --small
-	$(RUN) -m experiments.benchmark_render
-	$(RUN) -m experiments.benchmark_ranking
+	$(RUN) -m experiments.benchmark --small --output=bench.json
 
 compile-env:
 	@PYTHON="$(PYTHON)" bash tools/compile_env.sh

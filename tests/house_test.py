@@ -24,6 +24,7 @@ LATE = {
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
     "experiments/runs/launching.py": ["submitit"],  # need not be installed
+    "experiments/benchmarks/step.py": ["experiments.benchmarks.torch_step"],  # PyTorch need not be installed
     "san_jax/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
 }
 

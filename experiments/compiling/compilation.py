@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.compiling.topologies import Topology
 from experiments.runs import models, steps, training_data
+from experiments.runs.errors import Problems
 from experiments.runs.plan import RunPlan
 from san_jax import sharding, train_state
 from san_jax.models import split_model
@@ -87,8 +88,9 @@ class StepCompiler:
     def __init__(self, plan: RunPlan, topology: Topology, *, num_classes: int):
         self._plan, self._topology = plan, topology
         self._mesh = sharding.make_mesh(topology.devices)
-        for kind in dict.fromkeys(plan.batch_kinds):
-            sharding.check_batch_size(f"{kind} batch", plan.batch_size(kind), self._mesh)
+        problems = Problems()
+        training_data.check_batches(plan, self._mesh, problems)
+        problems.check()
         classes = num_classes if plan.reid else 0
         pairs = _PAIRS_OF_AN_EPOCH * plan.pit.size if plan.pit else 0
         epoch = training_data.count_steps_of_epoch(plan, classes or None, pairs).steps
@@ -97,7 +99,7 @@ class StepCompiler:
         graphdef, _, _ = split_model(models.skeleton(plan, classes))
         state = jax.eval_shape(lambda: train_state.create(models.build(plan, classes), optimizer, average=average)[1])
         self._state = _with_sharding(state, sharding.replicated(self._mesh))
-        self._steps = steps.make_steps(plan, graphdef, optimizer, _mirror_maps(plan))
+        self._steps = steps.make_steps(plan, graphdef, optimizer, _mirror_maps(plan), self._mesh)
 
     @property
     def kinds(self) -> tuple[str, ...]:
