@@ -94,9 +94,7 @@ def _normalize_backward(relu: bool, compute_dtype: DTypeLike, saved: Any, cotang
     scale_gradient = jnp.sum(gradient * normalized, axes)
     count = math.prod(x.shape[:-1])
     centred = (
-        gradient
-        - _along_channels(bias_gradient / count, x)
-        - normalized * _along_channels(scale_gradient / count, x)
+        gradient - _along_channels(bias_gradient / count, x) - normalized * _along_channels(scale_gradient / count, x)
     )
     x_gradient = (centred * _along_channels(scale * inverse, x)).astype(x.dtype)
     return x_gradient, scale_gradient, None if bias is None else bias_gradient
