@@ -57,7 +57,8 @@ def max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "ba
 def _max_pool_forward(x: Any) -> Any:
     height, width = (-(-length // 2) for length in x.shape[1:3])
     padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
-    largest = place = None
+    largest: Any = None
+    place: Any = None
     for number, (row, column) in enumerate(_WINDOW):
         value = padded[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
         if largest is None:
