@@ -37,8 +37,9 @@ def place(arrays: Mapping[str, np.ndarray], mesh: Mesh, *, split: bool) -> dict[
     placed = {}
     for name, array in arrays.items():
         rows = -(-len(array) // mesh.size) * mesh.size if split else len(array)
-        padded = np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
-        placed[name] = jax.make_array_from_callback(padded.shape, target, padded.__getitem__)
+        if rows > len(array):
+            array = np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
+        placed[name] = jax.make_array_from_callback(array.shape, target, array.__getitem__)
     return placed
 
 

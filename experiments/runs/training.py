@@ -54,16 +54,15 @@ def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate |
     mesh = sharding.make_mesh()
     with contextlib.ExitStack() as stack:
         folder.hold(workdir, stack)
-        is_new = folder.newest_step(workdir) is None
+        newest = folder.newest_step(workdir)
+        is_new = newest is None
         if not is_new:
             folder.check_config(config, workdir)
         inputs = _gather(plan, mesh, stack, is_new=is_new, evaluates=evaluate is not None)
         start = _make_start(inputs)
         record = _data_record(inputs, workdir, is_new=is_new)
         folder.write_records(workdir, config, record, inputs.data.mirror_file)  # nothing is written before this
-        fed = feeding.prepare(
-            plan, inputs.data, mesh, steps_left=inputs.steps.total - (folder.newest_step(workdir) or 0)
-        )
+        fed = feeding.prepare(plan, inputs.data, mesh, steps_left=inputs.steps.total - (newest or 0))
         for stream in fed.streams.values():
             stack.callback(stream.close)
         _Trainer(inputs, start, fed, workdir, evaluate, stack).train(began)
@@ -210,6 +209,7 @@ class _Calls:
         self._inputs, self._steps, self._fed = inputs, start.steps, fed
         self._length = feeding.steps_per_dispatch(inputs.plan, fed, inputs.mesh)
         self._seconds = {"data": 0.0, "compile": 0.0}
+        self._dispatches: dict[tuple[str, ...], dispatch.Dispatch] = {}  # by the kinds of a cycle
 
     def next(self, state: TrainState, done: int) -> tuple[TrainState, _Done]:
         """Do the steps that follow on `done` ones; the state is used up."""
@@ -245,12 +245,10 @@ class _Calls:
         mesh = self._inputs.mesh
         cycle = kinds if len(kinds) == 1 else self._inputs.plan.batch_kinds
         placed = tuple(dispatch.place_rows(rows[number :: len(cycle)], mesh) for number in range(len(cycle)))
+        if cycle not in self._dispatches:
+            self._dispatches[cycle] = dispatch.make_dispatch(self._steps, cycle, mesh, split=self._fed.split)
         with jax.transfer_guard("disallow"):
-            return self._call_for(cycle)(state, self._fed.device_data, placed)
-
-    @functools.cache  # noqa: B019 - one object a run
-    def _call_for(self, cycle: tuple[str, ...]) -> dispatch.Dispatch:
-        return dispatch.make_dispatch(self._steps, cycle, self._inputs.mesh, split=self._fed.split)
+            return self._dispatches[cycle](state, self._fed.device_data, placed)
 
 
 class _Trainer:
