@@ -153,8 +153,8 @@ def reid_losses(
         "triplet": losses.batch_hard_triplet_loss(output.embedding, labels, margin=settings.triplet_margin),
     }
     if output.texture is not None:
-        groups = 1 if triplet_mesh is None else triplet_mesh.size
-        triplets = _Triplets(labels, losses.sample_triplets(key, labels, groups=groups), groups, triplet_mesh)
+        pairs = losses.sample_triplets(key, labels, groups=_num_groups(triplet_mesh))
+        triplets = _Triplets(labels, pairs, triplet_mesh)
         parts["reconstruction"] = losses.reconstruction_loss(output.texture, _required(targets))
         blocks = (_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks)
         parts["triplet_reid"] = sum(blocks, start=jnp.zeros((), jnp.float32))
@@ -193,14 +193,17 @@ class _Triplets(NamedTuple):
     Attributes:
         labels: The batch's identities.
         pairs: The drawn positive and negative of each image.
-        groups: Number of groups of images that no triplet leaves.
         mesh: The devices that hold a group each; None where the whole batch is the group.
     """
 
     labels: Int32[Array, " batch"]
     pairs: tuple[Int32[Array, " batch"], Int32[Array, " batch"]]
-    groups: int
     mesh: Mesh | None
+
+
+def _num_groups(triplet_mesh: Mesh | None) -> int:
+    """Return the number of groups of images that no triplet leaves."""
+    return 1 if triplet_mesh is None else triplet_mesh.size
 
 
 def _triplet_reid(output: SANOutput, block: int, triplets: _Triplets, settings: LossSettings) -> Float[Array, ""]:
@@ -213,7 +216,8 @@ def _triplet_reid(output: SANOutput, block: int, triplets: _Triplets, settings: 
     feature_map = output.decoder_maps[block - 1]
     if settings.triplet_reid_sampling == "random":
         return losses.triplet_reid_loss(feature_map, *triplets.pairs, **shared)
-    anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block, groups=triplets.groups)
+    groups = _num_groups(triplets.mesh)
+    anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block, groups=groups)
     loss = losses.triplet_reid_loss(feature_map, positives, negatives, anchor=anchors, anchor_reduction="sum", **shared)
     # Nothing can be raised inside jit. NaN, because a batch that is not made of fours would pair unrelated images.
     labels = triplets.labels

@@ -8,7 +8,6 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import statistics
 import time
@@ -101,13 +100,6 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {NAMES[name]} {version} | {' | '.join(cells)} |")
     lines += [f"{NAMES[name]}: {reason}" for name, reason in result["left_out"].items()]
     return "\n".join(lines)
-
-
-def run(*, batch_sizes: Sequence[int], rounds: int) -> None:
-    """Measure, and print the table and the JSON."""
-    result = measure(batch_sizes=batch_sizes, rounds=rounds)
-    print(table(result))
-    print(json.dumps(result))
 
 
 def _model(width: int, seed: int) -> SAN:

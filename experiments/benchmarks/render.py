@@ -11,24 +11,21 @@ share caches and the core's other thread. Several processes can be compared with
 GPU, processor time leaves out the time spent waiting for the GPU: read wall-clock time.
 """
 
-import contextlib
 import dataclasses
 import multiprocessing
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from experiments.benchmarks.options import RenderingOptions
+from experiments.runs import render_workers
 from render.optics import rasterizer
 from render.recipes import build
 from render.scene import impostor_library, surfaces
 
 PHASES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs that are drawn before the clock starts
-# As in the workers of experiments.pit_render: read by NumPy and OpenGL when a process loads them.
-ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +110,7 @@ def run_processes(recipe: build.Recipe, num_pairs: int, num_processes: int) -> l
         context.Process(target=_work, args=(recipe, num_pairs, number, barrier, results), daemon=True)
         for number in range(num_processes)
     ]
-    with _environment(ONE_CORE):
+    with render_workers.one_core():
         for process in processes:
             process.start()
     times = [results.get() for _ in processes]
@@ -122,21 +119,6 @@ def run_processes(recipe: build.Recipe, num_pairs: int, num_processes: int) -> l
     if None in times:
         raise RuntimeError("A process of the benchmark failed; its error is printed above.")
     return times
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def report(name: str, pictures: int, one: list[Times], several: list[Times]) -> str:

@@ -5,13 +5,14 @@ import dataclasses
 import pathlib
 
 from experiments.benchmarks.options import StepOptions
+from experiments.benchmarks.sizes import TRAINING_IDENTITIES
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import ensure
 from experiments.runs.plan import RunPlan, resolve
 
 RENDERED = pathlib.Path("data/benchmark")  # pictures that are rendered for the benchmark, kept for the next time
-NUM_CLASSES = 751  # identities of a classifier where the data is rendered: the training identities of Market-1501
+NUM_CLASSES = TRAINING_IDENTITIES["market1501"]  # identities of a classifier where the data is rendered
 OWN_KEYS = ("method", "start", "prepare", "num_steps")  # not shared by configs of different methods
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.runs import data_sources
 from san_jax import files, pictures
-from san_jax.data.reading import check_features, decode, read_example, undecoded
+from san_jax.data.reading import as_text, check_features, decode, read_example, undecoded
 from san_jax.embedding_files import UNKNOWN
 
 
@@ -99,8 +99,7 @@ class _Split(Pictures):
 
     def read(self, index: int, size: tuple[int, int]) -> Read:
         example = read_example(self._source, index)
-        name = example["name"]
-        name = name.decode() if isinstance(name, bytes) else str(name)
+        name = as_text(example["name"])
         ids = (int(example.get(key, UNKNOWN)) for key in ("person_id", "camera_id"))
         try:
             return Read(name, decode(example, "image", size, index), "", *ids)

@@ -116,10 +116,5 @@ def _read_records(found: _Found) -> list[tuple[pathlib.Path, manifest.Record]]:
         if missing:
             problems.append(f"{part.shard} lacks {len(missing)} pairs, first {missing[0]}: {path}")
     if problems:
-        raise shards.ShardError(
-            "--merge:\n"
-            + "".join(f"  {line}\n" for line in problems)
-            + "Give the commands of these shards again; each "
-            "does only what is missing. Then merge."
-        )
+        raise shards.unfinished(problems)
     return records

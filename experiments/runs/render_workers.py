@@ -41,6 +41,21 @@ class RenderError(RuntimeError):
     """The rendering could not be done. The message says which pair or which file, and what to do."""
 
 
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let the processes that are started inside use one core each."""
+    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
+    os.environ.update(_WORKER_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def record_path(folder: pathlib.Path, index: int) -> pathlib.Path:
     """The file that marks a pair as done."""
     return folder / "records" / f"{index:06d}.json"
@@ -84,7 +99,7 @@ def render_pairs(
     context = multiprocessing.get_context("spawn")
     waiting = iter(todo)
     workers: list[_Worker] = []
-    with _environment(_WORKER_ENVIRONMENT):
+    with one_core():
         for number in range(min(num_workers, len(todo))):
             ours, theirs = cast(tuple[Connection, Connection], context.Pipe())
             process = context.Process(target=_work, args=(recipe, folder, theirs, number), daemon=True)
@@ -193,18 +208,3 @@ def _describe_exit(code: int | None) -> str:
         hint = "; the machine may be out of memory" if -code == signal.SIGKILL else ""
         return f"signal {signal.Signals(-code).name}{hint}"
     return f"exit status {code}"
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes started inside."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

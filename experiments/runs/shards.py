@@ -207,15 +207,19 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> list[tuple[pathlib.Pat
         problems.append(f"missing: {', '.join(missing[:_MAX_NAMED])}{more}")
     problems += [f"{part.shard} is not complete: {path}" for path, part in found if not part.complete]
     if problems:
-        raise ShardError(
-            "--merge:\n"
-            + "".join(f"  {line}\n" for line in problems)
-            + "Give the commands of these shards again; each "
-            "does only what is missing. Then merge."
-        )
+        raise unfinished(problems)
     found.sort(key=lambda entry: entry[1].shard.index)
     _check_tiling([part for _, part in found])
     return found
+
+
+def unfinished(problems: Sequence[str]) -> ShardError:
+    """Return the error that names what has to be done again before shards can be merged."""
+    return ShardError(
+        "--merge:\n"
+        + "".join(f"  {line}\n" for line in problems)
+        + "Give the commands of these shards again; each does only what is missing. Then merge."
+    )
 
 
 def _check_tiling(parts: Sequence[Part]) -> None:

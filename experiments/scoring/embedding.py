@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ import tqdm
 from experiments.runs import data_sources
 from experiments.runs.plan import RunPlan
 from experiments.runs.san_pg import Regressor
-from san_jax import embed, onnx_file, runtimes
+from san_jax import embed, inference, runtimes
 from san_jax.data.pipeline import eval_batches
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
@@ -87,15 +87,12 @@ class Embedder:
                 yield batch
 
         inputs = self._as_inputs(noting_labels(), mesh, batch_size)
-        if self.runtime == runtimes.ONNX:
-            embeddings = np.concatenate(list(onnx_file.embed_batches(self._onnx, inputs, flip=self.flip)))
-        else:
-            embeddings = embed.embed_batches(self.model, inputs, mesh=mesh, flip=self.flip)
+        embeddings = np.concatenate(list(self._encoder.stream(inputs, flip=self.flip)))
         return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
 
     @functools.cached_property
-    def _onnx(self) -> Callable[[np.ndarray], np.ndarray]:
-        return onnx_file.open_encoder(self.model, self.plan.image_size)
+    def _encoder(self) -> inference.Encoder:
+        return inference.Encoder(self.model, self.plan.image_size, runtime=self.runtime)
 
     def _as_inputs(
         self, batches: Iterator[EvalBatch], mesh: jax.sharding.Mesh, batch_size: int

@@ -35,7 +35,7 @@ def read_names(source: Source) -> list[str]:
     """Return the `name` of each example, without decoding images."""
     source = undecoded(source)
     check_features(source, ("name",))
-    return [_text(source[index]["name"]) for index in range(len(source))]
+    return [as_text(source[index]["name"]) for index in range(len(source))]
 
 
 def read_example(source: Source, index: int) -> Any:
@@ -55,7 +55,7 @@ def decode(example: Any, key: str, size: tuple[int, int], index: int) -> np.ndar
         return resize_image(Image.fromarray(value), size)
     # Pillow reports damaged files by several exception types.
     except Exception as error:
-        name = _text(example["name"]) if "name" in example else "without a name"
+        name = as_text(example["name"]) if "name" in example else "without a name"
         raise ValueError(f"The {key} of example {index} ({name}) cannot be decoded: {error}") from error
 
 
@@ -98,5 +98,6 @@ def _describe(source: Source) -> str:
     return f"{info.full_name}, split {getattr(source, 'split', None)!r}"
 
 
-def _text(value: str | bytes) -> str:
+def as_text(value: str | bytes) -> str:
+    """Return a text of an example, which TFDS gives as UTF-8."""
     return value.decode() if isinstance(value, bytes) else value

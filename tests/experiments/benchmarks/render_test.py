@@ -8,6 +8,7 @@ import pytest
 from experiments.benchmarks import render as benchmark_render
 from experiments.benchmarks.options import RenderingOptions
 from experiments.benchmarks.render import Times
+from experiments.runs import render_workers
 from render.recipes import build, pit, pit_reid
 
 
@@ -39,7 +40,7 @@ def test_report_compares_processes():
 def test_workers_start_on_one_core_each_and_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("LP_NUM_THREADS", raising=False)
-    with benchmark_render._environment(benchmark_render.ONE_CORE):
+    with render_workers.one_core():
         assert (os.environ["OMP_NUM_THREADS"], os.environ["LP_NUM_THREADS"]) == ("1", "0")
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "LP_NUM_THREADS" not in os.environ
