@@ -16,7 +16,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from san_jax.models.layers import BatchNorm, conv, xavier_normal
+from san_jax.models.layers import BatchNorm, add_relu, conv, xavier_normal
 
 NUM_BLOCKS = 4
 MIN_FEATURES = 8  # a narrow model's last blocks keep at least this many channels
@@ -99,9 +99,9 @@ class UpsamplingBlock(nnx.Module):
         self, x: Float[Array, "batch height width in_features"], *, train: bool
     ) -> Float[Array, "batch doubled_height doubled_width out_features"]:
         """Doubles the resolution."""
-        y = nnx.relu(self.bn1(self.conv1(x), train=train))
+        y = self.bn1(self.conv1(x), train=train, relu=True)
         y = self.bn2(self.conv2(y), train=train)
-        return reflected_conv(self.up_conv, upsample_bilinear(nnx.relu(y + x)))
+        return reflected_conv(self.up_conv, upsample_bilinear(add_relu(y, x)))
 
 
 class TextureDecoder(nnx.Module):
@@ -181,7 +181,7 @@ class TextureDecoder(nnx.Module):
         """
         if len(skips) != self.num_skips:
             raise ValueError(f"This decoder takes {self.num_skips} maps of the encoder, found {len(skips)}.")
-        x = nnx.relu(self.reduce_bn(self.reduce_conv(feature_map), train=train))
+        x = self.reduce_bn(self.reduce_conv(feature_map), train=train, relu=True)
         maps = []
         for index in range(NUM_BLOCKS):
             if index < self.num_skips:
@@ -208,4 +208,4 @@ class TextureDecoder(nnx.Module):
                 "skips need images whose height and width are multiples of 16."
             )
         conv, norm = getattr(self, f"skip{number}_conv"), getattr(self, f"skip{number}_bn")
-        return x + nnx.relu(norm(conv(stage), train=train))
+        return x + norm(conv(stage), train=train, relu=True)

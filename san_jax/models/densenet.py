@@ -33,8 +33,8 @@ class DenseLayer(nnx.Module):
         self, x: Float[Array, "batch height width in_features"], *, train: bool
     ) -> Float[Array, "batch height width out_features"]:
         """Gives the input's channels and, after them, the new ones."""
-        y = self.conv1(nnx.relu(self.bn1(x, train=train)))
-        y = self.conv2(nnx.relu(self.bn2(y, train=train)))
+        y = self.conv1(self.bn1(x, train=train, relu=True))
+        y = self.conv2(self.bn2(y, train=train, relu=True))
         return jnp.concatenate([x, y], axis=-1)
 
 
@@ -68,7 +68,7 @@ class Transition(nnx.Module):
         self, x: Float[Array, "batch height width in_features"], *, train: bool
     ) -> Float[Array, "batch out_height out_width out_features"]:
         """Halves the channels, and height and width where it pools."""
-        x = self.conv(nnx.relu(self.bn(x, train=train)))
+        x = self.conv(self.bn(x, train=train, relu=True))
         if not self.pool:
             return x
         batch, height, width, features = x.shape
@@ -131,9 +131,9 @@ class DenseNet(nnx.Module):
 
     def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> StageOutputs:
         """Encodes ImageNet-normalised images; returns the output of every stage (unused ones cost nothing in jit)."""
-        stem = max_pool(nnx.relu(self.bn0(self.conv0(images), train=train)))
+        stem = max_pool(self.bn0(self.conv0(images), train=train, relu=True))
         stage1 = self.block1(stem, train=train)
         stage2 = self.block2(self.transition1(stage1, train=train), train=train)
         stage3 = self.block3(self.transition2(stage2, train=train), train=train)
         stage4 = self.block4(self.transition3(stage3, train=train), train=train)
-        return StageOutputs(stem, stage1, stage2, stage3, nnx.relu(self.bn5(stage4, train=train)))
+        return StageOutputs(stem, stage1, stage2, stage3, self.bn5(stage4, train=train, relu=True))

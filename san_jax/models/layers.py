@@ -1,5 +1,9 @@
 """What the networks share: convolution and batch normalisation as PyTorch defines them, in mixed precision."""
 
+import functools
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -11,6 +15,8 @@ from jaxtyping import Array, Float
 kaiming_normal = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 # for convolutions that no ReLU follows
 xavier_normal = nnx.initializers.variance_scaling(1.0, "fan_avg", "normal")
+EPSILON = 1e-5  # added to a batch normalisation's variance
+DECAY = 0.9  # of its running statistics
 
 
 def conv(
@@ -40,8 +46,105 @@ def conv(
     )
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalize_by_batch(
+    x: Float[Array, "batch *positions channels"],
+    scale: Float[Array, " channels"],
+    bias: Float[Array, " channels"] | None,
+    relu: bool,
+    compute_dtype: DTypeLike,
+) -> tuple[Float[Array, "batch *positions channels"], Float[Array, " channels"], Float[Array, " channels"]]:
+    """Normalise each channel by the batch's mean and variance, then scale it, shift it and, if asked to, apply a ReLU.
+
+    The backward pass is Ioffe and Szegedy's, "Batch Normalization", ICML 2015, section 3. It needs the input, the scale
+    and the two statistics, and works out the normalised value and the ReLU's mask again: derived automatically it would
+    read four more arrays of the input's size. Statistics are not differentiated.
+
+    Args:
+        x: Input, float32 or bfloat16; computed in float32.
+        scale: Factor of each channel, float32.
+        bias: Added to each channel, float32; None for 0.
+        relu: Whether a ReLU follows.
+        compute_dtype: Type of the output.
+
+    Returns:
+        Output, mean and biased variance; the two statistics are float32.
+    """
+    return _normalize_forward(x, scale, bias, relu, compute_dtype)[0]
+
+
+def _normalize_forward(x: Any, scale: Any, bias: Any, relu: bool, compute_dtype: DTypeLike) -> Any:
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x.astype(jnp.float32), axes)
+    # Not the fast variance E[x^2] - E[x]^2: its cancellation costs a digit in every layer, and flips ReLUs.
+    variance = jnp.mean(jnp.square(x.astype(jnp.float32) - _along_channels(mean, x)), axes)
+    y = _affine(x, mean, lax.rsqrt(variance + EPSILON), scale, bias)
+    if relu:
+        y = jnp.maximum(y, 0.0)
+    return (y.astype(compute_dtype), mean, variance), (x, mean, variance, scale, bias)
+
+
+def _normalize_backward(relu: bool, compute_dtype: DTypeLike, saved: Any, cotangents: Any) -> Any:
+    del compute_dtype
+    x, mean, variance, scale, bias = saved
+    inverse = lax.rsqrt(variance + EPSILON)
+    gradient = cotangents[0].astype(jnp.float32)
+    if relu:
+        gradient = jnp.where(_affine(x, mean, inverse, scale, bias) > 0.0, gradient, 0.0)
+    axes = tuple(range(x.ndim - 1))
+    normalized = (x.astype(jnp.float32) - _along_channels(mean, x)) * _along_channels(inverse, x)
+    bias_gradient = jnp.sum(gradient, axes)
+    scale_gradient = jnp.sum(gradient * normalized, axes)
+    count = math.prod(x.shape[:-1])
+    centred = (
+        gradient
+        - _along_channels(bias_gradient / count, x)
+        - normalized * _along_channels(scale_gradient / count, x)
+    )
+    x_gradient = (centred * _along_channels(scale * inverse, x)).astype(x.dtype)
+    return x_gradient, scale_gradient, None if bias is None else bias_gradient
+
+
+normalize_by_batch.defvjp(_normalize_forward, _normalize_backward)
+
+
+def _affine(x: Any, mean: Any, inverse: Any, scale: Any, bias: Any) -> Float[Array, "batch *positions channels"]:
+    """Return the normalised, scaled and shifted input in float32."""
+    y = (x.astype(jnp.float32) - _along_channels(mean, x)) * _along_channels(inverse * scale, x)
+    return y if bias is None else y + _along_channels(bias, x)
+
+
+def _along_channels(values: Any, x: Any) -> Any:
+    """Give a value per channel as many axes as `x` has."""
+    return values.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+@jax.custom_vjp
+def add_relu(
+    x: Float[Array, "batch *positions channels"], shortcut: Float[Array, "batch *positions channels"]
+) -> Float[Array, "batch *positions channels"]:
+    """Return ReLU(x + shortcut), the end of a residual block.
+
+    Its backward pass reads the output, which the following layers keep anyway, in place of a mask of its own.
+    """
+    return jnp.maximum(x + shortcut, 0)
+
+
+def _add_relu_forward(x: Any, shortcut: Any) -> Any:
+    y = add_relu(x, shortcut)
+    return y, y
+
+
+def _add_relu_backward(y: Any, gradient: Any) -> Any:
+    gradient = jnp.where(y > 0, gradient, jnp.zeros_like(gradient))
+    return gradient, gradient
+
+
+add_relu.defvjp(_add_relu_forward, _add_relu_backward)
+
+
 class BatchNorm(nnx.Module):
-    """Batch normalisation over all axes but the last.
+    """Batch normalisation over all axes but the last, with an optional ReLU.
 
     eps is 1e-5, the decay of the running statistics 0.9 (PyTorch's momentum 0.1).
 
@@ -50,11 +153,10 @@ class BatchNorm(nnx.Module):
     """
 
     def __init__(self, num_features: int, *, use_bias: bool = True, compute_dtype: DTypeLike, rngs: nnx.Rngs):
-        # Not the fast variance E[x^2] - E[x]^2: its cancellation costs a digit in every layer, and flips ReLUs.
         self.norm = nnx.BatchNorm(
             num_features,
-            momentum=0.9,
-            epsilon=1e-5,
+            momentum=DECAY,
+            epsilon=EPSILON,
             use_bias=use_bias,
             dtype=jnp.float32,
             use_fast_variance=False,
@@ -63,10 +165,18 @@ class BatchNorm(nnx.Module):
         self.compute_dtype = compute_dtype
 
     def __call__(
-        self, x: Float[Array, "batch *positions channels"], *, train: bool
+        self, x: Float[Array, "batch *positions channels"], *, train: bool, relu: bool = False
     ) -> Float[Array, "batch *positions channels"]:
-        """Normalises by the batch's statistics and updates the running ones (train), or by the running ones."""
-        return self.norm(x, use_running_average=not train).astype(self.compute_dtype)
+        """Normalise by the batch's statistics and update the running ones (train), or normalise by the running ones."""
+        norm: Any = self.norm
+        if not train:
+            y = norm(x, use_running_average=True)
+            return (nnx.relu(y) if relu else y).astype(self.compute_dtype)
+        bias = None if norm.bias is None else norm.bias[...]
+        y, mean, variance = normalize_by_batch(x, norm.scale[...], bias, relu, self.compute_dtype)
+        norm.mean[...] = DECAY * norm.mean[...] + (1.0 - DECAY) * lax.stop_gradient(mean)
+        norm.var[...] = DECAY * norm.var[...] + (1.0 - DECAY) * lax.stop_gradient(variance)
+        return y
 
 
 class GeneralizedMean(nnx.Module):
@@ -107,4 +217,4 @@ class FullyConnectedHead(nnx.Module):
 
     def __call__(self, x: Float[Array, "batch in_features"], *, train: bool) -> Float[Array, "batch features"]:
         """Maps pooled features to embeddings."""
-        return nnx.relu(self.bn(self.linear(x), train=train))
+        return self.bn(self.linear(x), train=train, relu=True)

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from san_jax.models.layers import BatchNorm, conv
+from san_jax.models.layers import BatchNorm, add_relu, conv
 
 EXPANSION = 4  # output channels of a bottleneck per inner channel
 
@@ -69,11 +69,11 @@ class Bottleneck(nnx.Module):
         self, x: Float[Array, "batch height width in_features"], *, train: bool
     ) -> Float[Array, "batch out_height out_width out_features"]:
         """Maps to 4 x features channels."""
-        y = nnx.relu(self.bn1(self.conv1(x), train=train))
-        y = nnx.relu(self.bn2(self.conv2(y), train=train))
+        y = self.bn1(self.conv1(x), train=train, relu=True)
+        y = self.bn2(self.conv2(y), train=train, relu=True)
         y = self.bn3(self.conv3(y), train=train)
         shortcut = self.downsample_bn(self.downsample_conv(x), train=train) if self.has_projection else x
-        return nnx.relu(y + shortcut.astype(y.dtype))
+        return add_relu(y, shortcut.astype(y.dtype))
 
 
 class Stage(nnx.Module):
@@ -150,7 +150,7 @@ class ResNet(nnx.Module):
 
     def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> StageOutputs:
         """Encodes ImageNet-normalised images; returns the output of every stage (unused ones cost nothing in jit)."""
-        stem = max_pool(nnx.relu(self.bn1(self.conv1(images), train=train)))
+        stem = max_pool(self.bn1(self.conv1(images), train=train, relu=True))
         stage1 = self.stage1(stem, train=train)
         stage2 = self.stage2(stage1, train=train)
         stage3 = self.stage3(stage2, train=train)
