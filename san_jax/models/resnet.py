@@ -4,11 +4,14 @@ torchvision's variant (stride on the 3x3 convolution), He et al., "Deep Residual
 CVPR 2016. With stage 4 at stride 1 a 256x128 image gives a 16x8x2048 feature map.
 """
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -41,10 +44,46 @@ def check_network(width: int, stage_sizes: Sequence[int], *, least_width: int = 
         )
 
 
+@jax.custom_vjp
 def max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch out_height out_width channels"]:
-    """The stem's: the largest of 3x3, strided by 2."""
-    # flax annotates its padding too narrowly: pairs of numbers are documented and work.
-    return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+    """Return the largest of each 3x3 window, strided by 2: the stem's pooling.
+
+    The gradient goes to the first of equal numbers, row by row, as in PyTorch. The backward pass knows its place from
+    the forward pass; what XLA derives from its own pooling searches the input again and scatters.
+    """
+    return _max_pool_forward(x)[0]
+
+
+def _max_pool_forward(x: Any) -> Any:
+    height, width = (-(-length // 2) for length in x.shape[1:3])
+    padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
+    largest = place = None
+    for number, (row, column) in enumerate(_WINDOW):
+        value = padded[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
+        if largest is None:
+            largest, place = value, jnp.zeros(value.shape, jnp.uint8)
+            continue
+        place = jnp.where(value > largest, jnp.uint8(number), place)
+        largest = jnp.maximum(largest, value)
+    return largest, (place, x.shape)
+
+
+def _max_pool_backward(saved: Any, gradient: Any) -> Any:
+    place, (_, *lengths, _) = saved
+    zero, total = jnp.zeros((), gradient.dtype), None
+    for number, offsets in enumerate(_WINDOW):
+        # Back to where it was taken from: every second number, one before the border of the padded input cut off.
+        padding = [
+            (offset - 1, length - (2 * count - 1) - (offset - 1), 1)
+            for offset, length, count in zip(offsets, lengths, place.shape[1:3], strict=True)
+        ]
+        part = lax.pad(jnp.where(place == number, gradient, zero), zero, ((0, 0, 0), *padding, (0, 0, 0)))
+        total = part if total is None else total + part
+    return (total,)
+
+
+_WINDOW = tuple(itertools.product(range(3), range(3)))
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 class Bottleneck(nnx.Module):
