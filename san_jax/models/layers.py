@@ -46,12 +46,11 @@ def conv(
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def normalize_by_batch(
     x: Float[Array, "batch *positions channels"],
     scale: Float[Array, " channels"],
     bias: Float[Array, " channels"] | None,
-    shift: Float[Array, " channels"],
     relu: bool,
     compute_dtype: DTypeLike,
 ) -> tuple[Float[Array, "batch *positions channels"], Float[Array, " channels"], Float[Array, " channels"]]:
@@ -65,18 +64,17 @@ def normalize_by_batch(
         x: Input, float32 or bfloat16; computed in float32.
         scale: Factor of each channel, float32.
         bias: Added to each channel, float32; None for 0.
-        shift: About the mean of each channel, see `_moments`; the result does not depend on it but for roundings.
         relu: Whether a ReLU follows.
         compute_dtype: Type of the output.
 
     Returns:
         Output, mean and biased variance; the two statistics are float32.
     """
-    return _normalize_forward(x, scale, bias, shift, relu, compute_dtype)[0]
+    return _normalize_forward(x, scale, bias, relu, compute_dtype)[0]
 
 
-def _normalize_forward(x: Any, scale: Any, bias: Any, shift: Any, relu: bool, compute_dtype: DTypeLike) -> Any:
-    mean, variance = _moments(x, shift)
+def _normalize_forward(x: Any, scale: Any, bias: Any, relu: bool, compute_dtype: DTypeLike) -> Any:
+    mean, variance = _moments(x)
     y = _affine(x, mean, lax.rsqrt(variance + EPSILON), scale, bias)
     if relu:
         y = jnp.maximum(y, 0.0)
@@ -99,23 +97,27 @@ def _normalize_backward(relu: bool, compute_dtype: DTypeLike, saved: Any, cotang
         gradient - _along_channels(bias_gradient / count, x) - normalized * _along_channels(scale_gradient / count, x)
     )
     x_gradient = (centred * _along_channels(scale * inverse, x)).astype(x.dtype)
-    return x_gradient, scale_gradient, None if bias is None else bias_gradient, jnp.zeros_like(mean)
+    return x_gradient, scale_gradient, None if bias is None else bias_gradient
 
 
 normalize_by_batch.defvjp(_normalize_forward, _normalize_backward)
 
 
-def _moments(x: Any, shift: Any) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+def _moments(x: Any) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
     """Return mean and biased variance of each channel, reading the input once.
 
     Var = E[(x - s)^2] - (E[x] - s)^2 for any s. With s = 0, the usual fast variance, it loses the digits by which the
-    mean is larger than the deviation; with the running mean as s the two terms hardly cancel.
+    mean is larger than the deviation, in every layer. Here s is one number of the channel, the first image's in the
+    middle: it is as near to the mean as any other, so the two terms hardly cancel.
     """
     axes = tuple(range(x.ndim - 1))
-    shifted = x.astype(jnp.float32) - _along_channels(shift, x)
+    middle = tuple(slice(length // 2, length // 2 + 1) for length in x.shape[1:-1])
+    # The middle of all images first, so that devices that share a batch send each other a number per channel only.
+    sample = x[:, *middle][:1].astype(jnp.float32)
+    shifted = x.astype(jnp.float32) - sample
     offset = jnp.mean(shifted, axes)
     variance = jnp.maximum(jnp.mean(jnp.square(shifted), axes) - jnp.square(offset), 0.0)
-    return shift + offset, variance
+    return sample.reshape(-1) + offset, variance
 
 
 def _affine(x: Any, mean: Any, inverse: Any, scale: Any, bias: Any) -> Float[Array, "batch *positions channels"]:
@@ -183,7 +185,7 @@ class BatchNorm(nnx.Module):
             y = norm(x, use_running_average=True)
             return (nnx.relu(y) if relu else y).astype(self.compute_dtype)
         bias = None if norm.bias is None else norm.bias[...]
-        y, mean, variance = normalize_by_batch(x, norm.scale[...], bias, norm.mean[...], relu, self.compute_dtype)
+        y, mean, variance = normalize_by_batch(x, norm.scale[...], bias, relu, self.compute_dtype)
         norm.mean[...] = DECAY * norm.mean[...] + (1.0 - DECAY) * lax.stop_gradient(mean)
         norm.var[...] = DECAY * norm.var[...] + (1.0 - DECAY) * lax.stop_gradient(variance)
         return y
