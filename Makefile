@@ -1,5 +1,5 @@
 # Each target sets up what it needs first. PYTHON=/path/to/python3 chooses the interpreter of the environment.
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint bench compile-env
 RUN := .venv/bin/python
 
 setup: .venv/setup.stamp
@@ -20,6 +20,7 @@ lint: setup
 	$(RUN) -m basedpyright
 
 bench: setup
-	$(RUN) -m experiments.benchmark --small
-	$(RUN) -m experiments.benchmark_render
-	$(RUN) -m experiments.benchmark_ranking
+	$(RUN) -m experiments.benchmark --small --output=bench.json
+
+compile-env:
+	@PYTHON="$(PYTHON)" bash tools/compile_env.sh

@@ -34,7 +34,7 @@ from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.ablation import tables
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     pretrained = arguments.pretrained
     if pretrained is None:
         pretrained = "imagenet" if arguments.scale == "full" else ""
+    compilation_cache.enable()
 
     from experiments.ablation import runner  # not before: --help needs no JAX
     from experiments.ablation.request import Request

@@ -16,13 +16,14 @@ import time
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.demo", __doc__)
     parser.add_argument("--output", type=paths.given, default="demo", help="folder for data, runs and report")
     arguments = parser.parse_args(argv)
+    compilation_cache.enable()
 
     from experiments.runs import demonstration  # not before: --help needs no JAX
     from san_jax import folder_lock

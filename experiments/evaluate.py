@@ -10,9 +10,10 @@ is scored all against all and single-shot; pit_reid with its whole, its partial 
 queries. Scores on a dataset that the model was not trained on are marked cross-dataset, those on
 partial copies of a dataset PARTIAL.
 
-Each result is written to RUN/report/evaluate_<dataset>[_cosine][_trapezoidal][_flip][_rerank].json;
-settings of the re-ranking that are not the defaults are part of the name. A dataset that cannot be
-scored does not stop the others; the exit status is then 1.
+Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
+[_cosine][_trapezoidal][_flip][_onnx][_rerank] is asked for; settings of the re-ranking that are not
+the defaults are part of the name. A dataset that cannot be scored does not stop the others; the
+exit status is then 1.
 """
 
 import argparse
@@ -21,7 +22,8 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
+from san_jax import runtimes
 from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, KReciprocal
 
 _RERANK_HELP = {
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     changed = [name for name, value in settings.items() if value != parser.get_default(name)]
     if changed and not arguments.rerank:
         parser.error(f"--{changed[0]} is a setting of --rerank, which is not given")
+    compilation_cache.enable()
 
     from experiments.scoring import evaluation, protocols  # not before: --help needs no JAX
 
@@ -48,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             metric=arguments.metric or "",
             average_precision=arguments.average_precision,
             flip=arguments.flip,
+            runtime=arguments.runtime,
             rerank=KReciprocal(**settings) if arguments.rerank else None,
         )
         if len(names) == 1:
@@ -86,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"
+    )
+    parser.add_argument(
+        "--runtime", choices=runtimes.RUNTIMES, default=runtimes.JAX, help="jax, or onnx for onnxruntime on the CPU"
     )
     parser.add_argument("--rerank", action="store_true", help="apply k-reciprocal re-ranking")
     for field in dataclasses.fields(KReciprocal):

@@ -23,8 +23,9 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
-from experiments.runs.export_formats import DEFAULT_FORMATS, DEFAULT_OPSET, FORMATS, OPSETS
+from experiments.command_line import compilation_cache, paths
+from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS
+from san_jax.runtimes import DEFAULT_OPSET, OPSETS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export in the folder")
     arguments = parser.parse_args(argv)
+    compilation_cache.enable()
 
     from experiments.runs import exporting  # not before: --help needs no JAX
 

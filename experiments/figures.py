@@ -33,13 +33,14 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
     _check(parser, arguments)
+    compilation_cache.enable()
     if arguments.figure == "quality":
         _write_quality(arguments)
     else:

@@ -2,6 +2,7 @@
 
     python -m experiments.pit_render --config=pit.py --output_dir=DIR --data_dir=DATA
     python -m experiments.pit_render --config=pit_reid.py --output_dir=DIR --shard=0/4
+    python -m experiments.pit_render --config=pit_reid.py --output_dir=DIR --data_dir=DATA --merge
     python -m experiments.pit_render --config=pit.py:num_textures=20 --preview
 
     pit.py         929 textures x 10 meshes, as in the paper
@@ -14,9 +15,10 @@ and the parameters only, whatever the number of workers. The same command, start
 interruption, draws what is missing and ends with the same bytes: a pair is done once its file in
 records/ is there.
 
---shard=i/n draws the i-th of n parts (from 0), so that several machines can share one file system;
-the one that completes the folder also writes manifest.jsonl. With --data_dir, a complete folder
-becomes a TFDS dataset there.
+--shard=i/n draws the i-th of n parts (from 0) into a folder of its own beside the output folder,
+such as DIR.shard-00000-of-00004, so that machines need not share a file system. --merge puts the
+folders of all shards together: for every n the files that one machine would have drawn. The dataset
+of --data_dir is built from the merged folder.
 
 Software OpenGL draws about 28 pictures per second and core: pit, with two pictures a pair, takes
 about 6 minutes on 2 cores.
@@ -29,6 +31,7 @@ from collections.abc import Sequence
 
 from experiments import command_line
 from experiments.command_line import config_argument, paths
+from experiments.runs import shards
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,34 +48,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--num_workers", type=command_line.at_least(0), default=0, help="number of processes; 0 is one per core"
     )
-    parser.add_argument("--shard", default="0/1", metavar="i/n", help="draw only the i-th of n parts, i from 0")
+    shards.add_arguments(parser)
     arguments = config_argument.parse(parser, argv, required_key="recipe")
     if not (arguments.output_dir or arguments.preview or arguments.check):
         parser.error("--output_dir is missing: the folder to render into")
 
-    from experiments.runs import rendering  # not before: --help needs no renderer
+    from experiments.runs import render_merge, rendering  # not before: --help needs no renderer
 
-    try:
-        shard = rendering.parse_shard(arguments.shard)
-    except ValueError as error:
-        parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("absl").setLevel(logging.INFO)  # the renderer and TFDS report there
     start = time.monotonic()
     try:
         if arguments.preview:
             rendering.show_preview(arguments.config, arguments.output_dir or "preview")
-        elif arguments.check:
+            return
+        if arguments.check:
             print(rendering.check(rendering.make_recipe(arguments.config)))
+            return
+        if arguments.merge is not None:
+            recipe = rendering.make_recipe(arguments.config) if arguments.config_given else None
+            render_merge.merge(arguments.output_dir, arguments.merge, recipe=recipe, data_dir=arguments.data_dir)
+        elif arguments.shard is not None:
+            rendering.run_shard(
+                arguments.config, arguments.shard, output_dir=arguments.output_dir, num_workers=arguments.num_workers
+            )
         else:
             rendering.run(
                 arguments.config,
                 output_dir=arguments.output_dir,
                 data_dir=arguments.data_dir,
                 num_workers=arguments.num_workers,
-                shard=shard,
             )
-            logging.info("%.0f s", time.monotonic() - start)
+        logging.info("%.0f s", time.monotonic() - start)
     except (rendering.RenderError, ValueError, OSError) as error:  # wrong parameters, folders or datasets
         sys.exit(f"pit_render: {error}")
     except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
     python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=market1501 --data_dir=data
     python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures
+    python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=msmt17 --shard=0/4
+    python -m experiments.pseudo_texture --workdir=runs/san_pg --dataset=msmt17 --merge
 
 With --dataset, the TFDS dataset <dataset>_textured is written beside the benchmark, for the joint
 training. It holds a texture for each image of the split train, and of val if the benchmark has one
@@ -14,13 +16,18 @@ skipped and listed.
 Textures are 256x256 RGB, the decoder's [-1, 1] clipped and mapped to 0..255. After an interruption
 the same command computes only what is missing. A SAN-PG trained to reconstruct frontal views gives
 these instead, 256x128 (Table 2); the dataset is then called <dataset>_frontal.
+
+--shard=i/n computes the i-th of n parts (from 0) into a folder of its own, beside --output or, with
+--dataset, in the folder pseudo_textures of the run. --merge, with the same arguments, takes the
+textures of all shards and does the rest: it computes what they lack, and writes the dataset.
 """
 
 import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import paths
+from experiments.command_line import compilation_cache, paths
+from experiments.runs import shards
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,24 +47,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--batch_size", type=command_line.at_least(1), default=32, help="number of images computed at a time"
     )
+    shards.add_arguments(parser)
     arguments = parser.parse_args(argv)
     if bool(arguments.images) != bool(arguments.output) or (arguments.images and arguments.data_dir):
         parser.error("give either --dataset with --data_dir, or --images with --output")
+    compilation_cache.enable()
 
     from experiments.runs import pseudo_textures, san_pg  # not before: --help needs no JAX
 
     failed: list[str] = []
+    division = pseudo_textures.Division(arguments.shard, arguments.merge)
     try:
         if arguments.dataset:
             folder = pseudo_textures.run_dataset(
-                arguments.workdir, arguments.dataset, arguments.data_dir or "data", batch_size=arguments.batch_size
+                arguments.workdir,
+                arguments.dataset,
+                arguments.data_dir or "data",
+                batch_size=arguments.batch_size,
+                division=division,
             )
             print(folder)
         else:
             failed = pseudo_textures.run_folder(
-                arguments.workdir, arguments.images, arguments.output, batch_size=arguments.batch_size
+                arguments.workdir,
+                arguments.images,
+                arguments.output,
+                batch_size=arguments.batch_size,
+                division=division,
             )
-    except san_pg.KNOWN_ERRORS as error:
+    except (*san_pg.KNOWN_ERRORS, shards.ShardError) as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
         sys.exit(f"pseudo_texture: {len(failed)} pictures could not be read, see above; the others are done.")

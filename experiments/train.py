@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import config_argument, paths
+from experiments.command_line import compilation_cache, config_argument, paths
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--num_processes", type=int, default=1, help="number of processes that train together")
     parser.add_argument("--process_id", type=int, default=0, help="number of this process, from 0")
     arguments = config_argument.parse(parser, argv, required_key="method")
+    compilation_cache.enable()
 
     from experiments.runs import smoke, training  # not before: --help needs no JAX
     from experiments.scoring import evaluation

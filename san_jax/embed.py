@@ -11,7 +11,7 @@ published numbers use; the paper does not say that it does).
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -80,7 +80,24 @@ def embed_batches(
     Raises:
         ValueError: No batches, weights that are not finite, or a batch that the mesh cannot split evenly.
     """
-    return np.concatenate(list(_run(_embed_flipped if flip else _embed, model, batches, mesh)))
+    return np.concatenate(list(stream_batches(model, batches, mesh=mesh, flip=flip)))
+
+
+def stream_batches(
+    model: SAN, batches: Iterable[Mapping[str, Any]], *, mesh: Mesh | None = None, flip: bool = False
+) -> Iterator[Float32[np.ndarray, "count dim"]]:
+    """Yield the embeddings of a batch's valid rows, in order, a batch at a time; else as `embed_batches`.
+
+    Args:
+        model: A `SAN`, with or without a decoder.
+        batches: `EvalBatch`es, all of one shape; rows where `valid` is False are dropped.
+        mesh: Devices to split a batch over; None for the default device.
+        flip: Average with the embeddings of the images mirrored left to right.
+
+    Raises:
+        ValueError: As `embed_batches`, when the batches are asked for.
+    """
+    return _run(_embed_flipped if flip else _embed, model, batches, mesh)
 
 
 def regress_batches(
@@ -168,7 +185,12 @@ def padded_batches(images: Images, batch_size: int) -> Iterator[dict[str, np.nda
         }
 
 
-def _check_finite(state: list[Tree]) -> None:
+def check_finite(model: SAN) -> None:
+    """Raise a ValueError where a weight or running statistic is not finite."""
+    _check_finite(split_model(model)[1:])
+
+
+def _check_finite(state: Sequence[Tree]) -> None:
     """Raise a ValueError for weights that are not finite.
 
     The result would not show them: XLA's fast maximum on CPUs turns NaN into 0 in a ReLU.

@@ -7,7 +7,7 @@ On a network file system flock may be missing, or be known only to the host that
 its file every `BEAT` seconds. A process that finds the record of another host watches the file for more than two beats,
 and takes the folder over only if nothing changes. No clocks are compared.
 
-If processes share a folder by agreement, each holds a part of it (a shard, a dataset), and the file is `.lock.<part>`.
+If processes share a folder by agreement, each holds a part of it (a dataset), and the file is `.lock.<part>`.
 Nobody can hold the whole folder while a part is held, nor a part while the whole folder is held.
 
 Imports only the standard library, because `datasets` imports this module.

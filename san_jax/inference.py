@@ -8,19 +8,21 @@ as `python -m experiments.evaluate` does: the embeddings are the same to the bit
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from san_jax import embed, files, pictures, run_folder
+from san_jax import embed, files, onnx_file, pictures, run_folder
 from san_jax.models import SAN, merge_model, parameter_digest, skeleton, split_model, weights, with_weights
 from san_jax.models.weights import encoders, exported, released
+from san_jax.runtimes import JAX, ONNX, RUNTIMES
 from san_jax.settings import ModelSettings
 from san_jax.typing import Array
 
@@ -77,7 +79,10 @@ class Encoder:
         image_size: Height and width that images are resized to.
         metric: The distance that the network was made for, "euclidean" or "cosine".
         san_pg: What regresses the texture that is embedded in place of an image; None if images are embedded.
-        batch_size: Number of images computed at a time. Fewer are padded to it, so that nothing is compiled twice.
+        batch_size: Number of images computed at a time. With JAX fewer are padded to it, so that nothing is compiled
+            twice.
+        runtime: "jax", or "onnx" for onnxruntime on the CPU, in float32.
+        step: The step of the run's checkpoint; None for other sources.
     """
 
     model: SAN
@@ -85,11 +90,18 @@ class Encoder:
     metric: str = "euclidean"
     san_pg: Regressor | None = None
     batch_size: int = embed.BATCH_SIZE
+    runtime: str = JAX
+    step: int | None = None
 
     @property
     def embedding_size(self) -> int:
         """The number of numbers in an embedding."""
         return self.model.embedding_size
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width that images are resized to: those of SAN-PG where its textures are embedded."""
+        return self.image_size if self.san_pg is None else self.san_pg.image_size
 
     def __call__(self, images: Images, *, flip: bool = False) -> Float32[np.ndarray, "count dim"]:
         """Embed images.
@@ -106,13 +118,31 @@ class Encoder:
             ValueError: There are no images; one has another dtype or shape, or its file cannot be read (the message
                 names it); or the network's weights are not finite.
         """
-        san_pg = self.san_pg
-        if san_pg is None:
-            batches = _batches(images, self.image_size, self.batch_size)
-        else:
-            textures = san_pg.regress(_batches(images, san_pg.image_size, san_pg.batch_size))
-            batches = self._texture_batches(textures)
-        return embed.embed_batches(self.model, batches, mesh=embed.machine_mesh(), flip=flip)
+        return np.concatenate(list(self.stream(_batches(images, self.input_size, self.batch_size), flip=flip)))
+
+    def stream(self, batches: Iterable[Mapping[str, Any]], *, flip: bool = False) -> Iterator[np.ndarray]:
+        """Embed batches as they come, in bounded memory.
+
+        Args:
+            batches: Batches of one size, a multiple of the number of devices, of images at `input_size`: `image`, uint8
+                RGB [B H W 3], and `valid`, bool [B], False in rows to leave out. Each has a valid row.
+            flip: Average with the embeddings of the images mirrored left to right.
+
+        Yields:
+            float32 [valid rows, embedding_size] for each batch.
+
+        Raises:
+            ValueError: There are no batches, or the network's weights are not finite.
+        """
+        if self.san_pg is not None:
+            batches = self._texture_batches(self.san_pg.regress(batches))
+        if self.runtime == ONNX:
+            return onnx_file.embed_batches(self._onnx, batches, flip=flip)
+        return embed.stream_batches(self.model, batches, mesh=embed.machine_mesh(), flip=flip)
+
+    @functools.cached_property
+    def _onnx(self) -> Callable[[np.ndarray], np.ndarray]:
+        return onnx_file.open_encoder(self.model, self.image_size)
 
     def _texture_batches(self, batches: Iterator[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Textures at this network's image size, as training on the stored textures saw them."""
@@ -133,6 +163,7 @@ def load_encoder(
     image_size: tuple[int, int] | None = None,
     place: str | None = None,
     batch_size: int = embed.BATCH_SIZE,
+    runtime: str = JAX,
 ) -> Encoder:
     """Load an encoder.
 
@@ -143,15 +174,23 @@ def load_encoder(
             where the file does not say them.
         place: Which network is meant in a file that holds several, see `san_jax.models.weights.load_encoder_weights`.
         batch_size: Number of images to compute at a time. With few images a smaller one is faster.
+        runtime: "jax", or "onnx" to compute by onnxruntime on the CPU, in float32: embeddings that differ by float32
+            rounding, without compilation and for any number of images.
 
     Raises:
         FileNotFoundError: There is no such run or file.
-        ValueError: The source is not one of these, or does not fit; the message names the file.
+        ValueError: The source is not one of these, or does not fit (the message names the file), or the runtime is
+            unknown.
+        san_jax.onnx_file.MissingPackagesError: `runtime` is "onnx" and its packages are not installed.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
     path = pathlib.Path(source)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, found {runtime!r}.")
+    if runtime == ONNX:
+        onnx_file.check_packages()
     if path.is_dir():
         encoder = _encoder_of_run(path)
     elif not path.is_file():
@@ -162,7 +201,11 @@ def load_encoder(
         encoder = _foreign_encoder(path, place)
     san_pg = encoder.san_pg and dataclasses.replace(encoder.san_pg, batch_size=batch_size)
     return dataclasses.replace(
-        encoder, image_size=image_size or encoder.image_size, san_pg=san_pg, batch_size=batch_size
+        encoder,
+        image_size=image_size or encoder.image_size,
+        san_pg=san_pg,
+        batch_size=batch_size,
+        runtime=runtime,
     )
 
 
@@ -183,7 +226,7 @@ def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BA
         raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
     if path.is_file():
         raise ValueError(f"{path} is a file: expected the folder of a run, since exported encoders have no decoder.")
-    model, config = _load_run(path)
+    model, config, _ = _load_run(path)
     if model.decoder is None:
         raise ValueError(
             f"{path} is a run without decoder (a baseline), which regresses no textures: give the "
@@ -193,15 +236,15 @@ def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BA
     return Regressor(model, size, _decoder_size(config, _settings(config, path)), is_texture, batch_size)
 
 
-def _load_run(folder: pathlib.Path, *, encoder_only: bool = False) -> tuple[SAN, dict[str, Any]]:
-    """The network of a run with the weights of its newest checkpoint, and its config."""
+def _load_run(folder: pathlib.Path, *, encoder_only: bool = False) -> tuple[SAN, dict[str, Any], int]:
+    """The network of a run with the weights of its newest checkpoint, its config and the checkpoint's step."""
     from san_jax import checkpoint  # Orbax takes seconds to import, and other sources do not need it
 
     config = run_folder.read_config(folder)
     settings = _settings(config, folder)
-    _, params, batch_stats = checkpoint.load_weights(folder / run_folder.CHECKPOINT_FOLDER)
+    step, params, batch_stats = checkpoint.load_weights(folder / run_folder.CHECKPOINT_FOLDER)
     size = _decoder_size(config, settings)
-    return with_weights(settings, params, batch_stats, decoder_size=size, encoder_only=encoder_only), config
+    return with_weights(settings, params, batch_stats, decoder_size=size, encoder_only=encoder_only), config, step
 
 
 def _settings(config: Mapping[str, Any], path: pathlib.Path) -> ModelSettings:
@@ -232,10 +275,10 @@ def _decoder_size(config: Mapping[str, Any], settings: ModelSettings) -> tuple[i
 
 
 def _encoder_of_run(folder: pathlib.Path) -> Encoder:
-    model, config = _load_run(folder, encoder_only=True)
+    model, config, step = _load_run(folder, encoder_only=True)
     source = config.get("input", {})
     san_pg = _load_san_pg(folder, source["path"]) if source.get("kind") == "texture" else None
-    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg)
+    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg, step=step)
 
 
 def _load_san_pg(folder: pathlib.Path, noted: str) -> Regressor:

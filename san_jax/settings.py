@@ -8,6 +8,7 @@ import dataclasses
 import math
 
 ENCODER_NAMES = ("resnet50", "resnet101", "densenet121")
+TRIPLET_SCOPES = ("auto", "local", "global")
 POOLINGS = ("average", "gem")
 COMPUTE_DTYPES = ("float32", "bfloat16")
 OPTIMIZERS = ("amsgrad", "adam")
@@ -77,6 +78,10 @@ class LossSettings:
             images (the paper draws them too, but leaves open which images are anchors). "fixed" takes the released
             code's places in a batch of 4 consecutive images of each identity, and the sum over the anchors
             (`losses.fixed_triplets`).
+        triplet_reid_scope: Where an image's positive and negative are taken from. "global": the whole batch; decoder
+            maps are then sent between devices, and the memory that this takes grows with their number. "local": the
+            images on the same device, of which two whole identities at least must be there. "auto": "local" on several
+            devices where that is so, else "global". On one device all are the same.
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -93,6 +98,7 @@ class LossSettings:
     triplet_reid_channels: str = "mean"
     triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
     triplet_reid_sampling: str = "random"
+    triplet_reid_scope: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):
@@ -110,6 +116,7 @@ class LossSettings:
             raise ValueError(
                 f"triplet_reid_sampling must be 'random' or 'fixed', found {self.triplet_reid_sampling!r}."
             )
+        _check_choice("triplet_reid_scope", self.triplet_reid_scope, TRIPLET_SCOPES)
         if self.triplet_reid_channels not in ("sum", "mean"):  # now, not when the first step is traced
             raise ValueError(f"triplet_reid_channels must be 'sum' or 'mean', found {self.triplet_reid_channels!r}.")
 

@@ -1,9 +1,10 @@
 """Devices: one mesh axis `data`; batches are split over it, the train state is on every device.
 
-Train steps are one global-view `jax.jit`: batch normalisation, batch-hard mining and the sampling of triplets see the
-global batch, and no collective is written by hand.
+Train steps are one global-view `jax.jit`: batch normalisation and batch-hard mining see the global batch, and no collective
+is written by hand. The triplets of L_TR stay on a device where its rows allow it (`losses.triplet_reid_loss`).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -72,13 +73,30 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, tree)
 
 
-def check_batch_size(name: str, batch_size: int, mesh: Mesh) -> None:
-    """Raise a ValueError where a global batch cannot be split evenly; `name` says which batch."""
-    if batch_size % mesh.size:
-        raise ValueError(
-            f"{name}: {batch_size} images cannot be split evenly over {mesh.size} devices. "
-            "Choose a batch size that is a multiple of it, or fewer devices."
-        )
+def check_batch_size(name: str, count: int, mesh: Mesh, *, images_each: int = 1) -> None:
+    """Raise a ValueError where a global batch cannot be split evenly; it names the nearest counts that can.
+
+    Args:
+        name: The config key of the count.
+        count: What the batch counts: its images, or identities of `images_each` images.
+        mesh: The devices that the batch is split over.
+        images_each: Images of each that is counted.
+    """
+    if count * images_each % mesh.size == 0:
+        return
+    unit = mesh.size // math.gcd(mesh.size, images_each)
+    below = count // unit * unit
+    nearest = f"{below} or {below + unit}" if below else f"{unit}"
+    images = f"{count} x {images_each} images" if images_each > 1 else f"{count} images"
+    raise ValueError(
+        f"{name}={count}: {images} cannot be split evenly over {mesh.size} devices. Set {name} to {nearest}, or use "
+        "fewer devices."
+    )
+
+
+def holds_whole_identities(num_identities: int, mesh: Mesh) -> bool:
+    """Return whether a P x K batch of so many identities gives every device whole ones, two at least."""
+    return num_identities % mesh.size == 0 and num_identities >= 2 * mesh.size
 
 
 def shard_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int32, Integer, PRNGKeyArray
 
 from san_jax import losses
 from san_jax.data.augment import Augmented, augment_images, mirror_textures, normalize_textures
@@ -67,6 +68,9 @@ class StepSettings:
         targets: What the decoder reconstructs (`texture_targets`, `input_targets`); None for a model without a decoder.
         seed: Seed of the augmentation and of the drawn triplets.
         ema_decay: Decay of the averages of weights and running statistics, in [0, 1); 0 keeps no average.
+        triplet_mesh: The devices that batches are split over, where L_TR takes its triplets from the images on the same
+            device; None where it takes them from the whole batch (`settings.LossSettings.triplet_reid_scope` says which
+            is wanted, and `experiments.runs.steps.triplet_mesh` works out what that means for a batch).
 
     Raises:
         ValueError: `ema_decay` is out of range, or textures are to be mirrored where no decoder reconstructs them.
@@ -77,6 +81,7 @@ class StepSettings:
     targets: DecoderTargets | None
     seed: int
     ema_decay: float = 0.0
+    triplet_mesh: Mesh | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.ema_decay < 1.0:
@@ -121,6 +126,8 @@ def reid_losses(
     key: PRNGKeyArray,
     settings: LossSettings,
     targets: Float[Array, "batch texture_height texture_width 3"] | None,
+    *,
+    triplet_mesh: Mesh | None = None,
 ) -> Metrics:
     """Return the unweighted parts of a reID batch's loss; the decoder's only where the model has one.
 
@@ -130,6 +137,7 @@ def reid_losses(
         key: Random key that draws the triplets of L_TR.
         settings: Constants of the losses.
         targets: What the decoder reconstructs, in [-1, 1]; unused, and may be None, without a decoder.
+        triplet_mesh: As in `StepSettings`.
 
     Returns:
         float32 scalars: identification, triplet, and with a decoder reconstruction, triplet_reid.
@@ -145,9 +153,10 @@ def reid_losses(
         "triplet": losses.batch_hard_triplet_loss(output.embedding, labels, margin=settings.triplet_margin),
     }
     if output.texture is not None:
-        pairs = losses.sample_triplets(key, labels)
+        groups = 1 if triplet_mesh is None else triplet_mesh.size
+        triplets = _Triplets(labels, losses.sample_triplets(key, labels, groups=groups), groups, triplet_mesh)
         parts["reconstruction"] = losses.reconstruction_loss(output.texture, _required(targets))
-        blocks = (_triplet_reid(output, block, labels, pairs, settings) for block in settings.triplet_reid_blocks)
+        blocks = (_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks)
         parts["triplet_reid"] = sum(blocks, start=jnp.zeros((), jnp.float32))
     return parts
 
@@ -158,6 +167,8 @@ def pit_losses(
     key: PRNGKeyArray,
     settings: LossSettings,
     targets: Float[Array, "batch texture_height texture_width 3"] | None,
+    *,
+    triplet_mesh: Mesh | None = None,
 ) -> Metrics:
     """Return the unweighted loss of a PIT batch, {"reconstruction": L_Rec}; arguments as in `reid_losses`."""
     del batch, key, settings
@@ -176,23 +187,38 @@ def _required(
     return targets
 
 
-def _triplet_reid(
-    output: SANOutput,
-    block: int,
-    labels: Any,
-    pairs: tuple[Any, Any],
-    settings: LossSettings,
-) -> Float[Array, ""]:
-    """Return L_TR of one decoder block, counted from 1; `pairs` are the drawn positives and negatives."""
-    shared: Any = {"margin": settings.triplet_reid_margin, "channel_reduction": settings.triplet_reid_channels}
+class _Triplets(NamedTuple):
+    """What `_triplet_reid` needs to know of the triplets.
+
+    Attributes:
+        labels: The batch's identities.
+        pairs: The drawn positive and negative of each image.
+        groups: Number of groups of images that no triplet leaves.
+        mesh: The devices that hold a group each; None where the whole batch is the group.
+    """
+
+    labels: Int32[Array, " batch"]
+    pairs: tuple[Int32[Array, " batch"], Int32[Array, " batch"]]
+    groups: int
+    mesh: Mesh | None
+
+
+def _triplet_reid(output: SANOutput, block: int, triplets: _Triplets, settings: LossSettings) -> Float[Array, ""]:
+    """Return L_TR of one decoder block, counted from 1."""
+    shared: Any = {
+        "margin": settings.triplet_reid_margin,
+        "channel_reduction": settings.triplet_reid_channels,
+        "mesh": triplets.mesh,
+    }
     feature_map = output.decoder_maps[block - 1]
     if settings.triplet_reid_sampling == "random":
-        return losses.triplet_reid_loss(feature_map, *pairs, **shared)
-    anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block)
+        return losses.triplet_reid_loss(feature_map, *triplets.pairs, **shared)
+    anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block, groups=triplets.groups)
     loss = losses.triplet_reid_loss(feature_map, positives, negatives, anchor=anchors, anchor_reduction="sum", **shared)
     # Nothing can be raised inside jit. NaN, because a batch that is not made of fours would pair unrelated images.
+    labels = triplets.labels
     as_meant = (labels[positives] == labels[anchors]) & (labels[negatives] != labels[anchors])
-    return jnp.where(jnp.all(as_meant), loss, jnp.nan)
+    return jnp.where(jnp.all(as_meant | (positives == anchors)), loss, jnp.nan)
 
 
 class _BatchKind(NamedTuple):
@@ -246,7 +272,7 @@ def _loss(
     targets = None
     if output.texture is not None and settings.targets is not None:
         targets = settings.targets(augmented, batch)
-    parts = kind.losses(output, batch, triplet_key, settings.loss, targets)
+    parts = kind.losses(output, batch, triplet_key, settings.loss, targets, triplet_mesh=settings.triplet_mesh)
     if parts_wanted is not None:
         parts = {name: parts[name] for name in parts_wanted}
     weighted = (getattr(settings.loss, name) * part for name, part in parts.items())

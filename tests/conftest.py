@@ -5,6 +5,7 @@ import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["SAN_JAX_COMPILATION_CACHE"] = "off"  # no test writes to the user's cache folder
 
 from jaxtyping import install_import_hook
 

@@ -5,11 +5,14 @@ import pathlib
 import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+from experiments.runs import shards
 from tests import pages
 from tests.experiments.export_runs import write_run
 from tests.pages import Page
@@ -66,6 +69,37 @@ def test_programs_that_setup_and_make_call_exist(file: str):
     commands = re.findall(r"(?:\$\(RUN\)|\.venv/bin/python) (-m (?:experiments|render)\.[^;|&\n]*)", text)
     assert commands
     assert [found for command in commands if (found := pages.command_problem(f"python {command}"))] == []
+
+
+# The files for engines that start shards: how one names the command of a shard, and the number of shards.
+
+
+def _kubernetes(job: Any) -> tuple[str, int]:
+    assert job["apiVersion"] == "batch/v1"
+    assert job["kind"] == "Job"
+    assert job["spec"]["completionMode"] == "Indexed"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["sh", "-c"]
+    (command,) = container["args"]
+    return command.removeprefix("exec ").replace("$JOB_COMPLETION_INDEX", "{index}"), job["spec"]["completions"]
+
+
+def _skypilot(task: Any) -> tuple[str, int]:
+    command = task["run"].replace("\\\n", " ").replace("$SKYPILOT_NODE_RANK", "{index}")
+    return command.replace("$SKYPILOT_NUM_NODES", str(task["num_nodes"])), task["num_nodes"]
+
+
+def test_the_files_for_engines_start_every_shard_once():
+    blocks = [yaml.safe_load(block) for language, block in PAGES["docs/scaling.md"].blocks if language == "yaml"]
+    found = [_kubernetes(block) if "kind" in block else _skypilot(block) for block in blocks]
+    assert len(found) == 2
+    for command, count in found:
+        started = [" ".join(command.format(index=index).split()) for index in range(count)]
+        assert pages.command_problem(started[0]) is None
+        given = [re.findall(r" --shard=(\S+)", words) for words in started]
+        assert [[shards.parse(text) for text in texts] for texts in given] == [
+            [shards.Shard(index, count)] for index in range(count)
+        ]
 
 
 # -------------------------------------------------------------------------------------------------------------- README
@@ -129,6 +163,7 @@ def test_the_python_of_the_readme_runs_as_it_stands(folder_with_a_run: pathlib.P
         "python -m experiments.train --config=san.py:smoke --config.seed=1 --workdir=runs/smoke",
         "python -m experiments.pseudo_texture --workdir=runs/san_pg --images=photos --output=textures",
         "python -m experiments.figures --figure=7 --workdir=runs/san --crops",
+        "python -m experiments.launch --num_tasks=2 -- experiments.pit_render --config=pit.py --output_dir=x",
         "PYTHONPATH=. python -m experiments.prepare --dataset=all --manual_dir=archives && make demo",
     ],
 )
@@ -168,6 +203,8 @@ def test_what_exists_passes(span: str):
         "python tests/golden/make_loss.py",
         "python -m experiments.trian --config=san.py",
         "python -m experiments.train --config=san.py:smoked --workdir=runs/san",
+        "python -m experiments.launch --num_tasks=2 -- experiments.pit_render --config=pit.py --outputs=x",
+        "python -m experiments.launch --number=2 -- experiments.pit_render --config=pit.py --output_dir=x",
         "python -m experiments.train --config=san.py --config.seeds=1 --workdir=runs/san",
         "python -m experiments.train --config=san.py --config.seed=one --workdir=runs/san",
         "python -m experiments.pseudo_texture --workdirs=runs/san_pg --dataset=market1501",

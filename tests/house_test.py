@@ -11,7 +11,11 @@ MAX_FUNCTION_LINES = 60
 
 # File -> what it imports inside a function, where each says why. Programs (`PROGRAMS`) parse their options first.
 LATE = {
-    "san_jax/__init__.py": ["san_jax.inference", "san_jax.ranking"],  # when they are first asked for
+    "san_jax/__init__.py": [
+        "san_jax.embedding_files",
+        "san_jax.inference",
+        "san_jax.ranking",
+    ],  # when they are first asked for
     "san_jax/data/iterator.py": ["absl.flags"],  # a flag of Grain's
     "san_jax/data/reading.py": ["tensorflow_datasets"],  # loaded already where it is needed
     "san_jax/inference.py": ["san_jax.checkpoint"],  # Orbax takes seconds to import; other sources do not need it
@@ -19,7 +23,9 @@ LATE = {
     "render/optics/rasterizer.py": [
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
-    "experiments/runs/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
+    "experiments/runs/launching.py": ["submitit"],  # need not be installed
+    "experiments/benchmarks/step.py": ["experiments.benchmarks.torch_step"],  # PyTorch need not be installed
+    "san_jax/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed
 }
 
 

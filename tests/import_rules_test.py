@@ -32,6 +32,7 @@ LIGHT = {
     "san_jax.programs": (),
     "san_jax.ranking_settings": (),
     "san_jax.run_folder": (),
+    "san_jax.runtimes": (),
     "san_jax.settings": (),
 }
 # File -> what it may import although its folder does not: modules that import little themselves.
@@ -41,6 +42,9 @@ ALLOWED = {
     "datasets/pit_reid/pit_reid_dataset_builder.py": ("render.manifest",),
     # Grain reads an absl flag of its own in programs that parse no flags; the file says so.
     "san_jax/data/iterator.py": ("absl.flags",),
+    # What the benchmark times beside ours where PyTorch is installed; nobody else imports these two.
+    "experiments/benchmarks/torch_model.py": ("torch",),
+    "experiments/benchmarks/torch_step.py": ("torch",),
 }
 # Module -> the only file of the packages that imports it.
 ONLY = {

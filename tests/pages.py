@@ -165,6 +165,12 @@ def _program_problem(module: str, arguments: list[str]) -> str | None:
     path = module.replace(".", "/")
     if not any((REPOSITORY / file).is_file() for file in (f"{path}.py", f"{path}/__init__.py")):
         return f"there is no {path}.py"
+    if "--" in arguments:  # a program that starts another one
+        end = arguments.index("--")
+        started = arguments[end + 1 :]
+        if found := _program_problem(started[0], started[1:]):
+            return found
+        arguments = arguments[:end]
     if not arguments:
         return None
     program = _Program.of(module)
@@ -242,7 +248,7 @@ def _program_files() -> list[pathlib.Path]:
 
 @functools.cache
 def _make_targets() -> frozenset[str]:
-    return frozenset(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return frozenset(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 # ------------------------------------------------------------------------------------------------------------- configs

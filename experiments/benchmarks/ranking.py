@@ -1,24 +1,31 @@
-"""Speed and memory of the scorer: what `python -m experiments.benchmark_ranking` measures."""
+"""Speed and memory of the scorer, by parts and as a whole, at the sizes of benchmarks.
+
+The embeddings are made up (float32, noise around a point for each identity); the labels have the benchmark's counts.
+"ranking" starts from the whole matrix of distances in memory, which ours does not need: "both" is `evaluate_ranking`,
+which computes distances by blocks and ranks them as they come.
+"""
 
 import dataclasses
 import importlib
 import json
-import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
+from experiments.benchmarks import timing
+from experiments.benchmarks.options import RankingOptions
 from experiments.benchmarks.sizes import SIZES, Size
+from experiments.benchmarks.timing import Turn
 from san_jax import ranking
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Scores = tuple[float, float]  # mAP and rank-1
+TASKS = ("distances", "ranking", "both")
+LARGEST_MATRIX = 2**28  # distances that NumPy and torchreid are given to sort at once: 1 GiB
 
 
 def make_labels(size: Size, rng: np.random.Generator) -> Labels:
@@ -120,12 +127,12 @@ def torchreid_program() -> Program | None:
     return None
 
 
-def measure(programs: Mapping[str, Program], size: Size, dimensions: int, repeats: int) -> dict[str, Any]:
+def compare(programs: Mapping[str, Program], size: Size, dimensions: int, turns: int) -> dict[str, Any]:
     """Time the tasks "distances", "ranking" and "both" of each program, turn after turn.
 
     Returns:
-        "seconds": program -> task -> seconds of each turn; "first_seconds": task -> seconds of our first turn,
-        compilation included; "scores": program -> mAP and rank-1.
+        `tasks`: task -> program -> see `timing.summarize`, with "san_jax" as reference; `first_seconds`: task ->
+        seconds of our first turn, compilation included; `scores`: program -> mAP and rank-1.
 
     Raises:
         ValueError: The programs disagree in mAP or rank-1.
@@ -134,38 +141,42 @@ def measure(programs: Mapping[str, Program], size: Size, dimensions: int, repeat
     labels = make_labels(size, rng)
     queries, gallery = (make_embeddings(ids, dimensions, rng) for ids in labels[:2])
     matrix = ranking.pairwise_distances(queries, gallery)
-    seconds: dict[str, dict[str, list[float]]] = {}
+    taken: dict[str, dict[str, list[Turn]]] = {task: {name: [] for name in programs} for task in TASKS}
     scores: dict[str, Scores] = {}
-    for _ in range(repeats + 1):  # the first turn compiles, and its results are compared
+    for _ in range(turns + 1):  # the first turn compiles, and its results are compared
         for name, program in programs.items():
-            times, scores[name] = _turn(program, queries, gallery, matrix, labels)
-            for task, value in times.items():
-                seconds.setdefault(name, {}).setdefault(task, []).append(value)
+            found, scores[name] = _turn(program, queries, gallery, matrix, labels)
+            for task, turn in found.items():
+                taken[task][name].append(turn)
         for name in programs:
             _check_scores(name, scores[name], scores["san_jax"])
-    first = {name: {task: values.pop(0) for task, values in tasks.items()} for name, tasks in seconds.items()}
-    return {"seconds": seconds, "first_seconds": first["san_jax"], "scores": scores}
+    references = dict.fromkeys(programs, "san_jax")
+    first = {task: _drop_first(programs) for task, programs in taken.items()}
+    tasks = {task: timing.summarize(turns, references) for task, turns in taken.items()}
+    return {"tasks": tasks, "first_seconds": first, "scores": scores}
+
+
+def _drop_first(turns: Mapping[str, list[Turn]]) -> float:
+    """Drop the first turn of each program; return the seconds of ours."""
+    dropped = {name: taken.pop(0) for name, taken in turns.items()}
+    return dropped["san_jax"].wall
 
 
 def _turn(
     program: Program, queries: np.ndarray, gallery: np.ndarray, matrix: np.ndarray, labels: Labels
-) -> tuple[dict[str, float], Scores]:
-    """Return the seconds of each task of a program, and its scores."""
-    seconds = {}
-    start = time.perf_counter()
-    program.distances(queries, gallery)
-    seconds["distances"] = time.perf_counter() - start
-    start = time.perf_counter()
-    scores = program.ranking(matrix, labels)
-    seconds["ranking"] = time.perf_counter() - start
+) -> tuple[dict[str, Turn], Scores]:
+    """Return what each task of a program took, and its scores."""
+    with timing.stopwatch() as distances:
+        program.distances(queries, gallery)
+    with timing.stopwatch() as rank:
+        scores = program.ranking(matrix, labels)
     if program.both is None:
-        seconds["both"] = seconds["distances"] + seconds["ranking"]
+        both = Turn(distances.wall + rank.wall, distances.processor + rank.processor)
     else:
-        start = time.perf_counter()
-        whole = program.both(queries, gallery, labels)
-        seconds["both"] = time.perf_counter() - start
+        with timing.stopwatch() as both:
+            whole = program.both(queries, gallery, labels)
         _check_scores("evaluate_ranking", whole, scores)
-    return seconds, scores
+    return dict(zip(TASKS, (distances, rank, both), strict=True)), scores
 
 
 def _check_scores(name: str, found: Scores, expected: Scores) -> None:
@@ -174,10 +185,11 @@ def _check_scores(name: str, found: Scores, expected: Scores) -> None:
         raise ValueError(f"{name} gives mAP, rank-1 {found}, not {expected}: the programs must agree.")
 
 
-def peak_memory(size_name: str, dimensions: int) -> dict[str, float]:
+def peak_memory(size_name: str, options: RankingOptions, *, rerank: bool = False) -> dict[str, float]:
     """Measure `evaluate_ranking` in a separate process, as `print_memory` prints it."""
-    command = [sys.executable, "-m", "experiments.benchmark_ranking", "--memory_only", f"--size={size_name}"]
-    result = subprocess.run([*command, f"--dimensions={dimensions}"], check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "experiments.benchmark", "--memory_only", f"--size={size_name}"]
+    command += [f"--scale={options.scale}", f"--dimensions={options.dimensions}", *(["--rerank"] if rerank else [])]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -187,33 +199,21 @@ def _status(key: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(f"{key}:"))
 
 
-def table(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Return least and median seconds of each task, and how many times as long as ours it takes."""
-    tasks = ("distances", "ranking", "both")
-    lines = [f"{'seconds: least, median, ratio':<30}" + "".join(f"{task:>28}" for task in tasks)]
-    for name, values in seconds.items():
-        cells = []
-        for task in tasks:
-            least, median = min(values[task]), statistics.median(values[task])
-            cells.append(f"{least:12.3f} {median:7.3f} {ratio(seconds, name, task):6.1f}x")
-        lines.append(f"{name:<30}" + "".join(cells))
-    return "\n".join(lines)
+def print_memory(options: RankingOptions) -> None:
+    """Print time, peak memory and scores of `evaluate_ranking` at the first size, in this process, as JSON.
 
-
-def ratio(seconds: Mapping[str, Mapping[str, Sequence[float]]], name: str, task: str) -> float:
-    """Return the median over the turns of a program's time over ours."""
-    pairs = zip(seconds[name][task], seconds["san_jax"][task], strict=True)
-    return statistics.median(theirs / own for theirs, own in pairs)
-
-
-def print_memory(size: Size, dimensions: int, *, rerank: bool) -> None:
-    """Print time, peak memory and scores of `evaluate_ranking` in this process, as JSON."""
+    Peak memory is the largest resident size while it runs, less the resident size once JAX is imported and the
+    embeddings are made.
+    """
+    size = SIZES[options.sizes[0]].divided(options.scale)
     rng = np.random.default_rng(0)
     labels = make_labels(size, rng)
-    queries, gallery = (make_embeddings(ids, dimensions, rng) for ids in labels[:2])
+    queries, gallery = (make_embeddings(ids, options.dimensions, rng) for ids in labels[:2])
     before = _status("VmRSS")
     start = time.perf_counter()
-    result = ranking.evaluate_ranking(queries, gallery, *labels, rerank=ranking.KReciprocal() if rerank else None)
+    result = ranking.evaluate_ranking(
+        queries, gallery, *labels, rerank=ranking.KReciprocal() if options.rerank else None
+    )
     measured = {
         "embeddings_gib": (queries.nbytes + gallery.nbytes) / 2**30,
         "peak_beyond_gib": (_status("VmHWM") - before) / 2**20,
@@ -224,40 +224,54 @@ def print_memory(size: Size, dimensions: int, *, rerank: bool) -> None:
     print(json.dumps(measured))
 
 
-def run(size_name: str, dimensions: int, repeats: int) -> None:
-    """Time all programs in turns, and print a table and a JSON object.
+def measure(options: RankingOptions) -> dict[str, Any]:
+    """Time all programs at each size.
 
-    Args:
-        size_name: Name of a benchmark in `SIZES`.
-        dimensions: Length of an embedding.
-        repeats: Number of turns.
+    Returns:
+        JSON values: `dimensions`, `scale`, and `sizes`: name -> `num_query`, `num_gallery`, what `compare` returns,
+        `memory` (what `print_memory` prints), `rerank` (the same with re-ranking; absent unless asked for) and
+        `left_out` (program -> reason).
     """
-    size = SIZES[size_name]
-    programs = {"san_jax": san_jax_program()}
-    notes = []
-    if size_name == "market1501":
-        programs["numpy"] = Program(numpy_distances, numpy_ranking)
-        torchreid = torchreid_program()
-        if torchreid is None:
-            notes.append("torchreid with its Cython scorer compiled is not installed: not compared.")
+    torchreid = torchreid_program()
+    sizes: dict[str, Any] = {}
+    for name in options.sizes:
+        size = SIZES[name].divided(options.scale)
+        programs, left_out = {"san_jax": san_jax_program()}, {}
+        if size.num_query * size.num_gallery > LARGEST_MATRIX:
+            left_out["NumPy and torchreid"] = "they sort whole matrices, over 16 GB at this size, left out"
         else:
-            programs["torchreid (Cython)"] = torchreid
-    else:
-        notes.append("NumPy and torchreid sort whole matrices, over 16 GB at this size: not compared.")
-    memory = peak_memory(size_name, dimensions)
-    result = measure(programs, size, dimensions, repeats)
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} cores"
-    print(f"{size_name}: {size.num_query} x {size.num_gallery}, {dimensions}-d; {device}, JAX {jax.__version__}")
-    print(table(result["seconds"]))
-    print("\n".join(f"{name:<30}mAP {ap:.6f}, rank-1 {first:.6f}" for name, (ap, first) in result["scores"].items()))
-    print(f"first call of evaluate_ranking in a new process, compilation included: {memory['seconds']:.2f} s")
-    print(
-        f"peak memory beyond the embeddings ({memory['embeddings_gib']:.2f} GiB): {memory['peak_beyond_gib']:.2f} GiB"
-    )
-    print("\n".join(notes))
-    ratios = {
-        name: {task: ratio(result["seconds"], name, task) for task in values}
-        for name, values in result["seconds"].items()
-    }
-    summary = {"size": size_name, "dimensions": dimensions, "device": device, "memory": memory, "ratios": ratios}
-    print(json.dumps({**summary, **result}))
+            programs["numpy"] = Program(numpy_distances, numpy_ranking)
+            if torchreid is None:
+                left_out["torchreid"] = "not installed with its Cython scorer compiled, left out"
+            else:
+                programs["torchreid (Cython)"] = torchreid
+        sizes[name] = {
+            "num_query": size.num_query,
+            "num_gallery": size.num_gallery,
+            "memory": peak_memory(name, options),
+            **({"rerank": peak_memory(name, options, rerank=True)} if options.rerank else {}),
+            **compare(programs, size, options.dimensions, options.turns),
+            "left_out": left_out,
+        }
+    return {"dimensions": options.dimensions, "scale": options.scale, "sizes": sizes}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Return the text of what `measure` returned."""
+    lines = []
+    scale = f" / {result['scale']}" if result["scale"] > 1 else ""
+    for name, found in result["sizes"].items():
+        size = f"{name}{scale}: {found['num_query']:,} x {found['num_gallery']:,}, {result['dimensions']}-d"
+        for task, rows in found["tasks"].items():
+            lines += timing.table(f"{size}: {task}", rows)
+        lines += [f"{program}: mAP {ap:.6f}, rank-1 {first:.6f}" for program, (ap, first) in found["scores"].items()]
+        for how in ("memory", "rerank"):
+            if how in found:
+                memory = found[how]
+                lines.append(
+                    f"{size}, a new process{' with re-ranking' if how == 'rerank' else ''}: {memory['seconds']:.2f} s with "
+                    f"compilation, {memory['peak_beyond_gib']:.2f} GiB at most beyond the embeddings' "
+                    f"{memory['embeddings_gib']:.2f} GiB"
+                )
+        lines += [f"{program}: {reason}" for program, reason in found["left_out"].items()]
+    return "\n".join(lines)

@@ -1,18 +1,34 @@
-"""Speed of the renderer: what `python -m experiments.benchmark_render` measures."""
+"""Speed of the renderer: pairs per second of one process and of several, milliseconds by phase.
 
+Consecutive pairs of a recipe are drawn with its default parameters, from the plan of a record to the bytes of its files
+(texture as PNG, picture and, for pit, frontal view as JPEG); files are not written. A texture is painted once for all
+pairs that share it, so that each of them bears its part of the painting and of the PNG. Every process is set up as a
+worker of experiments.pit_render, on one core. What it makes once (body, OpenGL, painted grounds and walls, pictures of
+things) is made before the clock starts and given separately.
+
+Phases are given in processor time: on a busy machine it shows what a free core would do, except that busy neighbours
+share caches and the core's other thread. Several processes can be compared with one by wall-clock time only. With a
+GPU, processor time leaves out the time spent waiting for the GPU: read wall-clock time.
+"""
+
+import contextlib
 import dataclasses
 import multiprocessing
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from experiments.benchmarks.options import RenderingOptions
 from render.optics import rasterizer
 from render.recipes import build
 from render.scene import impostor_library, surfaces
 
 PHASES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs that are drawn before the clock starts
+# As in the workers of experiments.pit_render: read by NumPy and OpenGL when a process loads them.
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +113,30 @@ def run_processes(recipe: build.Recipe, num_pairs: int, num_processes: int) -> l
         context.Process(target=_work, args=(recipe, num_pairs, number, barrier, results), daemon=True)
         for number in range(num_processes)
     ]
-    for process in processes:
-        process.start()
+    with _environment(ONE_CORE):
+        for process in processes:
+            process.start()
     times = [results.get() for _ in processes]
     for process in processes:
         process.join()
     if None in times:
         raise RuntimeError("A process of the benchmark failed; its error is printed above.")
     return times
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def report(name: str, pictures: int, one: list[Times], several: list[Times]) -> str:
@@ -126,18 +158,46 @@ def report(name: str, pictures: int, one: list[Times], several: list[Times]) -> 
             f"  {len(times)} process{'es' * (len(times) > 1)}: {by_processor:5.1f} pairs/s by processor time, "
             f"{by_wall:5.1f} by wall-clock time ({processors:.2f} processors per process)"
         )
-    growth = sum(1.0 / each.wall for each in several) * alone.wall
-    lines.append(f"  growth from 1 to {len(several)} processes, by wall-clock time: {growth:.2f} times")
+    times_as_many = growth(one, several)
+    lines.append(f"  growth from 1 to {len(several)} processes, by wall-clock time: {times_as_many:.2f} times")
     lines.append(f"  one process, {1e3 * alone.processor:.1f} ms of processor time per pair:")
     lines += [f"    {phase:12s} {1e3 * seconds:7.1f} ms" for phase, seconds in alone.phases.items()]
     lines.append(f"  before the first pair, once per process: {alone.setup:.1f} s of processor time")
     return "\n".join(lines)
 
 
-def compare(recipes: Sequence[str], num_pairs: int, num_processes: int) -> None:
-    """Time one process and several with each recipe, and print the text of the benchmark."""
-    for name in recipes:
+def measure(options: RenderingOptions) -> dict[str, Any]:
+    """Time one process and several with each recipe.
+
+    Returns:
+        JSON values: `num_pairs` (of each process) and `recipes`: name -> `pictures` (of a pair), `one` and `several`
+        (lists of `Times`, an object for each process), and `growth` (pairs per second of several processes over one's,
+        by wall-clock time).
+    """
+    recipes = {}
+    for name in options.recipes:
         recipe = build.RECIPES[name]()
-        one = run_processes(recipe, num_pairs, 1)
-        several = run_processes(recipe, num_pairs, num_processes)
-        print(report(name, 2 if name == "pit" else 1, one, several), flush=True)
+        one = run_processes(recipe, options.num_pairs, 1)
+        several = run_processes(recipe, options.num_pairs, options.num_processes)
+        recipes[name] = {
+            "pictures": 2 if name == "pit" else 1,
+            "one": [dataclasses.asdict(times) for times in one],
+            "several": [dataclasses.asdict(times) for times in several],
+            "growth": growth(one, several),
+        }
+    return {"num_pairs": options.num_pairs, "recipes": recipes}
+
+
+def growth(one: list[Times], several: list[Times]) -> float:
+    """Return the pairs per second of several processes over those of one, by wall-clock time."""
+    (alone,) = one
+    return sum(1.0 / each.wall for each in several) * alone.wall
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Return the text of what `measure` returned."""
+    texts = []
+    for name, found in result["recipes"].items():
+        one, several = ([Times(**times) for times in found[key]] for key in ("one", "several"))
+        texts.append(report(name, found["pictures"], one, several))
+    return "\n".join(texts)

@@ -21,5 +21,16 @@ class Size:
     num_distractors: int
     num_cameras: int
 
+    def divided(self, scale: int) -> "Size":
+        """The same with `scale` times fewer queries, gallery images, identities and distractors."""
+        return Size(
+            self.num_query // scale,
+            self.num_gallery // scale,
+            self.num_identities // scale,
+            self.num_distractors // scale,
+            self.num_cameras,
+        )
+
 
 SIZES = {"market1501": Size(3368, 15913, 750, 2798, 6), "msmt17": Size(11659, 82161, 3060, 0, 15)}
+TRAINING_IDENTITIES = {"market1501": 751}

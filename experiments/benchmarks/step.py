@@ -1,126 +1,235 @@
-"""Speed and memory of the joint training step: what `python -m experiments.benchmark` measures."""
+"""Speed of the training step: fixed batch, from the pipeline, and PyTorch's beside it.
 
+A round of a program is one step of each kind of batch of its config, such as a reID step and a PIT step for SAN, with
+all that the plan says: losses, augmentation, mirrored targets, average of the weights.
+"""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
 import json
+import pathlib
 import time
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
-from experiments.command_line import config_files
+from experiments.benchmarks import step_data, timing
+from experiments.benchmarks.options import StepOptions
+from experiments.benchmarks.step_data import Variant
 from experiments.command_line.config_files import Config
 from experiments.runs import models, training_data
 from experiments.runs import steps as steps_of_plan
-from experiments.runs.plan import RunPlan, resolve
+from experiments.runs.errors import Problems
+from experiments.runs.training_data import TrainingData
 from san_jax import sharding, train_state
 
-NUM_CLASSES = 751  # training identities of Market-1501
+FIXED, PIPELINE = "fixed batch", "from the pipeline"
+Batch = dict[str, Any]
 
 
-class _Steps:
-    """The compiled training steps of a config and the state that they update.
+class Trainee:
+    """The compiled steps of a plan, the state that they update, and what they are fed with.
 
-    Args:
-        plan: The plan of a config of `san.py`.
-        mesh: The devices.
+    Attributes:
+        images: Images of a round, one step of each kind.
+        compile_seconds: Seconds that compiling each kind's step took.
+        fixed: A batch of each kind, as the host read it.
+        sources: For each way of feeding, what runs so many rounds and waits for the last.
     """
 
-    def __init__(self, plan: RunPlan, mesh: Mesh):
-        self.seconds: dict[str, float] = {}  # of compilation
-        epoch = training_data.count_steps_of_epoch(plan, NUM_CLASSES, 0).steps
-        _, optimizer = steps_of_plan.make_optimizer(plan, plan.length.in_steps(epoch))
-        graphdef, _ = train_state.create(models.skeleton(plan, NUM_CLASSES), optimizer)
-        self._state = sharding.init_replicated(
-            lambda: train_state.create(models.build(plan, NUM_CLASSES), optimizer)[1], mesh
-        )
+    def __init__(self, variant: Variant, data: TrainingData, mesh: Mesh):
+        self._plan = variant.plan
+        num_classes = data.num_classes if variant.num_classes is None else variant.num_classes
+        _, optimizer = steps_of_plan.make_optimizer(variant.plan, variant.plan.length.in_steps(data.epoch.steps))
+        graphdef, _ = train_state.create(models.skeleton(variant.plan, num_classes), optax.identity())
+
+        def start() -> train_state.TrainState:
+            model = models.build(variant.plan, num_classes)
+            return train_state.create(model, optimizer, average=variant.plan.ema_decay > 0)[1]
+
+        self._state = sharding.init_replicated(start, mesh)
         self._steps: dict[str, Any] = {}
-        self._batches: dict[str, dict[str, jax.Array]] = {}
-        for kind, step in steps_of_plan.make_steps(plan, graphdef, optimizer, {}).items():
-            self._batches[kind] = sharding.shard_batch(_made_up_batch(plan, kind), mesh)
-            start = time.perf_counter()
-            self._steps[kind] = cast(Any, step).lower(self._state, self._batches[kind]).compile()
-            self.seconds[kind] = round(time.perf_counter() - start, 1)
+        self.compile_seconds: dict[str, float] = {}
+        self.fixed: dict[str, Batch] = {kind: next(stream) for kind, stream in data.streams.items()}
+        resident = {kind: sharding.shard_batch(batch, mesh) for kind, batch in self.fixed.items()}
+        for kind, step in steps_of_plan.make_steps(variant.plan, graphdef, optimizer, data.mirror_maps, mesh).items():
+            begin = time.perf_counter()
+            self._steps[kind] = compile_step(step, self._state, resident[kind])
+            self.compile_seconds[kind] = round(time.perf_counter() - begin, 2)
+        self.images = sum(variant.plan.batch_size(kind) for kind in variant.plan.batch_kinds)
+        self.sources: dict[str, Callable[[int], None]] = {
+            FIXED: functools.partial(self._train, resident.__getitem__),
+            PIPELINE: functools.partial(self._train, lambda kind: sharding.shard_batch(next(data.streams[kind]), mesh)),
+        }
+        self._metrics: dict[str, Any] = {}
 
-    def batch_sizes(self) -> dict[str, int]:
-        """Return the number of images in a batch of each kind."""
-        return {kind: len(batch["image"]) for kind, batch in self._batches.items()}
+    def _train(self, take: Callable[[str], Batch], rounds: int) -> None:
+        """Run steps of each kind in turn, on the batches that `take` gives by kind, and wait for the last."""
+        for _ in range(rounds):
+            for kind in self._plan.batch_kinds:
+                self._state, self._metrics = self._steps[kind](self._state, take(kind))
+        jax.block_until_ready(self._state.step)
 
-    def images_per_second(self, *kinds: str, seconds: float) -> float:
-        """Run steps of these kinds in turn, for at least three rounds."""
-        rounds, start = 0, time.perf_counter()
-        while rounds < 3 or time.perf_counter() - start < seconds:
-            for kind in kinds:
-                self._state, _ = self._steps[kind](self._state, self._batches[kind])
-            jax.block_until_ready(self._state.step)
-            rounds += 1
-        images = rounds * sum(self.batch_sizes()[kind] for kind in kinds)
-        return round(images / (time.perf_counter() - start), 2)
-
-    def gradient_is_finite(self) -> bool:
-        """Run a last reID step and look at its gradient. The state is used up."""
-        _, metrics = self._steps["reid"](self._state, self._batches["reid"])
-        return bool(np.isfinite(jax.device_get(metrics["gradient_norm"])))
+    def is_finite(self) -> bool:
+        """Whether loss and gradient of the last step are finite."""
+        return bool(np.all(np.isfinite([float(value) for value in jax.device_get(self._metrics).values()])))
 
 
-def measure(config: Config, *, seconds: float) -> dict[str, Any]:
-    """Time the steps of the joint training.
+def compile_step(step: Any, *arguments: Any) -> Any:
+    """Return the executable of a jitted step."""
+    return step.lower(*arguments).compile()
 
-    Args:
-        config: A config of `san.py`.
-        seconds: How long to measure, after compilation and some rounds of warm-up. At least three rounds are run.
+
+def measure(config: Config, options: StepOptions) -> dict[str, Any]:
+    """Time the training steps of a config at each batch size.
 
     Returns:
-        JSON values: device, compute_dtype, batch sizes, seconds of compilation, images per second of both steps in turn
-        and of each alone, and the peak of device memory in GiB (None if the backend does not report it).
+        JSON values: `network` (encoder, width, image_size, texture_size or None); `data`; `left_out` (program ->
+        reason); `batches`: batch size -> `programs` (see `timing.compare`; a repeat is a step of each kind),
+        `compile_seconds` (variant -> kind -> seconds), `finite` (variant -> whether its last loss and gradient were),
+        `peak_memory_gib` of the first device (None where the backend does not tell), and `bounds` (program -> `file`,
+        `images_per_second`, `share` of it that was reached).
+
+    Raises:
+        RunError: Keys do not go together, or the data is missing.
+        ValueError: A batch size does not fit, or a file of bounds is no such file.
     """
-    mesh = sharding.make_mesh()
-    plan = resolve(config)
-    steps = _Steps(plan, mesh)
-    steps.images_per_second("reid", "pit", seconds=0.0)  # warm-up
-    images_per_second = {
-        "joint": steps.images_per_second("reid", "pit", seconds=seconds),
-        "reid": steps.images_per_second("reid", seconds=seconds / 2),
-        "pit": steps.images_per_second("pit", seconds=seconds / 2),
+    bounds = {path: json.loads(pathlib.Path(path).read_text()) for path in options.bounds}
+    batches: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    found: list[Variant] = []
+    for batch_size in options.batch_sizes or (0,):
+        found = step_data.variants(config, options, batch_size)
+        if not options.data_dir:
+            step_data.ensure_data([variant.plan for variant in found])
+        measured = _measure_batch(found, options, left_out)
+        measured["bounds"] = _held_against(bounds, found, measured["programs"])
+        size = "reid" if found[0].plan.reid else "pit"
+        batches[str(found[0].plan.batch_size(size))] = measured
+    plan = found[0].plan
+    return {
+        "network": {
+            "encoder": plan.model.encoder,
+            "width": plan.model.width,
+            "image_size": list(plan.image_size),
+            "texture_size": plan.model.texture_size if plan.target else None,
+        },
+        "data": options.data_dir or f"rendered for the benchmark ({plan.data_dir})",
+        "left_out": left_out,
+        "batches": batches,
     }
+
+
+def _measure_batch(found: list[Variant], options: StepOptions, left_out: dict[str, str]) -> dict[str, Any]:
+    mesh = sharding.make_mesh()
+    trainees: dict[str, Trainee] = {}
+    programs: dict[str, timing.Program] = {}
+    with contextlib.ExitStack() as stack:
+        for variant in found:
+            problems = Problems()
+            data = training_data.find(variant.plan, mesh, problems, stack)
+            problems.check()
+            assert data is not None
+            trainee = trainees[variant.name] = Trainee(variant, data, mesh)
+            for source, run in trainee.sources.items():
+                name = f"{variant.name}, {source}"
+                reference = name.replace(variant.name, variant.first) if source == FIXED else f"{variant.name}, {FIXED}"
+                programs[name] = timing.Program(run, trainee.images, reference)
+        programs |= _torch_programs(found, trainees, left_out)
+        rows = timing.compare(programs, seconds=options.seconds)
     peak = (mesh.devices.flat[0].memory_stats() or {}).get("peak_bytes_in_use")
     return {
-        "device": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
-        "jax": jax.__version__,
-        "compute_dtype": plan.model.compute_dtype,
-        "width": plan.model.width,
-        "image_size": list(plan.image_size),
-        "batch": steps.batch_sizes(),
-        "compile_seconds": steps.seconds,
-        "images_per_second": images_per_second,
+        "programs": rows,
+        "compile_seconds": {name: trainee.compile_seconds for name, trainee in trainees.items()},
+        "finite": {name: trainee.is_finite() for name, trainee in trainees.items()},
         "peak_memory_gib": None if peak is None else round(peak / 2**30, 2),
-        "gradient_is_finite": steps.gradient_is_finite(),
     }
 
 
-def _made_up_batch(plan: RunPlan, kind: str) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    size, texture_size = plan.batch_size(kind), plan.model.texture_size
-    batch = {
-        "image": rng.integers(0, 256, (size, *plan.image_size, 3), np.uint8),
-        "texture": rng.integers(0, 256, (size, texture_size, texture_size, 3), np.uint8),
-    }
-    if kind == "reid":
-        assert plan.reid is not None
-        batch["label"] = np.arange(size, dtype=np.int32) // plan.reid.images_per_identity
-    return batch
+def _torch_programs(
+    found: list[Variant], trainees: Mapping[str, Trainee], left_out: dict[str, str]
+) -> dict[str, timing.Program]:
+    """The same trainings in PyTorch, each with ours in its precision as reference, where PyTorch is installed."""
+    if importlib.util.find_spec("torch") is None:
+        left_out["PyTorch"] = "not installed, left out"
+        return {}
+    torch_step = importlib.import_module("experiments.benchmarks.torch_step")
+    programs = {}
+    for variant in found:
+        if variant.name != variant.first:
+            continue
+        reason = torch_step.unsupported(variant.plan)
+        if reason:
+            left_out[f"PyTorch, {variant.name}"] = reason
+            continue
+        title, trainee = variant.name.split()[0], trainees[variant.name]
+        num_classes = variant.num_classes or int(trainee.fixed["reid"]["label"].max()) + 1 if variant.plan.reid else 0
+        for mode in torch_step.modes():
+            alike = f"{title} {mode.dtype}"
+            reference = alike if alike in trainees else variant.name
+            made = torch_step.TorchTrainee(variant.plan, trainee.fixed, num_classes, mode)
+            name = f"PyTorch {title} {mode.name}, {FIXED}"
+            programs[name] = timing.Program(made.train, trainee.images, f"{reference}, {FIXED}")
+    return programs
 
 
-def run(*, small: bool, dtypes: Sequence[str], seconds: float) -> None:
-    """Measure each compute dtype and print a JSON object for it.
+def _held_against(
+    bounds: Mapping[str, dict[str, Any]], found: list[Variant], rows: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Share of the bound that each variant reached, from the files that are for its method, dtype and batch sizes."""
+    shares = {}
+    for variant in found:
+        for path, bound in bounds.items():
+            if _is_for(bound, variant):
+                steps = [bound["steps"][kind] for kind in variant.plan.batch_kinds]
+                milliseconds = sum(step["bound"]["milliseconds"] for step in steps)
+                reached = 1000 * sum(step["batch"] for step in steps) / milliseconds
+                for name, row in rows.items():
+                    if name.startswith(f"{variant.name}, "):
+                        share = row["items_per_second"] / reached
+                        shares[name] = {"file": path, "images_per_second": reached, "share": share}
+    return shares
 
-    Args:
-        small: Measure the network of `san.py:smoke` in place of the full one.
-        dtypes: Values of `model.compute_dtype`.
-        seconds: How long to measure each of them.
+
+def _is_for(bound: Mapping[str, Any], variant: Variant) -> bool:
+    """Whether a file of `experiments.train_compile` is for this variant.
+
+    Raises:
+        ValueError: It is no such file.
     """
-    for dtype in dtypes:
-        name = "san.py:smoke,prepare=" if small else "san.py"
-        config = config_files.load(f"{name}{',' if small else ':'}model.compute_dtype={dtype}")
-        print(json.dumps(measure(config, seconds=seconds)), flush=True)
+    if not {"plan", "compute_dtype", "steps"} <= set(bound):
+        raise ValueError(
+            "--bound: expected the JSON of `python -m experiments.train_compile --output=FILE.json`, with the keys "
+            f"plan, compute_dtype and steps, found {', '.join(sorted(bound))}."
+        )
+    plan, steps = variant.plan, bound["steps"]
+    return (
+        f"method: {plan.method}" in bound["plan"]
+        and bound["compute_dtype"] == plan.model.compute_dtype
+        and all(kind in steps and steps[kind]["batch"] == plan.batch_size(kind) for kind in plan.batch_kinds)
+    )
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Return the text of what `measure` returned."""
+    network, lines = result["network"], []
+    words = "x".join(map(str, network["image_size"]))
+    texture = f", textures of {network['texture_size']}" if network["texture_size"] else ", no decoder"
+    lines.append(f"{network['encoder']}, width {network['width']}, images of {words}{texture}; data {result['data']}")
+    for size, measured in result["batches"].items():
+        lines += timing.table(f"a step of each kind, batch {size}", measured["programs"])
+        if measured["peak_memory_gib"] is not None:
+            lines.append(f"peak memory of the first device: {measured['peak_memory_gib']} GiB")
+        for name, seconds in measured["compile_seconds"].items():
+            lines.append(f"compiling {name}: {', '.join(f'{kind} {value} s' for kind, value in seconds.items())}")
+        for name, bound in measured["bounds"].items():
+            reached = f"{100 * bound['share']:.0f} % of the bound of {bound['images_per_second']:.0f} images/s"
+            lines.append(f"{name}: {reached} ({bound['file']})")
+        lines += [f"{name}: NOT FINITE" for name, finite in measured["finite"].items() if not finite]
+    return "\n".join([*lines, *(f"{name}: {reason}" for name, reason in result["left_out"].items())])

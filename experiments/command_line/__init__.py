@@ -4,12 +4,12 @@ A program parses its arguments first and imports what it needs afterwards, so th
 
     def main(argv: Sequence[str] | None = None) -> None:
         parser = command_line.make_parser("experiments.benchmark", __doc__)
-        parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure each dtype")
+        parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure each program")
         arguments = parser.parse_args(argv)
 
-        from experiments.benchmarks import step  # not before: --help needs no JAX
+        from experiments.benchmarks import suite  # not before: --help needs no JAX
 
-        step.run(seconds=arguments.seconds)
+        suite.run(seconds=arguments.seconds)
 
 
     if __name__ == "__main__":
@@ -20,7 +20,7 @@ A program parses its arguments first and imports what it needs afterwards, so th
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def make_parser(module: str, docstring: str | None) -> argparse.ArgumentParser:
@@ -67,3 +67,23 @@ def at_least(lowest: int) -> Callable[[str], int]:
 def comma_list(text: str) -> list[str]:
     """Return the words of a comma list; an argparse `type`."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def comma_list_of(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return the argparse `type` of a comma list whose words are among `choices`."""
+
+    def words(text: str) -> tuple[str, ...]:
+        found = tuple(comma_list(text))
+        unknown = [word for word in found if word not in choices]
+        if unknown or not found:
+            raise argparse.ArgumentTypeError(
+                f"expected a comma list of {', '.join(choices)}, found {', '.join(unknown) or 'none'}"
+            )
+        return found
+
+    return words
+
+
+def comma_list_of_integers(text: str) -> tuple[int, ...]:
+    """Return the positive integers of a comma list; an argparse `type`."""
+    return tuple(map(at_least(1), comma_list(text)))

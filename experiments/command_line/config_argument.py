@@ -34,7 +34,9 @@ def add(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
 def parse(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None = None, *, required_key: str = ""
 ) -> argparse.Namespace:
-    """Parse a command line with `--config`. The namespace holds the loaded config as `config`.
+    """Parse a command line with `--config`.
+
+    The namespace holds the loaded config as `config`, and as `config_given` whether the command line has one.
 
     Exits with status 2 and a message if the command line is wrong, the config cannot be loaded or it belongs to another
     program.
@@ -50,6 +52,7 @@ def parse(
         if given is not None:
             parser.epilog = config_files.describe(_load(parser, given, changes, required_key))
     namespace = parser.parse_args(arguments)
+    namespace.config_given = bool(changes) or _given_config(arguments) is not None
     namespace.config = _load(parser, namespace.config, changes, required_key).config
     return namespace
 

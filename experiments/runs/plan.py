@@ -15,6 +15,7 @@ from experiments.runs import targets
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.settings import (
     BATCH_KINDS,
+    DATA_CACHES,
     INPUT_KINDS,
     METHODS,
     START_KINDS,
@@ -124,6 +125,8 @@ class RunPlan:
         pit: The batches of kind "pit"; None without.
         image_size: Height and width that images are resized to, pixels.
         num_workers: Processes that read and decode images.
+        data_cache: Where the decoded training set is kept: "device", "host", "none" or, by its size, "auto".
+        steps_per_dispatch: Steps that are done in one call, on a training set in device memory; 0 chooses.
         textures_from: Folder of the SAN-PG run whose textures the encoder reads in place of images; "" for the images.
         target: What the decoder reconstructs; None without a decoder.
         start: Where the initial weights come from.
@@ -146,6 +149,8 @@ class RunPlan:
     pit: PitBatches | None
     image_size: tuple[int, int]
     num_workers: int
+    data_cache: str
+    steps_per_dispatch: int
     textures_from: str
     target: targets.DecoderTarget | None
     start: Start
@@ -162,6 +167,11 @@ class RunPlan:
     def decoder_size(self) -> int | tuple[int, int] | None:
         """Size of what the decoder gives: a texture's side, or height and width of an image; None without a decoder."""
         return None if self.target is None else self.target.decoder_size
+
+    @property
+    def has_triplet_reid(self) -> bool:
+        """Whether the run computes L_TR."""
+        return self.target is not None and self.reid is not None and len(self.loss.triplet_reid_blocks) > 0
 
     def batch_size(self, kind: str) -> int:
         """Images in a batch of a kind, over all devices."""
@@ -302,6 +312,12 @@ def _check_lengths(settings: RunSettings, problems: Problems) -> None:
     for name in ("log_every", "keep_checkpoints"):
         if getattr(settings, name) < 1:
             problems.add(f"{name} must be at least 1, found {getattr(settings, name)}.")
+    if settings.data_cache not in DATA_CACHES:
+        problems.add(f"data_cache must be one of {', '.join(DATA_CACHES)}, found {settings.data_cache!r}.")
+    if settings.steps_per_dispatch < 0:
+        problems.add(
+            f"steps_per_dispatch must be a number of steps, or 0 to choose it, found {settings.steps_per_dispatch}."
+        )
     if len(settings.image_size) != 2 or min(settings.image_size) < 1:
         problems.add(f"image_size must be a height and a width in pixels, found {settings.image_size}.")
     if not 0.0 <= settings.ema_decay < 1.0:
@@ -375,6 +391,8 @@ def _plan(settings: RunSettings, target: targets.DecoderTarget | None) -> RunPla
         pit=pit,
         image_size=settings.image_size,
         num_workers=settings.num_workers,
+        data_cache=settings.data_cache,
+        steps_per_dispatch=settings.steps_per_dispatch,
         textures_from=settings.input.path,
         target=target,
         start=settings.start,

@@ -32,7 +32,7 @@ def commit() -> str:
 def processor() -> str:
     """Name of the processor, cores that this process may use, memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{_processor_name()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory"
+    return f"{processor_name()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory"
 
 
 def accelerator() -> str:
@@ -41,7 +41,8 @@ def accelerator() -> str:
     return f"{jax.__version__} on {jax.device_count()} x {device.device_kind} ({device.platform})"
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """Name of the processor, or of its architecture where the system does not tell."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

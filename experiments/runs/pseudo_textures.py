@@ -1,11 +1,14 @@
 """Writes the textures that a trained SAN-PG regresses from images: the pseudo ground truth of section 3.1."""
 
+import contextlib
+import dataclasses
 import hashlib
 import io
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -13,13 +16,30 @@ from PIL import Image
 
 import datasets
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments.runs import data_sources, san_pg
+from experiments.runs import data_sources, san_pg, shards
 from experiments.runs.san_pg import Regressor, TextureError
 from render.manifest import MIRROR_FILE
 from san_jax import embed, folder_lock, pictures
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.pictures import resize_image
+
+
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """Which textures are computed: those of a shard, or all, with or without those that shards have computed already.
+
+    Attributes:
+        shard: The shard that is computed, into a folder of its own; None for all textures.
+        merge: Folders of all shards, whose textures are taken; an empty tuple for those beside the output, None for
+            none.
+    """
+
+    shard: shards.Shard | None = None
+    merge: Sequence[str] | None = None
+
+
+WHOLE = Division()
 
 
 def run_dataset(
@@ -29,6 +49,7 @@ def run_dataset(
     *,
     texture_dir: str | os.PathLike[str] | None = None,
     batch_size: int = 32,
+    division: Division = WHOLE,
 ) -> pathlib.Path:
     """Write `<dataset>_textured`: each training image with the texture that the run regresses from it.
 
@@ -44,14 +65,16 @@ def run_dataset(
             for "/") with a digest of the benchmark's source and of the parameters, so that textures of two copies of a
             benchmark or of two states of a model never mix.
         batch_size: Images computed at a time.
+        division: What is computed; of a shard, no dataset is made.
 
     Returns:
-        The dataset's folder.
+        The dataset's folder, or that of a shard's textures.
 
     Raises:
         TextureError: The run has no decoder of textures or frontal views, or the benchmark's names cannot be file
             names.
         datasets.DatasetError: The benchmark is absent, or the textured copy exists and comes from another model.
+        shards.ShardError: A shard's folder holds another shard, or the shards to merge are not all those of this work.
         san_jax.folder_lock.FolderError: Another process writes these textures, or the folder cannot be written.
     """
     regressor = san_pg.load(workdir)
@@ -62,26 +85,29 @@ def run_dataset(
             "SAN-PG run with target.kind=texture or frontal."
         )
     folder = pathlib.Path(texture_dir or _texture_folder(regressor, dataset, data_dir))
-    with folder_lock.hold(folder):
-        _regress_training_images(regressor, dataset, data_dir, folder, batch_size=batch_size)
-    mirror_dir = None
-    if feature == "texture":
-        if (pathlib.Path(workdir) / MIRROR_FILE).exists():
-            mirror_dir = workdir
-        else:
-            print(
-                f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, "
-                "and its textures cannot be mirrored with the images.",
-                file=sys.stderr,
-            )
+    folder = _regress_training_images(regressor, dataset, data_dir, folder, batch_size=batch_size, division=division)
+    if division.shard is not None:
+        return folder
     return datasets.build_textured(
         dataset,
         data_dir=data_dir,
         texture_dir=folder,
         metadata=regressor.settings_record,
         feature=feature,
-        mirror_dir=mirror_dir,
+        mirror_dir=_mirror_folder(workdir) if feature == "texture" else None,
     )
+
+
+def _mirror_folder(workdir: str | os.PathLike[str]) -> str | os.PathLike[str] | None:
+    """Return the folder that holds the run's mirror map; None, and print what follows, if it has none."""
+    if (pathlib.Path(workdir) / MIRROR_FILE).exists():
+        return workdir
+    print(
+        f"{workdir} has no {MIRROR_FILE}, because it was not trained on PIT. So the dataset gets none either, "
+        "and its textures cannot be mirrored with the images.",
+        file=sys.stderr,
+    )
+    return None
 
 
 def _texture_folder(regressor: Regressor, dataset: str, data_dir: str | os.PathLike[str]) -> pathlib.Path:
@@ -99,8 +125,9 @@ def _regress_training_images(
     folder: pathlib.Path,
     *,
     batch_size: int,
-) -> None:
-    """Write the textures of a benchmark's training images that are not in the folder yet.
+    division: Division,
+) -> pathlib.Path:
+    """Write the textures of a benchmark's training images that are not in the folder yet; return the folder written.
 
     Raises:
         TextureError: A name cannot be a file name, or an image cannot be read.
@@ -112,16 +139,23 @@ def _regress_training_images(
         raise TextureError(
             f"{dataset}: two training images differ in the suffix of their names only: textures would collide."
         )
-    missing = [index for index, path in enumerate(paths) if not path.is_file()]
-    what = "textures" if regressor.target.is_texture else "frontal views"
-    print(
-        f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, in {folder}"
-    )
-    work = [(lambda i=index: Image.fromarray(source[i]["image"]), paths[index]) for index in missing]
-    failed = write_textures(regressor, work, batch_size=batch_size)
-    if failed:
-        target, error = failed[0]
-        raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
+    work = [
+        ((lambda i=index: Image.fromarray(source[i]["image"])), path.relative_to(folder).as_posix())
+        for index, path in enumerate(paths)
+    ]
+    source_digest = data_sources.read_metadata(dataset, data_dir).get("source_digest")
+    description = {"dataset": dataset, "source_digest": source_digest, "splits": splits}
+    with _open(_Textures(regressor, work, folder, batch_size, description), division) as (missing, folder):
+        what = "textures" if regressor.target.is_texture else "frontal views"
+        print(
+            f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, "
+            f"in {folder}"
+        )
+        failed = write_textures(regressor, missing, batch_size=batch_size)
+        if failed:
+            target, error = failed[0]
+            raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
+    return folder
 
 
 def run_folder(
@@ -130,6 +164,7 @@ def run_folder(
     output: str | os.PathLike[str],
     *,
     batch_size: int = 32,
+    division: Division = WHOLE,
 ) -> list[str]:
     """Write a texture PNG for every picture under `images`, at the same relative path under `output`.
 
@@ -141,6 +176,7 @@ def run_folder(
         images: Folder, searched recursively.
         output: Folder for the textures; not inside `images`.
         batch_size: Images computed at a time.
+        division: What is computed; a shard is written into a folder of its own beside `output`.
 
     Returns:
         A line for each picture that could not be read.
@@ -148,6 +184,7 @@ def run_folder(
     Raises:
         TextureError: There is no picture under `images`, two of them would have one texture file, `output` lies inside
             `images`, or the run has no decoder.
+        shards.ShardError: A shard's folder holds another shard, or the shards to merge are not all those of this work.
         san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
     """
     images, output = pathlib.Path(images), pathlib.Path(output)
@@ -169,16 +206,71 @@ def run_folder(
     ]
     if collisions:
         raise TextureError("\n".join(["pictures of one name but for the suffix; rename them:", *collisions]))
-    missing = {target: sources[0] for target, sources in wanted.items() if not target.is_file()}
-    print(f"textures of {images}: {len(wanted)} images, {len(wanted) - len(missing)} already in {output} and kept")
     regressor = san_pg.load(workdir)
-    with folder_lock.hold(output):
-        work = [(lambda path=file: pictures.decode(path).image, target) for target, file in missing.items()]
-        failed = write_textures(regressor, work, batch_size=batch_size)
-    skipped += [f"{missing[target]}: {error}" for target, error in failed]
+    sources = {target.relative_to(output).as_posix(): found[0] for target, found in wanted.items()}
+    work = [((lambda path=file: pictures.decode(path).image), name) for name, file in sources.items()]
+    names = hashlib.sha256("\n".join(sources).encode("utf-8", "surrogateescape")).hexdigest()
+    with _open(_Textures(regressor, work, output, batch_size, {"names_sha256": names}), division) as (missing, folder):
+        print(f"textures of {images}: {len(wanted)} images, {len(missing)} to compute, in {folder}")
+        failed = write_textures(regressor, missing, batch_size=batch_size)
+    skipped += [f"{sources[target.relative_to(folder).as_posix()]}: {error}" for target, error in failed]
     for line in skipped:
         print(f"skipped {line}", file=sys.stderr)
     return skipped
+
+
+@dataclasses.dataclass(frozen=True)
+class _Textures:
+    """Textures to compute: of each image a function that returns it, and the path of its PNG relative to `folder`."""
+
+    regressor: Regressor
+    work: Sequence[tuple[Callable[[], Image.Image], str]]
+    folder: pathlib.Path
+    batch_size: int
+    description: dict[str, Any]
+
+
+@contextlib.contextmanager
+def _open(
+    textures: _Textures, division: Division
+) -> Iterator[tuple[list[tuple[Callable[[], Image.Image], pathlib.Path]], pathlib.Path]]:
+    """Hold the folder that is to be written; yield what is missing in it, as `write_textures` takes it, and the folder.
+
+    Shards are cut between batches, so that each image is computed among the same images however many shards there are.
+    """
+    total, size = len(textures.work), textures.batch_size
+    folder, items = textures.folder, range(total)
+    if division.shard is not None:
+        folder = shards.folder(folder, division.shard)
+        batches = shards.indices(division.shard, -(-total // size))
+        items = range(batches.start * size, min(batches.stop * size, total))
+    with folder_lock.hold(folder):
+        found = []
+        if division.shard is not None:
+            shards.begin(folder, shards.Part(division.shard, items, total, _shard_work(textures)))
+        elif division.merge is not None:
+            found = shards.collect(division.merge or shards.find(folder))
+            shards.check_work(found, _shard_work(textures))
+        for path, part in found:
+            for _, name in textures.work[part.items.start : part.items.stop]:
+                # A picture that could not be read has none. It is tried again here.
+                if (path / name).exists() and not (folder / name).is_file():
+                    shards.place(path, name, folder)
+        work = [(read, folder / name) for read, name in textures.work[items.start : items.stop]]
+        yield [(read, target) for read, target in work if not target.is_file()], folder
+        if division.shard is not None:
+            shards.finish(folder)
+
+
+def _shard_work(textures: _Textures) -> dict[str, Any]:
+    """Return what the shards of these textures have in common: everything that decides on them."""
+    return {
+        "program": "experiments.pseudo_texture",
+        "target": textures.regressor.target.kind,
+        "batch_size": textures.batch_size,
+        **textures.regressor.settings_record,
+        **textures.description,
+    }
 
 
 def list_pictures(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:

@@ -1,25 +1,23 @@
 """Renders a recipe into a folder with several workers, resumable at any pair."""
 
+import dataclasses
 import os
 import pathlib
-import re
-import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from absl import logging
 from ml_collections import ConfigDict
 
 import datasets
 from experiments.pages import preview
+from experiments.runs import shards
 from experiments.runs.render_workers import Recipe, RenderError, read_record, render_pairs
 from render import manifest
 from render.figure import mirror
 from render.optics.rasterizer import OpenGLError
 from render.recipes import build, paper
 from san_jax import files, folder_lock
-
-_ABANDONED = 3600.0  # seconds after which nobody is still writing a file
 
 
 def run(
@@ -28,47 +26,76 @@ def run(
     output_dir: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
     num_workers: int = 0,
-    shard: tuple[int, int] = (0, 1),
 ) -> None:
-    """Render what is missing of a recipe, and build the TFDS dataset when the folder is complete.
+    """Render what is missing of a recipe, and build its TFDS dataset.
 
     Args:
         config: `recipe` ("pit" or "pit_reid"), `seed`, and the recipe's parameters.
         output_dir: The rendered folder.
         data_dir: Where TFDS keeps datasets; None builds none.
         num_workers: Number of processes; 0 is one a core.
-        shard: (i, n): draw only the i-th of n parts.
 
     Raises:
         RenderError: The folder holds another rendering, or a worker failed.
         render.recipes.base.RecipeError: A parameter is out of range.
-        san_jax.folder_lock.FolderError: Another process draws into the folder (the same shard, or one of the two all of
-            it) or builds its dataset, or the folder cannot be written.
+        san_jax.folder_lock.FolderError: Another process draws into the folder or builds its dataset, or the folder
+            cannot be written.
     """
     recipe = make_recipe(config)
     folder = pathlib.Path(output_dir)
-    index, count = shard
-    if not 0 <= index < count:
-        raise RenderError(f"--shard={index}/{count}: expected i/n with 0 <= i < n.")
-    with folder_lock.hold(folder, f"shard-{index}-of-{count}" if count > 1 else ""):
-        _run(recipe, folder, index, count, num_workers)
-        if finish(folder, recipe) and data_dir is not None:
-            try:
-                _build(recipe, folder, data_dir)
-            except folder_lock.FolderInUseError as error:
-                if count == 1:
-                    raise
-                logging.info("%s", error)  # by a shard that ended at the same moment
+    with folder_lock.hold(folder):
+        header = make_header(recipe)
+        is_new = _prepare(folder, recipe, header)
+        _draw(recipe, folder, range(recipe.num_groups), num_workers, is_new)
+        complete_folder(folder, header, data_dir)
 
 
-def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_workers: int) -> None:
-    """Draw what is missing of a part. On failure a new folder without pictures is emptied again."""
-    is_new = not (folder / manifest.HEADER_FILE).exists()
-    prepare_folder(folder, recipe, alone=count == 1)
-    wanted = [
-        recipe.group(number)
-        for number in range(recipe.num_groups * index // count, recipe.num_groups * (index + 1) // count)
-    ]
+def run_shard(
+    config: ConfigDict, shard: shards.Shard, *, output_dir: str | os.PathLike[str], num_workers: int = 0
+) -> pathlib.Path:
+    """Render what is missing of one shard of a recipe, into a folder of its own beside `output_dir`.
+
+    Args:
+        config: As for `run`.
+        shard: Which shard.
+        output_dir: The folder that the shards are to be merged into, see `render_merge.merge`.
+        num_workers: Number of processes; 0 is one a core.
+
+    Returns:
+        The folder of the shard.
+
+    Raises:
+        RenderError: The folder holds another rendering, or a worker failed.
+        shards.ShardError: The folder holds another shard.
+        render.recipes.base.RecipeError: A parameter is out of range.
+        san_jax.folder_lock.FolderError: Another process draws into the folder, or it cannot be written.
+    """
+    recipe = make_recipe(config)
+    folder = shards.folder(output_dir, shard)
+    groups = shards.indices(shard, recipe.num_groups)
+    start, stop = (
+        recipe.group(number).start if number < recipe.num_groups else recipe.num_pairs
+        for number in (groups.start, groups.stop)
+    )
+    with folder_lock.hold(folder):
+        header = make_header(recipe)
+        part = shards.Part(shard, range(start, stop), recipe.num_pairs, shard_work(header))
+        is_new = _prepare(folder, recipe, header)
+        shards.begin(folder, part)
+        _draw(recipe, folder, groups, num_workers, is_new)
+        shards.finish(folder)
+    logging.info("%s: complete, %d of the %d pairs.", folder, len(part.items), part.total)
+    return folder
+
+
+def shard_work(header: manifest.Header) -> dict[str, object]:
+    """Return what the shards of a rendering have in common: everything that decides on its files."""
+    return {"program": "experiments.pit_render", **dataclasses.asdict(header)}
+
+
+def _draw(recipe: Recipe, folder: pathlib.Path, groups: range, num_workers: int, is_new: bool) -> None:
+    """Draw what is missing of some groups. On failure a new folder without pictures is emptied again."""
+    wanted = [recipe.group(number) for number in groups]
     done = {pair for group in wanted for pair in group if read_record(folder, pair) is not None}
     todo = [missing for group in wanted if (missing := [pair for pair in group if pair not in done])]
     if not todo:
@@ -76,22 +103,17 @@ def _run(recipe: Recipe, folder: pathlib.Path, index: int, count: int, num_worke
     try:
         render_pairs(recipe, folder, todo, num_workers or os.cpu_count() or 1, sum(map(len, wanted)), len(done))
     except BaseException:
-        if is_new and count == 1:  # another shard may have begun to draw
+        if is_new:
             _take_back(folder)
         raise
 
 
 def _take_back(folder: pathlib.Path) -> None:
-    """Remove what `prepare_folder` wrote, unless something was drawn: other parameters may then be tried."""
-    begun = [folder / name for name in (manifest.HEADER_FILE, manifest.MIRROR_FILE)]
+    """Remove what was written before the first pair, unless one was drawn: other parameters may then be tried."""
+    begun = [folder / name for name in (manifest.HEADER_FILE, manifest.MIRROR_FILE, shards.RECORD_FILE)]
     if all(path in begun or folder_lock.is_lock(path) for path in folder.iterdir()):
         for path in begun:
             path.unlink(missing_ok=True)
-
-
-def _build(recipe: Recipe, folder: pathlib.Path, data_dir: str | os.PathLike[str]) -> None:
-    path = datasets.build_dataset(recipe.name, data_dir=data_dir, manual_dir=folder)
-    logging.info("TFDS dataset: %s", path)
 
 
 def make_recipe(config: ConfigDict) -> Recipe:
@@ -116,74 +138,85 @@ def check(recipe: Recipe) -> str:
     return f"All inputs are there: {recipe.num_pairs} pairs can be drawn.{lines}"
 
 
-def prepare_folder(folder: pathlib.Path, recipe: Recipe, *, alone: bool = True) -> None:
+def make_header(recipe: Recipe) -> manifest.Header:
+    """Return the header of the manifest of a recipe's rendering."""
+    return manifest.Header(
+        recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.license, recipe.notes
+    )
+
+
+def _prepare(folder: pathlib.Path, recipe: Recipe, header: manifest.Header) -> bool:
+    """Prepare a recipe's folder; return whether it is new."""
+    is_new = not (folder / manifest.HEADER_FILE).exists()
+    prepare_folder(folder, header, lambda: mirror.encode_map(recipe.mirror_map()))
+    return is_new
+
+
+def prepare_folder(folder: pathlib.Path, header: manifest.Header, mirror_map: Callable[[], bytes]) -> None:
     """Make the folder or check that it belongs to this recipe, and remove what a killed run left half written.
 
     Args:
-        folder: The rendered folder.
-        recipe: What is to be drawn.
-        alone: Nobody else draws into the folder. Else what was half written within the last hour stays: another shard
-            may be writing it.
+        folder: The rendered folder, which the caller has locked.
+        header: What is to be drawn.
+        mirror_map: Returns the content of the mirror map's file. It is called if the folder has none.
 
     Raises:
         RenderError: The folder was begun with other parameters, or holds something else.
         ValueError: The recipe cannot be drawn: files are missing, or its body has no mirror map. Nothing was written.
     """
-    header = manifest.Header(
-        recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.license, recipe.notes
-    )
     if (folder / manifest.HEADER_FILE).exists():
-        differing = _differences(manifest.read_header(folder), header)
-        if differing:
-            raise RenderError(
-                f"{folder} was begun with other parameters:\n"
-                + "".join(f"  {key}: {old!r} there, {new!r} now\n" for key, (old, new) in differing.items())
-                + "Give the parameters of the first run, or another --output_dir."
-            )
+        check_header(folder, header)
     elif folder.exists() and any(path.suffix != ".tmp" and not folder_lock.is_lock(path) for path in folder.iterdir()):
         raise RenderError(f"{folder} is not empty and has no {manifest.HEADER_FILE}: give a new or empty --output_dir.")
     mirror_file = folder / manifest.MIRROR_FILE
     # Before anything is written: a body may have none.
-    content = None if mirror_file.exists() else mirror.encode_map(recipe.mirror_map())
+    content = None if mirror_file.exists() else mirror_map()
     manifest.write_header(folder, header)
     if content is not None:
         files.write_atomic(mirror_file, content)
     for path in folder.rglob(".*.tmp"):
         with suppress(FileNotFoundError):
-            if alone or time.time() - path.stat().st_mtime > _ABANDONED:
-                path.unlink()
+            path.unlink()
 
 
-def _differences(old: manifest.Header, new: manifest.Header) -> dict[str, tuple[Any, Any]]:
-    flat_old, flat_new = (_flat({**vars(one), "parameters": None, **one.parameters}) for one in (old, new))
-    return {
-        key: (flat_old.get(key, "absent"), flat_new.get(key, "absent"))
-        for key in sorted(flat_old.keys() | flat_new.keys())
-        if flat_old.get(key, "absent") != flat_new.get(key, "absent")
-    }
+def check_header(folder: pathlib.Path, header: manifest.Header) -> None:
+    """Check that a folder was begun with these parameters.
+
+    Raises:
+        RenderError: It was begun with others. The message names each key with both values.
+    """
+    old, new = ({**vars(one), "parameters": None, **one.parameters} for one in (manifest.read_header(folder), header))
+    differing = shards.differences(old, new)
+    if differing:
+        raise RenderError(
+            f"{folder} was begun with other parameters:\n{shards.describe(differing)}"
+            "Give the parameters of the first run, or another --output_dir."
+        )
 
 
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters under dotted keys, as a command line has them."""
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def complete_folder(
+    folder: pathlib.Path, header: manifest.Header, data_dir: str | os.PathLike[str] | None = None
+) -> None:
+    """Write `manifest.jsonl` of a folder whose pairs are all there, and build the TFDS dataset.
 
+    Args:
+        folder: The rendered folder, which the caller has locked.
+        header: Its header.
+        data_dir: Where TFDS keeps datasets; None builds none.
 
-def finish(folder: pathlib.Path, recipe: Recipe) -> bool:
-    """Write `manifest.jsonl` if every pair of the recipe is done; return whether it is."""
-    records = [read_record(folder, index) for index in range(recipe.num_pairs)]
-    complete = [record for record in records if record is not None]
-    if len(complete) < len(records):
-        logging.info("%s: %d of %d pairs; other shards are missing.", folder, len(complete), len(records))
-        return False
-    manifest.write_records(folder, complete)
-    logging.info("%s: complete, %d pairs. Licence: %s", folder, len(complete), recipe.license)
-    return True
+    Raises:
+        RenderError: A pair is not there.
+    """
+    records = [record for index in range(header.num_pairs) if (record := read_record(folder, index)) is not None]
+    if len(records) < header.num_pairs:
+        raise RenderError(
+            f"{folder}: {header.num_pairs - len(records)} of {header.num_pairs} pairs are gone. Give the same command again."
+        )
+    manifest.write_records(folder, records)
+    logging.info("%s: complete, %d pairs. Licence: %s", folder, len(records), header.license)
+    if data_dir is not None:
+        path = datasets.build_dataset(header.recipe, data_dir=data_dir, manual_dir=folder)
+        logging.info("TFDS dataset: %s", path)
 
 
 def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None:
@@ -201,15 +234,3 @@ def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None
             raise RenderError(str(error)) from error
     for path in paths:
         print(path)
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Read "i/n".
-
-    Raises:
-        ValueError: It is something else.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not int(match[1]) < int(match[2]):
-        raise ValueError(f"--shard={text}: expected i/n with 0 <= i < n, such as 0/4.")
-    return int(match[1]), int(match[2])

@@ -13,6 +13,7 @@ METHODS = ("san_pg", "san", "baseline")
 START_KINDS = ("imagenet", "file", "run", "random")
 INPUT_KINDS = ("image", "texture")
 BATCH_KINDS = ("reid", "pit")
+DATA_CACHES = ("auto", "device", "host", "none")
 
 _MAY_CHANGE: dict[str, Any] = {"may_change": True}  # a run may be continued with another value, which changes no result
 
@@ -98,6 +99,9 @@ class RunSettings:
         batch_kinds: The kind of batch of each step, "reid" or "pit", repeated to the end of the run.
         image_size: Height and width that images are resized to, pixels.
         num_workers: Processes that read and decode images; 0 does it in the training process.
+        data_cache: Where the training set is kept once it is decoded: "device" (accelerator memory), "host", "none"
+            (batches are decoded as they are needed), or "auto", by its size. The batches are the same.
+        steps_per_dispatch: With the training set in device memory: steps that are done in one call; 0 chooses.
         num_epochs: Length of the run in epochs.
         num_steps: Length of the run in steps; 0 takes num_epochs.
         checkpoint_every_epochs: Epochs between checkpoints.
@@ -122,6 +126,8 @@ class RunSettings:
     batch_kinds: tuple[str, ...] = ("reid", "pit")
     image_size: tuple[int, int] = (256, 128)
     num_workers: int = dataclasses.field(default=4, metadata=_MAY_CHANGE)
+    data_cache: str = dataclasses.field(default="auto", metadata=_MAY_CHANGE)
+    steps_per_dispatch: int = dataclasses.field(default=0, metadata=_MAY_CHANGE)
     num_epochs: float = 320.0
     num_steps: int = 0
     checkpoint_every_epochs: float = dataclasses.field(default=5.0, metadata=_MAY_CHANGE)

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
+from experiments.runs.errors import RunError
 from experiments.runs.plan import RunPlan, Steps
-from san_jax import optim, train_step
+from san_jax import optim, sharding, train_step
 
 Optimizer = optax.GradientTransformation | optim.AlternatingOptimizer
 
@@ -25,8 +27,54 @@ def make_optimizer(plan: RunPlan, steps: Steps) -> tuple[optax.Schedule, Optimiz
     )
 
 
+def triplet_mesh(plan: RunPlan, mesh: Mesh | None) -> Mesh | None:
+    """Return the devices within whose images L_TR takes its triplets, `StepSettings.triplet_mesh`; None: all images.
+
+    Args:
+        plan: What is trained; `plan.loss.triplet_reid_scope` says what is wanted.
+        mesh: The devices that batches are split over; None for one device.
+
+    Raises:
+        RunError: "local" is asked for, and a device would not hold two whole identities.
+    """
+    scope = plan.loss.triplet_reid_scope
+    if not plan.has_triplet_reid or plan.reid is None or mesh is None or mesh.size == 1 or scope == "global":
+        return None
+    count = plan.reid.num_identities
+    if sharding.holds_whole_identities(count, mesh):
+        return mesh
+    if scope == "auto":
+        return None
+    below, above = (max(2, -(-count // mesh.size) - less) * mesh.size for less in (1, 0))
+    raise RunError(
+        f"loss.triplet_reid_scope='local' needs two whole identities or more on each of {mesh.size} devices, found "
+        f"batch.num_identities={count}. Set batch.num_identities to {below if below == above else f'{below} or {above}'}"
+        ", or loss.triplet_reid_scope to 'auto' or 'global'."
+    )
+
+
+def describe_triplets(plan: RunPlan, mesh: Mesh) -> str:
+    """Say where L_TR takes its triplets from on several devices; "" where there is nothing to say."""
+    if not plan.has_triplet_reid or plan.reid is None or mesh.size == 1:
+        return ""
+    count = plan.reid.num_identities
+    if triplet_mesh(plan, mesh) is not None:
+        return f"L_TR takes its triplets within a device, from {count // mesh.size} identities"
+    words = f"L_TR takes its triplets from all {count} identities and sends decoder maps between devices"
+    if plan.loss.triplet_reid_scope == "auto":
+        below = max(2, count // mesh.size) * mesh.size
+        words += (
+            f", as {mesh.size} devices do not hold two whole identities each (batch.num_identities={below} would do)"
+        )
+    return words
+
+
 def make_steps(
-    plan: RunPlan, graphdef: Any, optimizer: Optimizer, mirror_maps: Mapping[str, np.ndarray]
+    plan: RunPlan,
+    graphdef: Any,
+    optimizer: Optimizer,
+    mirror_maps: Mapping[str, np.ndarray],
+    mesh: Mesh | None = None,
 ) -> dict[str, train_step.Step]:
     """Make the jitted train step of each kind of batch.
 
@@ -35,6 +83,7 @@ def make_steps(
         graphdef: The model's static part, from `train_state.create`.
         optimizer: The run's optimizer.
         mirror_maps: For each kind of batch whose textures are mirrored with the images, the UV mirror map.
+        mesh: The devices that batches are split over; None for one device.
 
     Raises:
         ValueError: Settings of the step that do not fit together, see `train_step.StepSettings`.
@@ -49,7 +98,12 @@ def make_steps(
         else:
             targets = train_step.texture_targets(mirror_maps.get(kind))
         settings = train_step.StepSettings(
-            loss=plan.loss, augment=plan.augment[kind], targets=targets, seed=plan.seed, ema_decay=plan.ema_decay
+            loss=plan.loss,
+            augment=plan.augment[kind],
+            targets=targets,
+            seed=plan.seed,
+            ema_decay=plan.ema_decay,
+            triplet_mesh=triplet_mesh(plan, mesh),
         )
         steps[kind] = make[kind](graphdef, optimizer, settings)
     return steps

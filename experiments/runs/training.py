@@ -14,19 +14,19 @@ import numpy as np
 import optax
 
 from experiments.command_line.config_files import Config
-from experiments.runs import data_sources, folder, initial_weights, models, training_data
+from experiments.runs import data_sources, feeding, folder, initial_weights, models, training_data
 from experiments.runs import steps as steps_of_plan
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
-from san_jax import checkpoint, metric_logger, run_folder, sharding, train_state, train_step
+from san_jax import checkpoint, dispatch, metric_logger, run_folder, sharding, train_state, train_step
 from san_jax.models import SAN, merge_model, parameter_count
 from san_jax.train_state import TrainState
 
 __all__ = ["KNOWN_ERRORS", "Evaluate", "RunError", "run"]
 
-MAX_STEPS_IN_FLIGHT = 4  # steps that the host may be ahead of the device; more would only use memory for batches
+MAX_CALLS_IN_FLIGHT = 4  # that the host may be ahead of the device; more would only use memory for batches
 
 Evaluate = Callable[[SAN, RunPlan], Mapping[str, float]]
 """Scores a model during its training: names such as `eval/mAP` and their values."""
@@ -48,6 +48,7 @@ def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate |
         san_jax.metric_logger.NonFiniteLossError: The loss or its gradient became infinite or NaN.
         SystemExit: SIGINT or SIGTERM came and a checkpoint was saved; the message says how to go on.
     """
+    began = time.monotonic()
     plan, workdir = resolve(config), pathlib.Path(workdir)
     checkpoint.check_path(workdir)
     mesh = sharding.make_mesh()
@@ -60,7 +61,12 @@ def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate |
         start = _make_start(inputs)
         record = _data_record(inputs, workdir, is_new=is_new)
         folder.write_records(workdir, config, record, inputs.data.mirror_file)  # nothing is written before this
-        _Trainer(inputs, start, workdir, evaluate, stack).train()
+        fed = feeding.prepare(
+            plan, inputs.data, mesh, steps_left=inputs.steps.total - (folder.newest_step(workdir) or 0)
+        )
+        for stream in fed.streams.values():
+            stack.callback(stream.close)
+        _Trainer(inputs, start, fed, workdir, evaluate, stack).train(began)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +165,8 @@ def _make_start(inputs: _Inputs) -> _Start:
         taken = problems.take("start", lambda: initial_weights.take_run(state, weights, plan.start, inputs.data))
         state, words = taken or (state, "")
     steps = problems.take(
-        "step", lambda: steps_of_plan.make_steps(plan, graphdef, inputs.optimizer, inputs.data.mirror_maps)
+        "step",
+        lambda: steps_of_plan.make_steps(plan, graphdef, inputs.optimizer, inputs.data.mirror_maps, inputs.mesh),
     )
     problems.check_everywhere()
     return _Start(graphdef, state, words, steps)
@@ -181,6 +188,71 @@ def _data_record(inputs: _Inputs, workdir: pathlib.Path, *, is_new: bool) -> dic
     return made
 
 
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """Steps that were done in one call.
+
+    Attributes:
+        first_step: The number of the first of them, from 1.
+        kinds: The kind of the batch of each.
+        metrics: For each step of a cycle its metrics, scalars or of all cycles [cycles]; on the device.
+    """
+
+    first_step: int
+    kinds: tuple[str, ...]
+    metrics: tuple[train_step.Metrics, ...]
+
+
+class _Calls:
+    """Does the next steps in one call: one on a batch that comes from the host, one or more on data on the devices."""
+
+    def __init__(self, inputs: _Inputs, start: _Start, fed: feeding.Feeding):
+        self._inputs, self._steps, self._fed = inputs, start.steps, fed
+        self._length = feeding.steps_per_dispatch(inputs.plan, fed, inputs.mesh)
+        self._seconds = {"data": 0.0, "compile": 0.0}
+
+    def next(self, state: TrainState, done: int) -> tuple[TrainState, _Done]:
+        """Do the steps that follow on `done` ones; the state is used up."""
+        kinds = self._next_kinds(done)
+        began = time.monotonic()
+        batches = [next(self._fed.streams[kind]) for kind in kinds]
+        self._seconds["data"] = time.monotonic() - began
+        began = time.monotonic()
+        if self._fed.device_data:
+            state, metrics = self._dispatch(state, kinds, [batch["rows"] for batch in batches])
+        else:
+            batch = sharding.shard_batch(batches[0], self._inputs.mesh)
+            with jax.transfer_guard("disallow"):
+                state, of_step = self._steps[kinds[0]](state, batch)
+            metrics = (of_step,)
+        self._seconds["compile"] = time.monotonic() - began
+        return state, _Done(done + 1, kinds, metrics)
+
+    def seconds(self) -> str:
+        """Say what the last call took: the wait for its batches, and what passed before the device began."""
+        return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._seconds.items())
+
+    def _next_kinds(self, done: int) -> tuple[str, ...]:
+        """The kinds of the next batches: of whole cycles where nothing is due before they end, otherwise of one."""
+        cycle, steps = self._inputs.plan.batch_kinds, self._inputs.steps
+        every = filter(None, (steps.log_every, steps.checkpoint_every, steps.eval_every))
+        free = min(steps.total - done, *(number - done % number for number in every))
+        if self._length > 1 and done % len(cycle) == 0 and free >= self._length:
+            return cycle * (self._length // len(cycle))
+        return (cycle[done % len(cycle)],)
+
+    def _dispatch(self, state: TrainState, kinds: tuple[str, ...], rows: list[np.ndarray]) -> tuple[TrainState, Any]:
+        mesh = self._inputs.mesh
+        cycle = kinds if len(kinds) == 1 else self._inputs.plan.batch_kinds
+        placed = tuple(dispatch.place_rows(rows[number :: len(cycle)], mesh) for number in range(len(cycle)))
+        with jax.transfer_guard("disallow"):
+            return self._call_for(cycle)(state, self._fed.device_data, placed)
+
+    @functools.cache  # noqa: B019 - one object a run
+    def _call_for(self, cycle: tuple[str, ...]) -> dispatch.Dispatch:
+        return dispatch.make_dispatch(self._steps, cycle, self._inputs.mesh, split=self._fed.split)
+
+
 class _Trainer:
     """The training loop, with what it writes: metrics and checkpoints."""
 
@@ -188,12 +260,14 @@ class _Trainer:
         self,
         inputs: _Inputs,
         start: _Start,
+        fed: feeding.Feeding,
         workdir: pathlib.Path,
         evaluate: Evaluate | None,
         stack: contextlib.ExitStack,
     ):
         self._inputs, self._start, self._workdir, self._evaluate = inputs, start, workdir, evaluate
-        self._plan, self._streams = inputs.plan, inputs.data.streams
+        self._plan, self._streams = inputs.plan, fed.streams
+        self._calls = _Calls(inputs, start, fed)
         self._checkpoints = checkpoint.Checkpoints(
             workdir / run_folder.CHECKPOINT_FOLDER, keep=self._plan.keep_checkpoints
         )
@@ -202,10 +276,12 @@ class _Trainer:
         start_step = int(self._state.step)
         self._logger = metric_logger.MetricLogger(workdir, num_steps=inputs.steps.total, start_step=start_step)
         stack.callback(self._logger.close)
-        for line in filter(None, [_describe(inputs), *training_data.describe(self._plan, inputs.data), words]):
+        triplets = steps_of_plan.describe_triplets(self._plan, inputs.mesh)
+        lines = [_describe(inputs), triplets, *training_data.describe(self._plan, inputs.data), fed.words, words]
+        for line in filter(None, lines):
             self._logger.print(line)
         self._stop = stack.enter_context(stop_signals())
-        self._pending: list[tuple[int, str, train_step.Metrics]] = []  # metrics that are still on the device
+        self._pending: list[_Done] = []  # metrics that are still on the device
         self._last_time = time.monotonic()
 
     def _restore(self) -> tuple[TrainState, str]:
@@ -218,15 +294,26 @@ class _Trainer:
             stream.set_state(iterator_states[kind])
         return state, f"goes on from step {int(state.step)} of {self._workdir}"
 
-    def train(self) -> None:
+    def train(self, began: float) -> None:
         """Train to the last step.
+
+        Args:
+            began: When the run was started, by `time.monotonic()`.
 
         Raises:
             SystemExit: A signal came; a checkpoint was saved first.
         """
-        total, kinds = self._inputs.steps.total, self._plan.batch_kinds
-        for done in range(int(self._state.step) + 1, total + 1):
-            self._step(done, kinds[(done - 1) % len(kinds)])
+        total, done = self._inputs.steps.total, int(self._state.step)
+        first = done + 1
+        while done < total:
+            self._state, metrics = self._calls.next(self._state, done)
+            self._pending.append(metrics)
+            if metrics.first_step == first:
+                jax.block_until_ready(metrics.metrics)
+                self._logger.print(f"first step after {time.monotonic() - began:.1f} s ({self._calls.seconds()})")
+            done += len(metrics.kinds)
+            if len(self._pending) > MAX_CALLS_IN_FLIGHT:
+                jax.block_until_ready(self._pending[-1 - MAX_CALLS_IN_FLIGHT].metrics)
             if self._after_step(done) and done < total:
                 self._checkpoints.close()
                 raise SystemExit(
@@ -234,15 +321,6 @@ class _Trainer:
                     f"in {self._checkpoints.directory}. Run the same command again to go on."
                 )
         self._logger.print(f"finished {total} steps: {self._workdir}")
-
-    def _step(self, done: int, kind: str) -> None:
-        """Train on the next batch of a kind, which is step number `done`."""
-        batch = sharding.shard_batch(next(self._streams[kind]), self._inputs.mesh)
-        with jax.transfer_guard("disallow"):
-            self._state, metrics = self._start.steps[kind](self._state, batch)
-        self._pending.append((done, kind, metrics))
-        if len(self._pending) > MAX_STEPS_IN_FLIGHT:
-            jax.block_until_ready(self._pending[-1 - MAX_STEPS_IN_FLIGHT][2])
 
     def _after_step(self, done: int) -> bool:
         """Log, save and score if they are due after this step; return whether the run has to stop."""
@@ -267,7 +345,7 @@ class _Trainer:
         """Log the means of the metrics since the last line, and the scores of the model if they are due."""
         metrics = _collect(self._pending, self._checkpoints)
         seconds = time.monotonic() - self._last_time  # without the time that scoring takes
-        num_images = sum(self._plan.batch_size(kind) for _, kind, _ in self._pending)
+        num_images = sum(self._plan.batch_size(kind) for done in self._pending for kind in done.kinds)
         metrics["learning_rate"] = float(np.asarray(self._inputs.schedule(done - 1)))
         if score:
             metrics |= self._scores()
@@ -298,16 +376,17 @@ def _describe(inputs: _Inputs) -> str:
     return f"{text}; {kinds} steps on {mesh.size} x {device.device_kind}, {jax.process_count()} process(es)"
 
 
-def _collect(
-    pending: list[tuple[int, str, train_step.Metrics]], checkpoints: checkpoint.Checkpoints
-) -> dict[str, float]:
+def _collect(pending: list[_Done], checkpoints: checkpoint.Checkpoints) -> dict[str, float]:
     """Fetch the metrics since the last line, check that all are finite, and return their means as `kind/name`."""
     values: dict[str, list[float]] = {}
-    fetched = jax.device_get([metrics for _, _, metrics in pending])
-    for (step, kind, _), metrics in zip(pending, fetched, strict=True):
-        metrics = {f"{kind}/{name}": float(value) for name, value in metrics.items()}
-        if not np.all(np.isfinite(list(metrics.values()))):
-            metric_logger.check_finite(step, metrics, checkpoints.latest())
-        for name, value in metrics.items():
-            values.setdefault(name, []).append(value)
+    fetched = jax.device_get([done.metrics for done in pending])
+    for done, of_positions in zip(pending, fetched, strict=True):
+        for number, kind in enumerate(done.kinds):
+            cycle, position = divmod(number, len(of_positions))
+            named = {name: np.ravel(items)[cycle] for name, items in of_positions[position].items()}
+            metrics = {f"{kind}/{name}": float(value) for name, value in named.items()}
+            if not np.all(np.isfinite(list(metrics.values()))):
+                metric_logger.check_finite(done.first_step + number, metrics, checkpoints.latest())
+            for name, value in metrics.items():
+                values.setdefault(name, []).append(value)
     return {name: float(np.mean(items)) for name, items in values.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.runs import data_sources, san_pg, targets
+from experiments.runs import data_sources, san_pg, steps, targets
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import ReidBatches, RunPlan
 from san_jax import sharding
@@ -55,6 +55,17 @@ class TrainingData:
     epoch: Epoch
 
 
+def check_batches(plan: RunPlan, mesh: jax.sharding.Mesh, problems: Problems) -> None:
+    """Note what keeps the batches of a plan from being split over the devices, and L_TR's triplets with them."""
+    if plan.reid:
+        count, images_each = plan.reid.num_identities, plan.reid.images_per_identity
+        check = functools.partial(sharding.check_batch_size, "batch.num_identities", count, mesh)
+        problems.take("batch", functools.partial(check, images_each=images_each))
+        problems.take("batch", functools.partial(steps.triplet_mesh, plan, mesh))
+    if plan.pit:
+        problems.take("batch", functools.partial(sharding.check_batch_size, "batch.pit_size", plan.pit.size, mesh))
+
+
 def find(
     plan: RunPlan, mesh: jax.sharding.Mesh, problems: Problems, stack: contextlib.ExitStack
 ) -> TrainingData | None:
@@ -67,10 +78,8 @@ def find(
         stack: Closes the data when it is closed.
     """
     before = len(problems.errors)
-    sizes = {"reid": "batch.num_identities x batch.images_per_identity", "pit": "batch.pit_size"}
+    check_batches(plan, mesh, problems)
     for kind in dict.fromkeys(plan.batch_kinds):
-        check = functools.partial(sharding.check_batch_size, sizes[kind], plan.batch_size(kind), mesh)
-        problems.take("batch", check)
         problems.take("data", functools.partial(data_sources.read_metadata, plan.read_as(kind), plan.data_dir))
     regressor = None
     if plan.textures_from:

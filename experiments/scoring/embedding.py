@@ -1,8 +1,9 @@
 """Embeds the splits of a dataset by a run's encoder alone."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import tqdm
 from experiments.runs import data_sources
 from experiments.runs.plan import RunPlan
 from experiments.runs.san_pg import Regressor
-from san_jax import embed
+from san_jax import embed, onnx_file, runtimes
 from san_jax.data.pipeline import eval_batches
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
@@ -46,6 +47,7 @@ class Embedder:
         data_dir: Where TFDS keeps datasets.
         flip: Average with the embeddings of the inputs mirrored left to right.
         san_pg: Regresses a texture from each image, which is embedded in its place; None to embed the images.
+        runtime: One of `runtimes.RUNTIMES`, see `san_jax.load_encoder`.
     """
 
     model: SAN
@@ -53,6 +55,7 @@ class Embedder:
     data_dir: str | os.PathLike[str]
     flip: bool = False
     san_pg: Regressor | None = None
+    runtime: str = runtimes.JAX
 
     def embed(self, dataset: str, split: str) -> EmbeddedSplit:
         """Embed a split over every device of this machine; on a terminal it shows how far it is.
@@ -84,8 +87,15 @@ class Embedder:
                 yield batch
 
         inputs = self._as_inputs(noting_labels(), mesh, batch_size)
-        embeddings = embed.embed_batches(self.model, inputs, mesh=mesh, flip=self.flip)
+        if self.runtime == runtimes.ONNX:
+            embeddings = np.concatenate(list(onnx_file.embed_batches(self._onnx, inputs, flip=self.flip)))
+        else:
+            embeddings = embed.embed_batches(self.model, inputs, mesh=mesh, flip=self.flip)
         return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
+
+    @functools.cached_property
+    def _onnx(self) -> Callable[[np.ndarray], np.ndarray]:
+        return onnx_file.open_encoder(self.model, self.plan.image_size)
 
     def _as_inputs(
         self, batches: Iterator[EvalBatch], mesh: jax.sharding.Mesh, batch_size: int

@@ -16,13 +16,13 @@ from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
-from san_jax import checkpoint, embed, ranking
+from san_jax import checkpoint, embed, onnx_file, ranking
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.models import SAN
 
 ALL = "all"
-KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # the messages say what to do
+KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError, onnx_file.MissingPackagesError)
 
 
 def run(
@@ -45,8 +45,8 @@ def run(
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
-        num_valid_queries, metric, average_precision, flip, rerank (settings or None), image_size, san_pg (None, or the
-        workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
+        num_valid_queries, metric, average_precision, flip, runtime, rerank (settings or None), image_size, san_pg
+        (None, or the workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
         by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
@@ -109,7 +109,7 @@ class _Evaluation:
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
         self._step = folder.newest_step(self._workdir)
-        self._embedder = Embedder(model, self._plan, data_dir, options.flip, self._san_pg)
+        self._embedder = Embedder(model, self._plan, data_dir, options.flip, self._san_pg, options.runtime)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
         """Score a dataset, write the JSON and print the result."""
@@ -136,6 +136,7 @@ class _Evaluation:
             "metric": options.metric,
             "average_precision": options.average_precision,
             "flip": options.flip,
+            "runtime": options.runtime,
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
             "image_size": list(self._plan.image_size),
             "san_pg": None

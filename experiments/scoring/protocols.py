@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.runs.plan import RunPlan
-from san_jax import ranking
+from san_jax import ranking, runtimes
 
 RANKS = (1, 5, 10)
 
@@ -104,19 +104,26 @@ class Options:
         average_precision: "standard", or "trapezoidal" as in the Market authors' MATLAB code.
         flip: Average embeddings with those of the mirror images.
         rerank: Settings of k-reciprocal re-ranking; None for none.
+        runtime: What computes the embeddings, one of `runtimes.RUNTIMES`.
 
     Raises:
-        ValueError: An unknown metric or average precision.
+        ValueError: An unknown metric, average precision or runtime.
     """
 
     metric: str = ""
     average_precision: str = "standard"
     flip: bool = False
     rerank: ranking.KReciprocal | None = None
+    runtime: str = runtimes.JAX
 
     def __post_init__(self) -> None:
         # Now, not after the images of a large gallery have been embedded.
-        for name, known in (("metric", ranking.METRICS), ("average_precision", ranking.AVERAGE_PRECISIONS)):
+        choices = {
+            "metric": ranking.METRICS,
+            "average_precision": ranking.AVERAGE_PRECISIONS,
+            "runtime": runtimes.RUNTIMES,
+        }
+        for name, known in choices.items():
             value = getattr(self, name)
             if value not in known and not (name == "metric" and not value):
                 raise ValueError(f"{name} must be one of {', '.join(known)}, found {value!r}.")
@@ -132,6 +139,7 @@ class Options:
             "cosine": self.metric == "cosine",
             "trapezoidal": self.average_precision == "trapezoidal",
             "flip": self.flip,
+            "onnx": self.runtime == runtimes.ONNX,
             "rerank": self.rerank is not None,
         }
         suffix = "".join(f"_{part}" for part, given in parts.items() if given)

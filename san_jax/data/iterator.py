@@ -27,14 +27,18 @@ class BatchIterator(grain.DatasetIterator):
 
     A Grain iterator, so Orbax saves and restores it; `get_state()` is `{"next_step": int}`, the step whose batch comes
     next, whatever has been prefetched. Close it (or let it go) to end its workers.
+
+    Attributes:
+        read_batch: Gives the batch of a step.
+        num_steps: Number of batches.
     """
 
     def __init__(self, read_batch: Callable[[int], Any], *, num_steps: int, num_workers: int):
         super().__init__()
         if num_workers < 0:
             raise ValueError(f"Expected num_workers of 0 (decode in this process) or more, found {num_workers}.")
-        self._read_batch = read_batch
-        self._num_steps = num_steps
+        self.read_batch: Any = read_batch
+        self.num_steps = num_steps
         self._num_workers = num_workers
         self._next_step = 0
         self._iterator: list[grain.DatasetIterator] = []  # one at most, none before the first batch
@@ -50,7 +54,7 @@ class BatchIterator(grain.DatasetIterator):
             RuntimeError: The main script starts workers while it is imported.
         """
         self._assert_not_closed()
-        if self._next_step >= self._num_steps:
+        if self._next_step >= self.num_steps:
             raise StopIteration
         if not self._iterator:
             self._iterator.append(self._start(self._next_step))
@@ -76,8 +80,8 @@ class BatchIterator(grain.DatasetIterator):
         """
         step: Any = state.get("next_step")
         known = set(state) == {"next_step"} and isinstance(step, int | np.integer)
-        if not known or not 0 <= step <= self._num_steps:
-            raise ValueError(f"Expected {{'next_step': 0 to {self._num_steps}}}, found {state!r}.")
+        if not known or not 0 <= step <= self.num_steps:
+            raise ValueError(f"Expected {{'next_step': 0 to {self.num_steps}}}, found {state!r}.")
         _close(self._iterator, self._num_workers > 0)
         self._next_step = int(step)
 
@@ -96,8 +100,8 @@ class BatchIterator(grain.DatasetIterator):
             processes, threads = 0, self._num_workers
         # The defaults of ReadOptions would hold 500 batches; one in the making is enough to overlap with the device.
         dataset = (
-            grain.MapDataset.range(first_step, self._num_steps)
-            .map(self._read_batch)
+            grain.MapDataset.range(first_step, self.num_steps)
+            .map(self.read_batch)
             .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
         )
         if processes:

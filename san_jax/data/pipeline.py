@@ -60,6 +60,53 @@ class TargetFeature:
     size: TargetSize | None
 
 
+# Key of a batch -> (feature of the examples, (height, width) that it is resized to).
+_Features: TypeAlias = dict[str, tuple[str, tuple[int, int]]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads the batch of a step; what a training stream calls, in its workers or in a thread.
+
+    Attributes:
+        source: The examples, images encoded.
+        labels: Label of each example, int32; None for batches without identities.
+        draw: The examples of a step's global batch.
+        feed: How the batches are made.
+        features: What of an example becomes which array of a batch, and its size.
+    """
+
+    source: Source
+    labels: np.ndarray | None
+    draw: Callable[[int], np.ndarray]
+    feed: Feed
+    features: _Features
+
+    def __call__(self, step: int) -> ReidBatch | PitBatch:
+        """Return this process's rows of a step's batch."""
+        return self.read(self.feed.rows_of(self.draw(step)))
+
+    def read(self, indices: Int[np.ndarray, " batch"]) -> Any:
+        """Return examples as a batch."""
+        batch: dict[str, np.ndarray] = self.empty(len(indices))
+        for row, index in enumerate(indices):
+            example = read_example(self.source, int(index))
+            for key, (feature, size) in self.features.items():
+                batch[key][row] = decode(example, feature, size, int(index))
+        if self.labels is not None:
+            batch["label"] = self.labels[indices]
+        return batch
+
+    def empty(self, rows: int) -> dict[str, UInt8[np.ndarray, "batch height width 3"]]:
+        """Return arrays for the images of so many rows, not filled."""
+        return {key: np.empty((rows, *size, 3), np.uint8) for key, (_, size) in self.features.items()}
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of all examples as a batch holds them, labels aside."""
+        return len(self.source) * sum(3 * height * width for _, (height, width) in self.features.values())
+
+
 def reid_batches(
     source: Source,
     labels: Int[np.ndarray, " examples"],
@@ -97,7 +144,7 @@ def reid_batches(
         labels, seed=feed.seed, num_identities=num_identities, images_per_identity=images_per_identity
     )
     feed.rows_of(batches.batch(0))  # raises here, not in a worker, where the batch does not divide
-    reader = _ReidReader(source, labels.astype(np.int32), batches, feed, features)
+    reader = Reader(source, labels.astype(np.int32), batches.batch, feed, features)
     return BatchIterator(reader, num_steps=feed.num_steps, num_workers=feed.num_workers)
 
 
@@ -119,10 +166,14 @@ def pit_batches(source: Source, *, batch_size: int, feed: Feed, target: TargetFe
     source = undecoded(source)
     features = _batch_features("image", feed, target)
     check_features(source, tuple(key for key, _ in features.values()))
-    draw = functools.partial(sampler.shuffled_batch, len(source), seed=feed.seed, batch_size=batch_size)
-    feed.rows_of(draw(step=0))  # raises here, not in a worker, where the batch does not divide
-    reader = _PitReader(source, draw, feed, features)
+    draw = functools.partial(_draw_pairs, len(source), feed.seed, batch_size)
+    feed.rows_of(draw(0))  # raises here, not in a worker, where the batch does not divide
+    reader = Reader(source, None, draw, feed, features)
     return BatchIterator(reader, num_steps=feed.num_steps, num_workers=feed.num_workers)
+
+
+def _draw_pairs(num_examples: int, seed: int, batch_size: int, step: int) -> np.ndarray:
+    return sampler.shuffled_batch(num_examples, step=step, seed=seed, batch_size=batch_size)
 
 
 class EvalBatches:
@@ -181,33 +232,6 @@ def eval_batches(source: Source, *, batch_size: int, image_size: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _ReidReader:
-    source: Source
-    labels: np.ndarray
-    batches: sampler.IdentitySampler
-    feed: Feed
-    features: "_Features"
-
-    def __call__(self, step: int) -> ReidBatch:
-        indices = self.feed.rows_of(self.batches.batch(step))
-        batch: Any = _read_images(self.source, indices, self.features)
-        batch["label"] = self.labels[indices]
-        return batch
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _PitReader:
-    source: Source
-    draw: Callable[..., np.ndarray]
-    feed: Feed
-    features: "_Features"
-
-    def __call__(self, step: int) -> PitBatch:
-        batch: Any = _read_images(self.source, self.feed.rows_of(self.draw(step=step)), self.features)
-        return batch
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class _EvalReader:
     source: Source
     batch_size: int
@@ -229,24 +253,9 @@ class _EvalReader:
         )
 
 
-# Key of a batch -> (feature of the examples, (height, width) that it is resized to).
-_Features: TypeAlias = dict[str, tuple[str, tuple[int, int]]]
-
-
 def _batch_features(image: str, feed: Feed, target: TargetFeature | None) -> _Features:
     features = {"image": (image, feed.image_size)}
     if target is not None and target.size is not None:
         size = (target.size, target.size) if isinstance(target.size, int) else target.size
         features["texture"] = (target.feature, size)
     return features
-
-
-def _read_images(
-    source: Source, indices: np.ndarray, features: _Features
-) -> dict[str, UInt8[np.ndarray, "batch height width 3"]]:
-    arrays = {key: np.empty((len(indices), *size, 3), np.uint8) for key, (_, size) in features.items()}
-    for row, index in enumerate(indices):
-        example = read_example(source, int(index))
-        for key, (feature, size) in features.items():
-            arrays[key][row] = decode(example, feature, size, int(index))
-    return arrays

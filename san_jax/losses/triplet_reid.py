@@ -1,10 +1,17 @@
-"""L_TR: Triplet ReID constraints on the decoder's feature maps (section 3.2, equation 1)."""
+"""L_TR: Triplet ReID constraints on the decoder's feature maps (section 3.2, equation 1).
 
+A decoder map is large, so on several devices none may be sent from one to another. Therefore triplets can be drawn
+within groups of consecutive images, one group a device: indices count in the whole batch, and `triplet_reid_loss` takes
+each device's distances from its own maps.
+"""
+
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt32
 
 # The released code's triplets, for K = 4 images of an identity: places of anchor, positive and negative from the
@@ -14,51 +21,67 @@ _FIXED_PLACES = {1: (0, 1, 4), 2: (1, 2, 5), 3: (2, 3, 6), 4: (3, 0, 4)}
 
 
 def sample_triplets(
-    key: PRNGKeyArray | UInt32[Array, "2"], labels: Int32[Array, " batch"]
+    key: PRNGKeyArray | UInt32[Array, "2"], labels: Int32[Array, " batch"], *, groups: int = 1
 ) -> tuple[Int32[Array, " batch"], Int32[Array, " batch"]]:
     """Draw for every image another one of its identity (positive) and one of another identity (negative).
 
-    Each is drawn uniformly among all candidates in the batch. An anchor without a positive, or without a negative, gets
-    its own index there, which tells `triplet_reid_loss` that it contributes nothing.
+    Each is drawn uniformly among all candidates in the image's group. An anchor without a positive, or without a
+    negative, gets its own index there, which tells `triplet_reid_loss` that it contributes nothing.
 
     Args:
         key: A JAX random key, new in every step.
         labels: Identities, any integers.
+        groups: Number of equal runs of consecutive images that the batch is cut into; with 1 all images are candidates.
 
     Returns:
         (positive, negative): Indices into the batch, one of each per image.
+
+    Raises:
+        ValueError: The batch cannot be cut into so many groups.
     """
+    size = _group_size(labels.shape[0], groups)
     positive_key, negative_key = jax.random.split(key)
-    same = labels[:, None] == labels[None, :]
-    itself = jnp.eye(labels.shape[0], dtype=bool)
+    grouped = labels.reshape(groups, size)
+    same = grouped[:, :, None] == grouped[:, None, :]
+    itself = jnp.eye(size, dtype=bool)[None]
     return _choose(positive_key, same & ~itself), _choose(negative_key, ~same)
 
 
 def fixed_triplets(
-    batch_size: int, block: int
+    batch_size: int, block: int, *, groups: int = 1
 ) -> tuple[Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"], Int32[np.ndarray, " anchors"]]:
     """Return the released code's triplets of a decoder block: one of each identity but the last, at fixed places.
 
     Args:
         batch_size: Number of images in the batch, 4 consecutive ones of each identity.
         block: Number of the decoder block, 1 to 4; each has places of its own.
+        groups: Number of equal runs of consecutive images that the batch is cut into; no triplet leaves its group.
 
     Returns:
-        (anchor, positive, negative): Indices into the batch, batch_size / 4 - 1 of each. Anchor and positive are of one
-        identity, the negative is of the next one in the batch.
+        (anchor, positive, negative): Indices into the batch. Anchor and positive are of one identity, the negative is
+        of the next one in the batch. With one group there are batch_size / 4 - 1 of each. With more there are
+        batch_size / 4: the last identity of a group takes its negative from the group's first one, and the last
+        identity of the batch, which has no triplet, has its anchor in all three places.
 
     Raises:
-        ValueError: The batch is not made of fours, or there is no such block.
+        ValueError: A group is not made of fours, or there is no such block.
     """
-    if batch_size % IMAGES_PER_IDENTITY:
+    size = _group_size(batch_size, groups)
+    if size % IMAGES_PER_IDENTITY:
+        cut = f" cut into {groups} groups" if groups > 1 else ""
         raise ValueError(
             f"fixed triplets need {IMAGES_PER_IDENTITY} consecutive images of each identity, found a batch of "
-            f'{batch_size}: set batch.images_per_identity={IMAGES_PER_IDENTITY}, or take "random" triplets.'
+            f'{batch_size}{cut}: set batch.images_per_identity={IMAGES_PER_IDENTITY}, or take "random" triplets.'
         )
     if block not in _FIXED_PLACES:
         raise ValueError(f"block must be 1, 2, 3 or 4, found {block}.")
-    first = np.arange(0, batch_size - IMAGES_PER_IDENTITY, IMAGES_PER_IDENTITY, dtype=np.int32)
+    num_first = batch_size if groups > 1 else batch_size - IMAGES_PER_IDENTITY
+    first = np.arange(0, num_first, IMAGES_PER_IDENTITY, dtype=np.int32)
     anchor, positive, negative = (first + np.int32(place) for place in _FIXED_PLACES[block])
+    if groups > 1:
+        start = first - first % np.int32(size)
+        negative = start + (negative - start) % np.int32(size)
+        positive[-1] = negative[-1] = anchor[-1]
     return anchor, positive, negative
 
 
@@ -71,6 +94,7 @@ def triplet_reid_loss(
     margin: float = 0.3,
     channel_reduction: Literal["sum", "mean"] = "sum",
     anchor_reduction: Literal["sum", "mean"] = "mean",
+    mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     """Return L_TR of one decoder block: mean over anchors of max(0, D(a, p) - D(a, n) + margin).
 
@@ -87,6 +111,8 @@ def triplet_reid_loss(
         margin: The paper's m, 0.3.
         channel_reduction: "sum" or "mean".
         anchor_reduction: "mean" or "sum" over the anchors.
+        mesh: The devices that the batch is split over, where anchors, positives and negatives come in as many groups
+            and each triplet lies on one device: no map is sent then. None where a triplet may lie anywhere.
 
     Returns:
         float32 scalar.
@@ -98,25 +124,53 @@ def triplet_reid_loss(
         raise ValueError(f'channel_reduction must be "sum" (the paper) or "mean", found {channel_reduction!r}.')
     if anchor_reduction not in ("sum", "mean"):
         raise ValueError(f'anchor_reduction must be "mean" (the paper) or "sum", found {anchor_reduction!r}.')
-    batch, height, width, channels = feature_map.shape
-    feature_map = feature_map.astype(jnp.float32)
+    _, height, width, channels = feature_map.shape
     scale = 1.0 / (height * width * (channels if channel_reduction == "mean" else 1))
 
-    anchors = feature_map if anchor is None else feature_map[anchor]
+    def violations(maps: Any, anchor: Any, positive: Any, negative: Any) -> Any:
+        maps = maps.astype(jnp.float32)
+        anchors = maps if anchor is None else maps[anchor]
 
-    def distance(other: Any) -> Float[Array, " anchors"]:
-        return scale * jnp.sum(jnp.square(anchors - feature_map[other]), axis=(1, 2, 3))
+        def distance(other: Any) -> Any:
+            return scale * jnp.sum(jnp.square(anchors - maps[other]), axis=(1, 2, 3))
 
-    own = jnp.arange(batch, dtype=jnp.int32) if anchor is None else anchor
-    complete = (positive != own) & (negative != own)
-    violation = distance(positive) - distance(negative) + margin
+        own = jnp.arange(maps.shape[0], dtype=jnp.int32) if anchor is None else anchor
+        complete = (positive != own) & (negative != own)
+        violation = distance(positive) - distance(negative) + margin
+        return jnp.where(complete, jax.nn.relu(violation), 0.0)
+
+    if mesh is not None and mesh.size > 1:
+        violations = _on_each_device(violations, mesh)
     reduce = jnp.mean if anchor_reduction == "mean" else jnp.sum
-    return reduce(jnp.where(complete, jax.nn.relu(violation), 0.0))
+    return reduce(violations(feature_map, anchor, positive, negative))
 
 
-def _choose(key: PRNGKeyArray | UInt32[Array, "2"], allowed: Bool[Array, "batch batch"]) -> Int32[Array, " batch"]:
-    """For each row a uniformly drawn column that is allowed there; the row's own index where none is."""
+def _on_each_device(violations: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """Compute each device's violations from its own maps; the result takes indices that count in the whole batch."""
+    rows = PartitionSpec(mesh.axis_names)
+
+    def local_violations(maps: Any, *indices: Any) -> Any:
+        first = jax.lax.axis_index(mesh.axis_names) * maps.shape[0]
+        return violations(maps, *(None if index is None else index - first for index in indices))
+
+    return jax.shard_map(local_violations, mesh=mesh, in_specs=rows, out_specs=rows)
+
+
+def _group_size(batch_size: int, groups: int) -> int:
+    """Return the number of images in each of the equal groups of a batch."""
+    if groups < 1 or batch_size % groups:
+        raise ValueError(f"A batch of {batch_size} images cannot be cut into {groups} equal groups.")
+    return batch_size // groups
+
+
+def _choose(
+    key: PRNGKeyArray | UInt32[Array, "2"], allowed: Bool[Array, "groups size size"]
+) -> Int32[Array, " groups*size"]:
+    """Draw for each image an allowed one of its group, uniformly; give the image's own index where none is allowed."""
+    groups, size, _ = allowed.shape
     # The largest of independent uniform numbers is at each allowed column with the same probability.
     scores = jnp.where(allowed, jax.random.uniform(key, allowed.shape), -1.0)
-    own = jnp.arange(allowed.shape[0], dtype=jnp.int32)
-    return jnp.where(jnp.any(allowed, axis=1), jnp.argmax(scores, axis=1).astype(jnp.int32), own)
+    own = jnp.arange(size, dtype=jnp.int32)[None]
+    chosen = jnp.where(jnp.any(allowed, axis=2), jnp.argmax(scores, axis=2).astype(jnp.int32), own)
+    first = size * jnp.arange(groups, dtype=jnp.int32)[:, None]
+    return (first + chosen).reshape(groups * size)

@@ -11,9 +11,9 @@ import optax
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import exporting, folder, models, onnx_file
+from experiments.runs import exporting, folder, models
 from experiments.runs.plan import resolve
-from san_jax import checkpoint, embed, run_folder, train_state
+from san_jax import checkpoint, embed, onnx_file, run_folder, train_state
 from san_jax.models import merge_model, split_model
 from tests.golden import weights
 
@@ -121,5 +121,5 @@ def relative(found, expected):
 
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(module) is None for module in onnx_file.PACKAGES),
-    reason="jax2onnx and onnxruntime are not installed: " + "; ".join(onnx_file.INSTALL),
+    reason=f"onnx and onnxruntime are not installed: {onnx_file.INSTALL}",
 )

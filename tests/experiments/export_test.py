@@ -16,6 +16,7 @@ from experiments import export
 from experiments.runs import exporting
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from tests.experiments.export_runs import (
+    golden_images,
     needs_onnx,
     relative,
     run_embeddings,
@@ -42,6 +43,8 @@ def test_model_card(tmp_path, exportable_run, capsys):
         assert file["compute_dtype"] == "float32"
         assert file["parity"]["relative"] <= file["parity"]["tolerance"] == 1e-5
         assert str(folder / name) in printed
+        assert file["run_with"]
+    assert "onnxruntime" in card["speed"]
     assert card["embedding_size"] == 128
     assert card["input"]["shape"] == ["batch", 64, 32, 3]
     assert card["input"]["normalization"]["mean"] == list(IMAGENET_MEAN)
@@ -50,6 +53,17 @@ def test_model_card(tmp_path, exportable_run, capsys):
     assert card["trained_on"] == {"dataset": "pit_reid", "started_from": {}}
     assert card["config"]["model"]["width"] == 4
     assert card["network"]["changes"] == "layer4.0.conv2 and layer4.0.downsample.0 have stride 1"
+
+
+@needs_onnx
+def test_the_card_says_how_the_onnx_file_is_run(tmp_path, exportable_run):
+    """The words are code; as it stands there it gives the run's embeddings."""
+    import onnxruntime
+
+    card = exporting.run(exportable_run, tmp_path, formats=["onnx"])
+    variables = {"onnxruntime": onnxruntime, "path": tmp_path / "encoder.onnx", "images": golden_images()}
+    found = eval(card["files"]["encoder.onnx"]["run_with"], variables)
+    assert relative(found, run_embeddings(exportable_run, golden_images())) < 1e-5
 
 
 def test_a_folder_that_is_no_run(tmp_path):

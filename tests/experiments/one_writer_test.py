@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments import ablate, demo, export, pseudo_texture
 from experiments.command_line import config_files
-from experiments.runs import demonstration, ensure, exporting, pseudo_textures, rendering
+from experiments.runs import demonstration, ensure, exporting, pseudo_textures, rendering, shards
 from render import manifest
 from san_jax import checkpoint, folder_lock, metric_logger
 from tests import dataset_fixtures
@@ -85,30 +85,26 @@ def test_a_second_rendering_is_refused(tmp_path):
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
             rendering.run(config_files.load(TINY), output_dir=tmp_path / "pit")
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-            rendering.run(config_files.load(TINY), output_dir=tmp_path / "pit", shard=(0, 2))
-        with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
             rendering.show_preview(config_files.load(TINY), tmp_path / "pit")
         assert [path.name for path in (tmp_path / "pit").iterdir()] == [".lock"]
 
 
 def test_of_a_shard_there_is_one(tmp_path):
-    with holder(tmp_path, "shard-0-of-2") as (process, _):
-        for shard in ((0, 2), (0, 1)):
-            with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-                rendering.run(config_files.load(TINY), output_dir=tmp_path, shard=shard)
-        assert [path.name for path in tmp_path.iterdir()] == [".lock.shard-0-of-2"]
-        rendering.run(config_files.load(TINY), output_dir=tmp_path, shard=(1, 2))
-        assert (tmp_path / manifest.HEADER_FILE).exists()
-
-
-def test_shards_that_complete_a_folder_at_once_build_its_dataset_once(tmp_path):
-    config = config_files.load(TINY)
-    rendering.run(config, output_dir=tmp_path / "pit", shard=(0, 2), num_workers=1)
-    with holder(tmp_path / "data", "pit") as (process, _):
-        rendering.run(config, output_dir=tmp_path / "pit", shard=(1, 2), num_workers=1, data_dir=tmp_path / "data")
-        assert (tmp_path / "pit" / manifest.RECORDS_FILE).exists()
+    config, folder = config_files.load(TINY), shards.folder(tmp_path / "pit", shards.Shard(0, 2))
+    with holder(folder) as (process, _):
         with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
-            rendering.run(config, output_dir=tmp_path / "pit", data_dir=tmp_path / "data")
+            rendering.run_shard(config, shards.Shard(0, 2), output_dir=tmp_path / "pit")
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+        rendering.run_shard(config, shards.Shard(1, 3), output_dir=tmp_path / "pit")  # other shards are drawn meanwhile
+
+
+def test_a_dataset_that_another_process_builds_is_refused(tmp_path):
+    with holder(tmp_path / "data", "pit") as (process, _):
+        with pytest.raises(folder_lock.FolderInUseError, match=f"process {process.pid} on"):
+            rendering.run(
+                config_files.load(TINY), output_dir=tmp_path / "pit", data_dir=tmp_path / "data", num_workers=1
+            )
+        assert (tmp_path / "pit" / manifest.RECORDS_FILE).exists()
 
 
 # The others

@@ -1,6 +1,9 @@
-"""Two processes under jax.distributed on this machine train what one process trains."""
+"""Several processes under jax.distributed on this machine train SAN as one process does."""
 
 import pathlib
+import random
+import re
+import signal
 import socket
 import subprocess
 
@@ -10,6 +13,14 @@ import pytest
 from san_jax import checkpoint, metric_logger
 from san_jax.train_state import flatten
 from tests.experiments import train_test
+
+# reID and PIT steps in turn: normalisation, mining, and triplets of the whole batch need the rows of all processes.
+NUM_STEPS = 10
+SAN = (
+    *(f"num_steps={NUM_STEPS}", "batch.num_identities=4", "checkpoint_every_epochs=2.0"),
+    *("start.kind=random", "start.path=", "optimizer.learning_rate=1e-5"),
+)
+GLOBAL = (*SAN, "loss.triplet_reid_scope=global")
 
 
 def free_port() -> int:
@@ -23,25 +34,37 @@ def workplace(tmp_path_factory):
     return train_test.Workplace(tmp_path_factory.mktemp("distributed"))
 
 
-def start_two(
-    workplace, workdir: pathlib.Path, *overrides: str, second: tuple[str, ...] = ()
+def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        cwd=train_test.REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def start_together(
+    workplace, workdir: pathlib.Path, *overrides: str, count: int = 2, second: tuple[str, ...] = ()
 ) -> list[subprocess.Popen]:
-    """Two processes of one device each that train together; `second` are further arguments of the second one."""
-    command = workplace.command("baseline", workdir, *overrides)
-    flags = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
+    """Processes of one device each that train together; `second` are further arguments of the second one."""
+    command = workplace.command("san", workdir, *overrides)
+    flags = [f"--coordinator=localhost:{free_port()}", f"--num_processes={count}"]
     return [
-        subprocess.Popen(
-            [*command, *flags, f"--process_id={number}", *(second if number else ())],
-            cwd=train_test.REPOSITORY, env=workplace.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
+        start([*command, *flags, f"--process_id={number}", *(second if number == 1 else ())], workplace.environment)
+        for number in range(count)
+    ]
+
+
+def start_under_slurm(workplace, workdir: pathlib.Path, *overrides: str) -> list[subprocess.Popen]:
+    """The same for two processes, which Slurm's variables tell of each other."""
+    job = {"SLURM_JOB_ID": str(random.randrange(1, 4096)), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    command = [*workplace.command("san", workdir, *overrides), "--coordinator=auto"]
+    return [
+        start(command, {**workplace.environment, **job, "SLURM_PROCID": str(number), "SLURM_LOCALID": "0"})
         for number in range(2)
-    ]  # fmt: skip
+    ]
 
 
-def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
-    """Trains in two processes; gives what each printed."""
-    processes = start_two(workplace, workdir, *overrides)
+def finish(processes: list[subprocess.Popen], *, expected: int = 0) -> list[str]:
+    """Wait for the end of all; give what each printed (since the last line that was read)."""
     outputs = []
     try:
         for process in processes:
@@ -49,51 +72,73 @@ def run_two(workplace, workdir: pathlib.Path, *overrides: str) -> list[str]:
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    assert [process.returncode for process in processes] == [expected] * len(processes), "\n".join(outputs)
     return outputs
 
 
-def test_two_processes_agree_with_one(workplace, tmp_path):
-    """reID steps, in which normalisation, mining and triplets need the rows of both."""
-    overrides = ("num_steps=4", "checkpoint_every_epochs=1.0", "start.kind=random", "start.path=")
-    workplace.train("baseline", tmp_path / "one", *overrides)
-    outputs = run_two(workplace, tmp_path / "two", *overrides)
-    assert "2 x cpu, 2 process(es)" in outputs[0]
-    assert "finished 4 steps" in outputs[0]
-    assert "step " not in outputs[1]  # process 0 alone speaks and writes
-    assert len(list((tmp_path / "two").glob("events.out.tfevents.*"))) == 1
+def stopped_at(output: str) -> int:
+    """The step that a run says it was stopped at."""
+    match = re.search(rf"stopped at step (\d+) of {NUM_STEPS}, saved in", output)
+    assert match, output
+    return int(match[1])
 
-    one, two = (metric_logger.read_metrics(tmp_path / name) for name in ("one", "two"))
-    assert [line["step"] for line in two] == [1, 2, 3, 4]
-    for expected, found in zip(one, two, strict=True):
+
+def assert_agree(expected_run: pathlib.Path, found_run: pathlib.Path) -> None:
+    """The same metrics of every step, and the same weights, up to roundings."""
+    expected_lines, found_lines = map(metric_logger.read_metrics, (expected_run, found_run))
+    assert [line["step"] for line in found_lines] == list(range(1, NUM_STEPS + 1))
+    for expected, found in zip(expected_lines, found_lines, strict=True):
         assert set(found) == set(expected)
         for name in set(expected) - {"images_per_second"}:
             # Sums in another order; later steps start from parameters that differ by roundings.
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, err_msg=f"{name}, {expected['step']}")
-    weights = [checkpoint.load_weights(tmp_path / name / "checkpoints") for name in ("one", "two")]
-    assert weights[0][0] == weights[1][0] == 4
+            np.testing.assert_allclose(found[name], expected[name], rtol=2e-3, err_msg=f"{name}, {expected['step']}")
+    weights = [checkpoint.load_weights(run / "checkpoints") for run in (expected_run, found_run)]
+    assert weights[0][0] == weights[1][0] == NUM_STEPS
     expected, found = (flatten({"params": params, "stats": stats}) for _, params, stats in weights)
     assert set(found) == set(expected)
     for name, value in expected.items():
-        # Adam moves an element by about the learning rate, 8e-6 in the warm-up, however small its gradient.
-        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=2e-5, err_msg=name)
+        # Adam moves an element by about the learning rate in each step, however small its gradient.
+        np.testing.assert_allclose(found[name], value, rtol=2e-3, atol=1e-4, err_msg=name)
 
-    # The same command goes on from the checkpoint of two processes: there is nothing left to do.
-    assert "goes on from step 4" in run_two(workplace, tmp_path / "two", *overrides)[0]
+
+def test_four_then_two_then_one_process_train_as_one(workplace, tmp_path):
+    """A run goes on with fewer processes and devices from the checkpoint that a signal to one of them made."""
+    one = start(workplace.command("san", tmp_path / "one", *GLOBAL), workplace.environment)
+    finish([one])
+    done = 0
+    for count in (4, 2):
+        processes = start_together(workplace, tmp_path / "run", *GLOBAL, count=count)
+        train_test.signal_at_step(processes[0], done + 1, 0.0, signal.SIGTERM)
+        outputs = finish(processes, expected=1)
+        done = stopped_at(outputs[0])
+        assert f"SIGTERM: stopped at step {done} of" in outputs[0]
+        assert all(f"Another process: stopped at step {done} of" in output for output in outputs[1:])
+    last = start(workplace.command("san", tmp_path / "run", *GLOBAL), workplace.environment)
+    assert f"goes on from step {done} of" in finish([last])[0]
+    assert_agree(tmp_path / "one", tmp_path / "run")
+
+
+def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path):
+    """Each within its own images, which is the default here."""
+    two_devices = {**workplace.environment, "JAX_NUM_CPU_DEVICES": "2"}
+    expected = finish([start(workplace.command("san", tmp_path / "one", *SAN), two_devices)])[0]
+    assert "L_TR takes its triplets within a device, from 2 identities" in expected
+    outputs = finish(start_under_slurm(workplace, tmp_path / "two", *SAN))
+    assert "2 x cpu, 2 process(es)" in outputs[0]
+    assert "L_TR takes its triplets within a device, from 2 identities" in outputs[0]
+    assert f"finished {NUM_STEPS} steps" in outputs[0]
+    assert "step " not in outputs[1]  # process 0 alone speaks and writes
+    assert len(list((tmp_path / "two").glob("events.out.tfevents.*"))) == 1
+    assert_agree(tmp_path / "one", tmp_path / "two")
 
 
 def test_what_one_process_lacks_ends_both(workplace, tmp_path):
     """It would be waited for, as checkpoints are loaded together."""
-    workplace.finished("san_pg")
     absent = f"--config.start.path={tmp_path / 'absent'}"
-    processes = start_two(workplace, tmp_path / "run", "num_steps=4", second=(absent,))
-    try:
-        outputs = [process.communicate(timeout=300)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == 1, output
+    overrides = ("num_steps=4", "batch.num_identities=4")
+    workplace.finished("san_pg")
+    outputs = finish(start_together(workplace, tmp_path / "run", *overrides, second=(absent,)), expected=1)
+    for output in outputs:
         assert "start.path=" in output
         assert "there is no checkpoint" in output
         assert "Traceback" not in output

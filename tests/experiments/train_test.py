@@ -253,7 +253,11 @@ def test_another_config_is_refused(workplace):
     ("name", "overrides", "message"),
     [
         ("san_pg", ["method=pgg"], r"method must be one of .*, found 'pgg'"),
-        ("san_pg", ["batch.pit_size=12"], r"batch.pit_size: 12 images cannot be split evenly over 8 devices"),
+        (
+            "san_pg",
+            ["batch.pit_size=12"],
+            r"batch.pit_size=12: 12 images cannot be split evenly over 8 devices. Set batch.pit_size to 8 or 16",
+        ),
         ("san_pg", ["num_steps=3"], r"warmup_steps must lie in 0..num_steps-1 = 2, found 6"),
         ("san", ["batch.num_identities=8"], r"data: .*8"),
         ("san_pg", ["pit_dataset=pi"], r"No dataset 'pi' in .*Did you mean 'pit'\?"),

@@ -1,6 +1,7 @@
 """Writes losses.npz: the paper's losses and their gradients, computed by PyTorch in float64.
 
-Run from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_losses
+They are written row by row here, and those of `experiments.benchmarks.torch_model`, which work on whole batches, are
+compared with them. Run from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_losses
 """
 
 import pathlib
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from experiments.benchmarks import torch_model
 from tests.golden.weights import inputs
 
 MARGIN = 0.3
@@ -50,6 +52,13 @@ def with_gradient(function, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return loss.detach().numpy().astype(np.float32), tensor.grad.numpy().astype(np.float32)
 
 
+def check_equal(slow, fast, array: np.ndarray) -> None:
+    """Raise unless two losses and their gradients agree, to rounding in float64."""
+    (loss, gradient), (other, other_gradient) = (with_gradient(function, array) for function in (slow, fast))
+    np.testing.assert_allclose(other, loss, rtol=1e-6)
+    np.testing.assert_allclose(other_gradient, gradient, rtol=1e-6, atol=1e-9)
+
+
 def main() -> None:
     """Writes the file beside this script."""
     golden = {}
@@ -67,6 +76,11 @@ def main() -> None:
     centres = inputs("centres", (10, 6))
     embeddings = (0.45 * inputs("embeddings", (11, 6)) + 0.8 * centres[labels]).astype(np.float32)
     loss, gradient = with_gradient(lambda x: batch_hard(x, torch.tensor(labels)), embeddings)
+    check_equal(
+        lambda x: batch_hard(x, torch.tensor(labels)),
+        lambda x: torch_model.batch_hard(x, torch.tensor(labels)),
+        embeddings,
+    )
     golden |= {"embeddings": embeddings, "embeddings_labels": labels, "triplet": loss, "triplet_gradient": gradient}
 
     textures, targets = inputs("textures", (2, 5, 4, 3)), inputs("targets", (2, 5, 4, 3))
@@ -79,12 +93,14 @@ def main() -> None:
     negative = np.array([1, 2, 4, 0, 5, 2], np.int32)
     golden |= {"maps": maps, "positive": positive, "negative": negative}
     for channels in ("sum", "mean"):
-        loss, gradient = with_gradient(
-            lambda x, c=channels: triplet_reid(
+        slow, fast = (
+            lambda x, c=channels, function=function: function(
                 x.permute(0, 3, 1, 2), torch.tensor(positive).long(), torch.tensor(negative).long(), c
-            ),
-            maps,
+            )
+            for function in (triplet_reid, torch_model.triplet_reid)
         )
+        check_equal(slow, fast, maps)
+        loss, gradient = with_gradient(slow, maps)
         golden |= {f"triplet_reid_{channels}": loss, f"triplet_reid_{channels}_gradient": gradient}
 
     np.savez_compressed(pathlib.Path(__file__).with_name("losses.npz"), **golden)

@@ -1,7 +1,7 @@
 """Writes networks.npz: a narrow SA-Enc and SA-Dec in PyTorch (float64), forward, backward and running statistics.
 
-The modules are plain PyTorch (torchvision's ResNet structure; the paper's decoder), named as in san_jax so that weights
-find their place by name. Run from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_networks
+The modules are those of `experiments.benchmarks.torch_model`, which the benchmark times beside ours; they are named as
+in san_jax, so that weights find their place by name. Run from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_networks
 """
 
 import pathlib
@@ -11,113 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from experiments.benchmarks.torch_model import Decoder, Encoder
 from tests.golden.weights import draw, inputs, save
 
 WIDTH = 4
 STAGE_SIZES = (1, 2, 1, 1)
 TEXTURE_SIZE = 20
-DECODER_FEATURES = (32, 16, 8, 8, 8)  # 8, 4, 1, 1/2, 1/4 times the width, at least 8
 IMAGES = (3, 48, 32, 3)
 STATISTICS = {"running_mean": "mean", "running_var": "var"}
-
-
-class Bottleneck(nn.Module):
-    """torchvision's: the stride is on the 3x3 convolution."""
-
-    def __init__(self, inplanes: int, planes: int, stride: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * planes)
-        self.project = stride != 1 or inplanes != 4 * planes
-        if self.project:
-            self.downsample_conv = nn.Conv2d(inplanes, 4 * planes, 1, stride=stride, bias=False)
-            self.downsample_bn = nn.BatchNorm2d(4 * planes)
-
-    def forward(self, x):
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = functional.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return functional.relu(y + (self.downsample_bn(self.downsample_conv(x)) if self.project else x))
-
-
-class Stage(nn.Module):
-    """Bottlenecks in turn, the first strided."""
-
-    def __init__(self, inplanes: int, planes: int, blocks: int, stride: int):
-        super().__init__()
-        for i in range(blocks):
-            self.add_module(
-                f"block{i + 1}", Bottleneck(inplanes if i == 0 else 4 * planes, planes, stride if i == 0 else 1)
-            )
-
-    def forward(self, x):
-        for block in self.children():
-            x = block(x)
-        return x
-
-
-class Encoder(nn.Module):
-    """ResNet with last stride 1; gives all stage outputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, WIDTH, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTH)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        inplanes = WIDTH
-        for i, (blocks, stride) in enumerate(zip(STAGE_SIZES, (1, 2, 2, 1), strict=True)):
-            self.add_module(f"stage{i + 1}", Stage(inplanes, WIDTH * 2**i, blocks, stride))
-            inplanes = 4 * WIDTH * 2**i
-
-    def forward(self, x):
-        outputs = [self.maxpool(functional.relu(self.bn1(self.conv1(x))))]
-        for i in range(4):
-            outputs.append(getattr(self, f"stage{i + 1}")(outputs[-1]))
-        return outputs
-
-
-class UpsamplingBlock(nn.Module):
-    """Residual pair of convolutions, ReLU, bilinear x2, reflection pad, convolution."""
-
-    def __init__(self, inplanes: int, planes: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inplanes, inplanes, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inplanes)
-        self.conv2 = nn.Conv2d(inplanes, inplanes, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(inplanes)
-        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear")
-        self.pad = nn.ReflectionPad2d(1)
-        self.up_conv = nn.Conv2d(inplanes, planes, 3)
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
-        return self.up_conv(self.pad(self.upsample(functional.relu(y + x))))
-
-
-class Decoder(nn.Module):
-    """Gives the texture and the outputs of the four blocks."""
-
-    def __init__(self):
-        super().__init__()
-        self.reduce_conv = nn.Conv2d(32 * WIDTH, DECODER_FEATURES[0], 1, bias=False)
-        self.reduce_bn = nn.BatchNorm2d(DECODER_FEATURES[0])
-        for i in range(4):
-            self.add_module(f"block{i + 1}", UpsamplingBlock(DECODER_FEATURES[i], DECODER_FEATURES[i + 1]))
-        self.pad = nn.ReflectionPad2d(3)
-        self.out_conv = nn.Conv2d(DECODER_FEATURES[4], 3, 7)
-
-    def forward(self, x):
-        x = functional.relu(self.reduce_bn(self.reduce_conv(x)))
-        maps = []
-        for i in range(4):
-            x = getattr(self, f"block{i + 1}")(x)
-            maps.append(x)
-        texture = self.out_conv(self.pad(x))
-        return functional.interpolate(texture, (TEXTURE_SIZE, TEXTURE_SIZE), mode="bilinear", align_corners=True), maps
 
 
 def jax_name(prefix: str, name: str, module: nn.Module) -> str:
@@ -157,7 +58,8 @@ def nhwc(x: torch.Tensor) -> np.ndarray:
 def main() -> None:
     """Writes the file beside this script."""
     golden = {}
-    encoder, decoder = Encoder().double(), Decoder().double()
+    encoder = Encoder(WIDTH, STAGE_SIZES).double()
+    decoder = Decoder(WIDTH, TEXTURE_SIZE).double()
     counts = {}  # numbers per channel that each batch normalisation saw: PyTorch's running variance is unbiased
 
     def count(name: str):
@@ -179,7 +81,7 @@ def main() -> None:
         stages = encoder(leaf)
         feature_map = stages[-1]
         feature_map.retain_grad()
-        texture, maps = decoder(feature_map)
+        texture, maps = decoder(stages)
         for name, stage in zip(("stem", "stage1", "stage2", "stage3", "stage4"), stages, strict=True):
             golden[f"{mode}.{name}"] = nhwc(stage)
         golden[f"{mode}.embedding"] = functional.adaptive_avg_pool2d(feature_map, 1).flatten(1).detach().numpy()

@@ -1,7 +1,7 @@
 """Writes step.npz: whole SAN training steps in PyTorch (float64), as the paper has them and as the released code has.
 
-Networks are those of make_networks.py with a classifier, losses those of make_losses.py; torch.optim steps them. Run
-from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_step
+Networks and losses are those of `experiments.benchmarks.torch_model`; torch.optim steps them. Run from the repository's
+root: /tmp/torchvenv/bin/python -m tests.golden.make_step
 """
 
 import functools
@@ -12,66 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.golden import make_losses, make_networks, step_run
+from experiments.benchmarks import torch_model
+from experiments.benchmarks.torch_model import San
+from tests.golden import make_networks, step_run
 from tests.golden.step_run import Run
 from tests.golden.weights import draw, save
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
-
-
-class Head(nn.Module):
-    """The released code's fully connected layer on the pooled feature."""
-
-    def __init__(self, inplanes: int, planes: int):
-        super().__init__()
-        self.linear = nn.Linear(inplanes, planes)
-        self.bn = nn.BatchNorm1d(planes)
-
-    def forward(self, x):
-        return F.relu(self.bn(self.linear(x)))
-
-
-class SkipDecoder(make_networks.Decoder):
-    """With the released code's U-Net skips: stages 3, 2 and 1 are added to what goes into blocks 1, 2 and 3."""
-
-    def __init__(self):
-        super().__init__()
-        for stage in (1, 2, 3):
-            planes = make_networks.DECODER_FEATURES[3 - stage]
-            self.add_module(
-                f"skip{stage}_conv", nn.Conv2d(4 * make_networks.WIDTH * 2 ** (stage - 1), planes, 1, bias=False)
-            )
-            self.add_module(f"skip{stage}_bn", nn.BatchNorm2d(planes))
-
-    def forward(self, stages):
-        x, maps = F.relu(self.reduce_bn(self.reduce_conv(stages[4]))), []
-        for i in range(4):
-            if i < 3:
-                skip = getattr(self, f"skip{3 - i}_bn")(getattr(self, f"skip{3 - i}_conv")(stages[3 - i]))
-                x = x + F.relu(skip)
-            x = getattr(self, f"block{i + 1}")(x)
-            maps.append(x)
-        size = (step_run.TEXTURE_SIZE, step_run.TEXTURE_SIZE)
-        return F.interpolate(self.out_conv(self.pad(x)), size, mode="bilinear", align_corners=True), maps
-
-
-class San(nn.Module):
-    """Encoder, decoder and classifier; as released with U-Net skips, and a head before the classifier."""
-
-    def __init__(self, run: Run):
-        super().__init__()
-        self.encoder = make_networks.Encoder()
-        self.decoder = SkipDecoder() if run.released else make_networks.Decoder()
-        features = 32 * make_networks.WIDTH
-        self.head = Head(features, run.feature_size) if run.feature_size else nn.Identity()
-        self.classifier = nn.Linear(run.feature_size or features, step_run.NUM_CLASSES)
-
-    def embed(self, stages):
-        return self.head(F.adaptive_avg_pool2d(stages[-1], 1).flatten(1))
-
-    def decode(self, stages):
-        return self.decoder(stages if isinstance(self.decoder, SkipDecoder) else stages[-1])
 
 
 def jax_names(model: San) -> dict[str, str]:
@@ -96,7 +44,15 @@ def from_jax(array: np.ndarray) -> np.ndarray:
 
 def make_model(run: Run) -> San:
     """In float64, every weight and statistic drawn by its JAX name."""
-    model = San(run).double().train()
+    model = San(
+        step_run.NUM_CLASSES,
+        make_networks.WIDTH,
+        make_networks.STAGE_SIZES,
+        texture_size=step_run.TEXTURE_SIZE,
+        skips=run.released,
+        feature_size=run.feature_size,
+    )
+    model = model.double().train()
     state = model.state_dict()
     for name, jax_name in jax_names(model).items():
         values = draw(jax_name, to_jax(state[name].numpy()).shape)
@@ -132,7 +88,7 @@ def reid_parts(model: San, run: Run, stages: list[torch.Tensor]) -> dict[str, to
     logits = model.classifier(embedding)
     return {
         "identification": F.cross_entropy(logits, labels, label_smoothing=run.label_smoothing),
-        "triplet": make_losses.batch_hard(embedding, labels),
+        "triplet": torch_model.batch_hard(embedding, labels),
     }
 
 
@@ -140,14 +96,14 @@ def decoder_parts(
     model: San, run: Run, step: int, stages: list[torch.Tensor], textures: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """L_Rec, and of a reID batch L_TR, unweighted."""
-    texture, maps = model.decode(stages)
+    texture, maps = model.decoder(stages)
     parts = {"reconstruction": F.l1_loss(texture, textures)}
     if run.turns[step] == "reid":
         if run.triplets is None:
             parts["triplet_reid"] = released_triplet_reid(maps)
         else:
             drawn = [torch.tensor(indices) for indices in run.triplets[step]]
-            parts["triplet_reid"] = sum(make_losses.triplet_reid(d, *drawn, run.channels) for d in maps[:3])
+            parts["triplet_reid"] = sum(torch_model.triplet_reid(d, *drawn, run.channels) for d in maps[:3])
     return parts
 
 

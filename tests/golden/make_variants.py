@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.golden.make_networks import UpsamplingBlock, nhwc
+from experiments.benchmarks.torch_model import UpsamplingBlock
+from tests.golden.make_networks import nhwc
 from tests.golden.weights import draw, inputs, save
 
 WIDTH, STAGE_SIZES, TEXTURE_SIZE = 8, (2, 1, 2, 1), (20, 12)

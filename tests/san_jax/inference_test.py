@@ -15,11 +15,12 @@ import safetensors.numpy
 from PIL import Image
 
 import san_jax
-from san_jax import checkpoint, embed, files, models, pictures, run_folder, train_state
+from san_jax import checkpoint, embed, files, models, onnx_file, pictures, run_folder, train_state
 from san_jax.data.pipeline import eval_batches
 from san_jax.models import weights as weight_files
 from san_jax.models.weights import torch_files
 from san_jax.settings import ModelSettings
+from tests.experiments.export_runs import needs_onnx, relative
 from tests.golden import weights as golden
 from tests.san_jax.models.weights import torch_saves
 
@@ -88,6 +89,29 @@ def test_every_kind_of_images(tmp_path, encoder):
     np.testing.assert_array_equal(encoder(pillow), embeddings)
     np.testing.assert_array_equal(encoder(iter(paths)), embeddings)
     np.testing.assert_array_equal(encoder(jax.numpy.asarray(np.stack(images[:2]))), embeddings[:2])
+
+
+@needs_onnx
+def test_onnx_gives_what_jax_gives(san, encoder):
+    images = random_images(3, (91, 40))
+    other = san_jax.load_encoder(san[0], runtime="onnx")
+    assert (encoder.runtime, encoder.step, other.runtime, other.step) == ("jax", 7, "onnx", 7)
+    for flip in (False, True):
+        embeddings = other(images, flip=flip)
+        assert (embeddings.dtype, embeddings.shape) == (np.float32, (3, 128))
+        assert relative(embeddings, encoder(images, flip=flip)) < 1e-5
+    with pytest.raises(ValueError, match="no images"):
+        other([])
+    with pytest.raises(ValueError, match="runtime must be one of jax, onnx, found 'torch'"):
+        san_jax.load_encoder(san[0], runtime="torch")
+
+
+@needs_onnx
+def test_onnx_refuses_weights_that_are_not_finite(san):
+    graphdef, *trees = models.split_model(san[1])
+    broken = models.merge_model(graphdef, *jax.tree.map(lambda x: x * np.float32(np.nan), trees))
+    with pytest.raises(ValueError, match="holds NaN or infinity"):
+        onnx_file.open_encoder(broken, SIZE)
 
 
 def test_pictures_are_taken_by_the_rules(tmp_path, encoder):

@@ -29,8 +29,33 @@ def test_mesh_takes_all_devices():
 def test_batch_that_cannot_be_split():
     mesh = sharding.make_mesh()
     sharding.check_batch_size("batch.pit_size", 64, mesh)
-    with pytest.raises(ValueError, match=r"batch.pit_size: 12 images cannot be split evenly over 8 devices"):
+    with pytest.raises(ValueError, match=r"batch.pit_size=12: 12 images cannot be split evenly over 8 devices"):
         sharding.check_batch_size("batch.pit_size", 12, mesh)
+
+
+@pytest.mark.parametrize(
+    ("count", "images_each", "nearest"),
+    [
+        (12, 1, "8 or 16"),
+        (63, 1, "56 or 64"),
+        (7, 1, "8"),
+        (5, 4, "4 or 6"),
+        (1, 4, "2"),
+        (5, 3, "8"),
+        (9, 3, "8 or 16"),
+    ],
+)
+def test_nearest_batches_that_can_be_split_are_named(count, images_each, nearest):
+    mesh = sharding.make_mesh()
+    with pytest.raises(ValueError, match=rf"Set batch.size to {nearest}, or use fewer devices"):
+        sharding.check_batch_size("batch.size", count, mesh, images_each=images_each)
+    for number in map(int, nearest.split(" or ")):
+        sharding.check_batch_size("batch.size", number, mesh, images_each=images_each)
+
+
+def test_devices_that_hold_whole_identities():
+    mesh = sharding.make_mesh()
+    assert [count for count in range(1, 33) if sharding.holds_whole_identities(count, mesh)] == [16, 24, 32]
 
 
 def test_process_id_out_of_range():

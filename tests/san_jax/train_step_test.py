@@ -321,6 +321,7 @@ def test_fixed_triplets_are_added_up():
         ({"triplet_reid_blocks": (0, 1)}, r"different numbers among 1, 2, 3, 4, found \(0, 1\)"),
         ({"triplet_reid_blocks": (1, 1)}, r"different numbers .* found \(1, 1\)"),
         ({"triplet_reid_sampling": "hard"}, "must be 'random' or 'fixed', found 'hard'"),
+        ({"triplet_reid_scope": "host"}, "triplet_reid_scope must be one of auto, local, global, found 'host'"),
         ({"triplet_reid_channels": "max"}, "must be 'sum' or 'mean', found 'max'"),
         ({"triplet": -1.0}, "triplet is the weight of a loss, 0 or more, found -1.0"),
         ({"label_smoothing": 1.0}, "label_smoothing must lie in 0..1, 1 excluded, found 1.0"),

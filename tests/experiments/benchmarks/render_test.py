@@ -1,11 +1,12 @@
 """The renderer's benchmark, tiny: every phase is timed, processes are compared with one."""
 
+import json
 import os
 
 import pytest
 
-from experiments import benchmark_render as program
 from experiments.benchmarks import render as benchmark_render
+from experiments.benchmarks.options import RenderingOptions
 from experiments.benchmarks.render import Times
 from render.recipes import build, pit, pit_reid
 
@@ -35,18 +36,27 @@ def test_report_compares_processes():
     assert "egl (a GPU), device 0" in text
 
 
-def test_the_program_draws_every_recipe_unless_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_workers_start_on_one_core_each_and_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("LP_NUM_THREADS", raising=False)
+    with benchmark_render._environment(benchmark_render.ONE_CORE):
+        assert (os.environ["OMP_NUM_THREADS"], os.environ["LP_NUM_THREADS"]) == ("1", "0")
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "LP_NUM_THREADS" not in os.environ
+
+
+def test_every_recipe_is_measured_with_one_process_and_several(monkeypatch: pytest.MonkeyPatch):
     calls = []
-    monkeypatch.setattr(benchmark_render, "compare", lambda *given: calls.append(given))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS"):
-        monkeypatch.setenv(name, "2")  # given back after the test
-    program.main([])
-    program.main(["--recipe=pit_reid", "--num_pairs=1", "--num_processes=3"])
-    assert calls == [(("pit", "pit_reid"), 60, 2), (["pit_reid"], 1, 3)]
-    assert set(calls[0][0]) == set(build.RECIPES)
-    assert (os.environ["OMP_NUM_THREADS"], os.environ["LP_NUM_THREADS"]) == ("1", "0")
-    with pytest.raises(SystemExit):
-        program.main(["--num_processes=1"])
-    assert "--num_processes: expected an integer of at least 2, found 1" in capsys.readouterr().err
+
+    def run_processes(recipe: build.Recipe, num_pairs: int, num_processes: int) -> list[Times]:
+        calls.append((type(recipe), num_pairs, num_processes))
+        return [_times(0.1 * num_processes, 0.05)] * num_processes
+
+    monkeypatch.setattr(benchmark_render, "run_processes", run_processes)
+    result = benchmark_render.measure(RenderingOptions(num_pairs=4, num_processes=3))
+    assert [call[1:] for call in calls] == [(4, 1), (4, 3)] * 2
+    assert set(result["recipes"]) == {"pit", "pit_reid"} == {*build.RECIPES} - {"paper"}
+    assert result["recipes"]["pit"]["growth"] == pytest.approx(1.0)  # three processes, each a third as fast
+    text = benchmark_render.table(json.loads(json.dumps(result)))
+    assert "pit: a pair is a texture and 2 pictures" in text
+    assert "pit_reid: a pair is a texture and 1 picture;" in text

@@ -43,6 +43,16 @@ def folder(request, tmp_path, monkeypatch):
         monkeypatch.setenv("COLUMNS", "120")
 
 
+def test_whether_the_config_is_the_users_or_the_default():
+    parser = make_parser("toy", "A program.")
+    config_argument.add(parser, default="toy.py")
+    given = {
+        words: config_argument.parse(parser, words).config_given
+        for words in [(), ("--config=toy.py",), ("--config.seed=3",)]
+    }
+    assert given == {(): False, ("--config=toy.py",): True, ("--config.seed=3",): True}
+
+
 def test_keys_are_set_before_and_after_the_config():
     arguments = parse(
         *("--config.rate=0.25", "--config=toy.py:smoke", "--other=x", "--config.flip=false"),

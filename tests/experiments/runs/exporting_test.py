@@ -13,7 +13,8 @@ import safetensors
 import safetensors.numpy
 
 import san_jax
-from experiments.runs import export_formats, exporting, models
+from experiments.runs import exporting, models
+from san_jax import runtimes
 from san_jax.models import merge_model, split_model
 from tests.experiments.export_runs import (
     BLOCK,
@@ -216,6 +217,6 @@ def test_a_run_that_embeds_everything_alike_is_told(tmp_path, exportable_run, mo
 def test_an_opset_that_cannot_be_written(tmp_path):
     with pytest.raises(exporting.ExportError, match=r"opset=15 is for ONNX, .*: add onnx to them"):
         exporting.run(tmp_path / "run", tmp_path / "exported", opset=15)
-    for opset in (0, export_formats.OPSETS[0] - 1, export_formats.OPSETS[-1] + 1):
+    for opset in (0, runtimes.OPSETS[0] - 1, runtimes.OPSETS[-1] + 1):
         with pytest.raises(exporting.ExportError, match=rf"opset must be one of 13 to 23, found {opset}: .* for 17\."):
             exporting.run(tmp_path / "run", tmp_path / "exported", formats=["onnx"], opset=opset)

@@ -9,7 +9,7 @@ from flax import nnx
 from PIL import Image
 
 import datasets
-from experiments.runs import data_sources, pseudo_textures, san_pg
+from experiments.runs import data_sources, pseudo_textures, san_pg, shards
 from render import manifest
 from san_jax import embed
 from san_jax.models import SAN
@@ -241,3 +241,63 @@ def test_all_pictures_that_would_share_a_texture_are_named(workdir, photos, tmp_
         f"{sub / 'grey.JPG'} and {sub / 'grey.PNG'} and {sub / 'grey.webp'} would both become {tmp_path / 'out' / 'sub' / 'grey.png'}",
     ]
     assert not (tmp_path / "out").exists()
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_merged_shards_are_the_folder_of_one_machine(workdir, tmp_path, count, capsys):
+    """With a damaged picture and more shards than batches; the shards of a dataset are below."""
+    photos = tmp_path / "photos"
+    write_photos(photos)
+    failed = pseudo_textures.run_folder(workdir, photos, tmp_path / "one", batch_size=2)
+    assert len(failed) == 1
+    output = tmp_path / "out"
+    for index in range(count):
+        division = pseudo_textures.Division(shards.Shard(index, count))
+        pseudo_textures.run_folder(workdir, photos, output, batch_size=2, division=division)
+        assert not output.exists()
+    computed = [set(contents(shards.folder(output, shards.Shard(index, count)))) for index in range(count)]
+    assert sum(map(len, computed)) == 4
+    capsys.readouterr()
+    merge = pseudo_textures.Division(merge=())
+    assert pseudo_textures.run_folder(workdir, photos, output, batch_size=2, division=merge) == failed
+    assert "5 images, 1 to compute" in capsys.readouterr().out  # the damaged one
+    assert contents(output) == contents(tmp_path / "one")
+    assert len(contents(output)) == 4
+
+
+def test_merged_shards_become_the_dataset_of_one_machine(workdir, data_dir, tmp_path, capsys):
+    folder, other = tmp_path / "one", tmp_path / "other"
+    for index in (1, 0):
+        division = pseudo_textures.Division(shards.Shard(index, 2))
+        path = pseudo_textures.run_dataset(
+            workdir, "pit_reid", data_dir, texture_dir=other, batch_size=4, division=division
+        )
+        assert path == shards.folder(other, shards.Shard(index, 2))
+    assert not (data_dir / "pit_reid_textured").exists()
+    elsewhere = [path.rename(tmp_path / name) for path, name in zip(shards.find(other), "ab", strict=True)]
+    capsys.readouterr()
+    for merge, said in ((elsewhere[:1], "missing: 1/2"), (elsewhere[:1] * 2, "there twice")):
+        with pytest.raises(shards.ShardError, match=said):
+            pseudo_textures.run_dataset(
+                workdir,
+                "pit_reid",
+                data_dir,
+                texture_dir=other,
+                batch_size=4,
+                division=pseudo_textures.Division(merge=merge),
+            )
+    division = pseudo_textures.Division(merge=elsewhere)
+    with pytest.raises(shards.ShardError, match="batch_size: 4 there, 3 now"):
+        pseudo_textures.run_dataset(workdir, "pit_reid", data_dir, texture_dir=other, batch_size=3, division=division)
+    assert not other.exists()
+    built = pseudo_textures.run_dataset(
+        workdir, "pit_reid", data_dir, texture_dir=other, batch_size=4, division=division
+    )
+    assert "9 images, 0 to compute" in capsys.readouterr().out
+    # The dataset is kept: its textures are the same.
+    assert pseudo_textures.run_dataset(workdir, "pit_reid", data_dir, texture_dir=folder, batch_size=4) == built
+    assert contents(folder) == contents(other)

@@ -1,5 +1,6 @@
-"""Rendering: the same bytes whatever the workers, shards and interruptions, and errors that name things."""
+"""Rendering: the same bytes whatever the workers and interruptions, and errors that name things."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from experiments.command_line import config_files
-from experiments.runs import render_workers, rendering
+from experiments.runs import render_workers, rendering, shards
 from render import manifest
 from render.optics import rasterizer
 from render.optics.light import LightShares
@@ -51,32 +52,27 @@ def test_folder_is_what_the_manifest_says(rendered: pathlib.Path):
     assert set(_contents(rendered)) == named | marks | files
 
 
-def test_one_worker_in_shards_draws_the_same(
+def test_a_shard_draws_its_pairs_into_a_folder_of_its_own(
     rendered: pathlib.Path, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ):
-    config = config_files.load(TINY)
     with caplog.at_level("INFO", logger="absl"):
-        rendering.run(config, output_dir=tmp_path, num_workers=1, shard=(1, 2))
+        folder = rendering.run_shard(
+            config_files.load(TINY), shards.Shard(1, 2), output_dir=tmp_path / "pit", num_workers=1
+        )
     assert f"worker 0: {rasterizer.describe()}" in caplog.text
-    assert not (tmp_path / manifest.RECORDS_FILE).exists()
-    assert {path.name for path in (tmp_path / "records").iterdir()} == {f"{index:06d}.json" for index in (3, 4, 5)}
-    rendering.run(config, output_dir=tmp_path, num_workers=1, shard=(0, 2))
-    assert _contents(tmp_path) == _contents(rendered)
-
-
-def test_a_shard_leaves_the_files_that_another_one_is_writing(tmp_path: pathlib.Path):
-    recipe = pit.Pit(num_textures=2, meshes_per_texture=3)
-    rendering.prepare_folder(tmp_path, recipe)
-    (tmp_path / "images").mkdir()
-    written, left = (tmp_path / "images" / f".0000_0{number}.jpg.abc.tmp" for number in (0, 1))
-    written.write_bytes(b"half a picture")
-    left.write_bytes(b"half a picture")
-    os.utime(left, (0.0, 0.0))
-    rendering.prepare_folder(tmp_path, recipe, alone=False)
-    assert written.exists()
-    assert not left.exists()
-    rendering.prepare_folder(tmp_path, recipe)
-    assert not written.exists()
+    assert folder == tmp_path / "pit.shard-00001-of-00002"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    contents, whole = _contents(folder), _contents(rendered)
+    part = shards.read(folder)
+    assert (part.shard, part.items, part.total, part.complete) == (shards.Shard(1, 2), range(3, 6), 6, True)
+    assert contents.pop(shards.RECORD_FILE)
+    assert contents == {name: whole[name] for name in contents}
+    assert whole.keys() - contents.keys() >= {manifest.RECORDS_FILE, "records/000002.json", "images/0000_02.jpg"}
+    assert {name for name in contents if name.startswith("records/")} == {
+        f"records/{index:06d}.json" for index in (3, 4, 5)
+    }
+    with pytest.raises(shards.ShardError, match=r"shard: \[1, 2\] there, \[1, 3\] now"):
+        shards.begin(folder, dataclasses.replace(part, shard=shards.Shard(1, 3)))
 
 
 def test_what_a_crash_of_the_machine_left_empty_is_drawn_again(tmp_path: pathlib.Path):
@@ -211,16 +207,6 @@ def test_benchmark_becomes_a_dataset(tmp_path: pathlib.Path):
     assert {split: len(source) for split, source in splits.items()} == {"train": 6, "query": 2, "gallery": 2}
     assert splits["train"][0]["image"].shape == (256, 128, 3)
     assert splits["train"][0]["texture"].shape == (256, 256, 3)
-
-
-@pytest.mark.parametrize("text", ["1", "2/2", "-1/2", "a/b", "1/2/3"])
-def test_bad_shards_are_errors(text: str):
-    with pytest.raises(ValueError, match="expected i/n"):
-        rendering.parse_shard(text)
-
-
-def test_good_shard():
-    assert rendering.parse_shard("3/4") == (3, 4)
 
 
 def test_configs_hold_the_papers_sizes():

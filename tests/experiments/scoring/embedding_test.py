@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from experiments.scoring.embedding import Embedder
-from san_jax import embed
+from san_jax import embed, runtimes
+from tests.experiments.export_runs import needs_onnx, relative
 from tests.experiments.scoring.made_up import PLAN
 
 
@@ -19,6 +20,17 @@ def test_embeddings_are_those_of_the_images(pit_reid_dir, scored_model, flip):
     np.testing.assert_allclose(
         split.embeddings, embed.embed_images(scored_model, images, flip=flip), rtol=1e-4, atol=1e-5
     )
+
+
+@needs_onnx
+@pytest.mark.parametrize("flip", [False, True])
+def test_onnx_gives_what_jax_gives(pit_reid_dir, scored_model, flip):
+    expected, found = (
+        Embedder(scored_model, PLAN, pit_reid_dir, flip, runtime=runtime).embed("pit_reid", "query")
+        for runtime in runtimes.RUNTIMES
+    )
+    assert relative(found.embeddings, expected.embeddings) < 1e-5
+    np.testing.assert_array_equal(found.person_ids, expected.person_ids)
 
 
 def test_progress_of_the_embedding_is_shown(pit_reid_dir, scored_model, monkeypatch, capsys):

@@ -1,0 +1,160 @@
+"""Pictures to embed, in their order: those under a folder, those that a list names, or a split of a dataset."""
+
+import abc
+import hashlib
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.runs import data_sources
+from san_jax import files, pictures
+from san_jax.data.reading import check_features, decode, read_example, undecoded
+from san_jax.embedding_files import UNKNOWN
+
+
+class SourceError(ValueError):
+    """There are no pictures there. The message says what was expected."""
+
+
+class Read(NamedTuple):
+    """A picture that was read, or the reason why it could not be.
+
+    Attributes:
+        name: The picture's name.
+        image: uint8 RGB [height width 3]; None where it could not be read.
+        reason: Why not; "" where it could.
+        person_id: The person's id, or `UNKNOWN`.
+        camera_id: The camera's id, or `UNKNOWN`.
+    """
+
+    name: str
+    image: np.ndarray | None
+    reason: str
+    person_id: int = UNKNOWN
+    camera_id: int = UNKNOWN
+
+
+class Pictures(abc.ABC):
+    """Pictures by their numbers from 0."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def digest(self) -> str:
+        """A SHA-256 that other names or another order change, and other sizes of the files."""
+
+    @abc.abstractmethod
+    def read(self, index: int, size: tuple[int, int]) -> Read:
+        """Read a picture at a height and width. Several threads may do so at once."""
+
+
+class _Files(Pictures):
+    """Files by their names under a folder; names that are whole paths stay what they are."""
+
+    def __init__(self, folder: pathlib.Path, names: Sequence[str]) -> None:
+        self._folder, self._names = folder, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for name in self._names:
+            try:
+                size = os.stat(self._folder / name).st_size
+            except OSError:  # `read` says what is wrong with it
+                size = -1
+            digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def read(self, index: int, size: tuple[int, int]) -> Read:
+        name = self._names[index]
+        shown = name.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8
+        try:
+            return Read(shown, pictures.resize_image(pictures.decode(self._folder / name).image, size), "")
+        except pictures.PictureError as error:
+            return Read(shown, None, str(error))
+
+
+class _Split(Pictures):
+    """A split of a dataset. `identity` is what tells it from other ones."""
+
+    def __init__(self, source: Any, identity: dict[str, Any]) -> None:
+        self._source, self._identity = undecoded(source), identity
+        check_features(self._source, ("image", "name"))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(files.canonical_json(self._identity).encode()).hexdigest()
+
+    def read(self, index: int, size: tuple[int, int]) -> Read:
+        example = read_example(self._source, index)
+        name = example["name"]
+        name = name.decode() if isinstance(name, bytes) else str(name)
+        ids = (int(example.get(key, UNKNOWN)) for key in ("person_id", "camera_id"))
+        try:
+            return Read(name, decode(example, "image", size, index), "", *ids)
+        except ValueError as error:
+            return Read(name, None, str(error))
+
+
+def open_pictures(given: str, data_dir: str | os.PathLike[str]) -> Pictures:
+    """Find the pictures that a user means.
+
+    Args:
+        given: A folder, searched at any depth; a text file with a picture's path in each line, relative to the list's
+            folder; or DATASET:SPLIT, such as market1501:gallery.
+        data_dir: Where TFDS keeps datasets.
+
+    Raises:
+        SourceError: It is none of these, or holds no picture.
+        datasets.DatasetError: There is no such dataset or split.
+    """
+    path = pathlib.Path(given)
+    if path.is_dir():
+        return _open_folder(path)
+    if path.is_file():
+        return _open_list(path)
+    dataset, colon, split = given.rpartition(":")
+    if not colon:
+        raise SourceError(
+            f"--images={given} does not exist: expected a folder of pictures, a text file that lists them, or "
+            "DATASET:SPLIT, such as market1501:gallery."
+        )
+    source = data_sources.open_source(dataset, split, data_dir)
+    metadata = data_sources.read_metadata(dataset, data_dir)
+    return _Split(
+        source, {"dataset": dataset, "split": split, "count": len(source), "source": metadata.get("source_digest")}
+    )
+
+
+def _open_folder(folder: pathlib.Path) -> Pictures:
+    listing = pictures.list_folder(folder)
+    for line in [*listing.problems, *filter(None, [listing.passed_over()])]:
+        print(f"{folder}: {line}", file=sys.stderr)
+    if not listing.pictures:
+        raise SourceError(f"--images={folder} holds no picture ({pictures.KINDS}).")
+    return _Files(folder, listing.pictures)
+
+
+def _open_list(path: pathlib.Path) -> Pictures:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise SourceError(
+            f"--images={path} is no text file: expected a list with a picture's path in each line. A single picture "
+            "is embedded as the only one in a folder or in a list."
+        ) from None
+    if not names:
+        raise SourceError(f"--images={path} lists no picture: expected a picture's path in each line.")
+    return _Files(path.parent, names)

@@ -1,0 +1,125 @@
+"""Puts the folders of a rendering's shards together into the folder that one machine would have made."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from experiments.command_line.progress import progress
+from experiments.runs import rendering, shards
+from experiments.runs.render_workers import Recipe, read_record, record_path
+from render import manifest
+from san_jax import files, folder_lock
+
+_FOLDERS = ("images", "textures", "frontals")  # where the files lie that records name
+_Found = Sequence[tuple[pathlib.Path, shards.Part]]
+
+
+def merge(
+    output_dir: str | os.PathLike[str],
+    folders: Sequence[str | os.PathLike[str]] = (),
+    *,
+    recipe: Recipe | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> None:
+    """Merge all shards of a rendering, whatever their number, and build the TFDS dataset.
+
+    Everything is checked before anything is written. Files are linked where that is possible, else copied; the folders
+    of the shards stay as they are. An interrupted merge goes on where it was.
+
+    Args:
+        output_dir: The rendered folder.
+        folders: The folders of the shards, in any order; none for those that lie beside `output_dir`.
+        recipe: What was to be drawn, which is checked then; None takes it from the shards.
+        data_dir: Where TFDS keeps datasets; None builds none.
+
+    Raises:
+        shards.ShardError: Shards are missing, incomplete, there twice, of different renderings, or damaged.
+        render.manifest.ManifestError: The header of a shard is damaged.
+        rendering.RenderError: The shards are not of `recipe`, or `output_dir` holds another rendering.
+        san_jax.folder_lock.FolderError: Another process writes `output_dir`, or it cannot be written.
+    """
+    output = pathlib.Path(output_dir)
+    found = shards.collect(folders or shards.find(output))
+    header = _read_header(found)
+    if recipe is not None:
+        rendering.check_header(found[0][0], rendering.make_header(recipe))
+    mirror_map = _read_mirror_map(found)
+    records = _read_records(found)
+    with folder_lock.hold(output):
+        rendering.prepare_folder(output, header, lambda: mirror_map)
+        done = {record.index for _, record in records if read_record(output, record.index) == record}
+        with progress("merge", total=len(records), done=len(done), unit="pair") as update:
+            for folder, record in records:
+                if record.index in done:
+                    continue
+                for name in _names(record):
+                    shards.place(folder, name, output)
+                line = manifest.record_to_json(record) + "\n"
+                files.write_atomic(record_path(output, record.index), line.encode())
+                update()
+        rendering.complete_folder(output, header, data_dir)
+
+
+def _names(record: manifest.Record) -> list[str]:
+    return [name for name in (record.image, record.texture, record.frontal) if name is not None]
+
+
+def _read_header(found: _Found) -> manifest.Header:
+    """Return the header that all shards have.
+
+    Raises:
+        ShardError: Their `shard.json` says something else than their header.
+    """
+    for path, part in found:
+        header = manifest.read_header(path)
+        differing = shards.differences(part.work, rendering.shard_work(header))
+        if differing or part.total != header.num_pairs:
+            raise shards.ShardError(
+                f"--merge: {path} is no shard of a rendering, or its {manifest.HEADER_FILE} is of another one.\n"
+                + shards.describe(differing, f"in {shards.RECORD_FILE}", f"in {manifest.HEADER_FILE}")
+            )
+    return manifest.read_header(found[0][0])
+
+
+def _read_mirror_map(found: _Found) -> bytes:
+    """Return the content of the mirror map's file, which is the same in all shards."""
+    contents = {shards.checked_file(path, manifest.MIRROR_FILE).read_bytes() for path, _ in found}
+    if len(contents) > 1:
+        raise shards.ShardError(f"--merge: the {manifest.MIRROR_FILE} of the shards differ: render them again.")
+    return contents.pop()
+
+
+def _read_records(found: _Found) -> list[tuple[pathlib.Path, manifest.Record]]:
+    """Return the record of every pair in order, with the folder that holds it.
+
+    Raises:
+        ShardError: A pair is missing, or files of two shards have one name. One message says all that is wrong.
+    """
+    problems: list[str] = []
+    records: list[tuple[pathlib.Path, manifest.Record]] = []
+    owners: dict[str, pathlib.Path] = {}
+    for path, part in found:
+        missing = []
+        for index in part.items:
+            record = read_record(path, index)
+            if record is None or record.index != index:
+                missing.append(index)
+                continue
+            records.append((path, record))
+            for name in _names(record):
+                if pathlib.PurePosixPath(name).parts[:-1] not in [(folder,) for folder in _FOLDERS]:
+                    problems.append(f"{path}: pair {index} names {name!r}, expected a file in {', '.join(_FOLDERS)}")
+                elif owners.setdefault(name, path) != path:
+                    problems.append(f"{name} is in {owners[name]} and in {path}")
+                else:
+                    shards.checked_file(path, name)
+        if missing:
+            problems.append(f"{part.shard} lacks {len(missing)} pairs, first {missing[0]}: {path}")
+    if problems:
+        raise shards.ShardError(
+            "--merge:\n"
+            + "".join(f"  {line}\n" for line in problems)
+            + "Give the commands of these shards again; each "
+            "does only what is missing. Then merge."
+        )
+    return records

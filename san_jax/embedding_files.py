@@ -1,0 +1,255 @@
+"""Files of embeddings, as `python -m experiments.embed` writes them: Parquet, .npz, or a folder of Parquet parts.
+
+    embeddings = san_jax.load_embeddings("gallery.parquet")
+    embeddings.names, embeddings.embeddings, embeddings.made_by["weights_sha256"]
+
+A Parquet file has the columns `name` (string), `embedding` (list of D float32 or float16), `person_id` and `camera_id`
+(int64, or null where it is not known). What made the embeddings stands as JSON under the key `san_jax` of its metadata.
+An .npz file holds arrays of the same names and the JSON as `san_jax`; nothing in it is pickled.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+from jaxtyping import Float, Int64
+
+from san_jax import files
+
+KEY = "san_jax"
+CARD = "embeddings.json"  # of a folder of parts, written when all of them are there
+PARQUET, NPZ = ".parquet", ".npz"
+UNKNOWN = -1  # id of an unknown person or camera in an .npz file
+
+Parts: TypeAlias = Iterable["Embeddings"]
+
+
+class EmbeddingFileError(ValueError):
+    """No file of embeddings, or a damaged one. The message names it and says what was expected."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Embeddings of pictures, in the order in which they were listed.
+
+    Attributes:
+        names: Name of each picture: its path in the folder, its line in the list, or its name in the dataset.
+        embeddings: float32 or float16 [N D].
+        person_ids: int64 [N], `UNKNOWN` where the person is not known.
+        camera_ids: int64 [N], likewise.
+        made_by: What made them: `workdir`, `step`, `weights_sha256`, `image_size`, `metric`, `runtime`, `flip`,
+            `images`, `left_out` (a list of [name, reason]) and more; empty for a part that is not written yet.
+    """
+
+    names: list[str]
+    embeddings: Float[np.ndarray, "count dim"]
+    person_ids: Int64[np.ndarray, " count"]
+    camera_ids: Int64[np.ndarray, " count"]
+    made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def load_embeddings(path: str | os.PathLike[str]) -> Embeddings:
+    """Read embeddings that `python -m experiments.embed` wrote.
+
+    Args:
+        path: A .parquet or .npz file, or a folder of parts.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        EmbeddingFileError: It is no file of embeddings, it is damaged, or not all parts of the folder are there yet.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        return _concatenate(list(read_parts(path)), read_card(path))
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected a file or folder of `python -m experiments.embed`.")
+    return _read_npz(path) if path.suffix == NPZ else read_parquet(path)
+
+
+def read_made_by(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return `Embeddings.made_by` of a file or folder without reading the embeddings; errors as `load_embeddings`."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        return read_card(path)
+    if path.suffix == NPZ:
+        with _naming(path), np.load(path, allow_pickle=False) as arrays:
+            return json.loads(str(arrays[KEY]))
+    return read_head(path)[1]
+
+
+def part_path(folder: pathlib.Path, number: int) -> pathlib.Path:
+    """Return the path of a part in a folder of parts."""
+    return folder / f"part-{number:06d}{PARQUET}"
+
+
+def read_card(folder: pathlib.Path) -> dict[str, Any]:
+    """Return the card of a finished folder of parts.
+
+    Raises:
+        EmbeddingFileError: There is none: it is another folder, or not all parts are there yet.
+    """
+    if not (folder / CARD).is_file():
+        raise EmbeddingFileError(
+            f"{folder} has no {CARD}: it is no folder of embeddings, or an unfinished one. To finish it, give the "
+            "command that began it again."
+        )
+    return files.read_json(folder / CARD)
+
+
+def read_parts(folder: pathlib.Path) -> Iterator[Embeddings]:
+    """Yield the parts of a folder in order, each with its own `left_out`."""
+    for number in range(read_card(folder)["parts"]):
+        yield read_parquet(part_path(folder, number))
+
+
+def read_parquet(path: pathlib.Path) -> Embeddings:
+    """Read a Parquet file of embeddings; errors as `load_embeddings`."""
+    with _naming(path):
+        table = pyarrow.parquet.read_table(path)
+        made_by = json.loads(table.schema.metadata[KEY.encode()])
+        column = table.column("embedding").combine_chunks()
+        values = np.asarray(column.flatten().to_numpy(zero_copy_only=False))
+        person_ids, camera_ids = (
+            np.asarray(table.column(name).fill_null(UNKNOWN).to_numpy(), np.int64)
+            for name in ("person_id", "camera_id")
+        )
+        embeddings = values.reshape(len(table), column.type.list_size)
+        return Embeddings(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by)
+
+
+def read_head(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
+    """Return the number of embeddings in a Parquet file and what made them, without reading them."""
+    with _naming(path):
+        metadata = pyarrow.parquet.read_metadata(path)
+        return metadata.num_rows, json.loads(metadata.metadata[KEY.encode()])
+
+
+def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], *, size: int, dtype: str) -> None:
+    """Write a Parquet file, a row group a part, complete or not at all.
+
+    Args:
+        path: The file.
+        parts: The embeddings. Each part is in memory only while it is written.
+        made_by: See `Embeddings.made_by`.
+        size: Numbers of an embedding.
+        dtype: "float32" or "float16".
+    """
+    schema = pyarrow.schema(
+        [
+            pyarrow.field("name", pyarrow.string(), nullable=False),
+            pyarrow.field("embedding", pyarrow.list_(pyarrow.from_numpy_dtype(np.dtype(dtype)), size), nullable=False),
+            pyarrow.field("person_id", pyarrow.int64()),
+            pyarrow.field("camera_id", pyarrow.int64()),
+        ],
+        metadata={KEY: json.dumps(dict(made_by), allow_nan=False)},
+    )
+    with (
+        _replacing(path) as temporary,
+        pyarrow.parquet.ParquetWriter(temporary, schema, compression="none", use_dictionary=False) as writer,
+    ):
+        for part in parts:
+            if len(part):
+                writer.write_table(_as_table(part, schema), row_group_size=len(part))
+
+
+def write_npz(
+    path: pathlib.Path,
+    parts: Callable[[], Parts],
+    made_by: Mapping[str, Any],
+    *,
+    size: int,
+    dtype: str,
+) -> None:
+    """Write an .npz file, complete or not at all; arguments as in `write_parquet`, but that parts are read repeatedly.
+
+    The arrays are stored uncompressed, `names` as text of fixed width.
+    """
+    sizes = [(len(part), max((len(name) for name in part.names), default=0)) for part in parts()]
+    count, width = sum(length for length, _ in sizes), max((longest for _, longest in sizes), default=0)
+    columns: dict[str, tuple[tuple[int, ...], np.dtype[Any], Callable[[Embeddings], Any]]] = {
+        "name": ((count,), np.dtype(f"<U{max(width, 1)}"), lambda part: part.names),
+        "embedding": ((count, size), np.dtype(dtype), lambda part: part.embeddings),
+        "person_id": ((count,), np.dtype(np.int64), lambda part: part.person_ids),
+        "camera_id": ((count,), np.dtype(np.int64), lambda part: part.camera_ids),
+    }
+    with _replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, (shape, kind, take) in columns.items():
+            with _member(archive, name) as member:
+                header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                for part in parts():
+                    member.write(np.asarray(take(part), kind).tobytes())
+        with _member(archive, KEY) as member:
+            np.lib.format.write_array(member, np.array(json.dumps(dict(made_by), allow_nan=False)))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Any:
+    # Without a date of its own, equal content gives equal bytes. Large arrays need zip64.
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
+
+
+def _read_npz(path: pathlib.Path) -> Embeddings:
+    with _naming(path), np.load(path, allow_pickle=False) as arrays:
+        made_by = json.loads(str(arrays[KEY]))
+        names = arrays["name"].tolist()
+        return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by)
+
+
+def _as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
+    kind = schema.field("embedding").type
+    values = pyarrow.array(np.ascontiguousarray(part.embeddings).ravel(), kind.value_type)
+    ids = [pyarrow.array(ids, pyarrow.int64(), mask=ids == UNKNOWN) for ids in (part.person_ids, part.camera_ids)]
+    embeddings = pyarrow.FixedSizeListArray.from_arrays(values, kind.list_size)
+    return pyarrow.Table.from_arrays([pyarrow.array(part.names, pyarrow.string()), embeddings, *ids], schema=schema)
+
+
+def _concatenate(parts: list[Embeddings], made_by: dict[str, Any]) -> Embeddings:
+    return Embeddings(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.embeddings for part in parts]),
+        np.concatenate([part.person_ids for part in parts]),
+        np.concatenate([part.camera_ids for part in parts]),
+        made_by,
+    )
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Turn what a library raises for a file that is none of these, or damaged, into an error that names it."""
+    try:
+        yield
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, EOFError),
+        *(zipfile.BadZipFile, pyarrow.ArrowException),
+    ) as error:
+        raise EmbeddingFileError(
+            f"{path} is no file of embeddings, or damaged ({error}): expected a {PARQUET} or {NPZ} file of "
+            "`python -m experiments.embed`."
+        ) from error
+
+
+@contextlib.contextmanager
+def _replacing(path: pathlib.Path) -> Iterator[str]:
+    """Give the path of a temporary file beside `path` that takes its place if the body succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(descriptor)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise

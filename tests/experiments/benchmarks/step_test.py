@@ -1,0 +1,111 @@
+"""The step's benchmark on the smallest networks: what is timed, by which rule, and against which bound."""
+
+import importlib.util
+import json
+
+import jax
+import pytest
+
+from experiments.benchmarks import step, step_data
+from experiments.benchmarks.options import StepOptions
+from experiments.command_line import config_files
+from san_jax import sharding
+from tests.experiments import train_data
+from tests.san_jax.quick_compile import compile_quickly
+
+SMALLEST = (
+    "san.py:smoke,model.width=4,image_size=(32, 16),model.texture_size=16,batch.num_identities=4,batch.pit_size=8"
+)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(train_data.build_all(tmp_path_factory.mktemp("benchmark"), num_pairs=10, num_ids=6, per_id=2))
+
+
+@pytest.fixture(scope="module")
+def measured(data_dir: str) -> dict:
+    """With EMA, mirrored textures and targets, which all reach the steps."""
+    config = config_files.load(f"{SMALLEST},ema_decay=0.9,augment.mirror_textures=True,target.kind=true_texture")
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "compile_step", compile_quickly)
+        patch.setattr(step.sharding, "make_mesh", lambda: mesh)
+        return step.measure(config, StepOptions(dtypes=("float32",), data_dir=data_dir, seconds=0.0))
+
+
+def test_every_way_of_feeding_is_timed_against_the_fixed_batch(measured: dict):
+    rows = measured["batches"]["8"]["programs"]
+    ours = {name: row for name, row in rows.items() if not name.startswith("PyTorch")}
+    assert {name: row["reference"] for name, row in ours.items()} == {
+        "SAN float32, fixed batch": "SAN float32, fixed batch",
+        "SAN float32, from the pipeline": "SAN float32, fixed batch",
+        "baseline float32, fixed batch": "baseline float32, fixed batch",
+        "baseline float32, from the pipeline": "baseline float32, fixed batch",
+    }
+    assert ours["SAN float32, fixed batch"]["ratio"] == 1.0
+    assert all(row["items_per_second"] > 0 for row in ours.values())
+    assert measured["batches"]["8"]["finite"] == {"SAN float32": True, "baseline float32": True}
+    assert set(measured["batches"]["8"]["compile_seconds"]["SAN float32"]) == {"reid", "pit"}
+    json.dumps(measured, allow_nan=False)
+
+
+def test_what_is_not_installed_is_named(measured: dict):
+    if importlib.util.find_spec("torch") is None:
+        assert measured["left_out"] == {"PyTorch": "not installed, left out"}
+        assert "PyTorch: not installed, left out" in step.table(measured)
+    else:
+        assert measured["left_out"] == {}
+        row = measured["batches"]["8"]["programs"]["PyTorch SAN eager float32, fixed batch"]
+        assert row["reference"] == "SAN float32, fixed batch"
+
+
+def test_the_plan_is_the_configs(measured: dict, data_dir: str):
+    """All keys of the config reach what is timed; the benchmark changes its own only."""
+    changes = "ema_decay=0.5,augment.mirror_textures=True,augment.flip_probability=0.25,loss.triplet=2.0"
+    options = StepOptions(dtypes=("bfloat16", "float32"), data_dir=data_dir)
+    san, san32, base, _ = step_data.variants(config_files.load(f"{SMALLEST},{changes}"), options, 0)
+    assert (san.name, san.first) == ("SAN bfloat16", "SAN bfloat16")
+    assert (san32.name, san32.first) == ("SAN float32", "SAN bfloat16")
+    assert san.plan.augment["reid"].mirror_textures
+    assert (san.plan.ema_decay, base.plan.ema_decay) == (0.5, 0.5)
+    assert base.plan.augment["reid"].flip_probability == 0.25
+    assert base.plan.loss.triplet == 2.0
+    assert (base.plan.method, base.plan.target, base.plan.model.width) == ("baseline", None, 4)
+    assert (san.plan.model.compute_dtype, san32.plan.model.compute_dtype) == ("bfloat16", "float32")
+    assert san.num_classes is None
+
+
+def test_without_data_pictures_are_rendered_for_the_batch(monkeypatch: pytest.MonkeyPatch):
+    made = []
+    monkeypatch.setattr(step_data.ensure, "ensure_rendered", lambda config, folder: made.append((config, folder)))
+    found = step_data.variants(config_files.load("san.py"), StepOptions(dtypes=("float32",)), 256)
+    step_data.ensure_data([variant.plan for variant in found])
+    san = found[0].plan
+    assert (san.batch_size("reid"), san.batch_size("pit")) == (256, 256)
+    assert san.target is not None
+    assert (san.target.kind, san.read_as("reid"), san.read_as("pit")) == ("true_texture", "pit_reid", "pit")
+    assert (made[0][0].recipe, made[0][0].num_train_identities) == ("pit_reid", 64)
+    assert str(made[0][1]) == "data/benchmark/64_identities"
+    assert [variant.num_classes for variant in found] == [751, 751]
+
+
+def test_a_batch_size_that_holds_no_whole_identities_is_refused():
+    with pytest.raises(ValueError, match=r"expected a multiple of 4, found 62\. Change --batch_sizes\."):
+        step_data.variants(config_files.load("san.py"), StepOptions(), 62)
+
+
+def test_the_share_of_the_bound_is_images_over_images(tmp_path, data_dir: str, measured: dict):
+    """A bound of 2 + 3 ms for 16 images is 3,200 images/s; files for another dtype or batch do not count."""
+    steps = {"reid": {"batch": 8, "bound": {"milliseconds": 2.0}}, "pit": {"batch": 8, "bound": {"milliseconds": 3.0}}}
+    bound = {"plan": ["method: san"], "compute_dtype": "float32", "steps": steps}
+    found = step_data.variants(config_files.load(SMALLEST), StepOptions(data_dir=data_dir), 0)
+    rows = {"SAN float32, fixed batch": {"items_per_second": 1600.0}, "SAN bfloat16, fixed batch": {}}
+    shares = step._held_against({"a.json": bound}, found, rows)
+    assert shares == {"SAN float32, fixed batch": {"file": "a.json", "images_per_second": 3200.0, "share": 0.5}}
+    other = {**bound, "steps": {kind: {**value, "batch": 64} for kind, value in steps.items()}}
+    assert step._held_against({"a.json": other}, found, rows) == {}
+    text = step.table({**measured, "batches": {"8": {**measured["batches"]["8"], "bounds": shares}}})
+    assert "SAN float32, fixed batch: 50 % of the bound of 3200 images/s (a.json)" in text
+    with pytest.raises(ValueError, match=r"--bound: expected the JSON of `python -m experiments\.train_compile"):
+        step._held_against({"a.json": {"other": 1}}, found, rows)
