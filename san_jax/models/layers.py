@@ -35,7 +35,7 @@ class Conv(nnx.Conv):
         inputs, strides = inputs.astype(self.dtype), cast("tuple[int, int]", self.strides)
         if strides != (1, 1):
             # XLA's compiler for GPUs crashes where it merges this slice with the product (jaxlib 0.10.2).
-            inputs = lax.optimization_barrier(inputs[:, :: strides[0], :: strides[1]])
+            inputs = lax.optimization_barrier(lax.slice(inputs, (0,) * 4, inputs.shape, (1, *strides, 1)))
         outputs = multiply_channels(inputs, self.kernel[0, 0].astype(self.dtype))
         return outputs if self.bias is None else outputs + self.bias[None, None, None].astype(self.dtype)
 
@@ -155,13 +155,15 @@ def _moments(x: Any) -> tuple[Float[Array, " channels"], Float[Array, " channels
     mean is larger than the deviation, in every layer. Here s is one number of the channel, the first image's in the
     middle: it is as near to the mean as any other, so the two terms hardly cancel.
     """
-    axes = tuple(range(x.ndim - 1))
     middle = tuple(slice(length // 2, length // 2 + 1) for length in x.shape[1:-1])
     # The middle of all images first, so that devices that share a batch send each other a number per channel only.
     sample = x[:, *middle][:1].astype(jnp.float32)
     shifted = x.astype(jnp.float32) - sample
-    offset = jnp.mean(shifted, axes)
-    variance = jnp.maximum(jnp.mean(jnp.square(shifted), axes) - jnp.square(offset), 0.0)
+    # Each image's sums first, then both over images in one: XLA would sum up its parts of each in a kernel of its own.
+    positions = tuple(range(1, x.ndim - 1))
+    sums = jnp.stack([jnp.sum(shifted, positions), jnp.sum(jnp.square(shifted), positions)])
+    offset, square = jnp.sum(sums, axis=1) / math.prod(x.shape[:-1])
+    variance = jnp.maximum(square - jnp.square(offset), 0.0)
     return sample.reshape(-1) + offset, variance
 
 
