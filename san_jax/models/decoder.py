@@ -65,21 +65,26 @@ def upsampled_conv(
     An output of even row and column depends on the same 3x3 inputs as its neighbours of odd row or column, by weights
     that follow from the convolution's own. So one convolution of the small input with four times as many channels gives
     all four (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
-    Neural Network", CVPR 2016), and the enlarged input is never made. Beyond the border it sees zeros;
-    `_add_border_lines` adds what the two outermost rows and columns lack.
+    Neural Network", CVPR 2016), and the enlarged input is never made. It mirrors nothing at the border, where it takes
+    the border's value once more; `_mirrored_lines` adds the difference.
     """
     batch, height, width, _ = x.shape
     kernel = jnp.asarray(conv.kernel[...], jnp.float32)
-    x = x.astype(conv.dtype)
     out_features = kernel.shape[-1]
     # A sum of products in place of a matrix product of this shape, which would cost more kernels than the convolution.
     shares = _SHARES[:, :, :, :, None, :, :, None]
     kernels = jnp.sum(shares * kernel[:, :, None, None, :, None, None, :], axis=(0, 1))
-    y = _convolve(x, kernels.reshape(3, 3, -1, 4 * out_features), ((1, 1), (1, 1)))
+    x = x.astype(conv.dtype)
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    y = _convolve(padded, kernels.reshape(3, 3, -1, 4 * out_features))
     y = y.reshape(batch, height, width, 2, 2, out_features).transpose(0, 1, 3, 2, 4, 5)
     y = y.reshape(batch, 2 * height, 2 * width, out_features)
-    y = _add_border_lines(y, x, kernel, axis=1)
-    y = _add_border_lines(y, x, kernel, axis=2)
+    first, last = _mirrored_lines(x, kernel, axis=1)
+    y += jnp.pad(first, ((0, 0), (0, 2 * height - 1), (0, 0), (0, 0)))
+    y += jnp.pad(last, ((0, 0), (2 * height - 1, 0), (0, 0), (0, 0)))
+    first, last = _mirrored_lines(x, kernel, axis=2)
+    y += jnp.pad(first, ((0, 0), (0, 0), (0, 2 * width - 1), (0, 0)))
+    y += jnp.pad(last, ((0, 0), (0, 0), (2 * width - 1, 0), (0, 0)))
     return y if conv.bias is None else y + conv.bias[...].astype(y.dtype)[None, None, None]
 
 
@@ -93,60 +98,39 @@ _SHARES_OF_A_LINE = np.array(
 )
 # [weight row, weight column, input row, input column, phase of the row, phase of the column]
 _SHARES = np.einsum("pik,qjl->klijpq", _SHARES_OF_A_LINE, _SHARES_OF_A_LINE)
-# [output, input, weight]: what the two outermost outputs at the beginning lack of the first and second input, where the
-# input was continued by zeros in place of being enlarged and mirrored.
-_LACKING = np.array([[[0.5, 0.25], [0.25, 0.0]], [[0.25, 0.0], [0.0, 0.0]]], np.float32)
 
 
-def _add_border_lines(y: Array, x: Array, kernel: Array, *, axis: int) -> Array:
-    """Add what the two outermost rows (axis 1) or columns (axis 2) on both sides of `upsampled_conv` lack.
+def _mirrored_lines(x: Array, kernel: Array, *, axis: int) -> tuple[Array, Array]:
+    """Return what mirroring adds to the first and last row (axis 1) or column (axis 2) of `upsampled_conv`.
 
-    Columns get what they lack of rows that are continued by zeros, since what rows lack is added over their length.
+    Beyond the first row of the enlarged input lies, mirrored, its second row, a quarter of the way from the input's
+    first row to its second: that quarter is what repeating the first row lacks. Rows are mirrored at their ends as well;
+    columns are not, since the rows have counted that.
     """
-    along, length, out_features = 3 - axis, x.shape[axis], kernel.shape[-1]
-    places = ((0, min(1, length - 1)), (length - 1, max(0, length - 2)))  # the outermost two lines of either side
-    lines = jnp.concatenate(
-        [jnp.concatenate([_line(x, place, axis) for place in pair], axis=-1) for pair in places], axis=0
-    )
-    if axis == 1:
-        enlarged = upsample_bilinear(lines, axes=(along,))
-        enlarged = jnp.pad(enlarged, _padding(along, 1), mode="reflect")
-    else:
-        enlarged = lax.slice_in_dim(
-            upsample_bilinear(jnp.pad(lines, _padding(along, 1)), axes=(along,)), 1, 2 * x.shape[along] + 3, axis=along
-        )
-    # Both sides in one convolution, which gives each of them by the weights of both; half of the results is needed.
-    kernel = jnp.moveaxis(kernel, axis - 1, 0)
-    sides = jnp.stack([kernel[:2], kernel[:0:-1]])  # [side, weight, along, in_features, out_features]
-    shares = _LACKING[None, :, :, :, None, None, None]  # [., output, input, weight, ...]
-    weights = jnp.sum(shares * sides[:, None, None], axis=3)  # [side, output, input, along, in_features, out_features]
-    weights = weights.transpose(3, 2, 4, 0, 1, 5).reshape(3, -1, 4 * out_features)
-    line = _convolve(enlarged, jnp.expand_dims(weights, axis - 1), tuple(_padding(along, 1)[1:3]))
-    line = lax.slice_in_dim(line, 1, line.shape[along] - 1, axis=along)
-    batch, reach = x.shape[0], y.shape[axis] - 1
-    for side, output in np.ndindex(2, 2):
-        first = (2 * side + output) * out_features
-        part = line[side * batch : (side + 1) * batch, ..., first : first + out_features]
-        before = (output, reach - output)[side]
-        padding = _padding(axis, 0)
-        padding[axis] = (before, reach - before)
-        y += jnp.pad(part, padding)
-    return y
-
-
-def _padding(axis: int, width: int) -> list[tuple[int, int]]:
+    along, last = 3 - axis, x.shape[axis] - 1
+    lines = [(0, min(1, last)), (last, max(0, last - 1))]
+    quarters = [0.25 * (_line(x, inner, axis) - _line(x, outer, axis)) for outer, inner in lines]
+    # Both sides in one convolution, which gives each line by the weights of both; two of the four results are needed.
+    weights = [lax.slice_in_dim(kernel, place, place + 1, axis=axis - 1) for place in (0, 2)]
+    enlarged = upsample_bilinear(jnp.concatenate(quarters, axis=axis), axes=(along,))
     padding = [(0, 0)] * 4
-    padding[axis] = (width, width)
-    return padding
+    padding[along] = (1, 1)
+    enlarged = jnp.pad(enlarged, padding, mode="reflect" if axis == 1 else "edge")
+    y = _convolve(enlarged, jnp.concatenate(weights, axis=-1))
+    out_features = kernel.shape[-1]
+    return _line(y, 0, axis)[..., :out_features], _line(y, 1, axis)[..., out_features:]
 
 
 def _line(x: Array, position: int, axis: int) -> Array:
     return lax.slice_in_dim(x, position, position + 1, axis=axis)
 
 
-def _convolve(x: Array, kernel: Array, padding: Sequence[tuple[int, int]]) -> Array:
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, kernel.astype(x.dtype), (1, 1), padding, dimension_numbers=dimensions)
+def _convolve(x: Array, kernel: Array) -> Array:
+    """Convolve where the kernel fits into the input; with a border of zeros that is cut off, see `reflected_conv`."""
+    padding = [(length // 2, length // 2) for length in kernel.shape[:2]]
+    y = lax.conv_general_dilated(x, kernel.astype(x.dtype), (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    (top, _), (left, _) = padding
+    return y[:, top : y.shape[1] - top, left : y.shape[2] - left]
 
 
 def resize_bilinear_corners(

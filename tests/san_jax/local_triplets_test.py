@@ -178,7 +178,7 @@ def test_no_decoder_map_is_sent(make_model, sampling):
 def test_maps_are_sent_where_triplets_may_lie_anywhere():
     """The test above can fail."""
     _, shapes = collectives(tiny_model, LossSettings(), is_local=False)
-    assert any(len(shape) == 4 and shape[1:3] == (32, 32) for shape in shapes)
+    assert max(map(np.prod, shapes)) >= 64 * 32 * 32  # a map of all images, as it is or in rows
 
 
 def test_step_takes_the_triplets_of_its_devices():
