@@ -44,7 +44,8 @@ def variants(config: Config, options: StepOptions, batch_size: int) -> list[Vari
         RunError: The config's keys do not go together.
         ValueError: The batch size is no multiple of the images of an identity.
     """
-    configs = [config, *([baseline(config)] if config.method == "san" else [])]
+    is_san = resolve(config).method == "san"
+    configs = [config, *([baseline(config)] if is_san else [])]
     found = []
     for one in configs:
         title = {"san": "SAN", "san_pg": "SAN-PG", "baseline": "baseline"}[one.method]

@@ -232,8 +232,8 @@ class BatchNorm(nnx.Module):
             y = norm(x, use_running_average=True)
             return (nnx.relu(y) if relu else y).astype(self.compute_dtype)
         bias = None if norm.bias is None else norm.bias[...]
-        normalized: Any = normalize_by_batch(x, norm.scale[...], bias, relu, self.compute_dtype)
-        y, mean, variance = normalized
+        outputs: Any = normalize_by_batch(x, norm.scale[...], bias, relu, self.compute_dtype)
+        y, mean, variance = outputs
         norm.mean[...] = DECAY * norm.mean[...] + (1.0 - DECAY) * lax.stop_gradient(mean)
         norm.var[...] = DECAY * norm.var[...] + (1.0 - DECAY) * lax.stop_gradient(variance)
         return y

@@ -57,11 +57,13 @@ def max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "ba
 def _max_pool_forward(x: Any) -> Any:
     height, width = (-(-length // 2) for length in x.shape[1:3])
     padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
-    windows = [
-        padded[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2] for row, column in _WINDOW
-    ]
-    largest, place = windows[0], jnp.zeros(windows[0].shape, jnp.uint8)
-    for number, value in enumerate(windows[1:], start=1):
+    largest: Any = None
+    place: Any = None
+    for number, (row, column) in enumerate(_WINDOW):
+        value = padded[:, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
+        if largest is None:
+            largest, place = value, jnp.zeros(value.shape, jnp.uint8)
+            continue
         place = jnp.where(value > largest, jnp.uint8(number), place)
         largest = jnp.maximum(largest, value)
     return largest, (place, x.shape)

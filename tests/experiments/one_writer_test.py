@@ -67,9 +67,7 @@ def test_a_second_training_is_refused_and_the_first_ends_as_if_alone(workplace, 
 
 def test_processes_that_train_together_are_refused_together(workplace, tmp_path):
     with holder(tmp_path / "run") as (process, _):
-        processes = train_distributed_test.start_two(
-            workplace, tmp_path / "run", "num_steps=4", "start.kind=random", "start.path="
-        )
+        processes = train_distributed_test.start_together(workplace, tmp_path / "run", *train_distributed_test.GLOBAL)
         for refused in processes:
             output = workplace.finish(refused, expected=1)
             assert f"{tmp_path / 'run'} is being written by another process: " in output

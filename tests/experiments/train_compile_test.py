@@ -117,7 +117,7 @@ def test_another_error_of_the_compiler_is_no_lack_of_memory(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([f"--config={SAN}", "--topology=cpu:3"], "cannot be split evenly over 3 devices"),
+        ([f"--config={SAN}", "--config.batch.pit_size=9", "--topology=cpu:3"], "cannot be split evenly over 3 devices"),
         (["--config=baseline.py:smoke", "--topology=cpu:1", "--steps=pit"], "this config has the steps reid"),
         (["--config=baseline.py", "--topology=b1000:1"], "expected one of h100"),
     ],

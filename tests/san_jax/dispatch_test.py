@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 
 import jax
 import numpy as np
@@ -83,9 +84,8 @@ def test_pairs_of_steps_in_one_call_are_those_steps_one_by_one(num_devices, spli
         for cycle in range(2)
         for metrics in of_call
     ]
-    same = np.testing.assert_array_equal
-    if num_devices > 1:  # XLA sums over devices in another order: 6e-11 in a parameter
-        same = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)
+    # XLA may fuse a loop's body in another way: up to 2e-9 in a parameter was seen.
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)
     jax.tree.map(same, found, single)
     jax.tree.map(same, jax.device_get(state), jax.device_get(expected))
 
@@ -107,4 +107,4 @@ def test_rows_come_as_they_are_from_whichever_device_holds_them(split):
         np.testing.assert_array_equal(values[0], data[name][rows])
     text = compiled.as_text()
     assert ("reduce-scatter" in text) == split
-    assert "all-gather" not in text
+    assert not re.search(r"u8\[[\d,]+\]\S* all-gather", text)  # row numbers may be gathered, pictures are not
