@@ -157,14 +157,14 @@ def _moments(x: Any) -> tuple[Float[Array, " channels"], Float[Array, " channels
     """
     middle = tuple(slice(length // 2, length // 2 + 1) for length in x.shape[1:-1])
     # The middle of all images first, so that devices that share a batch send each other a number per channel only.
-    sample = x[:, *middle][:1].astype(jnp.float32)
-    shifted = x.astype(jnp.float32) - sample
+    sample = x[:, *middle].reshape(x.shape[0], -1)[0].astype(jnp.float32)
+    shifted = x.astype(jnp.float32) - _along_channels(sample, x)
     # Each image's sums first, then both over images in one: XLA would sum up its parts of each in a kernel of its own.
     positions = tuple(range(1, x.ndim - 1))
     sums = jnp.stack([jnp.sum(shifted, positions), jnp.sum(jnp.square(shifted), positions)])
     offset, square = jnp.sum(sums, axis=1) / math.prod(x.shape[:-1])
     variance = jnp.maximum(square - jnp.square(offset), 0.0)
-    return sample.reshape(-1) + offset, variance
+    return sample + offset, variance
 
 
 def _affine(x: Any, mean: Any, inverse: Any, scale: Any, bias: Any) -> Float[Array, "batch *positions channels"]:
