@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt32
 
@@ -128,21 +129,43 @@ def triplet_reid_loss(
     scale = 1.0 / (height * width * (channels if channel_reduction == "mean" else 1))
 
     def violations(maps: Any, anchor: Any, positive: Any, negative: Any) -> Any:
-        maps = maps.astype(jnp.float32)
-        anchors = maps if anchor is None else maps[anchor]
-
-        def distance(other: Any) -> Any:
-            return scale * jnp.sum(jnp.square(anchors - maps[other]), axis=(1, 2, 3))
-
+        squared = scale * squared_distances(maps.reshape(maps.shape[0], -1))
         own = jnp.arange(maps.shape[0], dtype=jnp.int32) if anchor is None else anchor
         complete = (positive != own) & (negative != own)
-        violation = distance(positive) - distance(negative) + margin
+        violation = squared[own, positive] - squared[own, negative] + margin
         return jnp.where(complete, jax.nn.relu(violation), 0.0)
 
     if mesh is not None and mesh.size > 1:
         violations = _on_each_device(violations, mesh)
     reduce = jnp.mean if anchor_reduction == "mean" else jnp.sum
     return reduce(violations(feature_map, anchor, positive, negative))
+
+
+@jax.custom_vjp
+def squared_distances(x: Float[Array, "rows numbers"]) -> Float[Array, "rows rows"]:
+    """Return the squared Euclidean distance of every two rows, float32, from their products.
+
+    |a - b|^2 = |a|^2 + |b|^2 - 2 a.b reads each row once for all distances, where taking differences copies the rows of
+    every pair. It is exact to float32's precision of |a|^2, which decoder maps of different images are far above.
+    """
+    return _squared_distances_forward(x)[0]
+
+
+def _squared_distances_forward(x: Any) -> Any:
+    products = jnp.matmul(x, x.T, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
+    norms = jnp.diagonal(products)
+    return norms[:, None] + norms[None, :] - 2.0 * products, x
+
+
+def _squared_distances_backward(x: Any, gradient: Any) -> Any:
+    # d|a - b|^2 = 2 (a - b)(da - db): the weights of a row's differences, and their sum for the row itself.
+    weights = gradient + gradient.T
+    weights = jnp.diag(jnp.sum(weights, axis=1)) - weights
+    x_gradient = 2.0 * jnp.matmul(weights, x.astype(jnp.float32), precision=lax.Precision.HIGHEST)
+    return (x_gradient.astype(x.dtype),)
+
+
+squared_distances.defvjp(_squared_distances_forward, _squared_distances_backward)
 
 
 def _on_each_device(violations: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:

