@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int32, Integer, PRNGKeyArray
 
@@ -284,12 +285,29 @@ def _loss(
     return sum(weighted, start=jnp.zeros((), jnp.float32)), (parts, batch_statistics(model) | frozen)
 
 
+def _differentiate(loss: Callable[[Any], Any], params: Tree) -> tuple[Any, Tree]:
+    """Return a loss with its auxiliary output, and its gradients."""
+    result, gradients = jax.value_and_grad(loss, has_aux=True)(params)
+    return result, jax.tree.map(_in_order_of_parameter, gradients)
+
+
+def _in_order_of_parameter(gradient: Array) -> Array:
+    """Have XLA lay a gradient out in memory as its parameter is, before the optimizer reads it.
+
+    cuDNN's gradients of convolution kernels lie in another order. XLA would change it in the kernel that updates
+    parameter and moments, which then cannot update them in place: it copies each of them first. A flat array has only
+    one order, and the barrier keeps XLA from merging the change of order with the update. No number changes.
+    """
+    is_spatial = gradient.ndim == 4 and gradient.shape[:2] != (1, 1)
+    return lax.optimization_barrier(gradient.reshape(-1)).reshape(gradient.shape) if is_spatial else gradient
+
+
 def joint_update(
     objective: _Objective, optimizer: optax.GradientTransformation, state: TrainState, batch: Any, key: PRNGKeyArray
 ) -> tuple[TrainState, Metrics]:
     """Update all parameters once, by all losses."""
-    (loss, (parts, batch_stats)), gradients = jax.value_and_grad(_loss, has_aux=True)(
-        state.params, objective, state.batch_stats, batch, key
+    (loss, (parts, batch_stats)), gradients = _differentiate(
+        lambda params: _loss(params, objective, state.batch_stats, batch, key), state.params
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
@@ -344,7 +362,7 @@ def _take_turn(
         return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, turn.parts)
 
     modules = turn.modules(state.params)
-    (loss, (parts, batch_stats)), gradients = jax.value_and_grad(loss_of_modules, has_aux=True)(modules)
+    (loss, (parts, batch_stats)), gradients = _differentiate(loss_of_modules, modules)
     updates, moments = turn.transformation.update(gradients, state.opt_state[turn.name], modules)
     trained: Any = optax.apply_updates(modules, updates)
     new_state = dataclasses.replace(

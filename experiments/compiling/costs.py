@@ -141,7 +141,7 @@ def _bytes_read(fused: hlo.Computation, instruction: hlo.Instruction) -> int:
         if user.opcode in _VIEWS:
             total += _bytes_read(fused, user)
         elif user.opcode in _SLICES and instruction.name not in user.operands[1:]:
-            total += sum(array.bytes for array in user.arrays)
+            total += _bytes_of_slice(fused, user)
         elif user.opcode in _UPDATES and user.operands.index(instruction.name) == 0:
             size = _update_bytes(fused, user)
             total += _touched(user.opcode, size) - size
@@ -152,6 +152,15 @@ def _bytes_read(fused: hlo.Computation, instruction: hlo.Instruction) -> int:
         else:
             return sum(array.bytes for array in instruction.arrays)
     return total
+
+
+def _bytes_of_slice(fused: hlo.Computation, taken: hlo.Instruction) -> int:
+    """Return the bytes that a fusion reads of a slice: all, unless it only takes slices of that slice."""
+    size = sum(array.bytes for array in taken.arrays)
+    users = fused.users[taken.name]
+    if not users or any(user.opcode not in _SLICES or taken.name in user.operands[1:] for user in users):
+        return size
+    return min(size, sum(_bytes_of_slice(fused, user) for user in users))
 
 
 def _bytes_written(fused: hlo.Computation, root: hlo.Instruction) -> int:

@@ -255,3 +255,28 @@ def test_a_tpus_collective_that_other_work_goes_on_beside_counts_once():
         Collective("all-gather", 1, 4 * 8 * 128),
         Collective("reduce-scatter", 1, 4 * 8 * 128),
     ]
+
+
+SLICED_TWICE = """HloModule sliced, is_scheduled=true
+
+%fused (p: f32[64,8]) -> (f32[2,8], f32[2,8], f32[16,8]) {
+  %p = f32[64,8]{1,0} parameter(0)
+  %half = f32[32,8]{1,0} slice(%p), slice={[0:32], [0:8]}
+  %first = f32[2,8]{1,0} slice(%half), slice={[0:2], [0:8]}
+  %second = f32[2,8]{1,0} slice(%half), slice={[2:4], [0:8]}
+  %rest = f32[16,8]{1,0} slice(%p), slice={[32:48], [0:8]}
+  %doubled = f32[16,8]{1,0} add(%rest, %rest)
+  ROOT %all = (f32[2,8]{1,0}, f32[2,8]{1,0}, f32[16,8]{1,0}) tuple(%first, %second, %doubled)
+}
+
+ENTRY %main (x: f32[64,8]) -> (f32[2,8], f32[2,8], f32[16,8]) {
+  %x = f32[64,8]{1,0} parameter(0)
+  ROOT %taken = (f32[2,8]{1,0}, f32[2,8]{1,0}, f32[16,8]{1,0}) fusion(%x), kind=kLoop, calls=%fused
+}
+"""
+
+
+def test_of_a_slice_of_a_slice_the_inner_one_counts():
+    (kernel,) = costs.kernels(hlo.parse(SLICED_TWICE))
+    rows = 2 + 2 + 16
+    assert kernel.bytes == 2 * 4 * 8 * rows  # read and written
