@@ -39,7 +39,7 @@ def fill(reader, *, num_workers, report):
     return real_fill(reader, num_workers=num_workers, report=report_later)
 
 feeding.cache.fill = fill
-feeding._device_bytes = lambda mesh: 1.6 * 12 * 3 * (32 * 32 + 16 * 16)
+feeding._device_bytes = lambda mesh: 1.6 * 38 * 3 * (32 * 32 + 16 * 16)
 train.main()
 """
 
