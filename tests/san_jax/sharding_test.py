@@ -78,7 +78,9 @@ def test_processes_are_counted_by_their_host(monkeypatch):
             for host in hosts:
                 with monkeypatch.context() as patch:
                     patch.setattr(sharding.platform, "node", lambda host=host: host)
-                    patch.setattr(sharding.multihost_utils, "process_allgather", lambda row: rows.append(row) or row[None])
+                    patch.setattr(
+                        sharding.multihost_utils, "process_allgather", lambda row: rows.append(row) or row[None]
+                    )
                     sharding.processes_of_this_host()
             return np.stack(rows)
 
