@@ -3,22 +3,23 @@
 The batches are the same, and so are the positions that checkpoints hold, so a run may go on with another choice.
 """
 
+import contextlib
 import dataclasses
-import functools
 import math
 import pathlib
-from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
 from experiments.command_line.progress import progress
-from experiments.runs.errors import RunError
+from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import RunPlan
+from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
 from san_jax import dispatch, sharding
 from san_jax.data import cache
 from san_jax.data.iterator import BatchIterator
+from san_jax.data.pipeline import Reader
 
 HOST_SHARE = 0.25  # of the memory that is available; the processes that decode and other programs need some too
 DEVICE_SHARE = 0.4  # of the memory that is free before the first step; the step needs the rest
@@ -52,25 +53,57 @@ def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -
         steps_left: Steps until the end of the run.
 
     Raises:
-        RunError: The set is to be kept where it does not fit.
-        ValueError: An image cannot be decoded; its name is in the message.
+        RunError: The set is to be kept where it does not fit, or an image cannot be decoded; the message names it.
+        SystemExit: SIGINT or SIGTERM came while the set was decoded; the message says how to go on.
     """
     choice = choose(plan, data, mesh, steps_left=steps_left)
-    readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
     if choice.place == "none":
         return Feeding(data.streams, {}, False, choice.words)
-    total = sum(len(reader.source) for reader in readers.values())
+    readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
+    decoded = _decode(readers, num_workers=plan.num_workers)
     streams, device_data = {}, {}
-    with progress("decodes the training set", total=total, done=0, unit="example") as step:
-        for kind, reader in readers.items():
-            report = functools.partial(_repeat, step)
-            arrays = cache.fill(reader, num_workers=plan.num_workers, report=report)
-            if choice.place == "host":
-                streams[kind] = cache.batches(reader, arrays)
-            else:
-                streams[kind] = cache.row_batches(reader)
-                device_data[kind] = dispatch.place(arrays, mesh, split=choice.split)
+    for kind, reader in readers.items():
+        arrays = decoded.pop(kind)
+        if choice.place == "host":
+            streams[kind] = cache.batches(reader, arrays)
+        else:
+            streams[kind] = cache.row_batches(reader)
+            device_data[kind] = dispatch.place(arrays, mesh, split=choice.split)
     return Feeding(streams, device_data, choice.split, choice.words)
+
+
+class _StoppedError(Exception):
+    """A signal came."""
+
+
+def _decode(readers: dict[str, Reader], *, num_workers: int) -> dict[str, cache.Arrays]:
+    """Decode the training set of each kind; what keeps one process from it, or a signal to one, ends all."""
+    problems, decoded = Problems(), {}
+    total = sum(len(reader.source) for reader in readers.values())
+    with (
+        stop_signals("the images at hand") as received,
+        progress("decodes the training set", total=total, done=0, unit="example") as step,
+        contextlib.suppress(_StoppedError),
+    ):
+
+        def report(count: int) -> None:
+            for _ in range(count):
+                step()
+            if received:
+                raise _StoppedError
+
+        def fill_all() -> None:
+            for kind, reader in readers.items():
+                decoded[kind] = cache.fill(reader, num_workers=num_workers, report=report)
+
+        problems.take("data", fill_all)
+    problems.check_everywhere()
+    if sharding.on_any_process(bool(received)):
+        raise SystemExit(
+            f"{received[0] if received else 'Another process'}: stopped while the training set was decoded, before the "
+            "first step. Run the same command again to go on."
+        )
+    return decoded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +134,7 @@ def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) ->
         return Choice("none", False, "batches are decoded as they are needed")
     if asked == "auto" and not _is_read_twice(plan, data, steps_left):
         return Choice("none", False, "batches are decoded as they are needed: few examples are read twice")
-    host, device = _host_bytes(), _device_bytes(mesh)
+    host, device = _host_bytes() / sharding.processes_of_this_host(), _device_bytes(mesh)
     # While a set is on its way to the devices it is in the host's memory.
     on_device = asked == "device" or (asked == "auto" and mesh.devices.flat[0].platform != "cpu")
     if on_device:
@@ -134,11 +167,6 @@ def steps_per_dispatch(plan: RunPlan, feeding: Feeding, mesh: Mesh) -> int:
     return max((length for length in lengths if plan.length.log_every % length == 0), default=1)
 
 
-def _repeat(function: Any, count: int) -> None:
-    for _ in range(count):
-        function()
-
-
 def _is_read_twice(plan: RunPlan, data: TrainingData, steps_left: int) -> bool:
     kinds = plan.batch_kinds
     read = {kind: steps_left * kinds.count(kind) / len(kinds) * plan.batch_size(kind) for kind in data.streams}
@@ -151,7 +179,7 @@ def _on_all(fits: bool) -> bool:
 
 
 def _host_bytes() -> float:
-    """Memory that this process may take: what the machine and the container leave, shared by the processes on it."""
+    """Memory that the machine and the container leave."""
     free = [math.inf]
     for line in _lines("/proc/meminfo"):
         name, _, value = line.partition(":")

@@ -278,7 +278,7 @@ class _Trainer:
         lines = [_describe(inputs), triplets, *training_data.describe(self._plan, inputs.data), fed.words, words]
         for line in filter(None, lines):
             self._logger.print(line)
-        self._stop = stack.enter_context(stop_signals())
+        self._stop = stack.enter_context(stop_signals("this step"))
         self._pending: list[_Done] = []  # metrics that are still on the device
         self._last_time = time.monotonic()
 

@@ -119,6 +119,59 @@ def test_a_stopped_run_goes_on_from_another_place(data_dir, tmp_path, sums, monk
     assert metrics(tmp_path / "run") == metrics(tmp_path / "none")
 
 
+def test_an_image_that_cannot_be_decoded_is_named(data_dir, monkeypatch):
+    def fill(reader, **options):
+        raise ValueError("The image of example 3 cannot be decoded")
+
+    monkeypatch.setattr(feeding.cache, "fill", fill)
+    with (
+        opened(load(data_dir, data_cache="host")) as (plan, data, mesh),
+        pytest.raises(RunError, match=r"^data: The image of example 3 cannot be decoded$"),
+    ):
+        feeding.prepare(plan, data, mesh, steps_left=11)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_set_is_decoded_loses_nothing(data_dir, tmp_path, sums, monkeypatch, name, caplog):
+    """Neither before the first step nor when a run goes on."""
+    training.run(load(data_dir, data_cache="none", log_every=2), tmp_path / "none")
+    real = feeding.cache.fill
+
+    def fill(*arguments, **options):
+        signal.raise_signal(signal.Signals[name])
+        return real(*arguments, **options)
+
+    def run_with_a_signal():
+        with monkeypatch.context() as patch:
+            patch.setattr(feeding.cache, "fill", fill)
+            with pytest.raises(SystemExit) as end:
+                training.run(load(data_dir, data_cache="host", log_every=2), tmp_path / "run")
+        assert str(end.value) == (
+            f"{name}: stopped while the training set was decoded, before the first step. Run the same command again to "
+            "go on."
+        )
+        assert f"{name}: stopping after the images at hand; once more to stop at once." in caplog.text
+
+    run_with_a_signal()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    shard_batch, calls = training.sharding.shard_batch, []
+
+    def stop_at_the_sixth(batch, mesh):
+        calls.append(batch)
+        if len(calls) == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return shard_batch(batch, mesh)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.sharding, "shard_batch", stop_at_the_sixth)
+        with pytest.raises(SystemExit, match="stopped at step 6 of 11"):
+            training.run(load(data_dir, data_cache="host", log_every=2), tmp_path / "run")
+    run_with_a_signal()
+    training.run(load(data_dir, data_cache="host", log_every=2), tmp_path / "run")
+    assert checkpoint.latest_step(tmp_path / "run" / "checkpoints") == 11
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "none")
+
+
 @pytest.mark.parametrize(
     ("asked", "steps_left", "host", "device", "place", "split"),
     [
