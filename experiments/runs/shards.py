@@ -99,27 +99,35 @@ def folder(output: str | os.PathLike[str], shard: Shard) -> pathlib.Path:
     return output.with_name(f"{output.name}.shard-{shard.index:05d}-of-{shard.count:05d}")
 
 
-def begin(path: pathlib.Path, part: Part) -> None:
+def begin(path: pathlib.Path, part: Part, *, overwrite: bool = False) -> None:
     """Note in a shard's folder what it is to hold, or check that an earlier run began the same.
 
     Args:
         path: Folder of the shard, which the caller has locked.
         part: What it is to hold. A note that the part is complete stays.
+        overwrite: Replace the note of other work. The caller then removes what that left in the folder.
 
     Raises:
         ShardError: The folder was begun for another shard or other work.
     """
     if (path / RECORD_FILE).exists():
-        found = read(path)
-        differing = differences(_to_json(found), _to_json(part))
-        differing.pop("complete", None)
-        if differing:
-            raise ShardError(
-                f"{path} was begun for other work:\n{describe(differing)}Give the command that began it, or another "
-                "output."
-            )
-        return
+        try:
+            _check_begun(path, part)
+        except ShardError:
+            if not overwrite:
+                raise
+        else:
+            return
     _write(path, dataclasses.replace(part, complete=False))
+
+
+def _check_begun(path: pathlib.Path, part: Part) -> None:
+    differing = differences(_to_json(read(path)), _to_json(part))
+    differing.pop("complete", None)
+    if differing:
+        raise ShardError(
+            f"{path} was begun for other work:\n{describe(differing)}Give the command that began it, or another output."
+        )
 
 
 def finish(path: pathlib.Path) -> None:
