@@ -13,7 +13,7 @@ import jax
 from jax.sharding import Mesh
 
 from experiments.command_line.progress import progress
-from experiments.runs.errors import RunError
+from experiments.runs.errors import RunError, naming_the_config_part
 from experiments.runs.plan import RunPlan
 from experiments.runs.training_data import TrainingData
 from san_jax import dispatch, sharding
@@ -42,37 +42,6 @@ class Feeding:
     words: str
 
 
-def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Feeding:
-    """Choose where batches come from, and decode the training set if it is to be kept.
-
-    Args:
-        plan: What is trained; `plan.data_cache` says what is wanted.
-        data: The data, opened.
-        mesh: The devices.
-        steps_left: Steps until the end of the run.
-
-    Raises:
-        RunError: The set is to be kept where it does not fit.
-        ValueError: An image cannot be decoded; its name is in the message.
-    """
-    choice = choose(plan, data, mesh, steps_left=steps_left)
-    readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
-    if choice.place == "none":
-        return Feeding(data.streams, {}, False, choice.words)
-    total = sum(len(reader.source) for reader in readers.values())
-    streams, device_data = {}, {}
-    with progress("decodes the training set", total=total, done=0, unit="example") as step:
-        for kind, reader in readers.items():
-            report = functools.partial(_repeat, step)
-            arrays = cache.fill(reader, num_workers=plan.num_workers, report=report)
-            if choice.place == "host":
-                streams[kind] = cache.batches(reader, arrays)
-            else:
-                streams[kind] = cache.row_batches(reader)
-                device_data[kind] = dispatch.place(arrays, mesh, split=choice.split)
-    return Feeding(streams, device_data, choice.split, choice.words)
-
-
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """Where the decoded training set is kept.
@@ -89,10 +58,19 @@ class Choice:
 
 
 def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Choice:
-    """Choose where the decoded training set is kept; the arguments as for `prepare`.
+    """Choose where the decoded training set is kept.
 
     "auto" keeps it if the rest of the run reads an example twice or more on average: in accelerator memory where it
     fits there, otherwise in the memory of the host. On a CPU they are the same, and the host's is taken.
+
+    Args:
+        plan: What is trained; `plan.data_cache` says what is wanted.
+        data: The data, opened.
+        mesh: The devices.
+        steps_left: Steps until the end of the run.
+
+    Raises:
+        RunError: The set is to be kept where it does not fit.
     """
     asked = plan.data_cache
     size = sum(stream.read_batch.decoded_bytes for stream in data.streams.values())
@@ -119,6 +97,36 @@ def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) ->
         f"data_cache={asked}: the decoded training set has {_gib(size)}, and {share:.0%} of the {_gib(free)} that are free "
         "may be used for it. Set data_cache to 'auto', or use smaller images."
     )
+
+
+def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, choice: Choice) -> Feeding:
+    """Return the streams of batches; decode the training set first if it is to be kept.
+
+    Args:
+        plan: What is trained.
+        data: The data, opened.
+        mesh: The devices.
+        choice: Where the set is kept, from `choose`.
+
+    Raises:
+        RunError: An image cannot be decoded; its name is in the message.
+    """
+    readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
+    if choice.place == "none":
+        return Feeding(data.streams, {}, False, choice.words)
+    total = sum(len(reader.source) for reader in readers.values())
+    streams, device_data = {}, {}
+    with progress("decodes the training set", total=total, done=0, unit="example") as step:
+        for kind, reader in readers.items():
+            report = functools.partial(_repeat, step)
+            with naming_the_config_part("data"):
+                arrays = cache.fill(reader, num_workers=plan.num_workers, report=report)
+            if choice.place == "host":
+                streams[kind] = cache.batches(reader, arrays)
+            else:
+                streams[kind] = cache.row_batches(reader)
+                device_data[kind] = dispatch.place(arrays, mesh, split=choice.split)
+    return Feeding(streams, device_data, choice.split, choice.words)
 
 
 def steps_per_dispatch(plan: RunPlan, feeding: Feeding, mesh: Mesh) -> int:
