@@ -19,6 +19,7 @@ import math
 import os
 import pathlib
 import re
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -252,8 +253,14 @@ def _opened(file: PictureFile, max_pixels: int) -> Iterator[Image.Image]:
     """A picture whose header has been checked. Whatever a decoder raises in the body becomes a PictureError."""
     too_large = f"expected an image of at most {max_pixels:,} pixels, its header says {{}}; not decoded"
     try:
-        if isinstance(file, (str, os.PathLike)) and (size := os.path.getsize(file)) > MAX_BYTES:
-            raise PictureError(f"expected a picture of at most {MAX_BYTES:,} bytes, found {size:,}; not decoded")
+        if isinstance(file, (str, os.PathLike)):
+            status = os.stat(file)
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
+                raise PictureError("a folder, a pipe or a device; expected a file")
+            if status.st_size > MAX_BYTES:
+                raise PictureError(
+                    f"expected a picture of at most {MAX_BYTES:,} bytes, found {status.st_size:,}; not decoded"
+                )
         # Pillow annotates a narrower class than what it reads.
         with _quiet(), Image.open(file, formats=FORMATS) as image:  # pyright: ignore[reportArgumentType]
             if image.width * image.height > max_pixels:

@@ -43,8 +43,26 @@ class Feeding:
     words: str
 
 
-def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Feeding:
-    """Choose where batches come from, and decode the training set if it is to be kept.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Where the decoded training set is kept.
+
+    Attributes:
+        place: "device", "host" or "none".
+        split: With "device": whether its rows are split over the devices.
+        words: The same for the log, with the reason.
+    """
+
+    place: str
+    split: bool
+    words: str
+
+
+def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Choice:
+    """Choose where the decoded training set is kept.
+
+    "auto" keeps it if the rest of the run reads an example twice or more on average: in accelerator memory where it
+    fits there, otherwise in the memory of the host. On a CPU they are the same, and the host's is taken.
 
     Args:
         plan: What is trained; `plan.data_cache` says what is wanted.
@@ -53,10 +71,48 @@ def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -
         steps_left: Steps until the end of the run.
 
     Raises:
-        RunError: The set is to be kept where it does not fit, or an image cannot be decoded; the message names it.
+        RunError: The set is to be kept where it does not fit.
+    """
+    asked = plan.data_cache
+    size = sum(stream.read_batch.decoded_bytes for stream in data.streams.values())
+    words = f"decoded training set {_gib(size)}"
+    if asked == "none":
+        return Choice("none", False, "batches are decoded as they are needed")
+    if asked == "auto" and not _is_read_twice(plan, data, steps_left):
+        return Choice("none", False, "batches are decoded as they are needed: few examples are read twice")
+    host, device = _host_bytes(), _device_bytes(mesh)
+    # While a set is on its way to the devices it is in the host's memory.
+    on_device = asked == "device" or (asked == "auto" and mesh.devices.flat[0].platform != "cpu")
+    if on_device:
+        for split in (False, True):
+            needed = size / mesh.size if split else size
+            if _on_all(needed <= DEVICE_SHARE * device and (asked == "device" or size <= 2 * HOST_SHARE * host)):
+                kept = f"split over {mesh.size} devices" if split else "on each device"
+                return Choice("device", split, f"{words}: kept in device memory, {kept}")
+    if asked != "device" and _on_all(size <= HOST_SHARE * host):
+        return Choice("host", False, f"{words}: kept in host memory")
+    if asked == "auto":
+        return Choice("none", False, f"{words}: too large to be kept, batches are decoded as they are needed")
+    share, free = (DEVICE_SHARE, device * mesh.size) if asked == "device" else (HOST_SHARE, host)
+    raise RunError(
+        f"data_cache={asked}: the decoded training set has {_gib(size)}, and {share:.0%} of the {_gib(free)} that are free "
+        "may be used for it. Set data_cache to 'auto', or use smaller images."
+    )
+
+
+def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, choice: Choice) -> Feeding:
+    """Return the streams of batches; decode the training set first if it is to be kept.
+
+    Args:
+        plan: What is trained.
+        data: The data, opened.
+        mesh: The devices.
+        choice: Where the set is kept, from `choose`.
+
+    Raises:
+        RunError: An image cannot be decoded; its name is in the message.
         SystemExit: SIGINT or SIGTERM came while the set was decoded; the message says how to go on.
     """
-    choice = choose(plan, data, mesh, steps_left=steps_left)
     if choice.place == "none":
         return Feeding(data.streams, {}, False, choice.words)
     readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
@@ -106,54 +162,6 @@ def _decode(readers: dict[str, Reader], *, num_workers: int) -> dict[str, cache.
     return decoded
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Where the decoded training set is kept.
-
-    Attributes:
-        place: "device", "host" or "none".
-        split: With "device": whether its rows are split over the devices.
-        words: The same for the log, with the reason.
-    """
-
-    place: str
-    split: bool
-    words: str
-
-
-def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Choice:
-    """Choose where the decoded training set is kept; the arguments as for `prepare`.
-
-    "auto" keeps it if the rest of the run reads an example twice or more on average: in accelerator memory where it
-    fits there, otherwise in the memory of the host. On a CPU they are the same, and the host's is taken.
-    """
-    asked = plan.data_cache
-    size = sum(stream.read_batch.decoded_bytes for stream in data.streams.values())
-    words = f"decoded training set {_gib(size)}"
-    if asked == "none":
-        return Choice("none", False, "batches are decoded as they are needed")
-    if asked == "auto" and not _is_read_twice(plan, data, steps_left):
-        return Choice("none", False, "batches are decoded as they are needed: few examples are read twice")
-    host, device = _host_bytes() / sharding.processes_of_this_host(), _device_bytes(mesh)
-    # While a set is on its way to the devices it is in the host's memory.
-    on_device = asked == "device" or (asked == "auto" and mesh.devices.flat[0].platform != "cpu")
-    if on_device:
-        for split in (False, True):
-            needed = size / mesh.size if split else size
-            if _on_all(needed <= DEVICE_SHARE * device and (asked == "device" or size <= 2 * HOST_SHARE * host)):
-                kept = f"split over {mesh.size} devices" if split else "on each device"
-                return Choice("device", split, f"{words}: kept in device memory, {kept}")
-    if asked != "device" and _on_all(size <= HOST_SHARE * host):
-        return Choice("host", False, f"{words}: kept in host memory")
-    if asked == "auto":
-        return Choice("none", False, f"{words}: too large to be kept, batches are decoded as they are needed")
-    share, free = (DEVICE_SHARE, device * mesh.size) if asked == "device" else (HOST_SHARE, host)
-    raise RunError(
-        f"data_cache={asked}: the decoded training set has {_gib(size)}, and {share:.0%} of the {_gib(free)} that are free "
-        "may be used for it. Set data_cache to 'auto', or use smaller images."
-    )
-
-
 def steps_per_dispatch(plan: RunPlan, feeding: Feeding, mesh: Mesh) -> int:
     """Return how many steps are done in one call: whole cycles of `batch_kinds`, or 1."""
     if not feeding.device_data:
@@ -179,7 +187,7 @@ def _on_all(fits: bool) -> bool:
 
 
 def _host_bytes() -> float:
-    """Memory that the machine and the container leave."""
+    """Memory that this process may take: what the machine and the container leave, shared by the processes on it."""
     free = [math.inf]
     for line in _lines("/proc/meminfo"):
         name, _, value = line.partition(":")

@@ -16,7 +16,7 @@ import optax
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, feeding, folder, initial_weights, models, training_data
 from experiments.runs import steps as steps_of_plan
-from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
+from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError, naming_the_config_part
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
@@ -61,8 +61,9 @@ def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate |
         inputs = _gather(plan, mesh, stack, is_new=is_new, evaluates=evaluate is not None)
         start = _make_start(inputs)
         record = _data_record(inputs, workdir, is_new=is_new)
+        choice = feeding.choose(plan, inputs.data, mesh, steps_left=inputs.steps.total - (newest or 0))
         folder.write_records(workdir, config, record, inputs.data.mirror_file)  # nothing is written before this
-        fed = feeding.prepare(plan, inputs.data, mesh, steps_left=inputs.steps.total - (newest or 0))
+        fed = feeding.prepare(plan, inputs.data, mesh, choice)
         for stream in fed.streams.values():
             stack.callback(stream.close)
         _Trainer(inputs, start, fed, workdir, evaluate, stack).train(began)
@@ -215,7 +216,8 @@ class _Calls:
         """Do the steps that follow on `done` ones; the state is used up."""
         kinds = self._next_kinds(done)
         began = time.monotonic()
-        batches = [next(self._fed.streams[kind]) for kind in kinds]
+        with naming_the_config_part("data"):  # an image that cannot be decoded
+            batches = [next(self._fed.streams[kind]) for kind in kinds]
         self._seconds["data"] = time.monotonic() - began
         began = time.monotonic()
         if self._fed.device_data:

@@ -14,6 +14,7 @@ from experiments.runs import feeding, training, training_data
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, metric_logger, sharding
+from san_jax.data import pipeline
 from tests.experiments import train_data
 
 SMALL = (
@@ -46,7 +47,7 @@ def opened(config, num_devices=1):
 @pytest.mark.parametrize("place", ["host", "device"])
 def test_batches_are_those_that_decoding_gives_also_after_a_resume(data_dir, place, capsys):
     with opened(load(data_dir, data_cache=place)) as (plan, data, mesh):
-        fed = feeding.prepare(plan, data, mesh, steps_left=11)
+        fed = feeding.prepare(plan, data, mesh, feeding.choose(plan, data, mesh, steps_left=11))
         assert "decodes the training set: 13 of 13 examples (100 %)" in capsys.readouterr().err
         for kind, stream in fed.streams.items():
             for number in range(5):
@@ -199,6 +200,23 @@ def test_a_set_that_does_not_fit_where_it_is_wanted_is_refused(data_dir, monkeyp
     message = f"data_cache={asked}: the decoded training set has .* Set data_cache to 'auto'"
     with opened(load(data_dir, data_cache=asked)) as (plan, data, mesh), pytest.raises(RunError, match=message):
         feeding.choose(plan, data, mesh, steps_left=100)
+
+
+def test_a_run_whose_set_does_not_fit_leaves_nothing(data_dir, monkeypatch, tmp_path, sums):
+    monkeypatch.setattr(feeding, "_device_bytes", lambda mesh: 1000.0)
+    with pytest.raises(RunError, match="data_cache=device: the decoded training set has"):
+        training.run(load(data_dir, data_cache="device"), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["none", "host"])
+def test_an_image_that_cannot_be_decoded_ends_the_run_with_its_name(data_dir, monkeypatch, tmp_path, sums, place):
+    def fail(example, key, size, index):
+        raise ValueError(f"The {key} of example {index} (0001.png) cannot be decoded: broken")
+
+    monkeypatch.setattr(pipeline, "decode", fail)
+    with pytest.raises(RunError, match=r"data: The image of example \d+ \(0001.png\) cannot be decoded"):
+        training.run(load(data_dir, data_cache=place, num_workers=0), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("key", "value"), [("data_cache", "gpu"), ("steps_per_dispatch", "-1")])
