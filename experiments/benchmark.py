@@ -42,7 +42,7 @@ FULL = {
     "turns": 5,
     "num_pairs": 60,
     "dtypes": ",".join(COMPUTE_DTYPES),
-    "embedding_batch_sizes": "1,64",
+    "embedding_batch_sizes": "1,16,64",
 }
 SMALL = {
     "config": "san.py:smoke",
@@ -155,7 +155,7 @@ def _options(arguments: argparse.Namespace) -> options.Options:
         step=options.StepOptions(
             arguments.dtypes, arguments.batch_sizes, arguments.data_dir, tuple(arguments.bound), arguments.seconds
         ),
-        embedding=options.EmbeddingOptions(arguments.embedding_batch_sizes, arguments.turns),
+        embedding=options.EmbeddingOptions(arguments.embedding_batch_sizes, arguments.turns, arguments.seconds),
         ranking=_ranking(arguments),
         rendering=options.RenderingOptions(arguments.recipe, arguments.num_pairs, arguments.num_processes),
     )

@@ -64,13 +64,15 @@ class EmbeddingOptions:
 
     Attributes:
         batch_sizes: Images that are embedded at once.
-        rounds: Turns of each runtime.
+        turns: Turns of each runtime.
+        seconds: How long each runtime works at each batch size.
         width: Channels of the encoder's stem; 64 is the real network.
         image_size: Height and width.
     """
 
-    batch_sizes: tuple[int, ...] = (1, 16)
-    rounds: int = 5
+    batch_sizes: tuple[int, ...] = (1, 16, 64)
+    turns: int = 5
+    seconds: float = 10.0
     width: int = 64
     image_size: tuple[int, int] = (256, 128)
 

@@ -21,17 +21,10 @@ VERSION = 1
 Part = tuple[Callable[[Config, Options], dict[str, Any]], Callable[[dict[str, Any]], str]]
 
 
-def _measure_embedding(options: Options) -> dict[str, Any]:
-    given = options.embedding
-    return embedding.measure(
-        batch_sizes=given.batch_sizes, rounds=given.rounds, width=given.width, image_size=given.image_size
-    )
-
-
 # Name -> what measures it, and what puts the result into words.
 PARTS: dict[str, Part] = {
     "step": (lambda config, options: step.measure(config, options.step), step.table),
-    "embedding": (lambda config, options: _measure_embedding(options), embedding.table),
+    "embedding": (lambda config, options: embedding.measure(options.embedding), embedding.table),
     "ranking": (lambda config, options: ranking.measure(options.ranking), ranking.table),
     "rendering": (lambda config, options: render.measure(options.rendering), render.table),
 }
