@@ -2,7 +2,7 @@
 
 import dataclasses
 
-PARTS = ("step", "embedding", "ranking", "rendering")
+PARTS = ("step", "input", "embedding", "ranking", "rendering")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,19 @@ class StepOptions:
     batch_sizes: tuple[int, ...] = ()
     data_dir: str = ""
     bounds: tuple[str, ...] = ()
+    seconds: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """How the input of the training steps is timed; config, batch size and data are those of `StepOptions`.
+
+    Attributes:
+        num_workers: Numbers of decoding processes; 0 decodes in a thread.
+        seconds: How long each program works.
+    """
+
+    num_workers: tuple[int, ...] = (0, 1, 2)
     seconds: float = 10.0
 
 
@@ -84,6 +97,7 @@ class Options:
     Attributes:
         parts: Names in `PARTS`, in the order in which they run.
         step: The part "step".
+        input: The part "input".
         embedding: The part "embedding".
         ranking: The part "ranking".
         rendering: The part "rendering".
@@ -91,6 +105,7 @@ class Options:
 
     parts: tuple[str, ...] = PARTS
     step: StepOptions = StepOptions()
+    input: InputOptions = InputOptions()
     embedding: EmbeddingOptions = EmbeddingOptions()
     ranking: RankingOptions = RankingOptions()
     rendering: RenderingOptions = RenderingOptions()

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from experiments.benchmarks import embedding, environment, ranking, render, step
+from experiments.benchmarks import embedding, environment, feeding, ranking, render, step
 from experiments.benchmarks.options import Options
 from experiments.command_line.config_files import Config
 from experiments.runs import provenance
@@ -24,6 +24,7 @@ Part = tuple[Callable[[Config, Options], dict[str, Any]], Callable[[dict[str, An
 # Name -> what measures it, and what puts the result into words.
 PARTS: dict[str, Part] = {
     "step": (lambda config, options: step.measure(config, options.step), step.table),
+    "input": (feeding.measure, feeding.table),
     "embedding": (lambda config, options: embedding.measure(options.embedding), embedding.table),
     "ranking": (lambda config, options: ranking.measure(options.ranking), ranking.table),
     "rendering": (lambda config, options: render.measure(options.rendering), render.table),

@@ -62,16 +62,18 @@ def test_small_sizes_are_defaults_only(measured):
     assert (full.rendering.recipes, full.rendering.num_pairs) == (("pit",), 60)
     assert (small.embedding.batch_sizes, small.embedding.turns, small.embedding.seconds) == ((1, 8), 3, 3.0)
     assert full.embedding == Options().embedding
+    assert (small.input.num_workers, small.input.seconds, full.input) == ((0, 1, 2), 3.0, Options().input)
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--parts=steps", "expected a comma list of step, embedding, ranking, rendering, found steps"),
+        ("--parts=steps", "expected a comma list of step, input, embedding, ranking, rendering, found steps"),
         ("--parts=", "found none"),
         ("--size=other", "expected a comma list of market1501, msmt17, found other"),
         ("--dtypes=float16", "expected a comma list of float32, bfloat16, found float16"),
         ("--batch_sizes=0", "expected an integer of at least 1, found 0"),
+        ("--num_workers=2,-1", "expected an integer of at least 0, found -1"),
         ("--num_processes=1", "expected an integer of at least 2, found 1"),
         ("--config=pit.py", "pit.py"),
     ],
