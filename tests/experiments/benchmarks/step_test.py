@@ -30,39 +30,47 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def measured(data_dir: str) -> dict:
-    """With EMA, mirrored textures and targets, which all reach the steps."""
+    """With EMA, mirrored textures and targets, which all reach the steps; the training set without textures fits."""
     config = config_files.load(f"{SMALLEST},ema_decay=0.9,augment.mirror_textures=True,target.kind=true_texture")
     mesh = sharding.make_mesh(jax.devices()[:1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step, "compile_step", compile_quickly)
         patch.setattr(step.sharding, "make_mesh", lambda: mesh)
+        # 40 % may be used: 12 images take 18 KB, with textures and the pairs of PIT it is 51 KB.
+        patch.setattr(step.feeding, "_device_bytes", lambda mesh: 80_000.0)
         return step.measure(config, StepOptions(dtypes=("float32",), data_dir=data_dir, seconds=0.0))
 
 
 def test_every_way_of_feeding_is_timed_against_the_fixed_batch(measured: dict):
     rows = measured["batches"]["8"]["programs"]
     ours = {name: row for name, row in rows.items() if not name.startswith("PyTorch")}
-    sources = ("fixed batch", "from the pipeline", "from device memory")
     assert {name: row["reference"] for name, row in ours.items()} == {
-        f"{title} float32, {source}": f"{title} float32, fixed batch"
-        for title in ("SAN", "baseline")
-        for source in sources
+        "SAN float32, fixed batch": "SAN float32, fixed batch",
+        "SAN float32, from the pipeline": "SAN float32, fixed batch",
+        "baseline float32, fixed batch": "baseline float32, fixed batch",
+        "baseline float32, from the pipeline": "baseline float32, fixed batch",
+        "baseline float32, from device memory": "baseline float32, fixed batch",
     }
     assert ours["SAN float32, fixed batch"]["ratio"] == 1.0
     assert all(row["items_per_second"] > 0 for row in ours.values())
     assert measured["batches"]["8"]["finite"] == {"SAN float32": True, "baseline float32": True}
-    assert set(measured["batches"]["8"]["compile_seconds"]["SAN float32"]) == {
-        *("reid", "pit", "reid from device memory", "pit from device memory"),
+    assert {name: list(seconds) for name, seconds in measured["batches"]["8"]["compile_seconds"].items()} == {
+        "SAN float32": ["reid", "pit"],
+        "baseline float32": ["reid", "reid from device memory"],
     }
     json.dumps(measured, allow_nan=False)
 
 
-def test_what_is_not_installed_is_named(measured: dict):
+def test_what_is_not_there_is_named(measured: dict):
+    left_out = dict(measured["left_out"])
+    reason = left_out.pop("SAN float32, from device memory")
+    assert "the decoded training set has" in reason
+    assert f"SAN float32, from device memory: {reason}" in step.table(measured)
     if importlib.util.find_spec("torch") is None:
-        assert measured["left_out"] == {"PyTorch": "not installed, left out"}
+        assert left_out == {"PyTorch": "not installed, left out"}
         assert "PyTorch: not installed, left out" in step.table(measured)
     else:
-        assert measured["left_out"] == {}
+        assert left_out == {}
         row = measured["batches"]["8"]["programs"]["PyTorch SAN eager float32, fixed batch"]
         assert row["reference"] == "SAN float32, fixed batch"
 
@@ -110,18 +118,6 @@ def test_every_way_of_feeding_gives_the_steps_the_same_batches(data_dir: str):
             states[source] = tuple(map(int, (trainee._state.step, trainee._state.opt_state)))
     assert len(set(states.values())) == 1
     assert states["from the pipeline"][0] == 4
-
-
-def test_a_training_set_that_does_not_fit_is_named(data_dir: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(step.feeding, "_device_bytes", lambda mesh: 1000.0)
-    variant = step_data.variants(config_files.load(SMALLEST), StepOptions(data_dir=data_dir), 0)[1]
-    mesh, left_out = sharding.make_mesh(jax.devices()[:1]), {}
-    with contextlib.ExitStack() as stack:
-        data = training_data.find(variant.plan, mesh, Problems(), stack)
-        assert data is not None
-        assert step._keep_on_device(variant, data, mesh, left_out, stack) is None
-    assert list(left_out) == ["SAN float32, from device memory"]
-    assert "the decoded training set has" in left_out["SAN float32, from device memory"]
 
 
 def test_the_plan_is_the_configs(measured: dict, data_dir: str):
