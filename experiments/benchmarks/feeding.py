@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -61,30 +61,38 @@ def measure(config: Config, options: Options) -> dict[str, Any]:
         in_memory = _keep_on_host(plan, data, mesh, left_out)
         for kind, stream in data.streams.items():
             reader = stream.read_batch
-            with contextlib.ExitStack() as of_kind:
+            batch_size = len(_rows(reader))
+            with contextlib.ExitStack() as opened:
                 programs = _stages(plan, kind, reader, mesh)
-                for number in options.input.num_workers:
-                    made = BatchIterator(reader, num_steps=stream.num_steps, num_workers=number)
-                    of_kind.callback(made.close)
-                    name = (
-                        f"decoded by {number} worker{'s' * (number != 1)}, to the device"
-                        if number
-                        else ("decoded in a thread, to the device")
-                    )
+                streams = _open(stream, options.input.num_workers) | ({HOST: in_memory[kind]} if in_memory else {})
+                for name, made in streams.items():
+                    opened.callback(made.close)
                     programs[name] = functools.partial(_feed, made, mesh)
-                if kind in in_memory:
-                    of_kind.callback(in_memory[kind].close)
-                    programs[HOST] = functools.partial(_feed, in_memory[kind], mesh)
-                count = len(reader.feed.rows_of(reader.draw(0)))
-                found = {name: timing.Program(run, count, BATCH) for name, run in programs.items()}
+                found = {name: timing.Program(run, batch_size, BATCH) for name, run in programs.items()}
                 rows = timing.compare(found, seconds=options.input.seconds)
             kinds[kind] = {
                 "dataset": plan.read_as(kind),
-                "batch_size": count,
+                "batch_size": batch_size,
                 "pictures": _pictures(reader),
                 "programs": rows,
             }
     return {"data": step_data.describe_data(options.step, plan), "left_out": left_out, "kinds": kinds}
+
+
+def _rows(reader: Reader) -> list[int]:
+    """The examples of this process's share of the first batch."""
+    return [int(index) for index in reader.feed.rows_of(reader.draw(0))]
+
+
+def _open(stream: BatchIterator, num_workers: Sequence[int]) -> dict[str, BatchIterator]:
+    """The stream decoded by so many workers."""
+    names = {0: "decoded in a thread, to the device", 1: "decoded by 1 worker, to the device"}
+    return {
+        names.get(number, f"decoded by {number} workers, to the device"): BatchIterator(
+            stream.read_batch, num_steps=stream.num_steps, num_workers=number
+        )
+        for number in num_workers
+    }
 
 
 def _keep_on_host(
@@ -101,13 +109,13 @@ def _keep_on_host(
 
 def _stages(plan: RunPlan, kind: str, reader: Reader, mesh: Mesh) -> dict[str, Callable[[int], None]]:
     """What a batch goes through, stage by stage, each on the same examples."""
-    indices = [int(index) for index in reader.feed.rows_of(reader.draw(0))]
+    indices = _rows(reader)
     examples = [reading.read_example(reader.source, index) for index in indices]
     batch = reader(0)
     images = sharding.shard_batch({"image": batch["image"]}, mesh)["image"]
     augment = jax.jit(functools.partial(augment_images, settings=plan.augment[kind]))
     key = jax.random.key(0)
-    stages = {RECORD: lambda: [reader.source[index] for index in indices]}
+    stages: dict[str, Callable[[], Any]] = {RECORD: lambda: [reader.source[index] for index in indices]}
     for name, (feature, size) in reader.features.items():
         encoded = [example[feature] for example in examples]
         decoded = [_decode(content) for content in encoded]
@@ -148,7 +156,7 @@ def _feed(stream: BatchIterator, mesh: Mesh, times: int) -> None:
 
 def _pictures(reader: Reader) -> dict[str, Any]:
     """Format and sizes of the pictures of the first example of a batch."""
-    index = int(reader.feed.rows_of(reader.draw(0))[0])
+    index = _rows(reader)[0]
     example = reading.read_example(reader.source, index)
     found = {}
     for name, (feature, size) in reader.features.items():
