@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     defaults = SMALL if "--small" in argv else FULL
     parser = command_line.make_parser("experiments.benchmark", __doc__)
     _add_shared(parser, defaults)
-    _add_of_parts(parser, defaults)
+    _add_of_training(parser, defaults)
+    _add_of_others(parser, defaults)
     arguments = config_argument.parse(parser, argv, required_key="optimizer")
 
     # Where PyTorch is measured beside JAX, both need memory of the GPU. Read when JAX is imported.
@@ -94,7 +95,7 @@ def _add_shared(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) ->
     )
 
 
-def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
+def _add_of_training(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
     step = parser.add_argument_group("step")
     dtypes = command_line.comma_list_of(COMPUTE_DTYPES)
     step.add_argument(
@@ -103,9 +104,11 @@ def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) 
         default=defaults["dtypes"],
         help="compute dtypes, the first is the others' reference",
     )
-    integers = command_line.comma_list_of_integers(1)
     step.add_argument(
-        "--batch_sizes", type=integers, default="", help="images in a batch of each kind (default: those of --config)"
+        "--batch_sizes",
+        type=command_line.comma_list_of_integers(1),
+        default="",
+        help="images in a batch of each kind (default: those of --config)",
     )
     step.add_argument(
         "--data_dir",
@@ -127,10 +130,13 @@ def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) 
         default="0,1,2",
         help="decoding processes, a comma list; 0 decodes in a thread",
     )
+
+
+def _add_of_others(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
     embedding = parser.add_argument_group("embedding")
     embedding.add_argument(
         "--embedding_batch_sizes",
-        type=integers,
+        type=command_line.comma_list_of_integers(1),
         default=defaults["embedding_batch_sizes"],
         help="images that are embedded at once",
     )
