@@ -101,7 +101,8 @@ def _keep_on_host(
     """Streams from the decoded training set in this process's memory; none where it does not fit."""
     try:
         given = dataclasses.replace(plan, data_cache="host")
-        return feeding.prepare(given, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total).streams
+        choice = feeding.choose(given, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total)
+        return feeding.prepare(given, data, mesh, choice).streams
     except RunError as error:
         left_out[HOST] = str(error)
         return {}

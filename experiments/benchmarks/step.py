@@ -221,7 +221,8 @@ def _keep_on_device(
     """Decode the training set into device memory; None where it does not fit."""
     plan = dataclasses.replace(variant.plan, data_cache="device")
     try:
-        fed = feeding.prepare(plan, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total)
+        choice = feeding.choose(plan, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total)
+        fed = feeding.prepare(plan, data, mesh, choice)
     except RunError as error:
         left_out[f"{variant.first}, {DEVICE}"] = str(error)
         return None

@@ -129,7 +129,7 @@ def test_an_image_that_cannot_be_decoded_is_named(data_dir, monkeypatch):
         opened(load(data_dir, data_cache="host")) as (plan, data, mesh),
         pytest.raises(RunError, match=r"^data: The image of example 3 cannot be decoded$"),
     ):
-        feeding.prepare(plan, data, mesh, steps_left=11)
+        feeding.prepare(plan, data, mesh, feeding.choose(plan, data, mesh, steps_left=11))
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
