@@ -287,7 +287,7 @@ def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path)
         builder.usable(archive)  # raises, unless the pictures were replaced since
     if stored.get("source_digest") != archive.digest:
         raise DatasetError(
-            f"{target}{partial} was built from another source (digest {stored.get('source_digest')}) "
+            f"{target}{partial} was built {builder.OTHERWISE} (digest {stored.get('source_digest')}) "
             f"than {archive.root} (digest {archive.digest}). {_REMOVE}"
         )
     # A textured copy inherits `partial` from its benchmark, where the user allowed it.

@@ -126,8 +126,8 @@ def _training_notes(splits: Mapping[str, Sequence[Sighting]]) -> list[str]:
     if not single:
         return []
     return [
-        f"{len(single):,} of {count(len(persons), 'training person')} have a single picture, which a batch repeats: "
-        f"the triplet losses learn from them as negatives only: {first_names(single)}"
+        f"training persons with a single picture, which a batch repeats: {len(single):,} of {len(persons):,}; the triplet "
+        f"losses learn from them as other persons only: {first_names(single)}"
     ]
 
 
@@ -137,6 +137,6 @@ def _overlap_notes(splits: Mapping[str, Sequence[Sighting]]) -> list[str]:
     if not both:
         return []
     return [
-        f"{count(len(both), 'person')} are in the training pictures and in query or gallery, which makes scores higher "
-        f"than on new persons: {first_names(both)}"
+        f"persons both in the training pictures and in query or gallery: {len(both):,}, which makes scores higher than on "
+        f"new persons: {first_names(both)}"
     ]

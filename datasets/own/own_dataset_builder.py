@@ -31,6 +31,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
     """
 
     ADVICE = folders.ADVICE
+    OTHERWISE = "from another source or with other settings"
 
     def __init__(self, *, settings: OwnSettings, tell: Callable[[str], object], **kwargs: Any):
         self.settings = settings
