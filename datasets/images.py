@@ -29,12 +29,12 @@ class ImageSource(abc.ABC):
     """An image that does not go into the records as a file of its own. Hashable.
 
     CUHK03 keeps its images in one .mat file, for example.
-
-    Attributes:
-        examined_path: The picture file that is examined in its place, where it is a part of one; else None.
     """
 
-    examined_path: str | None = None
+    @property
+    def examined_path(self) -> str | None:
+        """The picture file that is examined in its place, where it is a part of one; else None."""
+        return None
 
     @abc.abstractmethod
     def problem(self) -> str | None:

@@ -191,7 +191,7 @@ def _listing_digest(listing: Listing) -> str:
     lines = []
     for examples in listing.splits.values():
         for example in examples:
-            image = example["image"]
+            image = examined_file(example["image"])
             lines.append(f"{example['name']}\t{_size(image) if isinstance(image, str) else 'source'}")
     for name, path in listing.files.items():
         size = path.stat().st_size

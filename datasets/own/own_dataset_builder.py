@@ -12,7 +12,7 @@ from datasets.builder import Archive
 from datasets.errors import DatasetError, problems_error, raise_problems
 from datasets.examples import Example, label_train
 from datasets.listing import ListedBuilder, Listing
-from datasets.own import checks, folders, splits, table
+from datasets.own import checks, folders, splits, table, tracks
 from datasets.own.sightings import Found, Sighting
 from datasets.own.words import number_cameras, number_persons
 from san_jax.own_settings import OwnSettings
@@ -46,7 +46,8 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root = pathlib.Path(manual_dir)
         if not root.is_dir():
-            raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{self.ADVICE}")
+            advice = tracks.ADVICE if self.settings.boxes else self.ADVICE
+            raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{advice}")
         found = _read(root, self.settings)
         for line in found.notes:
             self.tell(line)
@@ -88,7 +89,9 @@ def builder_class(name: str) -> type[OwnBuilder]:
 
 
 def _read(root: pathlib.Path, settings: OwnSettings) -> Found:
-    return table.read_table(root, settings) if settings.table else folders.read_folders(root, settings)
+    if settings.table:
+        return table.read_table(root, settings)
+    return tracks.read_tracks(root, settings) if settings.boxes else folders.read_folders(root, settings)
 
 
 def _examples(
