@@ -12,7 +12,7 @@ from datasets import DatasetError
 from datasets.own.folders import read_folders
 from datasets.own.sightings import Sighting
 from datasets.own.table import read_table
-from san_jax.own_settings import OwnSettings, check_name
+from san_jax.own_settings import OwnSettings, name_problem
 from tests.datasets.own.drawn import draw
 
 PATTERN = r"(?P<person>\d+)_c(?P<camera>\d+)"
@@ -278,5 +278,9 @@ def test_settings_that_are_refused(settings: dict, message: str):
     "name", ["Shop", "my-shop", "7up", "a__b", "", "a/b", "../a", "pit", "cuhk03", "x_textured", "all"]
 )
 def test_names_that_are_refused(name: str):
-    with pytest.raises(ValueError, match="dataset"):
-        check_name(name, ("pit", "cuhk03/labeled"))
+    assert "dataset" in name_problem(name, ("pit", "cuhk03/labeled"))
+
+
+@pytest.mark.parametrize("name", ["shop", "shop_2026", "x1", "pit2"])
+def test_names_that_are_taken(name: str):
+    assert name_problem(name, ("pit", "cuhk03/labeled")) == ""
