@@ -12,9 +12,10 @@ from datasets.builder import Archive
 from datasets.errors import DatasetError, problems_error, raise_problems
 from datasets.examples import Example, label_train
 from datasets.listing import ListedBuilder, Listing
-from datasets.own import checks, folders, splits, table, tracks
+from datasets.own import checks, copies, folders, splits, table, tracks
 from datasets.own.sightings import Found, Sighting
 from datasets.own.words import number_cameras, number_persons
+from san_jax import pictures
 from san_jax.own_settings import OwnSettings
 
 NAMES_FILE = "names.json"  # beside the shards: the words of the persons and cameras
@@ -50,7 +51,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
             raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{advice}")
         found = _read(root, self.settings)
         for line in found.notes:
-            self.tell(line)
+            self.tell(pictures.printable(line))
         sightings, problems = checks.problems_of(root, found.sightings)
         problems = [*found.problems, *problems]
         if reason := checks.unsplittable(sightings, self.settings.test_share):
@@ -66,7 +67,6 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
         metadata = {
             "protocol": _protocol(self.name, self.settings, chosen),
-            "notes": checks.notes_of(chosen),
         }
         archive = self.as_archive(root, listing, license=self.settings.license, expected={}, metadata=metadata)
         return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(persons, cameras)})
@@ -75,7 +75,8 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         usable = super().usable(archive)
         left = {example["name"] for examples in usable.splits.values() for example in examples}
         chosen = {split: [one for one in found if one.name in left] for split, found in self._chosen.items()}
-        return dataclasses.replace(usable, metadata={**usable.metadata, "notes": checks.notes_of(chosen)})
+        notes = [*checks.notes_of(chosen), *copies.copy_notes(chosen)]
+        return dataclasses.replace(usable, metadata={**usable.metadata, "notes": [*map(pictures.printable, notes)]})
 
 
 def builder_class(name: str) -> type[OwnBuilder]:

@@ -205,6 +205,8 @@ def test_every_bad_row_is_named_and_no_path_leaves_the_folder(pictures: pathlib.
         "absent.jpg,bob,train",
         r"a\1.jpg,bob,train",
         "a,bob,train",
+        f"{'x' * 300}.jpg,bob,train",
+        "b\0.jpg,bob,train",
     ]
     (pictures / "list.csv").write_text("\n".join(rows))
     found = read_table(pictures, OwnSettings(table="list.csv"))
@@ -223,6 +225,8 @@ def test_every_bad_row_is_named_and_no_path_leaves_the_folder(pictures: pathlib.
         f"12: expected a picture file in {pictures}, found no file 'a\\\\1.jpg', which has backslashes where this system has "
         "slashes",
         f"13: expected a picture file in {pictures}, found no file 'a'",
+        f"14: expected a picture file in {pictures}, found no file '{'x' * 300}.jpg'",
+        "15: expected a path, found 'b\\x00.jpg'",
     ]
     assert found.problems == [f"{pictures}/list.csv:{line}" for line in expected]
 
