@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets.builder import Archive
-from datasets.errors import DatasetError, problems_error, raise_problems
+from datasets.errors import DatasetError, problems_error
 from datasets.examples import Example, label_train
 from datasets.listing import ListedBuilder, Listing
 from datasets.own import checks, copies, folders, splits, table, tracks
@@ -54,11 +54,13 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
             self.tell(pictures.printable(line))
         sightings, problems = checks.problems_of(root, found.sightings)
         problems = [*found.problems, *problems]
+        if not sightings:
+            raise problems_error(f"{root}: no picture can be taken", problems, self.ADVICE)
         if reason := checks.unsplittable(sightings, self.settings.test_share):
             raise problems_error(f"{root} cannot be split", [reason, *problems], self.ADVICE)
         chosen = splits.choose(sightings, seed=self.settings.seed, test_share=self.settings.test_share)
         if lacking := checks.split_problems(chosen):
-            raise_problems(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
+            raise problems_error(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
         self._chosen = chosen
         persons = number_persons(one.person for one in sightings)
         cameras = number_cameras(one.camera for one in sightings)

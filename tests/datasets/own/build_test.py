@@ -187,6 +187,14 @@ def test_data_that_are_refused(names, options, message, tmp_path: pathlib.Path, 
     assert not (data_dir / "shop").exists()
 
 
+@pytest.mark.parametrize("rows", [[], ["absent.jpg,anna"]])
+def test_a_table_without_a_picture_is_refused(rows: list[str], tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    (tmp_path / "list.csv").write_text("\n".join(["path,person_id", *rows]))
+    with pytest.raises(DatasetError, match="no picture can be taken") as error:
+        drawn.build(tmp_path, data_dir, table="list.csv", allow_partial=True)
+    assert len(error.value.problems) == len(rows)
+
+
 def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path, data_dir: pathlib.Path):
     with pytest.raises(DatasetError, match="'market1501' is the name of another kind of dataset"):
         drawn.build(pictures, data_dir, "market1501")
