@@ -120,7 +120,7 @@ class Listing:
         """Return a line that names the files that are not called like pictures; "" where there are none."""
         if not self.others:
             return ""
-        names = _printable(", ".join(self.others[:MAX_NAMED]))
+        names = printable(", ".join(self.others[:MAX_NAMED]))
         more = f" and {len(self.others) - MAX_NAMED:,} more" if len(self.others) > MAX_NAMED else ""
         return f"passed over, as they are not named like pictures ({', '.join(SUFFIXES)}): {names}{more}"
 
@@ -164,11 +164,11 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
                 pictures.append(relative(parent, name))
             else:  # a broken link; a pipe, which would block
                 problems.append(f"{relative(parent, name)}: no such file, or none that can be read like one")
-    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(_printable(line) for line in sorted(problems)))
+    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(printable(line) for line in sorted(problems)))
 
 
-def _printable(text: str) -> str:
-    """Text with the bytes of file names that are not UTF-8 written out."""
+def printable(text: str) -> str:
+    """Return text with the bytes of file names that are not UTF-8 written out."""
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 import datasets
-from datasets import archives, benchmark
+from datasets import archives, listing
 from datasets.build import BENCHMARKS
 from datasets.dukemtmc_reid import dukemtmc_reid_dataset_builder
 from datasets.market1501 import market1501_dataset_builder
@@ -112,6 +113,20 @@ def test_a_partial_dataset_is_announced(
     assert len(tfds.data_source("dukemtmc_reid", split="query", data_dir=tmp_path / "data")) == 1
 
 
+def test_strict_refuses_what_would_be_converted(
+    downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    image = downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg"
+    Image.open(image).convert("L").save(image)
+    arguments = _arguments("dukemtmc_reid", downloads, tmp_path / "data")
+    code, _, err = _run(capsys, *arguments, "--strict")
+    assert code == 1
+    assert f"{image}: expected an upright RGB JPEG or PNG, as --strict demands, found grey" in err
+    code, out, _ = _run(capsys, *arguments)
+    assert code == 0
+    assert "  converted to RGB: 1 grey" in out.splitlines()
+
+
 def test_all_builds_what_is_there(downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
     code, out, err = _run(capsys, *_arguments("all", downloads, tmp_path / "data"))
     assert code == 0, err
@@ -211,7 +226,7 @@ def test_the_file_of_problems_is_whole_or_says_that_it_is_not(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(benchmark, "MAX_STORED", 10)
+    monkeypatch.setattr(listing, "MAX_STORED", 10)
     for index in range(30):
         (downloads / "DukeMTMC-reID" / "query" / f"extra{index:02d}").touch()
     arguments = [*_arguments("dukemtmc_reid", downloads, tmp_path / "data"), "--allow_partial"]
