@@ -68,6 +68,7 @@ class Calibration:
             `across_cameras` (whether only pairs of two cameras count), `genuine` and `impostor` (numbers of pairs).
         equal_error: `rate` and `threshold`.
         area_under_roc: How often a genuine pair is nearer than an impostor pair.
+        roc: Pairs of false-match rate and false-non-match rate, from the lowest threshold to the highest.
         points: A threshold for each of `FALSE_MATCH_RATES`.
         reliability: Probability by distance.
         held_out: The same learnt on half of the persons and checked on the others, see `experiments.calibrate`; empty
@@ -79,6 +80,7 @@ class Calibration:
     pictures: Mapping[str, Any]
     equal_error: Mapping[str, float]
     area_under_roc: float
+    roc: tuple[tuple[float, ...], ...]
     points: tuple[OperatingPoint, ...]
     reliability: Reliability
     held_out: Mapping[str, Any]
@@ -154,10 +156,13 @@ def read(folder: str | os.PathLike[str]) -> Calibration:
         raise CalibrationError(f"{folder} is not calibrated: make {FILE} with {COMMAND.format(folder)}")
     content = files.read_json(path)
     if content.pop("version", None) != VERSION:
-        raise CalibrationError(f"{path} was written by another version of San-JAX: make it with {COMMAND.format(folder)}")
+        raise CalibrationError(
+            f"{path} was written by another version of San-JAX: make it with {COMMAND.format(folder)}"
+        )
     arrays = {
         key: np.asarray(value, np.int64 if key in ("genuine", "impostor") else np.float64)
         for key, value in content["reliability"].items()
     }
+    content["roc"] = tuple(map(tuple, content["roc"]))
     content["points"] = tuple(OperatingPoint(**point) for point in content["points"])
     return Calibration(**{**content, "reliability": Reliability(**arrays), "limits": tuple(content["limits"])})

@@ -312,7 +312,7 @@ def _read_npz(path: pathlib.Path) -> Embeddings:
     with _naming(path), np.load(path, allow_pickle=False) as arrays:
         made_by = json.loads(str(arrays[KEY]))
         names = arrays["name"].tolist()
-        times = arrays["time"] if "time" in arrays else None
+        times = arrays.get("time")
         return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by, times)
 
 

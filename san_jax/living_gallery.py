@@ -91,14 +91,16 @@ class LivingGallery:
             GalleryError: They were made by something else than those that are there, or a name is there already or
                 comes twice.
         """
-        kept = {key: made_by.get(key) for key in _KEPT}
+        kept: dict[str, Any] = {key: made_by.get(key) for key in _KEPT}
         there = self.made_by
         if differing := embedding_files.differences(there, kept):
             raise GalleryError(
                 f"{self.path} holds embeddings of {there['workdir']} at step {there['step']}, not of {kept['workdir']} at "
                 f"step {kept['step']} ({differing}): embed the pictures by that run, or begin another gallery."
             )
-        schema = embedding_files.make_schema(kept["embedding_size"], there.get("dtype") or kept["dtype"], with_times=True)
+        schema = embedding_files.make_schema(
+            kept["embedding_size"], there.get("dtype") or kept["dtype"], with_times=True
+        )
         before, names, refusals = len(self), set[str](), list[GalleryError]()
 
         def batches() -> Iterator[pyarrow.RecordBatch]:

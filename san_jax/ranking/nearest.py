@@ -45,7 +45,9 @@ class Nearest:
         self.distances = np.full((len(queries), count), np.inf, np.float32)
         self.added = 0
 
-    def add(self, embeddings: Real[Array, "block dim"], excluded: Bool[np.ndarray, "query block"] | None = None) -> None:
+    def add(
+        self, embeddings: Real[Array, "block dim"], excluded: Bool[np.ndarray, "query block"] | None = None
+    ) -> None:
         """Look for neighbours among further embeddings.
 
         Args:
