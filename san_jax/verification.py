@@ -128,7 +128,7 @@ def count_pairs(
         ValueError: As `san_jax.ranking.pairwise_distances`.
     """
     longest = np.sqrt(np.max(np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64), initial=0.0))
-    bound = 2.0 if metric == "cosine" else max(2.0 * float(longest), np.finfo(np.float32).tiny)
+    bound = 2.0 if metric == "cosine" else 2.0 * float(longest) or 1.0
     width = width or float(np.exp2(np.ceil(np.log2(bound / (BINS / 2)))))
     bins = int(bound / width) + 2
     counts = np.zeros((2, bins), np.int64)
@@ -140,8 +140,7 @@ def count_pairs(
             counted &= camera_ids != camera_ids[rows, None]
         same = person_ids == person_ids[rows, None]
         for kind, chosen in enumerate((counted & same, counted & ~same)):
-            # A product with a power of two is exact.
-            place = (block[chosen] * np.float32(1 / width)).astype(np.int64)
+            place = (block[chosen].astype(np.float64) / width).astype(np.int64)  # dividing by a power of two is exact
             counts[kind] += np.bincount(np.minimum(place, bins - 1), minlength=bins)
         row += len(block)
     return PairCounts(width, counts[0], counts[1])
