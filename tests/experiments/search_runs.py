@@ -33,7 +33,13 @@ def make(tmp_path: pathlib.Path, run: pathlib.Path, data_dir: pathlib.Path) -> W
     gallery = tmp_path / "gallery.parquet"
     place = Workplace(tmp_path, tmp_path / "run", gallery, data_dir)
     embed.main(
-        [f"--workdir={place.run}", "--images=pit_reid:gallery", f"--output={gallery}", f"--data_dir={data_dir}", "--batch_size=8"]
+        [
+            f"--workdir={place.run}",
+            "--images=pit_reid:gallery",
+            f"--output={gallery}",
+            f"--data_dir={data_dir}",
+            "--batch_size=8",
+        ]
     )
     return place
 

@@ -101,13 +101,17 @@ def test_blocks_are_the_file(tmp_path, suffix, size):
     assert max(map(len, blocks)) <= size
     assert [name for block in blocks for name in block.names] == whole.names
     for field in ("embeddings", "person_ids", "camera_ids"):
-        np.testing.assert_array_equal(np.concatenate([getattr(block, field) for block in blocks]), getattr(whole, field))
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(block, field) for block in blocks]), getattr(whole, field)
+        )
     assert blocks[0].embeddings.dtype == np.float16
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
 def test_times(tmp_path, suffix):
-    parts = [dataclasses.replace(part, times=np.array([1.5, np.nan, 3.25])[: len(part)]) for part in make_parts("float32")]
+    parts = [
+        dataclasses.replace(part, times=np.array([1.5, np.nan, 3.25])[: len(part)]) for part in make_parts("float32")
+    ]
     path = tmp_path / f"file{suffix}"
     write(path, parts, "float32")
     for found in (san_jax.load_embeddings(path).times, *(block.times for block in embedding_files.read_blocks(path))):
@@ -141,4 +145,6 @@ def test_encoders_are_told_apart():
     made_by = {"weights_sha256": "a" * 64, "metric": "cosine", "image_size": [64, 32], "step": 1}
     assert embedding_files.differences(made_by, {**made_by, "step": 2, "flip": True}) == ""
     found = embedding_files.differences(made_by, {**made_by, "weights_sha256": "b" * 64, "image_size": [1, 1]})
-    assert found == "weights_sha256: aaaaaaaaaaaa... there, bbbbbbbbbbbb... here; image_size: [64, 32] there, [1, 1] here"
+    assert (
+        found == "weights_sha256: aaaaaaaaaaaa... there, bbbbbbbbbbbb... here; image_size: [64, 32] there, [1, 1] here"
+    )
