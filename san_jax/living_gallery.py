@@ -12,6 +12,8 @@ import importlib
 import importlib.util
 import os
 import pathlib
+import sys
+import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -70,7 +72,7 @@ class LivingGallery:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
-        self._database = importlib.import_module(PACKAGE).connect(os.fspath(path))
+        self._database = _import_package().connect(os.fspath(path))
 
     def __len__(self) -> int:
         return self._open_table().count_rows() if is_gallery(self.path) else 0
@@ -185,6 +187,30 @@ class LivingGallery:
             return set()
         query = self._open_table().search().where(_one_of("name", [_text(name) for name in names])).select(["name"])
         return {name for batch in query.to_batches(BLOCK) for name in batch.column("name").to_pylist()}
+
+
+def _import_package() -> Any:
+    """Import LanceDB. A package `datasets` it takes for Hugging Face's and asks for classes that ours does not have."""
+    if PACKAGE in sys.modules or not _is_ours("datasets"):
+        return importlib.import_module(PACKAGE)
+    loaded, stand_in = sys.modules.get("datasets"), types.ModuleType("datasets")
+    for name in ("Dataset", "DatasetDict", "IterableDataset"):
+        setattr(stand_in, name, type(name, (), {}))
+    sys.modules["datasets"] = stand_in
+    try:
+        return importlib.import_module(PACKAGE)
+    finally:
+        del sys.modules["datasets"]
+        if loaded is not None:
+            sys.modules["datasets"] = loaded
+
+
+def _is_ours(package: str) -> bool:
+    """Return whether a package is installed beside this one, as those of this project are."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return False
+    return pathlib.Path(spec.origin).resolve().parents[1] == pathlib.Path(__file__).resolve().parents[1]
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:
