@@ -3,7 +3,7 @@
     python -m experiments.gallery --gallery=people --add=monday.parquet
     python -m experiments.gallery --gallery=people --add=tuesday.parquet
     python -m experiments.gallery --gallery=people --remove=monday/17.jpg
-    python -m experiments.search --gallery=people --workdir=runs/san --query=person.jpg --output=found
+    python -m experiments.search --gallery=people --workdir=runs/san --query=a.jpg --output=found
 
 A gallery is a folder with a LanceDB table (pip install 'lancedb>=0.40'); no server runs. It takes
 embeddings of one run only, each name once. A change is made whole or not at all, and searches may

@@ -227,7 +227,7 @@ class _Program:
         if value is not None and value not in self.choices.get(flag, [value]):
             return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = set(value.split(",")) - {*DATASETS, "all"}
+            unknown = {name.partition(":")[0] for name in value.split(",")} - {*DATASETS, "all"}  # DATASET:SPLIT
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
 

@@ -61,7 +61,7 @@ def test_matches_are_the_nearest(find, expected, tmp_path, capsys):
     assert found["same_person"]["calibrated"] is False
     assert "is not calibrated" in found["same_person"]["reason"]
     rows = list(csv.DictReader((tmp_path / "found" / "ranked.csv").read_text().splitlines()))
-    assert [row["name"] for row in rows] == sum(ranked_names(found), [])
+    assert [row["name"] for row in rows] == [name for names in ranked_names(found) for name in names]
     assert {row["right"] for row in rows} <= {"true", "false"}
     assert {row["same_person"] for row in rows} == {""}
     page = (tmp_path / "found" / "index.html").read_text()
@@ -169,9 +169,7 @@ def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  #
     calibrate.main([f"--workdir={tmp_path / 'run'}", f"--embeddings={workplace.gallery}"])
     encoder = san_jax.load_encoder(tmp_path / "run")
     common = [f"--workdir={tmp_path / 'run'}", "--batch_size=8", "--overwrite"]
-    with pytest.raises(
-        SystemExit, match=r"no threshold for a false-match rate of 0.001: expected 'more pairs'|expected"
-    ):
+    with pytest.raises(SystemExit, match=r"no threshold for a false-match rate of 0.001: expected more pairs"):
         find(*common, "--false_match_rate=0.001")
     assert "no threshold" in find(*common)["same_person"]["reason"]
     monkeypatch.setattr(san_jax.calibration, "FALSE_MATCH_RATES", (0.25,))
@@ -182,7 +180,7 @@ def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  #
     point = encoder.calibration.points[0]
     assert found["same_person"]["threshold"] == point.threshold
     assert found["same_person"]["false_match_rate"] == point.false_match_rate <= 0.25
-    matches = sum((query["matches"] for query in found["queries"]), [])
+    matches = [match for query in found["queries"] for match in query["matches"]]
     assert [match["same_person"] for match in matches] == [match["distance"] < point.threshold for match in matches]
     assert len({match["same_person"] for match in matches}) == 2
     assert all(0 <= match["probability"] <= 1 for match in matches)

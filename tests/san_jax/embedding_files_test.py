@@ -128,7 +128,7 @@ def test_timestamps_are_seconds(tmp_path):
 
 
 def test_blocks_of_what_is_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent.npz does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"absent.npz does not exist"):
         list(embedding_files.read_blocks(tmp_path / "absent.npz"))
     for name in ("mine.npz", "mine.parquet"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 no more")
@@ -137,7 +137,7 @@ def test_blocks_of_what_is_no_file(tmp_path):
     write(tmp_path / "file.npz", make_parts("float32"), "float32")
     arrays = dict(np.load(tmp_path / "file.npz"))
     np.savez(tmp_path / "pickled.npz", **{**arrays, "name": arrays["name"].astype(object)})
-    with pytest.raises(embedding_files.EmbeddingFileError, match="pickled.npz is no file .* pickled objects"):
+    with pytest.raises(embedding_files.EmbeddingFileError, match=r"pickled.npz is no file .* pickled objects"):
         list(embedding_files.read_blocks(tmp_path / "pickled.npz"))
 
 
