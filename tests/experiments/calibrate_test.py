@@ -9,17 +9,19 @@ import pytest
 from PIL import Image
 
 import san_jax
-from experiments import calibrate
+from experiments import calibrate, embed
 from experiments.pages import calibration_page
 from experiments.searching import calibration_run
 from experiments.searching.galleries import SearchError
 from san_jax import calibration, embedding_files, files, inference, verification
 from san_jax.calibration import CalibrationError
 from san_jax.embedding_files import Embeddings
+from tests import pages
 from tests.experiments import search_runs
 from tests.experiments.pages.report_test import Page
 from tests.experiments.search_runs import workplace  # noqa: F401 (a fixture)
 
+SEARCH_PAGE = pages.REPOSITORY / "docs" / "search.md"
 MADE_BY = {
     "weights_sha256": "a" * 64,
     "san_pg_sha256": None,
@@ -249,3 +251,25 @@ def test_what_is_refused(run, workplace, tmp_path, capsys):  # noqa: F811
     assert not (tmp_path / "run" / "calibration.json").exists()
     assert json.loads((tmp_path / "run" / "config.json").read_text())
     assert isinstance(inference.load_encoder(tmp_path / "run").identity["weights_sha256"], str)
+
+
+def test_the_python_of_the_page_runs_as_it_stands(run, workplace, tmp_path, monkeypatch, capsys):  # noqa: F811
+    add_times, ask = (code for language, code in pages.Page(SEARCH_PAGE).blocks if language == "python")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    shutil.move(tmp_path / "run", tmp_path / "runs" / "san")
+    made_by = {**san_jax.load_embeddings(workplace.gallery).made_by, "images": "made_up:test"}
+    found = calibration_run.calibrate(dataclasses.replace(make_embeddings(), made_by=made_by), "euclidean")
+    calibration.write("runs/san", found)
+    for day in ("monday", "tuesday"):
+        for number in (1, 2):
+            search_runs.write_picture(tmp_path / day / f"{number}.jpg", number)
+            search_runs.write_picture(tmp_path / "photos" / f"{day}{number}.jpg", number)
+    exec(ask, {})
+    assert "[ True  True]" in capsys.readouterr().out
+    embed.main(["--workdir=runs/san", "--images=photos", "--output=photos.parquet"])
+    exec(add_times, {})
+    timed = san_jax.load_embeddings("timed.parquet")
+    assert timed.made_by == san_jax.load_embeddings("photos.parquet").made_by
+    assert timed.times is not None
+    assert timed.times[0] == (tmp_path / "photos" / timed.names[0]).stat().st_mtime
