@@ -5,11 +5,13 @@
 
 A Parquet file has the columns `name` (string), `embedding` (list of D float32 or float16), `person_id` and `camera_id`
 (int64, or null where it is not known). What made the embeddings stands as JSON under the key `san_jax` of its metadata.
-An .npz file holds arrays of the same names and the JSON as `san_jax`; nothing in it is pickled.
+An .npz file holds arrays of the same names and the JSON as `san_jax`; nothing in it is pickled. Either may hold `time`,
+when each picture was taken: seconds as a number, in Parquet also a timestamp.
 """
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -21,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 
 from san_jax import files
 
@@ -29,6 +31,9 @@ KEY = "san_jax"
 CARD = "embeddings.json"  # of a folder of parts, written when all of them are there
 PARQUET, NPZ = ".parquet", ".npz"
 UNKNOWN = -1  # id of an unknown person or camera in an .npz file
+# What tells the embeddings of one encoder from those of others, in `Embeddings.made_by`.
+IDENTITY = ("weights_sha256", "san_pg_sha256", "image_size", "metric", "flip")
+BLOCK = 8192  # embeddings that are in memory at a time where a file is read in blocks
 
 Parts: TypeAlias = Iterable["Embeddings"]
 
@@ -48,6 +53,8 @@ class Embeddings:
         camera_ids: int64 [N], likewise.
         made_by: What made them: `workdir`, `step`, `weights_sha256`, `image_size`, `metric`, `runtime`, `flip`,
             `images`, `left_out` (a list of [name, reason]) and more; empty for a part that is not written yet.
+        times: When each picture was taken, float64 [N]: seconds, since 1970 or since a video's start, NaN where that is
+            not known; None for a file that does not say it.
     """
 
     names: list[str]
@@ -55,9 +62,21 @@ class Embeddings:
     person_ids: Int64[np.ndarray, " count"]
     camera_ids: Int64[np.ndarray, " count"]
     made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
+    times: Float64[np.ndarray, " count"] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def take(self, rows: np.ndarray) -> "Embeddings":
+        """Return some of the embeddings, by their indices or by a mask."""
+        return Embeddings(
+            np.asarray(self.names, object)[rows].tolist(),
+            self.embeddings[rows],
+            self.person_ids[rows],
+            self.camera_ids[rows],
+            self.made_by,
+            None if self.times is None else self.times[rows],
+        )
 
 
 def load_embeddings(path: str | os.PathLike[str]) -> Embeddings:
@@ -89,6 +108,16 @@ def read_made_by(path: str | os.PathLike[str]) -> dict[str, Any]:
     return read_head(path)[1]
 
 
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Return in words by what two encoders differ, of the keys of `IDENTITY` that both have; "" for embeddings of one."""
+
+    def words(value: Any) -> str:
+        return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else repr(value)
+
+    different = [key for key in IDENTITY if key in there and key in here and there[key] != here[key]]
+    return "; ".join(f"{key}: {words(there[key])} there, {words(here[key])} here" for key in different)
+
+
 def part_path(folder: pathlib.Path, number: int) -> pathlib.Path:
     """Return the path of a part in a folder of parts."""
     return folder / f"part-{number:06d}{PARQUET}"
@@ -118,15 +147,83 @@ def read_parquet(path: pathlib.Path) -> Embeddings:
     """Read a Parquet file of embeddings; errors as `load_embeddings`."""
     with _naming(path):
         table = pyarrow.parquet.read_table(path)
-        made_by = json.loads(table.schema.metadata[KEY.encode()])
-        column = table.column("embedding").combine_chunks()
-        values = np.asarray(column.flatten().to_numpy(zero_copy_only=False))
-        person_ids, camera_ids = (
-            np.asarray(table.column(name).fill_null(UNKNOWN).to_numpy(), np.int64)
-            for name in ("person_id", "camera_id")
-        )
-        embeddings = values.reshape(len(table), column.type.list_size)
-        return Embeddings(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by)
+        return from_table(table, json.loads(table.schema.metadata[KEY.encode()]))
+
+
+def from_table(table: pyarrow.Table, made_by: dict[str, Any]) -> Embeddings:
+    """Return the embeddings in a table with the columns of a Parquet file."""
+    column = table.column("embedding").combine_chunks()
+    values = np.asarray(column.flatten().to_numpy(zero_copy_only=False))
+    person_ids, camera_ids = (
+        np.asarray(table.column(name).fill_null(UNKNOWN).to_numpy(), np.int64) for name in ("person_id", "camera_id")
+    )
+    embeddings = values.reshape(len(table), column.type.list_size)
+    times = _seconds(table.column("time")) if "time" in table.column_names else None
+    return Embeddings(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times)
+
+
+def _seconds(column: pyarrow.ChunkedArray) -> Float64[np.ndarray, " count"]:
+    """A column of numbers or timestamps as seconds, NaN where it is null."""
+    if pyarrow.types.is_timestamp(column.type):
+        microseconds = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False).cast(pyarrow.int64())
+        return np.asarray(microseconds.cast(pyarrow.float64(), safe=False).fill_null(np.nan).to_numpy()) / 1e6
+    return np.asarray(column.cast(pyarrow.float64()).fill_null(np.nan).to_numpy())
+
+
+def read_blocks(path: str | os.PathLike[str], size: int = BLOCK) -> Iterator[Embeddings]:
+    """Yield the embeddings of a file or folder in order, at most `size` at a time, without holding the others in memory.
+
+    Args:
+        path: As in `load_embeddings`, with its errors.
+        size: Embeddings in a block, at most. `made_by` of the blocks is empty.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        for number in range(read_card(path)["parts"]):
+            yield from _parquet_blocks(part_path(path, number), size)
+    elif not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: expected a file or folder of `python -m experiments.embed`.")
+    else:
+        yield from (_npz_blocks if path.suffix == NPZ else _parquet_blocks)(path, size)
+
+
+def _parquet_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
+    with _naming(path), pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
+        for batch in file.iter_batches(size):
+            yield from_table(pyarrow.Table.from_batches([batch]), {})
+
+
+def _npz_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
+    with _naming(path), zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
+        names = ["name", "embedding", "person_id", "camera_id"]
+        names += ["time"] if "time.npy" in archive.namelist() else []
+        members = {name: _Member(stack.enter_context(archive.open(f"{name}.npy"))) for name in names}
+        (count, *_) = members["embedding"].shape
+        for start in range(0, count, size):
+            block = {name: member.read(min(size, count - start)) for name, member in members.items()}
+            yield Embeddings(
+                block["name"].tolist(),
+                block["embedding"],
+                block["person_id"],
+                block["camera_id"],
+                times=block.get("time"),
+            )
+
+
+class _Member:
+    """An array of an .npz file that is read some rows at a time."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        self.shape, is_fortran, self._dtype = header[np.lib.format.read_magic(file)](file)
+        if is_fortran or self._dtype.hasobject:
+            raise ValueError("an array in it is not stored row by row, or holds pickled objects")
+
+    def read(self, rows: int) -> np.ndarray:
+        shape = (rows, *self.shape[1:])
+        content = self._file.read(int(np.prod(shape)) * self._dtype.itemsize)
+        return np.frombuffer(content, self._dtype).reshape(shape)
 
 
 def read_head(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
@@ -146,22 +243,30 @@ def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], 
         size: Numbers of an embedding.
         dtype: "float32" or "float16".
     """
-    schema = pyarrow.schema(
+    parts = iter(parts)
+    first = next(parts, None)
+    schema = make_schema(size, dtype, with_times=first is not None and first.times is not None)
+    schema = schema.with_metadata({KEY: json.dumps(dict(made_by), allow_nan=False)})
+    with (
+        _replacing(path) as temporary,
+        pyarrow.parquet.ParquetWriter(temporary, schema, compression="none", use_dictionary=False) as writer,
+    ):
+        for part in itertools.chain([] if first is None else [first], parts):
+            if len(part):
+                writer.write_table(as_table(part, schema), row_group_size=len(part))
+
+
+def make_schema(size: int, dtype: str, *, with_times: bool = False) -> pyarrow.Schema:
+    """Return the columns of a Parquet file of embeddings of `size` numbers."""
+    return pyarrow.schema(
         [
             pyarrow.field("name", pyarrow.string(), nullable=False),
             pyarrow.field("embedding", pyarrow.list_(pyarrow.from_numpy_dtype(np.dtype(dtype)), size), nullable=False),
             pyarrow.field("person_id", pyarrow.int64()),
             pyarrow.field("camera_id", pyarrow.int64()),
-        ],
-        metadata={KEY: json.dumps(dict(made_by), allow_nan=False)},
+            *([pyarrow.field("time", pyarrow.float64())] if with_times else []),
+        ]
     )
-    with (
-        _replacing(path) as temporary,
-        pyarrow.parquet.ParquetWriter(temporary, schema, compression="none", use_dictionary=False) as writer,
-    ):
-        for part in parts:
-            if len(part):
-                writer.write_table(_as_table(part, schema), row_group_size=len(part))
 
 
 def write_npz(
@@ -177,6 +282,7 @@ def write_npz(
     The arrays are stored uncompressed, `names` as text of fixed width.
     """
     sizes = [(len(part), max((len(name) for name in part.names), default=0)) for part in parts()]
+    has_times = any(part.times is not None for part in itertools.islice(parts(), 1))
     count, width = sum(length for length, _ in sizes), max((longest for _, longest in sizes), default=0)
     columns: dict[str, tuple[tuple[int, ...], np.dtype[Any], Callable[[Embeddings], Any]]] = {
         "name": ((count,), np.dtype(f"<U{max(width, 1)}"), lambda part: part.names),
@@ -184,6 +290,8 @@ def write_npz(
         "person_id": ((count,), np.dtype(np.int64), lambda part: part.person_ids),
         "camera_id": ((count,), np.dtype(np.int64), lambda part: part.camera_ids),
     }
+    if has_times:
+        columns["time"] = ((count,), np.dtype(np.float64), lambda part: part.times)
     with _replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, (shape, kind, take) in columns.items():
             with _member(archive, name) as member:
@@ -204,24 +312,33 @@ def _read_npz(path: pathlib.Path) -> Embeddings:
     with _naming(path), np.load(path, allow_pickle=False) as arrays:
         made_by = json.loads(str(arrays[KEY]))
         names = arrays["name"].tolist()
-        return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by)
+        times = arrays.get("time")
+        return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by, times)
 
 
-def _as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
+def as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
+    """Return embeddings as a table with the columns of `make_schema`."""
     kind = schema.field("embedding").type
-    values = pyarrow.array(np.ascontiguousarray(part.embeddings).ravel(), kind.value_type)
+    values = np.ascontiguousarray(part.embeddings, kind.value_type.to_pandas_dtype()).ravel()
+    values = pyarrow.array(values, kind.value_type)
     ids = [pyarrow.array(ids, pyarrow.int64(), mask=ids == UNKNOWN) for ids in (part.person_ids, part.camera_ids)]
     embeddings = pyarrow.FixedSizeListArray.from_arrays(values, kind.list_size)
-    return pyarrow.Table.from_arrays([pyarrow.array(part.names, pyarrow.string()), embeddings, *ids], schema=schema)
+    columns = [pyarrow.array(part.names, pyarrow.string()), embeddings, *ids]
+    if "time" in schema.names:
+        times = np.full(len(part), np.nan) if part.times is None else part.times
+        columns.append(pyarrow.array(times, mask=np.isnan(times)))
+    return pyarrow.Table.from_arrays(columns, schema=schema)
 
 
 def _concatenate(parts: list[Embeddings], made_by: dict[str, Any]) -> Embeddings:
+    has_times = all(part.times is not None for part in parts)
     return Embeddings(
         [name for part in parts for name in part.names],
         np.concatenate([part.embeddings for part in parts]),
         np.concatenate([part.person_ids for part in parts]),
         np.concatenate([part.camera_ids for part in parts]),
         made_by,
+        np.concatenate([part.times for part in parts if part.times is not None]) if has_times else None,
     )
 
 

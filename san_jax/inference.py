@@ -20,8 +20,11 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from san_jax import embed, files, onnx_file, pictures, run_folder
+from san_jax.calibration import Calibration, CalibrationError, SamePerson
+from san_jax.calibration import read as read_calibration
 from san_jax.models import SAN, merge_model, parameter_digest, skeleton, split_model, weights, with_weights
 from san_jax.models.weights import encoders, exported, released
+from san_jax.ranking.distances import paired_distances
 from san_jax.runtimes import JAX, ONNX, RUNTIMES
 from san_jax.settings import ModelSettings
 from san_jax.typing import Array
@@ -83,6 +86,7 @@ class Encoder:
             twice.
         runtime: "jax", or "onnx" for onnxruntime on the CPU, in float32.
         step: The step of the run's checkpoint; None for other sources.
+        run: The run's folder; None for other sources.
     """
 
     model: SAN
@@ -92,6 +96,7 @@ class Encoder:
     batch_size: int = embed.BATCH_SIZE
     runtime: str = JAX
     step: int | None = None
+    run: pathlib.Path | None = None
 
     @property
     def embedding_size(self) -> int:
@@ -139,6 +144,48 @@ class Encoder:
         if self.runtime == ONNX:
             return onnx_file.embed_batches(self._onnx, batches, flip=flip)
         return embed.stream_batches(self.model, batches, mesh=embed.machine_mesh(), flip=flip)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What tells this encoder's embeddings from those of others, as `Embeddings.made_by` holds it."""
+        return {
+            "weights_sha256": parameter_digest(self.model),
+            "san_pg_sha256": None if self.san_pg is None else parameter_digest(self.san_pg.model),
+            "image_size": list(self.image_size),
+            "metric": self.metric,
+        }
+
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """What `python -m experiments.calibrate` found out about this run's distances.
+
+        Raises:
+            CalibrationError: The run is not calibrated, or was when its weights were others.
+        """
+        if self.run is None:
+            raise CalibrationError("Only runs are calibrated: load the encoder from a run's folder.")
+        found = read_calibration(self.run)
+        found.check(self.identity, f"{self.run} at step {self.step}")
+        return found
+
+    def same_person(self, first: Images, second: Images, *, false_match_rate: float | None = None) -> SamePerson:
+        """Say of pairs of pictures whether they show the same person, with the error rates of the answer.
+
+        Args:
+            first: Images as in `Encoder`, one of each pair.
+            second: The others, as many.
+            false_match_rate: How often the answer "same" may be wrong for two persons, see `Calibration.point`.
+
+        Raises:
+            CalibrationError: The run is not calibrated, or not for this rate.
+            ValueError: As in `Encoder`, or there are not as many second images as first ones.
+        """
+        flip = bool(self.calibration.made_by["flip"])
+        self.calibration.point(false_match_rate)  # errors come before the work
+        a, b = (self(images, flip=flip) for images in (first, second))
+        if len(a) != len(b):
+            raise ValueError(f"expected pairs of images, found {len(a)} first and {len(b)} second ones.")
+        return self.calibration.decide(paired_distances(a, b, self.metric), false_match_rate=false_match_rate)
 
     @functools.cached_property
     def _onnx(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -278,7 +325,7 @@ def _encoder_of_run(folder: pathlib.Path) -> Encoder:
     model, config, step = _load_run(folder, encoder_only=True)
     source = config.get("input", {})
     san_pg = _load_san_pg(folder, source["path"]) if source.get("kind") == "texture" else None
-    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg, step=step)
+    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg, step=step, run=folder)
 
 
 def _load_san_pg(folder: pathlib.Path, noted: str) -> Regressor:

@@ -229,7 +229,11 @@ class _Program:
         if value is not None and value not in self.choices.get(flag, [value]):
             return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = {name for name in value.split(",") if not _is_dataset(name)}
+            unknown = {
+                name
+                for name in value.split(",")
+                if not _is_dataset(name.partition(":")[0] if not name.startswith("own:") else name)
+            }
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
 
@@ -239,7 +243,7 @@ def _is_dataset(name: str) -> bool:
     if name.startswith(OWN):
         made = name.removeprefix(OWN)
         return made.isupper() or not name_problem(made, DATASETS)
-    return name in {*DATASETS, "all", OWN_EXAMPLE}
+    return name.partition(":")[0] in {*DATASETS, "all", OWN_EXAMPLE}  # DATASET or DATASET:SPLIT
 
 
 def _argument_problem(span: str) -> str | None:

@@ -19,6 +19,7 @@ A program parses its arguments first and imports what it needs afterwards, so th
 """
 
 import argparse
+import datetime
 import sys
 from collections.abc import Callable, Sequence
 
@@ -91,3 +92,22 @@ def comma_list_of_integers(lowest: int) -> Callable[[str], tuple[int, ...]]:
         return tuple(map(at_least(lowest), comma_list(text)))
 
     return integers
+
+
+def moment(text: str) -> float:
+    """Return a time in seconds; an argparse `type`.
+
+    Args:
+        text: Seconds, or a date and time as ISO 8601 writes it, in UTC where it names no zone: then seconds since 1970.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds, or a date and time such as 2026-11-28T10:00, found {text!r}"
+        ) from None
+    return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()

@@ -20,6 +20,7 @@ from experiments.pages.report import (
     ScoreRow,
     Series,
     Strip,
+    three_digits,
 )
 from experiments.runs import data_sources, folder, models
 from experiments.scoring import protocols
@@ -317,7 +318,7 @@ def _ranked_list(
     for rank, i in enumerate(order, start=1):
         right = bool(correct[i])
         words = f"rank {rank} of {label}, {'the right person' if right else 'another person'}"
-        camera, distance = int(gallery.camera_ids[i]), _three_digits(row[i])
+        camera, distance = int(gallery.camera_ids[i]), three_digits(row[i])
         images.append(
             LabelledImage(
                 source[int(i)]["image"],
@@ -328,11 +329,6 @@ def _ranked_list(
         )
     right = sum(bool(image.mark) for image in images)
     return Strip(f"{label}: {right} of the first {len(images)} are right", images)
-
-
-def _three_digits(distance: float) -> str:
-    """Write a distance with three significant digits, zeros at its end included."""
-    return f"{distance:.0f}" if distance >= 100 else f"{distance:#.3g}"
 
 
 def _camera(camera: int) -> str:

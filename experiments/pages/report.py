@@ -74,11 +74,19 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """A line chart of a loss over the steps of training."""
+    """A line chart, of a loss over the steps of training if nothing else is said.
+
+    Attributes:
+        title: What the lines show.
+        series: The lines.
+        x_label: What stands below the x axis.
+        over: What the lines run over, in the words for readers who do not see them.
+    """
 
     title: str
     series: Sequence[Series]
     x_label: str = "step"
+    over: str = "training"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,16 +177,11 @@ def to_html(report: DemoReport) -> str:
         ValueError: A chart has values that are not finite, or an image is not uint8 [H W 3].
     """
     lines = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head><body><main>",
-        f"<h1>{html.escape(report.title)}</h1>",
         _section(report.lead),
         "<h2>Scores</h2>",
-        '<div class="verdict">' + _paragraphs(report.verdict) + "</div>",
+        '<div class="verdict">' + paragraphs(report.verdict) + "</div>",
         score_table(report.rows),
-        '<div class="note">' + _paragraphs(report.notes) + "</div>",
+        '<div class="note">' + paragraphs(report.notes) + "</div>",
         *(_section(section) for section in report.sections),
         '<h2>Loss curves</h2><div class="charts">',
         *(line_chart(chart) for chart in report.charts),
@@ -188,7 +191,7 @@ def to_html(report: DemoReport) -> str:
         "<h2>Time of each part</h2>",
         _time_table(report.parts),
         "<h2>How this was made</h2>",
-        _table(
+        table(
             "facts",
             "How this was made",
             [
@@ -196,9 +199,26 @@ def to_html(report: DemoReport) -> str:
                 for name, value in report.facts
             ],
         ),
-        "</main></body></html>\n",
     ]
-    return "\n".join(lines)
+    return document(report.title, lines)
+
+
+def document(title: str, lines: Sequence[str], style: str = "") -> str:
+    """Return a page with a heading.
+
+    Args:
+        title: The heading.
+        lines: HTML below it.
+        style: CSS that only this page needs.
+    """
+    start = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{html.escape(title)}</title><style>{_STYLE}{style}</style></head><body><main>",
+        f"<h1>{html.escape(title)}</h1>",
+    ]
+    return "\n".join([*start, *lines, "</main></body></html>\n"])
 
 
 def score_table(rows: Sequence[ScoreRow | DifferenceRow]) -> str:
@@ -215,18 +235,19 @@ def score_table(rows: Sequence[ScoreRow | DifferenceRow]) -> str:
             cells = [f"<b>{text}</b>" if key in row.ahead else text for key, text in texts.items()]
         values = "".join(f"<td>{cell}</td>" for cell in cells)
         lines.append(f'<tr{kind}><th scope="row">{html.escape(row.name)}</th>{values}</tr>')
-    return _table("scores", "Scores", lines)
+    return table("scores", "Scores", lines)
 
 
 def _difference_cell(difference: float, low: float, high: float) -> str:
     return f"{100 * difference:+.1f}<small>{100 * low:+.1f} to {100 * high:+.1f}</small>"
 
 
-def _paragraphs(lines: Sequence[str]) -> str:
+def paragraphs(lines: Sequence[str]) -> str:
+    """Return a paragraph for each text."""
     return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
-def _table(kind: str, label: str, rows: Sequence[str]) -> str:
+def table(kind: str, label: str, rows: Sequence[str]) -> str:
     """Return a table that scrolls by itself, by keyboard too, if it is wider than the page."""
     body = "\n".join(rows)
     return (
@@ -273,7 +294,7 @@ def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> str:
         for series in chart.series
         if len(series.values)
     )
-    label = html.escape(f"{chart.title} over training: {ends}.")
+    label = html.escape(f"{chart.title} over {chart.over}: {ends}.")
     parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{label}">']
     for tick in y_ticks:
         _, y = place(x_low, tick)
@@ -310,7 +331,7 @@ def _ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 def _section(section: PictureSection) -> str:
     figures = "".join(
-        _comparison(figure) if isinstance(figure, Comparison) else _strip(figure, section.height)
+        comparison_figure(figure) if isinstance(figure, Comparison) else _strip(figure, section.height)
         for figure in section.figures
     )
     return (
@@ -323,7 +344,8 @@ def _strip(strip: Strip, height: int) -> str:
     return f'<figure><figcaption>{html.escape(strip.caption)}</figcaption><div class="row">{images}</div></figure>'
 
 
-def _comparison(comparison: Comparison) -> str:
+def comparison_figure(comparison: Comparison) -> str:
+    """Return a query beside its ranked lists."""
     lists = "".join(
         f'<div class="list"><h3>{html.escape(strip.caption)}</h3>'
         f'<div class="ranks">{"".join(_image(image) for image in strip.images)}</div></div>'
@@ -333,6 +355,11 @@ def _comparison(comparison: Comparison) -> str:
         f'<figure class="comparison"><figcaption>{html.escape(comparison.caption)}</figcaption>'
         f'<div class="sides">{_image(comparison.query)}{lists}</div></figure>'
     )
+
+
+def three_digits(value: float) -> str:
+    """Write a distance with three significant digits, zeros at its end included."""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def _image(image: LabelledImage, height: int | None = None, caption: str = "") -> str:
@@ -352,7 +379,7 @@ def _image(image: LabelledImage, height: int | None = None, caption: str = "") -
 def _time_table(parts: Sequence[tuple[str, float, str]]) -> str:
     total = sum(seconds for _, seconds, _ in parts)
     rows = [*parts, ("all", total, f"{total / 60:.1f} minutes")]
-    return _table(
+    return table(
         "parts",
         "Time of each part",
         [

@@ -24,7 +24,6 @@ from experiments.runs.picture_sources import Pictures, Read, open_pictures
 from experiments.runs.shards import RECORD_FILE, Part, Shard
 from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, runtimes
 from san_jax.embedding_files import CARD, NPZ, PARQUET, Embeddings
-from san_jax.models import parameter_digest
 from san_jax.pictures import MAX_NAMED
 
 PART_SIZE = 1024  # pictures in a part, rounded up to whole batches
@@ -173,10 +172,7 @@ def _describe(request: Request, pictures: Pictures, encoder: inference.Encoder) 
     return {
         "workdir": request.workdir,
         "step": encoder.step,
-        "weights_sha256": parameter_digest(encoder.model),
-        "san_pg_sha256": None if encoder.san_pg is None else parameter_digest(encoder.san_pg.model),
-        "image_size": list(encoder.image_size),
-        "metric": encoder.metric,
+        **encoder.identity,
         "embedding_size": encoder.embedding_size,
         "dtype": request.dtype,
         "flip": request.flip,

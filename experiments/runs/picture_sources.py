@@ -1,6 +1,7 @@
 """Pictures to embed, in their order: those under a folder, those that a list names, or a split of a dataset."""
 
 import abc
+import functools
 import hashlib
 import os
 import pathlib
@@ -12,7 +13,7 @@ import numpy as np
 
 from experiments.runs import data_sources
 from san_jax import files, pictures
-from san_jax.data.reading import as_text, check_features, decode, read_example, undecoded
+from san_jax.data.reading import as_text, check_features, decode, read_example, read_names, undecoded
 from san_jax.embedding_files import UNKNOWN
 
 
@@ -59,6 +60,10 @@ class Pictures(abc.ABC):
     def read(self, index: int, size: tuple[int, int]) -> Read:
         """Read a picture at a height and width. Several threads may do so at once."""
 
+    @abc.abstractmethod
+    def find(self, name: str, near: int = 0) -> int | None:
+        """Return the number of the picture with a name, `near` if it is that one; None where there is none."""
+
 
 class _Files(Pictures):
     """Files by their names under a folder; names that are whole paths stay what they are."""
@@ -80,13 +85,25 @@ class _Files(Pictures):
             digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
+    def find(self, name: str, near: int = 0) -> int | None:
+        return self._places.get(name)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {_shown(name): index for index, name in enumerate(self._names)}
+
     def read(self, index: int, size: tuple[int, int]) -> Read:
         name = self._names[index]
-        shown = name.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8
+        shown = _shown(name)
         try:
             return Read(shown, pictures.resize_image(pictures.decode(self._folder / name).image, size), "")
         except pictures.PictureError as error:
             return Read(shown, None, str(error))
+
+
+def _shown(name: str) -> str:
+    """A file name, which need not be UTF-8, as text."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 class _Split(Pictures):
@@ -103,6 +120,15 @@ class _Split(Pictures):
     def digest(self) -> str:
         return hashlib.sha256(files.canonical_json(self._identity).encode()).hexdigest()
 
+    def find(self, name: str, near: int = 0) -> int | None:
+        if near < len(self) and as_text(read_example(self._source, near)["name"]) == name:
+            return near
+        return self._places.get(name)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(read_names(self._source))}
+
     def read(self, index: int, size: tuple[int, int]) -> Read:
         example = read_example(self._source, index)
         name = as_text(example["name"])
@@ -113,13 +139,14 @@ class _Split(Pictures):
             return Read(name, None, str(error))
 
 
-def open_pictures(given: str, data_dir: str | os.PathLike[str]) -> Pictures:
+def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--images") -> Pictures:
     """Find the pictures that a user means.
 
     Args:
         given: A folder, searched at any depth; a text file with a picture's path in each line, relative to the list's
             folder; or DATASET:SPLIT, such as market1501:gallery.
         data_dir: Where TFDS keeps datasets.
+        flag: What the user gave them by, for messages.
 
     Raises:
         SourceError: It is none of these, or holds no picture.
@@ -127,13 +154,13 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str]) -> Pictures:
     """
     path = pathlib.Path(given)
     if path.is_dir():
-        return _open_folder(path)
+        return _open_folder(path, flag)
     if path.is_file():
-        return _open_list(path)
+        return _open_list(path, flag)
     dataset, colon, split = given.rpartition(":")
     if not colon:
         raise SourceError(
-            f"--images={given} does not exist: expected a folder of pictures, a text file that lists them, or "
+            f"{flag}={given} does not exist: expected a folder of pictures, a text file that lists them, or "
             "DATASET:SPLIT, such as market1501:gallery."
         )
     source = data_sources.open_source(dataset, split, data_dir)
@@ -143,38 +170,47 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str]) -> Pictures:
     )
 
 
-def list_folder(folder: pathlib.Path) -> pictures.Listing:
+def list_folder(folder: pathlib.Path, flag: str = "--images") -> pictures.Listing:
     """List the pictures under a folder, and print a line about the files that are not named like pictures.
+
+    Args:
+        folder: The folder.
+        flag: What the user gave it by, for messages.
 
     Raises:
         SourceError: There is no such folder, or no picture in it.
     """
     if not folder.is_dir():
-        raise SourceError(f"--images={folder} is not a folder: expected a folder of pictures.")
+        raise SourceError(f"{flag}={folder} is not a folder: expected a folder of pictures.")
     listing = pictures.list_folder(folder)
     if not listing.pictures:
         lines = [*listing.problems, *filter(None, [listing.passed_over()])]
-        raise SourceError("\n".join([f"--images={folder} holds no picture ({pictures.KINDS}).", *lines]))
+        raise SourceError("\n".join([f"{flag}={folder} holds no picture ({pictures.KINDS}).", *lines]))
     if listing.others:
         print(f"{folder}: {listing.passed_over()}", file=sys.stderr)
     return listing
 
 
-def _open_folder(folder: pathlib.Path) -> Pictures:
-    listing = list_folder(folder)
+def open_picture(path: pathlib.Path) -> Pictures:
+    """Take a single picture file."""
+    return _Files(path.parent, [path.name])
+
+
+def _open_folder(folder: pathlib.Path, flag: str) -> Pictures:
+    listing = list_folder(folder, flag)
     for line in listing.problems:
         print(f"{folder}: {line}", file=sys.stderr)
     return _Files(folder, listing.pictures, listing.problems)
 
 
-def _open_list(path: pathlib.Path) -> Pictures:
+def _open_list(path: pathlib.Path, flag: str) -> Pictures:
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise SourceError(
-            f"--images={path} is no text file: expected a list with a picture's path in each line. A single picture "
+            f"{flag}={path} is no text file: expected a list with a picture's path in each line. A single picture "
             "is embedded as the only one in a folder or in a list."
         ) from None
     if not names:
-        raise SourceError(f"--images={path} lists no picture: expected a picture's path in each line.")
+        raise SourceError(f"{flag}={path} lists no picture: expected a picture's path in each line.")
     return _Files(path.parent, names)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Float32, Int32, Real
+from jaxtyping import Float32, Float64, Int32, Real
 
 from san_jax.ranking_settings import METRICS
 from san_jax.sharding import AXIS, make_mesh, replicated
@@ -56,6 +56,17 @@ def pairwise_distances(
         distances[row : row + len(block)] = block
         row += len(block)
     return distances
+
+
+def paired_distances(
+    first: Real[Array, "pair dim"], second: Real[Array, "pair dim"], metric: str
+) -> Float64[np.ndarray, " pair"]:
+    """Return the distance of each pair of rows, on the host in float64; metrics as in `pairwise_distances`."""
+    a, b = (np.asarray(x, np.float64) for x in (first, second))
+    if metric == "cosine":
+        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        return np.maximum(1 - np.einsum("nd,nd->n", a, b) / lengths, 0)
+    return np.linalg.norm(a - b, axis=1)
 
 
 def distance_blocks(

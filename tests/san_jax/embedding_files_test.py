@@ -1,5 +1,6 @@
 """Files of embeddings: what is written is read, whole parts or not, and what is none of them is told."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -89,3 +90,61 @@ def test_a_file_is_whole_or_absent(tmp_path, name):
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / name, Failing(), "float32")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_blocks_are_the_file(tmp_path, suffix, size):
+    write(tmp_path / f"file{suffix}", make_parts("float16"), "float16")
+    whole = san_jax.load_embeddings(tmp_path / f"file{suffix}")
+    blocks = list(embedding_files.read_blocks(tmp_path / f"file{suffix}", size))
+    assert max(map(len, blocks)) <= size
+    assert [name for block in blocks for name in block.names] == whole.names
+    for field in ("embeddings", "person_ids", "camera_ids"):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(block, field) for block in blocks]), getattr(whole, field)
+        )
+    assert blocks[0].embeddings.dtype == np.float16
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_times(tmp_path, suffix):
+    parts = [
+        dataclasses.replace(part, times=np.array([1.5, np.nan, 3.25])[: len(part)]) for part in make_parts("float32")
+    ]
+    path = tmp_path / f"file{suffix}"
+    write(path, parts, "float32")
+    for found in (san_jax.load_embeddings(path).times, *(block.times for block in embedding_files.read_blocks(path))):
+        np.testing.assert_array_equal(found[:3], [1.5, np.nan, 3.25])
+    assert san_jax.load_embeddings(path).take(np.array([2, 0])).times.tolist() == [3.25, 1.5]
+
+
+def test_timestamps_are_seconds(tmp_path):
+    write(tmp_path / "file.parquet", make_parts("float32"), "float32")
+    table = pyarrow.parquet.read_table(tmp_path / "file.parquet")
+    moments = pyarrow.array([1_700_000_000_500, None, 0, 1000], pyarrow.timestamp("ms", "UTC"))
+    pyarrow.parquet.write_table(table.append_column("time", moments), tmp_path / "file.parquet")
+    np.testing.assert_array_equal(san_jax.load_embeddings(tmp_path / "file.parquet").times, [1.7e9 + 0.5, np.nan, 0, 1])
+
+
+def test_blocks_of_what_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent.npz does not exist"):
+        list(embedding_files.read_blocks(tmp_path / "absent.npz"))
+    for name in ("mine.npz", "mine.parquet"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 no more")
+        with pytest.raises(embedding_files.EmbeddingFileError, match=f"{name} is no file of embeddings"):
+            list(embedding_files.read_blocks(tmp_path / name))
+    write(tmp_path / "file.npz", make_parts("float32"), "float32")
+    arrays = dict(np.load(tmp_path / "file.npz"))
+    np.savez(tmp_path / "pickled.npz", **{**arrays, "name": arrays["name"].astype(object)})
+    with pytest.raises(embedding_files.EmbeddingFileError, match=r"pickled.npz is no file .* pickled objects"):
+        list(embedding_files.read_blocks(tmp_path / "pickled.npz"))
+
+
+def test_encoders_are_told_apart():
+    made_by = {"weights_sha256": "a" * 64, "metric": "cosine", "image_size": [64, 32], "step": 1}
+    assert embedding_files.differences(made_by, {**made_by, "step": 2, "flip": True}) == ""
+    found = embedding_files.differences(made_by, {**made_by, "weights_sha256": "b" * 64, "image_size": [1, 1]})
+    assert (
+        found == "weights_sha256: aaaaaaaaaaaa... there, bbbbbbbbbbbb... here; image_size: [64, 32] there, [1, 1] here"
+    )

@@ -1,0 +1,1 @@
+"""Search in galleries of embeddings, and thresholds that say which pictures show the same person."""

@@ -1,0 +1,250 @@
+"""Finds the distances that tell one person from two: what `python -m experiments.calibrate` does."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.pages import calibration_page
+from experiments.runs import embedding_run, folder
+from experiments.searching.galleries import SearchError, check_maker
+from san_jax import calibration, checkpoint, embed, embedding_files, files, inference, verification
+from san_jax.calibration import FALSE_MATCH_RATES, Calibration
+from san_jax.embedding_files import IDENTITY, UNKNOWN, Embeddings
+from san_jax.ranking_settings import SAME_CAMERA
+from san_jax.verification import PairCounts, Reliability
+
+PAGE = pathlib.PurePath("report", "calibration.html")  # in the run's folder
+KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)
+NO_PERSONS = {"market1501": (0,)}  # ids that stand for no person: distractors, of whom no two need be the same
+_STEPS = 10  # of the probability that is checked on other persons
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a run is calibrated on.
+
+    Attributes:
+        workdir: The run's folder.
+        dataset: DATASET:SPLIT; "" where embeddings are given.
+        embeddings: A file or folder of embeddings of the run; "" to make them.
+        data_dir: Where TFDS keeps datasets.
+        same_camera: Pairs of one camera: "drop" them, "keep" them, or "auto": drop them unless there is one camera.
+        flip: Average with the embeddings of the pictures mirrored left to right.
+        batch_size: Pictures computed at a time.
+        seed: Draws the half of the persons that the thresholds are checked on.
+    """
+
+    workdir: str
+    dataset: str = ""
+    embeddings: str = ""
+    data_dir: str = "data"
+    same_camera: str = "auto"
+    flip: bool = False
+    batch_size: int = embed.BATCH_SIZE
+    seed: int = 0
+
+
+def run(request: Request) -> Calibration:
+    """Calibrate a run, and write `calibration.json` and its page into the run's folder.
+
+    Raises:
+        SearchError: The embeddings are not the run's, persons are not known, or there is no pair of one person or of
+            two.
+    """
+    encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size)
+    if encoder.run is None:
+        raise SearchError(
+            f"{request.workdir} is a file of weights: expected the folder of a run, which keeps what is found."
+        )
+    if request.same_camera not in SAME_CAMERA:
+        raise SearchError(f"same_camera must be one of {', '.join(SAME_CAMERA)}, found {request.same_camera!r}.")
+    path = request.embeddings or _embed(request)
+    embeddings = embedding_files.load_embeddings(path)
+    check_maker(path, embeddings.made_by, encoder, request.workdir)
+    found = calibrate(embeddings, encoder.metric, same_camera=request.same_camera, seed=request.seed)
+    words = _limits(found, folder.read_data(request.workdir), embeddings.made_by["images"])
+    found = dataclasses.replace(found, limits=tuple(words))
+    calibration.write(request.workdir, found)
+    files.write_atomic(pathlib.Path(request.workdir) / PAGE, calibration_page.to_html(found).encode())
+    return found
+
+
+def _embed(request: Request) -> str:
+    """Embed a split into the run's folder, or take what was embedded there before."""
+    output = os.path.join(
+        request.workdir, "embeddings", f"{request.dataset.replace('/', '_').replace(':', '_')}.parquet"
+    )
+    fields = ("workdir", "data_dir", "flip", "batch_size")
+    wanted = embedding_run.Request(images=request.dataset, **{name: getattr(request, name) for name in fields})
+    embedding_run.run(wanted, output, overwrite=True)
+    return output
+
+
+def calibrate(embeddings: Embeddings, metric: str, *, same_camera: str = "auto", seed: int = 0) -> Calibration:
+    """Calibrate on embeddings whose persons are known.
+
+    Args:
+        embeddings: The embeddings; pictures of unknown persons and of distractors are left out.
+        metric: The distance.
+        same_camera: See `Request`.
+        seed: See `Request`.
+
+    Raises:
+        SearchError: As `run`.
+    """
+    images = str(embeddings.made_by["images"])
+    known = embeddings.take(_shows_a_person(embeddings, images))
+    if not len(known):
+        raise SearchError(
+            f"{images}: the persons of its pictures are not known, so no pair says how far one person's pictures lie "
+            "apart. Calibrate on a dataset with persons: python -m experiments.prepare makes one of your pictures."
+        )
+    cameras = _cameras(known, same_camera)
+    counts = verification.count_pairs(known.embeddings, known.person_ids, cameras, metric=metric)
+    genuine, impostor = int(counts.genuine.sum()), int(counts.impostor.sum())
+    if not genuine or not impostor:
+        raise SearchError(_no_pairs(images, known, genuine, across=cameras is not None))
+    rate, threshold = verification.equal_error_rate(counts)
+    return Calibration(
+        made_by={key: embeddings.made_by[key] for key in (*IDENTITY, "workdir", "step")},
+        pictures={
+            "images": images,
+            "pictures": len(known),
+            "left_out": len(embeddings) - len(known),
+            "persons": len(np.unique(known.person_ids)),
+            "cameras": len(np.unique(known.camera_ids[known.camera_ids != UNKNOWN])),
+            "across_cameras": cameras is not None,
+            "genuine": genuine,
+            "impostor": impostor,
+        },
+        equal_error={"rate": rate, "threshold": threshold},
+        area_under_roc=verification.area_under_roc(counts),
+        points=tuple(verification.operating_point(counts, target) for target in FALSE_MATCH_RATES),
+        roc=tuple(map(tuple, np.stack(verification.roc_curve(counts), axis=1).tolist())),
+        reliability=verification.reliability(counts),
+        held_out=_held_out(known, cameras, metric, counts.width, seed),
+        limits=(),
+    )
+
+
+def _shows_a_person(embeddings: Embeddings, images: str) -> np.ndarray:
+    benchmark = images.partition(":")[0].partition("/")[0].partition("_")[0]
+    nobody = (UNKNOWN, *NO_PERSONS.get(benchmark, ()))
+    return ~np.isin(embeddings.person_ids, nobody)
+
+
+def _cameras(known: Embeddings, same_camera: str) -> np.ndarray | None:
+    """The cameras, of which no pair is to be of one; None where all pairs count."""
+    keeps = len(np.unique(known.camera_ids)) == 1 if same_camera == "auto" else same_camera == "keep"
+    return None if keeps else known.camera_ids
+
+
+def _no_pairs(images: str, known: Embeddings, genuine: int, *, across: bool) -> str:
+    persons = len(np.unique(known.person_ids))
+    if not genuine:
+        cameras = " from two cameras" if across else ""
+        keep = " Or count pairs of one camera, too: --same_camera=keep." if across else ""
+        return (
+            f"{images}: no person of its {persons:,} has two pictures{cameras}, so nothing says how far one person's "
+            f"pictures lie apart. Take a split that has, such as NAME:query+gallery.{keep}"
+        )
+    return f"{images} has no pair of pictures of two persons: expected at least two persons, found {persons}."
+
+
+def _held_out(known: Embeddings, cameras: np.ndarray | None, metric: str, width: float, seed: int) -> dict[str, Any]:
+    """Learn thresholds and probabilities on half of the persons and see what they do on the others; {} for too few."""
+    persons = np.random.default_rng(seed).permutation(np.unique(known.person_ids))
+    half = np.isin(known.person_ids, persons[: len(persons) // 2])
+    learnt, checked = (
+        verification.count_pairs(
+            known.embeddings[rows],
+            known.person_ids[rows],
+            None if cameras is None else cameras[rows],
+            metric=metric,
+            width=width,
+        )
+        if rows.any()
+        else PairCounts(width, np.zeros(1, np.int64), np.zeros(1, np.int64))
+        for rows in (half, ~half)
+    )
+    if not all(kind.sum() for counts in (learnt, checked) for kind in (counts.genuine, counts.impostor)):
+        return {}
+    points = []
+    for target in FALSE_MATCH_RATES:
+        point = verification.operating_point(learnt, target)
+        if point.threshold is not None:
+            there = verification.point_at(checked, point.threshold)
+            points.append({**dataclasses.asdict(there), "target": target})
+    return {
+        "persons_learnt": len(persons) // 2,
+        "persons_checked": len(persons) - len(persons) // 2,
+        "points": points,
+        "reliability": _check_reliability(verification.reliability(learnt), checked),
+    }
+
+
+def _check_reliability(fitted: Reliability, counts: PairCounts) -> list[dict[str, float]]:
+    """Compare predicted probabilities with the shares of genuine pairs, both kinds of pairs weighing the same."""
+    predicted = fitted.at(counts.edges[:-1])
+    step = np.minimum((predicted * _STEPS).astype(np.int64), _STEPS - 1)
+    rows = []
+    for number in range(_STEPS):
+        chosen = step == number
+        genuine, impostor = int(counts.genuine[chosen].sum()), int(counts.impostor[chosen].sum())
+        if not genuine + impostor:
+            continue
+        weights = counts.genuine / counts.genuine.sum() + counts.impostor / counts.impostor.sum()
+        share = genuine / counts.genuine.sum()
+        rows.append(
+            {
+                "predicted": float(np.average(predicted[chosen], weights=weights[chosen])),
+                "observed": float(share / (share + impostor / counts.impostor.sum())),
+                "genuine": genuine,
+                "impostor": impostor,
+            }
+        )
+    return rows
+
+
+def _limits(found: Calibration, data: Mapping[str, Any] | None, images: str) -> list[str]:
+    """What the calibration cannot say."""
+    pictures = found.pictures
+    lines = [
+        f"These rates hold for persons and cameras like the {pictures['persons']:,} persons and {pictures['cameras']:,} "
+        f"cameras of {images}. They say nothing about identities unlike those: another place, season, kind of clothing "
+        "or camera can change them many times over. Pairs share persons, so the rates are less certain than their counts "
+        "suggest."
+    ]
+    if not pictures["across_cameras"]:
+        lines.append(
+            "Pairs within one camera are counted, where pictures of one person are much alike: across cameras more "
+            "persons are missed than is said here."
+        )
+    dataset, _, split = images.rpartition(":")
+    if data and dataset == data.get("dataset") and set(split.split("+")) & set(data.get("splits", ())):
+        lines.append(
+            f"THE RUN WAS TRAINED ON {images}: the distances of persons that it was trained on are no measure for others. "
+            "Calibrate on persons that it never saw."
+        )
+    return lines
+
+
+def describe(found: Calibration, workdir: str) -> str:
+    """Return what was found, for people."""
+    pictures = found.pictures
+    across = "across cameras" if pictures["across_cameras"] else "within cameras, too"
+    lines = [
+        f"{pictures['images']}: {pictures['pictures']:,} pictures of {pictures['persons']:,} persons, pairs {across}: "
+        f"{pictures['genuine']:,} of one person, {pictures['impostor']:,} of two",
+        f"equal error rate {100 * found.equal_error['rate']:.2f} % at distance {found.equal_error['threshold']:.4g}; "
+        f"area under ROC {found.area_under_roc:.4f}",
+        *(calibration_page.point_words(point) for point in found.points),
+        *found.limits,
+    ]
+    return "\n".join(
+        [*lines, f"written to {os.path.join(workdir, calibration.FILE)}; look at {os.path.join(workdir, PAGE)}"]
+    )

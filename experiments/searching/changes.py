@@ -1,0 +1,53 @@
+"""Changes living galleries: what `python -m experiments.gallery` does."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from san_jax import embedding_files, folder_lock, living_gallery
+from san_jax.living_gallery import GalleryError, MissingPackageError
+
+KNOWN_ERRORS = (ValueError, OSError, MissingPackageError)
+
+
+def add(folder: str | os.PathLike[str], embeddings: str | os.PathLike[str]) -> str:
+    """Add a file or folder of embeddings to a gallery, made if absent, and return in words what was done.
+
+    Raises:
+        san_jax.living_gallery.GalleryError: The gallery cannot take them, see `LivingGallery.add`.
+        san_jax.living_gallery.MissingPackageError: LanceDB is not installed.
+        san_jax.embedding_files.EmbeddingFileError: They are no embeddings.
+    """
+    living_gallery.check_package()
+    made_by = embedding_files.read_made_by(embeddings)
+    with folder_lock.hold(folder):
+        gallery = living_gallery.open_gallery(folder)
+        count = gallery.add(embedding_files.read_blocks(embeddings), made_by)
+        return f"{folder}: {count:,} embeddings added, {len(gallery):,} now"
+
+
+def remove(folder: str | os.PathLike[str], names: Sequence[str]) -> str:
+    """Remove embeddings from a gallery by their names, and return in words what was done; errors as `add`."""
+    gallery = _open(folder)
+    with folder_lock.hold(folder):
+        return f"{folder}: {gallery.remove(names):,} embeddings removed, {len(gallery):,} left"
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names in a text file, one in each line."""
+    return [line for line in pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines() if line]
+
+
+def describe(folder: str | os.PathLike[str]) -> str:
+    """Return in words what a gallery holds; errors as `add`."""
+    gallery = _open(folder)
+    made_by = gallery.made_by
+    return (
+        f"{folder}: {len(gallery):,} embeddings of {made_by['workdir']} at step {made_by['step']}, {made_by['metric']}"
+    )
+
+
+def _open(folder: str | os.PathLike[str]) -> living_gallery.LivingGallery:
+    if not living_gallery.is_gallery(folder):
+        raise GalleryError(f"{folder} is no living gallery: --add makes one.")
+    return living_gallery.open_gallery(folder)

@@ -1,0 +1,327 @@
+"""Searches a gallery for pictures: what `python -m experiments.search` does."""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.pages import report, search_page
+from experiments.runs import picture_sources
+from experiments.searching import galleries, queries, verdicts
+from experiments.searching.galleries import Filters, Gallery, SearchError
+from experiments.searching.queries import Queries
+from experiments.searching.verdicts import Verdict
+from san_jax import checkpoint, embedding_files, files, folder_lock, inference, living_gallery, onnx_file, runtimes
+from san_jax.embedding_files import UNKNOWN, Embeddings
+from san_jax.ranking import nearest
+
+JSON, CSV, PAGE = "ranked.json", "ranked.csv", "index.html"
+MAX_SHOWN = 100  # queries on the page; the other files hold all
+MAX_LINES = 10  # queries in the terminal
+THUMBNAIL = (192, 96)  # height and width, pixels
+# Errors that a user can do something about; the messages say what.
+KNOWN_ERRORS = (
+    ValueError,
+    OSError,
+    checkpoint.CheckpointError,
+    onnx_file.MissingPackagesError,
+    living_gallery.MissingPackageError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is searched for, where and how.
+
+    Attributes:
+        gallery: A file or folder of embeddings, or a living gallery.
+        workdir: The run that made them, or another source that `san_jax.load_encoder` takes.
+        query: See `queries.read`.
+        output: Folder to write to.
+        top: Matches of each query.
+        images: Where the gallery's pictures are; "" for where they were embedded from.
+        data_dir: Where TFDS keeps datasets.
+        filters: Which pictures of the gallery are looked at.
+        other_cameras: Leave out what a query's own camera took.
+        false_match_rate: How often "same person" may be wrong for two persons; None for the usual rate.
+        textures: Show the textures that the run regresses from the pictures.
+        runtime: One of `runtimes.RUNTIMES`.
+        batch_size: Pictures computed at a time.
+        overwrite: Replace an earlier search in `output`.
+    """
+
+    gallery: str
+    workdir: str
+    query: str
+    output: str
+    top: int = 10
+    images: str = ""
+    data_dir: str = "data"
+    filters: Filters = dataclasses.field(default_factory=Filters)
+    other_cameras: bool = False
+    false_match_rate: float | None = None
+    textures: bool = False
+    runtime: str = runtimes.JAX
+    batch_size: int = 64
+    overwrite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """A picture that was found; ids, time and answers are None where they are not known.
+
+    Attributes:
+        rank: Its place, counted from 1.
+        name: Its name in the gallery.
+        number: Its number in the gallery, counted from 0; in a living gallery among those that the filters leave.
+        distance: Its distance from the query.
+        person_id: The person's id.
+        camera_id: The camera's id.
+        time: When it was taken, seconds.
+        right: Whether it shows the query's person.
+        same_person: Whether the distance says so.
+        probability: How likely it is if both answers are equally likely beforehand.
+    """
+
+    rank: int
+    name: str
+    number: int
+    distance: float
+    person_id: int | None
+    camera_id: int | None
+    time: float | None
+    right: bool | None
+    same_person: bool | None
+    probability: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """A query and what was found, nearest first."""
+
+    query: str
+    person_id: int | None
+    camera_id: int | None
+    matches: Sequence[Match]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        ranked: The queries with their matches.
+        searched: Pictures that the filters left.
+        left_out: [name, reason] of the queries that could not be read.
+        verdict: What the run's calibration says of the distances.
+    """
+
+    ranked: Sequence[Ranked]
+    searched: int
+    left_out: Sequence[tuple[str, str]]
+    verdict: Verdict
+
+
+def run(request: Request) -> Found:
+    """Search, and write `ranked.json`, `ranked.csv` and `index.html` into the output folder.
+
+    Raises:
+        SearchError: The gallery was made by another encoder, no query can be read, the filters leave nothing or cannot
+            be applied, or `output` holds an earlier search.
+        san_jax.calibration.CalibrationError: A false-match rate is asked for that the run's calibration does not know.
+        ValueError: Textures are asked for and the run has no decoder.
+    """
+    output = pathlib.Path(request.output)
+    gallery = galleries.open_gallery(request.gallery)
+    with folder_lock.hold(output):
+        if not request.overwrite and (there := [name for name in (JSON, CSV, PAGE) if (output / name).exists()]):
+            raise SearchError(
+                f"{output} holds an earlier search ({', '.join(there)}): give another --output, or --overwrite."
+            )
+        encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
+        galleries.check_maker(gallery.path, gallery.made_by, encoder, request.workdir)
+        regressor = inference.load_regressor(request.workdir) if request.textures else None
+        verdict = verdicts.find(encoder, gallery.made_by, request.false_match_rate)
+        wanted = queries.read(request.query, encoder, gallery.made_by, request.data_dir)
+        ranked, searched = rank(gallery, wanted.embeddings, request, verdict)
+        found = Found(ranked, searched, wanted.left_out, verdict)
+        page = _page(request, gallery, wanted, found, regressor)
+        files.write_json(output / JSON, _as_json(request, gallery, encoder, found))
+        files.write_atomic(output / CSV, _as_csv(ranked).encode())
+        files.write_atomic(output / PAGE, search_page.to_html(page).encode())
+    return found
+
+
+def rank(
+    gallery: Gallery, wanted: Embeddings, request: Request, verdict: Verdict, *, size: int = embedding_files.BLOCK
+) -> tuple[list[Ranked], int]:
+    """Find the nearest pictures of each query, reading the gallery once, in blocks of `size`.
+
+    Returns:
+        The queries with their matches, and how many pictures were looked at.
+
+    Raises:
+        SearchError: The filters leave nothing, or a query's camera is asked for and not known.
+    """
+    if request.other_cameras and (wanted.camera_ids == UNKNOWN).any():
+        raise SearchError(
+            "--other_cameras needs the camera of each query, which is known for DATASET:SPLIT and for embeddings of it."
+        )
+    metric = gallery.made_by["metric"]
+    neighbours = nearest.Nearest(wanted.embeddings, request.top, metric=metric)
+    facts: dict[int, dict[str, Any]] = {}  # of the matches so far, by their index
+    for numbers, block in gallery.blocks(request.filters, size):
+        excluded = wanted.camera_ids[:, None] == block.camera_ids if request.other_cameras else None
+        first = neighbours.added
+        try:
+            neighbours.add(block.embeddings, excluded)
+        except ValueError as error:
+            raise SearchError(f"{gallery.path}, pictures from {block.names[0]} on: {error}") from None
+        kept = np.unique(neighbours.indices[neighbours.indices != nearest.NONE]).tolist()
+        facts = {i: facts[i] if i < first else _facts(block, i - first, int(numbers[i - first])) for i in kept}
+    if not facts:
+        raise SearchError(
+            f"{gallery.path} has no picture that could be a match ({request.filters.words() or 'no filters'}"
+            f"{'; of other cameras' if request.other_cameras else ''}): give other filters."
+        )
+    ranked = []
+    for row, name in enumerate(wanted.names):
+        valid = neighbours.indices[row] != nearest.NONE
+        person = int(wanted.person_ids[row])
+        found = [facts[i] for i in neighbours.indices[row][valid].tolist()]
+        distances = neighbours.distances[row][valid]
+        same, probability = verdict.decide(distances)
+        matches = [
+            Match(
+                rank=place + 1,
+                distance=float(distances[place]),
+                right=_is_right(person, fact["person_id"]),
+                same_person=same[place],
+                probability=probability[place],
+                **fact,
+            )
+            for place, fact in enumerate(found)
+        ]
+        ranked.append(Ranked(name, _known(person), _known(int(wanted.camera_ids[row])), matches))
+    return ranked, neighbours.added
+
+
+def _facts(block: Embeddings, row: int, number: int) -> dict[str, Any]:
+    time = np.nan if block.times is None else float(block.times[row])
+    return {
+        "name": block.names[row],
+        "number": number,
+        "person_id": _known(int(block.person_ids[row])),
+        "camera_id": _known(int(block.camera_ids[row])),
+        "time": None if np.isnan(time) else time,
+    }
+
+
+def _is_right(person: int, found: int | None) -> bool | None:
+    return None if person == UNKNOWN or found is None else found == person
+
+
+def _known(number: int) -> int | None:
+    return None if number == UNKNOWN else number
+
+
+def _as_json(request: Request, gallery: Gallery, encoder: inference.Encoder, found: Found) -> dict[str, Any]:
+    return {
+        "gallery": request.gallery,
+        "query": request.query,
+        "workdir": request.workdir,
+        "step": encoder.step,
+        "metric": gallery.made_by["metric"],
+        "weights_sha256": gallery.made_by["weights_sha256"],
+        "top": request.top,
+        "filters": {**dataclasses.asdict(request.filters), "other_cameras": request.other_cameras},
+        "searched": found.searched,
+        "left_out": list(found.left_out),
+        "same_person": found.verdict.as_json(),
+        "queries": [dataclasses.asdict(ranked) for ranked in found.ranked],
+    }
+
+
+def _as_csv(ranked: Sequence[Ranked]) -> str:
+    """A line for each match; what is not known is empty, and answers are true or false."""
+    text = io.StringIO()
+    columns = [field.name for field in dataclasses.fields(Match)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["query", *columns])
+    for query in ranked:
+        for match in query.matches:
+            values = (getattr(match, column) for column in columns)
+            writer.writerow([query.query, *(str(v).lower() if isinstance(v, bool) else v for v in values)])
+    return text.getvalue()
+
+
+def _page(
+    request: Request, gallery: Gallery, wanted: Queries, found: Found, regressor: inference.Regressor | None
+) -> search_page.SearchPage:
+    source = queries.open_source(gallery.made_by, request.data_dir, request.images)
+    shown = [_shown(ranked, row, wanted, source, regressor) for row, ranked in enumerate(found.ranked[:MAX_SHOWN])]
+    notes = [
+        f"{found.searched:,} pictures of {request.gallery} were searched, embedded by {request.workdir} at step "
+        f"{gallery.made_by['step']}. {search_page.distance_words(gallery.made_by['metric'])}",
+        *([f"Only {request.filters.words()}."] if request.filters.words() else []),
+        *(["Pictures of the query's own camera are left out."] if request.other_cameras else []),
+        *found.verdict.words(found.searched),
+        *(
+            [f"The first {MAX_SHOWN} of {len(found.ranked):,} queries; {JSON} and {CSV} hold all."]
+            if len(found.ranked) > MAX_SHOWN
+            else []
+        ),
+        *(f"Left out {name}: {reason}" for name, reason in found.left_out),
+        *([] if source else ["The pictures of the gallery are not where they were: --images says where they are."]),
+    ]
+    return search_page.SearchPage(f"Search for {request.query}", notes, shown)
+
+
+def _shown(
+    ranked: Ranked,
+    row: int,
+    wanted: Queries,
+    source: picture_sources.Pictures | None,
+    regressor: inference.Regressor | None,
+) -> search_page.ShownQuery:
+    size = THUMBNAIL if regressor is None else regressor.image_size
+    query = _picture(wanted.source, ranked.query, row, size)
+    pictures = [_picture(source, match.name, match.number, size) for match in ranked.matches]
+    textures = None
+    if regressor is not None:
+        there = [picture for picture in (query, *pictures) if picture is not None]
+        regressed = iter(regressor(np.stack(there)) if there else [])
+        textures = [None if picture is None else next(regressed) for picture in (query, *pictures)]
+    return search_page.ShownQuery(
+        ranked.query,
+        search_page.Shown(query, camera_id=ranked.camera_id),
+        [
+            search_page.Shown(picture, match.name, match.distance, match.camera_id, match.right, match.same_person)
+            for picture, match in zip(pictures, ranked.matches, strict=True)
+        ],
+        textures,
+    )
+
+
+def _picture(source: picture_sources.Pictures | None, name: str, near: int, size: tuple[int, int]) -> np.ndarray | None:
+    """A picture to show; None where it is not there or cannot be read any more."""
+    number = None if source is None else source.find(name, near)
+    return None if source is None or number is None else source.read(number, size).image
+
+
+def describe(found: Found, request: Request) -> str:
+    """Return the nearest match of each query, what was left out and where the page is, for people."""
+    lines = [f"left out {name}: {reason}" for name, reason in found.left_out]
+    for ranked in found.ranked[:MAX_LINES]:
+        if ranked.matches:
+            best = ranked.matches[0]
+            same = {None: "", True: ", same person", False: ", another person"}[best.same_person]
+            lines.append(f"{ranked.query}: {best.name}, distance {report.three_digits(best.distance)}{same}")
+    lines += [f"{len(found.ranked) - MAX_LINES:,} more queries"] if len(found.ranked) > MAX_LINES else []
+    lines += found.verdict.words(found.searched)
+    return "\n".join([*lines, f"{found.searched:,} pictures searched; look at {os.path.join(request.output, PAGE)}"])

@@ -1,0 +1,148 @@
+"""A living gallery: what is added is found as in a file, what is removed is not, and nothing is changed by halves."""
+
+import dataclasses
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+import san_jax
+from experiments import gallery, search
+from experiments.searching import changes
+from san_jax import embedding_files, living_gallery
+from tests.experiments.search_runs import workplace  # noqa: F401 (a fixture)
+
+needs_lancedb = pytest.mark.skipif(
+    importlib.util.find_spec("lancedb") is None, reason=f"LanceDB is not installed: {living_gallery.INSTALL}"
+)
+
+
+@pytest.fixture
+def halves(workplace, tmp_path):  # noqa: F811
+    """The gallery of the workplace, with times, and two files that are it together."""
+    whole = dataclasses.replace(san_jax.load_embeddings(workplace.gallery), times=np.arange(15.0))
+    paths = [tmp_path / name for name in ("whole.parquet", "first.parquet", "second.npz")]
+    for path, rows in zip(paths, (range(15), range(8), range(8, 15)), strict=True):
+        part = whole.take(np.array(rows))
+        if path.suffix == ".npz":
+            embedding_files.write_npz(path, lambda part=part: [part], whole.made_by, size=128, dtype="float32")
+        else:
+            embedding_files.write_parquet(path, [part], whole.made_by, size=128, dtype="float32")
+    return paths
+
+
+@pytest.fixture
+def find(workplace, tmp_path):  # noqa: F811
+    def call(given, name, *flags):
+        common = [
+            f"--workdir={workplace.run}",
+            "--query=pit_reid:query",
+            f"--data_dir={workplace.data_dir}",
+            "--top=20",
+        ]
+        search.main([*common, f"--gallery={given}", f"--output={tmp_path / name}", "--batch_size=8", *flags])
+        found = json.loads((tmp_path / name / "ranked.json").read_text())
+        return [
+            [(m["name"], m["distance"], m["person_id"], m["camera_id"], m["time"]) for m in query["matches"]]
+            for query in found["queries"]
+        ]
+
+    return call
+
+
+@needs_lancedb
+def test_it_finds_what_a_file_finds(find, halves, tmp_path, capsys):
+    whole, first, second = halves
+    people = tmp_path / "people"
+    gallery.main([f"--gallery={people}", f"--add={first}"])
+    gallery.main([f"--gallery={people}", f"--add={second}"])
+    assert "7 embeddings added, 15 now" in capsys.readouterr().out
+    assert find(people, "a") == find(whole, "b")
+    for number, flags in enumerate((["--cameras=1,3"], ["--after=3", "--before=9"], ["--cameras=2", "--after=1"])):
+        assert find(people, f"a{number}", *flags) == find(whole, f"b{number}", *flags)
+    gallery.main([f"--gallery={people}"])
+    assert "15 embeddings of" in capsys.readouterr().out
+
+
+@needs_lancedb
+def test_what_is_removed_is_not_found(find, halves, tmp_path, capsys):
+    whole, *_ = halves
+    people, names = tmp_path / "people", san_jax.load_embeddings(whole).names
+    gallery.main([f"--gallery={people}", f"--add={whole}"])
+    gallery.main([f"--gallery={people}", f"--remove={names[2]},{names[5]}"])
+    assert "2 embeddings removed, 13 left" in capsys.readouterr().out
+    (tmp_path / "list.txt").write_text(f"{names[7]}\n\n")
+    gallery.main([f"--gallery={people}", f"--remove_list={tmp_path / 'list.txt'}"])
+    left = find(people, "found")[0]
+    assert sorted(match[0] for match in left) == sorted(set(names) - {names[2], names[5], names[7]})
+    with pytest.raises(SystemExit, match=rf"does not hold 1 of these names: {names[2]}"):
+        gallery.main([f"--gallery={people}", f"--remove={names[0]},{names[2]}"])
+    assert len(living_gallery.open_gallery(people)) == 12
+    # It may come again, and a removed name is free.
+    part = san_jax.load_embeddings(whole).take(np.array([2]))
+    embedding_files.write_parquet(tmp_path / "one.parquet", [part], part.made_by, size=128, dtype="float32")
+    gallery.main([f"--gallery={people}", f"--add={tmp_path / 'one.parquet'}"])
+    assert len(living_gallery.open_gallery(people)) == 13
+
+
+@needs_lancedb
+def test_names_with_quotes(workplace, tmp_path):  # noqa: F811
+    part = dataclasses.replace(
+        san_jax.load_embeddings(workplace.gallery).take(np.array([0, 1])), names=["o'neil.jpg", "''"]
+    )
+    people = living_gallery.open_gallery(tmp_path / "people")
+    assert people.add([part], part.made_by) == 2
+    assert people.remove(["o'neil.jpg"]) == 1
+    assert [block.names for block in people.blocks()] == [["''"]]
+
+
+@needs_lancedb
+def test_what_does_not_fit_changes_nothing(halves, tmp_path):
+    whole, first, _ = halves
+    people = tmp_path / "people"
+    gallery.main([f"--gallery={people}", f"--add={first}"])
+    with pytest.raises(SystemExit, match=r"gallery: .*people holds 8 of these names already: .*Remove them first"):
+        gallery.main([f"--gallery={people}", f"--add={whole}"])
+    part = san_jax.load_embeddings(whole)
+    twice = dataclasses.replace(part, names=["a"] * 15)
+    embedding_files.write_parquet(tmp_path / "twice.parquet", [twice], part.made_by, size=128, dtype="float32")
+    for folder in (people, tmp_path / "new"):
+        with pytest.raises(SystemExit, match=r"names come twice, and must not in a living gallery: a, a"):
+            gallery.main([f"--gallery={folder}", f"--add={tmp_path / 'twice.parquet'}"])
+    assert not living_gallery.is_gallery(tmp_path / "new")
+    other = {**part.made_by, "metric": "cosine", "workdir": "runs/other"}
+    embedding_files.write_parquet(tmp_path / "other.parquet", [part], other, size=128, dtype="float32")
+    with pytest.raises(
+        SystemExit, match=r"holds embeddings of .* not of runs/other at step 7 \(metric: 'euclidean' there, 'co"
+    ):
+        gallery.main([f"--gallery={people}", f"--add={tmp_path / 'other.parquet'}"])
+    assert len(living_gallery.open_gallery(people)) == 8
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(SystemExit, match=r"mine holds other files \(thesis.tex\): give another folder"):
+        gallery.main([f"--gallery={tmp_path / 'mine'}", f"--add={whole}"])
+
+
+def test_what_is_no_gallery(tmp_path, capsys):
+    for flags in ([], ["--remove=a"], ["--remove_list=absent.txt"]):
+        with pytest.raises(SystemExit, match=r"gallery: .*(is no living gallery: --add makes one|absent.txt)"):
+            gallery.main([f"--gallery={tmp_path}", *flags])
+    with pytest.raises(SystemExit) as raised:
+        gallery.main(["--gallery=x", "--add=a", "--remove=b"])
+    assert raised.value.code == 2
+    assert "give one of --add, --remove and --remove_list" in capsys.readouterr().err
+
+
+def test_lancedb_that_is_absent(tmp_path, monkeypatch):
+    monkeypatch.setattr(living_gallery, "PACKAGE", "no_such_package")
+    message = (
+        r"A living gallery needs no_such_package, not installed here. Install it with: pip install 'lancedb>=0.40'"
+    )
+    with pytest.raises(SystemExit, match=message):
+        gallery.main([f"--gallery={tmp_path / 'people'}", "--add=a.parquet"])
+    (tmp_path / "gallery.json").write_text("{}")
+    with pytest.raises(living_gallery.MissingPackageError, match=message):
+        changes.describe(tmp_path)
+    with pytest.raises(SystemExit, match=message):
+        search.main([f"--gallery={tmp_path}", "--workdir=x", "--query=x", f"--output={tmp_path / 'found'}"])

@@ -1,0 +1,128 @@
+"""The page of a search: self-contained, escaped, for the keyboard, and no wider than a phone."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from experiments.pages import search_page
+from experiments.pages.search_page import SearchPage, Shown, ShownQuery
+from tests.experiments.pages.report_test import PROBE, Page
+
+
+def make_page(queries: int = 2, matches: int = 10, *, textures: bool = True) -> SearchPage:
+    picture = np.full((64, 32, 3), 90, np.uint8)
+    found = [
+        Shown(
+            picture, f"folder/a long name without any space {i}.jpg", 0.5 + i, i % 3, [True, False, None][i % 3], i < 2
+        )
+        for i in range(matches)
+    ]
+    found[-1] = Shown(None, "gone.jpg", 99.0)
+    more: list[np.ndarray | None] = [picture] * matches + [None]
+    return SearchPage(
+        "Search for <mine>",
+        ["A note & more.", search_page.distance_words("cosine")],
+        [
+            ShownQuery(f"query <{i}>", Shown(picture, camera_id=4), found, more if textures else None)
+            for i in range(queries)
+        ],
+    )
+
+
+def test_the_page_is_self_contained_and_escaped():
+    page = Page(search_page.to_html(make_page()))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "mine"}
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(sources) == 2 * (1 + 10) * 2
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    for text in ("Search for <mine>", "query <0>", "A note & more.", "cosine distance (1 - cosine similarity)"):
+        assert text in page.text
+
+
+def test_every_match_says_what_it_is():
+    text = search_page.to_html(make_page(queries=1, textures=False))
+    alts = re.findall('alt="([^"]*)"', text)
+    assert alts[0] == "query query &lt;0&gt;"
+    assert alts[1].endswith("0.jpg, the right person, by its distance the same person, distance 0.500")
+    assert alts[2].startswith("rank 2, ")
+    assert alts[2].endswith(", another person, by its distance the same person, distance 1.50")
+    assert alts[10] == "rank 10, gone.jpg, distance 99.0, picture not found"
+    assert "0.500 cam\u00a00 same" in text
+    assert "query cam\u00a04" in text
+    assert "3 of the first 6 are right" in text
+    assert len(re.findall('class="picture right"', text)) == 3
+    assert len(re.findall('class="picture wrong"', text)) == 3
+    assert "<details>" not in text
+    assert '<nav class="queries"' not in text
+
+
+def test_links_for_the_keyboard_lead_somewhere():
+    page = Page(search_page.to_html(make_page(queries=3)))
+    ids = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    links = [attributes["href"].removeprefix("#") for tag, attributes in page.tags if tag == "a"]
+    assert ids == ["q1", "q2", "q3"]
+    assert links == [*ids, "q2", "q1", "q3", "q2"]
+
+
+# Presses nothing, but does what Tab and Enter do: each stop takes the focus and shows it, links and summaries work.
+KEYBOARD = """<script>
+window.addEventListener("load", () => {
+  const frame = document.querySelector("iframe"), page = frame.contentDocument, found = {stops: [], shown: 0, opened: 0};
+  frame.focus();
+  for (const stop of page.querySelectorAll("a[href], summary, [tabindex='0']")) {
+    stop.focus({focusVisible: true});
+    if (page.activeElement === stop) {
+      found.stops.push(stop.tagName);
+      found.shown += frame.contentWindow.getComputedStyle(stop).outlineStyle !== "none";
+    }
+    if (stop.tagName === "SUMMARY") { stop.click(); found.opened += stop.parentElement.open; }
+  }
+  const keyboard = document.createElement("code");
+  keyboard.textContent = JSON.stringify(found);
+  setTimeout(() => document.body.append(keyboard), 0);
+});
+</script>"""
+
+
+def test_the_page_in_a_browser(tmp_path):
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    page = search_page.to_html(make_page()).replace("<details>", "<details open>")
+    closed = html.escape(search_page.to_html(make_page()), quote=True)
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(page, quote=True)}"></iframe>'
+        for width in (390, 1280)
+    )
+    found = {}
+    for name, body in (("widths", frames + PROBE), ("keys", f'<iframe srcdoc="{closed}"></iframe>{KEYBOARD}')):
+        (tmp_path / f"{name}.html").write_text(f'<!doctype html><meta charset="utf-8"><body>{body}</body>')
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--hide-scrollbars",
+        ]
+        command = [
+            browser,
+            *options,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            tmp_path / f"{name}.html",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        found[name] = done.stdout
+    widths = re.search("<pre>(.*)</pre>", found["widths"])
+    keys = re.search("<code>(.*)</code>", found["keys"])
+    assert widths
+    assert keys
+    assert json.loads(html.unescape(widths[1])) == [{"width": w, "content": w, "out": []} for w in (390, 1280)]
+    stops = ["A", "A", "SUMMARY", "A", "SUMMARY", "A"]
+    assert json.loads(html.unescape(keys[1])) == {"stops": stops, "shown": len(stops), "opened": 2}

@@ -1,0 +1,269 @@
+"""The program that searches: matches are the nearest, whatever the form of gallery and query; filters, answers, refusals."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+import san_jax
+from experiments import calibrate, embed, search
+from experiments.searching import galleries, queries, search_run, verdicts
+from san_jax import embedding_files, onnx_file
+from san_jax.calibration import CalibrationError
+from tests.experiments import search_runs
+from tests.experiments.export_runs import needs_onnx
+from tests.experiments.search_runs import workplace  # noqa: F401 (a fixture)
+
+
+@pytest.fixture
+def find(workplace, tmp_path):  # noqa: F811
+    """Runs the program, by default for pit_reid's queries, and returns what ranked.json holds."""
+
+    def call(*flags: str, query: object = "pit_reid:query", gallery: object = workplace.gallery, name: str = "found"):
+        common = [f"--workdir={workplace.run}", f"--gallery={gallery}", f"--data_dir={workplace.data_dir}"]
+        search.main([*common, f"--query={query}", f"--output={tmp_path / name}", "--batch_size=8", *flags])
+        return json.loads((tmp_path / name / "ranked.json").read_text())
+
+    return call
+
+
+def ranked_names(found) -> list[list[str]]:
+    return [[match["name"] for match in query["matches"]] for query in found["queries"]]
+
+
+@pytest.fixture
+def expected(workplace):  # noqa: F811
+    """Names of the gallery's pictures by distance, for each query."""
+    gallery = san_jax.load_embeddings(workplace.gallery)
+    source = galleries.open_gallery(workplace.gallery)
+    encoder = san_jax.load_encoder(workplace.run, batch_size=8)
+    wanted = queries.read("pit_reid:query", encoder, source.made_by, str(workplace.data_dir)).embeddings
+    distances = san_jax.ranking.pairwise_distances(wanted.embeddings, gallery.embeddings)
+    order = np.argsort(distances, axis=1, kind="stable")
+    return wanted, gallery, np.take_along_axis(distances, order, axis=1), order
+
+
+def test_matches_are_the_nearest(find, expected, tmp_path, capsys):
+    found = find("--top=4")
+    wanted, gallery, distances, order = expected
+    assert ranked_names(found) == [[gallery.names[i] for i in row[:4]] for row in order]
+    for query, person, row, places in zip(found["queries"], wanted.person_ids, distances, order, strict=True):
+        np.testing.assert_allclose([match["distance"] for match in query["matches"]], row[:4], rtol=1e-5, atol=1e-6)
+        assert query["person_id"] == person
+        assert [match["right"] for match in query["matches"]] == (gallery.person_ids[places[:4]] == person).tolist()
+        assert [match["camera_id"] for match in query["matches"]] == gallery.camera_ids[places[:4]].tolist()
+        assert [match["rank"] for match in query["matches"]] == [1, 2, 3, 4]
+    assert (found["searched"], found["step"], found["metric"]) == (15, 7, "euclidean")
+    assert found["same_person"]["calibrated"] is False
+    assert "is not calibrated" in found["same_person"]["reason"]
+    rows = list(csv.DictReader((tmp_path / "found" / "ranked.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == [name for names in ranked_names(found) for name in names]
+    assert {row["right"] for row in rows} <= {"true", "false"}
+    assert {row["same_person"] for row in rows} == {""}
+    page = (tmp_path / "found" / "index.html").read_text()
+    assert page.count("<img") == 5 * (1 + 4)
+    assert "picture not found" not in page
+    assert page.count('class="picture right"') == sum(row["right"] == "true" for row in rows)
+    assert "15 pictures searched; look at" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_small_blocks_find_the_same(find, workplace, monkeypatch, size):  # noqa: F811
+    whole = find()
+    monkeypatch.setattr(search_run.rank, "__kwdefaults__", {"size": size})
+    found = find(name="again")
+    assert ranked_names(found) == ranked_names(whole)
+    for query, other in zip(found["queries"], whole["queries"], strict=True):
+        for match, same in zip(query["matches"], other["matches"], strict=True):
+            assert match.pop("distance") == pytest.approx(same.pop("distance"), rel=1e-3)  # small ones, rounded
+            assert match == same
+
+
+def test_npz_and_folders_are_galleries_too(find, workplace, tmp_path):  # noqa: F811
+    whole = find()
+    flags = [f"--workdir={workplace.run}", "--images=pit_reid:gallery", f"--data_dir={workplace.data_dir}"]
+    for name in ("g.npz", "g"):
+        embed.main([*flags, f"--output={tmp_path / name}", "--batch_size=8"])
+        assert find(gallery=tmp_path / name, name=f"found_{name}")["queries"] == whole["queries"]
+
+
+def test_filters(find, workplace, tmp_path):  # noqa: F811
+    gallery = san_jax.load_embeddings(workplace.gallery)
+    cameras = dict(zip(gallery.names, gallery.camera_ids.tolist(), strict=True))
+    found = find("--cameras=1,3", "--top=20")
+    assert found["searched"] == 10
+    assert all({cameras[name] for name in names} == {1, 3} for names in ranked_names(found))
+    assert [match["number"] for match in found["queries"][0]["matches"]] == [
+        gallery.names.index(name) for name in ranked_names(found)[0]
+    ]
+    # Queries that are the gallery itself: what is left out is the query's own camera.
+    found = find("--other_cameras", "--top=20", query=workplace.gallery, name="others")
+    for query, names in zip(found["queries"], ranked_names(found), strict=True):
+        assert {cameras[name] for name in names} == {1, 2, 3} - {query["camera_id"]}
+    table = pyarrow.parquet.read_table(workplace.gallery)
+    times = pyarrow.array([None, *range(1, 15)], pyarrow.float64())
+    pyarrow.parquet.write_table(table.append_column("time", times), tmp_path / "timed.parquet")
+    found = find(
+        "--after=3", "--before=1970-01-01T00:00:05", "--top=20", gallery=tmp_path / "timed.parquet", name="timed"
+    )
+    assert sorted(match["time"] for match in found["queries"][0]["matches"]) == [3, 4, 5]
+    assert "from 3 s on; up to 5 s" in (tmp_path / "timed" / "index.html").read_text()
+
+
+def test_filters_that_cannot_be_applied(find, tmp_path):
+    with pytest.raises(SystemExit, match=r"gallery.parquet does not say when its pictures were taken"):
+        find("--after=3")
+    with pytest.raises(SystemExit, match=r"has no picture that could be a match \(cameras 9\): give other filters"):
+        find("--cameras=9")
+    picture = search_runs.write_picture(tmp_path / "a.png")
+    with pytest.raises(SystemExit, match=r"--other_cameras needs the camera of each query"):
+        find("--other_cameras", query=picture)
+
+
+def test_pictures_of_ones_own(find, workplace, tmp_path, capsys):  # noqa: F811
+    """A gallery and queries of files; bad ones are named; a picture finds itself; moved pictures are found by --images."""
+    photos = tmp_path / "photos"
+    for number in range(4):
+        search_runs.write_picture(photos / "deep" / f"{number}.png", number)
+    (photos / "0_bad.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    gallery = tmp_path / "photos.npz"
+    embed.main([f"--workdir={workplace.run}", f"--images={photos}", f"--output={gallery}", "--batch_size=8"])
+    found = find(query=photos / "deep" / "2.png", gallery=gallery, name="one")
+    assert [query["query"] for query in found["queries"]] == ["2.png"]
+    best = found["queries"][0]["matches"][0]
+    assert (best["name"], best["right"], best["person_id"]) == ("deep/2.png", None, None)
+    assert best["distance"] == pytest.approx(0, abs=1e-2)
+    found = find(query=photos, gallery=gallery, name="all")
+    assert [names[0] for names in ranked_names(found)] == [f"deep/{number}.png" for number in range(4)]
+    (left_out,) = found["left_out"]
+    assert left_out[0] == "0_bad.jpg"
+    assert "left out 0_bad.jpg: not a readable picture" in capsys.readouterr().out
+    shutil.move(photos, tmp_path / "moved")
+    query = tmp_path / "moved" / "deep" / "2.png"
+    find(query=query, gallery=gallery, name="lost")
+    page = (tmp_path / "lost" / "index.html").read_text()
+    assert page.count(", picture not found") == 4
+    assert "The pictures of the gallery are not where they were: --images says" in page
+    find(f"--images={tmp_path / 'moved'}", query=query, gallery=gallery, name="again")
+    assert "picture not found" not in (tmp_path / "again" / "index.html").read_text()
+    with pytest.raises(SystemExit, match=r"none of its 1 pictures can be read:\n0_bad.jpg: not a readable"):
+        find(query=tmp_path / "moved" / "0_bad.jpg", gallery=gallery, name="bad")
+
+
+def test_textures(find, workplace, tmp_path):  # noqa: F811
+    find("--textures", "--top=2")
+    page = (tmp_path / "found" / "index.html").read_text()
+    assert page.count("<summary>Textures of these pictures</summary>") == 5
+    assert page.count('alt="texture of ') == 5 * (1 + 2)
+    regressor = san_jax.load_regressor(workplace.run)
+    size = regressor.texture_size
+    assert f'width="{size[1]}" height="{size[0]}" alt="texture of rank 1"' in page
+
+
+def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  # noqa: F811
+    shutil.copytree(workplace.run, tmp_path / "run")
+    calibrate.main([f"--workdir={tmp_path / 'run'}", f"--embeddings={workplace.gallery}"])
+    encoder = san_jax.load_encoder(tmp_path / "run")
+    common = [f"--workdir={tmp_path / 'run'}", "--batch_size=8", "--overwrite"]
+    with pytest.raises(SystemExit, match=r"no threshold for a false-match rate of 0.001: expected more pairs"):
+        find(*common, "--false_match_rate=0.001")
+    assert "no threshold" in find(*common)["same_person"]["reason"]
+    monkeypatch.setattr(san_jax.calibration, "FALSE_MATCH_RATES", (0.25,))
+    monkeypatch.setattr("experiments.searching.calibration_run.FALSE_MATCH_RATES", (0.25,))
+    calibrate.main([f"--workdir={tmp_path / 'run'}", f"--embeddings={workplace.gallery}"])
+    encoder = san_jax.load_encoder(tmp_path / "run")
+    found = find(*common, "--false_match_rate=0.25")
+    point = encoder.calibration.points[0]
+    assert found["same_person"]["threshold"] == point.threshold
+    assert found["same_person"]["false_match_rate"] == point.false_match_rate <= 0.25
+    matches = [match for query in found["queries"] for match in query["matches"]]
+    assert [match["same_person"] for match in matches] == [match["distance"] < point.threshold for match in matches]
+    assert len({match["same_person"] for match in matches}) == 2
+    assert all(0 <= match["probability"] <= 1 for match in matches)
+    assert find(*common)["same_person"]["target"] == 0.25  # where none is asked for: the lowest one that there is
+    page = (tmp_path / "found" / "index.html").read_text()
+    assert "by its distance the same person" in page
+    assert "They say nothing about identities unlike those" in page
+    assert "Each query meets 15 pictures here" in page
+    # Not for embeddings that were averaged with those of mirrored pictures.
+    flipped = {**galleries.open_gallery(workplace.gallery).made_by, "flip": True}
+    assert "flip: False there, True here" in verdicts.find(encoder, flipped, None).reason
+    with pytest.raises(CalibrationError, match="does not hold for these embeddings"):
+        verdicts.find(encoder, flipped, 0.25)
+
+
+def test_a_gallery_of_another_run_is_refused(find, workplace, tmp_path):  # noqa: F811
+    whole = san_jax.load_embeddings(workplace.gallery)
+    other = {**whole.made_by, "weights_sha256": "f" * 64, "workdir": "runs/other", "step": 99}
+    path = tmp_path / "other.parquet"
+    embedding_files.write_parquet(path, [whole], other, size=128, dtype="float32")
+    message = (
+        rf"other.parquet was made by runs/other at step 99, not by {workplace.run} at step 7 \(weights_sha256: ffff"
+    )
+    with pytest.raises(SystemExit, match=message):
+        find(gallery=path)
+    with pytest.raises(SystemExit, match=r"--query=.* was made by runs/other at step 99, the gallery by"):
+        find(query=path)
+    with pytest.raises(SystemExit, match=r"absent.parquet does not exist: expected a file or folder of"):
+        find(gallery=tmp_path / "absent.parquet")
+    with pytest.raises(SystemExit, match=r"search: --query=absent does not exist"):
+        find(query="absent")
+    assert not (tmp_path / "found").exists()
+
+
+def test_an_earlier_search_is_kept(find, tmp_path):
+    find("--top=2")
+    before = (tmp_path / "found" / "ranked.json").read_bytes()
+    with pytest.raises(
+        SystemExit, match=r"found holds an earlier search \(ranked.json, ranked.csv, index.html\): give"
+    ):
+        find("--top=3")
+    assert (tmp_path / "found" / "ranked.json").read_bytes() == before
+    assert len(find("--top=3", "--overwrite")["queries"][0]["matches"]) == 3
+
+
+def test_a_damaged_gallery_is_named(find, workplace, tmp_path):  # noqa: F811
+    whole = san_jax.load_embeddings(workplace.gallery)
+    embeddings = whole.embeddings.copy()
+    embeddings[11] = np.nan
+    whole = dataclasses.replace(whole, embeddings=embeddings)
+    path = tmp_path / "nan.parquet"
+    embedding_files.write_parquet(path, [whole], whole.made_by, size=128, dtype="float32")
+    with pytest.raises(SystemExit, match=r"nan.parquet, pictures from .* on: 1 of 15 gallery embeddings hold NaN"):
+        find(gallery=path)
+
+
+@needs_onnx
+def test_onnx_finds_the_same(find):
+    assert ranked_names(find("--runtime=onnx")) == ranked_names(find(name="jax"))
+
+
+def test_onnx_that_is_absent(find, monkeypatch):
+    monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
+    with pytest.raises(SystemExit, match=r"search: ONNX needs no_such_package"):
+        find("--runtime=onnx")
+
+
+def test_only_so_many_queries_are_shown(find, monkeypatch, tmp_path):
+    monkeypatch.setattr(search_run, "MAX_SHOWN", 2)
+    monkeypatch.setattr(search_run, "MAX_LINES", 1)
+    assert len(find("--top=1")["queries"]) == 5
+    page = (tmp_path / "found" / "index.html").read_text()
+    assert page.count("<section") == 2
+    assert "The first 2 of 5 queries; ranked.json and ranked.csv hold all." in page
+
+
+def test_wrong_command_lines(find, capsys):
+    for flag, message in (
+        ("--after=noon", "expected seconds, or a date"),
+        ("--cameras=a", "--cameras"),
+        ("--top=0", "--top"),
+    ):
+        with pytest.raises(SystemExit) as raised:
+            find(flag)
+        assert raised.value.code == 2
+        assert message in capsys.readouterr().err
