@@ -7,11 +7,11 @@ Hugging Face's `datasets` package has the same name: run programs from the check
 that package. `experiments` checks that it imported this one.
 """
 
-from datasets.build import build_dataset, build_textured
+from datasets.build import build_dataset, build_own, build_textured
 from datasets.errors import DatasetError
 from datasets.mirror_map import read_mirror_map
 from san_jax.programs import refuse_modules
 
-__all__ = ["DatasetError", "build_dataset", "build_textured", "read_mirror_map"]
+__all__ = ["DatasetError", "build_dataset", "build_own", "build_textured", "read_mirror_map"]
 
 refuse_modules(__name__, __file__)

@@ -1,43 +1,19 @@
 """The base of the benchmarks that users bring: finds one and compares it with the published counts."""
 
 import abc
-import dataclasses
-import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from datasets.builder import Archive, ArchiveBuilder
-from datasets.errors import problems_error, raise_problems
-from datasets.examples import Example, count_problems, label_train, reid_features, split_counts
+from datasets.builder import Archive
+from datasets.errors import problems_error
+from datasets.examples import Example
 from datasets.folders import find_files, find_folders, given_path, list_folders, matches
-from datasets.images import examine_images
-
-MAX_STORED = 1000  # problems in the metadata of a partial dataset
-# Lists and protocol files up to this size go into the digest by their content, larger ones by their size.
-MAX_HASHED_BYTES = 1 << 24
+from datasets.listing import ListedBuilder, Listing
 
 
-@dataclasses.dataclass(frozen=True)
-class Listing:
-    """The examples that the names in a benchmark's folder give. Only lists and protocol files were opened.
-
-    Attributes:
-        splits: Examples of each split, in the order in which they are written. Image features hold paths or
-            ImageSources.
-        counts: Counts of `COUNTS` that do not follow from the examples.
-        problems: One line for each path that is missing, extra or misnamed; none of them is in `splits`.
-        files: The lists and protocol files that were read: name in the archive -> path. Part of the digest.
-    """
-
-    splits: dict[str, list[Example]]
-    counts: dict[str, int]
-    problems: list[str]
-    files: dict[str, pathlib.Path] = dataclasses.field(default_factory=dict)
-
-
-class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
+class BenchmarkBuilder(ListedBuilder, skip_registration=True):
     """Base of the benchmarks' builders. A builder says where the images are and what their names mean.
 
     Attributes:
@@ -64,19 +40,9 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
     beside: pathlib.Path | None = None
     archive_sha256: str | None = None
 
-    def __init__(self, *, allow_partial: bool = False, **kwargs: Any):
-        """Make the builder.
-
-        Args:
-            allow_partial: Whether to leave out what is extra or unreadable, and do without what is missing.
-            **kwargs: TFDS's own: `data_dir`, `config`, ...
-        """
-        self.MANUAL_DOWNLOAD_INSTRUCTIONS = self.ADVICE
-        self.allow_partial = allow_partial
-        super().__init__(**kwargs)
-
-    def features(self) -> dict[str, Any]:
-        return reid_features()
+    @property
+    def title(self) -> str:
+        return self.TITLE
 
     @abc.abstractmethod
     def is_root(self, folder: pathlib.Path) -> bool:
@@ -155,10 +121,6 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
             )
         return found[0] if found else None
 
-    def split_counts(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
-        """Return the counts of `COUNTS` that follow from the examples."""
-        return split_counts(splits)
-
     def counts_for(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, int]:
         """Return the published counts that hold for a copy with these splits; by default all."""
         return dict(self.COUNTS)
@@ -169,120 +131,13 @@ class BenchmarkBuilder(ArchiveBuilder, skip_registration=True):
         if root is None:
             lines = self.missing_root(folder) if folder.is_dir() else [f"{folder}: no such folder"]
             raise problems_error(f"No {self.TITLE} at {folder}", lines, self.ADVICE)
-        listing = _without_unstorable_names(self.list_root(root), root)
-        counts = {**listing.counts, **self.split_counts(listing.splits)}
-        expected = self.counts_for(listing.splits)
-        problems = (
-            *listing.problems,
-            *count_problems(counts, expected),
-            *_empty_split_problems(listing.splits),
-        )
+        listing = self.list_root(root)
         # A protocol file beside an archive can change while the archive does not.
         is_archive_all = all(path.is_relative_to(folder) for path in listing.files.values())
-        metadata = {
-            "license": self.LICENSE,
-            "partial": False,
-            "num_problems": 0,
-            "problems": [],
-            "archive_sha256": self.archive_sha256 if is_archive_all else None,
-            "counts": counts,
-            "counts_expected": expected,
-        }
-        return Archive(root, listing.splits, _listing_digest(listing), metadata, problems)
-
-    def usable(self, archive: Archive) -> Archive:
-        """Open every image of an archive that was scanned.
-
-        With `allow_partial`, an incomplete archive is marked as `partial` and loses the images that cannot be read.
-        """
-        examined = examine_images(archive.root, archive.splits, self.features())
-        unreadable = examined.problems
-        problems = [*archive.problems, *unreadable.values()]
-        if not problems:
-            return self.converted(archive, examined.conversions)
-        if not self.allow_partial:
-            raise_problems(
-                f"{archive.root} is not the whole {self.TITLE}: {len(problems):,} problems, {len(unreadable):,} of "
-                "them unreadable images",
-                problems,
-                f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset "
-                "and every later result are then marked as partial.",
-            )
-        splits = {
-            split: [dict(example) for example in examples if example["image"] not in unreadable]
-            for split, examples in archive.splits.items()
-        }
-        empty = _empty_split_problems(splits)
-        raise_problems(
-            f"{archive.root}: not even a partial {self.TITLE} can be built",
-            [*empty, *(line for line in problems if line not in empty)] if empty else [],
-            self.ADVICE,
+        return self.as_archive(
+            root,
+            listing,
+            license=self.LICENSE,
+            expected=self.counts_for(listing.splits),
+            metadata={"archive_sha256": self.archive_sha256 if is_archive_all else None},
         )
-        label_train([example for examples in splits.values() for example in examples if example["label"] >= 0])
-        metadata = {
-            **archive.metadata,
-            "partial": True,
-            "num_problems": len(problems),
-            "problems": [_storable(line, archive.root) for line in problems[:MAX_STORED]],
-            "counts": {**archive.metadata["counts"], **self.split_counts(splits)},
-        }
-        partial = dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
-        return self.converted(partial, examined.conversions)
-
-
-def _empty_split_problems(splits: Mapping[str, Sequence[Example]]) -> list[str]:
-    return [f"the split {split!r} is empty" for split, examples in splits.items() if not examples]
-
-
-def _without_unstorable_names(listing: Listing, root: pathlib.Path) -> Listing:
-    """Return a listing in which every example's name is text; the others are problems."""
-    problems = [
-        f"{root / example['name']}: expected a name in UTF-8"
-        for examples in listing.splits.values()
-        for example in examples
-        if not _is_text(example["name"])
-    ]
-    splits = {
-        split: [example for example in examples if _is_text(example["name"])]
-        for split, examples in listing.splits.items()
-    }
-    return dataclasses.replace(listing, splits=splits, problems=[*listing.problems, *problems])
-
-
-def _is_text(name: str) -> bool:
-    """Return whether a file's name is UTF-8: Python has surrogates in place of other bytes."""
-    return not any("\udc80" <= character <= "\udcff" for character in name)
-
-
-def _storable(line: str, root: pathlib.Path) -> str:
-    """Return a problem as text for JSON, without the path of `root`, which may be gone tomorrow."""
-    line = line.replace(f"{root}{os.sep}", "").replace(str(root), ".")
-    return line.encode(errors="backslashreplace").decode()
-
-
-def _listing_digest(listing: Listing) -> str:
-    """Return a digest over the names and sizes of the images, and over the lists and protocol files."""
-    lines = []
-    for examples in listing.splits.values():
-        for example in examples:
-            image = example["image"]
-            lines.append(f"{example['name']}\t{_size(image) if isinstance(image, str) else 'source'}")
-    for name, path in listing.files.items():
-        size = path.stat().st_size
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if size <= MAX_HASHED_BYTES else ""
-        lines.append(f"{name}\t{size}\t{content}")
-    return _digest(lines)
-
-
-def _size(path: str) -> int | str:
-    try:
-        return os.stat(path).st_size
-    except OSError:  # a dangling link; the check of the images names it
-        return "unreadable"
-
-
-def _digest(lines: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for line in sorted(lines):
-        digest.update(f"{line}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()

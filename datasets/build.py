@@ -22,11 +22,14 @@ from datasets import archives
 from datasets.benchmark import BenchmarkBuilder
 from datasets.builder import Archive, ArchiveBuilder, newest_version
 from datasets.errors import DatasetError
-from datasets.folders import given_path
+from datasets.folders import given_path, list_folders
 from datasets.images import examine_images
+from datasets.listing import ListedBuilder
+from datasets.own import own_dataset_builder
 from datasets.textured import textured_dataset_builder
 from san_jax import folder_lock
 from san_jax.dataset_names import BENCHMARKS, DATASETS
+from san_jax.own_settings import OwnSettings, check_name
 
 _REMOVE = "Remove that folder to build it again, or choose another data_dir."
 
@@ -37,6 +40,7 @@ def build_dataset(
     data_dir: str | os.PathLike[str],
     manual_dir: str | os.PathLike[str],
     allow_partial: bool = False,
+    strict: bool = False,
     report: Callable[[Sequence[str]], None] | None = None,
 ) -> pathlib.Path:
     """Build the dataset `name` under `data_dir` from the archive or rendered folder in `manual_dir`.
@@ -50,8 +54,10 @@ def build_dataset(
             `pit_reid` the rendered folder.
         allow_partial: Whether to build an incomplete benchmark from what is there, without what is extra or unreadable;
             the dataset is then marked as partial. A complete archive still makes a complete dataset.
+        strict: Whether a benchmark's pictures that are not upright RGB JPEG or PNG are refused; else they are
+            converted.
         report: Called with all problems of the source if a partial dataset was built from it; the dataset's metadata
-            hold at most `benchmark.MAX_STORED` of them.
+            hold at most `listing.MAX_STORED` of them.
 
     Returns:
         The dataset's folder, `data_dir/name/version`.
@@ -64,14 +70,54 @@ def build_dataset(
         raise DatasetError(f"Unknown dataset {name!r}; there are builders for {', '.join(DATASETS)}.")
     arguments: dict[str, Any] = {}
     if name in BENCHMARKS:
-        arguments = {"allow_partial": allow_partial}
-    elif allow_partial:
-        raise DatasetError(f"{name} is rendered whole; allow_partial is for benchmarks only.")
-    builder = make_builder(name, data_dir, **arguments)
-    target = _build(builder, given_path(manual_dir))
-    if report and builder.archive and builder.archive.problems:
-        report(builder.archive.problems)
-    return target
+        arguments = {"allow_partial": allow_partial, "strict": strict}
+    elif allow_partial or strict:
+        raise DatasetError(f"{name} is rendered whole; allow_partial and strict are for pictures that users bring.")
+    return _reporting(make_builder(name, data_dir, **arguments), manual_dir, report)
+
+
+def build_own(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str],
+    manual_dir: str | os.PathLike[str],
+    settings: OwnSettings,
+    allow_partial: bool = False,
+    strict: bool = False,
+    tell: Callable[[str], object] = print,
+    report: Callable[[Sequence[str]], None] | None = None,
+) -> pathlib.Path:
+    """Build the dataset `name` under `data_dir` from pictures of the user's own.
+
+    Args:
+        name: A name of the user's, see `san_jax.own_settings.check_name`.
+        data_dir: As in `build_dataset`.
+        manual_dir: The folder of the pictures.
+        settings: Where persons, cameras and splits stand.
+        allow_partial: As in `build_dataset`.
+        strict: Whether to refuse pictures that are not upright RGB JPEG or PNG; else they are converted.
+        tell: Called with what was understood of the folder, a line at a time, before anything is built.
+        report: As in `build_dataset`.
+
+    Returns:
+        The dataset's folder, `data_dir/name/version`.
+
+    Raises:
+        DatasetError: As in `build_dataset`, or the name cannot be a dataset's.
+        san_jax.folder_lock.FolderError: As in `build_dataset`.
+    """
+    try:
+        check_name(name, DATASETS)
+    except ValueError as error:
+        raise DatasetError(str(error)) from None
+    folder = given_path(data_dir) / name
+    other = [path.name for path in list_folders(folder) if not path.name.startswith("incomplete.")]
+    if other and newest_version(folder) is None:
+        raise DatasetError(f"{folder} holds something else ({other[0]}): give the dataset another name.")
+    arguments = {"settings": settings, "tell": tell, "allow_partial": allow_partial, "strict": strict}
+    with _damage_named(newest_version(folder)):
+        builder = own_dataset_builder.builder_class(name)(data_dir=folder.parent, **arguments)
+    return _reporting(builder, manual_dir, report)
 
 
 def is_there(name: str, *, data_dir: str | os.PathLike[str], manual_dir: str | os.PathLike[str]) -> bool:
@@ -141,6 +187,18 @@ def build_textured(
         mirror_dir=None if mirror_dir is None else given_path(mirror_dir),
     )
     return _build(builder, given_path(texture_dir))
+
+
+def _reporting(
+    builder: ArchiveBuilder,
+    manual_dir: str | os.PathLike[str],
+    report: Callable[[Sequence[str]], None] | None,
+) -> pathlib.Path:
+    """Build a dataset, and report the problems in spite of which it was built."""
+    target = _build(builder, given_path(manual_dir))
+    if report and builder.archive and builder.archive.problems:
+        report(builder.archive.problems)
+    return target
 
 
 def _build(builder: ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Path:
@@ -222,16 +280,18 @@ def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path)
     """Raise a DatasetError unless the dataset at `target` is what would be built from the archive."""
     stored = _stored_metadata(target)
     partial = " (a partial dataset)" if stored.get("partial") else ""
-    allow_partial = isinstance(builder, BenchmarkBuilder) and builder.allow_partial
+    allow_partial = isinstance(builder, ListedBuilder) and builder.allow_partial
     if archive.problems and not allow_partial:
         builder.usable(archive)  # raises, with the images that cannot be read
+    if isinstance(builder, ListedBuilder) and builder.strict and stored.get("converted") and not allow_partial:
+        builder.usable(archive)  # raises, unless the pictures were replaced since
     if stored.get("source_digest") != archive.digest:
         raise DatasetError(
-            f"{target}{partial} was built from another source (digest {stored.get('source_digest')}) "
+            f"{target}{partial} was built {builder.OTHERWISE} (digest {stored.get('source_digest')}) "
             f"than {archive.root} (digest {archive.digest}). {_REMOVE}"
         )
     # A textured copy inherits `partial` from its benchmark, where the user allowed it.
-    if partial and isinstance(builder, BenchmarkBuilder) and not allow_partial:
+    if partial and isinstance(builder, ListedBuilder) and not allow_partial:
         raise DatasetError(
             f"{target}{partial} was built from this source with --allow_partial, in spite of "
             f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."

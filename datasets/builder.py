@@ -54,9 +54,11 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     program as in any other.
 
     Attributes:
+        OTHERWISE: How messages say that a dataset which is there was built from something else.
         archive: The archive to write, if it was scanned and found usable already; else None.
     """
 
+    OTHERWISE = "from another source"
     VERSION = tfds.core.Version("1.0.0")
     # Nothing is downloaded, and TFDS 4.9.10's own look-up of checksums needs a package that it does not depend on.
     url_infos = None

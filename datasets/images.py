@@ -31,6 +31,11 @@ class ImageSource(abc.ABC):
     CUHK03 keeps its images in one .mat file, for example.
     """
 
+    @property
+    def examined_path(self) -> str | None:
+        """The picture file that is examined in its place, where it is a part of one; else None."""
+        return None
+
     @abc.abstractmethod
     def problem(self) -> str | None:
         """Return what is wrong with the image, in one line, or None; as cheaply as possible."""
@@ -121,6 +126,11 @@ def examine_images(
     return Examined(len(images), problems, conversions)
 
 
+def examined_file(image: str | ImageSource) -> str | ImageSource:
+    """Return what `examine_images` examines of an image, and tells problems and conversions by."""
+    return image if isinstance(image, str) else image.examined_path or image
+
+
 def _expected_images(
     root: pathlib.Path, splits: Mapping[str, Sequence[Example]], features: Mapping[str, Any]
 ) -> dict[str | ImageSource, _Expected]:
@@ -133,8 +143,9 @@ def _expected_images(
                 value = example[key]
                 if isinstance(value, (str, ImageSource)):
                     height, width, _ = features[key].shape
-                    path = value if isinstance(value, str) else str(root / example["name"])
-                    images[value] = _Expected(path, (height, width))
+                    image = examined_file(value)
+                    path = image if isinstance(image, str) else str(root / example["name"])
+                    images[image] = _Expected(path, (height, width))
     return images
 
 

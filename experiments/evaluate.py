@@ -5,15 +5,16 @@
     python -m experiments.evaluate --workdir=runs/san --dataset=all --flip
 
 Each dataset is scored by its own protocol (experiments/scoring/protocols.py), which is printed in
-words with the scores. Gallery images of the query's identity and camera are dropped. Partial REID
-is scored all against all and single-shot; pit_reid with its whole, its partial and its occluded
-queries. Scores on a dataset that the model was not trained on are marked cross-dataset, those on
-partial copies of a dataset PARTIAL.
+words with the scores. Gallery images of the query's identity and camera are dropped, unless all
+images are of one camera or none is known, or --same_camera=keep is given. Partial REID is scored
+all against all and single-shot; pit_reid with its whole, its partial and its occluded queries.
+Scores on a dataset that the model was not trained on are marked cross-dataset, those on partial
+copies of a dataset PARTIAL.
 
 Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
-[_cosine][_trapezoidal][_flip][_onnx][_rerank] is asked for; settings of the re-ranking that are not
-the defaults are part of the name. A dataset that cannot be scored does not stop the others; the
-exit status is then 1.
+[_cosine][_trapezoidal][_keep][_flip][_onnx][_rerank] is asked for; settings of the re-ranking that
+are not the defaults are part of the name. A dataset that cannot be scored does not stop the
+others; the exit status is then 1.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from experiments import command_line
 from experiments.command_line import compilation_cache, paths
 from san_jax import runtimes
-from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, KReciprocal
+from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, SAME_CAMERA, KReciprocal
 
 _RERANK_HELP = {
     "k1": "number of neighbours that are looked at",
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             average_precision=arguments.average_precision,
             flip=arguments.flip,
             runtime=arguments.runtime,
+            same_camera=arguments.same_camera,
             rerank=KReciprocal(**settings) if arguments.rerank else None,
         )
         if len(names) == 1:
@@ -87,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         default="standard",
         help="standard: mean of the precisions at the correct matches; trapezoidal: area under the precision-recall "
         "curve, as in the MATLAB code of Market-1501's authors",
+    )
+    parser.add_argument(
+        "--same_camera",
+        choices=SAME_CAMERA,
+        default="auto",
+        help="gallery images of the query's person and camera: drop them, keep them as correct matches, or auto: drop "
+        "them unless all images are of one camera or none is known",
     )
     parser.add_argument(
         "--flip", action="store_true", help="average each embedding with that of the image mirrored left to right"

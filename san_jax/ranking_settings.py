@@ -4,6 +4,9 @@ import dataclasses
 
 METRICS = ("euclidean", "cosine")
 AVERAGE_PRECISIONS = ("standard", "trapezoidal")
+# Gallery images of a query's identity and camera: "drop" them (the Market-1501 rule), "keep" them as correct matches, or
+# "auto": drop them unless all images are of one camera.
+SAME_CAMERA = ("auto", "drop", "keep")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ from experiments.command_line import config_files
 from experiments.runs import plan
 from experiments.runs.errors import RunError
 from san_jax.dataset_names import DATASETS
+from san_jax.own_settings import OWN, check_name
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("san_jax", "datasets", "render", "experiments")
@@ -34,6 +35,7 @@ FOLDERS = (*PACKAGES, "docs", "tests", "tools")
 TRAINING = ("baseline.py", "san_pg.py", "san.py")
 # Commands of other projects; their arguments are not looked at.
 OTHER_COMMANDS = ("curl", "mkdir", "pip", "source", "sudo")
+OWN_EXAMPLE = "shop"  # a dataset of own pictures, made on the pages
 OTHER_MODULES = ("pip", "venv")
 
 
@@ -227,9 +229,17 @@ class _Program:
         if value is not None and value not in self.choices.get(flag, [value]):
             return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = set(value.split(",")) - {*DATASETS, "all"}
+            unknown = {name for name in value.split(",") if not _is_dataset(name)}
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
+
+
+def _is_dataset(name: str) -> bool:
+    """Whether a page may name a dataset: ours, one of own pictures that is made, or the one that pages take as made."""
+    if name.startswith(OWN):
+        check_name(name.removeprefix(OWN), DATASETS)
+        return True
+    return name in {*DATASETS, "all", OWN_EXAMPLE}
 
 
 def _argument_problem(span: str) -> str | None:

@@ -18,13 +18,14 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.benchmark import BenchmarkBuilder
 from datasets.cuhk03 import image_mat, protocol
 from datasets.errors import DatasetError, problems_error
 from datasets.examples import label_train
 from datasets.folders import archive_names, find_folders, found_there, has_named, list_files
 from datasets.image_names import JPEG_SUFFIX, ImageNames
 from datasets.images import ImageSource
+from datasets.listing import Listing
 
 RELEASE, MAT = "cuhk03_release", "cuhk-03.mat"
 KINDS = ("labeled", "detected")

@@ -8,10 +8,11 @@ The archive's README.md and its CITATION_ and LICENSE_ files are not read.
 import pathlib
 import re
 
-from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.benchmark import BenchmarkBuilder
 from datasets.examples import label_train
 from datasets.folders import archive_names, has_named, missing_named
 from datasets.image_names import JPEG_SUFFIX, ImageNames
+from datasets.listing import Listing
 
 FOLDER = "DukeMTMC-reID"
 SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}

@@ -10,10 +10,11 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.benchmark import BenchmarkBuilder
 from datasets.examples import Example, label_train, split_counts
 from datasets.folders import archive_names, has_named, missing_named
 from datasets.image_names import JPEG_SUFFIX, ImageNames
+from datasets.listing import Listing
 
 FOLDER = "Market-1501-v15.09.15"
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "query"

@@ -16,12 +16,13 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.benchmark import BenchmarkBuilder
 from datasets.builder import Archive
 from datasets.errors import raise_problems
 from datasets.examples import Example, label_train, reid_example, split_counts
 from datasets.folders import archive_names, found_there, has_named, list_files
 from datasets.image_names import JPEG_SUFFIX, ImageNames, same_image_problem
+from datasets.listing import Listing
 
 # Release -> folders of training and test images.
 RELEASES = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}

@@ -10,10 +10,11 @@ The file name begins with the person, alone or before an underscore. Each person
 import pathlib
 import re
 
-from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.benchmark import BenchmarkBuilder
 from datasets.examples import Example, reid_example
 from datasets.folders import archive_names, found_there, list_files
 from datasets.image_names import JPEG_SUFFIX
+from datasets.listing import Listing
 from datasets.partial_reid import partial_reid_dataset_builder
 
 # Folders of query and gallery: EANet has the first, fast-reid the second, bpbreid (after hh23333/PVPM) the third.

@@ -9,10 +9,11 @@ import collections
 import pathlib
 import re
 
-from datasets.benchmark import BenchmarkBuilder, Listing
+from datasets.benchmark import BenchmarkBuilder
 from datasets.examples import count_problems, reid_example
 from datasets.folders import archive_names, list_files, missing_named
 from datasets.image_names import JPEG_SUFFIX
+from datasets.listing import Listing
 
 SPLITS = {"query": "partial_body_images", "gallery": "whole_body_images"}
 OCCLUDED = "occluded_body_images"

@@ -83,7 +83,7 @@ def run(
     }
     for split in ("query", *protocols.query_splits(dataset, data_sources.list_splits(dataset, data_dir))):
         query = describe_split(dataset, split, data_dir)
-        labels = (query[1], gallery[1], query[2], gallery[2])
+        labels = (query[1], gallery[1], *protocols.Options().cameras_of(query[2], gallery[2]))
         result = ranking.evaluate_ranking(query[0], gallery[0], *labels, ranks=(1,))
         summary[split] = {
             **_scores(result),

@@ -1,5 +1,6 @@
 """Builds the datasets that users bring, and prints what they hold or what is wrong with them."""
 
+import dataclasses
 import pathlib
 import sys
 import traceback
@@ -13,28 +14,56 @@ from datasets.build import BENCHMARKS, is_there, make_builder
 from datasets.folders import given_path
 from san_jax import folder_lock
 from san_jax.files import write_atomic
+from san_jax.own_settings import OwnSettings
 
 
-def prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Leniency:
+    """What of a source is taken that is not as it should be.
+
+    Attributes:
+        allow_partial: Whether to build from what can be used, and mark the dataset as partial.
+        strict: Whether pictures that are not upright RGB JPEG or PNG are refused, not converted.
+    """
+
+    allow_partial: bool = False
+    strict: bool = False
+
+
+def prepare(name: str, manual_dir: str, data_dir: str, leniency: Leniency, own: OwnSettings | None = None) -> bool:
     """Build one dataset and print what it holds, or what is wrong with the source.
+
+    Args:
+        name: The dataset.
+        manual_dir: Where its source is.
+        data_dir: Where TFDS keeps datasets.
+        leniency: What is taken that is not as it should be.
+        own: How the dataset is made of the user's own pictures; None for one of `DATASETS`.
 
     Returns:
         Whether the dataset is there now.
     """
     try:
-        return _prepare(name, manual_dir, data_dir, allow_partial=allow_partial)
+        return _prepare(name, manual_dir, data_dir, leniency, own)
     except Exception as error:
         _print_error(name, error)
         return False
 
 
-def _prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
+def _prepare(name: str, manual_dir: str, data_dir: str, leniency: Leniency, own: OwnSettings | None) -> bool:
     problems_file = pathlib.Path(data_dir).expanduser() / f"{name.replace('/', '_')}_problems.txt"
     problems: list[str] = []
     try:
-        folder = datasets.build_dataset(
-            name, data_dir=data_dir, manual_dir=manual_dir, allow_partial=allow_partial, report=problems.extend
-        )
+        arguments: Any = {
+            **dataclasses.asdict(leniency),
+            "data_dir": data_dir,
+            "manual_dir": manual_dir,
+            "report": problems.extend,
+        }
+        if own is None:
+            folder = datasets.build_dataset(name, **arguments)
+        else:
+            folder = datasets.build_own(name, settings=own, **arguments)
     except datasets.DatasetError as error:
         _print_error(name, error)
         if error.problems:
@@ -58,7 +87,7 @@ def _prepare(name: str, manual_dir: str, data_dir: str, *, allow_partial: bool) 
     return True
 
 
-def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
+def prepare_all(manual_dir: str, data_dir: str, leniency: Leniency) -> bool:
     """Build every benchmark that is in `manual_dir`; one that fails keeps none of the others from being built.
 
     Returns:
@@ -74,7 +103,7 @@ def prepare_all(manual_dir: str, data_dir: str, *, allow_partial: bool) -> bool:
             _print_error(name, error)
             failed.append(name)
             continue
-        (built if prepare(name, manual_dir, data_dir, allow_partial=allow_partial) else failed).append(name)
+        (built if prepare(name, manual_dir, data_dir, leniency) else failed).append(name)
         print(flush=True)
     for name in absent:
         print(f"{name} is not in {given_path(manual_dir)}. {make_builder(name, data_dir).ADVICE}")
@@ -88,7 +117,8 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
 
     Args:
         name: The dataset.
-        metadata: As its builder stored it: `license`; `counts`, `counts_expected` and `converted` of benchmarks.
+        metadata: As its builder stored it: `license`; `counts`, `counts_expected` and `converted` of benchmarks,
+            `notes` of own pictures.
         images: Number of examples in each split.
     """
     found: dict[str, int] = metadata.get("counts") or {f"{split} images": number for split, number in images.items()}
@@ -110,6 +140,7 @@ def describe(name: str, metadata: dict[str, Any], images: dict[str, int]) -> str
     if expected:
         agree = all(found.get(key) == number for key, number in expected.items())
         lines.append(f"  {'as' if agree else 'NOT as'} published ({len(expected)} counts compared)")
+    lines += [f"  {note}" for note in metadata.get("notes", ())]
     if "license" in metadata:  # datasets of earlier releases have none
         lines.append(f"  licence: {metadata['license']}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.runs import data_sources, san_pg, steps, targets
+from experiments.runs import data_sources, san_pg, scarce_data, steps, targets
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import ReidBatches, RunPlan
 from san_jax import sharding
@@ -44,6 +44,7 @@ class TrainingData:
         mirror_maps: For each kind of batch whose textures are mirrored with the images: row and column that each texel
             of a mirrored texture comes from, [H W 2].
         epoch: How long an epoch of it is.
+        notes: Lines that say how batches repeat identities and images, where there are few.
     """
 
     streams: dict[str, BatchIterator]
@@ -53,6 +54,7 @@ class TrainingData:
     mirror_file: dict[str, bytes]
     mirror_maps: dict[str, np.ndarray]
     epoch: Epoch
+    notes: list[str]
 
 
 def check_batches(plan: RunPlan, mesh: jax.sharding.Mesh, problems: Problems) -> None:
@@ -126,6 +128,7 @@ def describe(plan: RunPlan, data: TrainingData) -> list[str]:
     return [
         f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
         f"an epoch has {data.epoch.steps} step{'s' * (data.epoch.steps != 1)} ({data.epoch.words})",
+        *data.notes,
         _describe_length(plan, data.epoch.steps),
     ]
 
@@ -156,6 +159,7 @@ def _open(plan: RunPlan, regressor: san_pg.Regressor | None) -> TrainingData:
         mirror_file=data_sources.read_mirror_file(plan.pit.dataset, plan.data_dir) if plan.pit else {},
         mirror_maps=_mirror_maps(plan),
         epoch=epoch,
+        notes=[] if reid is None or plan.reid is None else scarce_data.batch_words(reid.labels, plan.reid),
     )
 
 
@@ -210,6 +214,8 @@ def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor 
             "target.kind=texture."
         )
     labels, num_classes = sampler.number_classes(reading.read_labels(source))
+    if plan.loss.triplet:
+        scarce_data.check_identities(name, num_classes)
     record = _record(batches.dataset, name, splits, len(source), num_classes, plan.data_dir)
     if plan.target and kind == "folder":
         source, record["targets_digest"] = targets.open_folder(source, plan.target.path)

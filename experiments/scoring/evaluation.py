@@ -45,7 +45,8 @@ def run(
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
-        num_valid_queries, metric, average_precision, flip, runtime, rerank (settings or None), image_size, san_pg
+        num_valid_queries, metric, average_precision, flip, runtime, same_camera ("drop", or "keep" where gallery images
+        of the query's identity and camera count as correct), rerank (settings or None), image_size, san_pg
         (None, or the workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
@@ -126,6 +127,7 @@ class _Evaluation:
             dimensions=query.embeddings.shape[1],
             image_size=self._plan.image_size,
             san_pg="" if self._san_pg is None else self._san_pg.workdir,
+            kept_camera=protocols.kept_camera_words(options, query.camera_ids, gallery.camera_ids),
         )
         summary = {
             "dataset": dataset,
@@ -137,6 +139,7 @@ class _Evaluation:
             "average_precision": options.average_precision,
             "flip": options.flip,
             "runtime": options.runtime,
+            "same_camera": "keep" if scored.kept_camera else "drop",
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
             "image_size": list(self._plan.image_size),
             "san_pg": None
@@ -215,7 +218,7 @@ def _rank(
     query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int], options: protocols.Options
 ) -> dict[str, Any]:
     """Return scores, chance and num_valid_queries; None for ranks beyond the gallery's size."""
-    labels = (query.person_ids, gallery.person_ids, query.camera_ids, gallery.camera_ids)
+    labels = (query.person_ids, gallery.person_ids, *options.cameras_of(query.camera_ids, gallery.camera_ids))
     possible = tuple(rank for rank in ranks if rank <= len(gallery.person_ids))
     result = ranking.evaluate_ranking(
         query.embeddings,

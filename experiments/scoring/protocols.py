@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.runs.plan import RunPlan
 from san_jax import ranking, runtimes
+from san_jax.ranking_settings import SAME_CAMERA
 
 RANKS = (1, 5, 10)
 
@@ -105,9 +106,11 @@ class Options:
         flip: Average embeddings with those of the mirror images.
         rerank: Settings of k-reciprocal re-ranking; None for none.
         runtime: What computes the embeddings, one of `runtimes.RUNTIMES`.
+        same_camera: What becomes of gallery images of the query's identity and camera, one of
+            `ranking_settings.SAME_CAMERA`.
 
     Raises:
-        ValueError: An unknown metric, average precision or runtime.
+        ValueError: An unknown metric, average precision, runtime or same_camera.
     """
 
     metric: str = ""
@@ -115,6 +118,7 @@ class Options:
     flip: bool = False
     rerank: ranking.KReciprocal | None = None
     runtime: str = runtimes.JAX
+    same_camera: str = "auto"
 
     def __post_init__(self) -> None:
         # Now, not after the images of a large gallery have been embedded.
@@ -122,6 +126,7 @@ class Options:
             "metric": ranking.METRICS,
             "average_precision": ranking.AVERAGE_PRECISIONS,
             "runtime": runtimes.RUNTIMES,
+            "same_camera": SAME_CAMERA,
         }
         for name, known in choices.items():
             value = getattr(self, name)
@@ -132,12 +137,29 @@ class Options:
         """Return these options with the metric of a run where none was chosen."""
         return dataclasses.replace(self, metric=self.metric or plan.test_metric or "euclidean")
 
+    def cameras_of(self, query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the camera numbers to rank with: where matches of the query's camera are kept, no two are the same."""
+        if not self.keeps_same_camera(query, gallery):
+            return query, gallery
+        return np.zeros_like(query), np.ones_like(gallery)
+
+    def keeps_same_camera(self, query: np.ndarray, gallery: np.ndarray) -> bool:
+        """Return whether gallery images of the query's identity and camera stay in the ranking.
+
+        Args:
+            query, gallery: Camera numbers of their images.
+        """
+        if self.same_camera == "auto":
+            return len(np.unique(np.concatenate([query, gallery]))) == 1
+        return self.same_camera == "keep"
+
     @property
     def suffix(self) -> str:
         """The part of a file name that tells the options which differ from the defaults."""
         parts = {
             "cosine": self.metric == "cosine",
             "trapezoidal": self.average_precision == "trapezoidal",
+            "keep": self.same_camera == "keep",
             "flip": self.flip,
             "onnx": self.runtime == runtimes.ONNX,
             "rerank": self.rerank is not None,
@@ -180,6 +202,8 @@ class Scored:
         dimensions: Length of an embedding.
         image_size: Height and width that images are resized to.
         san_pg: Folder of the SAN-PG run whose textures are embedded in place of the images; "" for the images.
+        kept_camera: Where gallery images of the query's identity and camera are kept as correct matches: why, in words;
+            "" where they are dropped.
     """
 
     dataset: str
@@ -190,6 +214,7 @@ class Scored:
     dimensions: int
     image_size: Sequence[int]
     san_pg: str = ""
+    kept_camera: str = ""
 
 
 def find(dataset: str) -> Protocol:
@@ -224,8 +249,10 @@ def words(scored: Scored, options: Options) -> str:
     return " ".join(
         [
             *partial_warnings(scored.dataset, scored.metadata, scored.training),
-            protocol.about.format(release=scored.metadata.get("release", "not recorded")),
-            _rule(protocol),
+            # The builder of own pictures notes what query and gallery are.
+            scored.metadata.get("protocol")
+            or protocol.about.format(release=scored.metadata.get("release", "not recorded")),
+            _rule(protocol, scored.kept_camera),
             _shots(protocol, scored.num_query, scored.num_gallery),
             *(f"The gallery is too small for rank {rank}, which is left out." for rank in missing),
             _scores(options),
@@ -360,7 +387,22 @@ def _image_index(name: str) -> int:
     return int(match[1])
 
 
-def _rule(protocol: Protocol) -> str:
+def kept_camera_words(options: Options, query_cameras: np.ndarray, gallery_cameras: np.ndarray) -> str:
+    """Return why matches of the query's own camera are kept; "" where they are dropped."""
+    if not options.keeps_same_camera(query_cameras, gallery_cameras):
+        return ""
+    if options.same_camera == "keep":
+        return "as --same_camera=keep asks"
+    return "for no camera is known" if query_cameras[0] < 0 else "for all images are of one camera"
+
+
+def _rule(protocol: Protocol, kept_camera: str) -> str:
+    if kept_camera and protocol.cameras:
+        return (
+            f"Gallery images of the query's identity and camera are kept as correct matches, {kept_camera} (not the "
+            "Market-1501 rule, which drops them; scores are higher than across cameras): for each query the whole "
+            "gallery is ranked; queries without their identity in the gallery are skipped."
+        )
     if protocol.cameras:
         return (
             "For each query, gallery images of the same identity and the same camera are dropped, and all others are "

@@ -133,7 +133,7 @@ def reid_batches(
 
     Raises:
         ValueError: `labels` and `source` differ in length, examples lack a feature, the batch does not divide among the
-            processes, or there are too few identities (see `sampler.IdentitySampler.from_labels`).
+            processes, or there are no identities (see `sampler.IdentitySampler.from_labels`).
     """
     if len(labels) != len(source):
         raise ValueError(f"Expected a label for each of the {len(source)} examples, found {len(labels)}.")

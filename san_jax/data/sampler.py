@@ -21,14 +21,15 @@ _IDENTITY_ORDER, _IMAGE_ORDER, _EXTRA_IMAGE_ORDER, _EXAMPLE_ORDER = range(4)
 class IdentitySampler:
     """P x K batches over labelled images.
 
-    Each epoch shows every identity at least once, in an order of its own; the P identities of a batch are distinct. An
+    Each epoch shows every identity at least once, in an order of its own; the P identities of a batch are distinct if
+    there are as many, else a batch shows each of them as often as the others or once more, with other images. An
     identity shows all of its images, K a visit, before it shows one again; one with n < K images shows each
     of them floor(K / n) times or once more.
 
     Attributes:
         groups: For each label in increasing order, the indices of its images.
         seed: Any integer from 0.
-        num_identities: P, the distinct identities in a batch.
+        num_identities: P, the visits of identities in a batch.
         images_per_identity: K, the images of each.
     """
 
@@ -50,7 +51,7 @@ class IdentitySampler:
             images_per_identity: K.
 
         Raises:
-            ValueError: A negative label, P or K below 1, or fewer than P identities.
+            ValueError: No label, a negative one, or P or K below 1.
         """
         if num_identities < 1 or images_per_identity < 1:
             raise ValueError(
@@ -60,11 +61,8 @@ class IdentitySampler:
         _check_labels(labels)
         order = np.argsort(labels, kind="stable").astype(np.int64)
         found, starts = np.unique(labels[order], return_index=True)
-        if len(found) < num_identities:
-            raise ValueError(
-                f"A batch needs {num_identities} different identities, the split has {len(found)}. "
-                f"Set batch.num_identities to {len(found)} or less, or train on more identities."
-            )
+        if not len(found):
+            raise ValueError("Expected labelled images, found none.")
         return cls(np.split(order, starts[1:]), seed, num_identities, images_per_identity)
 
     def batch(self, step: int) -> Int64[np.ndarray, " batch"]:
@@ -73,19 +71,22 @@ class IdentitySampler:
         order = _rng(self.seed, _IDENTITY_ORDER, epoch).permutation(len(self.groups))
         rows = []
         for offset, identity in enumerate(order[identities]):
-            extra = position + offset >= len(self.groups)
-            rows.append(self._images(int(identity), epoch, extra))
+            # 0 for the visit that walks on, from 1 for those that fill up the batch.
+            again = (position + offset) // len(self.groups)
+            rows.append(self._images(int(identity), epoch, again))
         return np.concatenate(rows)
 
-    def _images(self, identity: int, epoch: int, extra: bool) -> np.ndarray:
+    def _images(self, identity: int, epoch: int, again: int) -> np.ndarray:
         """Return K images of an identity, for its visit in an epoch.
 
-        Its visits, one an epoch, walk through permutations of its images. `extra` marks the second visit of an identity
-        that fills up the epoch's last batch; it is drawn on its own, so that it leaves no gap in the walk.
+        Its visits, one an epoch, walk through permutations of its images. `again` counts the further visits of an
+        identity that fills up the epoch's last batch; they walk through a permutation of their own, so that they leave
+        no gap in the walk.
         """
         images = self.groups[identity]
-        if extra:
-            chosen = np.arange(self.images_per_identity) % len(images)
+        if again:
+            first = (again - 1) * self.images_per_identity
+            chosen = np.arange(first, first + self.images_per_identity) % len(images)
             return images[_rng(self.seed, _EXTRA_IMAGE_ORDER, identity, epoch).permutation(len(images))[chosen]]
         walk, _, chosen = _visit(len(images), self.images_per_identity, epoch)
         return images[_rng(self.seed, _IMAGE_ORDER, identity, walk).permutation(len(images))[chosen]]

@@ -137,7 +137,8 @@ def _no_match(num_query: int, num_dropped: int, cameras: Int[np.ndarray, " camer
         "such images from their own camera only, which the Market-1501 rule drops from the ranking. Cameras of query "
         f"and gallery: {shown}. If these numbers are wrong, correct camera_id. If there is only one camera, or none is "
         "known, number visits, days or tracks as cameras, or give all query images one number and all gallery images "
-        "another; then nothing is dropped, and scores are higher than across cameras."
+        "another, as `experiments.evaluate --same_camera=keep` does; then nothing is dropped, and scores are higher "
+        "than across cameras."
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from experiments import evaluate
 from experiments.scoring import evaluation, protocols
+from san_jax import ranking
 from san_jax.models import merge_model, split_model
 from tests.experiments.scoring.made_up import PARTIAL, PLAN, SCORES, trained
 
@@ -55,9 +56,28 @@ def test_a_dataset_that_fails_does_not_lose_the_others(scored_run, pit_reid_dir,
     assert "Traceback" not in printed.err
 
 
-def test_a_single_camera_ends_in_the_rule_and_what_to_do(scored_run, benchmarks):
+@pytest.mark.parametrize(("camera", "why"), [(0, "for all images are of one camera"), (-1, "for no camera is known")])
+def test_a_single_camera_is_scored_without_the_camera_rule_and_says_so(scored_run, benchmarks, capsys, camera, why):
     splits = benchmarks.add("own_photos", range(20), range(20))
-    splits["gallery"].camera_ids[:] = 0
+    expected = ranking.evaluate_ranking(
+        splits["query"].embeddings, splits["gallery"].embeddings, range(20), range(20), [0] * 20, [1] * 20
+    )
+    for split in splits.values():
+        split.camera_ids[:] = camera
+    evaluate.main([f"--workdir={scored_run}", "--dataset=own_photos"])
+    summary = json.loads((scored_run / "report" / "evaluate_own_photos.json").read_text())
+    assert (summary["same_camera"], summary["mAP"]) == ("keep", pytest.approx(expected.mean_ap, abs=1e-6))
+    words = f"Gallery images of the query's identity and camera are kept as correct matches, {why} (not the Market-1501"
+    assert words in summary["protocol"]
+    assert words in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit, match="None of the 20 queries has a gallery image of its identity from another"):
+        evaluate.main([f"--workdir={scored_run}", "--dataset=own_photos", "--same_camera=drop"])
+
+
+def test_persons_of_one_camera_each_end_in_the_rule_and_what_to_do(scored_run, benchmarks):
+    splits = benchmarks.add("own_photos", range(20), range(20))
+    for split in splits.values():
+        split.camera_ids[:] = np.arange(20) % 2
     with pytest.raises(SystemExit) as stopped:
         evaluate.main([f"--workdir={scored_run}", "--dataset=own_photos"])
     message = str(stopped.value)
@@ -65,9 +85,14 @@ def test_a_single_camera_ends_in_the_rule_and_what_to_do(scored_run, benchmarks)
         "evaluate: None of the 20 queries has a gallery image of its identity from another camera"
     )
     assert "which the Market-1501 rule drops" in message
-    assert "Cameras of query and gallery: 0." in message
+    assert "Cameras of query and gallery: 0, 1." in message
     assert "If there is only one camera, or none is known, number visits, days or tracks as cameras" in message
+    assert "as `experiments.evaluate --same_camera=keep` does" in message
     assert not (scored_run / "report").exists()
+    evaluate.main([f"--workdir={scored_run}", "--dataset=own_photos", "--same_camera=keep"])
+    summary = json.loads((scored_run / "report" / "evaluate_own_photos_keep.json").read_text())
+    assert summary["num_valid_queries"] == 20
+    assert "kept as correct matches, as --same_camera=keep asks" in summary["protocol"]
 
 
 def test_all(scored_run, pit_reid_dir, capsys):

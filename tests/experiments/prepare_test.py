@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import datasets
-from datasets import archives, benchmark
+from datasets import archives, listing
 from datasets.build import BENCHMARKS
 from datasets.dukemtmc_reid import dukemtmc_reid_dataset_builder
 from datasets.market1501 import market1501_dataset_builder
@@ -211,7 +211,7 @@ def test_the_file_of_problems_is_whole_or_says_that_it_is_not(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(benchmark, "MAX_STORED", 10)
+    monkeypatch.setattr(listing, "MAX_STORED", 10)
     for index in range(30):
         (downloads / "DukeMTMC-reID" / "query" / f"extra{index:02d}").touch()
     arguments = [*_arguments("dukemtmc_reid", downloads, tmp_path / "data"), "--allow_partial"]

@@ -128,9 +128,27 @@ def test_classes_are_the_labels_numbered_without_gaps():
         sampler.number_classes(np.array([0, -1]))
 
 
-def test_too_few_identities_name_the_numbers():
-    with pytest.raises(ValueError, match=r"needs 8 different identities, the split has 3.*num_identities to 3"):
-        _batch(_labels([4, 4, 4]), 0, 8, 2)
+@pytest.mark.parametrize(("identities", "visits"), [(3, 8), (2, 5), (1, 4)])
+def test_too_few_identities_fill_a_batch_with_other_images_of_theirs(identities: int, visits: int):
+    labels = _labels([12] * identities)
+    for step in range(4):
+        batch = _batch(labels, step, visits, 2)
+        assert batch.shape == (visits, 2)
+        shown = labels[batch[:, 0]]
+        np.testing.assert_array_equal(labels[batch[:, 1]], shown)
+        counts = np.bincount(shown, minlength=identities)
+        assert counts.max() - counts.min() <= (visits % identities > 0)
+        for identity in range(identities):
+            # The visits that fill up show different images, and the first visit walks on as it does without them.
+            again = batch[shown == identity][1:].ravel()
+            assert len(set(again.tolist())) == len(again)
+        alone = _batch(labels, step, identities, 2)
+        np.testing.assert_array_equal(batch[:identities], alone)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="Expected labelled images, found none"):
+        _batch(np.zeros(0, np.int64), 0, 2, 2)
 
 
 def test_labels_of_a_test_split_are_refused():

@@ -1,0 +1,143 @@
+"""Datasets of a user's own pictures, named when they are made; see `builder_class`."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from datasets.builder import Archive
+from datasets.errors import DatasetError, problems_error, raise_problems
+from datasets.examples import Example, label_train
+from datasets.listing import ListedBuilder, Listing
+from datasets.own import checks, folders, splits, table, tracks
+from datasets.own.sightings import Found, Sighting
+from datasets.own.words import number_cameras, number_persons
+from san_jax.own_settings import OwnSettings
+
+NAMES_FILE = "names.json"  # beside the shards: the words of the persons and cameras
+
+
+class OwnBuilder(ListedBuilder, skip_registration=True):
+    """Pictures in any of the layouts that `OwnSettings` names, with the features of a benchmark.
+
+    `names.json` lies beside the shards: `{"persons": {"7": "anna"}, "cameras": {"0": "door"}}`, id -> word.
+
+    Attributes:
+        settings: Where persons, cameras and splits stand.
+        tell: Called with what was understood, a line at a time, before any picture is opened.
+    """
+
+    ADVICE = folders.ADVICE
+    OTHERWISE = "from another source or with other settings"
+
+    def __init__(self, *, settings: OwnSettings, tell: Callable[[str], object], **kwargs: Any):
+        self.settings = settings
+        self.tell = tell
+        self._chosen: dict[str, list[Sighting]] = {}
+        super().__init__(**kwargs)
+
+    @property
+    def title(self) -> str:
+        return f"dataset {self.name}"
+
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
+        root = pathlib.Path(manual_dir)
+        if not root.is_dir():
+            advice = tracks.ADVICE if self.settings.boxes else self.ADVICE
+            raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{advice}")
+        found = _read(root, self.settings)
+        for line in found.notes:
+            self.tell(line)
+        sightings, problems = checks.problems_of(root, found.sightings)
+        problems = [*found.problems, *problems]
+        if reason := checks.unsplittable(sightings, self.settings.test_share):
+            raise problems_error(f"{root} cannot be split", [reason, *problems], self.ADVICE)
+        chosen = splits.choose(sightings, seed=self.settings.seed, test_share=self.settings.test_share)
+        if lacking := checks.split_problems(chosen):
+            raise_problems(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
+        self._chosen = chosen
+        persons = number_persons(one.person for one in sightings)
+        cameras = number_cameras(one.camera for one in sightings)
+        examples = _examples(chosen, persons, cameras)
+        label_train([*examples.get("train", ()), *examples.get("val", ())])
+        listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
+        metadata = {
+            "protocol": _protocol(self.name, self.settings, chosen),
+            "notes": checks.notes_of(chosen),
+        }
+        archive = self.as_archive(root, listing, license=self.settings.license, expected={}, metadata=metadata)
+        return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(persons, cameras)})
+
+    def usable(self, archive: Archive) -> Archive:
+        usable = super().usable(archive)
+        left = {example["name"] for examples in usable.splits.values() for example in examples}
+        chosen = {split: [one for one in found if one.name in left] for split, found in self._chosen.items()}
+        return dataclasses.replace(usable, metadata={**usable.metadata, "notes": checks.notes_of(chosen)})
+
+
+def builder_class(name: str) -> type[OwnBuilder]:
+    """Return the builder of a dataset of own pictures."""
+    return types.new_class(
+        "Builder",
+        (OwnBuilder,),
+        {"skip_registration": True},
+        lambda namespace: namespace.update({"name": name, "__module__": __name__}),
+    )
+
+
+def _read(root: pathlib.Path, settings: OwnSettings) -> Found:
+    if settings.table:
+        return table.read_table(root, settings)
+    return tracks.read_tracks(root, settings) if settings.boxes else folders.read_folders(root, settings)
+
+
+def _examples(
+    chosen: Mapping[str, Sequence[Sighting]], persons: Mapping[str, int], cameras: Mapping[str, int]
+) -> dict[str, list[Example]]:
+    return {
+        split: [
+            {
+                "image": one.image,
+                "person_id": persons[one.person],
+                "label": -1,
+                "camera_id": cameras[one.camera],
+                "name": one.name,
+            }
+            for one in sightings
+        ]
+        for split, sightings in chosen.items()
+    }
+
+
+def _settings_text(settings: OwnSettings, root: pathlib.Path) -> str:
+    """Return the settings as a line of the digest, which stays the same when the folder is moved."""
+    values = dataclasses.asdict(settings)
+    values["table"] = os.path.relpath(root / settings.table, root) if settings.table else ""
+    return json.dumps(values, sort_keys=True)
+
+
+def _names_file(persons: Mapping[str, int], cameras: Mapping[str, int]) -> bytes:
+    names = {
+        "persons": {str(number): word for word, number in persons.items()},
+        "cameras": {str(number): word for word, number in cameras.items() if word},
+    }
+    return (json.dumps(names, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+
+
+def _protocol(name: str, settings: OwnSettings, chosen: Mapping[str, Sequence[Sighting]]) -> str:
+    """Return sentences on query and gallery for the words of an evaluation."""
+    text = f"{name}, own pictures, no published benchmark: only scores on the same pictures compare."
+    if "query" not in chosen:
+        return text
+    given = all(one.split in ("query", "gallery") for split in ("query", "gallery") for one in chosen[split])
+    return (
+        f"{text} Query and gallery are as given."
+        if given
+        else (
+            f"{text} Queries were chosen by seed {settings.seed}: a picture of each test person and camera, as far as the "
+            "gallery keeps a match."
+        )
+    )

@@ -1,0 +1,68 @@
+"""What a user's folder says of its pictures, before persons and cameras are numbered and splits are chosen."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from datasets.images import ImageSource
+
+SPLITS = ("train", "val", "query", "gallery")
+TEST = "test"  # query or gallery, still to be chosen
+SPLIT_NAMES = (*SPLITS, TEST)
+MAX_NAMED = 5  # names in a line about many
+
+
+@dataclasses.dataclass(frozen=True)
+class Sighting:
+    """A picture of a person.
+
+    Attributes:
+        name: The picture's path in the folder, with slashes.
+        image: The file, or a part of one.
+        person: The person, a word.
+        camera: The camera, a word; "" where it is not known.
+        split: One of `SPLIT_NAMES`; "" where it is to be chosen.
+    """
+
+    name: str
+    image: str | ImageSource
+    person: str
+    camera: str = ""
+    split: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a layout found.
+
+    Attributes:
+        sightings: The pictures.
+        problems: A line for each file or row that cannot be taken.
+        notes: Lines that say what was understood and what was passed over.
+        files: The tables that were read: name -> path.
+    """
+
+    sightings: list[Sighting]
+    problems: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    files: dict[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+
+
+def first_names(names: Iterable[str]) -> str:
+    """Return the first few of some names in one line, and how many more there are."""
+    listed = list(names)
+    text = ", ".join(listed[:MAX_NAMED])
+    return text if len(listed) <= MAX_NAMED else f"{text} and {len(listed) - MAX_NAMED:,} more"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, such as "1 picture" or "2,000 pictures"."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def persons_of(sightings: Sequence[Sighting]) -> dict[str, list[Sighting]]:
+    """Return the pictures of each person, in their order."""
+    found: dict[str, list[Sighting]] = {}
+    for one in sightings:
+        found.setdefault(one.person, []).append(one)
+    return found

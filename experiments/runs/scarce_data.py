@@ -1,0 +1,49 @@
+"""Says what batches of identities do where there are few identities, or few images of them."""
+
+import numpy as np
+from jaxtyping import Int
+
+from experiments.runs.errors import RunError
+from experiments.runs.plan import ReidBatches
+
+
+def check_identities(name: str, num_classes: int) -> None:
+    """Raise a RunError where there is nobody to tell a person from."""
+    if num_classes < 2:
+        raise RunError(
+            f"{name} has {num_classes} identity to train on, and the triplet loss compares images of different ones: "
+            "train on more persons, or set loss.triplet=0."
+        )
+
+
+def batch_words(labels: Int[np.ndarray, " examples"], batches: ReidBatches) -> list[str]:
+    """Return a line for each way in which the batches repeat identities or images.
+
+    Args:
+        labels: Class of each training image, from 0 without gaps.
+        batches: The sizes of a batch.
+    """
+    images = np.bincount(labels)
+    places, images_each = batches.num_identities, batches.images_per_identity
+    lines = []
+    if len(images) < places:
+        least, most = places // len(images), -(-places // len(images))
+        times = f"{least} times" if least == most else f"{least} or {most} times"
+        lines.append(
+            f"{len(images)} identities are fewer than batch.num_identities={places}: a batch shows each of them {times}, "
+            "with other images where it has them"
+        )
+    single, few = int(np.count_nonzero(images == 1)), int(np.count_nonzero(images < images_each))
+    if few:
+        lines.append(
+            f"{few:,} of {len(images):,} identities have fewer than batch.images_per_identity={images_each} images: a "
+            "batch repeats the images of these"
+        )
+    if single == len(images):
+        lines.append(
+            "every identity has one image: the triplet losses have no other image of a person to draw near, and push "
+            "persons apart only; more images of each person are what helps"
+        )
+    elif single:
+        lines.append(f"{single:,} identities have one image: the triplet losses learn from them as other persons only")
+    return lines

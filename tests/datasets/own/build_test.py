@@ -1,0 +1,222 @@
+"""Datasets of own pictures as they are built: the contract of the benchmarks, and their checks."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import sysconfig
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from datasets import DatasetError
+from datasets.examples import reid_features
+from tests.datasets.own import drawn
+
+PERSONS = ("anna", "bob", "eve", "ida")
+NAMES = [f"{person}/{camera}/{number}.jpg" for person in PERSONS for camera in ("cam2", "cam10") for number in (1, 2)]
+
+
+@pytest.fixture
+def pictures(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Four persons, two cameras, two pictures each."""
+    return drawn.draw(tmp_path / "pictures", NAMES)
+
+
+@pytest.fixture
+def data_dir(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "data"
+
+
+def test_a_dataset_has_what_a_benchmark_has(pictures: pathlib.Path, data_dir: pathlib.Path):
+    folder = drawn.build(pictures, data_dir, license="CC0-1.0")
+    assert folder == data_dir / "shop" / "1.0.0"
+    info = tfds.builder_from_directory(folder).info
+    assert set(info.features) == set(reid_features())
+    assert info.redistribution_info.license == "CC0-1.0"
+    splits = drawn.read(folder)
+    assert {split: len(examples) for split, examples in splits.items()} == {"train": 8, "query": 4, "gallery": 4}
+    persons = {person: number for number, person in enumerate(PERSONS)}
+    cameras = {"cam2": 0, "cam10": 1}
+    for split, examples in splits.items():
+        for example in examples:
+            person, camera, _ = example["name"].decode().split("/")
+            assert (example["person_id"], example["camera_id"]) == (persons[person], cameras[camera])
+            assert (example["label"] >= 0) == (split == "train")
+    labels = {int(example["person_id"]): int(example["label"]) for example in splits["train"]}
+    assert sorted(labels.values()) == [0, 1]
+    assert sorted(labels, key=labels.__getitem__) == sorted(labels)
+    # The words, and bytes as they were.
+    assert json.loads((folder / "names.json").read_text()) == {
+        "persons": {str(number): person for person, number in persons.items()},
+        "cameras": {"0": "cam2", "1": "cam10"},
+    }
+    source = tfds.data_source("shop", split="query", data_dir=data_dir, decoders={"image": tfds.decode.SkipDecoding()})
+    assert source[0]["image"] == (pictures / source[0]["name"].decode()).read_bytes()
+    noted = drawn.metadata(folder)
+    assert (noted["partial"], noted["notes"], noted["counts"]["train identities"]) == (False, [], 2)
+
+
+def test_it_is_kept_until_pictures_or_settings_change(pictures: pathlib.Path, data_dir: pathlib.Path, tmp_path):
+    folder = drawn.build(pictures, data_dir)
+    written = (folder / "dataset_info.json").stat().st_mtime_ns
+    assert drawn.build(pictures, data_dir) == folder
+    moved = pictures.rename(tmp_path / "moved")
+    assert drawn.build(moved, data_dir) == folder
+    assert (folder / "dataset_info.json").stat().st_mtime_ns == written
+    with pytest.raises(DatasetError, match="was built from another source or with other settings"):
+        drawn.build(moved, data_dir, seed=1)
+    drawn.draw(moved, ["anna/cam2/3.jpg"])
+    with pytest.raises(DatasetError, match="was built from another source or with other settings"):
+        drawn.build(moved, data_dir)
+
+
+def test_it_is_read_without_this_repository(pictures: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path):
+    drawn.build(pictures, data_dir)
+    packages = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]]
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import sys\nsys.path += {packages!r}\n"
+        "import tensorflow_datasets as tfds\n"
+        f"source = tfds.data_source('shop', split='train', data_dir={str(data_dir)!r})\n"
+        "print(len(source), source[0]['image'].shape)\n"
+        "assert 'san_jax' not in sys.modules and 'tensorflow' not in sys.modules\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-S", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("8 (48, 24, 3)\n", 0), done.stderr
+
+
+def test_odd_pictures_are_converted_and_counted_or_refused(pictures: pathlib.Path, data_dir: pathlib.Path):
+    kinds = drawn.draw_modes(pictures, "modes")
+    for path in pictures.glob("*/cam*"):
+        path.rename(path.parent / path.name.replace("cam", ""))  # modes/ has no cameras either
+    (pictures / "modes" / "9").mkdir()
+    for path in list((pictures / "modes").glob("*.*")):
+        path.rename(pictures / "modes" / "9" / path.name)
+    names = {name.replace("modes/", "modes/9/"): kind for name, kind in kinds.items()}
+    with pytest.raises(DatasetError) as error:
+        drawn.build(pictures, data_dir, strict=True)
+    assert sorted(error.value.problems) == sorted(
+        f"{pictures / name}: expected an upright RGB JPEG or PNG, as --strict demands, found {kind}"
+        for name, kind in names.items()
+    )
+    assert not (data_dir / "shop").exists()
+    folder = drawn.build(pictures, data_dir)
+    assert drawn.metadata(folder)["converted"] == dict.fromkeys(sorted(kinds.values()), 1)
+    images = {one["name"].decode(): one["image"] for split in drawn.read(folder).values() for one in split}
+    assert images["modes/9/turned.jpg"].shape == (24, 48, 3)
+    assert images["modes/9/alpha.PNG"].shape == (48, 24, 3)
+    assert (images["modes/9/deep.png"] == 1000 >> 8).all()
+    with pytest.raises(DatasetError, match="as --strict demands"):  # also where it is there already
+        drawn.build(pictures, data_dir, strict=True)
+
+
+def test_every_bad_file_is_named_at_once_or_left_out(pictures: pathlib.Path, data_dir: pathlib.Path):
+    (pictures / "anna" / "cam2" / "1.jpg").write_bytes(b"")
+    (pictures / "bob" / "cam2" / "2.jpg").write_bytes(b"<html>")
+    drawn.draw(pictures, ["loose.jpg", "eve/cam2/1.png", "ida/cam10/3.gif"])
+    (pictures / "ida" / "cam10" / "3.gif").write_bytes(b"GIF89a")
+    reasons = [
+        f"{pictures}/anna/cam2/1.jpg: not a readable picture (the file is empty)",
+        f"{pictures}/bob/cam2/2.jpg: not a readable picture (neither JPEG",
+        f"{pictures}/eve/cam2/1.png: differs from eve/cam2/1.jpg in its suffix only",
+        f"{pictures}/ida/cam10/3.gif: not a readable picture (it is GIF; save it as JPEG or PNG)",
+        f"{pictures}/loose.jpg: expected PERSON/picture",
+    ]
+    with pytest.raises(DatasetError, match="is not the whole dataset shop: 5 problems, 3 of them unreadable") as error:
+        drawn.build(pictures, data_dir)
+    for problem, reason in zip(sorted(error.value.problems), reasons, strict=True):
+        assert problem.startswith(reason)
+    assert not (data_dir / "shop").exists()
+    reported: list[str] = []
+    folder = drawn.build(pictures, data_dir, allow_partial=True, report=reported.extend)
+    assert len(reported) == 5
+    assert drawn.metadata(folder)["partial"]
+    names = set().union(*(drawn.names_of(examples) for examples in drawn.read(folder).values()))
+    assert names == {*NAMES} - {"anna/cam2/1.jpg", "bob/cam2/2.jpg"}
+
+
+def test_what_is_said_of_a_partial_dataset_is_true_of_what_is_left(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    drawn.draw(tmp_path / "p", ["query/anna/1.jpg", "gallery/anna/2.jpg", "query/bob/1.jpg", "gallery/bob/2.jpg"])
+    (tmp_path / "p" / "gallery" / "bob" / "2.jpg").write_bytes(b"")
+    folder = drawn.build(tmp_path / "p", data_dir, allow_partial=True)
+    assert (
+        "1 of 2 test persons can never be scored, having no picture in the gallery: bob"
+        in drawn.metadata(folder)["notes"]
+    )
+
+
+def test_train_and_val_share_their_labels(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    drawn.draw(tmp_path / "p", ["train/9/1.jpg", "train/2/1.jpg", "val/5/1.jpg"])
+    splits = drawn.read(drawn.build(tmp_path / "p", data_dir))
+    found = {int(one["person_id"]): int(one["label"]) for split in ("train", "val") for one in splits[split]}
+    assert found == {2: 0, 5: 1, 9: 2}
+    assert {int(one["camera_id"]) for one in splits["train"]} == {-1}
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["anna/1.jpg", "anna/2.jpg"], {}, "there is only one person, 'anna'"),
+        (
+            ["anna/1.jpg", "bob/1.jpg"],
+            {},
+            "no picture in the split 'query': none of the 1 test person has two pictures, a",
+        ),
+        (
+            ["anna/a/1.jpg", "anna/a/2.jpg", "bob/b/1.jpg", "bob/b/2.jpg"],
+            {"test_share": 1.0},
+            "none of the 2 test persons has two pictures of different cameras, a query and a match",
+        ),
+        (["query/anna/1.jpg"], {}, "no picture in the split 'gallery'"),
+        (["gallery/anna/1.jpg"], {}, "no picture in the split 'query'"),
+        (["anna/a/1.jpg", "anna/2.jpg", "bob/a/1.jpg"], {}, r"anna/2\.jpg: no camera, where other pictures have one"),
+        (["-1/1.jpg", "2/1.jpg", "2/2.jpg", "3/1.jpg", "3/2.jpg"], {}, "expected a person, found -1"),
+    ],
+)
+def test_data_that_are_refused(names, options, message, tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    drawn.draw(tmp_path / "pictures", names)
+    with pytest.raises(DatasetError, match=message):
+        drawn.build(tmp_path / "pictures", data_dir, **options)
+    assert not (data_dir / "shop").exists()
+
+
+def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path, data_dir: pathlib.Path):
+    with pytest.raises(DatasetError, match="'market1501' is the name of another kind of dataset"):
+        drawn.build(pictures, data_dir, "market1501")
+    (data_dir / "smoke" / "pit_reid").mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"smoke holds something else \(pit_reid\)"):
+        drawn.build(pictures, data_dir, "smoke")
+    with pytest.raises(DatasetError, match="expected a folder of pictures; unpack an archive first"):
+        drawn.build(pictures / "anna.zip", data_dir)
+
+
+def test_names_in_any_script_are_fine_and_bytes_that_are_no_text_are_named(
+    tmp_path: pathlib.Path, data_dir: pathlib.Path
+):
+    names = ["данные/1.jpg", "данные/2 [x]*?.jpg", "数 据/a\nb.jpg", "数 据/$(id).jpg", "<b>/1.jpg", "<b>/2.jpg"]
+    drawn.draw(tmp_path / "p", names)
+    folder = drawn.build(tmp_path / "p", data_dir)
+    assert set().union(*(drawn.names_of(examples) for examples in drawn.read(folder).values())) == set(names)
+    os.rename(tmp_path / "p" / "<b>" / "1.jpg", os.fsencode(tmp_path / "p" / "<b>") + b"/\xff.jpg")
+    with pytest.raises(DatasetError, match="expected a name in UTF-8"):
+        drawn.build(tmp_path / "p", data_dir)
+
+
+def test_a_table_makes_the_same_dataset_as_folders(pictures: pathlib.Path, data_dir: pathlib.Path):
+    whole = drawn.read(drawn.build(pictures, data_dir, "folders"))
+    rows = [f"{name},{name.split('/')[0]},{name.split('/')[1]}" for name in sorted(NAMES)]
+    (pictures / "list.csv").write_text("\n".join(["path,person_id,camera_id", *rows]))
+    table = drawn.read(drawn.build(pictures, data_dir, "table", table="list.csv"))
+    assert {split: len(examples) for split, examples in whole.items()} == {"train": 8, "query": 4, "gallery": 4}
+    for split, examples in whole.items():
+        for one, other in zip(examples, table[split], strict=True):
+            assert {key: value for key, value in one.items() if key != "image"} == {
+                key: value for key, value in other.items() if key != "image"
+            }
+            np.testing.assert_array_equal(one["image"], other["image"])
