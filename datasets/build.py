@@ -29,7 +29,7 @@ from datasets.own import own_dataset_builder
 from datasets.textured import textured_dataset_builder
 from san_jax import folder_lock
 from san_jax.dataset_names import BENCHMARKS, DATASETS
-from san_jax.own_settings import OwnSettings, check_name
+from san_jax.own_settings import OwnSettings, name_problem
 
 _REMOVE = "Remove that folder to build it again, or choose another data_dir."
 
@@ -90,7 +90,7 @@ def build_own(
     """Build the dataset `name` under `data_dir` from pictures of the user's own.
 
     Args:
-        name: A name of the user's, see `san_jax.own_settings.check_name`.
+        name: A name of the user's, see `san_jax.own_settings.name_problem`.
         data_dir: As in `build_dataset`.
         manual_dir: The folder of the pictures.
         settings: Where persons, cameras and splits stand.
@@ -106,10 +106,8 @@ def build_own(
         DatasetError: As in `build_dataset`, or the name cannot be a dataset's.
         san_jax.folder_lock.FolderError: As in `build_dataset`.
     """
-    try:
-        check_name(name, DATASETS)
-    except ValueError as error:
-        raise DatasetError(str(error)) from None
+    if reason := name_problem(name, DATASETS):
+        raise DatasetError(reason)
     folder = given_path(data_dir) / name
     other = [path.name for path in list_folders(folder) if not path.name.startswith("incomplete.")]
     if other and newest_version(folder) is None:

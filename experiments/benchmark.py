@@ -1,4 +1,4 @@
-"""Measures speed and memory here: training steps, embedding, ranking and rendering.
+"""Measures speed and memory here: training steps and their input, embedding, ranking and rendering.
 
     python -m experiments.benchmark --output=bench.json     # everything at full size
     python -m experiments.benchmark --small                 # what `make bench` runs
@@ -12,7 +12,10 @@ out. --output writes everything as JSON, with machine and versions.
 
 Parts:
   step       rounds of one step of each kind of batch, of --config and of the baseline: on a fixed
-             batch that stays on the device, and fed with data; PyTorch's model beside ours
+             batch that stays on the device, from the pipeline, and from a training set in device
+             memory; PyTorch's model beside ours
+  input      images a second of a core: records, decoding, resizing, batches, to the device; then
+             all of it by no worker, by one and by two. Data, batch size as for step
   embedding  full-size images by JAX, onnxruntime, PyTorch and OpenVINO
   ranking    the scorer at the size of Market-1501 and of MSMT17, NumPy and torchreid beside it
              where a whole matrix of distances fits; peak memory in a process of its own
@@ -42,7 +45,7 @@ FULL = {
     "turns": 5,
     "num_pairs": 60,
     "dtypes": ",".join(COMPUTE_DTYPES),
-    "embedding_batch_sizes": "1,64",
+    "embedding_batch_sizes": "1,16,64",
 }
 SMALL = {
     "config": "san.py:smoke",
@@ -60,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     defaults = SMALL if "--small" in argv else FULL
     parser = command_line.make_parser("experiments.benchmark", __doc__)
     _add_shared(parser, defaults)
-    _add_of_parts(parser, defaults)
+    _add_of_training(parser, defaults)
+    _add_of_others(parser, defaults)
     arguments = config_argument.parse(parser, argv, required_key="optimizer")
 
     # Where PyTorch is measured beside JAX, both need memory of the GPU. Read when JAX is imported.
@@ -91,7 +95,7 @@ def _add_shared(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) ->
     )
 
 
-def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
+def _add_of_training(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
     step = parser.add_argument_group("step")
     dtypes = command_line.comma_list_of(COMPUTE_DTYPES)
     step.add_argument(
@@ -100,9 +104,11 @@ def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) 
         default=defaults["dtypes"],
         help="compute dtypes, the first is the others' reference",
     )
-    integers = command_line.comma_list_of_integers
     step.add_argument(
-        "--batch_sizes", type=integers, default="", help="images in a batch of each kind (default: those of --config)"
+        "--batch_sizes",
+        type=command_line.comma_list_of_integers(1),
+        default="",
+        help="images in a batch of each kind (default: those of --config)",
     )
     step.add_argument(
         "--data_dir",
@@ -117,10 +123,20 @@ def _add_of_parts(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) 
         default=[],
         help="JSON of experiments.train_compile to hold the steps against; may be repeated (default: none)",
     )
+    feeding = parser.add_argument_group("input")
+    feeding.add_argument(
+        "--num_workers",
+        type=command_line.comma_list_of_integers(0),
+        default="0,1,2",
+        help="decoding processes, a comma list; 0 decodes in a thread",
+    )
+
+
+def _add_of_others(parser: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
     embedding = parser.add_argument_group("embedding")
     embedding.add_argument(
         "--embedding_batch_sizes",
-        type=integers,
+        type=command_line.comma_list_of_integers(1),
         default=defaults["embedding_batch_sizes"],
         help="images that are embedded at once",
     )
@@ -155,7 +171,8 @@ def _options(arguments: argparse.Namespace) -> options.Options:
         step=options.StepOptions(
             arguments.dtypes, arguments.batch_sizes, arguments.data_dir, tuple(arguments.bound), arguments.seconds
         ),
-        embedding=options.EmbeddingOptions(arguments.embedding_batch_sizes, arguments.turns),
+        input=options.InputOptions(arguments.num_workers, arguments.seconds),
+        embedding=options.EmbeddingOptions(arguments.embedding_batch_sizes, arguments.turns, arguments.seconds),
         ranking=_ranking(arguments),
         rendering=options.RenderingOptions(arguments.recipe, arguments.num_pairs, arguments.num_processes),
     )

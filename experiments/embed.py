@@ -48,25 +48,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--flip", action="store_true", help="average with the embeddings of the mirrored pictures")
     parser.add_argument("--strict", action="store_true", help="refuse pictures that cannot be read")
     parser.add_argument("--overwrite", action="store_true", help="replace other embeddings in --output")
-    parser.add_argument(
-        "--shard", type=shards.parse, metavar="i/n", help="embed only the i-th of n shards, i from 0 (default: all)"
-    )
-    parser.add_argument(
-        "--merge",
-        nargs="*",
-        type=paths.given,
-        metavar="SHARD_DIR",
-        help="put these shards together, or those beside --output (default: embed)",
-    )
+    shards.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    if arguments.merge is not None and arguments.shard is not None:
-        parser.error("give --shard to embed a shard, or --merge to put all of them together")
     if arguments.merge is None and not (arguments.workdir and arguments.images):
         parser.error("give --workdir and --images, or --merge")
     compilation_cache.enable()
 
     from experiments.runs import embedding_run  # not before: --help needs no JAX
 
+    output = arguments.output if arguments.shard is None else shards.folder(arguments.output, arguments.shard)
     try:
         if arguments.merge is not None:
             summary = embedding_run.merge(arguments.output, arguments.merge, overwrite=arguments.overwrite)
@@ -80,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     except embedding_run.KNOWN_ERRORS as error:
         sys.exit(f"embed: {error}")
-    print(embedding_run.describe(summary, arguments.output))
+    print(embedding_run.describe(summary, output))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = config_argument.parse(parser, argv, required_key="recipe")
     if not (arguments.output_dir or arguments.preview or arguments.check):
         parser.error("--output_dir is missing: the folder to render into")
+    if (arguments.preview or arguments.check) and (arguments.shard is not None or arguments.merge is not None):
+        parser.error("--preview and --check are for the whole recipe: leave out --shard and --merge")
 
     from experiments.runs import render_merge, rendering  # not before: --help needs no renderer
 

@@ -21,7 +21,7 @@ from experiments import command_line
 from experiments.command_line import paths
 from experiments.command_line.own_arguments import add_own_arguments, own_settings
 from san_jax.dataset_names import DATASETS
-from san_jax.own_settings import OWN, check_name
+from san_jax.own_settings import OWN, name_problem
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _dataset(text: str) -> str:
-    try:
-        if text.startswith(OWN):
-            check_name(text.removeprefix(OWN), DATASETS)
-        elif text not in ("all", *DATASETS):
-            raise ValueError(f"expected all, {OWN}NAME or one of {', '.join(DATASETS)}, found {text!r}")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    if text.startswith(OWN):
+        reason = name_problem(text.removeprefix(OWN), DATASETS)
+    else:
+        known = ("all", *DATASETS)
+        reason = "" if text in known else f"expected {OWN}NAME or one of {', '.join(known)}, found {text!r}"
+    if reason:
+        raise argparse.ArgumentTypeError(reason)
     return text
 
 

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("give either --dataset with --data_dir, or --images with --output")
     compilation_cache.enable()
 
-    from experiments.runs import pseudo_textures, san_pg  # not before: --help needs no JAX
+    from experiments.runs import pseudo_textures  # not before: --help needs no JAX
 
     failed: list[str] = []
     division = pseudo_textures.Division(arguments.shard, arguments.merge)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 batch_size=arguments.batch_size,
                 division=division,
             )
-    except (*san_pg.KNOWN_ERRORS, shards.ShardError) as error:
+    except pseudo_textures.KNOWN_ERRORS as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
         sys.exit(f"pseudo_texture: {len(failed)} pictures could not be read, see above; the others are done.")

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=TRAINING_IDENTITIES["market1501"],
         help="training identities; 751 are Market-1501's",
     )
-    parser.add_argument("--output", type=paths.given, help="JSON file to write as well (default: none)")
+    parser.add_argument("--output", type=paths.given_file, help="JSON file to write as well (default: none)")
     arguments = config_argument.parse(parser, argv, required_key="method")
 
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported: it would look for devices

@@ -10,7 +10,6 @@ runtime reads opsets and IR versions only up to those of its own year.
 """
 
 import importlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -42,7 +41,9 @@ def check_packages() -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of those of the packages that are installed."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name) is not None}
+    # Of the modules: onnxruntime is installed by several packages, such as onnxruntime-gpu.
+    found = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
+    return {name: importlib.import_module(name).__version__ for name in found}
 
 
 def convert(model: SAN, image_size: tuple[int, int], opset: int = DEFAULT_OPSET) -> bytes:

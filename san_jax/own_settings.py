@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
 
 OWN = "own:"  # before the name of such a dataset, where a program is told to make it
 # TFDS finds a dataset by such names only.
@@ -66,17 +67,17 @@ class OwnSettings:
                 raise ValueError(f"--{name} must be {least} or more, found {getattr(self, name)}.")
 
 
-def check_name(name: str, known: tuple[str, ...]) -> None:
-    """Check the name of a dataset of own pictures.
+def name_problem(name: str, known: Iterable[str]) -> str:
+    """Return why a dataset of own pictures cannot have a name; "" where it can.
 
     Args:
         name: The name, without `OWN`.
         known: Names of this project's own datasets, perhaps with a configuration.
-
-    Raises:
-        ValueError: It cannot be one, or is taken.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be a dataset's name: expected a-z, 0-9 and single _, such as shop_2026.")
+        return f"{name!r} cannot be a dataset's name: expected a-z, 0-9 and single _, such as shop_2026."
     if name in {one.partition("/")[0] for one in known} or name == "all" or name.endswith(_RESERVED_SUFFIXES):
-        raise ValueError(f"{name!r} is the name of another kind of dataset: take another one, such as my_{name}.")
+        return (
+            f"{name!r} is the name of another kind of dataset: take another one, such as my_{name.partition('_')[0]}."
+        )
+    return ""

@@ -19,6 +19,7 @@ import math
 import os
 import pathlib
 import re
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ class Listing:
         """Return a line that names the files that are not called like pictures; "" where there are none."""
         if not self.others:
             return ""
-        names = _printable(", ".join(self.others[:MAX_NAMED]))
+        names = printable(", ".join(self.others[:MAX_NAMED]))
         more = f" and {len(self.others) - MAX_NAMED:,} more" if len(self.others) > MAX_NAMED else ""
         return f"passed over, as they are not named like pictures ({', '.join(SUFFIXES)}): {names}{more}"
 
@@ -163,11 +164,11 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
                 pictures.append(relative(parent, name))
             else:  # a broken link; a pipe, which would block
                 problems.append(f"{relative(parent, name)}: no such file, or none that can be read like one")
-    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(_printable(line) for line in sorted(problems)))
+    return Listing(tuple(sorted(pictures)), tuple(sorted(others)), tuple(printable(line) for line in sorted(problems)))
 
 
-def _printable(text: str) -> str:
-    """Text with the bytes of file names that are not UTF-8 written out."""
+def printable(text: str) -> str:
+    """Return text with the bytes of file names that are not UTF-8 written out."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -252,8 +253,14 @@ def _opened(file: PictureFile, max_pixels: int) -> Iterator[Image.Image]:
     """A picture whose header has been checked. Whatever a decoder raises in the body becomes a PictureError."""
     too_large = f"expected an image of at most {max_pixels:,} pixels, its header says {{}}; not decoded"
     try:
-        if isinstance(file, (str, os.PathLike)) and (size := os.path.getsize(file)) > MAX_BYTES:
-            raise PictureError(f"expected a picture of at most {MAX_BYTES:,} bytes, found {size:,}; not decoded")
+        if isinstance(file, (str, os.PathLike)):
+            status = os.stat(file)
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
+                raise PictureError("a folder, a pipe or a device; expected a file")
+            if status.st_size > MAX_BYTES:
+                raise PictureError(
+                    f"expected a picture of at most {MAX_BYTES:,} bytes, found {status.st_size:,}; not decoded"
+                )
         # Pillow annotates a narrower class than what it reads.
         with _quiet(), Image.open(file, formats=FORMATS) as image:  # pyright: ignore[reportArgumentType]
             if image.width * image.height > max_pixels:

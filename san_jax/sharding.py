@@ -4,7 +4,9 @@ Train steps are one global-view `jax.jit`: batch normalisation and batch-hard mi
 is written by hand. The triplets of L_TR stay on a device where its rows allow it (`losses.triplet_reid_loss`).
 """
 
+import hashlib
 import math
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -138,3 +140,11 @@ def on_any_process(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def processes_of_this_host() -> int:
+    """Return how many of the processes run on this one's host. Every process must call it at the same place."""
+    if jax.process_count() == 1:
+        return 1
+    own = np.frombuffer(hashlib.sha256(platform.node().encode()).digest(), np.uint8)
+    return int(np.sum(np.all(multihost_utils.process_allgather(own) == own, axis=1)))

@@ -32,6 +32,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_steps(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One folder of compiled steps for the processes that tests start, whichever xdist worker starts them.
+
+    JAX has read its settings when this sets them, so the process of the tests itself compiles all it needs.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(root / "compiled_steps")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+
 @pytest.fixture
 def shared() -> pathlib.Path:
     """The folder ../shared (for tests marked `shared`)."""

@@ -27,7 +27,7 @@ from experiments.command_line import config_files
 from experiments.runs import plan
 from experiments.runs.errors import RunError
 from san_jax.dataset_names import DATASETS
-from san_jax.own_settings import OWN, check_name
+from san_jax.own_settings import OWN, name_problem
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("san_jax", "datasets", "render", "experiments")
@@ -237,8 +237,8 @@ class _Program:
 def _is_dataset(name: str) -> bool:
     """Whether a page may name a dataset: ours, one of own pictures that is made, or the one that pages take as made."""
     if name.startswith(OWN):
-        check_name(name.removeprefix(OWN), DATASETS)
-        return True
+        made = name.removeprefix(OWN)
+        return made.isupper() or not name_problem(made, DATASETS)
     return name in {*DATASETS, "all", OWN_EXAMPLE}
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets.builder import Archive
-from datasets.errors import DatasetError, problems_error, raise_problems
+from datasets.errors import DatasetError, problems_error
 from datasets.examples import Example, label_train
 from datasets.listing import ListedBuilder, Listing
-from datasets.own import checks, folders, splits, table, tracks
+from datasets.own import checks, copies, folders, splits, table, tracks
 from datasets.own.sightings import Found, Sighting
 from datasets.own.words import number_cameras, number_persons
+from san_jax import pictures
 from san_jax.own_settings import OwnSettings
 
 NAMES_FILE = "names.json"  # beside the shards: the words of the persons and cameras
@@ -50,14 +51,16 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
             raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{advice}")
         found = _read(root, self.settings)
         for line in found.notes:
-            self.tell(line)
+            self.tell(pictures.printable(line))
         sightings, problems = checks.problems_of(root, found.sightings)
         problems = [*found.problems, *problems]
+        if not sightings:
+            raise problems_error(f"{root}: no picture can be taken", problems, self.ADVICE)
         if reason := checks.unsplittable(sightings, self.settings.test_share):
             raise problems_error(f"{root} cannot be split", [reason, *problems], self.ADVICE)
         chosen = splits.choose(sightings, seed=self.settings.seed, test_share=self.settings.test_share)
         if lacking := checks.split_problems(chosen):
-            raise_problems(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
+            raise problems_error(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
         self._chosen = chosen
         persons = number_persons(one.person for one in sightings)
         cameras = number_cameras(one.camera for one in sightings)
@@ -66,7 +69,6 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
         metadata = {
             "protocol": _protocol(self.name, self.settings, chosen),
-            "notes": checks.notes_of(chosen),
         }
         archive = self.as_archive(root, listing, license=self.settings.license, expected={}, metadata=metadata)
         return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(persons, cameras)})
@@ -75,7 +77,8 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         usable = super().usable(archive)
         left = {example["name"] for examples in usable.splits.values() for example in examples}
         chosen = {split: [one for one in found if one.name in left] for split, found in self._chosen.items()}
-        return dataclasses.replace(usable, metadata={**usable.metadata, "notes": checks.notes_of(chosen)})
+        notes = [*checks.notes_of(chosen), *copies.copy_notes(chosen)]
+        return dataclasses.replace(usable, metadata={**usable.metadata, "notes": [*map(pictures.printable, notes)]})
 
 
 def builder_class(name: str) -> type[OwnBuilder]:

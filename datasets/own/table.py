@@ -36,7 +36,10 @@ def read_table(root: pathlib.Path, settings: OwnSettings) -> Found:
         path = pathlib.Path(settings.table)
     if not path.is_file():
         raise DatasetError(f"{path}: no such table.\n{ADVICE}")
-    columns, rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    if path.suffix.lower() == ".parquet":
+        columns, rows = _read_parquet(path, settings)
+    else:
+        columns, rows = _read_csv(path)
     _check_columns(path, columns, settings)
     problems: list[str] = []
     sightings: list[Sighting] = []
@@ -92,7 +95,7 @@ def _inside(root: pathlib.Path, name: str) -> str:
     if plain == ".." or plain.startswith("../"):
         return f"expected a path in {root}, found {name!r}, which leads out of it"
     whole = root / plain
-    if not whole.is_file():
+    if not os.path.isfile(whole):  # pathlib's raises an error for a name that is too long
         hint = ", which has backslashes where this system has slashes" if "\\" in name else ""
         return f"expected a picture file in {root}, found no file {name!r}{hint}"
     if not whole.resolve().is_relative_to(root.resolve()):
@@ -127,11 +130,13 @@ def _read_csv(path: pathlib.Path) -> tuple[list[str], list[_Row]]:
     return columns, rows
 
 
-def _read_parquet(path: pathlib.Path) -> tuple[list[str], list[_Row]]:
+def _read_parquet(path: pathlib.Path, settings: OwnSettings) -> tuple[list[str], list[_Row]]:
+    wanted = (settings.path_column, settings.person_column, settings.camera_column, settings.split_column)
     try:
-        table = parquet.read_table(path)
-        columns = list(table.column_names)
-        rows = table.to_pylist() if len(set(columns)) == len(columns) else []
+        columns = list(parquet.read_schema(path).names)
+        is_clear = len(set(columns)) == len(columns)
+        table = parquet.read_table(path, columns=[name for name in columns if name in wanted] if is_clear else [])
+        rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DatasetError(f"{path} is no Parquet file ({str(error).splitlines()[0]}).\n{ADVICE}") from error
     return columns, [(f", row {number}", row) for number, row in enumerate(rows)]

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-PARTS = ("step", "embedding", "ranking", "rendering")
+PARTS = ("step", "input", "embedding", "ranking", "rendering")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,19 @@ class StepOptions:
     batch_sizes: tuple[int, ...] = ()
     data_dir: str = ""
     bounds: tuple[str, ...] = ()
+    seconds: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """How the input of the training steps is timed; config, batch size and data are those of `StepOptions`.
+
+    Attributes:
+        num_workers: Numbers of decoding processes; 0 decodes in a thread.
+        seconds: How long each program works.
+    """
+
+    num_workers: tuple[int, ...] = (0, 1, 2)
     seconds: float = 10.0
 
 
@@ -64,13 +77,15 @@ class EmbeddingOptions:
 
     Attributes:
         batch_sizes: Images that are embedded at once.
-        rounds: Turns of each runtime.
+        turns: Turns of each runtime.
+        seconds: How long each runtime works at each batch size.
         width: Channels of the encoder's stem; 64 is the real network.
         image_size: Height and width.
     """
 
-    batch_sizes: tuple[int, ...] = (1, 16)
-    rounds: int = 5
+    batch_sizes: tuple[int, ...] = (1, 16, 64)
+    turns: int = 5
+    seconds: float = 10.0
     width: int = 64
     image_size: tuple[int, int] = (256, 128)
 
@@ -82,6 +97,7 @@ class Options:
     Attributes:
         parts: Names in `PARTS`, in the order in which they run.
         step: The part "step".
+        input: The part "input".
         embedding: The part "embedding".
         ranking: The part "ranking".
         rendering: The part "rendering".
@@ -89,6 +105,7 @@ class Options:
 
     parts: tuple[str, ...] = PARTS
     step: StepOptions = StepOptions()
+    input: InputOptions = InputOptions()
     embedding: EmbeddingOptions = EmbeddingOptions()
     ranking: RankingOptions = RankingOptions()
     rendering: RenderingOptions = RenderingOptions()

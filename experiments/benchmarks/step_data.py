@@ -67,6 +67,11 @@ def baseline(config: Config) -> Config:
     return made
 
 
+def describe_data(options: StepOptions, plan: RunPlan) -> str:
+    """Return where the data is that a plan reads."""
+    return options.data_dir or f"rendered for the benchmark ({plan.data_dir})"
+
+
 def ensure_data(plans: list[RunPlan]) -> None:
     """Render the pictures that the plans read, unless they are there.
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from experiments.benchmarks import embedding, environment, ranking, render, step
+from experiments.benchmarks import embedding, environment, feeding, ranking, render, step
 from experiments.benchmarks.options import Options
 from experiments.command_line.config_files import Config
 from experiments.runs import provenance
@@ -21,17 +21,11 @@ VERSION = 1
 Part = tuple[Callable[[Config, Options], dict[str, Any]], Callable[[dict[str, Any]], str]]
 
 
-def _measure_embedding(options: Options) -> dict[str, Any]:
-    given = options.embedding
-    return embedding.measure(
-        batch_sizes=given.batch_sizes, rounds=given.rounds, width=given.width, image_size=given.image_size
-    )
-
-
 # Name -> what measures it, and what puts the result into words.
 PARTS: dict[str, Part] = {
     "step": (lambda config, options: step.measure(config, options.step), step.table),
-    "embedding": (lambda config, options: _measure_embedding(options), embedding.table),
+    "input": (feeding.measure, feeding.table),
+    "embedding": (lambda config, options: embedding.measure(options.embedding), embedding.table),
     "ranking": (lambda config, options: ranking.measure(options.ranking), ranking.table),
     "rendering": (lambda config, options: render.measure(options.rendering), render.table),
 }

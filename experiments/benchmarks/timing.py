@@ -37,11 +37,13 @@ class Program:
         run: Does its work so many times, and waits for the result.
         items: Number of images that it works on each time.
         reference: Name of the program that its time is divided by; its own where it is itself a reference.
+        at_once: How many times it can only do its work at once; it is asked for multiples of it.
     """
 
     run: Callable[[int], None]
     items: int
     reference: str
+    at_once: int = 1
 
 
 @contextlib.contextmanager
@@ -64,34 +66,42 @@ def processor_seconds() -> float:
 
 
 def compare(
-    programs: Mapping[str, Program], *, seconds: float, watch: Callable[[], Any] = stopwatch
+    programs: Mapping[str, Program],
+    *,
+    seconds: float,
+    turns: int = TURNS,
+    watch: Callable[[], Any] = stopwatch,
 ) -> dict[str, dict[str, Any]]:
-    """Run all programs in turn, `TURNS` times, after a first turn that warms them up.
+    """Run all programs in turn, several times, after a first turn that warms them up.
 
     Args:
         programs: What is compared, by name.
         seconds: How long each program shall work in all; each does its work at least once a turn.
+        turns: Turns of each program.
         watch: Measures a turn; tests pass one that needs no time.
 
     Returns:
-        For each program what `summarize` returns, of a single repeat, and `repeats` (in a turn) and `items_per_second`.
+        For each program what `summarize` returns, of a single repeat, and `repeats` (in a turn), `items_per_second` and
+        `items_per_processor_second` (None where no processor time was seen).
     """
     repeats = {}
     for name, program in programs.items():
-        program.run(1)
+        program.run(program.at_once)
         with watch() as turn:
-            program.run(1)
-        repeats[name] = max(1, round(seconds / TURNS / max(turn.wall, 1e-9)))
-    turns: dict[str, list[Turn]] = {name: [] for name in programs}
-    for _ in range(TURNS):
+            program.run(program.at_once)
+        repeats[name] = program.at_once * max(1, round(seconds / turns / max(turn.wall, 1e-9)))
+    taken: dict[str, list[Turn]] = {name: [] for name in programs}
+    for _ in range(turns):
         for name, program in programs.items():
             with watch() as turn:
                 program.run(repeats[name])
-            turns[name].append(Turn(turn.wall / repeats[name], turn.processor / repeats[name]))
-    rows = summarize(turns, {name: program.reference for name, program in programs.items()})
+            taken[name].append(Turn(turn.wall / repeats[name], turn.processor / repeats[name]))
+    rows = summarize(taken, {name: program.reference for name, program in programs.items()})
     for name, row in rows.items():
+        items, processor = programs[name].items, row["processor"]["median"]
         row["repeats"] = repeats[name]
-        row["items_per_second"] = programs[name].items / row["wall"]["median"]
+        row["items_per_second"] = items / row["wall"]["median"]
+        row["items_per_processor_second"] = items / processor if processor > 0 else None
     return rows
 
 
@@ -125,10 +135,17 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a Markdown table of what `compare` or `summarize` returned: a line for each program."""
+def table(title: str, rows: Mapping[str, Mapping[str, Any]], *, a_core: bool = False) -> list[str]:
+    """Return a Markdown table: a line for each program.
+
+    Args:
+        title: Heading of the programs' names.
+        rows: What `compare` or `summarize` returned.
+        a_core: Add images a second of processor time, which is what one core does where it waits for nothing.
+    """
     with_rate = any("items_per_second" in row for row in rows.values())
     head = [title, "seconds: median (min to max)", *(["images/s"] if with_rate else [])]
+    head += ["images/s a core"] if a_core else []
     head += ["ratio", "processor seconds", "its ratio", "ratios are to"]
     lines = [_line(head), "|" + "---|" * len(head)]
     for name, row in rows.items():
@@ -136,6 +153,9 @@ def table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         cells = [name, f"{_digits(wall['median'])} ({_digits(wall['min'])} to {_digits(wall['max'])})"]
         if with_rate:
             cells.append(_digits(row["items_per_second"]))
+        if a_core:
+            rate = row["items_per_processor_second"]
+            cells.append("too fast to tell" if rate is None else _digits(rate))
         own = row["reference"] == name
         cells += ["1" if own else f"{row['ratio']:.2f}", _digits(row["processor"]["median"])]
         cells += ["1" if own else f"{row['processor_ratio']:.2f}", "itself" if own else row["reference"]]

@@ -6,7 +6,8 @@ tests hold the JAX model to their numbers: networks, losses, gradients and whole
 as in `san_jax`, so that weights find their place by name. Needs PyTorch, which the project does not install.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -71,6 +72,16 @@ class Encoder(nn.Module):
         for i in range(4):
             outputs.append(getattr(self, f"stage{i + 1}")(outputs[-1]))
         return outputs
+
+
+def encoder_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rename the tensors of torchvision's ResNet as `Encoder` names them; other names stay as they are."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        name = re.sub(r"^layer(\d+)\.(\d+)\.", lambda found: f"stage{found[1]}.block{int(found[2]) + 1}.", name)
+        name = name.replace("downsample.0.", "downsample_conv.").replace("downsample.1.", "downsample_bn.")
+        renamed[name] = tensor
+    return renamed
 
 
 class UpsamplingBlock(nn.Module):

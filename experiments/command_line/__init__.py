@@ -84,6 +84,10 @@ def comma_list_of(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     return words
 
 
-def comma_list_of_integers(text: str) -> tuple[int, ...]:
-    """Return the positive integers of a comma list; an argparse `type`."""
-    return tuple(map(at_least(1), comma_list(text)))
+def comma_list_of_integers(lowest: int) -> Callable[[str], tuple[int, ...]]:
+    """Return the argparse `type` of a comma list of integers that are not less than `lowest`."""
+
+    def integers(text: str) -> tuple[int, ...]:
+        return tuple(map(at_least(lowest), comma_list(text)))
+
+    return integers

@@ -35,15 +35,15 @@ def enable() -> pathlib.Path | None:
     """
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no") or _FOLDER in os.environ:
         return None
-    folder = user_folder()
     try:
+        folder = user_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{folder} is not writable")
         _remove_oldest(folder)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home folder
         print(
-            f"warning: compiled steps are not kept for the next start: {error}. Set XDG_CACHE_HOME to a folder that "
+            f"warning: compiled steps are not kept for the next start: {str(error).rstrip('.')}. Set XDG_CACHE_HOME to a folder that "
             f"can be written, or {SWITCH}=off.",
             file=sys.stderr,
         )

@@ -34,6 +34,23 @@ def given(text: str) -> str:
     return os.path.expanduser(text)
 
 
+def given_file(text: str) -> str:
+    """Return, like `given`, the path of a file that is to be written when all the work is done; an argparse `type`.
+
+    Raises:
+        PathError: It is a folder, or lies where no file can be written.
+    """
+    path = given(text)
+    if os.path.isdir(path):
+        raise PathError(f"{path} is a folder, expected a file to write.")
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+        raise PathError(f"{path} cannot be written: {folder} is no folder that this user may write to.")
+    return path
+
+
 def given_list(text: str) -> str:
     """Apply `given` to each path of a comma list."""
     return ",".join(map(given, text.split(",")))

@@ -8,7 +8,7 @@ _GOOGLE = "Cloud TPU documentation, per chip"
 
 # Passes of bfloat16 products that a TPU makes of a float32 product, by the precision that JAX asks for.
 _TPU_PASSES = {"default": 1, "high": 3, "highest": 6}
-# What JAX reserves of a GPU's memory, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
+# What JAX reserves of a GPU's memory, unless XLA_CLIENT_MEM_FRACTION in the environment of the run says otherwise.
 _GPU_SHARE = 0.75
 
 

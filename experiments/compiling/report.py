@@ -35,7 +35,7 @@ def compile_plan(
     unknown = [kind for kind in kinds if kind not in compiler.kinds]
     if unknown:
         raise ValueError(f"--steps={','.join(kinds)}: this config has the steps {', '.join(compiler.kinds)}.")
-    for kind in kinds or compiler.kinds:
+    for kind in dict.fromkeys(kinds or compiler.kinds):
         try:
             yield kind, measure(compiler.compile(kind), topology)
         except DoesNotFitError as error:

@@ -19,6 +19,8 @@ from experiments.compiling.devices import DEVICES, Device
 _GPU_FOLDER = pathlib.Path(__file__).parent / "gpus"
 _GPUS_OF_A_HOST = 8
 _TPUS_OF_A_HOST = (2, 2, 1)
+# The largest slices that there are. libtpu ends the process where a step is compiled for a larger one of v5e.
+_LARGEST_SLICES = {"v5e": (16, 16), "v5p": (16, 20, 28), "v6e": (16, 16)}
 _HOW = (
     "Run `make compile-env` in the repository, once, and then the same command with .venv-compile/bin/python in place "
     "of python."
@@ -93,6 +95,7 @@ def open_topology(name: str) -> Topology:
     if device.platform == "cuda":
         describe = functools.partial(_describe_gpus, name, lengths)
     else:
+        _check_slice(name, kind, lengths)
         describe = functools.partial(_describe_tpus, kind, lengths)
     try:
         devices = describe().devices
@@ -154,6 +157,16 @@ def _describe_gpus(name: str, lengths: list[int]) -> topologies.TopologyDescript
             )
     target_config = (_GPU_FOLDER / f"{name.partition(':')[0]}.textproto").read_text()
     return topologies.get_topology_desc(platform="cuda", target_config=target_config, topology=f"1x{hosts}x{of_a_host}")
+
+
+def _check_slice(name: str, kind: str, lengths: list[int]) -> None:
+    largest = _LARGEST_SLICES[kind]
+    known = zip(sorted(lengths, reverse=True), sorted(largest, reverse=True), strict=False)
+    if len(lengths) > len(largest) or any(length > limit for length, limit in known):
+        raise TopologyError(
+            f"--topology={name}: expected a slice of at most {'x'.join(map(str, largest))} chips, such as {kind}:2x2"
+            f"{'x1' if len(largest) == 3 else ''}."
+        )
 
 
 def _describe_tpus(kind: str, lengths: list[int]) -> topologies.TopologyDescription:

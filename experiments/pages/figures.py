@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from experiments.pages import contact_sheet
 from experiments.pages.examples import evenly_spaced
-from experiments.runs import data_sources, folder, pseudo_textures, san_pg
+from experiments.runs import data_sources, folder, picture_sources, san_pg
 from san_jax import checkpoint, embed, pictures
 from san_jax.data.reading import read_names, undecoded
 from san_jax.files import write_atomic
@@ -149,19 +149,20 @@ def from_files(
 
     Raises:
         FigureError: None of the pictures can be read, a name fits no picture, or the names fit too many.
-        san_pg.TextureError: There is no such folder, or it holds no picture.
+        picture_sources.SourceError: There is no such folder, or it holds no picture.
     """
     root = pathlib.Path(folder)
-    files, problems = pseudo_textures.list_pictures(root)
-    paths = [file.relative_to(root).as_posix() for file in files]
+    listing = picture_sources.list_folder(root)
+    problems = [f"{root / line}" for line in listing.problems]
     many = PERSONS[figure] * (1 if crops else PAIRS)
-    chosen = _find(names, paths, str(root)) if names else evenly_spaced(len(files), many)
+    chosen = _find(names, listing.pictures, str(root)) if names else evenly_spaced(len(listing.pictures), many)
     images = []
     for index in chosen:
+        file = root / listing.pictures[index]
         try:
-            images.append((pictures.decode(files[index]).image, files[index].stem))
+            images.append((pictures.decode(file).image, file.stem))
         except pictures.PictureError as error:
-            problems.append(f"{files[index]}: {error}")
+            problems.append(f"{file}: {error}")
     if not images:
         raise FigureError("\n".join(["none of these pictures can be read; choose others with --names:", *problems]))
     if crops:

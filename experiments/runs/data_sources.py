@@ -17,6 +17,7 @@ from datasets.builder import newest_version
 from datasets.errors import DatasetError
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from render import manifest
+from san_jax.own_settings import OWN, name_problem
 
 BENCHMARKS = build.BENCHMARKS
 
@@ -36,7 +37,7 @@ def open_source(name: str, split: str, data_dir: str | os.PathLike[str]) -> Any:
 
     Args:
         name: "pit", "pit_reid", one of `BENCHMARKS`, `<benchmark>_textured`, `<benchmark>_frontal`, or any TFDS dataset
-            under `data_dir`.
+            under `data_dir`, such as one of own pictures.
         split: "train", "val", "query" or "gallery"; "train+val" for both, in this order.
         data_dir: Where TFDS keeps datasets.
 
@@ -160,6 +161,11 @@ def _missing(name: str, data_dir: pathlib.Path, built: list[str]) -> str:
         )
     else:
         command = _nearest(name, [*built, *_COMMANDS, *(f"{known}_textured" for known in _COMMANDS)]).strip()
+        if not command and not name_problem(name, _COMMANDS):
+            command = (
+                "If it is to be made of your own pictures: python -m experiments.prepare "
+                f"--dataset={OWN}{name} --manual_dir=FOLDER --data_dir={data_dir}"
+            )
     return f"No dataset {name!r} in {data_dir}. {there} {command}".strip()
 
 

@@ -6,16 +6,15 @@ picture's place in its batch follows from its place in the list alone (a bad one
 interruptions nor shards change one bit.
 """
 
-import collections
 import contextlib
 import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent import futures
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import grain
 import jax
 import numpy as np
 
@@ -29,8 +28,6 @@ from san_jax.models import parameter_digest
 from san_jax.pictures import MAX_NAMED
 
 PART_SIZE = 1024  # pictures in a part, rounded up to whole batches
-_Argument = TypeVar("_Argument")
-_Result = TypeVar("_Result")
 
 
 class EmbedError(ValueError):
@@ -88,8 +85,10 @@ def run(
         EmbedError: `output` holds something else, pictures cannot be read and `strict` is asked for, or all of them
             cannot be read. Other errors are those of `san_jax.load_encoder` and `open_pictures`.
     """
-    output = pathlib.Path(output)
+    output = _checked_output(output)
     pictures = open_pictures(request.images, request.data_dir)
+    if request.strict:
+        _refuse(pictures.problems)
     encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
     made_by = _describe(request, pictures, encoder)
     if shard is None and (found := _finished(output, made_by, overwrite=overwrite)):
@@ -127,12 +126,14 @@ def merge(
         shards.ShardError: Shards are missing, unfinished, or not of one run.
         EmbedError: `output` holds something else.
     """
-    output = pathlib.Path(output)
+    output = _checked_output(output)
     collected = shards.collect(folders or shards.find(output))
-    made_by = collected[0][1].work
+    made_by = _checked_work(*collected[0])
     if found := _finished(output, made_by, overwrite=overwrite):
         return found
     paths = [embedding_files.part_path(folder, number) for folder, part in collected for number in part.items]
+    if bad := [str(path) for path in paths if not _is_done(path, made_by)]:
+        raise shards.unfinished([f"{path} is missing, damaged or of other work" for path in bad])
     if _is_file(output):
         return _finish(output, paths, made_by)
     with folder_lock.hold(output):
@@ -195,6 +196,36 @@ def _is_file(output: pathlib.Path) -> bool:
     return output.suffix in (PARQUET, NPZ)
 
 
+def _checked_output(output: str | os.PathLike[str]) -> pathlib.Path:
+    """Return the path of the output; raise an EmbedError where a folder has the name of a file, or the reverse."""
+    output = pathlib.Path(output)
+    if _is_file(output) and output.is_dir():
+        raise EmbedError(f"{output} is a folder: give another --output, as this name is that of a file.")
+    if not _is_file(output) and output.exists() and not output.is_dir():
+        raise EmbedError(
+            f"{output} is a file: expected FILE{PARQUET}, FILE{NPZ} or a folder as --output. Give one of these."
+        )
+    return output
+
+
+def _checked_work(folder: pathlib.Path, part: Part) -> dict[str, Any]:
+    """Return what made a shard's embeddings; raise a ShardError where it is a shard of something else."""
+    work = part.work
+    needed: dict[str, type] = {"parts": int, "pictures": int, "embedding_size": int, "dtype": str}
+    if any(type(work.get(key)) is not kind for key, kind in needed.items()) or work["parts"] != part.total:
+        raise shards.ShardError(f"--merge: {folder} holds no shard of embeddings: expected one of experiments.embed.")
+    return work
+
+
+def _is_done(path: pathlib.Path, made_by: dict[str, Any]) -> bool:
+    """Return whether a part is there, whole and of this work."""
+    try:
+        _, found = embedding_files.read_head(path)
+    except (FileNotFoundError, embedding_files.EmbeddingFileError):
+        return False
+    return not shards.differences({key: found.get(key) for key in made_by}, made_by)
+
+
 def _parts_folder(output: pathlib.Path) -> pathlib.Path:
     return output.with_name(f"{output.name}.parts") if _is_file(output) else output
 
@@ -216,16 +247,15 @@ def _finished(output: pathlib.Path, made_by: dict[str, Any], *, overwrite: bool)
 
 
 def _begin(folder: pathlib.Path, part: Part, *, overwrite: bool) -> None:
-    """Note in a folder of parts what it is to hold, or check that it is begun like that."""
+    """Note in a folder of parts what it is to hold, or check that it was begun like that; remove parts of other work."""
     found = [name for name in os.listdir(folder) if not name.startswith(".")]
-    if overwrite and {RECORD_FILE, CARD} & set(found):
-        try:
-            shards.begin(folder, part)
-        except shards.ShardError:
-            _clear(folder)
-    elif found and RECORD_FILE not in found:
+    if found and not {RECORD_FILE, CARD} & set(found):
         raise EmbedError(f"{folder} holds other files ({', '.join(sorted(found)[:3])}): give another --output.")
-    shards.begin(folder, part)
+    shards.begin(folder, part, overwrite=overwrite)
+    (folder / CARD).unlink(missing_ok=True)  # of what is overwritten: what this work has finished is not begun again
+    for path in folder.glob(f"part-*{PARQUET}"):
+        if not _is_done(path, part.work):
+            path.unlink()
 
 
 def _write_parts(work: _Work, numbers: Sequence[int]) -> None:
@@ -242,7 +272,7 @@ def _write_parts(work: _Work, numbers: Sequence[int]) -> None:
 
     with (
         progress("embedding", total=total, done=done, unit="picture") as update,
-        contextlib.closing(_prefetched(read, starts)) as batches,
+        contextlib.closing(_read_ahead(read, starts)) as batches,
     ):
         for number in missing:
             _write_part(work, number, batches, update)
@@ -281,9 +311,8 @@ def _write_part(work: _Work, number: int, batches: Iterator[list[Read]], update:
     first = next(inputs, None)  # there may be none, all pictures of the part being bad
     rows = [] if first is None else work.encoder.stream(itertools.chain([first], inputs), flip=work.request.flip)
     embeddings = np.concatenate([np.zeros((0, made_by["embedding_size"]), np.float32), *rows])
-    if left_out and work.request.strict:
-        named = "\n".join(f"{name}: {reason}" for name, reason in left_out[:MAX_NAMED])
-        raise EmbedError(f"--strict: {len(left_out)} of the pictures cannot be read:\n{named}")
+    if work.request.strict:
+        _refuse([f"{name}: {reason}" for name, reason in left_out])
     part = Embeddings(
         [read.name for read in good],
         embeddings.astype(made_by["dtype"]),
@@ -299,21 +328,18 @@ def _write_part(work: _Work, number: int, batches: Iterator[list[Read]], update:
     )
 
 
-def _prefetched(function: Callable[[_Argument], _Result], arguments: Iterable[_Argument]) -> Generator[_Result]:
-    """Yield the function's results in order; as many threads as there are cores are a batch each ahead."""
+def _refuse(problems: Sequence[str]) -> None:
+    """Raise an EmbedError about pictures that cannot be read, if there are any."""
+    if problems:
+        named = "\n".join(problems[:MAX_NAMED])
+        raise EmbedError(f"--strict: {len(problems)} of the pictures cannot be read:\n{named}")
+
+
+def _read_ahead(function: Callable[[int], list[Read]], starts: Sequence[int]) -> grain.DatasetIterator:
+    """Return the function's results in order; as many threads as there are cores are a batch each ahead."""
     threads = len(os.sched_getaffinity(0))
-    with futures.ThreadPoolExecutor(threads) as executor:
-        pending: collections.deque[futures.Future[_Result]] = collections.deque()
-        try:
-            for argument in arguments:
-                pending.append(executor.submit(function, argument))
-                if len(pending) > threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+    return iter(grain.MapDataset.source(starts).map(function).to_iter_dataset(options))
 
 
 def _summary(paths: Sequence[pathlib.Path], made_by: dict[str, Any]) -> dict[str, Any]:
@@ -339,10 +365,8 @@ def _finish(output: pathlib.Path, paths: Sequence[pathlib.Path], made_by: dict[s
     return summary
 
 
-def _clear(folder: pathlib.Path, *, keep_parts: bool = False) -> None:
+def _clear(folder: pathlib.Path, *, keep_parts: bool) -> None:
     """Remove what notes that a folder of parts is unfinished, and the parts unless they are to be kept."""
-    unwanted = [folder / RECORD_FILE, *folder.glob(".part-*.tmp")]
-    if not keep_parts:
-        unwanted += [folder / CARD, *folder.glob(f"part-*{PARQUET}")]
-    for path in unwanted:
+    parts = () if keep_parts else folder.glob(f"part-*{PARQUET}")
+    for path in (*parts, *folder.glob(".part-*.tmp"), folder / RECORD_FILE):
         path.unlink(missing_ok=True)

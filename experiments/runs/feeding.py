@@ -3,22 +3,23 @@
 The batches are the same, and so are the positions that checkpoints hold, so a run may go on with another choice.
 """
 
+import contextlib
 import dataclasses
-import functools
 import math
 import pathlib
-from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
 from experiments.command_line.progress import progress
-from experiments.runs.errors import RunError
+from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import RunPlan
+from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
 from san_jax import dispatch, sharding
 from san_jax.data import cache
 from san_jax.data.iterator import BatchIterator
+from san_jax.data.pipeline import Reader
 
 HOST_SHARE = 0.25  # of the memory that is available; the processes that decode and other programs need some too
 DEVICE_SHARE = 0.4  # of the memory that is free before the first step; the step needs the rest
@@ -42,37 +43,6 @@ class Feeding:
     words: str
 
 
-def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Feeding:
-    """Choose where batches come from, and decode the training set if it is to be kept.
-
-    Args:
-        plan: What is trained; `plan.data_cache` says what is wanted.
-        data: The data, opened.
-        mesh: The devices.
-        steps_left: Steps until the end of the run.
-
-    Raises:
-        RunError: The set is to be kept where it does not fit.
-        ValueError: An image cannot be decoded; its name is in the message.
-    """
-    choice = choose(plan, data, mesh, steps_left=steps_left)
-    readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
-    if choice.place == "none":
-        return Feeding(data.streams, {}, False, choice.words)
-    total = sum(len(reader.source) for reader in readers.values())
-    streams, device_data = {}, {}
-    with progress("decodes the training set", total=total, done=0, unit="example") as step:
-        for kind, reader in readers.items():
-            report = functools.partial(_repeat, step)
-            arrays = cache.fill(reader, num_workers=plan.num_workers, report=report)
-            if choice.place == "host":
-                streams[kind] = cache.batches(reader, arrays)
-            else:
-                streams[kind] = cache.row_batches(reader)
-                device_data[kind] = dispatch.place(arrays, mesh, split=choice.split)
-    return Feeding(streams, device_data, choice.split, choice.words)
-
-
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """Where the decoded training set is kept.
@@ -89,10 +59,19 @@ class Choice:
 
 
 def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) -> Choice:
-    """Choose where the decoded training set is kept; the arguments as for `prepare`.
+    """Choose where the decoded training set is kept.
 
     "auto" keeps it if the rest of the run reads an example twice or more on average: in accelerator memory where it
     fits there, otherwise in the memory of the host. On a CPU they are the same, and the host's is taken.
+
+    Args:
+        plan: What is trained; `plan.data_cache` says what is wanted.
+        data: The data, opened.
+        mesh: The devices.
+        steps_left: Steps until the end of the run.
+
+    Raises:
+        RunError: The set is to be kept where it does not fit.
     """
     asked = plan.data_cache
     size = sum(stream.read_batch.decoded_bytes for stream in data.streams.values())
@@ -121,6 +100,68 @@ def choose(plan: RunPlan, data: TrainingData, mesh: Mesh, *, steps_left: int) ->
     )
 
 
+def prepare(plan: RunPlan, data: TrainingData, mesh: Mesh, choice: Choice) -> Feeding:
+    """Return the streams of batches; decode the training set first if it is to be kept.
+
+    Args:
+        plan: What is trained.
+        data: The data, opened.
+        mesh: The devices.
+        choice: Where the set is kept, from `choose`.
+
+    Raises:
+        RunError: An image cannot be decoded; its name is in the message.
+        SystemExit: SIGINT or SIGTERM came while the set was decoded; the message says how to go on.
+    """
+    if choice.place == "none":
+        return Feeding(data.streams, {}, False, choice.words)
+    readers = {kind: stream.read_batch for kind, stream in data.streams.items()}
+    decoded = _decode(readers, num_workers=plan.num_workers)
+    streams, device_data = {}, {}
+    for kind, reader in readers.items():
+        arrays = decoded.pop(kind)
+        if choice.place == "host":
+            streams[kind] = cache.batches(reader, arrays)
+        else:
+            streams[kind] = cache.row_batches(reader)
+            device_data[kind] = dispatch.place(arrays, mesh, split=choice.split)
+    return Feeding(streams, device_data, choice.split, choice.words)
+
+
+class _StoppedError(Exception):
+    """A signal came."""
+
+
+def _decode(readers: dict[str, Reader], *, num_workers: int) -> dict[str, cache.Arrays]:
+    """Decode the training set of each kind; what keeps one process from it, or a signal to one, ends all."""
+    problems, decoded = Problems(), {}
+    total = sum(len(reader.source) for reader in readers.values())
+    with (
+        stop_signals("the images at hand") as received,
+        progress("decodes the training set", total=total, done=0, unit="example") as step,
+        contextlib.suppress(_StoppedError),
+    ):
+
+        def report(count: int) -> None:
+            for _ in range(count):
+                step()
+            if received:
+                raise _StoppedError
+
+        def fill_all() -> None:
+            for kind, reader in readers.items():
+                decoded[kind] = cache.fill(reader, num_workers=num_workers, report=report)
+
+        problems.take("data", fill_all)
+    problems.check_everywhere()
+    if sharding.on_any_process(bool(received)):
+        raise SystemExit(
+            f"{received[0] if received else 'Another process'}: stopped while the training set was decoded, before the "
+            "first step. Run the same command again to go on."
+        )
+    return decoded
+
+
 def steps_per_dispatch(plan: RunPlan, feeding: Feeding, mesh: Mesh) -> int:
     """Return how many steps are done in one call: whole cycles of `batch_kinds`, or 1."""
     if not feeding.device_data:
@@ -132,11 +173,6 @@ def steps_per_dispatch(plan: RunPlan, feeding: Feeding, mesh: Mesh) -> int:
         return 1  # XLA runs what is inside a loop on one core
     lengths = range(cycle, MAX_STEPS_PER_DISPATCH + 1, cycle)
     return max((length for length in lengths if plan.length.log_every % length == 0), default=1)
-
-
-def _repeat(function: Any, count: int) -> None:
-    for _ in range(count):
-        function()
 
 
 def _is_read_twice(plan: RunPlan, data: TrainingData, steps_left: int) -> bool:

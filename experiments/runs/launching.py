@@ -198,6 +198,7 @@ def _parameters(jobs: Jobs, name: str) -> dict[str, Any]:
         "slurm_partition": jobs.partition,
         "slurm_account": jobs.account,
         "slurm_signal_delay_s": _GRACE,
+        "slurm_srun_args": [f"--cpus-per-task={jobs.cpus_per_task}"],  # since Slurm 22.05, srun does not inherit it
         "slurm_additional_parameters": {"requeue": True},
     }
     return {key: value for key, value in parameters.items() if value not in (None, "")}

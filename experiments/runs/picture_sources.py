@@ -39,7 +39,13 @@ class Read(NamedTuple):
 
 
 class Pictures(abc.ABC):
-    """Pictures by their numbers from 0."""
+    """Pictures by their numbers from 0.
+
+    Attributes:
+        problems: A line for each thing in a folder that could not be looked into.
+    """
+
+    problems: Sequence[str] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -57,8 +63,8 @@ class Pictures(abc.ABC):
 class _Files(Pictures):
     """Files by their names under a folder; names that are whole paths stay what they are."""
 
-    def __init__(self, folder: pathlib.Path, names: Sequence[str]) -> None:
-        self._folder, self._names = folder, names
+    def __init__(self, folder: pathlib.Path, names: Sequence[str], problems: Sequence[str] = ()) -> None:
+        self._folder, self._names, self.problems = folder, names, problems
 
     def __len__(self) -> int:
         return len(self._names)
@@ -69,7 +75,7 @@ class _Files(Pictures):
         for name in self._names:
             try:
                 size = os.stat(self._folder / name).st_size
-            except OSError:  # `read` says what is wrong with it
+            except (OSError, ValueError):  # ValueError: a null byte in the name. `read` says what is wrong with it
                 size = -1
             digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
@@ -137,13 +143,28 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str]) -> Pictures:
     )
 
 
-def _open_folder(folder: pathlib.Path) -> Pictures:
+def list_folder(folder: pathlib.Path) -> pictures.Listing:
+    """List the pictures under a folder, and print a line about the files that are not named like pictures.
+
+    Raises:
+        SourceError: There is no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"--images={folder} is not a folder: expected a folder of pictures.")
     listing = pictures.list_folder(folder)
-    for line in [*listing.problems, *filter(None, [listing.passed_over()])]:
-        print(f"{folder}: {line}", file=sys.stderr)
     if not listing.pictures:
-        raise SourceError(f"--images={folder} holds no picture ({pictures.KINDS}).")
-    return _Files(folder, listing.pictures)
+        lines = [*listing.problems, *filter(None, [listing.passed_over()])]
+        raise SourceError("\n".join([f"--images={folder} holds no picture ({pictures.KINDS}).", *lines]))
+    if listing.others:
+        print(f"{folder}: {listing.passed_over()}", file=sys.stderr)
+    return listing
+
+
+def _open_folder(folder: pathlib.Path) -> Pictures:
+    listing = list_folder(folder)
+    for line in listing.problems:
+        print(f"{folder}: {line}", file=sys.stderr)
+    return _Files(folder, listing.pictures, listing.problems)
 
 
 def _open_list(path: pathlib.Path) -> Pictures:

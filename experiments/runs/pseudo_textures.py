@@ -16,13 +16,16 @@ from PIL import Image
 
 import datasets
 from datasets.textured.textured_dataset_builder import SUFFIXES
-from experiments.runs import data_sources, san_pg, shards
+from experiments.runs import data_sources, picture_sources, san_pg, shards
 from experiments.runs.san_pg import Regressor, TextureError
 from render.manifest import MIRROR_FILE
 from san_jax import embed, folder_lock, pictures
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.pictures import resize_image
+
+# Errors that a user can do something about; the messages say what.
+KNOWN_ERRORS = (*san_pg.KNOWN_ERRORS, picture_sources.SourceError, shards.ShardError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +185,8 @@ def run_folder(
         A line for each picture that could not be read.
 
     Raises:
-        TextureError: There is no picture under `images`, two of them would have one texture file, `output` lies inside
-            `images`, or the run has no decoder.
+        picture_sources.SourceError: There is no picture under `images`.
+        TextureError: Two of them would have one texture file, `output` lies inside `images`, or the run has no decoder.
         shards.ShardError: A shard's folder holds another shard, or the shards to merge are not all those of this work.
         san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
     """
@@ -192,9 +195,9 @@ def run_folder(
         raise TextureError(
             f"--output {output} lies inside --images {images}: a second run would read its own textures."
         )
-    files, skipped = list_pictures(images)
+    listing = picture_sources.list_folder(images)
     wanted: dict[pathlib.Path, list[pathlib.Path]] = {}
-    for file in files:
+    for file in (images / name for name in listing.pictures):
         target = output / file.relative_to(images).with_suffix(".png")
         if target.resolve().is_relative_to(images.resolve()):
             raise TextureError(f"{target} would be written into --images {images}: choose another --output.")
@@ -213,6 +216,7 @@ def run_folder(
     with _open(_Textures(regressor, work, output, batch_size, {"names_sha256": names}), division) as (missing, folder):
         print(f"textures of {images}: {len(wanted)} images, {len(missing)} to compute, in {folder}")
         failed = write_textures(regressor, missing, batch_size=batch_size)
+    skipped = [f"{images / line}" for line in listing.problems]
     skipped += [f"{sources[target.relative_to(folder).as_posix()]}: {error}" for target, error in failed]
     for line in skipped:
         print(f"skipped {line}", file=sys.stderr)
@@ -271,25 +275,6 @@ def _shard_work(textures: _Textures) -> dict[str, Any]:
         **textures.regressor.settings_record,
         **textures.description,
     }
-
-
-def list_pictures(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
-    """Return the pictures under a folder, and a line for each entry that could not be looked into.
-
-    Also print a line about files that are not named like pictures.
-
-    Raises:
-        TextureError: There is no such folder, or no picture in it.
-    """
-    if not folder.is_dir():
-        raise TextureError(f"--images: {folder} is not a folder.")
-    listing = pictures.list_folder(folder)
-    if not listing.pictures:
-        lines = [*listing.problems, *filter(None, [listing.passed_over()])]
-        raise TextureError("\n".join([f"--images: {folder} holds no picture ({pictures.KINDS}).", *lines]))
-    if listing.others:
-        print(f"{folder}: {listing.passed_over()}", file=sys.stderr)
-    return [folder / name for name in listing.pictures], [f"{folder / line}" for line in listing.problems]
 
 
 def write_textures(

@@ -71,11 +71,13 @@ def _read_header(found: _Found) -> manifest.Header:
         ShardError: Their `shard.json` says something else than their header.
     """
     for path, part in found:
+        if part.work.get("program") != rendering.PROGRAM:
+            raise shards.ShardError(f"--merge: {path} is no shard of a rendering: expected one of {rendering.PROGRAM}.")
         header = manifest.read_header(path)
         differing = shards.differences(part.work, rendering.shard_work(header))
         if differing or part.total != header.num_pairs:
             raise shards.ShardError(
-                f"--merge: {path} is no shard of a rendering, or its {manifest.HEADER_FILE} is of another one.\n"
+                f"--merge: {path}: its {manifest.HEADER_FILE} is that of another rendering.\n"
                 + shards.describe(differing, f"in {shards.RECORD_FILE}", f"in {manifest.HEADER_FILE}")
             )
     return manifest.read_header(found[0][0])

@@ -19,6 +19,8 @@ from render.optics.rasterizer import OpenGLError
 from render.recipes import build, paper
 from san_jax import files, folder_lock
 
+PROGRAM = "experiments.pit_render"  # as the folders of shards name it
+
 
 def run(
     config: ConfigDict,
@@ -90,7 +92,7 @@ def run_shard(
 
 def shard_work(header: manifest.Header) -> dict[str, object]:
     """Return what the shards of a rendering have in common: everything that decides on its files."""
-    return {"program": "experiments.pit_render", **dataclasses.asdict(header)}
+    return {"program": PROGRAM, **dataclasses.asdict(header)}
 
 
 def _draw(recipe: Recipe, folder: pathlib.Path, groups: range, num_workers: int, is_new: bool) -> None:

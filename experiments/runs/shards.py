@@ -6,6 +6,7 @@ copied to the machine that merges. There it may come from anywhere, so nothing i
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -99,27 +100,35 @@ def folder(output: str | os.PathLike[str], shard: Shard) -> pathlib.Path:
     return output.with_name(f"{output.name}.shard-{shard.index:05d}-of-{shard.count:05d}")
 
 
-def begin(path: pathlib.Path, part: Part) -> None:
+def begin(path: pathlib.Path, part: Part, *, overwrite: bool = False) -> None:
     """Note in a shard's folder what it is to hold, or check that an earlier run began the same.
 
     Args:
         path: Folder of the shard, which the caller has locked.
         part: What it is to hold. A note that the part is complete stays.
+        overwrite: Replace the note of other work. The caller then removes what that left in the folder.
 
     Raises:
         ShardError: The folder was begun for another shard or other work.
     """
     if (path / RECORD_FILE).exists():
-        found = read(path)
-        differing = differences(_to_json(found), _to_json(part))
-        differing.pop("complete", None)
-        if differing:
-            raise ShardError(
-                f"{path} was begun for other work:\n{describe(differing)}Give the command that began it, or another "
-                "output."
-            )
-        return
+        try:
+            _check_begun(path, part)
+        except ShardError:
+            if not overwrite:
+                raise
+        else:
+            return
     _write(path, dataclasses.replace(part, complete=False))
+
+
+def _check_begun(path: pathlib.Path, part: Part) -> None:
+    differing = differences(_to_json(read(path)), _to_json(part))
+    differing.pop("complete", None)
+    if differing:
+        raise ShardError(
+            f"{path} was begun for other work:\n{describe(differing)}Give the command that began it, or another output."
+        )
 
 
 def finish(path: pathlib.Path) -> None:
@@ -191,20 +200,21 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> list[tuple[pathlib.Pat
         )
         if differing:
             raise ShardError(
-                f"--merge: {first_path} and {path} are not of one work:\n{describe(differing)}Merge the shards of one."
+                f"--merge: {first_path} and {path} are not of one work:\n{describe(differing)}Give the folders of all "
+                "shards of one work after --merge, or remove those of the other."
             )
     where: dict[int, list[pathlib.Path]] = {}
     for path, part in found:
         where.setdefault(part.shard.index, []).append(path)
     problems = [
-        f"{Shard(index, first.shard.count)} is there twice: {' and '.join(map(str, same))}"
+        f"{Shard(index, first.shard.count)} is there twice, give one of them: {' and '.join(map(str, same))}"
         for index, same in sorted(where.items())
         if len(same) > 1
     ]
-    missing = [str(Shard(index, first.shard.count)) for index in range(first.shard.count) if index not in where]
-    if missing:
-        more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
-        problems.append(f"missing: {', '.join(missing[:_MAX_NAMED])}{more}")
+    if missing := first.shard.count - len(where):
+        absent = (str(Shard(index, first.shard.count)) for index in range(first.shard.count) if index not in where)
+        more = f" and {missing - _MAX_NAMED} more" if missing > _MAX_NAMED else ""
+        problems.append(f"missing: {', '.join(itertools.islice(absent, _MAX_NAMED))}{more}")
     problems += [f"{part.shard} is not complete: {path}" for path, part in found if not part.complete]
     if problems:
         raise unfinished(problems)
@@ -214,11 +224,11 @@ def collect(folders: Iterable[str | os.PathLike[str]]) -> list[tuple[pathlib.Pat
 
 
 def unfinished(problems: Sequence[str]) -> ShardError:
-    """Return the error that names what has to be done again before shards can be merged."""
+    """Return the error that names what has to be done before shards can be merged."""
     return ShardError(
         "--merge:\n"
         + "".join(f"  {line}\n" for line in problems)
-        + "Give the commands of these shards again; each does only what is missing. Then merge."
+        + "Give the commands of shards that are missing or not complete again; each does only what is missing. Then merge."
     )
 
 

@@ -9,14 +9,18 @@ from absl import logging
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[list[str]]:
-    """Yield a list that gets the name of the first SIGINT or SIGTERM; a second one ends the process at once."""
+def stop_signals(work: str) -> Iterator[list[str]]:
+    """Yield a list that gets the name of the first SIGINT or SIGTERM; a second one ends the process at once.
+
+    Args:
+        work: What is done first, for the message, such as "this step".
+    """
     received: list[str] = []
 
     def remember(number: int, frame: Any) -> None:
         del frame
         received.append(signal.Signals(number).name)
-        logging.warning("%s: stopping after this step; once more to stop at once.", received[0])
+        logging.warning("%s: stopping after %s; once more to stop at once.", received[0], work)
         for name, handler in previous.items():
             signal.signal(name, handler)
 

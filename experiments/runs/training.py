@@ -16,7 +16,7 @@ import optax
 from experiments.command_line.config_files import Config
 from experiments.runs import best, data_sources, feeding, folder, initial_weights, models, training_data
 from experiments.runs import steps as steps_of_plan
-from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError
+from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError, naming_the_config_part
 from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
@@ -75,8 +75,9 @@ def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate |
         inputs = _gather(plan, mesh, stack, is_new=is_new, evaluates=evaluate is not None)
         start = _make_start(inputs)
         record = _data_record(inputs, workdir, is_new=is_new)
+        choice = feeding.choose(plan, inputs.data, mesh, steps_left=inputs.steps.total - (newest or 0))
         folder.write_records(workdir, config, record, inputs.data.mirror_file)  # nothing is written before this
-        fed = feeding.prepare(plan, inputs.data, mesh, steps_left=inputs.steps.total - (newest or 0))
+        fed = feeding.prepare(plan, inputs.data, mesh, choice)
         for stream in fed.streams.values():
             stack.callback(stream.close)
         _Trainer(inputs, start, fed, workdir, evaluate, stack).train(began)
@@ -231,7 +232,8 @@ class _Calls:
         """Do the steps that follow on `done` ones; the state is used up."""
         kinds = self._next_kinds(done)
         began = time.monotonic()
-        batches = [next(self._fed.streams[kind]) for kind in kinds]
+        with naming_the_config_part("data"):  # an image that cannot be decoded
+            batches = [next(self._fed.streams[kind]) for kind in kinds]
         self._seconds["data"] = time.monotonic() - began
         began = time.monotonic()
         if self._fed.device_data:
@@ -297,7 +299,7 @@ class _Trainer:
         lines = [_describe(inputs), triplets, *training_data.describe(self._plan, inputs.data), fed.words, words]
         for line in filter(None, lines):
             self._logger.print(line)
-        self._stop = stack.enter_context(stop_signals())
+        self._stop = stack.enter_context(stop_signals("this step"))
         self._pending: list[_Done] = []  # metrics that are still on the device
         self._last_time = time.monotonic()
 

@@ -128,8 +128,8 @@ def describe(plan: RunPlan, data: TrainingData) -> list[str]:
     return [
         f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
         f"an epoch has {data.epoch.steps} step{'s' * (data.epoch.steps != 1)} ({data.epoch.words})",
-        *data.notes,
         _describe_length(plan, data.epoch.steps),
+        *data.notes,
     ]
 
 

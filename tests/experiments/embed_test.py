@@ -1,6 +1,7 @@
 """The program that embeds pictures: any source, both formats and folders, bad pictures, interruptions, shards."""
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 import san_jax
 from experiments import embed
-from experiments.runs import data_sources, embedding_run
+from experiments.runs import data_sources, embedding_run, shards
 from san_jax import checkpoint, embedding_files, onnx_file
 from san_jax.data.reading import read_names
 from tests.experiments.export_runs import needs_onnx, relative
@@ -118,6 +119,18 @@ def test_a_list(run, photos, tmp_path):
     assert relative(written.embeddings, whole.embeddings[rows]) < 1e-6
 
 
+def test_a_list_of_what_are_no_files(run, tmp_path):
+    """Opening a pipe would block."""
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
+    (tmp_path / "list.txt").write_text("pipe.png\ngood.png\nnull\0byte.png\n/\n")
+    written = san_jax.load_embeddings(run("out.npz", images=tmp_path / "list.txt"))
+    assert written.names == ["good.png"]
+    reasons = dict(written.made_by["left_out"])
+    assert reasons["pipe.png"] == reasons["/"] == "a folder, a pipe or a device; expected a file"
+    assert "null byte" in reasons["null\0byte.png"]
+
+
 @pytest.mark.parametrize(
     ("output", "number"), [("out.parquet", 0), ("out.parquet", 3), ("out.npz", 2), ("out", 2), ("out", 3)]
 )
@@ -155,6 +168,19 @@ def test_an_unfinished_folder_is_not_read(run, tmp_path, monkeypatch):
         san_jax.load_embeddings(tmp_path / "out")
 
 
+def test_parts_that_are_damaged_or_of_other_work_are_made_again(run, tmp_path, monkeypatch):
+    """A machine that crashes may leave a part half written; what is overwritten may be killed at any moment."""
+    expected = files_of(run("expected"))
+    with monkeypatch.context() as patched:
+        patched.setattr(embedding_run, "_finish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run("out")
+    (first, *_) = parts = sorted((tmp_path / "out").glob("part-*.parquet"))
+    first.write_bytes(first.read_bytes()[:100])
+    parts[1].write_bytes((run("flipped", "--flip") / parts[1].name).read_bytes())
+    assert files_of(run("out")) == expected
+
+
 @pytest.mark.parametrize(("output", "counts"), [("out.parquet", (1, 2, 3)), ("out.npz", (2,)), ("out", (3,))])
 def test_shards_give_the_same_bytes(run, output, counts, tmp_path):
     expected = files_of(run(f"whole/{output}"))
@@ -176,6 +202,39 @@ def test_a_merge_of_shards_that_do_not_fit(run, tmp_path):
         embed.main(["--merge", f"--output={tmp_path / 'a.parquet'}"])
 
 
+def test_a_merge_of_parts_that_are_not_there(run, tmp_path):
+    expected = files_of(run("whole.npz"))
+    run("a.npz", "--shard=0/2")
+    folder = run("a.npz", "--shard=1/2").with_name("a.npz.shard-00001-of-00002")
+    merge = ["--merge", f"--output={tmp_path / 'a.npz'}"]
+    for damage in (lambda path: path.write_bytes(b"PAR1"), lambda path: path.unlink()):
+        damage(folder / "part-000002.parquet")
+        with pytest.raises(
+            SystemExit, match=r"part-000002.parquet is missing, damaged or of other work\nGive the comm"
+        ):
+            embed.main(merge)
+        assert not (tmp_path / "a.npz").exists()
+        run("a.npz", "--shard=1/2")
+    embed.main(merge)
+    assert files_of(tmp_path / "a.npz") == expected
+
+
+@pytest.mark.parametrize("output", ["out.npz", "out"])
+def test_shards_of_another_program_are_not_merged(output, tmp_path):
+    shard, folder = shards.Shard(0, 1), tmp_path / "textures"
+    folder.mkdir()
+    shards.begin(folder, shards.Part(shard, range(3), 3, {"program": "experiments.pseudo_texture"}))
+    shards.finish(folder)
+    with pytest.raises(SystemExit, match="textures holds no shard of embeddings"):
+        embed.main(["--merge", str(folder), f"--output={tmp_path / output}"])
+    assert not (tmp_path / output).exists()
+
+
+def test_a_shard_is_reported_by_its_folder(run, capsys):
+    output = run("out.npz", "--shard=2/3")
+    assert capsys.readouterr().out == f"{output}.shard-00002-of-00003: 5 embeddings, 0 pictures left out\n"
+
+
 def test_what_is_there_is_kept(run, tmp_path):
     first = files_of(run("out.parquet"))
     assert files_of(run("out.parquet")) == first
@@ -186,7 +245,8 @@ def test_what_is_there_is_kept(run, tmp_path):
     run("folder")
     with pytest.raises(SystemExit, match=r"holds something else"):
         run("folder", "--flip")
-    assert san_jax.load_embeddings(run("folder", "--flip", "--overwrite")).made_by["flip"] is True
+    (tmp_path / "folder" / "part-000009.parquet").write_text("of a larger collection")
+    assert files_of(run("folder", "--flip", "--overwrite")) == files_of(run("fresh", "--flip"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(SystemExit, match=r"mine holds other files \(thesis.tex\): give another --output"):
@@ -194,6 +254,13 @@ def test_what_is_there_is_kept(run, tmp_path):
     (tmp_path / "mine.parquet").write_text("no Parquet")
     with pytest.raises(SystemExit, match=r"mine.parquet is no file of embeddings"):
         run("mine.parquet")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(SystemExit, match=r"folder.npz is a folder: give another --output"):
+        run("folder.npz", "--overwrite")
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit, match=r"mine.txt is a file: expected FILE.parquet, FILE.npz or a folder"):
+        run("mine.txt", "--overwrite")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
 def test_other_weights_do_not_go_on(run, monkeypatch, tmp_path):
@@ -216,6 +283,13 @@ def test_pictures_that_cannot_be_read(run, tmp_path):
         run("strict.parquet", "--strict")
     bad = tmp_path / "bad"
     bad.mkdir()
+    (bad / "broken.png").symlink_to(bad / "absent")
+    Image.new("RGB", (9, 9)).save(bad / "good.png")
+    with pytest.raises(SystemExit, match=r"--strict: 1 of the pictures cannot be read:\nbroken.png: no such file"):
+        run("strict.parquet", "--strict", images=bad)
+    assert san_jax.load_embeddings(run("broken.parquet", images=bad)).names == ["good.png"]
+    for path in bad.iterdir():
+        path.unlink()
     with pytest.raises(SystemExit, match="bad holds no picture"):
         run("none.parquet", images=bad)
     for number in range(12):
@@ -247,7 +321,7 @@ def test_onnx_is_refused_before_anything_is_written(run, tmp_path, monkeypatch):
     [
         ([], "give --workdir and --images"),
         (["--workdir=a", "--images=b", "--shard=2/2"], "--shard"),
-        (["--merge", "--shard=0/2"], "--merge to put all of them together"),
+        (["--merge", "--shard=0/2"], "not allowed with argument"),
     ],
 )
 def test_wrong_command_lines(flags, message, capsys):

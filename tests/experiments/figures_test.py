@@ -8,7 +8,7 @@ from PIL import Image
 import datasets
 from experiments import figures as program
 from experiments.pages import figures
-from experiments.runs import pseudo_textures
+from experiments.runs import picture_sources
 from tests import dataset_fixtures
 from tests.experiments import tiny_data
 
@@ -42,7 +42,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, d
     (folder / "d.jpg").unlink()
     (folder / "sub" / "e.png").unlink()
     program.main(command)  # what is not named like a picture does not make it fail
-    with pytest.raises(pseudo_textures.TextureError, match="absent is not a folder"):
+    with pytest.raises(picture_sources.SourceError, match="absent is not a folder"):
         figures.from_files("6", tmp_path / "absent")
     for name in ("a.png", "sub/b.JPG", "sub/c.webp"):
         (folder / name).write_bytes(b"no image")
@@ -79,7 +79,7 @@ def test_the_program_draws_a_built_dataset(tmp_path, decoders, capsys):
         (["--figure=quality", "--names=a"], "--names does not go with --figure=quality"),
         (["--figure=6", "--images=a", "--split=train"], "--split does not go"),
         (["--figure=quality"], "Nothing to measure on"),
-        (["--figure=6", "--images=absent"], "figures: --images: absent is not a folder"),
+        (["--figure=6", "--images=absent"], "figures: --images=absent is not a folder"),
     ],
 )
 def test_the_program_refuses(arguments, expected, capsys):

@@ -167,6 +167,8 @@ def test_training_on_nodes_has_a_process_for_each_gpu(tmp_path: pathlib.Path, mo
         assert f"#SBATCH --{line}\n" in script
     launching.submit(make_jobs(tmp_path, engine="slurm", num_tasks=16, gpus_per_task=1), RENDER)
     script = (tmp_path / "bin" / "sbatch.script").read_text()
+    assert "srun --unbuffered" in script
+    assert "--cpus-per-task=1 " in script.partition("srun --unbuffered")[2]  # srun does not inherit it from sbatch
     for line in ("array=0-15%16", "nodes=1", "gpus-per-node=1", "ntasks-per-node=1"):
         assert f"#SBATCH --{line}\n" in script
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 import datasets
 from datasets import archives, listing
@@ -110,6 +111,20 @@ def test_a_partial_dataset_is_announced(
     assert code == 1
     assert "(a partial dataset) was built from this source with --allow_partial" in err
     assert len(tfds.data_source("dukemtmc_reid", split="query", data_dir=tmp_path / "data")) == 1
+
+
+def test_strict_refuses_what_would_be_converted(
+    downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    image = downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg"
+    Image.open(image).convert("L").save(image)
+    arguments = _arguments("dukemtmc_reid", downloads, tmp_path / "data")
+    code, _, err = _run(capsys, *arguments, "--strict")
+    assert code == 1
+    assert f"{image}: expected an upright RGB JPEG or PNG, as --strict demands, found grey" in err
+    code, out, _ = _run(capsys, *arguments)
+    assert code == 0
+    assert "  converted to RGB: 1 grey" in out.splitlines()
 
 
 def test_all_builds_what_is_there(downloads: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

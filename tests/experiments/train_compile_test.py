@@ -89,6 +89,20 @@ def test_a_step_that_the_compiler_gives_up_on_does_not_fit(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("only_lowered")
+def test_a_step_that_is_given_twice_is_compiled_once(capsys):
+    with pytest.raises(SystemExit):
+        train_compile.main([f"--config={SAN}", "--topology=cpu:8", "--steps=pit,pit"])
+    assert capsys.readouterr().out.count("does not fit") == 1
+
+
+def test_an_output_that_cannot_be_written_is_told_first(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        train_compile.main([f"--config={SAN}", "--topology=cpu:8", f"--output={tmp_path}"])
+    assert caught.value.code == 2
+    assert "is a folder, expected a file to write" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("only_lowered")
 @pytest.mark.parametrize(
     ("config", "kinds"),
     [

@@ -20,7 +20,28 @@ SAN = (
     *(f"num_steps={NUM_STEPS}", "batch.num_identities=4", "checkpoint_every_epochs=2.0"),
     *("start.kind=random", "start.path=", "optimizer.learning_rate=1e-5"),
 )
-GLOBAL = (*SAN, "loss.triplet_reid_scope=global")
+GLOBAL = (*SAN, "loss.triplet_reid_scope=global", "data_cache=none")
+
+
+# experiments.train where decoding takes a while, and devices have too little memory for the whole training set each.
+SLOW_TO_DECODE = """
+import time
+from experiments import train
+from experiments.runs import feeding
+
+real_fill = feeding.cache.fill
+
+def fill(reader, *, num_workers, report):
+    def report_later(count):
+        time.sleep(3)
+        report(count)
+    print("decoding", flush=True)
+    return real_fill(reader, num_workers=num_workers, report=report_later)
+
+feeding.cache.fill = fill
+feeding._device_bytes = lambda mesh: 1.6 * 38 * 3 * (32 * 32 + 16 * 16)
+train.main()
+"""
 
 
 def free_port() -> int:
@@ -42,10 +63,22 @@ def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
 
 
 def start_together(
-    workplace, workdir: pathlib.Path, *overrides: str, count: int = 2, second: tuple[str, ...] = ()
+    workplace, workdir: pathlib.Path, *overrides: str, count: int = 2, second: tuple[str, ...] = (), program: str = ""
 ) -> list[subprocess.Popen]:
-    """Processes of one device each that train together; `second` are further arguments of the second one."""
+    """Processes of one device each that train together.
+
+    Args:
+        workplace: The data.
+        workdir: The run's folder.
+        *overrides: What differs from the config of "san".
+        count: Number of processes.
+        second: Further arguments of the second one.
+        program: What they run in place of `experiments.train`.
+    """
     command = workplace.command("san", workdir, *overrides)
+    if program:
+        module = command.index("-m")
+        command[module : module + 2] = ["-c", program]
     flags = [f"--coordinator=localhost:{free_port()}", f"--num_processes={count}"]
     return [
         start([*command, *flags, f"--process_id={number}", *(second if number == 1 else ())], workplace.environment)
@@ -86,7 +119,8 @@ def stopped_at(output: str) -> int:
 def assert_agree(expected_run: pathlib.Path, found_run: pathlib.Path) -> None:
     """The same metrics of every step, and the same weights, up to roundings."""
     expected_lines, found_lines = map(metric_logger.read_metrics, (expected_run, found_run))
-    assert [line["step"] for line in found_lines] == list(range(1, NUM_STEPS + 1))
+    assert [line["step"] for line in found_lines] == [line["step"] for line in expected_lines]
+    assert found_lines[-1]["step"] == NUM_STEPS
     for expected, found in zip(expected_lines, found_lines, strict=True):
         assert set(found) == set(expected)
         for name in set(expected) - metric_logger.TIMINGS:
@@ -118,18 +152,45 @@ def test_four_then_two_then_one_process_train_as_one(workplace, tmp_path):
     assert_agree(tmp_path / "one", tmp_path / "run")
 
 
-def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path):
-    """Each within its own images, which is the default here."""
-    two_devices = {**workplace.environment, "JAX_NUM_CPU_DEVICES": "2"}
-    expected = finish([start(workplace.command("san", tmp_path / "one", *SAN), two_devices)])[0]
-    assert "L_TR takes its triplets within a device, from 2 identities" in expected
-    outputs = finish(start_under_slurm(workplace, tmp_path / "two", *SAN))
+@pytest.fixture(scope="module")
+def two_devices(workplace, tmp_path_factory):
+    """The folder of a run of one process with two devices, whose batches are decoded as they are needed."""
+    folder = tmp_path_factory.mktemp("two_devices") / "run"
+    environment = {**workplace.environment, "JAX_NUM_CPU_DEVICES": "2"}
+    output = finish([start(workplace.command("san", folder, *SAN, "data_cache=none"), environment)])[0]
+    assert "L_TR takes its triplets within a device, from 2 identities" in output
+    return folder
+
+
+def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path, two_devices):
+    """Each within its own images, which is the default here; and each takes its rows from its own memory."""
+    outputs = finish(start_under_slurm(workplace, tmp_path / "two", *SAN, "data_cache=host"))
     assert "2 x cpu, 2 process(es)" in outputs[0]
     assert "L_TR takes its triplets within a device, from 2 identities" in outputs[0]
+    assert "kept in host memory" in outputs[0]
     assert f"finished {NUM_STEPS} steps" in outputs[0]
     assert "step " not in outputs[1]  # process 0 alone speaks and writes
     assert len(list((tmp_path / "two").glob("events.out.tfevents.*"))) == 1
-    assert_agree(tmp_path / "one", tmp_path / "two")
+    assert_agree(two_devices, tmp_path / "two")
+
+
+def test_two_processes_keep_the_training_set_on_their_devices(workplace, tmp_path, two_devices):
+    """They end together where one is interrupted while it decodes, and the same command then goes on."""
+    overrides = (*SAN, "data_cache=device")
+    processes = start_together(workplace, tmp_path, *overrides, program=SLOW_TO_DECODE)
+    for line in processes[1].stdout:
+        if line.startswith("decoding"):
+            processes[1].send_signal(signal.SIGINT)
+            break
+    outputs = finish(processes, expected=1)
+    stopped = "stopped while the training set was decoded, before the first step. Run the same command again to go on."
+    assert f"Another process: {stopped}" in outputs[0]
+    assert f"SIGINT: {stopped}" in outputs[1]
+    assert not any("Traceback" in output for output in outputs)
+    assert not (tmp_path / "checkpoints").exists()
+    output = finish(start_together(workplace, tmp_path, *overrides, program=SLOW_TO_DECODE))[0]
+    assert "kept in device memory, split over 2 devices" in output
+    assert_agree(two_devices, tmp_path)
 
 
 def test_what_one_process_lacks_ends_both(workplace, tmp_path):

@@ -36,7 +36,7 @@ CONFIGS = {
 
 
 class Workplace:
-    """Data, a SAN-PG run and a compilation cache that the processes of these tests share."""
+    """Data and a SAN-PG run that the processes of these tests share."""
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
@@ -45,8 +45,6 @@ class Workplace:
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": "1",
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "jax_cache"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
             "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling is most of the time here
         }
 

@@ -3,10 +3,10 @@
 Run by hand, first where the project is installed, then where PyTorch and safetensors are (tests read the file):
 
     .venv/bin/python -m tests.experiments.export_runs /tmp/exported
-    python tests/golden/make_export.py /tmp/exported
+    python -m tests.golden.make_export /tmp/exported
 
-The modules have torchvision's names and layers, at any width; every tensor must find its place (strict loading), as in
-torchvision's own networks with the changes that the file's metadata tells.
+The modules take torchvision's names and have its layers, at any width; every tensor must find its place (strict
+loading), as in torchvision's own networks with the changes that the file's metadata tells.
 """
 
 import json
@@ -20,29 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-
-class Bottleneck(nn.Module):
-    """torchvision's, stride on the 3x3 convolution."""
-
-    def __init__(self, inplanes: int, planes: int, stride: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * planes)
-        self.downsample = None
-        if stride != 1 or inplanes != 4 * planes:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inplanes, 4 * planes, 1, stride=stride, bias=False), nn.BatchNorm2d(4 * planes)
-            )
-
-    def forward(self, x):
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = functional.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return functional.relu(y + (x if self.downsample is None else self.downsample(x)))
+from experiments.benchmarks import torch_model
 
 
 class ResNet(nn.Module):
@@ -50,21 +28,11 @@ class ResNet(nn.Module):
 
     def __init__(self, width: int, stage_sizes: list[int]):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        inplanes = width
-        for number, (size, stride) in enumerate(zip(stage_sizes, (1, 2, 2, 1), strict=True), start=1):
-            planes = width * 2 ** (number - 1)
-            blocks = [
-                Bottleneck(inplanes if i == 0 else 4 * planes, planes, stride if i == 0 else 1) for i in range(size)
-            ]
-            setattr(self, f"layer{number}", nn.Sequential(*blocks))
-            inplanes = 4 * planes
-        self.out_features = inplanes
+        self.encoder = torch_model.Encoder(width, stage_sizes)
+        self.out_features = 32 * width
 
     def feature_map(self, x):
-        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.encoder(x)[-1]
 
 
 class DenseLayer(nn.Module):
@@ -128,6 +96,14 @@ def build(metadata: dict[str, str]) -> nn.Module:
     return network
 
 
+def load(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Loads a file's tensors, each of which must find its place, by torchvision's names."""
+    if isinstance(network, ResNet):
+        names = torch_model.encoder_names(tensors)
+        tensors = {name if name.startswith("fc.") else f"encoder.{name}": tensor for name, tensor in names.items()}
+    network.load_state_dict(tensors, strict=True)
+
+
 def embed(network: nn.Module, metadata: dict[str, str], images: np.ndarray) -> np.ndarray:
     """Embeddings of images uint8 [N H W 3], computed in float64."""
     mean, std = (torch.tensor(json.loads(metadata[name]), dtype=torch.float64) for name in ("mean", "std"))
@@ -153,7 +129,7 @@ def main() -> None:
             metadata = file.metadata()
         network = build(metadata).double().eval()
         tensors = load_file(path)
-        network.load_state_dict(tensors, strict=True)
+        load(network, tensors)
         embeddings = embed(network, metadata, np.load(folder / "images.npy"))
         names = sorted(tensors)
         values = [tensors[name].double().numpy().ravel() for name in names]

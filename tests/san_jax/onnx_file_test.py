@@ -1,6 +1,7 @@
 """ONNX files: the same embeddings in onnxruntime, with every opset, and how to install what they need."""
 
 import dataclasses
+import importlib.metadata
 import importlib.util
 import logging
 
@@ -32,6 +33,21 @@ def test_onnx_says_how_to_install_what_is_missing(tmp_path, monkeypatch):
 
 # What a runtime of the year before an opset's own refuses: opset -> IR version, as the ONNX standard pairs them.
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+
+
+@needs_onnx
+def test_versions_do_not_depend_on_which_package_installed_a_module(monkeypatch):
+    """onnxruntime-gpu installs the module onnxruntime, and there is then no package onnxruntime."""
+
+    onnx_file.versions()  # the modules look up their versions themselves when they are imported
+
+    def find_none(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", find_none)
+    found = onnx_file.versions()
+    assert list(found) == ["onnx", "onnxruntime"]
+    assert all(version[0].isdigit() for version in found.values())
 
 
 @needs_onnx

@@ -67,3 +67,27 @@ def test_process_id_out_of_range():
 def test_flags_of_one_process():
     assert sharding.on_any_process(True) is True
     assert sharding.on_any_process(False) is False
+
+
+def test_processes_are_counted_by_their_host(monkeypatch):
+    def names_of(*hosts):
+        """What the processes on these hosts tell each other."""
+
+        def gather(own):
+            rows = []
+            for host in hosts:
+                with monkeypatch.context() as patch:
+                    patch.setattr(sharding.platform, "node", lambda host=host: host)
+                    patch.setattr(
+                        sharding.multihost_utils, "process_allgather", lambda row: rows.append(row) or row[None]
+                    )
+                    sharding.processes_of_this_host()
+            return np.stack(rows)
+
+        return gather
+
+    assert sharding.processes_of_this_host() == 1
+    monkeypatch.setattr(jax, "process_count", lambda: 5)
+    monkeypatch.setattr(sharding.platform, "node", lambda: "b")
+    monkeypatch.setattr(sharding.multihost_utils, "process_allgather", names_of("a", "b", "b", "c", "b"))
+    assert sharding.processes_of_this_host() == 3

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -186,6 +187,14 @@ def test_data_that_are_refused(names, options, message, tmp_path: pathlib.Path, 
     assert not (data_dir / "shop").exists()
 
 
+@pytest.mark.parametrize("rows", [[], ["absent.jpg,anna"]])
+def test_a_table_without_a_picture_is_refused(rows: list[str], tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    (tmp_path / "list.csv").write_text("\n".join(["path,person_id", *rows]))
+    with pytest.raises(DatasetError, match="no picture can be taken") as error:
+        drawn.build(tmp_path, data_dir, table="list.csv", allow_partial=True)
+    assert len(error.value.problems) == len(rows)
+
+
 def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path, data_dir: pathlib.Path):
     with pytest.raises(DatasetError, match="'market1501' is the name of another kind of dataset"):
         drawn.build(pictures, data_dir, "market1501")
@@ -194,6 +203,8 @@ def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path
         drawn.build(pictures, data_dir, "smoke")
     with pytest.raises(DatasetError, match="expected a folder of pictures; unpack an archive first"):
         drawn.build(pictures / "anna.zip", data_dir)
+    with pytest.raises(DatasetError, match=r"A video is not read: write its frames with `ffmpeg -i VIDEO"):
+        drawn.build(pictures / "walk.mp4", data_dir, boxes="gt/gt.txt")
 
 
 def test_names_in_any_script_are_fine_and_bytes_that_are_no_text_are_named(
@@ -206,6 +217,26 @@ def test_names_in_any_script_are_fine_and_bytes_that_are_no_text_are_named(
     os.rename(tmp_path / "p" / "<b>" / "1.jpg", os.fsencode(tmp_path / "p" / "<b>") + b"/\xff.jpg")
     with pytest.raises(DatasetError, match="expected a name in UTF-8"):
         drawn.build(tmp_path / "p", data_dir)
+    told: list[str] = []
+    with pytest.raises(DatasetError, match="no picture whose person is known"):
+        drawn.build(tmp_path / "p", data_dir, pattern="(?P<person>9)")
+    with pytest.raises(DatasetError, match="is not found in its name"):
+        drawn.build(tmp_path / "p", data_dir, pattern=r"(?P<person>\d)", tell=told.append, test_share=0.0)
+    assert "--pattern is not found in 3 pictures" in told[-1]
+    assert all(line.isascii() or line.encode() for line in told)  # lines that can be printed
+
+
+def test_copies_in_two_splits_are_named(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    names = ["train/anna/1.jpg", "train/anna/2.jpg", "query/bob/1.jpg", "gallery/bob/2.jpg", "gallery/bob/3.jpg"]
+    folder = drawn.draw(tmp_path / "p", names)
+    shutil.copy(folder / "query" / "bob" / "1.jpg", folder / "gallery" / "bob" / "4.jpg")
+    shutil.copy(folder / "train" / "anna" / "2.jpg", folder / "gallery" / "bob" / "5.jpg")
+    notes = drawn.metadata(drawn.build(folder, data_dir))["notes"]
+    assert notes[1:] == [
+        "1 query is in the gallery byte for byte, which a search finds first unless it drops the query's camera: "
+        "query/bob/1.jpg",
+        "1 picture of query and gallery is among the training pictures byte for byte: gallery/bob/5.jpg",
+    ]
 
 
 def test_a_table_makes_the_same_dataset_as_folders(pictures: pathlib.Path, data_dir: pathlib.Path):

@@ -12,7 +12,7 @@ from datasets import DatasetError
 from datasets.own.folders import read_folders
 from datasets.own.sightings import Sighting
 from datasets.own.table import read_table
-from san_jax.own_settings import OwnSettings, check_name
+from san_jax.own_settings import OwnSettings, name_problem
 from tests.datasets.own.drawn import draw
 
 PATTERN = r"(?P<person>\d+)_c(?P<camera>\d+)"
@@ -205,6 +205,8 @@ def test_every_bad_row_is_named_and_no_path_leaves_the_folder(pictures: pathlib.
         "absent.jpg,bob,train",
         r"a\1.jpg,bob,train",
         "a,bob,train",
+        f"{'x' * 300}.jpg,bob,train",
+        "b\0.jpg,bob,train",
     ]
     (pictures / "list.csv").write_text("\n".join(rows))
     found = read_table(pictures, OwnSettings(table="list.csv"))
@@ -223,6 +225,8 @@ def test_every_bad_row_is_named_and_no_path_leaves_the_folder(pictures: pathlib.
         f"12: expected a picture file in {pictures}, found no file 'a\\\\1.jpg', which has backslashes where this system has "
         "slashes",
         f"13: expected a picture file in {pictures}, found no file 'a'",
+        f"14: expected a picture file in {pictures}, found no file '{'x' * 300}.jpg'",
+        "15: expected a path, found 'b\\x00.jpg'",
     ]
     assert found.problems == [f"{pictures}/list.csv:{line}" for line in expected]
 
@@ -278,5 +282,9 @@ def test_settings_that_are_refused(settings: dict, message: str):
     "name", ["Shop", "my-shop", "7up", "a__b", "", "a/b", "../a", "pit", "cuhk03", "x_textured", "all"]
 )
 def test_names_that_are_refused(name: str):
-    with pytest.raises(ValueError, match="dataset"):
-        check_name(name, ("pit", "cuhk03/labeled"))
+    assert "dataset" in name_problem(name, ("pit", "cuhk03/labeled"))
+
+
+@pytest.mark.parametrize("name", ["shop", "shop_2026", "x1", "pit2"])
+def test_names_that_are_taken(name: str):
+    assert name_problem(name, ("pit", "cuhk03/labeled")) == ""

@@ -4,31 +4,42 @@ import importlib.util
 import json
 
 from experiments.benchmarks import embedding
+from experiments.benchmarks.options import EmbeddingOptions
 from tests.experiments.export_runs import needs_onnx
+
+SMALLEST = EmbeddingOptions(batch_sizes=(1, 2), turns=2, seconds=0.0, width=4, image_size=(64, 32))
+RUNTIMES = {embedding.JAX, *embedding.NEEDED}
 
 
 @needs_onnx
 def test_measure_and_table():
-    result = embedding.measure(batch_sizes=(1, 2), rounds=2, width=4, image_size=(64, 32))
-    assert json.loads(json.dumps(result)) == result
+    result = embedding.measure(SMALLEST)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
     absent = {name for name, package in embedding.NEEDED.items() if importlib.util.find_spec(package) is None}
     assert set(result["left_out"]) == absent
-    measured = {*embedding.NAMES} - absent
-    assert set(result["agreement"]) == measured >= {"jax", "onnx"}
+    measured = RUNTIMES - absent
+    assert set(result["agreement"]) == measured >= {embedding.JAX, embedding.ONNX}
     assert max(result["agreement"].values()) < 1e-5
-    for size, found in result["batches"].items():
-        assert set(found) == measured
-        assert found["jax"]["ratio"] == found["jax"]["cpu_ratio"] == 1.0
-        assert found["onnx"]["images_per_second"] == int(size) / found["onnx"]["seconds"]
-    lines = embedding.table(result).splitlines()
-    assert len(lines) == 2 + len(measured) + len(absent)
-    assert lines[2].startswith("| San-JAX (JAX) ")
+    assert set(result["batches"]) == {"1", "2"}
+    for size, rows in result["batches"].items():
+        assert {name: (row["reference"], row["turns"]) for name, row in rows.items()} == dict.fromkeys(
+            measured, (embedding.JAX, 2)
+        )
+        assert rows[embedding.JAX]["ratio"] == 1.0
+        onnx = rows[embedding.ONNX]
+        assert onnx["items_per_second"] == int(size) / onnx["wall"]["median"]
+    text = embedding.table(result)
+    assert "resnet50, width 4, images of 64x32, float32" in text
+    for heading in ("| embedding 1 image |", "| embedding 2 images |"):
+        assert text.count(heading) == 1
+    assert all(text.count(f"\n| {name} |") == 2 for name in measured)
+    assert "the embeddings agree to " in text
 
 
 def test_what_is_not_installed_is_left_out(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else find(name))
-    result = embedding.measure(batch_sizes=(1,), rounds=1, width=4, image_size=(64, 32))
-    assert result["left_out"]["onnx"] == "onnx is not installed"
-    assert "onnx" not in result["agreement"]
+    result = embedding.measure(EmbeddingOptions(batch_sizes=(1,), turns=1, seconds=0.0, width=4, image_size=(64, 32)))
+    assert result["left_out"][embedding.ONNX] == "onnx is not installed"
+    assert embedding.ONNX not in result["agreement"]
     assert "San-JAX (onnxruntime): onnx is not installed" in embedding.table(result)

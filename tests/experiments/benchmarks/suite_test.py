@@ -9,7 +9,6 @@ import pytest
 from experiments import benchmark as program
 from experiments.benchmarks import environment, suite
 from experiments.benchmarks.options import PARTS, Options
-from experiments.command_line import config_files
 
 
 @pytest.fixture
@@ -61,17 +60,20 @@ def test_small_sizes_are_defaults_only(measured):
     assert full.step == Options().step
     assert (full.ranking.scale, full.ranking.sizes) == (1, ("msmt17",))
     assert (full.rendering.recipes, full.rendering.num_pairs) == (("pit",), 60)
-    assert small.embedding.batch_sizes == (1, 8)
+    assert (small.embedding.batch_sizes, small.embedding.turns, small.embedding.seconds) == ((1, 8), 3, 3.0)
+    assert full.embedding == Options().embedding
+    assert (small.input.num_workers, small.input.seconds, full.input) == ((0, 1, 2), 3.0, Options().input)
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--parts=steps", "expected a comma list of step, embedding, ranking, rendering, found steps"),
+        ("--parts=steps", "expected a comma list of step, input, embedding, ranking, rendering, found steps"),
         ("--parts=", "found none"),
         ("--size=other", "expected a comma list of market1501, msmt17, found other"),
         ("--dtypes=float16", "expected a comma list of float32, bfloat16, found float16"),
         ("--batch_sizes=0", "expected an integer of at least 1, found 0"),
+        ("--num_workers=2,-1", "expected an integer of at least 0, found -1"),
         ("--num_processes=1", "expected an integer of at least 2, found 1"),
         ("--config=pit.py", "pit.py"),
     ],
@@ -90,14 +92,6 @@ def test_a_known_error_is_one_line(monkeypatch):
     monkeypatch.setitem(suite.PARTS, "step", (measure, str))
     with pytest.raises(SystemExit, match=r"^--bound: expected another file\.$"):
         program.main(["--parts=step", "--small"])
-
-
-def test_embedding_is_measured_at_the_sizes_asked_for(monkeypatch):
-    asked = []
-    monkeypatch.setattr(suite.embedding, "measure", lambda **given: asked.append(given) or {})
-    measure, _ = suite.PARTS["embedding"]
-    assert measure(config_files.load("san.py"), Options()) == {}
-    assert asked == [{"batch_sizes": (1, 16), "rounds": 5, "width": 64, "image_size": (256, 128)}]
 
 
 def test_every_part_is_known():

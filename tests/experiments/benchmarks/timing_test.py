@@ -1,6 +1,7 @@
 """Programs take turns, and ratios are medians over the turns."""
 
 import contextlib
+import dataclasses
 import multiprocessing
 from typing import Any
 
@@ -48,6 +49,22 @@ def test_programs_take_turns_for_about_as_long_as_asked():
     assert rows["second"]["processor"]["median"] == 1.0
 
 
+def test_a_program_that_does_its_work_several_times_at_once_is_asked_for_multiples():
+    clock, calls = Clock(), []
+    found = programs(clock, calls, {"first": [0.5], "second": [0.25]})
+    found["second"] = dataclasses.replace(found["second"], at_once=3)
+    rows = timing.compare(found, seconds=4.0, turns=2, watch=clock.watch)
+    assert calls == [
+        *[("first", 1)] * 2,
+        *[("second", 3)] * 2,
+        *[("first", 4), ("second", 9)] * 2,  # 2 s a turn: 4 times 0.5 s, 3 times 0.75 s
+    ]
+    assert (rows["second"]["repeats"], rows["second"]["turns"]) == (9, 2)
+    assert rows["second"]["ratio"] == 0.5
+    assert rows["second"]["items_per_second"] == 32.0
+    assert rows["second"]["items_per_processor_second"] == 128.0  # its processor time is a quarter
+
+
 def test_a_ratio_is_the_median_of_the_turns_ratios():
     turns = {
         "ours": [Turn(1.0, 1.0), Turn(2.0, 1.0), Turn(1.0, 2.0)],
@@ -66,6 +83,16 @@ def test_the_table_names_the_reference_of_each_ratio():
     assert head.startswith("| a step | seconds: median (min to max) | ratio |")
     assert ours == "| ours | 0.25 (0.25 to 0.25) | 1 | 0.5 | 1 | itself |"
     assert other == "| other | 0.5 (0.5 to 0.5) | 2.00 | 0.25 | 0.50 | ours |"
+
+
+def test_the_table_can_tell_images_a_second_of_a_core():
+    clock = Clock()
+    rows = timing.compare(programs(clock, [], {"first": [0.5]}), seconds=0.0, watch=clock.watch)
+    head, _, line = timing.table("feeding", rows, a_core=True)
+    assert head.startswith("| feeding | seconds: median (min to max) | images/s | images/s a core |")
+    assert line.startswith("| first | 0.5 (0.5 to 0.5) | 16 | 64 |")
+    rows["first"]["items_per_processor_second"] = None
+    assert "| 16 | too fast to tell |" in timing.table("feeding", rows, a_core=True)[2]
 
 
 def _work(ready: Any, done: Any) -> None:

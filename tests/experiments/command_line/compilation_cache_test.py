@@ -82,6 +82,16 @@ def test_a_folder_that_cannot_be_made_is_a_warning(environment, tmp_path, capsys
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
 
 
+def test_a_user_without_a_home_is_a_warning(environment, capsys):
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    environment.delenv("XDG_CACHE_HOME")
+    environment.setattr(compilation_cache.pathlib.Path, "home", fail)
+    assert compilation_cache.enable() is None
+    assert "Could not determine home directory. Set XDG_CACHE_HOME to a folder" in capsys.readouterr().err
+
+
 def test_the_oldest_entries_go_when_the_folder_is_too_large(environment):
     folder = compilation_cache.user_folder()
     folder.mkdir(parents=True)

@@ -27,6 +27,19 @@ def test_the_home_folder_stands_in_for_a_tilde(home):
     assert paths.given_list("~/a,b,~") == f"{home}/a,b,{home}"
 
 
+def test_a_file_that_cannot_be_written_is_told_before_the_work(home, monkeypatch):
+    assert paths.given_file("~/new/deep/a.json") == f"{home}/new/deep/a.json"
+    assert paths.given_file("a.json") == "a.json"
+    (home / "taken").write_text("")
+    with pytest.raises(paths.PathError, match="is a folder, expected a file to write"):
+        paths.given_file("~")
+    with pytest.raises(paths.PathError, match=r"taken/a\.json cannot be written: .*taken is no folder"):
+        paths.given_file("~/taken/a.json")
+    monkeypatch.setattr(paths.os, "access", lambda path, mode: path != str(home))
+    with pytest.raises(paths.PathError, match=f"{home} is no folder that this user may write to"):
+        paths.given_file("~/new/a.json")
+
+
 @pytest.mark.parametrize("text", ["gs://bucket/run", "s3://b", "file:///tmp/run"])
 def test_an_address_is_told(text):
     with pytest.raises(ValueError, match="is an address, expected a path: mount it"):

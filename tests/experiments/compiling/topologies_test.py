@@ -33,6 +33,13 @@ def test_a_topology_that_does_not_exist(name: str, words: str):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["v5e:32x8", "v5e:256", "v5e:2x2x2", "v5p:4x4x32", "v6e:17x16"])
+def test_a_slice_that_there_is_not(monkeypatch, name: str):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)  # libtpu is not asked
+    with pytest.raises(TopologyError, match=f"--topology={name}: expected a slice of at most 16x"):
+        open_topology(name)
+
+
 @pytest.mark.parametrize(("name", "package"), [("h100:1", "jax-cuda13-plugin"), ("v5e:2x2", "libtpu")])
 def test_without_the_compiler_the_error_says_how_to_get_it(monkeypatch, name: str, package: str):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

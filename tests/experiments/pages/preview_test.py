@@ -122,3 +122,12 @@ def test_the_program_without_a_folder_says_what_is_missing(capsys: pytest.Captur
         pit_render.main([])
     assert end.value.code == 2
     assert "--output_dir is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["--preview", "--check"])
+@pytest.mark.parametrize("division", ["--shard=0/2", "--merge"])
+def test_a_preview_of_a_shard_is_refused(what: str, division: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        pit_render.main(["--output_dir=out", what, division])
+    assert end.value.code == 2
+    assert "leave out --shard and --merge" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from experiments.runs import feeding, training, training_data
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import resolve
 from san_jax import checkpoint, metric_logger, sharding
+from san_jax.data import pipeline
 from tests.experiments import train_data
 
 SMALL = (
@@ -46,7 +47,7 @@ def opened(config, num_devices=1):
 @pytest.mark.parametrize("place", ["host", "device"])
 def test_batches_are_those_that_decoding_gives_also_after_a_resume(data_dir, place, capsys):
     with opened(load(data_dir, data_cache=place)) as (plan, data, mesh):
-        fed = feeding.prepare(plan, data, mesh, steps_left=11)
+        fed = feeding.prepare(plan, data, mesh, feeding.choose(plan, data, mesh, steps_left=11))
         assert "decodes the training set: 13 of 13 examples (100 %)" in capsys.readouterr().err
         for kind, stream in fed.streams.items():
             for number in range(5):
@@ -119,6 +120,59 @@ def test_a_stopped_run_goes_on_from_another_place(data_dir, tmp_path, sums, monk
     assert metrics(tmp_path / "run") == metrics(tmp_path / "none")
 
 
+def test_an_image_that_cannot_be_decoded_is_named(data_dir, monkeypatch):
+    def fill(reader, **options):
+        raise ValueError("The image of example 3 cannot be decoded")
+
+    monkeypatch.setattr(feeding.cache, "fill", fill)
+    with (
+        opened(load(data_dir, data_cache="host")) as (plan, data, mesh),
+        pytest.raises(RunError, match=r"^data: The image of example 3 cannot be decoded$"),
+    ):
+        feeding.prepare(plan, data, mesh, feeding.choose(plan, data, mesh, steps_left=11))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_set_is_decoded_loses_nothing(data_dir, tmp_path, sums, monkeypatch, name, caplog):
+    """Neither before the first step nor when a run goes on."""
+    training.run(load(data_dir, data_cache="none", log_every=2), tmp_path / "none")
+    real = feeding.cache.fill
+
+    def fill(*arguments, **options):
+        signal.raise_signal(signal.Signals[name])
+        return real(*arguments, **options)
+
+    def run_with_a_signal():
+        with monkeypatch.context() as patch:
+            patch.setattr(feeding.cache, "fill", fill)
+            with pytest.raises(SystemExit) as end:
+                training.run(load(data_dir, data_cache="host", log_every=2), tmp_path / "run")
+        assert str(end.value) == (
+            f"{name}: stopped while the training set was decoded, before the first step. Run the same command again to "
+            "go on."
+        )
+        assert f"{name}: stopping after the images at hand; once more to stop at once." in caplog.text
+
+    run_with_a_signal()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    shard_batch, calls = training.sharding.shard_batch, []
+
+    def stop_at_the_sixth(batch, mesh):
+        calls.append(batch)
+        if len(calls) == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return shard_batch(batch, mesh)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.sharding, "shard_batch", stop_at_the_sixth)
+        with pytest.raises(SystemExit, match="stopped at step 6 of 11"):
+            training.run(load(data_dir, data_cache="host", log_every=2), tmp_path / "run")
+    run_with_a_signal()
+    training.run(load(data_dir, data_cache="host", log_every=2), tmp_path / "run")
+    assert checkpoint.latest_step(tmp_path / "run" / "checkpoints") == 11
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "none")
+
+
 @pytest.mark.parametrize(
     ("asked", "steps_left", "host", "device", "place", "split"),
     [
@@ -146,6 +200,23 @@ def test_a_set_that_does_not_fit_where_it_is_wanted_is_refused(data_dir, monkeyp
     message = f"data_cache={asked}: the decoded training set has .* Set data_cache to 'auto'"
     with opened(load(data_dir, data_cache=asked)) as (plan, data, mesh), pytest.raises(RunError, match=message):
         feeding.choose(plan, data, mesh, steps_left=100)
+
+
+def test_a_run_whose_set_does_not_fit_leaves_nothing(data_dir, monkeypatch, tmp_path, sums):
+    monkeypatch.setattr(feeding, "_device_bytes", lambda mesh: 1000.0)
+    with pytest.raises(RunError, match="data_cache=device: the decoded training set has"):
+        training.run(load(data_dir, data_cache="device"), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["none", "host"])
+def test_an_image_that_cannot_be_decoded_ends_the_run_with_its_name(data_dir, monkeypatch, tmp_path, sums, place):
+    def fail(example, key, size, index):
+        raise ValueError(f"The {key} of example {index} (0001.png) cannot be decoded: broken")
+
+    monkeypatch.setattr(pipeline, "decode", fail)
+    with pytest.raises(RunError, match=r"data: The image of example \d+ \(0001.png\) cannot be decoded"):
+        training.run(load(data_dir, data_cache=place, num_workers=0), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("key", "value"), [("data_cache", "gpu"), ("steps_per_dispatch", "-1")])

@@ -9,7 +9,7 @@ from flax import nnx
 from PIL import Image
 
 import datasets
-from experiments.runs import data_sources, pseudo_textures, san_pg, shards
+from experiments.runs import data_sources, picture_sources, pseudo_textures, san_pg, shards
 from render import manifest
 from san_jax import embed
 from san_jax.models import SAN
@@ -219,14 +219,14 @@ def test_texture_that_would_land_in_the_input_is_refused(workdir, tmp_path):
 
 
 def test_folder_errors(workdir, photos, tmp_path):
-    with pytest.raises(pseudo_textures.TextureError, match="is not a folder"):
+    with pytest.raises(picture_sources.SourceError, match="is not a folder"):
         pseudo_textures.run_folder(workdir, tmp_path / "absent", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(pseudo_textures.TextureError, match=r"holds no picture \(JPEG, PNG, WebP or BMP\)"):
+    with pytest.raises(picture_sources.SourceError, match=r"holds no picture \(JPEG, PNG, WebP or BMP\)"):
         pseudo_textures.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
     (tmp_path / "empty" / "notes.txt").touch()
     (tmp_path / "empty" / "link").symlink_to(photos)
-    with pytest.raises(pseudo_textures.TextureError, match=r"(?s)holds no picture.*link: is a link.*: notes\.txt"):
+    with pytest.raises(picture_sources.SourceError, match=r"(?s)holds no picture.*link: is a link.*: notes\.txt"):
         pseudo_textures.run_folder(workdir, tmp_path / "empty", tmp_path / "out")
 
 

@@ -130,6 +130,13 @@ def test_a_merge_that_is_refused_writes_nothing(two: list[pathlib.Path], tmp_pat
     assert not (tmp_path / "pit").exists()
 
 
+def test_shards_of_another_program_are_refused(tmp_path: pathlib.Path):
+    shards.begin(tmp_path, shards.Part(Shard(0, 1), range(3), 3, {"program": "experiments.pseudo_texture"}))
+    shards.finish(tmp_path)
+    with pytest.raises(ShardError, match=r"is no shard of a rendering: expected one of experiments\.pit_render"):
+        render_merge.merge(tmp_path / "pit", [tmp_path])
+
+
 def test_shards_of_different_recipes_are_refused(two: list[pathlib.Path], drawn: pathlib.Path, tmp_path: pathlib.Path):
     other = rendering.run_shard(
         config_files.load(f"{CONFIG},light.kinds.night=0.5"), Shard(0, 2), output_dir=tmp_path / "other"

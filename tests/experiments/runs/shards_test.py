@@ -71,7 +71,7 @@ def test_all_that_is_wrong_with_a_set_is_named(tmp_path: pathlib.Path):
     with pytest.raises(shards.ShardError) as caught:
         shards.collect([last, first, again])
     message = str(caught.value)
-    assert f"0/5 is there twice: {first} and {again}" in message
+    assert f"0/5 is there twice, give one of them: {first} and {again}" in message
     assert "missing: 1/5, 2/5, 3/5\n" in message
     assert f"4/5 is not complete: {last}" in message
 
@@ -79,6 +79,15 @@ def test_all_that_is_wrong_with_a_set_is_named(tmp_path: pathlib.Path):
 def test_missing_shards_of_many_are_counted(tmp_path: pathlib.Path):
     with pytest.raises(shards.ShardError, match=r"missing: 1/100, .*, 10/100 and 89 more"):
         shards.collect([write(tmp_path / "a", Shard(0, 100))])
+    with pytest.raises(shards.ShardError, match=r"10/1000000000000 and 999999999989 more"):  # at once
+        shards.collect([write(tmp_path / "b", Shard(0, 10**12))])
+
+
+def test_shards_of_two_divisions_lie_beside_an_output(tmp_path: pathlib.Path):
+    for count in (1, 2):
+        write(tmp_path / "a", Shard(0, count))
+    with pytest.raises(shards.ShardError, match=r"shards: 1 there, 2 now\nGive the folders of all shards of one work"):
+        shards.collect(shards.find(tmp_path / "a"))
 
 
 @pytest.mark.parametrize(
