@@ -55,7 +55,7 @@ def test_without_a_score_nothing_is_kept(tmp_path: pathlib.Path, state: train_st
 
 def test_find_names_what_there_is(tmp_path: pathlib.Path):
     with pytest.raises(
-        checkpoint.CheckpointError, match="there is no checkpoint in .*checkpoints: expected the folder"
+        checkpoint.CheckpointError, match=r"there is no checkpoint in .*checkpoints: expected the folder"
     ):
         checkpoint.find(tmp_path)
     for folder, step in ((run_folder.CHECKPOINT_FOLDER, 30), (run_folder.CHECKPOINT_FOLDER, 40)):
