@@ -12,7 +12,7 @@ Scores on a dataset that the model was not trained on are marked cross-dataset, 
 copies of a dataset PARTIAL.
 
 Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
-[_cosine][_trapezoidal][_keep][_flip][_onnx][_rerank] is asked for; settings of the re-ranking that
+[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_rerank] is asked for; settings of the re-ranking that
 are not the defaults are part of the name. A dataset that cannot be scored does not stop the
 others; the exit status is then 1.
 """
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             average_precision=arguments.average_precision,
             flip=arguments.flip,
             runtime=arguments.runtime,
+            checkpoint=arguments.checkpoint,
             same_camera=arguments.same_camera,
             rerank=KReciprocal(**settings) if arguments.rerank else None,
         )
@@ -71,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.evaluate", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
+    parser.add_argument(
+        "--checkpoint",
+        default="newest",
+        help="newest, best (of the highest mAP that was scored during the training), or a step (default: newest)",
+    )
     parser.add_argument(
         "--dataset",
         required=True,

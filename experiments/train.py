@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     compilation_cache.enable()
 
     from experiments.runs import smoke, training  # not before: --help needs no JAX
-    from experiments.scoring import evaluation
+    from experiments.scoring import while_training
     from san_jax import sharding
 
     try:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     try:
         smoke.ensure_inputs(arguments.config)
-        training.run(arguments.config, arguments.workdir, evaluate=evaluation.score_while_training)
+        training.run(arguments.config, arguments.workdir, evaluate=while_training.score)
     except (*training.KNOWN_ERRORS, smoke.SmokeError) as error:
         sys.exit(str(error))
 

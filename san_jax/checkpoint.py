@@ -20,6 +20,7 @@ from absl import logging
 from jax.sharding import Sharding, SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
+from san_jax import run_folder
 from san_jax.sharding import wait_for_all
 from san_jax.train_state import TrainState, Tree
 
@@ -183,17 +184,58 @@ def check_path(directory: str | os.PathLike[str], *, read_only: bool = False) ->
 
 def latest_step(directory: str | os.PathLike[str]) -> int | None:
     """Return the newest complete checkpoint's step, without opening it; None where there is none."""
-    names = [path.name for path in pathlib.Path(directory).glob("*") if path.name.isdecimal()]
-    return max(map(int, names), default=None)
+    return max(_steps_in(directory), default=None)
 
 
-def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None = None) -> tuple[int, Tree, Tree]:
-    """Load the weights of the newest checkpoint, whatever devices they were saved on, and nothing else of it.
+def _steps_in(directory: str | os.PathLike[str]) -> list[int]:
+    """Return the steps of the complete checkpoints in a folder, in no order."""
+    return [int(path.name) for path in pathlib.Path(directory).glob("*") if path.name.isdecimal()]
+
+
+NEWEST, BEST = "newest", "best"
+
+
+def find(run: str | os.PathLike[str], which: str = NEWEST) -> tuple[pathlib.Path, int]:
+    """Return the folder of checkpoints and the step of one of a run's checkpoints.
+
+    Args:
+        run: The run's folder.
+        which: "newest", "best" (of the highest mAP that was scored during the training), or a step.
+
+    Raises:
+        ValueError: `which` is none of these.
+        CheckpointError: There is no such checkpoint.
+    """
+    newest, best = (
+        pathlib.Path(run).absolute() / name for name in (run_folder.CHECKPOINT_FOLDER, run_folder.BEST_FOLDER)
+    )
+    if which not in (NEWEST, BEST) and not which.isdecimal():
+        raise ValueError(f"checkpoint must be {NEWEST}, {BEST} or a step, found {which!r}.")
+    folders = {NEWEST: (newest,), BEST: (best,)}.get(which, (newest, best))
+    found = {step: folder for folder in reversed(folders) for step in _steps_in(folder)}
+    if which.isdecimal() and int(which) not in found:
+        there = ", ".join(map(str, sorted(found))) or "none"
+        raise CheckpointError(f"{run} has no checkpoint of step {which}; it has {there}.")
+    if which == BEST and not found:
+        raise CheckpointError(
+            f"there is no checkpoint in {best}: a run keeps its best one if eval_every_epochs is set."
+        )
+    if not found:
+        raise CheckpointError(f"there is no checkpoint in {newest}: expected the folder of a run that was trained.")
+    step = int(which) if which.isdecimal() else max(found)
+    return found[step], step
+
+
+def load_weights(
+    directory: str | os.PathLike[str], *, step: int | None = None, sharding: Sharding | None = None
+) -> tuple[int, Tree, Tree]:
+    """Load the weights of a checkpoint, whatever devices they were saved on, and nothing else of it.
 
     If the run keeps an average of its weights, the average is loaded.
 
     Args:
         directory: A run's `checkpoints` folder.
+        step: The checkpoint; None for the newest.
         sharding: Where to put the arrays; None for the first local device.
 
     Returns:
@@ -203,7 +245,7 @@ def load_weights(directory: str | os.PathLike[str], *, sharding: Sharding | None
         CheckpointError: There is no checkpoint, or it cannot be read.
     """
     directory = pathlib.Path(directory).absolute()
-    step = latest_step(directory)
+    step = latest_step(directory) if step is None else step
     if step is None:
         raise CheckpointError(f"there is no checkpoint in {directory}: expected the folder of a run that was trained.")
     check_path(directory, read_only=True)

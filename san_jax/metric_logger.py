@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 import jax
+import numpy as np
 from tensorboardX import SummaryWriter
 
 from san_jax.files import write_atomic
 
 METRICS_FILE = "metrics.jsonl"
+TIMINGS = {"images_per_second", "seconds_left"}  # what two runs of the same config do not agree in
 
 
 class NonFiniteLossError(RuntimeError):
@@ -46,10 +48,11 @@ class MetricLogger:
         workdir: The run's folder.
         num_steps: Length of the run, for the console's progress.
         start_step: The step of the checkpoint that the run goes on from, 0 for a new one.
+        epoch_steps: Steps in an epoch.
     """
 
-    def __init__(self, workdir: str | os.PathLike[str], *, num_steps: int, start_step: int):
-        self._num_steps = num_steps
+    def __init__(self, workdir: str | os.PathLike[str], *, num_steps: int, start_step: int, epoch_steps: int):
+        self._num_steps, self._epoch_steps = num_steps, epoch_steps
         self._last_step: int | None = None
         self._file: TextIO | None = None
         if jax.process_index() != 0:
@@ -71,18 +74,33 @@ class MetricLogger:
         """
         if self._file is None:
             return
-        images_per_second = num_images / seconds
-        with _naming(self._file):
-            self._file.write(json.dumps({"step": step, **metrics, "images_per_second": images_per_second}) + "\n")
-            self._file.flush()
-        for name, value in {**metrics, "images_per_second": images_per_second}.items():
-            self._tensorboard.add_scalar(name, value, step)
-        line = f"step {step}/{self._num_steps}  {_console(metrics)}  {images_per_second:.1f} images/s"
+        epoch, images_per_second = step / self._epoch_steps, num_images / seconds
+        record = {"step": step, "epoch": epoch, **metrics, "images_per_second": images_per_second}
+        line = (
+            f"step {step}/{self._num_steps}  epoch {epoch:.2f}  {_console(metrics)}  {images_per_second:.1f} images/s"
+        )
         if self._last_step is not None and step < self._num_steps:  # the first interval held the compilation
             left = seconds / (step - self._last_step) * (self._num_steps - step)
+            record["seconds_left"] = left
             line += f"  {datetime.timedelta(seconds=round(left))} left"
+        with _naming(self._file):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        for name in record.keys() - {"step", "seconds_left"}:
+            self._tensorboard.add_scalar(name, record[name], step)
         self.print(line)
         self._last_step = step
+
+    def show(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Write pictures, uint8 RGB [H W 3], for TensorBoard.
+
+        Args:
+            step: Train steps done.
+            pictures: By names like `eval/ranked`.
+        """
+        if self._file is not None:
+            for name, picture in pictures.items():
+                self._tensorboard.add_image(name, picture, step, dataformats="HWC")
 
     def print(self, text: str) -> None:
         """Print on process 0 only."""

@@ -13,6 +13,8 @@ from san_jax import files
 CONFIG_FILE = "config.json"  # the config of the run, with the version of its format
 DATA_FILE = "data.json"  # what the run was trained on
 CHECKPOINT_FOLDER = "checkpoints"
+BEST_FOLDER = "best_checkpoint"  # the checkpoint of the highest mAP that was scored during the training
+BEST_FILE = "best_checkpoint.json"  # its step and mAP
 VERSION = 1  # of config.json
 METHODS = ("san_pg", "san", "baseline")
 TEXTURE_TARGETS = ("texture", "true_texture")  # kinds of `target` that lie on the UV square; others are like images

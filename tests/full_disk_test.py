@@ -47,7 +47,7 @@ def test_a_file_that_bars_a_folder_is_named(tmp_path: pathlib.Path):
 
 
 def test_metrics(tmp_path: pathlib.Path):
-    logger = metric_logger.MetricLogger(tmp_path, num_steps=10, start_step=0)
+    logger = metric_logger.MetricLogger(tmp_path, num_steps=10, start_step=0, epoch_steps=5)
     with _files_of_at_most(20), pytest.raises(OSError, match=rf"File too large: '.*{metric_logger.METRICS_FILE}'"):
         logger.write(2, {"reid/loss": 1.0}, seconds=1.0, num_images=4)
     logger.close()

@@ -41,7 +41,8 @@ def choose(sightings: Sequence[Sighting], *, seed: int, test_share: float) -> di
     across = drops_same_camera(one.camera for one in test)
     queries: set[str] = set()
     for number, (_, images) in enumerate(_in_order(persons_of(test))):
-        queries |= _queries(images, np.random.default_rng([seed, _QUERIES, number]), across=across)
+        rng = np.random.default_rng([seed, _QUERIES, number])
+        queries |= {images[index].name for index in choose_queries([one.camera for one in images], rng, across=across)}
     splits: dict[str, list[Sighting]] = {split: [] for split in SPLITS}
     for one in sightings:
         splits[one.split if one.split != TEST else "query" if one.name in queries else "gallery"].append(one)
@@ -63,22 +64,22 @@ def _tested(persons: Sequence[str], seed: int, test_share: float) -> set[str]:
     return {ordered[index] for index in order[: max(number, 0)]}
 
 
-def _queries(images: Sequence[Sighting], rng: np.random.Generator, *, across: bool) -> set[str]:
-    """Return the names of a test person's queries: a picture of each camera, as far as all keep a match.
+def choose_queries(cameras: Sequence[str], rng: np.random.Generator, *, across: bool) -> list[int]:
+    """Return which of a test person's pictures are queries: one of each camera, as far as all keep a match.
 
     Args:
-        images: The person's pictures.
+        cameras: The camera of each of the person's pictures.
         rng: Chooses the order of the cameras, and a picture of each.
         across: Whether a match must be of another camera.
     """
-    cameras = in_order({one.camera for one in images}) if across else [""]
-    gallery = list(images)
-    queries: list[Sighting] = []
-    for camera in (cameras[index] for index in rng.permutation(len(cameras))):
-        candidates = [one for one in images if not across or one.camera == camera]
+    pictures = range(len(cameras))
+    gallery, queries = list(pictures), list[int]()
+    known = in_order(set(cameras)) if across else [""]
+    for camera in (known[index] for index in rng.permutation(len(known))):
+        candidates = [one for one in pictures if not across or cameras[one] == camera]
         chosen = candidates[rng.integers(len(candidates))]
-        left = [one for one in gallery if one is not chosen]
+        left = [one for one in gallery if one != chosen]
         asked = [*queries, chosen]
-        if all(any(not across or one.camera != query.camera for one in left) for query in asked):
+        if all(any(not across or cameras[one] != cameras[query] for one in left) for query in asked):
             queries, gallery = asked, left
-    return {one.name for one in queries}
+    return queries

@@ -22,7 +22,8 @@ from experiments.runs.settings import RunSettings
 # Keys and groups that a method has no use for: its config lacks them, so that setting one is an error.
 UNUSED = {
     "san_pg": (
-        *("dataset", "use_val", "batch_kinds", "test_metric", "eval_every_epochs", "input", "augment"),
+        *("dataset", "use_val", "batch_kinds", "test_metric", "input", "augment"),
+        *("eval_every_epochs", "eval_dataset", "held_out_identities"),
         *("start.classifier", "target.path", "batch.num_identities", "batch.images_per_identity"),
         *("model.feature_size", "model.pooling", "model.bnneck"),
         *("loss.identification", "loss.triplet", "loss.triplet_reid", "loss.label_smoothing", "loss.triplet_margin"),

@@ -38,6 +38,7 @@ class ReidBatches:
         feature: What of an example the encoder reads: "image" or "texture".
         num_identities: Identities in a batch.
         images_per_identity: Images of each of them.
+        held_out: Identities that are not trained on, but scored during the training.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class ReidBatches:
     feature: str
     num_identities: int
     images_per_identity: int
+    held_out: int = 0
 
     @property
     def size(self) -> int:
@@ -137,6 +139,7 @@ class RunPlan:
         length: How long the run is.
         ema_decay: Decay of the average of the weights; 0 for none.
         keep_checkpoints: Number of the newest checkpoints to keep.
+        scored_on: Dataset whose query and gallery are scored during the training; "" for the held-out identities.
         test_metric: How embeddings are compared; None where the run learns no embedding for it.
     """
 
@@ -161,6 +164,7 @@ class RunPlan:
     length: Length
     ema_decay: float
     keep_checkpoints: int
+    scored_on: str
     test_metric: str | None
 
     @property
@@ -307,8 +311,7 @@ def _check_lengths(settings: RunSettings, problems: Problems) -> None:
         problems.add(f"num_epochs must be positive, found {settings.num_epochs:g}.")
     if settings.checkpoint_every_epochs <= 0:
         problems.add(f"checkpoint_every_epochs must be positive, found {settings.checkpoint_every_epochs:g}.")
-    if settings.eval_every_epochs < 0:
-        problems.add(f"eval_every_epochs must be 0 (never) or more, found {settings.eval_every_epochs:g}.")
+    _check_scores(settings, problems)
     for name in ("log_every", "keep_checkpoints"):
         if getattr(settings, name) < 1:
             problems.add(f"{name} must be at least 1, found {getattr(settings, name)}.")
@@ -326,6 +329,22 @@ def _check_lengths(settings: RunSettings, problems: Problems) -> None:
         problems.add(f"prepare must be 'smoke' or empty, found {settings.prepare!r}.")
     if settings.method != "san_pg" and settings.test_metric not in ranking.METRICS:
         problems.add(f"test_metric must be one of {', '.join(ranking.METRICS)}, found {settings.test_metric!r}.")
+
+
+def _check_scores(settings: RunSettings, problems: Problems) -> None:
+    every, held_out, dataset = settings.eval_every_epochs, settings.held_out_identities, settings.eval_dataset
+    if every < 0:
+        problems.add(f"eval_every_epochs must be 0 (never) or more, found {every:g}.")
+    if held_out < 0:
+        problems.add(f"held_out_identities must be a number of identities, or 0 for none, found {held_out}.")
+    if held_out > 0 and dataset:
+        problems.add(
+            f"held_out_identities={held_out} and eval_dataset={dataset!r} both say what is scored during the training: "
+            "set one of them."
+        )
+    if (held_out or dataset) and not every:
+        what = f"held_out_identities={held_out}" if held_out else f"eval_dataset={dataset!r}"
+        problems.add(f"{what} is scored during the training, which eval_every_epochs=0 never does: set that too.")
 
 
 def _check_input(settings: RunSettings, problems: Problems) -> None:
@@ -377,6 +396,7 @@ def _plan(settings: RunSettings, target: targets.DecoderTarget | None) -> RunPla
             "texture" if takes_textures else "image",
             settings.batch.num_identities,
             settings.batch.images_per_identity,
+            settings.held_out_identities,
         )
     if "pit" in kinds:
         pit = PitBatches(settings.pit_dataset, settings.batch.pit_size)
@@ -409,5 +429,6 @@ def _plan(settings: RunSettings, target: targets.DecoderTarget | None) -> RunPla
         ),
         ema_decay=settings.ema_decay,
         keep_checkpoints=settings.keep_checkpoints,
+        scored_on=settings.eval_dataset or ("" if settings.held_out_identities else settings.dataset),
         test_metric=None if settings.method == "san_pg" else settings.test_metric,
     )

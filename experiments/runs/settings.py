@@ -105,7 +105,10 @@ class RunSettings:
         num_epochs: Length of the run in epochs.
         num_steps: Length of the run in steps; 0 takes num_epochs.
         checkpoint_every_epochs: Epochs between checkpoints.
-        eval_every_epochs: Epochs between scores on query and gallery of `dataset` during the training; 0 for none.
+        eval_every_epochs: Epochs between scores during the training; 0 for none. The checkpoint of the highest mAP is
+            kept beside the newest ones.
+        eval_dataset: Dataset whose query and gallery are scored then; "" for those of `dataset`, or the held-out ones.
+        held_out_identities: Identities of the training set that are not trained on but scored then; 0 for none.
         log_every: Steps between lines of metrics.
         keep_checkpoints: Number of newest checkpoints to keep.
         ema_decay: Decay of a moving average of the weights, such as 0.999, which is then evaluated; 0 for no average.
@@ -132,6 +135,8 @@ class RunSettings:
     num_steps: int = 0
     checkpoint_every_epochs: float = dataclasses.field(default=5.0, metadata=_MAY_CHANGE)
     eval_every_epochs: float = dataclasses.field(default=0.0, metadata=_MAY_CHANGE)
+    eval_dataset: str = dataclasses.field(default="", metadata=_MAY_CHANGE)
+    held_out_identities: int = 0
     log_every: int = dataclasses.field(default=50, metadata=_MAY_CHANGE)
     keep_checkpoints: int = dataclasses.field(default=2, metadata=_MAY_CHANGE)
     ema_decay: float = 0.0

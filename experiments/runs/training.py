@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.command_line.config_files import Config
-from experiments.runs import data_sources, feeding, folder, initial_weights, models, training_data
+from experiments.runs import best, data_sources, feeding, folder, initial_weights, models, training_data
 from experiments.runs import steps as steps_of_plan
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError, naming_the_config_part
 from experiments.runs.plan import RunPlan, Steps, resolve
@@ -24,12 +24,26 @@ from san_jax import checkpoint, dispatch, metric_logger, run_folder, sharding, t
 from san_jax.models import SAN, merge_model, parameter_count
 from san_jax.train_state import TrainState
 
-__all__ = ["KNOWN_ERRORS", "Evaluate", "RunError", "run"]
+__all__ = ["KNOWN_ERRORS", "Evaluate", "RunError", "Scores", "run"]
 
 MAX_CALLS_IN_FLIGHT = 4  # that the host may be ahead of the device; more would only use memory for batches
 
-Evaluate = Callable[[SAN, RunPlan], Mapping[str, float]]
-"""Scores a model during its training: names such as `eval/mAP` and their values."""
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """What scoring a model during its training gives.
+
+    Attributes:
+        values: Names such as `eval/mAP` and their values.
+        pictures: Pictures for TensorBoard by name, uint8 RGB [H W 3].
+    """
+
+    values: Mapping[str, float]
+    pictures: Mapping[str, np.ndarray]
+
+
+Evaluate = Callable[[SAN, RunPlan], Scores]
+"""Scores a model during its training."""
 
 
 def run(config: Config, workdir: str | os.PathLike[str], *, evaluate: Evaluate | None = None) -> None:
@@ -108,8 +122,8 @@ def _gather(
             "eval_every_epochs scores the run as it trains, which needs one process: set it to 0, or train in one."
         )
     data = training_data.find(plan, mesh, problems, stack)
-    if plan.length.eval_every_epochs and plan.reid and data:
-        problems.take("eval_every_epochs", functools.partial(_check_splits, plan.reid.dataset, plan.data_dir))
+    if plan.length.eval_every_epochs and plan.scored_on and data:
+        problems.take("eval_every_epochs", functools.partial(_check_splits, plan.scored_on, plan.data_dir))
     skeleton = problems.take("model", lambda: models.skeleton(plan, data.num_classes if data else 1))
     steps = plan.length.in_steps(data.epoch.steps if data else 1)
     made = None
@@ -127,7 +141,9 @@ def _check_splits(dataset: str, data_dir: str) -> None:
     missing = {"query", "gallery"} - set(data_sources.list_splits(dataset, data_dir))
     if missing:
         raise RunError(
-            f"eval_every_epochs scores the run on {dataset}, which has no split {' and '.join(sorted(missing))}: set it to 0."
+            f"eval_every_epochs scores the run on {dataset}, which has no split {' and '.join(sorted(missing))}: set "
+            "held_out_identities to score identities of the training set, eval_dataset to score another dataset, or "
+            "eval_every_epochs to 0."
         )
 
 
@@ -272,9 +288,12 @@ class _Trainer:
             workdir / run_folder.CHECKPOINT_FOLDER, keep=self._plan.keep_checkpoints
         )
         stack.callback(self._checkpoints.close)
+        self._best = best.BestCheckpoint(workdir)
         self._state, words = self._restore()
         start_step = int(self._state.step)
-        self._logger = metric_logger.MetricLogger(workdir, num_steps=inputs.steps.total, start_step=start_step)
+        self._logger = metric_logger.MetricLogger(
+            workdir, num_steps=inputs.steps.total, start_step=start_step, epoch_steps=inputs.steps.epoch
+        )
         stack.callback(self._logger.close)
         triplets = steps_of_plan.describe_triplets(self._plan, inputs.mesh)
         lines = [_describe(inputs), triplets, *training_data.describe(self._plan, inputs.data), fed.words, words]
@@ -333,26 +352,34 @@ class _Trainer:
         stopping = (
             bool(self._stop) if jax.process_count() == 1 else report and sharding.on_any_process(bool(self._stop))
         )
+        scores = None
         if report or save or score or stopping:
-            self._report(done, score=score)
+            scores = self._report(done, score=score)
+        # No further batch was taken yet, so the streams stand where the next step needs them.
+        positions = {kind: stream.get_state() for kind, stream in self._streams.items()}
+        if scores is not None:  # before the checkpoint of this step, from which the run would not score it again
+            words = self._best.offer(done, self._state, positions, scores.values)
+            if words:
+                self._logger.print(words)
         if save or stopping:
-            # No further batch was taken yet, so the streams stand where the next step needs them.
-            positions = {kind: stream.get_state() for kind, stream in self._streams.items()}
             self._checkpoints.save(done, self._state, positions)
         return stopping
 
-    def _report(self, done: int, *, score: bool) -> None:
+    def _report(self, done: int, *, score: bool) -> Scores | None:
         """Log the means of the metrics since the last line, and the scores of the model if they are due."""
         metrics = _collect(self._pending, self._checkpoints)
         seconds = time.monotonic() - self._last_time  # without the time that scoring takes
         num_images = sum(self._plan.batch_size(kind) for done in self._pending for kind in done.kinds)
         metrics["learning_rate"] = float(np.asarray(self._inputs.schedule(done - 1)))
-        if score:
-            metrics |= self._scores()
+        scores = self._scores() if score else None
+        if scores is not None:
+            metrics |= scores.values
+            self._logger.show(done, scores.pictures)
         self._logger.write(done, metrics, seconds=seconds, num_images=num_images)
         self._pending, self._last_time = [], time.monotonic()
+        return scores
 
-    def _scores(self) -> Mapping[str, float]:
+    def _scores(self) -> Scores:
         """Score the model as it is now, with the averaged weights where the run keeps them."""
         assert self._evaluate is not None
         state = self._state

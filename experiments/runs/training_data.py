@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.runs import data_sources, san_pg, scarce_data, steps, targets
+from experiments.runs import data_sources, held_out, san_pg, scarce_data, steps, targets
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import ReidBatches, RunPlan
 from san_jax import sharding
@@ -206,17 +206,21 @@ class _ReidData:
 def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor | None) -> _ReidData:
     name = batches.read_as
     splits = data_sources.training_splits(name, plan.data_dir, use_val=batches.use_val)
-    source = data_sources.open_source(name, "+".join(splits), plan.data_dir)
+    source: Any = data_sources.open_source(name, "+".join(splits), plan.data_dir)
     kind = plan.target.kind if plan.target else ""
     if kind == "true_texture" and "texture" not in source.dataset_info.features:
         raise RunError(
             f"target.kind=true_texture needs true textures, which pit_reid alone holds; {name} has none. Take "
             "target.kind=texture."
         )
+    if batches.held_out:
+        source = reading.Subset(source, held_out.hold_out(source, batches.held_out, seed=plan.seed).training)
     labels, num_classes = sampler.number_classes(reading.read_labels(source))
     if plan.loss.triplet:
         scarce_data.check_identities(name, num_classes)
     record = _record(batches.dataset, name, splits, len(source), num_classes, plan.data_dir)
+    if batches.held_out:
+        record["held_out_identities"] = batches.held_out
     if plan.target and kind == "folder":
         source, record["targets_digest"] = targets.open_folder(source, plan.target.path)
     if regressor is not None:

@@ -15,6 +15,7 @@ from experiments.runs.plan import RunPlan
 from experiments.runs.san_pg import Regressor
 from san_jax import embed, inference, runtimes
 from san_jax.data.pipeline import eval_batches
+from san_jax.data.reading import Source
 from san_jax.models import SAN
 from san_jax.typing import EvalBatch
 
@@ -63,10 +64,14 @@ class Embedder:
         Raises:
             datasets.DatasetError: The dataset or the split is absent.
         """
+        return self.embed_source(data_sources.open_source(dataset, split, self.data_dir), f"{dataset} {split}")
+
+    def embed_source(self, source: Source, words: str) -> EmbeddedSplit:
+        """Embed examples with `image`, `person_id` and `camera_id`; `words` say what they are."""
         mesh = embed.machine_mesh()
         batch_size = embed.whole_batch_size()
         batches = eval_batches(
-            data_sources.open_source(dataset, split, self.data_dir),
+            source,
             batch_size=batch_size,
             image_size=self.plan.image_size if self.san_pg is None else self.san_pg.plan.image_size,
             num_workers=self.plan.num_workers,
@@ -76,7 +81,7 @@ class Embedder:
         def noting_labels() -> Iterator[EvalBatch]:
             for batch in tqdm.tqdm(
                 batches,
-                desc=f"Embedding {dataset} {split}",
+                desc=f"Embedding {words}",
                 unit="batch",
                 disable=None,
                 leave=False,

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from experiments.runs import data_sources, folder, models, san_pg
-from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from san_jax import checkpoint, embed, onnx_file, ranking
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
-from san_jax.models import SAN
 
 ALL = "all"
 KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError, onnx_file.MissingPackagesError)
@@ -50,7 +48,8 @@ def run(
         (None, or the workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
-        by folder), relation (see `protocols.relation`), workdir, step. Partial REID adds single_shot: the same scores
+        by folder), relation (see `protocols.relation`), workdir, step and checkpoint (which
+        was asked for). Partial REID adds single_shot: the same scores
         and chance averaged over its single-shot splits (None where none is complete), with their protocol, num_splits
         and num_identities. pit_reid adds query_partial and query_occluded, where it has these splits: the same scores,
         chance, num_query and num_valid_queries of these queries, with their protocol.
@@ -104,12 +103,12 @@ class _Evaluation:
         self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str], options: protocols.Options
     ) -> None:
         self._workdir, self._data_dir = pathlib.Path(workdir), data_dir
-        model, self._plan = models.load_run(workdir, encoder_only=True)
+        model, self._plan = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
         self._options = options.with_metric_of(self._plan)
         data = folder.read_data(workdir)
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
-        self._step = folder.newest_step(self._workdir)
+        _, self._step = checkpoint.find(workdir, options.checkpoint)
         self._embedder = Embedder(model, self._plan, data_dir, options.flip, self._san_pg, options.runtime)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -132,7 +131,7 @@ class _Evaluation:
         summary = {
             "dataset": dataset,
             "protocol": protocols.words(scored, options),
-            **_rank(query, gallery, protocol.ranks, options),
+            **rank(query, gallery, protocol.ranks, options),
             "num_query": len(query.person_ids),
             "num_gallery": len(gallery.person_ids),
             "metric": options.metric,
@@ -153,6 +152,7 @@ class _Evaluation:
             "relation": protocols.relation(dataset, self._training),
             "workdir": str(self._workdir),
             "step": self._step,
+            "checkpoint": options.checkpoint,
         }
         if protocol.index_pairs:
             summary["single_shot"] = self._score_single_shot(dataset, query, gallery, protocol.ranks)
@@ -173,7 +173,7 @@ class _Evaluation:
         query = self._embedder.embed(dataset, split)
         return {
             "protocol": protocols.query_split_words(dataset, split, len(query.person_ids), self._options),
-            **_rank(query, gallery, ranks, self._options),
+            **rank(query, gallery, ranks, self._options),
             "num_query": len(query.person_ids),
         }
 
@@ -183,7 +183,7 @@ class _Evaluation:
         names = [read_names(data_sources.open_source(dataset, split, self._data_dir)) for split in ("query", "gallery")]
         splits = protocols.index_pairs(names[0], query.person_ids, names[1], gallery.person_ids)
         num_identities = len(set(query.person_ids.tolist()) & set(gallery.person_ids.tolist()))
-        results = [_rank(query.take(q), gallery.take(g), ranks, self._options) for q, g in splits]
+        results = [rank(query.take(q), gallery.take(g), ranks, self._options) for q, g in splits]
         absent = dict.fromkeys([*(f"rank{rank}" for rank in ranks), "mAP", "mINP"])
 
         def mean(values: Sequence[float | None]) -> float | None:
@@ -199,22 +199,7 @@ class _Evaluation:
         }
 
 
-def score_while_training(model: SAN, plan: RunPlan) -> dict[str, float]:
-    """Score a model during its training on query and gallery of its benchmark: `eval/rank1`, `eval/mAP`, ...
-
-    `training.run` takes this function as its `evaluate`.
-    """
-    assert plan.reid is not None
-    dataset, data_dir = plan.reid.dataset, plan.data_dir
-    regressor = san_pg.load_for_textures(plan.textures_from) if plan.textures_from else None
-    embedder = Embedder(model, plan, data_dir, san_pg=regressor)
-    query, gallery = (embedder.embed(dataset, split) for split in ("query", "gallery"))
-    options = protocols.Options().with_metric_of(plan)
-    found = _rank(query, gallery, protocols.find(dataset).ranks, options)
-    return {f"eval/{name}": found[name] for name in found["chance"] if found[name] is not None}
-
-
-def _rank(
+def rank(
     query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int], options: protocols.Options
 ) -> dict[str, Any]:
     """Return scores, chance and num_valid_queries; None for ranks beyond the gallery's size."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.runs.plan import RunPlan
-from san_jax import ranking, runtimes
+from san_jax import checkpoint, ranking, runtimes
 from san_jax.ranking_settings import SAME_CAMERA
 
 RANKS = (1, 5, 10)
@@ -106,6 +106,7 @@ class Options:
         flip: Average embeddings with those of the mirror images.
         rerank: Settings of k-reciprocal re-ranking; None for none.
         runtime: What computes the embeddings, one of `runtimes.RUNTIMES`.
+        checkpoint: Which of the run's checkpoints is scored, see `san_jax.checkpoint.find`.
         same_camera: What becomes of gallery images of the query's identity and camera, one of
             `ranking_settings.SAME_CAMERA`.
 
@@ -118,6 +119,7 @@ class Options:
     flip: bool = False
     rerank: ranking.KReciprocal | None = None
     runtime: str = runtimes.JAX
+    checkpoint: str = checkpoint.NEWEST
     same_camera: str = "auto"
 
     def __post_init__(self) -> None:
@@ -161,6 +163,8 @@ class Options:
             "trapezoidal": self.average_precision == "trapezoidal",
             "keep": self.same_camera == "keep",
             "flip": self.flip,
+            "best" if self.checkpoint == checkpoint.BEST else f"step{self.checkpoint}": self.checkpoint
+            != checkpoint.NEWEST,
             "onnx": self.runtime == runtimes.ONNX,
             "rerank": self.rerank is not None,
         }

@@ -5,7 +5,7 @@ import io
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, Int64
 from PIL import Image
 
 from san_jax.pictures import resize_image
@@ -22,6 +22,24 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Any) -> Any: ...
+
+
+class Subset:
+    """Some examples of a source, whose images stay encoded.
+
+    Attributes:
+        source: The source.
+        positions: Places of the examples in it, in the order wanted.
+    """
+
+    def __init__(self, source: Source, positions: Int[np.ndarray, " examples"]):
+        self.source, self.positions = undecoded(source), positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.source[int(self.positions[index])]
 
 
 def read_labels(source: Source) -> Int64[np.ndarray, " examples"]:

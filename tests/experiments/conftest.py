@@ -42,8 +42,9 @@ def loads():
 def scored_run(tmp_path, monkeypatch, scored_model, loads):
     """A run's folder whose model is `scored_model`; loading anything but the encoder fails the test."""
 
-    def load_run(path, *, encoder_only=False):
+    def load_run(path, *, encoder_only=False, which="newest"):
         assert encoder_only
+        assert which == "newest"
         assert pathlib.Path(path) == tmp_path / "run"
         loads.append(path)
         return scored_model, PLAN

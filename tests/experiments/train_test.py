@@ -18,7 +18,7 @@ import pytest
 
 from experiments.command_line import config_files
 from experiments.runs import folder, models, training
-from san_jax import checkpoint, metric_logger
+from san_jax import checkpoint, metric_logger, run_folder
 from san_jax.models import split_model
 from tests.experiments import train_data
 
@@ -116,7 +116,7 @@ def assert_same_run(workdir: pathlib.Path, reference: pathlib.Path):
 
     def metrics(folder):
         records = metric_logger.read_metrics(folder)
-        return [{name: value for name, value in line.items() if name != "images_per_second"} for line in records]
+        return [{name: value for name, value in line.items() if name not in metric_logger.TIMINGS} for line in records]
 
     assert metrics(workdir) == metrics(reference)
     assert [line["step"] for line in metrics(workdir)] == list(range(1, 11))
@@ -168,7 +168,7 @@ def test_run_folder(workplace):
     assert list(workdir.glob("events.out.tfevents.*"))
     first, second = metric_logger.read_metrics(workdir)[:2]
     parts = {"loss", "identification", "triplet", "reconstruction", "triplet_reid", "gradient_norm"}
-    assert set(first) == {"step", "learning_rate", "images_per_second", *(f"reid/{part}" for part in parts)}
+    assert set(first) == {"step", "epoch", "learning_rate", "images_per_second", *(f"reid/{part}" for part in parts)}
     assert {"pit/loss", "pit/reconstruction", "pit/gradient_norm"} < set(second)
 
 
@@ -290,13 +290,14 @@ def test_start_from_what_does_not_fit(workplace, tmp_path, override, message):
         training.run(config, tmp_path)
 
 
-def test_a_run_is_scored_as_it_trains(workplace, tmp_path, fake_steps):
+def test_a_run_is_scored_as_it_trains(workplace, tmp_path, fake_steps, capsys):
     """By the function that is given, where the config says so and at the end; the scores are metrics."""
     asked = []
 
     def evaluate(network, plan):
         asked.append((network.classifier is not None, plan.reid.dataset))
-        return {"eval/mAP": 0.25 * len(asked)}
+        picture = np.full((4, 6, 3), 9, np.uint8)
+        return training.Scores({"eval/mAP": 1.0 / len(asked)}, {"eval/ranked": picture})
 
     random_start = ("start.kind=random", "start.path=")
     config = workplace.config(
@@ -305,4 +306,10 @@ def test_a_run_is_scored_as_it_trains(workplace, tmp_path, fake_steps):
     training.run(config, tmp_path, evaluate=evaluate)
     assert asked == [(True, "pit_reid")] * 2  # an epoch has 2 steps
     scores = {line["step"]: line.get("eval/mAP") for line in metric_logger.read_metrics(tmp_path)}
-    assert scores == {1: None, 2: 0.25, 3: 0.5}
+    assert scores == {1: None, 2: 1.0, 3: 0.5}
+    # The checkpoint of the higher score stays, beside the newest.
+    assert checkpoint.find(tmp_path, "best") == (tmp_path / run_folder.BEST_FOLDER, 2)
+    assert checkpoint.find(tmp_path) == (tmp_path / run_folder.CHECKPOINT_FOLDER, 3)
+    assert "step 2 is the best until now (mAP 100.0)" in capsys.readouterr().out
+    (events,) = (path.read_bytes() for path in tmp_path.glob("events.out.tfevents.*"))
+    assert events.count(b"eval/ranked") == 2

@@ -176,4 +176,4 @@ class Workplace:
 
 def _records(workdir: pathlib.Path) -> list[dict[str, Any]]:
     lines = metric_logger.read_metrics(workdir)
-    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in metric_logger.TIMINGS} for line in lines]

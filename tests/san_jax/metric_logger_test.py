@@ -9,7 +9,7 @@ from san_jax.metric_logger import MetricLogger, NonFiniteLossError, check_finite
 
 
 def write(workdir, steps, *, start_step=0):
-    logger = MetricLogger(workdir, num_steps=10, start_step=start_step)
+    logger = MetricLogger(workdir, num_steps=10, start_step=start_step, epoch_steps=8)
     for step in steps:
         logger.write(step, {"reid/loss": 2.0 * step, "learning_rate": 0.5}, seconds=2.0, num_images=64)
     logger.close()
@@ -18,13 +18,16 @@ def write(workdir, steps, *, start_step=0):
 def test_line_of_everything(tmp_path, capsys):
     write(tmp_path, [2, 4])
     assert read_metrics(tmp_path) == [
-        {"step": 2, "reid/loss": 4.0, "learning_rate": 0.5, "images_per_second": 32.0},
-        {"step": 4, "reid/loss": 8.0, "learning_rate": 0.5, "images_per_second": 32.0},
+        {"step": 2, "epoch": 0.25, "reid/loss": 4.0, "learning_rate": 0.5, "images_per_second": 32.0},
+        {
+            **{"step": 4, "epoch": 0.5, "reid/loss": 8.0, "learning_rate": 0.5, "images_per_second": 32.0},
+            "seconds_left": 6.0,
+        },
     ]
     # 6 steps are left, at a second each; the first interval is no measure: it holds the compilation.
     assert capsys.readouterr().out.splitlines() == [
-        "step 2/10  reid: loss 4  learning_rate 0.5  32.0 images/s",
-        "step 4/10  reid: loss 8  learning_rate 0.5  32.0 images/s  0:00:06 left",
+        "step 2/10  epoch 0.25  reid: loss 4  learning_rate 0.5  32.0 images/s",
+        "step 4/10  epoch 0.50  reid: loss 8  learning_rate 0.5  32.0 images/s  0:00:06 left",
     ]
     assert list(tmp_path.glob("events.out.tfevents.*"))
 

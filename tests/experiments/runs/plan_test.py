@@ -39,6 +39,13 @@ REFUSED = [
     ("san.py:num_epochs=0", r"num_epochs must be positive, found 0"),
     ("san.py:checkpoint_every_epochs=0", r"checkpoint_every_epochs must be positive, found 0"),
     ("san.py:eval_every_epochs=-1.0", r"eval_every_epochs must be 0 \(never\) or more, found -1"),
+    ("san.py:held_out_identities=-1", r"held_out_identities must be a number of identities, .* found -1"),
+    ("san.py:held_out_identities=5", r"held_out_identities=5 is scored .* eval_every_epochs=0 never does"),
+    ("san.py:eval_dataset=cuhk03", r"eval_dataset='cuhk03' is scored .* eval_every_epochs=0 never does"),
+    (
+        "san.py:held_out_identities=5,eval_dataset=cuhk03,eval_every_epochs=1",
+        r"held_out_identities=5 and eval_dataset='cuhk03' both say what is scored",
+    ),
     ("san.py:log_every=0", r"log_every must be at least 1, found 0"),
     ("san.py:keep_checkpoints=0", r"keep_checkpoints must be at least 1, found 0"),
     ("san.py:image_size=(256,0)", r"image_size must be a height and a width in pixels, found \(256, 0\)"),

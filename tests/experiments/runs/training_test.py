@@ -302,5 +302,23 @@ def test_a_run_that_could_not_be_scored_as_it_trains_does_not_start(data_dir, tm
     """`toy/first` has a query and no gallery; nothing is told of it hours later."""
     config = load(data_dir, eval_every_epochs=1.0)
     with pytest.raises(training.RunError, match="scores the run on toy/first, which has no split gallery"):
-        training.run(config, tmp_path / "run", evaluate=lambda model, plan: {})
+        training.run(config, tmp_path / "run", evaluate=lambda model, plan: training.Scores({}, {}))
     assert not (tmp_path / "run").exists()
+
+
+def test_held_out_identities_are_not_trained_on(data_dir, tmp_path, fake_steps, capsys):
+    """Classes are numbered without them, and the record says that they are missing."""
+
+    def evaluate(model, plan):
+        assert (plan.scored_on, plan.reid.held_out) == ("", 1)
+        return training.Scores({"eval/mAP": 0.5}, {})
+
+    config = load(data_dir, held_out_identities=1, eval_every_epochs=1.0)
+    training.run(config, tmp_path, evaluate=evaluate)
+    noted = folder.read_data(tmp_path)
+    assert (noted["identities"], noted["held_out_identities"]) == (4, 1)
+    _, params, _ = checkpoint.load_weights(tmp_path / "checkpoints")
+    assert params["classifier"]["bias"].shape == (4,)
+    assert "of 4 identities" in capsys.readouterr().out
+    with pytest.raises(training.RunError, match="held_out_identities: 1 there, 2 here"):
+        training.run(load(data_dir, held_out_identities=2, eval_every_epochs=1.0), tmp_path, evaluate=evaluate)
