@@ -229,11 +229,7 @@ class _Program:
         if value is not None and value not in self.choices.get(flag, [value]):
             return f"{self._module} {flag} takes {', '.join(self.choices[flag])}"
         if flag == "--dataset" and value is not None:
-            unknown = {
-                name
-                for name in value.split(",")
-                if not _is_dataset(name.partition(":")[0] if not name.startswith("own:") else name)
-            }
+            unknown = {name for name in value.split(",") if not _is_dataset(name)}
             return f"there is no dataset {', '.join(unknown)}" if unknown else None
         return None
 
