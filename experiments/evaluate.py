@@ -12,9 +12,9 @@ Scores on a dataset that the model was not trained on are marked cross-dataset, 
 copies of a dataset PARTIAL.
 
 Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
-[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_rerank] is asked for; settings of the re-ranking that
-are not the defaults are part of the name. A dataset that cannot be scored does not stop the
-others; the exit status is then 1.
+[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_rerank] is asked for; settings of the
+re-ranking that are not the defaults are part of the name. A dataset that cannot be scored does not
+stop the others; the exit status is then 1.
 """
 
 import argparse
