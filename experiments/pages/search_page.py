@@ -19,6 +19,7 @@ from experiments.pages.report import (
     three_digits,
 )
 
+MANY_QUERIES = 12  # a longer list of them is folded
 _METRICS = {"euclidean": "Euclidean distance", "cosine": "cosine distance (1 - cosine similarity)"}
 _MISSING = np.full((192, 96, 3), 225, np.uint8)  # a plain ground where a picture is not there any more
 
@@ -86,7 +87,10 @@ def to_html(page: SearchPage) -> str:
     links = "".join(
         f'<li><a href="#q{i}">{html.escape(query.name)}</a></li>' for i, query in enumerate(page.queries, 1)
     )
-    lines = [f'<nav class="queries" aria-label="Queries"><ol>{links}</ol></nav>'] if len(page.queries) > 1 else []
+    links = f"<ol>{links}</ol>"
+    if len(page.queries) > MANY_QUERIES:  # or a phone would show nothing else at first
+        links = f"<details><summary>All {len(page.queries)} queries</summary>{links}</details>"
+    lines = [f'<nav class="queries" aria-label="Queries">{links}</nav>'] if len(page.queries) > 1 else []
     lines += [_section(query, i, len(page.queries)) for i, query in enumerate(page.queries, 1)]
     legend = "Green and a check mark: the right person; red and a cross: another one; no mark: not known."
     lines += ["<h2>How to read this</h2>", f'<div class="note">{paragraphs([legend, *page.notes])}</div>']
@@ -109,7 +113,7 @@ def _section(query: ShownQuery, number: int, count: int) -> str:
 
 def _labelled(match: Shown, rank: int) -> LabelledImage:
     same = {None: "", True: " same", False: ""}[match.same_person]
-    said = {None: "", True: ", by its distance the same person", False: ", by its distance another person"}
+    said = {None: "", True: ", by its distance the same person", False: ", beyond the threshold"}
     truth = {None: "", True: ", the right person", False: ", another person"}[match.right]
     distance = three_digits(match.distance)
     absent = "" if match.picture is not None else ", picture not found"

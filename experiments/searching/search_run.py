@@ -320,7 +320,7 @@ def describe(found: Found, request: Request) -> str:
     for ranked in found.ranked[:MAX_LINES]:
         if ranked.matches:
             best = ranked.matches[0]
-            same = {None: "", True: ", same person", False: ", another person"}[best.same_person]
+            same = {None: "", True: ", same person", False: ", beyond the threshold"}[best.same_person]
             lines.append(f"{ranked.query}: {best.name}, distance {report.three_digits(best.distance)}{same}")
     lines += [f"{len(found.ranked) - MAX_LINES:,} more queries"] if len(found.ranked) > MAX_LINES else []
     lines += found.verdict.words(found.searched)

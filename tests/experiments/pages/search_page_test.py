@@ -126,3 +126,16 @@ def test_the_page_in_a_browser(tmp_path):
     assert json.loads(html.unescape(widths[1])) == [{"width": w, "content": w, "out": []} for w in (390, 1280)]
     stops = ["A", "A", "SUMMARY", "A", "SUMMARY", "A"]
     assert json.loads(html.unescape(keys[1])) == {"stops": stops, "shown": len(stops), "opened": 2}
+
+
+def test_a_long_list_of_queries_is_folded():
+    """So that a phone shows matches first."""
+    short, long = (search_page.to_html(make_page(queries=count, matches=2, textures=False)) for count in (12, 13))
+    assert "<details>" not in short
+    assert "<details><summary>All 13 queries</summary><ol>" in long
+
+
+def test_what_is_farther_than_the_threshold_is_not_called_another_person():
+    shown = Shown(np.zeros((4, 2, 3), np.uint8), "a.jpg", 2.0, same_person=False)
+    page = SearchPage("Search", [], [ShownQuery("q", shown, [shown])])
+    assert 'alt="rank 1, a.jpg, beyond the threshold, distance 2.00"' in search_page.to_html(page)
