@@ -355,15 +355,17 @@ class _Trainer:
         scores = None
         if report or save or score or stopping:
             scores = self._report(done, score=score)
-        # No further batch was taken yet, so the streams stand where the next step needs them.
-        positions = {kind: stream.get_state() for kind, stream in self._streams.items()}
         if scores is not None:  # before the checkpoint of this step, from which the run would not score it again
-            words = self._best.offer(done, self._state, positions, scores.values)
-            if words:
+            if words := self._best.offer(done, self._state, self._positions(), scores.values):
                 self._logger.print(words)
+            self._last_time = time.monotonic()
         if save or stopping:
-            self._checkpoints.save(done, self._state, positions)
+            self._checkpoints.save(done, self._state, self._positions())
         return stopping
+
+    def _positions(self) -> dict[str, Any]:
+        """Where the streams stand; no further batch was taken yet, so it is where the next step needs them."""
+        return {kind: stream.get_state() for kind, stream in self._streams.items()}
 
     def _report(self, done: int, *, score: bool) -> Scores | None:
         """Log the means of the metrics since the last line, and the scores of the model if they are due."""
