@@ -70,7 +70,11 @@ class Regressor:
 
     def regress(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[np.ndarray]:
         """Yield the textures of batches of images, see `san_jax.embed.regress_batches`."""
-        return embed.regress_batches(self.model, batches, mesh=embed.machine_mesh())
+        return embed.regress_batches(self._placed, batches)
+
+    @functools.cached_property
+    def _placed(self) -> embed.PlacedModel:
+        return embed.place(self.model, embed.machine_mesh())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,7 +147,11 @@ class Encoder:
             batches = self._texture_batches(self.san_pg.regress(batches))
         if self.runtime == ONNX:
             return onnx_file.embed_batches(self._onnx, batches, flip=flip)
-        return embed.stream_batches(self.model, batches, mesh=embed.machine_mesh(), flip=flip)
+        return embed.stream_batches(self._placed, batches, flip=flip)
+
+    @functools.cached_property
+    def _placed(self) -> embed.PlacedModel:
+        return embed.place(self.model, embed.machine_mesh())
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def _model(width: int, seed: int) -> SAN:
 
 def _runtimes(model: SAN, image_size: tuple[int, int]) -> tuple[dict[str, Embed], dict[str, str]]:
     """The runtimes that are installed, JAX first, and why the others are left out."""
-    runtimes: dict[str, Embed] = {JAX: lambda images: embed.embed_images(model, images, batch_size=len(images))}
+    placed = embed.place(model)  # as `san_jax.load_encoder` keeps it
+    runtimes: dict[str, Embed] = {JAX: lambda images: embed.embed_images(placed, images, batch_size=len(images))}
     left_out = {name: "not installed" for name, package in NEEDED.items() if importlib.util.find_spec(package) is None}
     if importlib.util.find_spec("onnx") is None:  # with which the file is written
         left_out |= dict.fromkeys((ONNX, OPENVINO), "onnx is not installed")

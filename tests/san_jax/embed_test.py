@@ -118,3 +118,12 @@ def test_weights_that_are_not_finite(model, images):
     batch_stats["encoder"]["bn1"]["norm"]["var"] = jnp.full((4,), np.nan)
     with pytest.raises(ValueError, match="encoder/bn1/norm/var holds NaN or infinity: it comes from a run that div"):
         embed.embed_images(merge_model(graphdef, params, batch_stats), images)
+
+
+def test_a_placed_model_is_checked_once_and_computes_the_same(model, images, monkeypatch):
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    expected = embed.embed_images(model, images, batch_size=4, mesh=mesh)
+    placed = embed.place(model, mesh)
+    monkeypatch.setattr(embed, "split_model", lambda model: pytest.fail("the model was taken apart again"))
+    for _ in range(2):
+        np.testing.assert_array_equal(embed.embed_images(placed, images, batch_size=4), expected)
