@@ -15,12 +15,13 @@ import safetensors
 import safetensors.numpy
 
 from experiments.command_line import config_files
+from experiments.pages import model_card
 from experiments.runs import folder, models, provenance
 from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS, ONNX, SAFETENSORS, STABLEHLO
 from experiments.runs.plan import RunPlan
-from san_jax import embed, folder_lock, onnx_file
+from san_jax import calibration, embed, folder_lock, onnx_file
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
-from san_jax.files import write_atomic
+from san_jax.files import read_json, write_atomic
 from san_jax.inference import CARD
 from san_jax.models import SAN, DenseNet, merge_model, split_model
 from san_jax.models.functional import flatten
@@ -48,6 +49,8 @@ SPEED = (
     "1.6 (channels last) to 2.05."
 )
 BFLOAT16_TOLERANCE = 2e-2  # of bfloat16's StableHLO: where the compiler rounds to 8 bits is its choice
+README = "README.md"  # the model card for people
+_NOT_IN_THE_CARD = ("trained_on", "started_from", "workdir", "step", "checkpoint")  # of an evaluation: said elsewhere
 BATCHES = (1, 5)  # images in the batches of the parity check, for files that take any number
 
 
@@ -81,7 +84,8 @@ def run(
 
     Returns:
         What the model card holds: embedding_size, input (dtype, shape, colour, normalization), network, run (workdir,
-        method, step, averaged), config, trained_on (see `folder.read_data`), commit, versions and files: for each file
+        method, step, averaged), config, trained_on (see `folder.read_data`), scores (of each dataset that the run was
+        evaluated on at this step), calibration (thresholds, None without), commit, versions and files: for each file
         its format, run_with (code or words), bytes, sha256, compute_dtype and parity (batches, difference, relative,
         tolerance; bfloat16 runs in a float32 format: relative_to_bfloat16 too); ONNX also opset and ir_version. And
         speed (words).
@@ -118,6 +122,7 @@ def _run(
             contents[_file_name(kind)], files[_file_name(kind)] = content, record
     card = _card(workdir, encoder.model, encoder.plan, files)
     contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
+    contents[README] = model_card.to_markdown(card).encode()
     _write(output, contents)
     return card
 
@@ -379,6 +384,8 @@ def _card(
         },
         "config": json.loads(config_files.to_json(folder.read_config(workdir))),
         "trained_on": folder.read_data(workdir),
+        "scores": _scores(pathlib.Path(workdir), folder.newest_step(workdir)),
+        "calibration": _calibration(pathlib.Path(workdir), folder.newest_step(workdir)),
         "commit": provenance.commit(),
         "versions": {"jax": jax.__version__, "safetensors": safetensors.__version__} | onnx_file.versions(),
         "speed": SPEED,
@@ -386,8 +393,28 @@ def _card(
     }
 
 
+def _scores(workdir: pathlib.Path, step: int | None) -> list[dict[str, Any]]:
+    """Return what `experiments.evaluate` found of the exported weights, without re-ranking and the like, by dataset."""
+    scores = []
+    for path in sorted((workdir / "report").glob("evaluate_*.json")):
+        found = read_json(path)
+        dataset = str(found.get("dataset"))
+        if path.stem == f"evaluate_{dataset.replace('/', '_')}" and found.get("step") == step:
+            scores.append({key: value for key, value in found.items() if key not in _NOT_IN_THE_CARD})
+    return scores
+
+
+def _calibration(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:
+    """Return the thresholds that `experiments.calibrate` found for the exported weights; None without any."""
+    path = workdir / calibration.FILE
+    found = read_json(path) if path.is_file() else None
+    if found is None or found["made_by"]["step"] != step:
+        return None
+    return {key: found[key] for key in ("pictures", "equal_error", "points", "limits")}
+
+
 def _check_output(output: pathlib.Path, overwrite: bool) -> None:
-    names = [*map(_file_name, FORMATS), CARD]
+    names = [*map(_file_name, FORMATS), CARD, README]
     present = [name for name in names if (output / name).exists()]
     if present and not overwrite:
         raise ExportError(
@@ -397,7 +424,7 @@ def _check_output(output: pathlib.Path, overwrite: bool) -> None:
 
 def _write(output: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     """Each file whole or not at all; the card, which holds the others' digests, goes first and comes last."""
-    for name in [CARD, *map(_file_name, FORMATS)]:
+    for name in [CARD, README, *map(_file_name, FORMATS)]:
         if name == CARD or name not in contents:
             (output / name).unlink(missing_ok=True)
     for name, content in contents.items():
@@ -419,5 +446,5 @@ def describe(card: Mapping[str, Any], output: pathlib.Path) -> str:
             f"{output / name}: {file['bytes'] / 1e6:.1f} MB, {versions}embeddings differ from the run's by "
             f"{parity['relative']:.1e} of the largest number at most ({parity['tolerance']:.0e} allowed)"
         )
-    lines.append(f"{output / CARD}: step {card['run']['step']}, {card['embedding_size']} numbers an image")
+    lines.append(f"{output / CARD}, {README}: step {card['run']['step']}, {card['embedding_size']} numbers an image")
     return "\n".join(lines)

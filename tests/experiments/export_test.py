@@ -32,6 +32,7 @@ def test_model_card(tmp_path, exportable_run, capsys):
     folder = tmp_path / "exported"
     card = json.loads((folder / "model_card.json").read_text())
     assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
         "encoder.safetensors",
         "encoder.stablehlo",
         "model_card.json",
@@ -52,6 +53,9 @@ def test_model_card(tmp_path, exportable_run, capsys):
     assert card["run"] == {"workdir": str(exportable_run), "method": "san", "step": 7, "averaged": False}
     assert card["trained_on"] == {"dataset": "pit_reid", "started_from": {}}
     assert card["config"]["model"]["width"] == 4
+    assert card["scores"] == []
+    assert card["calibration"] is None
+    assert "It was not scored" in (folder / "README.md").read_text()
     assert card["network"]["changes"] == "layer4.0.conv2 and layer4.0.downsample.0 have stride 1"
 
 

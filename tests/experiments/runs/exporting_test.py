@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+import yaml
 
 import san_jax
 from experiments.runs import exporting, models
-from san_jax import runtimes
+from san_jax import files, runtimes
 from san_jax.models import merge_model, split_model
 from tests.experiments.export_runs import (
     BLOCK,
@@ -171,7 +173,41 @@ def test_nothing_is_overwritten_unasked(tmp_path, exportable_run):
         exporting.run(exportable_run, output, formats=["stablehlo"])
     exporting.run(exportable_run, output, formats=["stablehlo"], overwrite=True)
     # The card tells of all that is there, so what it does not know of the earlier export is gone.
-    assert sorted(path.name for path in output.iterdir()) == ["encoder.stablehlo", "model_card.json", "notes.txt"]
+    names = ["README.md", "encoder.stablehlo", "model_card.json", "notes.txt"]
+    assert sorted(path.name for path in output.iterdir()) == names
+
+
+def test_the_card_has_the_scores_and_thresholds_of_the_exported_step(tmp_path, exportable_run):
+    """Not those of another step, nor those with re-ranking."""
+    run = tmp_path / "run"
+    shutil.copytree(exportable_run, run)
+    scores = {"protocol": "As it was.", "rank1": 0.5, "mAP": 0.25, "relation": "same-dataset", "workdir": "x"}
+    for name, dataset, step in (("pit_reid", "pit_reid", 7), ("pit_reid_rerank", "pit_reid", 7), ("other", "other", 5)):
+        report = {"dataset": dataset, "step": step, **scores}
+        files.write_json(run / "report" / f"evaluate_{name}.json", report)
+    point = {"threshold": 0.5, "false_matches": 1, "impostors": 1000, "false_non_matches": 3, "genuine": 4}
+    pictures = {"images": "pit_reid:query", "pictures": 9, "persons": 3}
+    calibration = {"pictures": pictures, "equal_error": {}, "points": [point], "limits": ["Only here."]}
+    files.write_json(run / "calibration.json", {"made_by": {"step": 7}, **calibration, "roc": []})
+    card = exporting.run(run, tmp_path / "exported", formats=["safetensors"])
+    (found,) = card["scores"]
+    assert found == {"dataset": "pit_reid", **{key: scores[key] for key in scores if key != "workdir"}}
+    assert card["calibration"] == calibration
+    text = (tmp_path / "exported" / "README.md").read_text()
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["datasets"] == ["pit_reid"]
+    (result,) = front["model-index"][0]["results"]
+    assert {metric["name"]: metric["value"] for metric in result["metrics"]} == {"rank-1": 50.0, "mAP": 25.0}
+    for line in (
+        "| pit_reid | 50.00 |  |  | 25.00 |  | same-dataset |",
+        "- pit_reid: As it was.",
+        "| 0.5 | 1 of 1,000 | 3 of 4 |",
+        "Only here.",
+    ):
+        assert line in text.splitlines()
+    files.write_json(run / "calibration.json", {"made_by": {"step": 5}, **calibration})
+    again = exporting.run(run, tmp_path / "again", formats=["safetensors"])
+    assert again["calibration"] is None
 
 
 def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, exportable_run, monkeypatch):
