@@ -48,7 +48,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         *_table(
             ("file", "format", "size", "run with"),
             [
-                (f"`{name}`", file["format"], f"{file['bytes'] / 1e6:.1f} MB", f"`{file['run_with']}`")
+                (f"`{name}`", file["format"], f"{file['bytes'] / 1e6:.1f} MB", _code(file["run_with"]))
                 for name, file in card["files"].items()
             ],
         ),
@@ -74,6 +74,10 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _code(text: str) -> str:
+    return "`" + text.replace("`", "'") + "`"
 
 
 def _metric(card: Mapping[str, Any]) -> str:
@@ -142,7 +146,7 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for found in scores
     ]
-    protocols = [f"- {found['dataset']}: {found['protocol']}" for found in scores]
+    protocols = [f"- {found['protocol']}" for found in scores]  # each begins with its dataset
     return [*_table(("%", *_SCORES.values(), "relation to the training"), rows), "", *protocols]
 
 

@@ -200,7 +200,7 @@ def test_the_card_has_the_scores_and_thresholds_of_the_exported_step(tmp_path, e
     assert {metric["name"]: metric["value"] for metric in result["metrics"]} == {"rank-1": 50.0, "mAP": 25.0}
     for line in (
         "| pit_reid | 50.00 |  |  | 25.00 |  | same-dataset |",
-        "- pit_reid: As it was.",
+        "- As it was.",
         "| 0.5 | 1 of 1,000 | 3 of 4 |",
         "Only here.",
     ):
