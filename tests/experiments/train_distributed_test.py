@@ -122,7 +122,7 @@ def assert_agree(expected_run: pathlib.Path, found_run: pathlib.Path) -> None:
     assert [line["step"] for line in found_lines] == [line["step"] for line in expected_lines]
     assert found_lines[-1]["step"] == NUM_STEPS
     for expected, found in zip(expected_lines, found_lines, strict=True):
-        assert set(found) == set(expected)
+        assert set(found) - metric_logger.TIMINGS == set(expected) - metric_logger.TIMINGS
         for name in set(expected) - metric_logger.TIMINGS:
             # Sums in another order; later steps start from parameters that differ by roundings.
             np.testing.assert_allclose(found[name], expected[name], rtol=2e-3, err_msg=f"{name}, {expected['step']}")

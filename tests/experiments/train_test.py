@@ -257,7 +257,6 @@ def test_another_config_is_refused(workplace):
             r"batch.pit_size=12: 12 images cannot be split evenly over 8 devices. Set batch.pit_size to 8 or 16",
         ),
         ("san_pg", ["num_steps=3"], r"warmup_steps must lie in 0..num_steps-1 = 2, found 6"),
-        ("san", ["batch.num_identities=8"], r"data: .*8"),
         ("san_pg", ["pit_dataset=pi"], r"No dataset 'pi' in .*Did you mean 'pit'\?"),
     ],
 )
