@@ -24,7 +24,7 @@ from experiments.pages.report import (
 )
 from experiments.runs import data_sources, folder, models
 from experiments.scoring import protocols
-from experiments.scoring.embedding import EmbeddedSplit, Embedder
+from experiments.scoring.embedding import EmbeddedSplit, Embedder, match_masks
 from san_jax import embed, metric_logger, ranking
 from san_jax.data.reading import read_labels
 from san_jax.pictures import resize_image
@@ -144,12 +144,6 @@ def query_scores(query: EmbeddedSplit, gallery: EmbeddedSplit, *, metric: str = 
             else:
                 values[index] = found[0] <= int(key.removeprefix("rank"))
     return result
-
-
-def match_masks(query: EmbeddedSplit, gallery: EmbeddedSplit, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (correct, dropped), bool [G], for a query: images of its identity, and those of its camera among them."""
-    correct = gallery.person_ids == query.person_ids[index]
-    return correct, correct & (gallery.camera_ids == query.camera_ids[index])
 
 
 def bootstrap_interval(differences: np.ndarray, identities: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_SCORES = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "mAP": "mAP", "mINP": "mINP"}
+from experiments.pages.report import SCORES
+
+_SCORES = dict(SCORES)
 _METHODS = {
     "san": "SAN (Semantics-Aligned Representation Learning for Person Re-identification, AAAI 2020), its encoder alone",
     "baseline": "the baseline of SAN (AAAI 2020): identification and batch-hard triplet losses",

@@ -359,6 +359,7 @@ def _card(
     workdir: str | os.PathLike[str], model: SAN, plan: RunPlan, files: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """What the model card says, see `run`."""
+    step = folder.newest_step(workdir)
     return {
         "embedding_size": model.embedding_size,
         "input": {
@@ -379,13 +380,13 @@ def _card(
         "run": {
             "workdir": str(workdir),
             "method": plan.method,
-            "step": folder.newest_step(workdir),
+            "step": step,
             "averaged": plan.ema_decay > 0.0,
         },
         "config": json.loads(config_files.to_json(folder.read_config(workdir))),
         "trained_on": folder.read_data(workdir),
-        "scores": _scores(pathlib.Path(workdir), folder.newest_step(workdir)),
-        "calibration": _calibration(pathlib.Path(workdir), folder.newest_step(workdir)),
+        "scores": _scores(pathlib.Path(workdir), step),
+        "calibration": _calibration(pathlib.Path(workdir), step),
         "commit": provenance.commit(),
         "versions": {"jax": jax.__version__, "safetensors": safetensors.__version__} | onnx_file.versions(),
         "speed": SPEED,

@@ -38,6 +38,12 @@ class EmbeddedSplit:
         return EmbeddedSplit(self.embeddings[positions], self.person_ids[positions], self.camera_ids[positions])
 
 
+def match_masks(query: EmbeddedSplit, gallery: EmbeddedSplit, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (correct, dropped), bool [G], for a query: images of its identity, and those of its camera among them."""
+    correct = gallery.person_ids == query.person_ids[index]
+    return correct, correct & (gallery.camera_ids == query.camera_ids[index])
+
+
 @dataclasses.dataclass(frozen=True)
 class Embedder:
     """What embeds the images of datasets.

@@ -1,6 +1,7 @@
 """Scores a model while it is trained, with pictures of what it finds and regresses for TensorBoard."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +10,10 @@ from PIL import Image, ImageOps
 from experiments.pages import contact_sheet
 from experiments.pages.examples import evenly_spaced
 from experiments.runs import data_sources, held_out, san_pg
-from experiments.runs.plan import RunPlan
+from experiments.runs.plan import ReidBatches, RunPlan
 from experiments.runs.training import Scores
 from experiments.scoring import evaluation, protocols
-from experiments.scoring.embedding import EmbeddedSplit, Embedder
+from experiments.scoring.embedding import EmbeddedSplit, Embedder, match_masks
 from san_jax import embed, ranking
 from san_jax.data import reading
 from san_jax.models import SAN
@@ -72,13 +73,18 @@ def _open(plan: RunPlan) -> _Splits:
         )
         return _Splits(query, gallery, plan.scored_on)
     assert plan.reid is not None
-    splits = data_sources.training_splits(plan.reid.read_as, plan.data_dir, use_val=plan.reid.use_val)
-    source = data_sources.open_source(plan.reid.read_as, "+".join(splits), plan.data_dir)
-    held = held_out.hold_out(source, plan.reid.held_out, seed=plan.seed)
+    return _hold_out(plan.reid, plan.data_dir, plan.seed)
+
+
+@functools.lru_cache(maxsize=1)  # a run scores the same ones again and again, and finding them reads the whole set
+def _hold_out(batches: ReidBatches, data_dir: str, seed: int) -> _Splits:
+    splits = data_sources.training_splits(batches.read_as, data_dir, use_val=batches.use_val)
+    source = data_sources.open_source(batches.read_as, "+".join(splits), data_dir)
+    held = held_out.hold_out(source, batches.held_out, seed=seed)
     return _Splits(
         reading.Subset(source, held.query),
         reading.Subset(source, held.gallery),
-        f"{plan.reid.held_out} identities held out of {plan.reid.dataset}",
+        f"{batches.held_out} identities held out of {batches.dataset}",
     )
 
 
@@ -95,11 +101,13 @@ def _ranked(
 ) -> Image.Image:
     """Draw a row for each query: its image, and the gallery images nearest to it that the protocol keeps."""
     distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=options.metric)
-    cameras, gallery_cameras = options.cameras_of(query.camera_ids, gallery.camera_ids)
+    cameras = options.cameras_of(query.camera_ids, gallery.camera_ids)
+    query, gallery = (
+        dataclasses.replace(split, camera_ids=ids) for split, ids in zip((query, gallery), cameras, strict=True)
+    )
     rows = []
     for number, image in enumerate(images):
-        right = gallery.person_ids == query.person_ids[number]
-        dropped = right & (gallery_cameras == cameras[number])
+        right, dropped = match_masks(query, gallery, number)
         order = np.argsort(distances[number], kind="stable")
         nearest = order[~dropped[order]][:LIST_LENGTH]
         tiles = [_tile(image, "query", "black")]
