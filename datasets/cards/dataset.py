@@ -20,6 +20,7 @@ _ABOUT = {  # features whose builders do not document them
     "texture": "The person's surface as a UV texture.",
     "frontal": "The person in the fixed frontal pose.",
 }
+_ORDER = ("image", "texture", "frontal", "person_id", "label", "camera_id", "texture_id", "name")
 _FILES = {
     "LICENSE": "The terms.",
     "dataset_info.json": "TFDS: name, version, splits and shards.",
@@ -87,7 +88,7 @@ def _facts(builder: ArchiveBuilder, info: Any, splits: Mapping[str, Sequence[Exa
         commands=origin.commands,
         counts=counts,
         more_counts=more_counts,
-        features=[_feature(key, feature, splits) for key, feature in info.features.items()],
+        features=[_feature(key, info.features[key], splits) for key in sorted(info.features, key=_place)],
         protocol=metadata.get("protocol") or origin.protocol,
         license=License(metadata.get("license") or f"{NOT_STATED}."),
         people=people_of(origin.shown),
@@ -142,14 +143,20 @@ def _own_limits(metadata: Mapping[str, Any]) -> list[str]:
         )
     elif metadata.get("partial"):
         lines.append("Its source is partial: scores after training on it do not compare with published ones.")
-    notes = metadata.get("notes") or []
-    return [*lines, *([notes] if isinstance(notes, str) else notes)]
+    notes: Any = metadata.get("notes") or ()  # a sentence of a renderer, or lines of own pictures
+    return [*lines, notes] if isinstance(notes, str) else [*lines, *notes]
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where a feature stands in the table: what is looked at comes first."""
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
 
 
 def _feature(name: str, feature: Any, splits: Mapping[str, Sequence[Example]]) -> Feature:
     about = feature.doc.desc or _ABOUT.get(name, "")
     if isinstance(feature, tfds.features.Image):
-        height, width, channels = feature.shape
+        shape: Any = feature.shape
+        height, width, channels = shape
         size = "height x width, of varying size," if None in (height, width) else f"{height} x {width}"
         return Feature(name, "image", f"uint8, {size} x {channels}, encoded", "0..255, RGB", about)
     if isinstance(feature, tfds.features.Text):

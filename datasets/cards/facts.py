@@ -162,10 +162,10 @@ def package_text(builder_name: str, file: str) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
-def about_text(description: str) -> str:
-    """Return a builder's description without its last paragraph on the licence, which has a section of its own."""
+def about_text(description: str, *, without: Sequence[str] = ("Licence:",)) -> str:
+    """Return a builder's description without the paragraphs that begin so: a card has other places for them."""
     paragraphs = description.strip().split("\n\n")
-    return "\n\n".join(one for one in paragraphs if not one.startswith("Licence:"))
+    return "\n\n".join(one for one in paragraphs if not one.startswith(tuple(without)))
 
 
 def counts_of(splits: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, int]]:

@@ -102,10 +102,13 @@ def rendered(recipe: str, seed: int, parameters: Mapping[str, Any]) -> Origin:
         shown=shown_in_rendering(parameters),
         title=_TITLES[recipe],
         made=[
-            f"Rendered with the recipe `{recipe}` from seed {seed}. The seed and the parameters that lie beside the "
-            "pictures determine every pixel; give those that differ from the defaults with the command."
+            f"Rendered with the recipe `{recipe}` from seed {seed}. The seed and the parameters (in `manifest.json` of the "
+            "rendered folder, in `metadata.json` of the TFDS dataset) determine every pixel. Give the command those "
+            "parameters that differ from the defaults."
         ],
-        commands=[f"python -m experiments.pit_render --config={config} --output_dir=FOLDER --data_dir=data"],
+        commands=[
+            f"python -m experiments.pit_render --config={config} --config.seed={seed} --output_dir=FOLDER --data_dir=data"
+        ],
         citation=citation,
         protocol=_TRAINING.get(recipe, _REID),
         tags=["synthetic", "uv-texture", *(["person-re-identification"] if recipe == "pit_reid" else [])],
@@ -119,7 +122,8 @@ def _benchmark(builder: Any, name: str) -> Origin:
         shown=Shown.REAL,
         title=f"{builder.title}, as prepared by San-JAX",
         made=[
-            "Built from the files that the benchmark's authors give out, which San-JAX does not hold. Images and names are theirs."
+            f"Built from the files that the benchmark's authors give out ({_SOURCE} in the command: the archive, or the "
+            "folder unpacked from it). San-JAX does not hold them."
         ],
         commands=[f"python -m experiments.prepare --dataset={name} --manual_dir={_SOURCE} --data_dir=data"],
         citation=citation,
@@ -142,7 +146,9 @@ def _own(name: str, settings: OwnSettings, metadata: Mapping[str, Any]) -> Origi
     return Origin(
         shown=Shown.OWN,
         title=f"{name}, a dataset of own pictures",
-        made=[f"Built from a user's own pictures. Where the source gave no splits, seed {settings.seed} made them."],
+        made=[
+            f"Built from a user's own pictures ({_SOURCE} in the command). Where the source gave no splits, seed {settings.seed} made them."
+        ],
         commands=[command],
         citation=_own_citation(name),
         words=settings.description or metadata.get("description", ""),

@@ -29,9 +29,13 @@ What its maker says: {{ facts.owner_words | words }}
 {% for line in facts.made %}
 - {{ line }}
 {%- endfor %}
-{% for command in facts.commands %}
-    {{ command | plain }}
-{% endfor %}
+
+```bash
+{% for command in facts.commands -%}
+{{ command | plain }}
+{% endfor -%}
+```
+
 ## What is in it
 
 | split | {{ facts.kinds | join(" | ") }} |
@@ -70,7 +74,9 @@ Without a licence nobody but its maker may use it. Ask before you use it or give
 
 ## Citation
 
-{{ facts.citation | indent(4, first=true) }}
+```bibtex
+{{ facts.citation }}
+```
 
 This card was written on {{ date }} by {{ writer }}. It is not written again as long as it is there, so what you add stays.
 """

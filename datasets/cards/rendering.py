@@ -74,7 +74,7 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         name=header.recipe,
         title=f"{origin.title} (pictures as files)",
         version="1.0.0",
-        about=about_text(package_text(header.recipe, "README.md")),
+        about=about_text(package_text(header.recipe, "README.md"), without=("Licence:", "Beside the shards")),
         owner_words="",
         made=origin.made,
         commands=origin.commands,
@@ -105,7 +105,8 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         source=origin.source,
         files=(
             f"`{manifest.RECORDS_FILE}` has a line for each pair, with the paths of its pictures and every choice that "
-            f"made it; `{manifest.HEADER_FILE}` has what holds for all."
+            f"made it; `{manifest.HEADER_FILE}` has what holds for all. `{manifest.MIRROR_FILE}` holds for each texel the row and the "
+            "column of the one that it becomes in the texture of a horizontally flipped image, uint16 (256, 256, 2)."
         ),
     )
 
