@@ -84,7 +84,7 @@ def document(facts: Facts, distribution: Sequence[Node], record_sets: Sequence[N
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": facts.name,
         "alternateName": facts.title,
-        "description": "\n\n".join(part for part in (facts.about, facts.owner_words) if part),
+        "description": "\n\n".join(part for part in (facts.owner_words, facts.about) if part),
         "version": facts.version,
         "datePublished": today(),
         "license": facts.license.url
@@ -94,7 +94,7 @@ def document(facts: Facts, distribution: Sequence[Node], record_sets: Sequence[N
         "rai:dataCollection": " ".join(facts.made),
         "rai:dataUseCases": facts.protocol,
         "rai:dataLimitations": list(facts.limits),
-        "rai:personalSensitiveInformation": list(facts.people),
+        "rai:personalSensitiveInformation": [one.replace("**", "") for one in facts.people],
         "distribution": list(distribution),
         "recordSet": [_splits(facts), *record_sets],
     }

@@ -21,8 +21,9 @@ _ABOUT = {  # features whose builders do not document them
     "frontal": "The person in the fixed frontal pose.",
 }
 _ORDER = ("image", "texture", "frontal", "person_id", "label", "camera_id", "texture_id", "name")
+_LICENSE_FILE = "LICENSE"  # as TFDS names it
 _FILES = {
-    "LICENSE": "The terms.",
+    _LICENSE_FILE: "The terms.",
     "dataset_info.json": "TFDS: name, version, splits and shards.",
     "features.json": "TFDS: the features.",
     "metadata.json": "What the builder noted: source, counts, parameters.",
@@ -91,6 +92,7 @@ def _facts(builder: ArchiveBuilder, info: Any, splits: Mapping[str, Sequence[Exa
         features=[_feature(key, info.features[key], splits) for key in sorted(info.features, key=_place)],
         protocol=metadata.get("protocol") or origin.protocol,
         license=License(metadata.get("license") or f"{NOT_STATED}."),
+        license_file=_LICENSE_FILE,
         people=people_of(origin.shown),
         limits=[*_own_limits(metadata), *limits_of(origin.shown)],
         citation=origin.citation,
@@ -127,6 +129,12 @@ def _made(metadata: Mapping[str, Any]) -> list[str]:
         lines.append(f"SHA-256 of the archive: `{metadata['archive_sha256']}`.")
     if metadata.get("source_digest"):
         lines.append(f"Digest of the source, by which `prepare` knows it again: `{metadata['source_digest']}`.")
+    if expected := metadata.get("counts_expected"):
+        differing = [key for key, number in expected.items() if metadata["counts"].get(key) != number]
+        lines.append(
+            f"{len(expected)} counts were compared with the published ones: "
+            + (f"these are not as published: {', '.join(differing)}." if differing else "all are as published.")
+        )
     if converted := metadata.get("converted"):
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in converted.items())
         lines.append(f"Pictures that were converted to upright RGB: {kinds}. All others have their bytes unchanged.")
@@ -157,8 +165,9 @@ def _feature(name: str, feature: Any, splits: Mapping[str, Sequence[Example]]) -
     if isinstance(feature, tfds.features.Image):
         shape: Any = feature.shape
         height, width, channels = shape
-        size = "height x width, of varying size," if None in (height, width) else f"{height} x {width}"
-        return Feature(name, "image", f"uint8, {size} x {channels}, encoded", "0..255, RGB", about)
+        size = "height x width" if None in (height, width) else f"{height} x {width}"
+        vary = ", sizes vary" if None in (height, width) else ""
+        return Feature(name, "image", f"uint8, {size} x {channels}{vary}, stored as JPEG or PNG", "0..255, RGB", about)
     if isinstance(feature, tfds.features.Text):
         return Feature(name, "text", "UTF-8 bytes", "", about)
     values = value_range([example for examples in splits.values() for example in examples], name)

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,8 +44,9 @@ class License:
 
     @property
     def spdx(self) -> str:
-        first = self.text.split(maxsplit=1)[0].rstrip(".,:;") if self.text.strip() else ""
-        return first if first in _LICENSES else ""
+        # Alone, or with its address and a reason; other words may change the terms.
+        found = re.fullmatch(r"([\w.-]+?)\.?(?: \(.*)?", self.text.strip(), re.DOTALL)
+        return found[1] if found and found[1] in _LICENSES else ""
 
     @property
     def url(self) -> str:
@@ -92,6 +94,7 @@ class Facts:
         features: What an example, or a line of the manifest, holds.
         protocol: How it is trained and scored on.
         license: Its terms.
+        license_file: The file of the folder that holds them; "" for none.
         people: Who is shown and what they agreed to, a paragraph each.
         limits: What it cannot be relied on for.
         citation: BibTeX.
@@ -115,6 +118,7 @@ class Facts:
     features: Sequence[Feature]
     protocol: str
     license: License
+    license_file: str
     people: Sequence[str]
     limits: Sequence[str]
     citation: str
@@ -162,7 +166,7 @@ def package_text(builder_name: str, file: str) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
-def about_text(description: str, *, without: Sequence[str] = ("Licence:",)) -> str:
+def about_text(description: str, *, without: Sequence[str] = ("Licence:", "Built from the real files")) -> str:
     """Return a builder's description without the paragraphs that begin so: a card has other places for them."""
     paragraphs = description.strip().split("\n\n")
     return "\n\n".join(one for one in paragraphs if not one.startswith(tuple(without)))

@@ -138,7 +138,7 @@ def _own(name: str, settings: OwnSettings, metadata: Mapping[str, Any]) -> Origi
         if field.name in _SETTINGS_TOLD or value == field.default:
             continue
         if field.name == "table":
-            value = os.path.basename(value)
+            value = os.path.basename(value) if os.path.isabs(value) else value
         flags.append(f"--{field.name}" if value is True else f"--{field.name}={shlex.quote(str(value))}")
     command = " ".join(
         (f"python -m experiments.prepare --dataset={OWN}{name} --manual_dir={_SOURCE} --data_dir=data", *flags)

@@ -18,10 +18,11 @@ _TEMPLATE = """\
 
 # {{ facts.title }}
 
-{{ facts.about }}
 {% if facts.owner_words %}
 What its maker says: {{ facts.owner_words | words }}
 {% endif %}
+{{ facts.about }}
+
 `{{ croissant }}` beside this card holds the same for programs, in the form of [Croissant](https://mlcommons.org/croissant/) 1.1.
 {{ facts.files }}
 
@@ -44,8 +45,9 @@ What its maker says: {{ facts.owner_words | words }}
 | `{{ split }}` |{% for kind in facts.kinds %} {{ "{:,}".format(counts[kind]) if kind in counts else "" }} |{% endfor %}
 {% endfor %}
 {%- for key, number in facts.more_counts.items() %}
-{{ key | words }}: {{ "{:,}".format(number) }}.
-{% endfor %}
+- {{ key | words }}: {{ "{:,}".format(number) }}
+{%- endfor %}
+
 | feature | form | values | what it is |
 |---|---|---|---|
 {% for feature in facts.features -%}
@@ -100,6 +102,7 @@ def _front_matter(facts: Facts) -> dict[str, Any]:
             "license": "other",
             "license_name": f"{facts.name.replace('/', '-').replace('_', '-')}-terms",
             "license_details": plain(facts.license.text),
+            **({"license_link": facts.license_file} if facts.license_file else {}),
         }
     else:
         front["license"] = "unknown"

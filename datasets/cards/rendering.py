@@ -95,6 +95,7 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         ],
         protocol=origin.protocol,
         license=License(header.license),
+        license_file="",
         people=people_of(origin.shown),
         limits=[*([header.notes] if header.notes else []), *limits_of(origin.shown)],
         citation=origin.citation,
