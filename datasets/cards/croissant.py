@@ -1,6 +1,7 @@
 """Croissant metadata, version 1.1: JSON-LD that says what a dataset holds, for programs.
 
-https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html. The forms are those that TFDS's `CroissantBuilder` reads.
+https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html. The forms are those that TFDS's `CroissantBuilder`
+reads.
 """
 
 import mimetypes

@@ -21,9 +21,9 @@ from san_jax.dataset_names import BENCHMARKS
 from san_jax.own_settings import OWN, OwnSettings
 
 _REID = (
-    "Train on `train` (and `val`, if there is one). Each query is ranked against the whole gallery, without the gallery "
-    "images of the query's person and camera; scores are CMC rank-k and mAP. `python -m experiments.evaluate` states the "
-    "protocol in full with every score."
+    "Train on `train` (and `val`, if there is one). Each query is ranked against the whole gallery, without the "
+    "gallery images of the query's person and camera; scores are CMC rank-k and mAP. `python -m experiments.evaluate` "
+    "states the protocol in full with every score."
 )
 _TRAINING = {
     "pit": (
@@ -102,12 +102,13 @@ def rendered(recipe: str, seed: int, parameters: Mapping[str, Any]) -> Origin:
         shown=shown_in_rendering(parameters),
         title=_TITLES[recipe],
         made=[
-            f"Rendered with the recipe `{recipe}` from seed {seed}. The seed and the parameters (in `manifest.json` of the "
-            "rendered folder, in `metadata.json` of the TFDS dataset) determine every pixel. Give the command those "
-            "parameters that differ from the defaults."
+            f"Rendered with the recipe `{recipe}` from seed {seed}. The seed and the parameters (in `manifest.json` of "
+            "the rendered folder, in `metadata.json` of the TFDS dataset) determine every pixel. Give the command "
+            "those parameters that differ from the defaults."
         ],
         commands=[
-            f"python -m experiments.pit_render --config={config} --config.seed={seed} --output_dir=FOLDER --data_dir=data"
+            f"python -m experiments.pit_render --config={config} --config.seed={seed} --output_dir=FOLDER "
+            "--data_dir=data"
         ],
         citation=citation,
         protocol=_TRAINING.get(recipe, _REID),
@@ -122,8 +123,8 @@ def _benchmark(builder: Any, name: str) -> Origin:
         shown=Shown.REAL,
         title=f"{builder.title}, as prepared by San-JAX",
         made=[
-            f"Built from the files that the benchmark's authors give out ({_SOURCE} in the command: the archive, or the "
-            "folder unpacked from it). San-JAX does not hold them."
+            f"Built from the files that the benchmark's authors give out ({_SOURCE} in the command: the archive, or "
+            "the folder unpacked from it). San-JAX does not hold them."
         ],
         commands=[f"python -m experiments.prepare --dataset={name} --manual_dir={_SOURCE} --data_dir=data"],
         citation=citation,
@@ -147,7 +148,8 @@ def _own(name: str, settings: OwnSettings, metadata: Mapping[str, Any]) -> Origi
         shown=Shown.OWN,
         title=f"{name}, a dataset of own pictures",
         made=[
-            f"Built from a user's own pictures ({_SOURCE} in the command). Where the source gave no splits, seed {settings.seed} made them."
+            f"Built from a user's own pictures ({_SOURCE} in the command). Where the source gave no splits, seed "
+            f"{settings.seed} made them."
         ],
         commands=[command],
         citation=_own_citation(name),

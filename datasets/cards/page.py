@@ -23,7 +23,8 @@ What its maker says: {{ facts.owner_words | words }}
 {% endif %}
 {{ facts.about }}
 
-`{{ croissant }}` beside this card holds the same for programs, in the form of [Croissant](https://mlcommons.org/croissant/) 1.1.
+`{{ croissant }}` beside this card holds the same for programs, in the form of
+[Croissant](https://mlcommons.org/croissant/) 1.1.
 {{ facts.files }}
 
 ## How it was made
@@ -80,7 +81,8 @@ Without a licence nobody but its maker may use it. Ask before you use it or give
 {{ facts.citation }}
 ```
 
-This card was written on {{ date }} by {{ writer }}. It is not written again as long as it is there, so what you add stays.
+This card was written on {{ date }} by {{ writer }}. It is not written again as long as it is there, so what
+you add stays.
 """
 
 

@@ -22,40 +22,40 @@ _PERSONAL = (
 )
 _PEOPLE = {
     Shown.REAL: (
-        "**Real persons**, who can be recognised in the pictures. No consent of the persons shown is on record here. The "
-        "description above says what is known of where they were filmed; everything else is to be asked of those who "
-        "made the benchmark.",
+        "**Real persons**, who can be recognised in the pictures. No consent of the persons shown is on record here. "
+        "The description above says what is known of where they were filmed; everything else is to be asked of those "
+        "who made the benchmark.",
         _PERSONAL,
     ),
     Shown.OWN: (
         "**The pictures are the user's own**; San-JAX does not know who is on them. Unless the description above says "
-        "otherwise, take it that they show real persons and that no consent is on record. If they agreed, write here to "
-        "what.",
+        "otherwise, take it that they show real persons and that no consent is on record. If they agreed, write here "
+        "to what.",
         _PERSONAL,
-        "`names.json` holds the words by which the user called persons and cameras. If they are people's names, they are "
-        "personal data too: leave that file out of what you give on.",
+        "`names.json` holds the words by which the user called persons and cameras. If they are people's names, they "
+        "are personal data too: leave that file out of what you give on.",
     ),
     Shown.RENDERED: (
-        "**Nobody.** Every person is drawn by a program, from a body model and a texture that it painted; no picture of a "
-        "real person went in. If one looks like somebody, that is chance. There is no personal data and nobody whose "
-        "consent is needed.",
+        "**Nobody.** Every person is drawn by a program, from a body model and a texture that it painted; no picture "
+        "of a real person went in. If one looks like somebody, that is chance. There is no personal data and nobody "
+        "whose consent is needed.",
     ),
     Shown.PHOTOGRAPHS: (
         "**The persons are drawn by a program**, but photographs are in the pictures, as cloth or background, and they "
-        "may show real persons. San-JAX does not know whose photographs they are or what the persons on them agreed to.",
+        "may show real persons. San-JAX does not know whose they are or what the persons on them agreed to.",
         _PERSONAL,
     ),
     Shown.SCANNED: (
-        "**The persons are drawn by a program from data of real ones:** SURREAL's textures were made from scans of real "
-        "people, the poses were recorded from people, and the backgrounds are photographs, which may show others. What "
-        "they agreed to stands in the terms of those files.",
+        "**The persons are drawn by a program from data of real ones:** SURREAL's textures were made from scans of "
+        "real people, the poses were recorded from people, and the backgrounds are photographs, which may show others. "
+        "What they agreed to stands in the terms of those files.",
         _PERSONAL,
     ),
 }
 _REAL_LIMITS = (
     "Scores hold for the persons, places, season and boxes of these pictures. Elsewhere they can be many times lower.",
-    "Age, sex, skin colour and the like are not annotated, so the data cannot show whether a model does equally well for "
-    "all people. Who was filmed is no sample of any population.",
+    "Age, sex, skin colour and the like are not annotated, so the data cannot show whether a model does equally well "
+    "for all people. Who was filmed is no sample of any population.",
 )
 _RENDERED_LIMITS = (
     "Rendered pictures are simpler than real ones. A model that was trained or scored on them alone says little about "

@@ -1,4 +1,4 @@
-"""The card and the Croissant metadata of a rendered folder: pictures as files, and a manifest that says what they are."""
+"""The card and the Croissant metadata of a rendered folder: pictures as files, and a manifest that describes them."""
 
 import os
 import pathlib
@@ -106,8 +106,8 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         source=origin.source,
         files=(
             f"`{manifest.RECORDS_FILE}` has a line for each pair, with the paths of its pictures and every choice that "
-            f"made it; `{manifest.HEADER_FILE}` has what holds for all. `{manifest.MIRROR_FILE}` holds for each texel the row and the "
-            "column of the one that it becomes in the texture of a horizontally flipped image, uint16 (256, 256, 2)."
+            f"made it; `{manifest.HEADER_FILE}` has what holds for all. `{manifest.MIRROR_FILE}`, uint16 (256, 256, "
+            "2), gives the texture of a horizontally flipped image: `texture[map[..., 0], map[..., 1]]`."
         ),
     )
 
