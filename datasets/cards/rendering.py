@@ -53,7 +53,9 @@ def _describe(root: pathlib.Path) -> tuple[Facts, croissant.Node]:
     facts = _facts(header, records)
     objects = [croissant.file_object(root, name, about) for name, about in _FILES.items() if (root / name).is_file()]
     # Truths beside textures and frontal views have folders of their own, and are listed alike.
-    names = [path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name != _WORK]
+    names = [
+        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name != _WORK and path.name[0] != "."
+    ]
     sets = {name: _file_sets(root / name) for name in names}
     pictures = [
         _pictures(name, found[0]["@id"])
