@@ -46,7 +46,8 @@ class License:
     def spdx(self) -> str:
         # Alone, or with its address and a reason; other words may change the terms.
         found = re.fullmatch(r"([\w.-]+?)\.?(?: \(.*)?", self.text.strip(), re.DOTALL)
-        return found[1] if found and found[1] in _LICENSES else ""
+        known = {name.lower(): name for name in _LICENSES}
+        return known.get(found[1].lower(), "") if found else ""
 
     @property
     def url(self) -> str:

@@ -16,13 +16,12 @@ import yaml
 from PIL import Image
 
 import datasets
-from datasets.build import BENCHMARKS, DATASETS
+from datasets.build import DATASETS
 from datasets.cards import rendering as rendering_cards
 from render import manifest
 from san_jax.own_settings import OwnSettings
 from tests import dataset_fixtures
 from tests.datasets.small_datasets import build_small
-from tests.datasets.small_market import write_textures
 
 # mlcroissant 1.1.1 reads JSON-LD by rdflib, which has deprecated what it uses itself.
 pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
@@ -37,7 +36,13 @@ SECTIONS = [
     "Limits",
     "Citation",
 ]
-TEXTURED = ("market1501_textured", "market1501_frontal")
+TEXTURED = (
+    "market1501_textured",
+    "market1501_frontal",
+    "cuhk03/labeled_textured",
+    "pit_reid_textured",
+    "shop_textured",
+)
 
 
 def _write_own(folder: pathlib.Path) -> pathlib.Path:
@@ -56,13 +61,17 @@ def _build_own(folder: pathlib.Path, **settings: Any) -> pathlib.Path:
     return datasets.build_own("shop", settings=OwnSettings(**settings), tell=lambda _: None, **arguments)
 
 
-def _build_textured(folder: pathlib.Path, feature: str) -> pathlib.Path:
-    write_textures(folder / "textures")
-    if feature == "frontal":
-        for number, path in enumerate(sorted((folder / "textures").rglob("*.png"))):
-            path.write_bytes(dataset_fixtures.encoded(number, 256, 128, "PNG"))
-    arguments = {"data_dir": folder / "data", "texture_dir": folder / "textures"}
-    return datasets.build_textured("market1501", metadata={"step": 30}, feature=feature, **arguments)
+def _build_textured(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Build `<benchmark>_textured` or `<benchmark>_frontal` of a benchmark that is under `folder / "data"`."""
+    benchmark, _, suffix = name.rpartition("_")
+    feature, width = ("texture", 256) if suffix == "textured" else ("frontal", 128)
+    version = tfds.builder_from_directory(folder / "data" / benchmark / "1.0.0")
+    for number, example in enumerate(_read(version, "train")):
+        path = (folder / feature / example["name"].decode()).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dataset_fixtures.encoded(number, 256, width, "PNG"))
+    arguments = {"data_dir": folder / "data", "texture_dir": folder / feature}
+    return datasets.build_textured(benchmark, metadata={"step": 30}, feature=feature, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +83,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], pathlib
     def folder(name: str) -> pathlib.Path:
         if name not in built:
             if name in TEXTURED:
-                folder("market1501")
-                built[name] = _build_textured(root / "market1501", name.rpartition("_")[2].removesuffix("d"))
+                benchmark = name.rpartition("_")[0]
+                folder(benchmark)
+                built[name] = _build_textured(root / benchmark.replace("/", "_"), name)
             elif name == "shop":
                 built[name] = _build_own(root / name)
             else:
@@ -160,7 +170,7 @@ def test_a_card_has_hugging_faces_form_and_all_sections(name: str, folders: Call
     builder: Any = tfds.builder_from_directory(folder)
     assert front["size_categories"] == ["n<1K"]
     assert front["task_categories"]
-    assert front["license"] == ("unknown" if name == "shop" else "other" if "pit" not in name else "cc0-1.0")
+    assert front["license"] == ("unknown" if "shop" in name else "other" if "pit" not in name else "cc0-1.0")
     if front["license"] == "other":
         assert (folder / front["license_link"]).read_text() == builder.info.redistribution_info.license
     assert [line[3:] for line in body.splitlines() if line.startswith("## ")] == SECTIONS
@@ -170,7 +180,8 @@ def test_a_card_has_hugging_faces_form_and_all_sections(name: str, folders: Call
     for key in builder.info.features:
         assert f"| `{key}` | " in body
     assert ("**Nobody.**" in body) == ("pit" in name)
-    assert ("**Real persons**" in body) == (name in (*BENCHMARKS, *TEXTURED))
+    assert ("**Real persons**" in body) == ("pit" not in name and "shop" not in name)
+    assert ("**The pictures are the user's own**" in body) == ("shop" in name)
     integers = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Scalar)]
     examples = [one for split in builder.info.splits for one in _read(builder, split)]
     for key in integers:
@@ -286,7 +297,7 @@ def test_a_dataset_without_a_card_gets_it_without_being_built_again(tmp_path: pa
 
 def test_the_terms_and_words_of_own_pictures_stand_in_the_card(tmp_path: pathlib.Path):
     description = "Friends | <b>who</b> agreed\n\n## to be shown."
-    folder = _build_own(tmp_path, license="CC-BY-4.0", description=description, test_share=0.4)
+    folder = _build_own(tmp_path, license="cc-by-4.0", description=description, test_share=0.4)
     front, body = _front_matter(folder)
     assert front["license"] == "cc-by-4.0"
     assert "What its maker says: Friends | &lt;b&gt;who&lt;/b&gt; agreed ## to be shown." in body
@@ -298,7 +309,7 @@ def test_the_terms_and_words_of_own_pictures_stand_in_the_card(tmp_path: pathlib
     assert document["description"].startswith(description)
     # Other words are no other dataset.
     (folder / CARD).unlink()
-    assert _build_own(tmp_path, license="CC-BY-4.0", description="Nobody.", test_share=0.4) == folder
+    assert _build_own(tmp_path, license="cc-by-4.0", description="Nobody.", test_share=0.4) == folder
     assert "What its maker says: Nobody." in (folder / CARD).read_text()
 
 
