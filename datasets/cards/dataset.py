@@ -128,7 +128,7 @@ def _made(metadata: Mapping[str, Any]) -> list[str]:
     if metadata.get("archive_sha256"):
         lines.append(f"SHA-256 of the archive: `{metadata['archive_sha256']}`.")
     if metadata.get("source_digest"):
-        lines.append(f"Digest of the source, by which `prepare` knows it again: `{metadata['source_digest']}`.")
+        lines.append(f"Digest of the source, by which a second build knows it again: `{metadata['source_digest']}`.")
     if expected := metadata.get("counts_expected"):
         differing = [key for key, number in expected.items() if metadata["counts"].get(key) != number]
         lines.append(
@@ -167,7 +167,9 @@ def _feature(name: str, feature: Any, splits: Mapping[str, Sequence[Example]]) -
         height, width, channels = shape
         size = "height x width" if None in (height, width) else f"{height} x {width}"
         vary = ", sizes vary" if None in (height, width) else ""
-        return Feature(name, "image", f"uint8, {size} x {channels}{vary}, stored as JPEG or PNG", "0..255, RGB", about)
+        encoding: Any = feature.to_json_content()
+        stored = encoding.encoding_format.upper() or "JPEG or PNG"
+        return Feature(name, "image", f"uint8, {size} x {channels}{vary}, stored as {stored}", "0..255, RGB", about)
     if isinstance(feature, tfds.features.Text):
         return Feature(name, "text", "UTF-8 bytes", "", about)
     values = value_range([example for examples in splits.values() for example in examples], name)

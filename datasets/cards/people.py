@@ -23,8 +23,8 @@ _PERSONAL = (
 _PEOPLE = {
     Shown.REAL: (
         "**Real persons**, who can be recognised in the pictures. No consent of the persons shown is on record here. "
-        "The description above says what is known of where they were filmed; everything else is to be asked of those "
-        "who made the benchmark.",
+        "What San-JAX knows of where they were filmed stands in the description of the benchmark; ask those who made it "
+        "for the rest.",
         _PERSONAL,
     ),
     Shown.OWN: (

@@ -187,6 +187,8 @@ def test_a_card_has_hugging_faces_form_and_all_sections(name: str, folders: Call
     for key in integers:
         values = [int(one[key]) for one in examples]
         assert f"| `{key}` | int64 | {min(values)}..{max(values)} |" in body
+    if "texture" in builder.info.features:
+        assert "| `texture` | uint8, 256 x 256 x 3, stored as PNG | 0..255, RGB |" in body
     assert body.count("```") == 4  # the command and the citation
 
 
