@@ -23,7 +23,7 @@ _PERSONAL = (
 _PEOPLE = {
     Shown.REAL: (
         "**Real persons**, who can be recognised in the pictures. No consent of the persons shown is on record here. "
-        "What San-JAX knows of where they were filmed stands in the description of the benchmark; ask those who made it "
+        "What San-JAX knows of where they were filmed stands in the benchmark's description; ask those who made it "
         "for the rest.",
         _PERSONAL,
     ),
