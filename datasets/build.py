@@ -21,6 +21,7 @@ from absl import logging
 from datasets import archives
 from datasets.benchmark import BenchmarkBuilder
 from datasets.builder import Archive, ArchiveBuilder, newest_version
+from datasets.cards.dataset import write_cards
 from datasets.errors import DatasetError
 from datasets.folders import given_path, list_folders
 from datasets.images import examine_images
@@ -211,6 +212,7 @@ def _build(builder: ArchiveBuilder, manual_dir: pathlib.Path) -> pathlib.Path:
                 _build_from_file(builder, source, target)
             else:
                 _build_from_folder(builder, source, target)
+            write_cards(builder, target)
         finally:
             _remove_incomplete(builder, target)
     return target

@@ -10,7 +10,9 @@ gallery, or --table, --pattern or --boxes says who is on them (docs/own_data.md)
 
 All that is wrong (missing, extra, misnamed and unreadable files, counts other than the published
 ones) is reported at once, before anything is written; DATA_DIR/<dataset>_problems.txt holds the
-whole list. A dataset that has been built from the same source is kept.
+whole list. A dataset that has been built from the same source is kept. Beside its shards lie a
+dataset card, README.md, and Croissant metadata, croissant.json; where they are missing, they are
+written.
 """
 
 import argparse

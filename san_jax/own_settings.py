@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
+NOT_STATED = "Not stated"  # how the terms of pictures begin that nobody stated
 OWN = "own:"  # before the name of such a dataset, where a program is told to make it
 # TFDS finds a dataset by such names only.
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
@@ -33,7 +34,9 @@ class OwnSettings:
             the cameras.
         test_share: Share of the persons that are tested on, where no splits are given.
         seed: Seed of that choice, and of the choice of queries.
-        license: The terms of the pictures, in words.
+        license: The terms of the pictures, in words, or SPDX's name of a licence.
+        description: What the pictures are, who is on them and what these persons agreed to, for the dataset's card; it
+            decides on nothing else. "" for nothing.
 
     Raises:
         ValueError: A setting is outside its range, or two do not go together.
@@ -53,7 +56,8 @@ class OwnSettings:
     same_ids: bool = False
     test_share: float = 0.5
     seed: int = 0
-    license: str = "Not stated by who made this dataset of own pictures: ask them."
+    license: str = f"{NOT_STATED} by who made this dataset of own pictures: ask them."
+    description: str = ""
 
     def __post_init__(self) -> None:
         kinds = [f"--{name}" for name in ("table", "pattern", "boxes") if getattr(self, name)]

@@ -34,7 +34,7 @@ PACKAGES = ("san_jax", "datasets", "render", "experiments")
 FOLDERS = (*PACKAGES, "docs", "tests", "tools")
 TRAINING = ("baseline.py", "san_pg.py", "san.py")
 # Commands of other projects; their arguments are not looked at.
-OTHER_COMMANDS = ("curl", "mkdir", "pip", "source", "sudo")
+OTHER_COMMANDS = ("curl", "mkdir", "mlcroissant", "pip", "source", "sudo")
 OWN_EXAMPLE = "shop"  # a dataset of own pictures, made on the pages
 OTHER_MODULES = ("pip", "venv")
 

@@ -69,6 +69,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
         metadata = {
             "protocol": _protocol(self.name, self.settings, chosen),
+            **({"description": self.settings.description} if self.settings.description else {}),
         }
         archive = self.as_archive(root, listing, license=self.settings.license, expected={}, metadata=metadata)
         return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(persons, cameras)})
@@ -118,6 +119,7 @@ def _examples(
 def _settings_text(settings: OwnSettings, root: pathlib.Path) -> str:
     """Return the settings as a line of the digest, which stays the same when the folder is moved."""
     values = dataclasses.asdict(settings)
+    del values["description"]  # words that change no picture
     values["table"] = os.path.relpath(root / settings.table, root) if settings.table else ""
     return json.dumps(values, sort_keys=True)
 

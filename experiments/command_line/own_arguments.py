@@ -20,7 +20,8 @@ _HELP = {
     "same_ids": "with --boxes of several folders: an id is the same person in all, and each is a camera",
     "test_share": "share of the persons that are tested on, where no splits are given",
     "seed": "seed of the choice of persons and queries",
-    "license": "the terms of the pictures, in words",
+    "license": "the terms of the pictures, in words, or SPDX's name of a licence such as CC-BY-4.0",
+    "description": "for the card: what the pictures are, who is on them, what they agreed to (default: nothing)",
 }
 
 

@@ -10,6 +10,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 import datasets
+from datasets.cards.rendering import write_cards
 from experiments.pages import preview
 from experiments.runs import shards
 from experiments.runs.render_workers import Recipe, RenderError, read_record, render_pairs
@@ -199,7 +200,7 @@ def check_header(folder: pathlib.Path, header: manifest.Header) -> None:
 def complete_folder(
     folder: pathlib.Path, header: manifest.Header, data_dir: str | os.PathLike[str] | None = None
 ) -> None:
-    """Write `manifest.jsonl` of a folder whose pairs are all there, and build the TFDS dataset.
+    """Write `manifest.jsonl` and the card of a folder whose pairs are all there, and build the TFDS dataset.
 
     Args:
         folder: The rendered folder, which the caller has locked.
@@ -215,6 +216,7 @@ def complete_folder(
             f"{folder}: {header.num_pairs - len(records)} of {header.num_pairs} pairs are gone. Give the same command again."
         )
     manifest.write_records(folder, records)
+    write_cards(folder)
     logging.info("%s: complete, %d pairs. Licence: %s", folder, len(records), header.license)
     if data_dir is not None:
         path = datasets.build_dataset(header.recipe, data_dir=data_dir, manual_dir=folder)

@@ -2,7 +2,6 @@
 
 import importlib
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,38 +12,9 @@ from datasets.build import BENCHMARKS, DATASETS
 from render import manifest
 from render.recipes import paper, pit, pit_reid
 from tests import dataset_fixtures
-from tests.datasets import benchmark_fixtures
+from tests.datasets.small_datasets import build_small
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-
-_ARCHIVES: dict[str, tuple[Callable[[pathlib.Path], pathlib.Path], dict[str, int] | None]] = {
-    "market1501": (dataset_fixtures.write_small_market, dataset_fixtures.SMALL_MARKET_COUNTS),
-    "dukemtmc_reid": (dataset_fixtures.write_small_duke, dataset_fixtures.SMALL_DUKE_COUNTS),
-    **{
-        f"cuhk03/{kind}": (
-            lambda parent: benchmark_fixtures.write_small_cuhk(parent, "images"),
-            benchmark_fixtures.SMALL_CUHK_COUNTS[kind],
-        )
-        for kind in benchmark_fixtures.CUHK_KINDS
-    },
-    "msmt17": (
-        lambda parent: benchmark_fixtures.write_small_msmt(parent, "V1"),
-        benchmark_fixtures.SMALL_MSMT_COUNTS,
-    ),
-    "partial_reid": (benchmark_fixtures.write_partial_reid, None),
-    "partial_ilids": (benchmark_fixtures.write_partial_ilids, None),
-}
-
-
-def _build(name: str, folder: pathlib.Path) -> pathlib.Path:
-    """Builds a small dataset of any name under `folder / "data"`."""
-    if name in BENCHMARKS:
-        write, counts = _ARCHIVES[name]
-        return dataset_fixtures.build(
-            name, data_dir=folder / "data", manual_dir=write(folder / "archive"), counts=counts
-        )
-    dataset_fixtures.write_rendered(folder / "rendered", name)
-    return datasets.build_dataset(name, data_dir=folder / "data", manual_dir=folder / "rendered")
 
 
 def _check_stated(folder: pathlib.Path, expected: str) -> None:
@@ -65,11 +35,11 @@ def test_every_dataset_states_its_licence(name: str, tmp_path: pathlib.Path):
     if name in BENCHMARKS:
         expected = importlib.import_module(f"datasets.{builder_name}.{builder_name}_dataset_builder").Builder.LICENSE
         assert f"Licence: {expected}" in _page(name)
-    _check_stated(_build(name, tmp_path), expected)
+    _check_stated(build_small(name, tmp_path), expected)
 
 
 def test_a_textured_copy_inherits_its_benchmarks_licence(tmp_path: pathlib.Path):
-    _build("market1501", tmp_path)
+    build_small("market1501", tmp_path)
     for name in dataset_fixtures.SMALL_MARKET["bounding_box_train"]:
         path = tmp_path / "textures" / "bounding_box_train" / pathlib.Path(name).with_suffix(".png")
         path.parent.mkdir(parents=True, exist_ok=True)

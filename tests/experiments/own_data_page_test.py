@@ -66,7 +66,7 @@ def _prepare(folder: pathlib.Path, *arguments: str) -> int:
 
 def test_the_page_shows_every_layout():
     text = " ".join(COMMANDS)
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 8
     assert all(f" --{name}=" in text for name in ("table", "pattern", "boxes", "test_share"))
 
 

@@ -48,7 +48,7 @@ def test_folder_is_what_the_manifest_says(rendered: pathlib.Path):
         assert manifest.record_to_json(record) == manifest.record_to_json(recipe.plan(record.index))
     named = {name for record in records for name in (record.image, record.texture, record.frontal)}
     marks = {f"records/{index:06d}.json" for index in range(6)}
-    files = {manifest.HEADER_FILE, manifest.RECORDS_FILE, manifest.MIRROR_FILE}
+    files = {manifest.HEADER_FILE, manifest.RECORDS_FILE, manifest.MIRROR_FILE, "README.md", "croissant.json"}
     assert set(_contents(rendered)) == named | marks | files
 
 

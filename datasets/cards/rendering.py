@@ -1,0 +1,181 @@
+"""The card and the Croissant metadata of a rendered folder: pictures as files, and a manifest that describes them."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from datasets.cards import croissant
+from datasets.cards.facts import Facts, Feature, License, about_text, counts_of, package_text, value_range
+from datasets.cards.origins import rendered
+from datasets.cards.people import limits_of, people_of
+from datasets.cards.write import write_missing
+from datasets.examples import PERSON_SIZE, TEXTURE_SIZE, Example
+from render import manifest
+
+_PAIRS, _IMAGES = "pairs", "images"
+_WORK = "records"  # a record for each pair, with which an interrupted rendering goes on
+_SIZES = {"images": PERSON_SIZE, "frontals": PERSON_SIZE, "textures": TEXTURE_SIZE}
+_FOLDERS = {
+    "images": "The person images.",
+    "textures": "The UV textures, one for each person that was painted.",
+    "frontals": "The person of each image in the fixed frontal pose.",
+}
+_FILES = {
+    manifest.HEADER_FILE: "What holds for all pairs: recipe, seed, parameters, licence, notes.",
+    manifest.RECORDS_FILE: "A line for each pair: its files, ids, split, and every random choice.",
+    manifest.MIRROR_FILE: "How a texture is mirrored, uint16 (256, 256, 2).",
+}
+_INTEGERS = {
+    "index": "Position in the recipe, from 0.",
+    "texture_id": "Number of the texture, from 0.",
+    "person_id": "Identity; -1 where there are none.",
+    "camera_id": "Camera, from 0; -1 where there are none.",
+}
+_FILE_NAME = r"(?:.*/)?([^/]+)"  # of a path
+
+
+def write_cards(folder: str | os.PathLike[str]) -> None:
+    """Write README.md and croissant.json into a rendered folder, as far as they are not there.
+
+    Args:
+        folder: The folder, complete and locked.
+
+    Raises:
+        render.manifest.ManifestError: The folder is incomplete.
+        OSError: They cannot be written.
+    """
+    root = pathlib.Path(folder)
+    write_missing(root, lambda: _describe(root))
+
+
+def _describe(root: pathlib.Path) -> tuple[Facts, croissant.Node]:
+    header, records = manifest.read_manifest(root)
+    facts = _facts(header, records)
+    objects = [croissant.file_object(root, name, about) for name, about in _FILES.items() if (root / name).is_file()]
+    # Truths beside textures and frontal views have folders of their own, and are listed alike.
+    names = [
+        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name != _WORK and path.name[0] != "."
+    ]
+    sets = {name: _file_sets(root / name) for name in names}
+    pictures = [
+        _pictures(name, found[0]["@id"])
+        for name, found in sets.items()
+        if name != _IMAGES and len(found) == 1 and found[0]["encodingFormat"] in (croissant.JPEG, croissant.PNG)
+    ]
+    distribution = [*objects, *(one for found in sets.values() for one in found)]
+    return facts, croissant.document(facts, distribution, [_pairs(facts), *pictures])
+
+
+def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts:
+    origin = rendered(header.recipe, header.seed, header.parameters)
+    splits: dict[str, list[Example]] = {}
+    for record in records:
+        splits.setdefault(record.split, []).append(_example(record))
+    examples = [example for found in splits.values() for example in found]
+    return Facts(
+        name=header.recipe,
+        title=f"{origin.title} (pictures as files)",
+        version="1.0.0",
+        about=about_text(package_text(header.recipe, "README.md"), without=("Licence:", "Beside the shards")),
+        owner_words="",
+        made=origin.made,
+        commands=origin.commands,
+        counts=counts_of(splits),
+        more_counts={},
+        features=[
+            *(
+                _path_feature(name, paths)
+                for name in ("image", "texture", "frontal")
+                if (paths := _paths(name, records))
+            ),
+            *(
+                Feature(name, "integer", "number in the manifest", value_range(examples, name), about)
+                for name, about in _INTEGERS.items()
+                if name in examples[0]
+            ),
+            Feature("split", "text", "word in the manifest", ", ".join(splits), "The split."),
+        ],
+        protocol=origin.protocol,
+        license=License(header.license),
+        license_file="",
+        people=people_of(origin.shown),
+        limits=[*([header.notes] if header.notes else []), *limits_of(origin.shown)],
+        citation=origin.citation,
+        creators=origin.creators,
+        tags=["san-jax", *origin.tags],
+        tasks=origin.tasks,
+        synthetic=True,
+        source=origin.source,
+        files=(
+            f"`{manifest.RECORDS_FILE}` has a line for each pair, with the paths of its pictures and every choice that "
+            f"made it; `{manifest.HEADER_FILE}` has what holds for all. `{manifest.MIRROR_FILE}`, uint16 (256, 256, "
+            "2), gives the texture of a horizontally flipped image: `texture[map[..., 0], map[..., 1]]`."
+        ),
+    )
+
+
+def _example(record: manifest.Record) -> Example:
+    numbers = {name: getattr(record, name) for name in _INTEGERS}
+    if record.person_id < 0:
+        del numbers["person_id"], numbers["camera_id"]
+    return numbers
+
+
+def _paths(name: str, records: Sequence[manifest.Record]) -> list[str]:
+    return [path for record in records if (path := getattr(record, name)) is not None]
+
+
+def _path_feature(name: str, paths: Sequence[str]) -> Feature:
+    folder = f"{name}s"
+    height, width = _SIZES[folder]
+    suffixes = " or ".join(sorted({pathlib.PurePosixPath(path).suffix for path in paths}))
+    form = f"path of a file ({suffixes}), uint8, {height} x {width} x 3"
+    return Feature(name, "text", form, "0..255, RGB", _FOLDERS[folder])
+
+
+def _file_sets(folder: pathlib.Path) -> list[croissant.Node]:
+    """Return a set for each kind of file in a folder."""
+    suffixes = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
+    about = _FOLDERS.get(folder.name, f"The files in {folder.name}.")
+    return [
+        croissant.file_set(
+            f"{folder.name}-files{suffix if len(suffixes) > 1 else ''}", f"{folder.name}/*{suffix}", about
+        )
+        for suffix in suffixes
+    ]
+
+
+def _pairs(facts: Facts) -> croissant.Node:
+    """Return the record set of the manifest's lines, each with the pixels of its image."""
+    lines = {"fileObject": {"@id": manifest.RECORDS_FILE}}
+    images = {"fileSet": {"@id": f"{_IMAGES}-files"}}
+    fields = [
+        croissant.field(f"{_PAIRS}/{one.name}", one.kind, one.about, croissant.column(lines, one.name))
+        for one in facts.features
+        if one.name != "image"
+    ]
+    # Names of files join the manifest with the files, as they differ within a folder.
+    name = croissant.field(
+        f"{_PAIRS}/image_name",
+        "text",
+        "Name of the image's file.",
+        croissant.column(lines, "image", regex=_FILE_NAME),
+        references=croissant.file_property(images, "filename"),
+    )
+    image = croissant.field(f"{_PAIRS}/image", "image", _FOLDERS[_IMAGES], croissant.file_property(images, "content"))
+    return croissant.record_set(
+        _PAIRS,
+        "A line of the manifest, with its image; `texture` and `frontal` are paths.",
+        [name, image, *fields],
+        key="index",
+    )
+
+
+def _pictures(name: str, file_set: str) -> croissant.Node:
+    """Return the record set of the pictures of a folder, by path."""
+    source = {"fileSet": {"@id": file_set}}
+    fields = [
+        croissant.field(f"{name}/path", "text", "Path in the folder.", croissant.file_property(source, "fullpath")),
+        croissant.field(f"{name}/image", "image", "The pixels.", croissant.file_property(source, "content")),
+    ]
+    return croissant.record_set(name, _FOLDERS.get(name, f"The files in {name}."), fields, key="path")
