@@ -13,6 +13,7 @@ from experiments.pages import calibration_page, model_card, report, search_page,
 from experiments.pages.search_page import SearchPage, Shown, ShownQuery
 from san_jax.calibration import Calibration
 from san_jax.verification import OperatingPoint, Reliability
+from tests.experiments.pages import browser
 from tests.experiments.pages.report_test import Page, make_report
 
 PLAIN = "harmless"
@@ -88,6 +89,13 @@ def test_all_pages_have_one_form(name):
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
     assert not {"script", "link", "iframe", "object"} & set(tags)
     assert not re.search(r"url\(|@import|https?:", text)
+
+
+def test_no_page_is_wider_than_a_phone_or_a_desktop(tmp_path):
+    """Tables scroll by themselves, so their cells may stick out, but the page does not."""
+    word = "a long name " * 8 + "and_one_without_any_space" * 8
+    found = browser.widths(tmp_path, *(page(word) for page in PAGES.values()))
+    assert [frame["content"] for frame in found] == [*browser.WIDTHS] * len(PAGES)
 
 
 def card(word: str, **changes) -> dict:
