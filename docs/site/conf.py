@@ -56,7 +56,9 @@ CONTENTS = {
     },
     "docs/benchmarks": {"Datasets": ["../datasets/*/README"]},
     "docs/ablation": {"Tables": ["ablation/*"]},
-    "docs/api": {"Packages": [f"api/{name}" for name in ("san_jax", "ranking", "losses", "models", "datasets", "render")]},
+    "docs/api": {
+        "Packages": [f"api/{name}" for name in ("san_jax", "ranking", "losses", "models", "datasets", "render")]
+    },
     "CONTRIBUTING": {"Tests": ["tests/golden/README"]},
 }
 
