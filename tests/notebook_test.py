@@ -1,8 +1,9 @@
-"""The notebook of the pages runs from its first cell to its last, on a small stand-in for what `make demo` leaves."""
+"""The notebook of the pages, and the Python of the quick start, run on a small stand-in for what `make demo` leaves."""
 
 import json
 import os
 import pathlib
+import re
 import shutil
 
 import nbformat
@@ -14,6 +15,7 @@ from tests import pages
 from tests.experiments import export_runs, tiny_data
 
 NOTEBOOK = pages.REPOSITORY / "docs" / "own_pictures.ipynb"
+QUICK_START = pages.Page(pages.REPOSITORY / "docs" / "quick_start.md")
 MAX_BYTES = 500_000  # with its outputs, which GitHub shows
 
 
@@ -36,6 +38,9 @@ def test_the_notebook_runs(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch)
     notebook = nbformat.read(place / NOTEBOOK.name, as_version=4)
     strict = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error')")
     notebook.cells.insert(0, strict)
+    # The quick start says the same of the same folders, from the checkout's root.
+    (code,) = [code for language, code in QUICK_START.blocks if language == "python"]
+    notebook.cells.append(nbformat.v4.new_code_cell(f"import os\nos.chdir('..')\n{code}"))
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(place)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
@@ -44,6 +49,14 @@ def test_the_notebook_runs(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch)
     assert "embeddings have 128 numbers" in text
     assert "SAN     rank-1" in text
     assert "two persons: same [" in text
+    assert re.search(r"^(\S+\.jpg) is most like (?!\1)\S+\.jpg$", text, re.MULTILINE)
+
+
+def test_the_links_of_the_notebook_lead_to_pages():
+    cells = [cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "markdown"]
+    links = re.findall(r"\]\(([^)]+)\)", "\n".join(cells))
+    assert links
+    assert [link for link in links if not (NOTEBOOK.parent / link).is_file()] == []
 
 
 def test_the_stored_notebook_shows_its_outputs_and_stays_small():
