@@ -36,7 +36,7 @@ TRAINING = ("baseline.py", "san_pg.py", "san.py")
 # Commands of other projects; their arguments are not looked at.
 OTHER_COMMANDS = ("curl", "mkdir", "pip", "source", "sudo")
 OWN_EXAMPLE = "shop"  # a dataset of own pictures, made on the pages
-OTHER_MODULES = ("pip", "venv")
+OTHER_MODULES = ("jupyter", "pip", "venv")
 
 
 class Page:

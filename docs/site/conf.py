@@ -8,7 +8,6 @@ import inspect
 import re
 from typing import Any
 
-from sphinx.ext.autodoc import preserve_defaults
 from sphinx.util.inspect import stringify_signature
 
 project = "San-JAX"
@@ -75,7 +74,6 @@ napoleon_attr_annotations = False  # types stand in the signature
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!(san_jax|datasets|render|experiments)\.).*")]  # names of other projects
 python_maximum_signature_line_length = 72
@@ -83,7 +81,10 @@ python_maximum_signature_line_length = 72
 html_theme = "furo"
 html_title = "San-JAX"
 html_extra_path = ["index.html"]  # leads to the start page
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 
 
@@ -109,7 +110,6 @@ def _adapt_signature(
 ) -> tuple[str | None, str | None]:
     """Write the annotations as in the source: `Array` is NumPy's or JAX's, and Flax's metaclass hides arguments."""
     if what == "class" and signature == "(*args: Any, **kwargs: Any)":
-        preserve_defaults.update_default_value(value.__init__, bound_method=True)
         own = inspect.signature(value.__init__)
         own = own.replace(parameters=list(own.parameters.values())[1:], return_annotation=own.empty)
         signature = stringify_signature(own, unqualified_typehints=True)
@@ -117,6 +117,7 @@ def _adapt_signature(
     def shortened(text: str | None) -> str | None:
         if text is None:
             return None
+        text = re.sub(r"<(?:built-in function|class) '?([\w.]+)'?>", r"\1", text)  # defaults
         text = re.sub(r"[~\w.]*\bArray\b", "Array", text)
         text = re.sub(r"([~\w.]+)\[Array, ('[^']*')\] \| \1\[[~\w.]*ndarray, \2\]", r"\1[Array, \2]", text)
         return text.replace("Array | ~numpy.ndarray", "Array")
