@@ -1,6 +1,10 @@
 # Each target sets up what it needs first. PYTHON=/path/to/python3 chooses the interpreter of the environment.
-.PHONY: setup demo test lint bench compile-env
+.PHONY: setup demo test lint docs linkcheck bench compile-env
 RUN := .venv/bin/python
+# Sphinx reads again what changed (-d holds the rest), and ends with an error after any warning, such as a link that
+# leads nowhere. What it read goes then too: it would not warn of it twice.
+SPHINX = $(RUN) -m sphinx -W -q -j 2 -c docs/site -d build/doctrees -b
+FORGET = { rm -rf build/doctrees; exit 1; }
 
 setup: .venv/setup.stamp
 
@@ -18,6 +22,14 @@ lint: setup
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m basedpyright
+	$(SPHINX) dummy . build/dummy || $(FORGET)
+
+docs: setup
+	$(SPHINX) html . build/docs || $(FORGET)
+	@echo "Open build/docs/index.html"
+
+linkcheck: setup
+	$(SPHINX) linkcheck . build/linkcheck || $(FORGET)
 
 bench: setup
 	$(RUN) -m experiments.benchmark --small --output=bench.json

@@ -109,7 +109,7 @@ class Encoder:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width that images are resized to: those of SAN-PG where its textures are embedded."""
+        """Height and width of the images that are taken in; those of SAN-PG where its textures are embedded."""
         return self.image_size if self.san_pg is None else self.san_pg.image_size
 
     def __call__(self, images: Images, *, flip: bool = False) -> Float32[np.ndarray, "count dim"]:

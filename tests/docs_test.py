@@ -1,4 +1,7 @@
-"""The pages: every link leads somewhere, all that they name exists, every command can be given, and the README's Python runs."""
+"""The pages: all that they name exists, every command can be given, and the README's Python runs.
+
+That links, anchors and pictures lead somewhere is checked by Sphinx (`make lint`).
+"""
 
 import os
 import pathlib
@@ -27,11 +30,6 @@ each_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
 
 @each_page
-def test_links_lead_somewhere(page: Page):
-    assert [f"{link}: {found}" for link in page.links if (found := page.link_problem(link))] == []
-
-
-@each_page
 def test_what_is_named_exists(page: Page):
     assert [f"`{span}`: {found}" for span in page.spans if (found := page.span_problem(span))] == []
 
@@ -39,10 +37,6 @@ def test_what_is_named_exists(page: Page):
 @each_page
 def test_commands_can_be_given(page: Page):
     assert [f"{line}: {found}" for line in page.commands if (found := pages.command_problem(line))] == []
-
-
-def test_the_changelog_links_somewhere():
-    assert [f"{link}: {found}" for link in CHANGELOG.links if (found := CHANGELOG.link_problem(link))] == []
 
 
 @pytest.mark.parametrize(
@@ -240,7 +234,6 @@ pip install x
     page = Page(tmp_path / "page.md")
     assert page.spans == ["code", "[no](link)", "in`code"]
     assert page.links == ["#a-page-with-code", "#that", "there.md"]
-    assert page.anchors == {"a-page-with-code"}
     assert page.commands == [
         "pip install x",
         "make test # what it does",

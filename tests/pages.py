@@ -1,4 +1,4 @@
-"""The project's pages of Markdown, and what is wrong with a link, a name or a command in them.
+"""The project's pages of Markdown, and what is wrong with a name or a command in them.
 
 Everything between backticks, and every line of a block of commands, is one of these, told apart by its looks:
 
@@ -36,7 +36,7 @@ TRAINING = ("baseline.py", "san_pg.py", "san.py")
 # Commands of other projects; their arguments are not looked at.
 OTHER_COMMANDS = ("curl", "mkdir", "mlcroissant", "pip", "source", "sudo")
 OWN_EXAMPLE = "shop"  # a dataset of own pictures, made on the pages
-OTHER_MODULES = ("pip", "venv")
+OTHER_MODULES = ("jupyter", "pip", "venv")
 
 
 class Page:
@@ -78,29 +78,11 @@ class Page:
         return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", self.prose))
 
     @property
-    def anchors(self) -> set[str]:
-        """The anchors that GitHub gives the headings."""
-        headings = re.findall(r"^#+ (.+)$", self.prose, re.MULTILINE)
-        return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-    @property
     def commands(self) -> list[str]:
         """The shell commands of the indented blocks and of those marked as bash, a line each."""
         text = "\n".join(block for language, block in self.blocks if language in ("", "bash"))
         lines = re.sub(r"\\\n", " ", text).splitlines()
         return [" ".join(line.split()) for line in lines if line.strip() and not line.strip().startswith("#")]
-
-    def link_problem(self, link: str) -> str | None:
-        """What is wrong with a link; None where it leads somewhere, or out of the repository."""
-        if re.match(r"https?://", link):
-            return None
-        path, _, anchor = link.partition("#")
-        target = (self.path.parent / path).resolve() if path else self.path
-        if not target.exists():
-            return f"there is no {target.relative_to(REPOSITORY)}"
-        if anchor and anchor not in Page(target).anchors:
-            return f"{target.relative_to(REPOSITORY)} has no heading {anchor}"
-        return None
 
     def span_problem(self, span: str) -> str | None:
         """What is wrong with a code span; None where all that it names exists, or where it has the looks of none of it."""

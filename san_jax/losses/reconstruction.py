@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 def reconstruction_loss(
     textures: Float[Array, "batch height width channels"], targets: Float[Array, "batch height width channels"]
 ) -> Float[Array, ""]:
-    """Return the mean |texture - target| over images, positions and channels.
+    """Return the mean `|texture - target|` over images, positions and channels.
 
     Args:
         textures: Output of the decoder, any floating dtype; computed in float32.

@@ -20,7 +20,7 @@ def batch_hard_triplet_loss(
     reference fails, contributes 0; the mean is over all anchors nevertheless.
 
     Pairs are mined on squared distances without gradient; only the two distances that an anchor needs are then
-    computed, from differences, so that they are exact where the mining's |x|^2 + |y|^2 - 2xy would cancel. The gradient
+    computed, from differences, so that they are exact where the mining's `|x|^2 + |y|^2 - 2xy` would cancel. The gradient
     of a distance of 0 is taken as 0: the loss and its gradient are finite for any finite input.
 
     Args:

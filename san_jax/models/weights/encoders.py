@@ -76,7 +76,7 @@ def load_encoder_weights(
         place: The place to take, for a file that holds several such networks; None to find the only one.
 
     Raises:
-        torch_files.TorchFileError: The file cannot be read.
+        san_jax.models.weights.TorchFileError: The file cannot be read.
         WeightsError: It is not this network's. The message names every missing, unknown and misshapen tensor, and the
             architecture where it is recognized.
         SeveralError: It holds several different networks that fit, and `place` is None.
@@ -110,7 +110,7 @@ def find_settings(path: str | os.PathLike[str]) -> ModelSettings:
     """Return the settings of the encoder in a file: its network, width and blocks.
 
     Raises:
-        torch_files.TorchFileError: The file cannot be read.
+        san_jax.models.weights.TorchFileError: The file cannot be read.
         WeightsError: It holds no network of torchvision that is built here.
     """
     dictionaries = [

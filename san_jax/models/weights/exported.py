@@ -25,7 +25,7 @@ def load_exported(path: str | os.PathLike[str], model: SAN) -> tuple[Tree, Tree]
         Parameters and running statistics, as `split_model(model)` gives them, float32 NumPy arrays.
 
     Raises:
-        torch_files.TorchFileError: The file cannot be read.
+        san_jax.models.weights.TorchFileError: The file cannot be read.
         WeightsError: It is not this network's.
     """
     tensors, names = torch_files.read(path), exported_names(model)

@@ -30,7 +30,7 @@ def find_settings(path: str | os.PathLike[str]) -> ModelSettings | None:
     """Return the settings of the SAN in a released checkpoint, without decoder; None for a file that is not one.
 
     Raises:
-        torch_files.TorchFileError: The file cannot be read.
+        san_jax.models.weights.TorchFileError: The file cannot be read.
         WeightsError: It has the keys of a released checkpoint, but no ResNet with the released head.
     """
     content = torch_files.read(path)
@@ -58,7 +58,7 @@ def load_released_checkpoint(path: str | os.PathLike[str], san: SAN) -> tuple[Tr
         Parameters and running statistics, as `split_model(san)` gives them, float32 NumPy arrays.
 
     Raises:
-        torch_files.TorchFileError: The file cannot be read.
+        san_jax.models.weights.TorchFileError: The file cannot be read.
         WeightsError: It is not this network's, see `load_encoder_weights`; or the SAN has no head, other modules than
             the released network or no ResNet, or a decoder without skips.
     """
