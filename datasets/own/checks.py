@@ -27,7 +27,7 @@ def problems_of(root: pathlib.Path, sightings: Sequence[Sighting]) -> tuple[list
             )
         elif has_cameras and not one.camera:
             problems.append(f"{root / one.name}: no camera, where other pictures have one")
-        elif re.fullmatch(r"-\d+", one.person):
+        elif re.fullmatch(r"-\d+(\.0)?", one.person):
             problems.append(
                 f"{root / one.name}: expected a person, found {one.person}; leave the picture out or, if it is to be "
                 "in the gallery as nobody who is searched for, number its person"
