@@ -64,6 +64,7 @@ def run(request: Request) -> Calibration:
         raise SearchError(f"same_camera must be one of {', '.join(SAME_CAMERA)}, found {request.same_camera!r}.")
     path = request.embeddings or _embed(request)
     embeddings = embedding_files.load_embeddings(path)
+    embedding_files.check_made_by(path, embeddings.made_by)
     check_maker(path, embeddings.made_by, encoder, request.workdir)
     found = calibrate(embeddings, encoder.metric, same_camera=request.same_camera, seed=request.seed)
     words = _limits(found, folder.read_data(request.workdir), embeddings.made_by["images"])

@@ -20,6 +20,7 @@ def add(folder: str | os.PathLike[str], embeddings: str | os.PathLike[str]) -> s
     """
     living_gallery.check_package()
     made_by = embedding_files.read_made_by(embeddings)
+    embedding_files.check_made_by(embeddings, made_by)
     with folder_lock.hold(folder):
         gallery = living_gallery.open_gallery(folder)
         count = gallery.add(embedding_files.read_blocks(embeddings), made_by)
