@@ -173,7 +173,7 @@ def rank(
             "--other_cameras needs the camera of each query, which is known for DATASET:SPLIT and for embeddings of it."
         )
     metric = gallery.made_by["metric"]
-    neighbours = nearest.Nearest(wanted.embeddings, request.top, metric=metric)
+    neighbours = nearest.Nearest(wanted.embeddings, request.top, metric=metric, rows=size)
     facts: dict[int, dict[str, Any]] = {}  # of the matches so far, by their index
     for numbers, block in gallery.blocks(request.filters, size):
         excluded = wanted.camera_ids[:, None] == block.camera_ids if request.other_cameras else None
