@@ -75,8 +75,13 @@ class Nearest:
         """Look for neighbours among at most `rows` further embeddings."""
         # The rows after the last one are the last one again, and are not looked at.
         padded = embeddings[np.minimum(np.arange(self._rows), len(embeddings) - 1)]
+        try:
+            blocks = distance_blocks(self._queries, padded, metric=self._metric, mesh=self._mesh)
+        except ValueError:  # say it of the embeddings that were given
+            distance_blocks(self._queries, embeddings, metric=self._metric, mesh=self._mesh)
+            raise
         first = 0
-        for block in distance_blocks(self._queries, padded, metric=self._metric, mesh=self._mesh):
+        for block in blocks:
             queries = slice(first, first + len(block))
             distances = block[:, : len(embeddings)]
             if excluded is not None:

@@ -124,6 +124,38 @@ def test_filters_that_cannot_be_applied(find, tmp_path):
         find("--other_cameras", query=picture)
 
 
+def test_other_cameras_are_known_ones(find, workplace, tmp_path):  # noqa: F811
+    whole = san_jax.load_embeddings(workplace.gallery)
+    cameras = np.where(whole.camera_ids == 2, embedding_files.UNKNOWN, whole.camera_ids)
+    for name, ids in (("some", cameras), ("none", np.full(15, embedding_files.UNKNOWN))):
+        part = dataclasses.replace(whole, camera_ids=ids)
+        embedding_files.write_parquet(
+            tmp_path / f"{name}.parquet", [part], whole.made_by, size=whole.embeddings.shape[1], dtype="float32"
+        )
+    found = find("--other_cameras", "--top=20", gallery=tmp_path / "some.parquet", name="a")
+    assert {match["camera_id"] for query in found["queries"] for match in query["matches"]} == {1, 3}
+    with pytest.raises(SystemExit, match=r"of other cameras\): .* Filters leave out pictures whose camera or time"):
+        find("--other_cameras", gallery=tmp_path / "none.parquet", name="b")
+
+
+def test_paths_that_are_formulas_to_spreadsheets():
+    match = search_run.Match(1, "=cmd|' /C calc'!A0/1.jpg", 0, 0.5, -1, 0, None, False, None, None)
+    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, [match])])
+    (row,) = csv.DictReader(text.splitlines())
+    assert (row["query"], row["name"]) == ("./+49.jpg", "./=cmd|' /C calc'!A0/1.jpg")
+    assert (row["person_id"], row["right"], row["time"]) == ("-1", "false", "")
+
+
+def test_embeddings_that_do_not_say_what_made_them_are_refused(find, workplace, tmp_path):  # noqa: F811
+    whole = san_jax.load_embeddings(workplace.gallery)
+    made_by = {key: value for key, value in whole.made_by.items() if key not in ("metric", "weights_sha256")}
+    path, size = tmp_path / "gallery.parquet", whole.embeddings.shape[1]
+    embedding_files.write_parquet(path, [whole], made_by, size=size, dtype="float32")
+    for options in ({"gallery": path}, {"query": path}):
+        with pytest.raises(SystemExit, match=r"gallery\.parquet does not say what made .* lack weights_sha256, metric"):
+            find(**options)
+
+
 def test_pictures_of_ones_own(find, workplace, tmp_path, capsys):  # noqa: F811
     """A gallery and queries of files; bad ones are named; a picture finds itself; moved pictures are found by --images."""
     photos = tmp_path / "photos"
