@@ -231,7 +231,7 @@ def test_copies_in_two_splits_are_named(tmp_path: pathlib.Path, data_dir: pathli
     shutil.copy(folder / "query" / "bob" / "1.jpg", folder / "gallery" / "bob" / "4.jpg")
     shutil.copy(folder / "train" / "anna" / "2.jpg", folder / "gallery" / "bob" / "5.jpg")
     notes = drawn.metadata(drawn.build(folder, data_dir))["notes"]
-    assert notes[1:] == [
+    assert notes[-2:] == [
         "1 query is in the gallery byte for byte, which a search finds first unless it drops the query's camera: "
         "query/bob/1.jpg",
         "1 picture of query and gallery is among the training pictures byte for byte: gallery/bob/5.jpg",
