@@ -195,8 +195,9 @@ def _checked(
         raise ValueError("its columns are not of one length")
     if not all(ids.dtype.kind in "iu" for ids in (person_ids, camera_ids)):
         raise ValueError("the ids of persons or cameras are no whole numbers")
-    ids = (np.asarray(ids, np.int64) for ids in (person_ids, camera_ids))
-    return Embeddings(names, embeddings, *ids, made_by, None if times is None else np.asarray(times, np.float64))
+    persons, cameras = (np.asarray(ids, np.int64) for ids in (person_ids, camera_ids))
+    times = None if times is None else np.asarray(times, np.float64)
+    return Embeddings(names, embeddings, persons, cameras, made_by, times)
 
 
 def _made_by_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:

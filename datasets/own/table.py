@@ -44,7 +44,9 @@ def read_table(root: pathlib.Path, settings: OwnSettings) -> Found:
         columns, rows = _read_csv(path)
     _check_columns(path, columns, settings)
     if not rows:
-        raise DatasetError(f"{path} lists no picture: expected a row for each below the names of the columns.\n{ADVICE}")
+        raise DatasetError(
+            f"{path} lists no picture: expected a row for each below the names of the columns.\n{ADVICE}"
+        )
     problems: list[str] = []
     sightings: list[Sighting] = []
     listed: dict[str, str] = {}
@@ -130,7 +132,7 @@ def _read_csv(path: pathlib.Path) -> tuple[list[str], list[_Row]]:
             lines = [(reader.line_num, cells) for cells in reader if any(cells)]
     except UnicodeDecodeError as error:
         raise DatasetError(
-            f"{path} is no CSV file in UTF-8 ({error}). Save it again in UTF-8 (Excel: \"CSV UTF-8\").\n{ADVICE}"
+            f'{path} is no CSV file in UTF-8 ({error}). Save it again in UTF-8 (Excel: "CSV UTF-8").\n{ADVICE}'
         ) from error
     except (csv.Error, OSError) as error:
         raise DatasetError(f"{path} cannot be read as a CSV file ({error}).\n{ADVICE}") from error

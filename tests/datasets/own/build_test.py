@@ -189,7 +189,7 @@ def test_data_that_are_refused(names, options, message, tmp_path: pathlib.Path, 
 
 def test_a_table_without_a_picture_is_refused_with_advice_on_tables(tmp_path: pathlib.Path, data_dir: pathlib.Path):
     (tmp_path / "list.csv").write_text("path,person_id\nabsent.jpg,anna\n")
-    with pytest.raises(DatasetError, match="no picture can be taken(.|\n)*A table is a CSV or Parquet file") as error:
+    with pytest.raises(DatasetError, match=r"no picture can be taken(.|\n)*A table is a CSV or Parquet file") as error:
         drawn.build(tmp_path, data_dir, table="list.csv", allow_partial=True)
     assert len(error.value.problems) == 1
 
