@@ -115,7 +115,7 @@ def build_own(
         raise DatasetError(f"{folder} holds something else ({other[0]}): give the dataset another name.")
     arguments = {"settings": settings, "tell": tell, "allow_partial": allow_partial, "strict": strict}
     with _damage_named(newest_version(folder)):
-        builder = own_dataset_builder.builder_class(name)(data_dir=folder.parent, **arguments)
+        builder = own_dataset_builder.builder_class(name, settings)(data_dir=folder.parent, **arguments)
     return _reporting(builder, manual_dir, report)
 
 

@@ -148,17 +148,26 @@ def read(folder: str | os.PathLike[str]) -> Calibration:
     """Return the calibration in a run's folder.
 
     Raises:
-        CalibrationError: There is none, or another version of San-JAX wrote it.
-        san_jax.files.DamagedFileError: It is damaged.
+        CalibrationError: There is none, it is damaged, or another version of San-JAX wrote it.
     """
     path = pathlib.Path(folder) / FILE
     if not path.is_file():
         raise CalibrationError(f"{folder} is not calibrated: make {FILE} with {COMMAND.format(folder)}")
-    content = files.read_json(path)
-    if content.pop("version", None) != VERSION:
-        raise CalibrationError(
-            f"{path} was written by another version of San-JAX: make it with {COMMAND.format(folder)}"
-        )
+    try:
+        content = files.read_json(path)
+        if content.pop("version", None) != VERSION:
+            raise CalibrationError(
+                f"{path} was written by another version of San-JAX: make it with {COMMAND.format(folder)}"
+            )
+        return _parse(content)
+    except CalibrationError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CalibrationError(f"{path} is damaged ({error!r}): make it again with {COMMAND.format(folder)}") from error
+
+
+def _parse(content: dict[str, Any]) -> Calibration:
+    """Return the calibration that `write` wrote; a damaged file raises whatever it raises."""
     arrays = {
         key: np.asarray(value, np.int64 if key in ("genuine", "impostor") else np.float64)
         for key, value in content["reliability"].items()

@@ -11,12 +11,14 @@ when each picture was taken: seconds as a number, in Parquet also a timestamp.
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import json
 import os
 import pathlib
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -103,8 +105,8 @@ def read_made_by(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.is_dir():
         return read_card(path)
     if path.suffix == NPZ:
-        with _naming(path), np.load(path, allow_pickle=False) as arrays:
-            return json.loads(str(arrays[KEY]))
+        with _naming(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return _parsed_made_by(str(arrays[KEY]))
     return read_head(path)[1]
 
 
@@ -116,6 +118,15 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
     different = [key for key in IDENTITY if key in there and key in here and there[key] != here[key]]
     return "; ".join(f"{key}: {words(there[key])} there, {words(here[key])} here" for key in different)
+
+
+def check_made_by(path: str | os.PathLike[str], made_by: Mapping[str, Any]) -> None:
+    """Raise an EmbeddingFileError unless the metadata of a file tell its encoder from others."""
+    if lacking := [key for key in (*IDENTITY, "workdir", "step") if key not in made_by]:
+        raise EmbeddingFileError(
+            f"{path} does not say what made its embeddings: its metadata lack {', '.join(lacking)}. Expected a file of "
+            "`python -m experiments.embed`; embed the pictures by it."
+        )
 
 
 def part_path(folder: pathlib.Path, number: int) -> pathlib.Path:
@@ -147,19 +158,61 @@ def read_parquet(path: pathlib.Path) -> Embeddings:
     """Read a Parquet file of embeddings; errors as `load_embeddings`."""
     with _naming(path):
         table = pyarrow.parquet.read_table(path)
-        return from_table(table, json.loads(table.schema.metadata[KEY.encode()]))
+        return from_table(table, _made_by_in(table.schema.metadata))
 
 
 def from_table(table: pyarrow.Table, made_by: dict[str, Any]) -> Embeddings:
     """Return the embeddings in a table with the columns of a Parquet file."""
     column = table.column("embedding").combine_chunks()
+    if not pyarrow.types.is_fixed_size_list(column.type):
+        raise ValueError(f"the column embedding is {column.type}, not lists of one size")
     values = np.asarray(column.flatten().to_numpy(zero_copy_only=False))
-    person_ids, camera_ids = (
-        np.asarray(table.column(name).fill_null(UNKNOWN).to_numpy(), np.int64) for name in ("person_id", "camera_id")
-    )
+    person_ids, camera_ids = (table.column(name).fill_null(UNKNOWN).to_numpy() for name in ("person_id", "camera_id"))
     embeddings = values.reshape(len(table), column.type.list_size)
     times = _seconds(table.column("time")) if "time" in table.column_names else None
-    return Embeddings(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times)
+    return _checked(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times)
+
+
+def _checked(
+    names: list[Any],
+    embeddings: np.ndarray,
+    person_ids: np.ndarray,
+    camera_ids: np.ndarray,
+    made_by: dict[str, Any],
+    times: np.ndarray | None,
+) -> Embeddings:
+    """Return embeddings of a file that others may have written.
+
+    Raises:
+        ValueError: The columns are not of one length, or hold something else than they are to hold.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name is no text")
+    if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
+        raise ValueError(f"the embeddings are {embeddings.dtype} in {embeddings.ndim} dimensions, not floats in 2")
+    columns = [embeddings, person_ids, camera_ids, *([] if times is None else [times])]
+    if any(len(column) != len(names) or (column is not embeddings and column.ndim != 1) for column in columns):
+        raise ValueError("its columns are not of one length")
+    if not all(ids.dtype.kind in "iu" for ids in (person_ids, camera_ids)):
+        raise ValueError("the ids of persons or cameras are no whole numbers")
+    persons, cameras = (np.asarray(ids, np.int64) for ids in (person_ids, camera_ids))
+    times = None if times is None else np.asarray(times, np.float64)
+    return Embeddings(names, embeddings, persons, cameras, made_by, times)
+
+
+def _made_by_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Return what made the embeddings of a Parquet file with this metadata."""
+    text = (metadata or {}).get(KEY.encode())
+    if text is None:
+        raise ValueError(f"its metadata lack the key {KEY}; pandas does not keep it, PyArrow does")
+    return _parsed_made_by(text)
+
+
+def _parsed_made_by(text: str | bytes) -> dict[str, Any]:
+    made_by = json.loads(text)
+    if not isinstance(made_by, dict):
+        raise ValueError(f"what made it is no JSON object but {str(made_by)[:40]}")
+    return made_by
 
 
 def _seconds(column: pyarrow.ChunkedArray) -> Float64[np.ndarray, " count"]:
@@ -201,13 +254,8 @@ def _npz_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
         (count, *_) = members["embedding"].shape
         for start in range(0, count, size):
             block = {name: member.read(min(size, count - start)) for name, member in members.items()}
-            yield Embeddings(
-                block["name"].tolist(),
-                block["embedding"],
-                block["person_id"],
-                block["camera_id"],
-                times=block.get("time"),
-            )
+            ids = block["person_id"], block["camera_id"]
+            yield _checked(block["name"].tolist(), block["embedding"], *ids, {}, block.get("time"))
 
 
 class _Member:
@@ -230,7 +278,7 @@ def read_head(path: pathlib.Path) -> tuple[int, dict[str, Any]]:
     """Return the number of embeddings in a Parquet file and what made them, without reading them."""
     with _naming(path):
         metadata = pyarrow.parquet.read_metadata(path)
-        return metadata.num_rows, json.loads(metadata.metadata[KEY.encode()])
+        return metadata.num_rows, _made_by_in(metadata.metadata)
 
 
 def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], *, size: int, dtype: str) -> None:
@@ -309,11 +357,10 @@ def _member(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 def _read_npz(path: pathlib.Path) -> Embeddings:
-    with _naming(path), np.load(path, allow_pickle=False) as arrays:
-        made_by = json.loads(str(arrays[KEY]))
-        names = arrays["name"].tolist()
-        times = arrays.get("time")
-        return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by, times)
+    with _naming(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        made_by = _parsed_made_by(str(arrays[KEY]))
+        ids = arrays["person_id"], arrays["camera_id"]
+        return _checked(arrays["name"].tolist(), arrays["embedding"], *ids, made_by, arrays.get("time"))
 
 
 def as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
@@ -348,11 +395,16 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except (
-        *(ValueError, KeyError, TypeError, AttributeError, EOFError),
-        *(zipfile.BadZipFile, pyarrow.ArrowException),
+        *(ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error, pyarrow.ArrowException),
+        *(NotImplementedError, RuntimeError),  # zipfile's: an unknown compression, a password
+        OSError,
     ) as error:
+        # PyArrow's errors about content have no number; zipfile goes to wherever a damaged directory points.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise EmbeddingFileError(
-            f"{path} is no file of embeddings, or damaged ({error}): expected a {PARQUET} or {NPZ} file of "
+            f"{path} is no file of embeddings, or damaged ({str(error).strip()}): expected a {PARQUET} or {NPZ} file of "
             "`python -m experiments.embed`."
         ) from error
 

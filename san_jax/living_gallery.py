@@ -23,6 +23,7 @@ from san_jax import embedding_files, files
 from san_jax.embedding_files import BLOCK, IDENTITY, Embeddings
 
 CARD = "gallery.json"  # what made the embeddings
+UNFINISHED = ".unfinished"  # there while the first embeddings are written; what a killed process left is replaced
 TABLE = "embeddings"
 PACKAGE = "lancedb"
 INSTALL = "pip install 'lancedb>=0.40'"
@@ -58,7 +59,7 @@ def open_gallery(path: str | os.PathLike[str]) -> "LivingGallery":
     check_package()
     path = pathlib.Path(path)
     others = [name.name for name in path.iterdir() if not name.name.startswith(".")] if path.is_dir() else []
-    if others and not is_gallery(path):
+    if others and not is_gallery(path) and not (path / UNFINISHED).is_file():
         raise GalleryError(f"{path} holds other files ({', '.join(sorted(others)[:3])}): give another folder.")
     return LivingGallery(path)
 
@@ -119,20 +120,27 @@ class LivingGallery:
             if there:
                 self._open_table().add(reader)
             else:
+                self.path.mkdir(parents=True, exist_ok=True)
+                (self.path / UNFINISHED).touch()
                 self._database.create_table(TABLE, reader, mode="overwrite")
                 files.write_json(self.path / CARD, kept)  # now the gallery is there
         except Exception:  # LanceDB has an error of its own for whatever the batches raise
             if refusals:
                 raise refusals[0] from None
             raise
+        finally:
+            if is_gallery(self.path) or not (self.path / f"{TABLE}.lance").exists():
+                (self.path / UNFINISHED).unlink(missing_ok=True)
         return len(self) - before
 
     def remove(self, names: Sequence[str]) -> int:
         """Remove embeddings by their names, and return how many there were.
 
         Raises:
-            GalleryError: A name is not there; nothing is removed.
+            GalleryError: There are no names, or one is not there; nothing is removed.
         """
+        if not names:
+            raise GalleryError("there is no name to remove: expected at least one, as the gallery holds it.")
         if not is_gallery(self.path):
             raise GalleryError(f"{self.path} is no living gallery: make one with its first embeddings.")
         missing = sorted(set(names) - self._names_there(names))

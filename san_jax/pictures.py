@@ -69,6 +69,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}  # those that swap height and width
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I")  # Pillow's modes of 16-bit grey; `convert` would clip them to white
 _COLOURS = {"1": "1-bit grey", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette", "RGBA": "RGB"}
 _COLOURS |= dict.fromkeys(_GREY_16, "grey")
@@ -219,6 +220,17 @@ def from_pillow(image: Image.Image) -> Image.Image:
             return _upright_rgb(image, deep=_is_deep(image))[0]
     except Exception as error:  # what a damaged file makes a decoder raise has no common base
         raise PictureError(f"not a readable picture ({error or type(error).__name__})") from error
+
+
+def upright_size(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Return the height and width that a picture has when it is upright, without decoding it.
+
+    Raises:
+        PictureError: As `check_header`.
+    """
+    with _opened(file, max_pixels) as image:
+        is_on_its_side = _turn(image) in _SIDEWAYS
+        return (image.width, image.height) if is_on_its_side else (image.height, image.width)
 
 
 def check_header(file: PictureFile, *, max_pixels: int = MAX_PIXELS) -> None:

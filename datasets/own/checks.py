@@ -27,7 +27,7 @@ def problems_of(root: pathlib.Path, sightings: Sequence[Sighting]) -> tuple[list
             )
         elif has_cameras and not one.camera:
             problems.append(f"{root / one.name}: no camera, where other pictures have one")
-        elif re.fullmatch(r"-\d+", one.person):
+        elif re.fullmatch(r"-\d+(\.0)?", one.person):
             problems.append(
                 f"{root / one.name}: expected a person, found {one.person}; leave the picture out or, if it is to be "
                 "in the gallery as nobody who is searched for, number its person"
@@ -123,11 +123,18 @@ def _unscored_reason(query: Sequence[Sighting], gallery: Sequence[Sighting], *, 
 def _training_notes(splits: Mapping[str, Sequence[Sighting]]) -> list[str]:
     persons = persons_of([one for split in _TRAINING for one in splits.get(split, ())])
     single = [person for person in in_order(persons) if len(persons[person]) == 1]
+    notes = []
+    if len(persons) == 1:
+        notes.append(
+            f"only one person to train on, {in_order(persons)[0]}: training tells persons apart and needs two at least. "
+            "Give pictures of more persons, or a lower --test_share"
+        )
     if not single:
-        return []
+        return notes
     return [
+        *notes,
         f"training persons with a single picture, which a batch repeats: {len(single):,} of {len(persons):,}; the triplet "
-        f"losses learn from them as other persons only: {first_names(single)}"
+        f"losses learn from them as other persons only: {first_names(single)}",
     ]
 
 

@@ -47,8 +47,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root = pathlib.Path(manual_dir)
         if not root.is_dir():
-            advice = tracks.ADVICE if self.settings.boxes else self.ADVICE
-            raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{advice}")
+            raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{self.ADVICE}")
         found = _read(root, self.settings)
         for line in found.notes:
             self.tell(pictures.printable(line))
@@ -82,13 +81,14 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         return dataclasses.replace(usable, metadata={**usable.metadata, "notes": [*map(pictures.printable, notes)]})
 
 
-def builder_class(name: str) -> type[OwnBuilder]:
-    """Return the builder of a dataset of own pictures."""
+def builder_class(name: str, settings: OwnSettings) -> type[OwnBuilder]:
+    """Return the builder of a dataset of own pictures, whose advice is on the layout that the settings name."""
+    advice = table.ADVICE if settings.table else tracks.ADVICE if settings.boxes else folders.ADVICE
     return types.new_class(
         "Builder",
         (OwnBuilder,),
         {"skip_registration": True},
-        lambda namespace: namespace.update({"name": name, "__module__": __name__}),
+        lambda namespace: namespace.update({"name": name, "ADVICE": advice, "__module__": __name__}),
     )
 
 

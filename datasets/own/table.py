@@ -6,6 +6,7 @@ A table comes from outside: its paths must stay in the folder, and nothing in it
 import csv
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ ADVICE = (
     "known, camera_id and split; --path_column, --person_column, --camera_column and --split_column give other names."
 )
 _DELIMITERS = ",;\t"  # in Europe, spreadsheets write CSV with semicolons
+_WHOLE_FLOAT = re.compile(r"-?\d+\.0", re.ASCII)
 _Row = tuple[str, dict[str, Any]]  # where it stands, and its cells by column
 
 
@@ -41,6 +43,10 @@ def read_table(root: pathlib.Path, settings: OwnSettings) -> Found:
     else:
         columns, rows = _read_csv(path)
     _check_columns(path, columns, settings)
+    if not rows:
+        raise DatasetError(
+            f"{path} lists no picture: expected a row for each below the names of the columns.\n{ADVICE}"
+        )
     problems: list[str] = []
     sightings: list[Sighting] = []
     listed: dict[str, str] = {}
@@ -82,11 +88,13 @@ def _sighting(root: pathlib.Path, settings: OwnSettings, cells: dict[str, Any]) 
     if settings.split_column in cells and split.lower() not in SPLIT_NAMES:
         return f"expected one of the splits {', '.join(SPLIT_NAMES)}, found {split!r}"
     found = _inside(root, name)
-    return found if found.startswith("expected") else Sighting(found, str(root / found), person, camera, split.lower())
+    if isinstance(found, str):
+        return found
+    return Sighting(str(found), str(root / found), person, camera, split.lower())
 
 
-def _inside(root: pathlib.Path, name: str) -> str:
-    """Return a path of a table without detours, or what is wrong with it, beginning with "expected"."""
+def _inside(root: pathlib.Path, name: str) -> pathlib.PurePosixPath | str:
+    """Return a path of a table without detours, or what is wrong with it, as text."""
     if "\0" in name:
         return f"expected a path, found {name!r}"
     if os.path.isabs(name):
@@ -100,15 +108,17 @@ def _inside(root: pathlib.Path, name: str) -> str:
         return f"expected a picture file in {root}, found no file {name!r}{hint}"
     if not whole.resolve().is_relative_to(root.resolve()):
         return f"expected a path in {root}, found {name!r}, a link that leads out of it"
-    return plain
+    return pathlib.PurePosixPath(plain)
 
 
 def _word(value: Any) -> str:
-    """Return a cell as a word. Programs write whole numbers as 7.0 where a column has gaps."""
+    """Return a cell as a word; a whole number in a column of floats is a word without a point, 7 for 7.0."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, bytes):  # Parquet's binary columns
+        value = value.decode(errors="backslashreplace")
     return str(value).strip()
 
 
@@ -120,14 +130,28 @@ def _read_csv(path: pathlib.Path) -> tuple[list[str], list[_Row]]:
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             lines = [(reader.line_num, cells) for cells in reader if any(cells)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} is no CSV file in UTF-8 ({error}).\n{ADVICE}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f'{path} is no CSV file in UTF-8 ({error}). Save it again in UTF-8 (Excel: "CSV UTF-8").\n{ADVICE}'
+        ) from error
+    except (csv.Error, OSError) as error:
+        raise DatasetError(f"{path} cannot be read as a CSV file ({error}).\n{ADVICE}") from error
     if not lines:
         raise DatasetError(f"{path} is empty.\n{ADVICE}")
     columns = [name.strip() for name in lines[0][1]]
     # A row with too few or too many cells is told by its lacking path, or taken without what is beyond.
     rows = [(f":{number}", dict(zip(columns, cells, strict=False))) for number, cells in lines[1:]]
+    _shorten_floats(columns, [row for _, row in rows])
     return columns, rows
+
+
+def _shorten_floats(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Take the .0 off the columns in which every number has it: pandas writes numbers so where a column has gaps."""
+    for column in columns:
+        filled = [row[column] for row in rows if row.get(column, "").strip()]
+        if filled and all(_WHOLE_FLOAT.fullmatch(cell.strip()) for cell in filled):
+            for row in rows:
+                row[column] = row.get(column, "").strip().removesuffix(".0")
 
 
 def _read_parquet(path: pathlib.Path, settings: OwnSettings) -> tuple[list[str], list[_Row]]:

@@ -6,6 +6,7 @@ A person is cut out of every n-th frame of a track. Several sequences are the ca
 persons; else the times of each track are: its first and its last frames are what is searched for and found.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import re
@@ -97,18 +98,25 @@ def _read_sequence(folder: pathlib.Path, name: str, settings: OwnSettings, probl
         f"{place}: no frame {number}, in which {path} has boxes" for number in by_frame if number not in frames
     ]
     present = {number: found for number, found in by_frame.items() if number in frames}
-    return _Sequence(name, frames, _frame_size(frames), present)
+    sizes = _frame_sizes({number: frames[number] for number in sorted(present)})
+    size = next(iter(sizes.values()), (0, 0))
+    for number, other in sizes.items():
+        if other != size:  # what a box takes there would be another part, or lie outside
+            problems.append(
+                f"{frames[number]}: {other[0]}x{other[1]} (height x width), where the first frame with a box has "
+                f"{size[0]}x{size[1]}; boxes are in pixels of frames of one size"
+            )
+            del present[number]
+    return _Sequence(name, frames, size, present)
 
 
-def _frame_size(frames: dict[int, pathlib.Path]) -> tuple[int, int]:
-    """Return height and width of the first frame that can be read; those that cannot are told later, by name."""
-    for _, path in sorted(frames.items()):
-        try:
-            image = pictures.decode(path).image
-        except pictures.PictureError:
-            continue
-        return image.height, image.width
-    return 0, 0
+def _frame_sizes(frames: dict[int, pathlib.Path]) -> dict[int, tuple[int, int]]:
+    """Return height and width of the frames that can be read; those that cannot are told later, by name."""
+    sizes = {}
+    for number, path in frames.items():
+        with contextlib.suppress(pictures.PictureError):
+            sizes[number] = pictures.upright_size(path)
+    return sizes
 
 
 def _sightings(sequence: _Sequence, settings: OwnSettings, notes: list[str], *, cameras: bool) -> list[Sighting]:

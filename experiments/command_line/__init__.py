@@ -19,7 +19,9 @@ A program parses its arguments first and imports what it needs afterwards, so th
 """
 
 import argparse
+import contextlib
 import datetime
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -100,10 +102,9 @@ def moment(text: str) -> float:
     Args:
         text: Seconds, or a date and time as ISO 8601 writes it, in UTC where it names no zone: then seconds since 1970.
     """
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):
+        if math.isfinite(seconds := float(text)):
+            return seconds
     try:
         found = datetime.datetime.fromisoformat(text)
     except ValueError:

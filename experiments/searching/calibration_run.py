@@ -19,7 +19,8 @@ from san_jax.verification import PairCounts, Reliability
 
 PAGE = pathlib.PurePath("report", "calibration.html")  # in the run's folder
 KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)
-NO_PERSONS = {"market1501": (0,)}  # ids that stand for no person: distractors, of whom no two need be the same
+# Ids that stand for no person, by the dataset: distractors, of whom no two need be the same.
+NO_PERSONS = {"market1501": (0,)}
 _STEPS = 10  # of the probability that is checked on other persons
 
 
@@ -64,6 +65,7 @@ def run(request: Request) -> Calibration:
         raise SearchError(f"same_camera must be one of {', '.join(SAME_CAMERA)}, found {request.same_camera!r}.")
     path = request.embeddings or _embed(request)
     embeddings = embedding_files.load_embeddings(path)
+    embedding_files.check_made_by(path, embeddings.made_by)
     check_maker(path, embeddings.made_by, encoder, request.workdir)
     found = calibrate(embeddings, encoder.metric, same_camera=request.same_camera, seed=request.seed)
     words = _limits(found, folder.read_data(request.workdir), embeddings.made_by["images"])
@@ -132,8 +134,7 @@ def calibrate(embeddings: Embeddings, metric: str, *, same_camera: str = "auto",
 
 
 def _shows_a_person(embeddings: Embeddings, images: str) -> np.ndarray:
-    benchmark = images.partition(":")[0].partition("/")[0].partition("_")[0]
-    nobody = (UNKNOWN, *NO_PERSONS.get(benchmark, ()))
+    nobody = (UNKNOWN, *NO_PERSONS.get(images.rpartition(":")[0], ()))
     return ~np.isin(embeddings.person_ids, nobody)
 
 
@@ -225,10 +226,12 @@ def _limits(found: Calibration, data: Mapping[str, Any] | None, images: str) -> 
             "persons are missed than is said here."
         )
     dataset, _, split = images.rpartition(":")
-    if data and dataset == data.get("dataset") and set(split.split("+")) & set(data.get("splits", ())):
+    dataset = dataset.removesuffix("_textured").removesuffix("_frontal")  # the same pictures
+    trainings = [] if data is None else [data, *filter(None, data.get("started_from", {}).values())]
+    if any(one.get("dataset") == dataset and set(split.split("+")) & set(one.get("splits", ())) for one in trainings):
         lines.append(
-            f"THE RUN WAS TRAINED ON {images}: the distances of persons that it was trained on are no measure for others. "
-            "Calibrate on persons that it never saw."
+            f"THE RUN, OR ONE THAT IT STARTED FROM, WAS TRAINED ON {images}: the distances of persons that it was trained "
+            "on are no measure for others. Calibrate on persons that it never saw."
         )
     return lines
 

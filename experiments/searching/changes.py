@@ -20,6 +20,7 @@ def add(folder: str | os.PathLike[str], embeddings: str | os.PathLike[str]) -> s
     """
     living_gallery.check_package()
     made_by = embedding_files.read_made_by(embeddings)
+    embedding_files.check_made_by(embeddings, made_by)
     with folder_lock.hold(folder):
         gallery = living_gallery.open_gallery(folder)
         count = gallery.add(embedding_files.read_blocks(embeddings), made_by)
@@ -34,8 +35,17 @@ def remove(folder: str | os.PathLike[str], names: Sequence[str]) -> str:
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names in a text file, one in each line."""
-    return [line for line in pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines() if line]
+    """Return the names in a text file, one in each line.
+
+    Raises:
+        GalleryError: It is no text.
+        OSError: It cannot be read.
+    """
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise GalleryError(f"{path} is no text file in UTF-8: expected a name in each line.") from None
+    return [line for line in text.split("\n") if line]  # other line breaks may be part of a name
 
 
 def describe(folder: str | os.PathLike[str]) -> str:

@@ -101,10 +101,13 @@ def open_gallery(path: str | os.PathLike[str]) -> Gallery:
     """
     if living_gallery.is_gallery(path):
         living = living_gallery.open_gallery(path)
-        return Gallery(os.fspath(path), living.made_by, living)
-    if not os.path.exists(path):
+        gallery = Gallery(os.fspath(path), living.made_by, living)
+    elif not os.path.exists(path):
         raise FileNotFoundError(f"{path} does not exist: expected a file or folder of `python -m experiments.embed`.")
-    return Gallery(os.fspath(path), embedding_files.read_made_by(path))
+    else:
+        gallery = Gallery(os.fspath(path), embedding_files.read_made_by(path))
+    embedding_files.check_made_by(path, gallery.made_by)
+    return gallery
 
 
 def check_maker(

@@ -70,6 +70,7 @@ def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], dat
 
 def _read_embeddings(path: pathlib.Path, made_by: Mapping[str, Any], data_dir: str) -> Queries:
     embeddings = embedding_files.load_embeddings(path)
+    embedding_files.check_made_by(path, embeddings.made_by)
     if differing := embedding_files.differences(embeddings.made_by, made_by):
         raise SearchError(
             f"--query={path} was made by {embeddings.made_by['workdir']} at step {embeddings.made_by['step']}, the gallery "

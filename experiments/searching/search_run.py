@@ -21,6 +21,7 @@ from san_jax.embedding_files import UNKNOWN, Embeddings
 from san_jax.ranking import nearest
 
 JSON, CSV, PAGE = "ranked.json", "ranked.csv", "index.html"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MAX_SHOWN = 100  # queries on the page; the other files hold all
 MAX_LINES = 10  # queries in the terminal
 THUMBNAIL = (192, 96)  # height and width, pixels
@@ -173,10 +174,12 @@ def rank(
             "--other_cameras needs the camera of each query, which is known for DATASET:SPLIT and for embeddings of it."
         )
     metric = gallery.made_by["metric"]
-    neighbours = nearest.Nearest(wanted.embeddings, request.top, metric=metric)
+    neighbours = nearest.Nearest(wanted.embeddings, request.top, metric=metric, rows=size)
     facts: dict[int, dict[str, Any]] = {}  # of the matches so far, by their index
     for numbers, block in gallery.blocks(request.filters, size):
-        excluded = wanted.camera_ids[:, None] == block.camera_ids if request.other_cameras else None
+        excluded = None
+        if request.other_cameras:  # what an unknown camera took may be of the query's own
+            excluded = (wanted.camera_ids[:, None] == block.camera_ids) | (block.camera_ids == UNKNOWN)
         first = neighbours.added
         try:
             neighbours.add(block.embeddings, excluded)
@@ -187,7 +190,8 @@ def rank(
     if not facts:
         raise SearchError(
             f"{gallery.path} has no picture that could be a match ({request.filters.words() or 'no filters'}"
-            f"{'; of other cameras' if request.other_cameras else ''}): give other filters."
+            f"{'; of other cameras' if request.other_cameras else ''}): give other filters. Filters leave out pictures whose "
+            "camera or time is not known."
         )
     ranked = []
     for row, name in enumerate(wanted.names):
@@ -248,7 +252,11 @@ def _as_json(request: Request, gallery: Gallery, encoder: inference.Encoder, fou
 
 
 def _as_csv(ranked: Sequence[Ranked]) -> str:
-    """A line for each match; what is not known is empty, and answers are true or false."""
+    """A line for each match; what is not known is empty, and answers are true or false.
+
+    Spreadsheets run a cell that begins with one of `_FORMULA` as a formula. Such a path gets "./" before it, which names
+    the same file.
+    """
     text = io.StringIO()
     columns = [field.name for field in dataclasses.fields(Match)]
     writer = csv.writer(text, lineterminator="\n")
@@ -256,8 +264,14 @@ def _as_csv(ranked: Sequence[Ranked]) -> str:
     for query in ranked:
         for match in query.matches:
             values = (getattr(match, column) for column in columns)
-            writer.writerow([query.query, *(str(v).lower() if isinstance(v, bool) else v for v in values)])
+            writer.writerow(map(_cell, (query.query, *values)))
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"./{value}"
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _page(

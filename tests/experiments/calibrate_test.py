@@ -145,6 +145,13 @@ def test_what_is_found_is_what_is_read(tmp_path):
     assert (tmp_path / "calibration.json").read_bytes() == first
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 1}', '{"version": 1, "reliability": 3}'])
+def test_a_damaged_calibration_is_to_be_made_again(tmp_path, content):
+    (tmp_path / "calibration.json").write_text(content)
+    with pytest.raises(CalibrationError, match=r"calibration\.json is damaged .*: make it again with python -m exp"):
+        calibration.read(tmp_path)
+
+
 def test_probabilities_and_rates_on_other_persons():
     found = calibration_run.calibrate(make_embeddings(persons=200), "euclidean", seed=1)
     held_out = found.held_out
@@ -202,6 +209,9 @@ def test_what_it_cannot_say():
     trained = {"dataset": "made_up", "splits": ["train"]}
     assert "TRAINED ON made_up:train" in calibration_run._limits(found, trained, "made_up:train")[-1]
     assert len(calibration_run._limits(found, trained, "made_up:query+gallery")) == 1
+    assert "TRAINED ON" in calibration_run._limits(found, trained, "made_up_textured:train")[-1]
+    started = {"dataset": "other", "splits": ["train"], "started_from": {"runs/first": trained, "runs/old": None}}
+    assert "ONE THAT IT STARTED FROM, WAS TRAINED ON" in calibration_run._limits(found, started, "made_up:train")[-1]
 
 
 def test_who_is_nobody_takes_no_part():
@@ -211,6 +221,8 @@ def test_who_is_nobody_takes_no_part():
     market = make_embeddings(images="market1501:gallery")
     found = calibration_run.calibrate(market, "euclidean").pictures  # person 0 stands for distractors
     assert (found["persons"], found["left_out"]) == (59, 6)
+    mine = make_embeddings(images="market1501_mine:gallery")  # a dataset of own pictures has no distractors
+    assert calibration_run.calibrate(mine, "euclidean").pictures["left_out"] == 0
     embeddings.person_ids[:] = embedding_files.UNKNOWN
     with pytest.raises(SearchError, match="the persons of its pictures are not known"):
         calibration_run.calibrate(embeddings, "euclidean")

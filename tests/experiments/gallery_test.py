@@ -124,6 +124,43 @@ def test_what_does_not_fit_changes_nothing(halves, tmp_path):
         gallery.main([f"--gallery={tmp_path / 'mine'}", f"--add={whole}"])
 
 
+@needs_lancedb
+def test_a_first_addition_that_was_killed_is_made_again(workplace, tmp_path, monkeypatch):  # noqa: F811
+    part = san_jax.load_embeddings(workplace.gallery)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(living_gallery.files, "write_json", die)  # the table is there, its card is not
+        with pytest.raises(KeyboardInterrupt):
+            living_gallery.open_gallery(tmp_path / "people").add([part], part.made_by)
+    assert (tmp_path / "people" / "embeddings.lance").is_dir()
+    people = living_gallery.open_gallery(tmp_path / "people")
+    assert people.add([part], part.made_by) == len(people) == 15
+    assert sorted(path.name for path in (tmp_path / "people").iterdir()) == ["embeddings.lance", "gallery.json"]
+    # Another program's table of that name is not taken for one of these.
+    (tmp_path / "other" / "embeddings.lance").mkdir(parents=True)
+    with pytest.raises(living_gallery.GalleryError, match="holds other files"):
+        living_gallery.open_gallery(tmp_path / "other")
+
+
+@needs_lancedb
+def test_names_that_cannot_be_removed(workplace, tmp_path):  # noqa: F811
+    gallery.main([f"--gallery={tmp_path / 'people'}", f"--add={workplace.gallery}"])
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
+    for flag, message in (
+        (f"--remove_list={tmp_path / 'empty.txt'}", "there is no name to remove"),
+        (f"--remove_list={tmp_path / 'bytes.txt'}", r"bytes\.txt is no text file in UTF-8"),
+        ("--remove=", "there is no name to remove"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            gallery.main([f"--gallery={tmp_path / 'people'}", flag])
+    (tmp_path / "odd.txt").write_text("a\u2028b.jpg\r\nc.jpg\n", encoding="utf-8")
+    assert changes.read_names(tmp_path / "odd.txt") == ["a\u2028b.jpg", "c.jpg"]
+
+
 def test_what_is_no_gallery(tmp_path, capsys):
     for flags in ([], ["--remove=a"], ["--remove_list=absent.txt"]):
         with pytest.raises(SystemExit, match=r"gallery: .*(is no living gallery: --add makes one|absent.txt)"):

@@ -78,6 +78,74 @@ def test_files_that_are_none(tmp_path, name):
         san_jax.load_embeddings(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_damage_anywhere_is_told_by_name(tmp_path, suffix):
+    """Whatever a library raises about content that is damaged; a flipped byte may also change a value, or nothing."""
+    write(tmp_path / f"file{suffix}", make_parts("float32"), "float32")
+    whole = (tmp_path / f"file{suffix}").read_bytes()
+    if suffix == ".npz":
+        with np.load(tmp_path / "file.npz") as arrays:
+            np.savez_compressed(tmp_path / "compressed.npz", **arrays)
+        whole = (tmp_path / "compressed.npz").read_bytes()
+    path, rng, refusals = tmp_path / f"damaged{suffix}", np.random.default_rng(0), []
+    for number in range(60):
+        damaged = bytearray(whole[: rng.integers(len(whole)) if number % 3 == 0 else len(whole)])
+        for place in rng.integers(max(len(damaged), 1), size=3):
+            damaged[place : place + 1] = bytes([rng.integers(256)])
+        path.write_bytes(damaged)
+        for read in (san_jax.load_embeddings, lambda path: list(embedding_files.read_blocks(path, 2))):
+            try:
+                read(path)
+            except embedding_files.EmbeddingFileError as error:
+                refusals.append(str(error))
+    assert len(refusals) > 40
+    assert all(str(path) in refusal for refusal in refusals)
+
+
+def columns(**changed):
+    values = pyarrow.array(np.arange(4, dtype=np.float32))
+    table = {
+        "name": ["a", "b"],
+        "embedding": pyarrow.FixedSizeListArray.from_arrays(values, 2),
+        "person_id": [1, 2],
+        "camera_id": [1, 2],
+    }
+    return table | changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "metadata", "message"),
+    [
+        ({}, None, "its metadata lack the key san_jax; pandas does not keep it"),
+        ({}, "[]", r"what made it is no JSON object but \[\]"),
+        ({"embedding": [[1.0, 2.0], [3.0, 4.0]]}, "{}", "the column embedding is list.*, not lists of one size"),
+        ({"name": [None, "b"]}, "{}", "a name is no text"),
+        ({"person_id": [1.5, 2.0]}, "{}", "ids of persons or cameras are no whole numbers"),
+    ],
+)
+def test_what_others_wrote_is_checked(tmp_path, changed, metadata, message):
+    table = pyarrow.table(columns(**changed))
+    path = tmp_path / "file.parquet"
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata and {"san_jax": metadata}), path)
+    with pytest.raises(embedding_files.EmbeddingFileError, match=message):
+        san_jax.load_embeddings(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": ["a"]}, "its columns are not of one length"),
+        ({"embedding": np.zeros(2, np.float32)}, "the embeddings are float32 in 1 dimensions"),
+        ({"camera_id": np.zeros(2)}, "ids of persons or cameras are no whole numbers"),
+    ],
+)
+def test_arrays_that_others_wrote_are_checked(tmp_path, changed, message):
+    arrays = {"name": ["a", "b"], "embedding": np.zeros((2, 3), np.float32), "person_id": [1, 2], "camera_id": [1, 2]}
+    np.savez(tmp_path / "file.npz", san_jax=np.array("{}"), **(arrays | changed))
+    with pytest.raises(embedding_files.EmbeddingFileError, match=message):
+        san_jax.load_embeddings(tmp_path / "file.npz")
+
+
 @pytest.mark.parametrize("name", ["file.parquet", "file.npz"])
 def test_a_file_is_whole_or_absent(tmp_path, name):
     """The second part is not there yet when the first one has been written."""

@@ -187,12 +187,11 @@ def test_data_that_are_refused(names, options, message, tmp_path: pathlib.Path, 
     assert not (data_dir / "shop").exists()
 
 
-@pytest.mark.parametrize("rows", [[], ["absent.jpg,anna"]])
-def test_a_table_without_a_picture_is_refused(rows: list[str], tmp_path: pathlib.Path, data_dir: pathlib.Path):
-    (tmp_path / "list.csv").write_text("\n".join(["path,person_id", *rows]))
-    with pytest.raises(DatasetError, match="no picture can be taken") as error:
+def test_a_table_without_a_picture_is_refused_with_advice_on_tables(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    (tmp_path / "list.csv").write_text("path,person_id\nabsent.jpg,anna\n")
+    with pytest.raises(DatasetError, match=r"no picture can be taken(.|\n)*A table is a CSV or Parquet file") as error:
         drawn.build(tmp_path, data_dir, table="list.csv", allow_partial=True)
-    assert len(error.value.problems) == len(rows)
+    assert len(error.value.problems) == 1
 
 
 def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path, data_dir: pathlib.Path):
@@ -232,7 +231,7 @@ def test_copies_in_two_splits_are_named(tmp_path: pathlib.Path, data_dir: pathli
     shutil.copy(folder / "query" / "bob" / "1.jpg", folder / "gallery" / "bob" / "4.jpg")
     shutil.copy(folder / "train" / "anna" / "2.jpg", folder / "gallery" / "bob" / "5.jpg")
     notes = drawn.metadata(drawn.build(folder, data_dir))["notes"]
-    assert notes[1:] == [
+    assert notes[-2:] == [
         "1 query is in the gallery byte for byte, which a search finds first unless it drops the query's camera: "
         "query/bob/1.jpg",
         "1 picture of query and gallery is among the training pictures byte for byte: gallery/bob/5.jpg",

@@ -175,6 +175,27 @@ def test_a_parquet_table_with_columns_of_other_names(pictures: pathlib.Path):
     assert found.notes == [f"{pictures}/list.parquet: no column split"]
 
 
+def test_a_picture_may_be_called_like_the_start_of_a_message(tmp_path: pathlib.Path):
+    draw(tmp_path, ["expected/1.jpg"])
+    (tmp_path / "list.csv").write_text("path,person_id\nexpected/1.jpg,anna\n")
+    found = read_table(tmp_path, OwnSettings(table="list.csv"))
+    assert (said(found.sightings), found.problems) == ({"expected/1.jpg": ("anna", "", "")}, [])
+
+
+def test_numbers_that_pandas_wrote_as_floats_are_whole_numbers(pictures: pathlib.Path):
+    # A column with a gap is one of floats; a person 2.0 among others is a name as it stands.
+    (pictures / "list.csv").write_text("path,person_id,camera_id\na/1.jpg,7.0,2.0\nb 2.jpg,12.0,1\nb3.jpg,12.0\n")
+    found = read_table(pictures, OwnSettings(table="list.csv"))
+    assert said(found.sightings) == {"a/1.jpg": ("7", "2.0", ""), "b 2.jpg": ("12", "1", ""), "b3.jpg": ("12", "", "")}
+
+
+def test_a_binary_column_of_parquet_is_text(pictures: pathlib.Path):
+    columns = {"path": [row[0].encode() for row in ROWS], "person_id": ["Zoë".encode()] * 3}
+    parquet.write_table(pyarrow.table(columns), pictures / "list.parquet")
+    found = read_table(pictures, OwnSettings(table="list.parquet"))
+    assert said(found.sightings) == {row[0]: ("Zoë", "", "") for row in ROWS}
+
+
 def test_a_table_lies_elsewhere_and_says_which_pictures_it_does_not_list(
     pictures: pathlib.Path, tmp_path: pathlib.Path
 ):
@@ -236,8 +257,9 @@ def test_every_bad_row_is_named_and_no_path_leaves_the_folder(pictures: pathlib.
     [
         (None, "no such table"),
         (b"", "is empty"),
-        (b"path,person_id\n\xff\xfe.jpg,1\n", "is no CSV file in UTF-8"),
-        (b'path,person_id\n"a,1\n', "is no CSV file in UTF-8 .*unexpected end of data"),
+        (b"path,person_id\n", "lists no picture"),
+        (b"path,person_id\n\xff\xfe.jpg,1\n", "is no CSV file in UTF-8 .*Save it again in UTF-8"),
+        (b'path,person_id\n"a,1\n', "cannot be read as a CSV file .*unexpected end of data"),
         (b"file,person\na,1\n", r"has the columns file, person and lacks 'path' \(--path_column\), 'person_id'"),
         (b"path,person_id,path\na,1,b\n", "has more than one column path"),
     ],

@@ -139,6 +139,11 @@ def test_single_pictures_and_persons_on_both_sides_are_named():
     )
 
 
+def test_one_person_to_train_on_is_said_before_training_refuses_it():
+    (note,) = checks.notes_of({"train": _pictures({"anna": {"a": 2}})})
+    assert note.startswith("only one person to train on, anna: training tells persons apart and needs two at least")
+
+
 # --------------------------------------------------------------------------------------------------------------- words
 
 

@@ -160,6 +160,23 @@ def test_a_bad_frame_is_named_once_and_other_boxes_make_another_dataset(tmp_path
         drawn.build(folder, tmp_path / "data", **options)
 
 
+def test_frames_of_another_size_are_named_and_not_cut_beyond_their_edge(tmp_path: pathlib.Path):
+    _write(tmp_path / "walk", _walk())
+    frame = tmp_path / "walk" / "img1" / "000005.png"
+    Image.new("RGB", (SIZE[1] // 2, SIZE[0] // 2), "white").save(frame)
+    turned = tmp_path / "walk" / "img1" / "000006.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # upright, it is as high and wide as the others
+    with Image.open(turned) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    found = read_tracks(tmp_path / "walk", _settings())
+    assert found.problems == [
+        f"{frame}: 60x80 (height x width), where the first frame with a box has 120x160; boxes are in pixels of frames of "
+        "one size"
+    ]
+    assert {one.name for one in found.sightings} == {f"{t}/{f:06d}.png" for t in (1, 2) for f in range(1, 9) if f != 5}
+
+
 def test_grey_frames_are_counted_once_each(tmp_path: pathlib.Path):
     folder = _write(tmp_path / "walk", _walk())
     for path in (folder / "img1").iterdir():
