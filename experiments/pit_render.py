@@ -50,7 +50,8 @@ def _truths(text: str) -> tuple[str, ...]:
     return kinds
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line, and refuse options that do not go together."""
     parser = command_line.make_parser("experiments.pit_render", __doc__)
     config_argument.add(parser, default="pit.py")
     parser.add_argument(
@@ -76,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--output_dir is missing: the folder to render into")
     if (arguments.preview or arguments.check) and (arguments.shard is not None or arguments.merge is not None):
         parser.error("--preview and --check are for the whole recipe: leave out --shard and --merge")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = _parse(argv)
 
     from experiments.runs import render_merge, rendering  # not before: --help needs no renderer
 

@@ -416,17 +416,18 @@ class Rasterizer:
         Triangles are counted from 0 over all meshes in order; -1 is none. Sides count as in `draw`.
         """
         pyrender = _open().pyrender
-        number = np.arange(1, 1 + sum(len(mesh.faces) for mesh in meshes))
-        colors = np.stack([number & 255, number >> 8 & 255, number >> 16], axis=1).repeat(3, axis=0) / np.float32(255)
-        primitives, start = [], 0
-        for mesh in meshes:
-            corners = np.asarray(mesh.vertices, np.float32)[mesh.faces.ravel()]
-            material = pyrender.MetallicRoughnessMaterial(
-                alphaMode="OPAQUE", doubleSided=bool(mesh.metadata.get("double_sided"))
+        corners = np.concatenate([np.asarray(mesh.vertices, np.float32)[mesh.faces] for mesh in meshes])
+        sides = np.repeat([bool(one.metadata.get("double_sided")) for one in meshes], [len(one.faces) for one in meshes])
+        number = np.arange(1, 1 + len(corners))
+        colors = np.stack([number & 255, number >> 8 & 255, number >> 16], axis=1) / np.float32(255)
+        primitives = [
+            pyrender.Primitive(
+                positions=corners[sides == both].reshape(-1, 3),
+                color_0=colors[sides == both].repeat(3, axis=0),
+                material=pyrender.MetallicRoughnessMaterial(alphaMode="OPAQUE", doubleSided=bool(both)),
             )
-            color = colors[start : start + len(corners)]
-            primitives.append(pyrender.Primitive(positions=corners, color_0=color, material=material))
-            start += len(corners)
+            for both in np.unique(sides)
+        ]
         return self._samples(primitives, camera, 1)[..., :3].astype(np.int32) @ np.array([1, 256, 65536], np.int32) - 1
 
     def _samples(self, primitives: Sequence[Any], camera: Camera, scale: int) -> np.ndarray:
