@@ -31,7 +31,9 @@ def truths(studio: Any, recipe: Any) -> list[list[Tile]]:
 def _column(record: manifest.Record, files: dict[str, bytes]) -> list[Tile]:
     picture = Image.open(io.BytesIO(files[record.image])).convert("RGB")
     truth = {kind: files[record.truths[kind]] for kind in manifest.TRUTHS}
-    mask, parts, uv, depth = (np.asarray(Image.open(io.BytesIO(truth[kind]))) for kind in ("mask", "parts", "uv", "depth"))
+    mask, parts, uv, depth = (
+        np.asarray(Image.open(io.BytesIO(truth[kind]))) for kind in ("mask", "parts", "uv", "depth")
+    )
     return [
         (picture, "image"),
         (Image.fromarray(mask), "mask"),

@@ -417,7 +417,9 @@ class Rasterizer:
         """
         pyrender = _open().pyrender
         corners = np.concatenate([np.asarray(mesh.vertices, np.float32)[mesh.faces] for mesh in meshes])
-        sides = np.repeat([bool(one.metadata.get("double_sided")) for one in meshes], [len(one.faces) for one in meshes])
+        sides = np.repeat(
+            [bool(one.metadata.get("double_sided")) for one in meshes], [len(one.faces) for one in meshes]
+        )
         number = np.arange(1, 1 + len(corners))
         colors = np.stack([number & 255, number >> 8 & 255, number >> 16], axis=1) / np.float32(255)
         primitives = [

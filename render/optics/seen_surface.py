@@ -79,4 +79,11 @@ def look_at(rasterizer: Rasterizer, meshes: Sequence[trimesh.Trimesh], camera: C
     shares = np.maximum(shares * np.sign(shares.sum(axis=1, keepdims=True)), 0.0)
     weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     depth = -np.einsum("nk,nk->n", weights, local[..., 2])
-    return SeenSurface(*numbers.shape, index, corners, weights.astype(np.float32), depth.astype(np.float32))
+    return SeenSurface(
+        height=rasterizer.height,
+        width=rasterizer.width,
+        index=index,
+        corners=corners,
+        weights=weights.astype(np.float32),
+        depth=depth.astype(np.float32),
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from experiments import pit_render
@@ -15,6 +16,7 @@ from experiments.runs import render_merge, render_workers, rendering, shards
 from experiments.runs.render_workers import RenderError
 from experiments.runs.shards import Shard, ShardError
 from render import manifest
+from tests import pages
 
 CONFIG = "pit.py:num_textures=2,meshes_per_texture=1"
 KINDS = ("joints", "mask", "uv")  # in another order than the manifest's
@@ -83,7 +85,7 @@ def test_other_truths_are_refused(whole: pathlib.Path, tmp_path: pathlib.Path):
     before = _contents(whole)
     with pytest.raises(RenderError, match="begun with other truths: mask, uv, joints there, mask, depth now"):
         rendering.run(config_files.load(CONFIG), output_dir=whole, truths=("mask", "depth"))
-    with pytest.raises(RenderError, match="mask, uv, joints there, none now. Give the --truths of the first run"):
+    with pytest.raises(RenderError, match=r"mask, uv, joints there, none now\. Give the --truths of the first run"):
         rendering.run(config_files.load(CONFIG), output_dir=whole)
     assert _contents(whole) == before
 
@@ -110,7 +112,10 @@ def test_merged_shards_are_what_one_machine_draws(whole: pathlib.Path, tmp_path:
 def test_shards_with_other_truths_are_not_of_one_work(tmp_path: pathlib.Path):
     recipe = rendering.make_recipe(config_files.load(CONFIG))
     for index, kinds in enumerate((("mask",), ())):
-        folder, work = tmp_path / f"pit.shard-0000{index}-of-00002", rendering.shard_work(rendering.make_header(recipe, kinds))
+        folder, work = (
+            tmp_path / f"pit.shard-0000{index}-of-00002",
+            rendering.shard_work(rendering.make_header(recipe, kinds)),
+        )
         folder.mkdir()
         shards.begin(folder, shards.Part(Shard(index, 2), range(index, index + 1), 2, work))
         shards.finish(folder)
@@ -157,3 +162,24 @@ def test_the_program_takes_some_truths_or_all(
         pit_render.main([f"--output_dir={tmp_path}/x", "--truths=mask,normals"])
     assert "unknown 'normals'; expected some of mask,parts,uv,depth,joints, or all." in capsys.readouterr().err
     np.testing.assert_array_equal(list(tmp_path.iterdir()), [])
+
+
+def test_the_python_of_the_page_runs_as_it_stands(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    page = pages.Page(pages.REPOSITORY / "docs/generator.md")
+    (code,) = [code for language, code in page.blocks if language == "python"]
+    folder = tmp_path / "data/rendered/everything"
+    rendering.run(config_files.load(CONFIG), output_dir=folder, truths=manifest.TRUTHS, data_dir=tmp_path / "tfds")
+    example = tfds.data_source("pit", split="train", data_dir=tmp_path / "tfds")[0]
+    assert set(example) == {"image", "texture", "frontal", "texture_id", "name"}
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    shown = capsys.readouterr().out
+    assert "% of the picture, " in shown
+    assert "neck " in shown
+    # Unlit, the first frontal view: the colours of the page's look-up are those of the drawing under even light.
+    assert names["unlit"].shape == (256, 128, 3)
+    assert names["unlit"][names["u"] > 0].any(axis=-1).mean() > 0.9
+    assert names["mask"].sum() >= (names["u"] > 0).sum() > 2000

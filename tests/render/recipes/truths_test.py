@@ -20,7 +20,6 @@ from render.people import poses, sample
 from render.people.accessories import KINDS as KINDS_CARRIED
 from render.people.accessories import AccessoryShares, sample_accessories
 from render.recipes import paper, pit_reid, truths
-from render.scene import occluders
 from tests.render import smpl_fixtures
 
 KINDS = list(manifest.TRUTHS)
@@ -139,7 +138,9 @@ def test_the_texture_at_the_uv_map_is_the_unlit_picture(rasterizer: Rasterizer, 
     np.testing.assert_array_equal(alpha > 0.0, u > 0.0)
     assert len(seen.index) == (u > 0.0).sum() > 3000
     at = [256 * v[alpha > 0] - 0.5, 256 * u[alpha > 0] - 0.5]
-    sampled = [scipy.ndimage.map_coordinates(texture[..., c].astype(float), at, order=1, mode="nearest") for c in range(3)]
+    sampled = [
+        scipy.ndimage.map_coordinates(texture[..., c].astype(float), at, order=1, mode="nearest") for c in range(3)
+    ]
     error = np.abs(255.0 * color[alpha > 0] - np.stack(sampled, axis=1))
     assert np.mean(error < 1.6) > 0.999  # OpenGL rounds colours and corners; a sliver at an outline may differ more
     assert np.abs(sampled).max() > 200
@@ -148,7 +149,9 @@ def test_the_texture_at_the_uv_map_is_the_unlit_picture(rasterizer: Rasterizer, 
 def _figure_sight(rng: np.random.Generator, view: camera.Camera, pose: poses.Pose | None = None) -> truths.Sight:
     appearance = sample.sample_appearance(rng)
     figure = person.Figure(body.load_body(), appearance, body.sample_shape(rng, appearance))
-    carried = sample_accessories(rng, appearance, AccessoryShares(**{**dict.fromkeys(KINDS_CARRIED, 0.0), "backpack": 1.0}))
+    carried = sample_accessories(
+        rng, appearance, AccessoryShares(**{**dict.fromkeys(KINDS_CARRIED, 0.0), "backpack": 1.0})
+    )
     pose = pose or poses.frontal_pose()
     meshes = figure.meshes(pose, carried)
     parts = person_parts.parts_of_meshes(figure, meshes)
@@ -162,9 +165,7 @@ def test_left_is_the_persons_own_left_from_the_front_and_from_behind(rasterizer:
     found = _draw(rasterizer, _figure_sight(np.random.default_rng(8), view))
     columns = np.arange(WIDTH) + 0.5
     for limb in ("upper_arm", "lower_arm", "hand", "upper_leg", "lower_leg", "foot"):
-        left, right = (
-            (found["parts"] == PARTS.index(f"{name}_{limb}")).sum(axis=0) for name in ("left", "right")
-        )
+        left, right = ((found["parts"] == PARTS.index(f"{name}_{limb}")).sum(axis=0) for name in ("left", "right"))
         assert min(left.sum(), right.sum()) > 20, limb
         assert side * (columns @ left / left.sum() - columns @ right / right.sum()) > 4.0, limb
     for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "foot"):
