@@ -77,6 +77,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--output_dir is missing: the folder to render into")
     if (arguments.preview or arguments.check) and (arguments.shard is not None or arguments.merge is not None):
         parser.error("--preview and --check are for the whole recipe: leave out --shard and --merge")
+    if (arguments.preview or arguments.check) and arguments.truths:
+        parser.error("--preview and --check write no truths: leave out --truths")
     return arguments
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import pathlib
 import typing
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from san_jax.files import canonical_json, write_atomic
@@ -104,6 +104,11 @@ class Record:
         return [name for name in pictures if name is not None] + list(self.truths.values())
 
 
+def in_order(kinds: Collection[str]) -> list[str]:
+    """Return kinds of truths in the order of `TRUTHS`, each once."""
+    return [kind for kind in TRUTHS if kind in kinds]
+
+
 def truth_files(record: Record, kinds: Iterable[str]) -> dict[str, str]:
     """Return where the further truths of a pair lie: as `Record.truths`.
 
@@ -164,7 +169,7 @@ def read_header(folder: str | os.PathLike[str]) -> Header:
     header = _construct(Header, fields, path, 1)
     if header.recipe not in RECIPES:
         raise ManifestError(f"{path}: unknown recipe {header.recipe!r}; expected one of {', '.join(RECIPES)}.")
-    if header.truths != [kind for kind in TRUTHS if kind in header.truths]:
+    if header.truths != in_order(header.truths):
         raise ManifestError(
             f"{path}: unknown truths {header.truths}; expected some of {', '.join(TRUTHS)}, each once and in this order."
         )

@@ -1,5 +1,6 @@
 """Puts the folders of a rendering's shards together into the folder that one machine would have made."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ def merge(
         output_dir: The rendered folder.
         folders: The folders of the shards, in any order; none for those that lie beside `output_dir`.
         recipe: What was to be drawn, which is checked then; None takes it from the shards.
-        truths: Kinds of further truths that were to be drawn with `recipe`, of `manifest.TRUTHS`.
+        truths: Kinds of further truths that were to be drawn, of `manifest.TRUTHS`; without `recipe` and without any,
+            they are taken from the shards.
         data_dir: Where TFDS keeps datasets; None builds none.
 
     Raises:
@@ -45,6 +47,8 @@ def merge(
     header = _read_header(found)
     if recipe is not None:
         rendering.check_header(found[0][0], rendering.make_header(recipe, truths))
+    elif truths:
+        rendering.check_header(found[0][0], dataclasses.replace(header, truths=manifest.in_order(truths)))
     mirror_map = _read_mirror_map(found)
     records = _read_records(found, header.truths)
     with folder_lock.hold(output):

@@ -159,7 +159,7 @@ def make_header(recipe: Recipe, truths: Sequence[str] = ()) -> manifest.Header:
         recipe.parameters(),
         recipe.license,
         recipe.notes,
-        truths=[kind for kind in manifest.TRUTHS if kind in truths],
+        truths=manifest.in_order(truths),
     )
 
 

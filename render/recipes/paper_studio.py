@@ -86,7 +86,7 @@ class PaperStudio:
         """Draw the person in the middle of the picture, before a photograph, uint8 [256 128 3]."""
         return self._take(choices, texture)[0]
 
-    def _take(self, choices: PaperChoices, texture: np.ndarray) -> tuple[np.ndarray, "_Shown"]:
+    def _take(self, choices: PaperChoices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
         """Return the picture, and what its truths are told from."""
         rotations = self._inputs.poses.pose(choices.pose)
         rotations[0] = camera.rotation_about_z(choices.yaw) @ rotations[0]
@@ -109,7 +109,7 @@ class PaperStudio:
         """Draw the same person in the fixed frontal pose, under neutral light on plain grey, uint8 [256 128 3]."""
         return self._take_frontal(choices, texture)[0]
 
-    def _take_frontal(self, choices: PaperChoices, texture: np.ndarray) -> tuple[np.ndarray, "_Shown"]:
+    def _take_frontal(self, choices: PaperChoices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
         rotations = smpl.frontal_rotations()
         rotations[0] = smpl.UPRIGHT
         vertices = self._vertices(choices, rotations)
@@ -120,7 +120,7 @@ class PaperStudio:
         pixels = np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
         return pixels, _Shown(mesh, rotations, origin, view)
 
-    def _truths(self, record: manifest.Record, prefix: str, choices: PaperChoices, shown: "_Shown") -> dict[str, bytes]:
+    def _truths(self, record: manifest.Record, prefix: str, choices: PaperChoices, shown: _Shown) -> dict[str, bytes]:
         """Draw the truths that a record has of a picture: path inside the folder -> content."""
         names = truths.names(record, prefix)
         if not names:

@@ -105,7 +105,7 @@ class Studio:
         """Draw the person as the camera takes it, uint8 [256 128 3]."""
         return self._take(choices, texture)[0]
 
-    def _take(self, choices: Choices, texture: np.ndarray) -> tuple[np.ndarray, "_Shown"]:
+    def _take(self, choices: Choices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
         """Return the picture, and what its truths are told from."""
         meshes = self._meshes(choices, choices.pose, choices.person.accessories)
         with self._timed("drawing"):
@@ -146,7 +146,7 @@ class Studio:
         """
         return self._take_frontal(choices, texture)[0]
 
-    def _take_frontal(self, choices: Choices, texture: np.ndarray) -> tuple[np.ndarray, "_Shown"]:
+    def _take_frontal(self, choices: Choices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
         pose, view = poses.frontal_pose(), camera.frontal_camera()
         meshes = self._meshes(choices, pose)
         with self._timed("drawing"):
@@ -154,7 +154,7 @@ class Studio:
         pixels = np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
         return pixels, _Shown(meshes, pose, view, lambda: None)
 
-    def _truths(self, record: manifest.Record, prefix: str, choices: Choices, shown: "_Shown") -> dict[str, bytes]:
+    def _truths(self, record: manifest.Record, prefix: str, choices: Choices, shown: _Shown) -> dict[str, bytes]:
         """Draw the truths that a record has of a picture: path inside the folder -> content."""
         names = truths.names(record, prefix)
         if not names:

@@ -5,7 +5,6 @@ import json
 import pathlib
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -96,6 +95,8 @@ def test_merged_shards_are_what_one_machine_draws(whole: pathlib.Path, tmp_path:
         rendering.run_shard(config, Shard(index, 2), output_dir=output, truths=KINDS)
     with pytest.raises(RenderError, match="other truths: mask, uv, joints there, none now"):
         render_merge.merge(output, recipe=rendering.make_recipe(config))
+    with pytest.raises(RenderError, match="other truths: mask, uv, joints there, depth now"):
+        render_merge.merge(output, truths=("depth",))
     assert not output.exists()
     render_merge.merge(output, recipe=rendering.make_recipe(config), truths=KINDS)
     assert _contents(output) == _contents(whole)
@@ -161,7 +162,10 @@ def test_the_program_takes_some_truths_or_all(
     with pytest.raises(SystemExit):
         pit_render.main([f"--output_dir={tmp_path}/x", "--truths=mask,normals"])
     assert "unknown 'normals'; expected some of mask,parts,uv,depth,joints, or all." in capsys.readouterr().err
-    np.testing.assert_array_equal(list(tmp_path.iterdir()), [])
+    with pytest.raises(SystemExit):
+        pit_render.main(["--preview", "--truths=mask"])
+    assert "--preview and --check write no truths" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_python_of_the_page_runs_as_it_stands(
