@@ -6,6 +6,7 @@ A rendered folder holds
     manifest.jsonl     one record for each pair, in index order (written when the rendering is complete)
     mirror_map.npy     how a texture is mirrored, left to right: uint16 [256 256 2]
     images/ textures/ frontals/    the files that the records name
+    truths/KIND/images/ truths/KIND/frontals/    what is known of a picture besides, if it was asked for: see `TRUTHS`
 
 It imports the standard library only, and a module of `san_jax` that does the same, so `datasets` can read a folder
 without a renderer. A folder may come from someone else, so the names in its records are checked to stay inside it.
@@ -16,7 +17,7 @@ import json
 import os
 import pathlib
 import typing
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from san_jax.files import canonical_json, write_atomic
@@ -30,6 +31,10 @@ RECIPES = ("pit", "pit_reid")
 # Splits of queries besides `query`, modelled on the partial and occluded benchmarks. A folder may lack them.
 PARTIAL_QUERIES = ("query_partial", "query_occluded")
 SPLITS = ("train", "query", "gallery", *PARTIAL_QUERIES)
+# Kind of a picture's further truth -> suffix of its files; `render.recipes.truths` says what is in them.
+TRUTHS = {"mask": ".png", "parts": ".png", "uv": ".png", "depth": ".png", "joints": ".json"}
+TRUTHS_FOLDER = "truths"
+_IF_ANY = "truths"  # the field of headers and records that is left out where it is empty
 
 
 class ManifestError(ValueError):
@@ -48,6 +53,7 @@ class Header:
         license: Licence under which the files may be used, in words.
         notes: What a reader of the files must know, in words, such as what a texture shows and what it does not.
         version: Version of this file format.
+        truths: Kinds of further truths that every picture has, in the order of `TRUTHS`.
     """
 
     recipe: str
@@ -57,6 +63,7 @@ class Header:
     license: str
     notes: str = ""
     version: int = VERSION
+    truths: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Record:
         person_id: Identity; -1 in `pit`, which has none.
         camera_id: 0-based number of the camera; -1 in `pit`.
         choices: Every random choice that made the pair, JSON values only.
+        truths: Further truths, paths relative to the folder: those of the image under their kind ("mask", ...), those
+            of the frontal view under "frontal_mask", ...; see `truth_files`.
     """
 
     index: int
@@ -86,16 +95,53 @@ class Record:
     person_id: int
     camera_id: int
     choices: dict[str, Any]
+    truths: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of all files of the pair, relative to the folder."""
+        pictures = (self.image, self.texture, self.frontal)
+        return [name for name in pictures if name is not None] + list(self.truths.values())
+
+
+def in_order(kinds: Collection[str]) -> list[str]:
+    """Return kinds of truths in the order of `TRUTHS`, each once."""
+    return [kind for kind in TRUTHS if kind in kinds]
+
+
+def truth_files(record: Record, kinds: Iterable[str]) -> dict[str, str]:
+    """Return where the further truths of a pair lie: as `Record.truths`.
+
+    The truths of `images/0000_00.jpg` are `truths/mask/images/0000_00.png` and so on.
+
+    Args:
+        record: The pair.
+        kinds: Kinds of truths, of `TRUTHS`.
+    """
+    pictures = {"": record.image} | ({} if record.frontal is None else {"frontal_": record.frontal})
+    return {
+        f"{prefix}{kind}": str(pathlib.PurePosixPath(TRUTHS_FOLDER, kind, name).with_suffix(TRUTHS[kind]))
+        for prefix, name in pictures.items()
+        for kind in kinds
+    }
+
+
+def to_fields(one: Header | Record) -> dict[str, Any]:
+    """Return the JSON values of a header or a record: truths only where there are any."""
+    fields = dataclasses.asdict(one)
+    if not fields[_IF_ANY]:
+        del fields[_IF_ANY]
+    return fields
 
 
 def record_to_json(record: Record) -> str:
     """Return one line of `manifest.jsonl`, without the newline."""
-    return canonical_json(dataclasses.asdict(record))
+    return canonical_json(to_fields(record))
 
 
 def write_header(folder: str | os.PathLike[str], header: Header) -> None:
     """Write `manifest.json` atomically."""
-    text = json.dumps(dataclasses.asdict(header), sort_keys=True, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(to_fields(header), sort_keys=True, indent=1, allow_nan=False) + "\n"
     write_atomic(pathlib.Path(folder) / HEADER_FILE, text.encode())
 
 
@@ -123,6 +169,10 @@ def read_header(folder: str | os.PathLike[str]) -> Header:
     header = _construct(Header, fields, path, 1)
     if header.recipe not in RECIPES:
         raise ManifestError(f"{path}: unknown recipe {header.recipe!r}; expected one of {', '.join(RECIPES)}.")
+    if header.truths != in_order(header.truths):
+        raise ManifestError(
+            f"{path}: unknown truths {header.truths}; expected some of {', '.join(TRUTHS)}, each once and in this order."
+        )
     return header
 
 
@@ -138,9 +188,11 @@ def record_from_json(text: str, path: str | os.PathLike[str], line: int = 1) -> 
         ManifestError: The text is no record, or a path in it leaves the folder.
     """
     record = _construct(Record, _parse(path, text, line), path, line)
-    for name in (record.image, record.texture, record.frontal):
-        if name is not None and (
-            pathlib.PurePosixPath(name).is_absolute() or ".." in pathlib.PurePosixPath(name).parts
+    for name in record.files:
+        if (
+            not isinstance(name, str)
+            or pathlib.PurePosixPath(name).is_absolute()
+            or ".." in pathlib.PurePosixPath(name).parts
         ):
             raise ManifestError(f"{path}, line {line}: the path {name!r} leaves the rendered folder.")
     if record.split not in SPLITS:
@@ -165,6 +217,11 @@ def read_manifest(folder: str | os.PathLike[str]) -> tuple[Header, list[Record]]
     for position, record in enumerate(records):
         if record.index != position:
             raise ManifestError(f"{path}, line {position + 1}: index {record.index}, expected {position}.")
+        if record.truths != truth_files(record, header.truths):
+            raise ManifestError(
+                f"{path}, line {position + 1}: the truths {record.truths} are not those of {HEADER_FILE}, "
+                f"{header.truths}; render again."
+            )
     return header, records
 
 
@@ -192,11 +249,14 @@ def _parse(path: str | os.PathLike[str], text: str, line: int) -> dict[str, Any]
 
 def _construct(cls: type, fields: dict[str, Any], path: str | os.PathLike[str], line: int) -> Any:
     expected = {field.name for field in dataclasses.fields(cls)}
-    if set(fields) != expected:
-        missing, unknown = sorted(expected - set(fields)), sorted(set(fields) - expected)
+    missing, unknown = sorted(expected - set(fields) - {_IF_ANY}), sorted(set(fields) - expected)
+    if missing or unknown:
         raise ManifestError(f"{path}, line {line}: missing fields {missing}, unknown fields {unknown}.")
     for field in dataclasses.fields(cls):
-        kind: Any = dict if typing.get_origin(field.type) is dict else field.type
+        if field.name not in fields:
+            continue
+        origin = typing.get_origin(field.type)
+        kind: Any = origin if origin in (dict, list) else field.type
         if not isinstance(fields[field.name], kind):
             name = getattr(kind, "__name__", str(kind))
             raise ManifestError(

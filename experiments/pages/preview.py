@@ -17,6 +17,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
+from experiments.pages import truths_sheet
 from experiments.pages.contact_sheet import Tile, compose
 from render import manifest
 from render.figure import body
@@ -48,6 +49,7 @@ def draw_sheets(recipe: build.Recipe | paper.PaperPit, folder: pathlib.Path) -> 
         single, benchmark = recipe, None
     sheets["pairs"] = lambda: pairs(studio, single)
     sheets["one_texture"] = lambda: one_texture(studio, single)
+    sheets["truths"] = lambda: truths_sheet.truths(studio, single)
     if benchmark is not None and isinstance(single, pit.Pit):
         variants = Variants(studio, single)
         sheets["one_identity"] = lambda: one_identity(studio, benchmark)

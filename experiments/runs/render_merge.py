@@ -1,5 +1,6 @@
 """Puts the folders of a rendering's shards together into the folder that one machine would have made."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ def merge(
     folders: Sequence[str | os.PathLike[str]] = (),
     *,
     recipe: Recipe | None = None,
+    truths: Sequence[str] = (),
     data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """Merge all shards of a rendering, whatever their number, and build the TFDS dataset.
@@ -30,6 +32,8 @@ def merge(
         output_dir: The rendered folder.
         folders: The folders of the shards, in any order; none for those that lie beside `output_dir`.
         recipe: What was to be drawn, which is checked then; None takes it from the shards.
+        truths: Kinds of further truths that were to be drawn, of `manifest.TRUTHS`; without `recipe` and without any,
+            they are taken from the shards.
         data_dir: Where TFDS keeps datasets; None builds none.
 
     Raises:
@@ -42,9 +46,11 @@ def merge(
     found = shards.collect(folders or shards.find(output))
     header = _read_header(found)
     if recipe is not None:
-        rendering.check_header(found[0][0], rendering.make_header(recipe))
+        rendering.check_header(found[0][0], rendering.make_header(recipe, truths))
+    elif truths:
+        rendering.check_header(found[0][0], dataclasses.replace(header, truths=manifest.in_order(truths)))
     mirror_map = _read_mirror_map(found)
-    records = _read_records(found)
+    records = _read_records(found, header.truths)
     with folder_lock.hold(output):
         rendering.prepare_folder(output, header, lambda: mirror_map)
         done = {record.index for _, record in records if read_record(output, record.index) == record}
@@ -52,16 +58,12 @@ def merge(
             for folder, record in records:
                 if record.index in done:
                     continue
-                for name in _names(record):
+                for name in record.files:
                     shards.place(folder, name, output)
                 line = manifest.record_to_json(record) + "\n"
                 files.write_atomic(record_path(output, record.index), line.encode())
                 update()
         rendering.complete_folder(output, header, data_dir)
-
-
-def _names(record: manifest.Record) -> list[str]:
-    return [name for name in (record.image, record.texture, record.frontal) if name is not None]
 
 
 def _read_header(found: _Found) -> manifest.Header:
@@ -91,7 +93,7 @@ def _read_mirror_map(found: _Found) -> bytes:
     return contents.pop()
 
 
-def _read_records(found: _Found) -> list[tuple[pathlib.Path, manifest.Record]]:
+def _read_records(found: _Found, truths: list[str]) -> list[tuple[pathlib.Path, manifest.Record]]:
     """Return the record of every pair in order, with the folder that holds it.
 
     Raises:
@@ -108,8 +110,12 @@ def _read_records(found: _Found) -> list[tuple[pathlib.Path, manifest.Record]]:
                 missing.append(index)
                 continue
             records.append((path, record))
-            for name in _names(record):
-                if pathlib.PurePosixPath(name).parts[:-1] not in [(folder,) for folder in _FOLDERS]:
+            if record.truths != manifest.truth_files(record, truths):
+                problems.append(f"{path}: pair {index} has the truths {sorted(record.truths)}, expected {truths}")
+                continue
+            for name in record.files:
+                own = name not in record.truths.values()  # those of truths follow from these
+                if own and pathlib.PurePosixPath(name).parts[:-1] not in [(folder,) for folder in _FOLDERS]:
                     problems.append(f"{path}: pair {index} names {name!r}, expected a file in {', '.join(_FOLDERS)}")
                 elif owners.setdefault(name, path) != path:
                     problems.append(f"{name} is in {owners[name]} and in {path}")

@@ -10,7 +10,7 @@ import os
 import pathlib
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -68,8 +68,7 @@ def read_record(folder: pathlib.Path, index: int) -> manifest.Record | None:
         record = manifest.record_from_json(path.read_text(encoding="utf-8"), path)
     except (FileNotFoundError, UnicodeDecodeError, manifest.ManifestError):
         return None
-    names = (record.image, record.texture, record.frontal)
-    return record if all(name is None or _is_there(folder / name) for name in names) else None
+    return record if all(_is_there(folder / name) for name in record.files) else None
 
 
 def _is_there(path: pathlib.Path) -> bool:
@@ -81,7 +80,13 @@ def _is_there(path: pathlib.Path) -> bool:
 
 
 def render_pairs(
-    recipe: Recipe, folder: pathlib.Path, todo: list[list[int]], num_workers: int, total: int, done: int
+    recipe: Recipe,
+    folder: pathlib.Path,
+    todo: list[list[int]],
+    num_workers: int,
+    total: int,
+    done: int,
+    truths: Sequence[str] = (),
 ) -> None:
     """Draw groups of pairs with spawned workers.
 
@@ -92,6 +97,7 @@ def render_pairs(
         num_workers: Largest number of processes.
         total: Pairs of all groups, for the progress display.
         done: Pairs that were drawn before, for the progress display.
+        truths: Kinds of further truths to draw, of `manifest.TRUTHS`.
 
     Raises:
         RenderError: A worker failed or died.
@@ -102,7 +108,7 @@ def render_pairs(
     with one_core():
         for number in range(min(num_workers, len(todo))):
             ours, theirs = cast(tuple[Connection, Connection], context.Pipe())
-            process = context.Process(target=_work, args=(recipe, folder, theirs, number), daemon=True)
+            process = context.Process(target=_work, args=(recipe, folder, theirs, number, truths), daemon=True)
             process.start()
             theirs.close()
             workers.append(_Worker(number, process, ours, []))
@@ -128,9 +134,17 @@ def render_pairs(
             worker.process.join()
 
 
-def draw_pair(studio: Studio | paper.PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int) -> None:
-    """Draw one pair and write its files, the record last."""
+def plan(recipe: Recipe, index: int, truths: Sequence[str] = ()) -> manifest.Record:
+    """Return the record of a pair with the truths that are asked for."""
     record = recipe.plan(index)
+    return dataclasses.replace(record, truths=manifest.truth_files(record, truths))
+
+
+def draw_pair(
+    studio: Studio | paper.PaperStudio, recipe: Recipe, folder: pathlib.Path, index: int, truths: Sequence[str] = ()
+) -> None:
+    """Draw one pair and write its files, the record last."""
+    record = plan(recipe, index, truths)
     for name, content in studio.draw(record).items():
         # Pairs of one texture share its file.
         if name != record.texture or not _is_there(folder / name):
@@ -155,7 +169,7 @@ class _Ready:
     opengl: str
 
 
-def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection, number: int) -> None:
+def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection, number: int, truths: Sequence[str]) -> None:
     """Worker `number`: receives lists of pairs, sends the index of each when it is done, or a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
     try:
@@ -164,7 +178,7 @@ def _work(recipe: Recipe, folder: pathlib.Path, pipe: Connection, number: int) -
         pipe.send(_Ready(rasterizer.describe()))
         while True:
             for index in pipe.recv():
-                draw_pair(studio, recipe, folder, index)
+                draw_pair(studio, recipe, folder, index, truths)
                 pipe.send(index)
     except (EOFError, BrokenPipeError):
         return  # the parent is gone

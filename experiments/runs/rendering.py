@@ -1,9 +1,8 @@
 """Renders a recipe into a folder with several workers, resumable at any pair."""
 
-import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from absl import logging
@@ -29,6 +28,7 @@ def run(
     output_dir: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
     num_workers: int = 0,
+    truths: Sequence[str] = (),
 ) -> None:
     """Render what is missing of a recipe, and build its TFDS dataset.
 
@@ -37,6 +37,7 @@ def run(
         output_dir: The rendered folder.
         data_dir: Where TFDS keeps datasets; None builds none.
         num_workers: Number of processes; 0 is one a core.
+        truths: Kinds of further truths to draw, of `manifest.TRUTHS`.
 
     Raises:
         RenderError: The folder holds another rendering, or a worker failed.
@@ -47,14 +48,19 @@ def run(
     recipe = make_recipe(config)
     folder = pathlib.Path(output_dir)
     with folder_lock.hold(folder):
-        header = make_header(recipe)
+        header = make_header(recipe, truths)
         is_new = _prepare(folder, recipe, header)
-        _draw(recipe, folder, range(recipe.num_groups), num_workers, is_new)
+        _draw(recipe, folder, range(recipe.num_groups), num_workers, is_new, header.truths)
         complete_folder(folder, header, data_dir)
 
 
 def run_shard(
-    config: ConfigDict, shard: shards.Shard, *, output_dir: str | os.PathLike[str], num_workers: int = 0
+    config: ConfigDict,
+    shard: shards.Shard,
+    *,
+    output_dir: str | os.PathLike[str],
+    num_workers: int = 0,
+    truths: Sequence[str] = (),
 ) -> pathlib.Path:
     """Render what is missing of one shard of a recipe, into a folder of its own beside `output_dir`.
 
@@ -63,6 +69,7 @@ def run_shard(
         shard: Which shard.
         output_dir: The folder that the shards are to be merged into, see `render_merge.merge`.
         num_workers: Number of processes; 0 is one a core.
+        truths: As for `run`.
 
     Returns:
         The folder of the shard.
@@ -81,11 +88,11 @@ def run_shard(
         for number in (groups.start, groups.stop)
     )
     with folder_lock.hold(folder):
-        header = make_header(recipe)
+        header = make_header(recipe, truths)
         part = shards.Part(shard, range(start, stop), recipe.num_pairs, shard_work(header))
         is_new = _prepare(folder, recipe, header)
         shards.begin(folder, part)
-        _draw(recipe, folder, groups, num_workers, is_new)
+        _draw(recipe, folder, groups, num_workers, is_new, header.truths)
         shards.finish(folder)
     logging.info("%s: complete, %d of the %d pairs.", folder, len(part.items), part.total)
     return folder
@@ -93,10 +100,12 @@ def run_shard(
 
 def shard_work(header: manifest.Header) -> dict[str, object]:
     """Return what the shards of a rendering have in common: everything that decides on its files."""
-    return {"program": PROGRAM, **dataclasses.asdict(header)}
+    return {"program": PROGRAM, **manifest.to_fields(header)}
 
 
-def _draw(recipe: Recipe, folder: pathlib.Path, groups: range, num_workers: int, is_new: bool) -> None:
+def _draw(
+    recipe: Recipe, folder: pathlib.Path, groups: range, num_workers: int, is_new: bool, truths: Sequence[str]
+) -> None:
     """Draw what is missing of some groups. On failure a new folder without pictures is emptied again."""
     wanted = [recipe.group(number) for number in groups]
     done = {pair for group in wanted for pair in group if read_record(folder, pair) is not None}
@@ -104,7 +113,8 @@ def _draw(recipe: Recipe, folder: pathlib.Path, groups: range, num_workers: int,
     if not todo:
         return
     try:
-        render_pairs(recipe, folder, todo, num_workers or os.cpu_count() or 1, sum(map(len, wanted)), len(done))
+        processes = num_workers or os.cpu_count() or 1
+        render_pairs(recipe, folder, todo, processes, sum(map(len, wanted)), len(done), truths)
     except BaseException:
         if is_new:
             _take_back(folder)
@@ -141,10 +151,16 @@ def check(recipe: Recipe) -> str:
     return f"All inputs are there: {recipe.num_pairs} pairs can be drawn.{lines}"
 
 
-def make_header(recipe: Recipe) -> manifest.Header:
-    """Return the header of the manifest of a recipe's rendering."""
+def make_header(recipe: Recipe, truths: Sequence[str] = ()) -> manifest.Header:
+    """Return the header of the manifest of a recipe's rendering, with the kinds of truths in the order of the manifest."""
     return manifest.Header(
-        recipe.name, recipe.seed, recipe.num_pairs, recipe.parameters(), recipe.license, recipe.notes
+        recipe.name,
+        recipe.seed,
+        recipe.num_pairs,
+        recipe.parameters(),
+        recipe.license,
+        recipe.notes,
+        truths=manifest.in_order(truths),
     )
 
 
@@ -190,6 +206,12 @@ def check_header(folder: pathlib.Path, header: manifest.Header) -> None:
     """
     old, new = ({**vars(one), "parameters": None, **one.parameters} for one in (manifest.read_header(folder), header))
     differing = shards.differences(old, new)
+    if set(differing) == {"truths"}:
+        there, now = (", ".join(kinds) or "none" for kinds in differing["truths"])
+        raise RenderError(
+            f"{folder} was begun with other truths: {there} there, {now} now. Give the --truths of the first run, or "
+            "another --output_dir."
+        )
     if differing:
         raise RenderError(
             f"{folder} was begun with other parameters:\n{shards.describe(differing)}"

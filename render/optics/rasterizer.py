@@ -395,7 +395,6 @@ class Rasterizer:
         else:
             irradiances = light_module.irradiance_of_meshes(meshes, light) if isinstance(light, Light) else light
             shades = [irradiance ** np.float32(1.0 / light_module.GAMMA) for irradiance in irradiances]
-        pyrender, renderer, _ = _open()
         groups: dict[tuple[int, bool], list[int]] = {}
         for index, mesh in enumerate(meshes):
             key = (id(mesh.metadata.get("texture", texture)), bool(mesh.metadata.get("double_sided")))
@@ -405,6 +404,37 @@ class Rasterizer:
             for group in groups.values()
         ]
         scale = self.supersampling
+        samples = self._samples(primitives, camera, scale)
+        rows = sum((samples[row::scale] for row in range(1, scale)), start=samples[::scale].astype(np.uint16))
+        total = sum((rows[:, column::scale] for column in range(1, scale)), start=rows[:, ::scale])
+        averaged = total / np.float32(255 * scale * scale)
+        return averaged[..., :3], averaged[..., 3]
+
+    def number_faces(self, meshes: Sequence[trimesh.Trimesh], camera: Camera) -> np.ndarray:
+        """Return which triangle is seen through each pixel's centre, int32 [height width].
+
+        Triangles are counted from 0 over all meshes in order; -1 is none. Sides count as in `draw`.
+        """
+        pyrender = _open().pyrender
+        corners = np.concatenate([np.asarray(mesh.vertices, np.float32)[mesh.faces] for mesh in meshes])
+        sides = np.repeat(
+            [bool(one.metadata.get("double_sided")) for one in meshes], [len(one.faces) for one in meshes]
+        )
+        number = np.arange(1, 1 + len(corners))
+        colors = np.stack([number & 255, number >> 8 & 255, number >> 16], axis=1) / np.float32(255)
+        primitives = [
+            pyrender.Primitive(
+                positions=corners[sides == both].reshape(-1, 3),
+                color_0=colors[sides == both].repeat(3, axis=0),
+                material=pyrender.MetallicRoughnessMaterial(alphaMode="OPAQUE", doubleSided=bool(both)),
+            )
+            for both in np.unique(sides)
+        ]
+        return self._samples(primitives, camera, 1)[..., :3].astype(np.int32) @ np.array([1, 256, 65536], np.int32) - 1
+
+    def _samples(self, primitives: Sequence[Any], camera: Camera, scale: int) -> np.ndarray:
+        """Draw a picture `scale` times larger, uint8 [scale * height, scale * width, 4]."""
+        pyrender, renderer, _ = _open()
         scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         scene.add(pyrender.Mesh(primitives))
         intrinsics = pyrender.IntrinsicsCamera(
@@ -421,10 +451,7 @@ class Rasterizer:
         samples, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA | pyrender.RenderFlags.FLAT)
         if samples.shape[-1] == 3:  # OSMesa's picture has no alpha channel
             samples = np.concatenate([samples, (depth[..., None] > 0.0) * np.uint8(255)], axis=-1)
-        rows = sum((samples[row::scale] for row in range(1, scale)), start=samples[::scale].astype(np.uint16))
-        total = sum((rows[:, column::scale] for column in range(1, scale)), start=rows[:, ::scale])
-        averaged = total / np.float32(255 * scale * scale)
-        return averaged[..., :3], averaged[..., 3]
+        return samples
 
     def _primitive(self, meshes: Sequence[trimesh.Trimesh], shades: Sequence[np.ndarray], texture: np.ndarray) -> Any:
         """Join meshes that agree in texture and sides in one pyrender.Primitive: each costs some forty OpenGL calls."""

@@ -1,5 +1,6 @@
 """Draws the pairs of the paper's recipe."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -8,10 +9,12 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 
 from render import manifest
+from render.figure import body_parts
 from render.figure.body import TEXTURE_SIZE
 from render.geometry.surface import vertex_normals
 from render.optics import camera, light
 from render.optics.rasterizer import Rasterizer
+from render.recipes import truths
 from render.recipes.base import encode_jpeg, encode_png
 from render.recipes.paper_choices import PaperChoices, PhotoCrop
 from render.recipes.paper_files import PaperFiles
@@ -23,6 +26,23 @@ from render.smpl.uv import read_uv
 
 _CLEARANCE = 0.5  # metres between the camera and who is before it
 _LEVEL = np.stack([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]], axis=1)  # a camera that looks along +Y
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    """What a picture shows of the person.
+
+    Attributes:
+        mesh: The person's.
+        rotations: Rotations [24 3 3] of the joints.
+        origin: Where the mesh's frame has its origin in the frame of the posed body, metres [3].
+        camera: In the mesh's frame.
+    """
+
+    mesh: trimesh.Trimesh
+    rotations: np.ndarray
+    origin: np.ndarray
+    camera: camera.Camera
 
 
 class PaperStudio:
@@ -47,9 +67,13 @@ class PaperStudio:
         """Draw the files of a pair: path inside the folder -> content."""
         choices = PaperChoices.from_json(record.choices)
         texture, png = self._texture(choices.texture_file)
-        files = {record.texture: png, record.image: encode_jpeg(self.picture(choices, texture))}
+        pixels, shown = self._take(choices, texture)
+        files = {record.texture: png, record.image: encode_jpeg(pixels)}
+        files |= self._truths(record, "", choices, shown)
         if record.frontal is not None:
-            files[record.frontal] = encode_jpeg(self.frontal(choices, texture))
+            pixels, shown = self._take_frontal(choices, texture)
+            files[record.frontal] = encode_jpeg(pixels)
+            files |= self._truths(record, "frontal_", choices, shown)
         return files
 
     def _read_texture(self, name: str) -> tuple[np.ndarray, bytes]:
@@ -60,6 +84,10 @@ class PaperStudio:
 
     def picture(self, choices: PaperChoices, texture: np.ndarray) -> np.ndarray:
         """Draw the person in the middle of the picture, before a photograph, uint8 [256 128 3]."""
+        return self._take(choices, texture)[0]
+
+    def _take(self, choices: PaperChoices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
+        """Return the picture, and what its truths are told from."""
         rotations = self._inputs.poses.pose(choices.pose)
         rotations[0] = camera.rotation_about_z(choices.yaw) @ rotations[0]
         mesh = self._mesh(self._vertices(choices, rotations))
@@ -74,22 +102,47 @@ class PaperStudio:
             lit = lit.irradiance_of_meshes([mesh])
         color, alpha = self._rasterizer.draw([mesh], texture, crop, lit)
         behind = self._background(choices.background)
-        return np.rint(255.0 * np.clip(color + (1.0 - alpha[..., None]) * behind, 0.0, 1.0)).astype(np.uint8)
+        pixels = np.rint(255.0 * np.clip(color + (1.0 - alpha[..., None]) * behind, 0.0, 1.0)).astype(np.uint8)
+        return pixels, _Shown(mesh, rotations, np.zeros(3), crop)
 
     def frontal(self, choices: PaperChoices, texture: np.ndarray) -> np.ndarray:
         """Draw the same person in the fixed frontal pose, under neutral light on plain grey, uint8 [256 128 3]."""
+        return self._take_frontal(choices, texture)[0]
+
+    def _take_frontal(self, choices: PaperChoices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
         rotations = smpl.frontal_rotations()
         rotations[0] = smpl.UPRIGHT
         vertices = self._vertices(choices, rotations)
         low, high = vertices.min(axis=0), vertices.max(axis=0)
-        mesh = self._mesh(vertices - [*(low + high)[:2] / 2.0, low[2]])
-        color, alpha = self._rasterizer.draw([mesh], texture, camera.frontal_camera(), light.neutral_light())
-        return np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
+        origin = np.array([*(low + high)[:2] / 2.0, low[2]])
+        mesh, view = self._mesh(vertices - origin), camera.frontal_camera()
+        color, alpha = self._rasterizer.draw([mesh], texture, view, light.neutral_light())
+        pixels = np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
+        return pixels, _Shown(mesh, rotations, origin, view)
+
+    def _truths(self, record: manifest.Record, prefix: str, choices: PaperChoices, shown: _Shown) -> dict[str, bytes]:
+        """Draw the truths that a record has of a picture: path inside the folder -> content."""
+        names = truths.names(record, prefix)
+        if not names:
+            return {}
+        model = self._model(choices)
+        joints = model.joints(shown.rotations, np.array(choices.betas)) - shown.origin
+        sight = truths.Sight(
+            meshes=[shown.mesh],
+            parts=body_parts.membership(smpl.JOINT_NAMES, model.data.weights, body_parts.part_of_smpl_joint)[
+                self._part.vertex_map
+            ],
+            joints={name: joints[smpl.JOINT_NAMES.index(one.smpl)] for name, one in body_parts.JOINTS.items()},
+            camera=shown.camera,
+        )
+        return truths.draw(self._rasterizer, sight, names)
+
+    def _model(self, choices: PaperChoices) -> smpl.Smpl:
+        return self._models["neutral" if "neutral" in self._models else choices.gender]
 
     def _vertices(self, choices: PaperChoices, rotations: np.ndarray) -> np.ndarray:
         """Pose the body of the choices, float32 [V 3]."""
-        model = self._models["neutral" if "neutral" in self._models else choices.gender]
-        return model.vertices(rotations, np.array(choices.betas))
+        return self._model(choices).vertices(rotations, np.array(choices.betas))
 
     def _mesh(self, vertices: np.ndarray) -> trimesh.Trimesh:
         """Make the textured mesh of posed vertices; its normals are smooth across UV seams."""

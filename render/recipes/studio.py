@@ -1,27 +1,47 @@
 """The studio: draws the pairs of an open recipe from their records."""
 
+import dataclasses
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import trimesh
 
-from render import manifest, person
+from render import manifest, person, person_parts
 from render.figure import body
 from render.optics import camera, light, photo
+from render.optics.camera import Camera
 from render.optics.rasterizer import Rasterizer
 from render.paint import painter
 from render.people import poses
 from render.people.accessories import Accessory
 from render.people.appearance import Appearance
+from render.recipes import truths
 from render.recipes.base import RecipeError, encode_jpeg, encode_png
 from render.recipes.choices import Choices
 from render.scene import draw, occluders
 from render.scene.photo_folder import PhotoFolder
 from render.scene.view import View
 from render.scene.world import make_scene
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    """What a picture shows of the person.
+
+    Attributes:
+        meshes: The person's.
+        pose: Their pose.
+        camera: In the meshes' frame.
+        hidden: Returns how much of each pixel occluders hide, as `truths.Sight` has it.
+    """
+
+    meshes: Sequence[trimesh.Trimesh]
+    pose: poses.Pose
+    camera: Camera
+    hidden: Callable[[], np.ndarray | None]
 
 
 class Studio:
@@ -72,13 +92,21 @@ class Studio:
         """
         choices = Choices.from_json(record.choices)
         texture, png = self._texture(choices.person.appearance)
-        files = {record.texture: png, record.image: self._encode(self.picture(choices, texture))}
+        pixels, shown = self._take(choices, texture)
+        files = {record.texture: png, record.image: self._encode(pixels)}
+        files |= self._truths(record, "", choices, shown)
         if record.frontal is not None:
-            files[record.frontal] = self._encode(self.frontal(choices, texture))
+            pixels, shown = self._take_frontal(choices, texture)
+            files[record.frontal] = self._encode(pixels)
+            files |= self._truths(record, "frontal_", choices, shown)
         return files
 
     def picture(self, choices: Choices, texture: np.ndarray) -> np.ndarray:
         """Draw the person as the camera takes it, uint8 [256 128 3]."""
+        return self._take(choices, texture)[0]
+
+    def _take(self, choices: Choices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
+        """Return the picture, and what its truths are told from."""
         meshes = self._meshes(choices, choices.pose, choices.person.accessories)
         with self._timed("drawing"):
             points = _points(meshes, choices)
@@ -86,10 +114,8 @@ class Studio:
             boxed = [mesh for mesh in meshes if mesh.metadata.get("in_box", True)]
             inside = _points(boxed, choices) if len(boxed) < len(meshes) else points
             crop, native_height = camera.crop_around(choices.place.site.camera(), inside, choices.framing)
-            spot = np.array([*choices.position, 0.0])
-            color, alpha = self.rasterizer.draw(
-                meshes, texture, crop.seen_from(spot, choices.yaw), choices.light.seen_from(choices.yaw)
-            )
+            own = crop.seen_from(np.array([*choices.position, 0.0]), choices.yaw)
+            color, alpha = self.rasterizer.draw(meshes, texture, own, choices.light.seen_from(choices.yaw))
         view = View(crop, choices.light, points, *alpha.shape)
         with self._timed("background"):
             picture = color + (1.0 - alpha[..., None]) * self._background(choices, view)
@@ -97,7 +123,11 @@ class Studio:
             with self._timed("occluders"):
                 picture = occluders.draw_occluders(picture, choices.occluders, view, alpha)
         with self._timed("photograph"):
-            return photo.take_photo(picture, choices.place.look, choices.shot, native_height)
+            pixels = photo.take_photo(picture, choices.place.look, choices.shot, native_height)
+        return pixels, _Shown(meshes, choices.pose, own, lambda: self._hidden(choices, view, alpha))
+
+    def _hidden(self, choices: Choices, view: View, alpha: np.ndarray) -> np.ndarray | None:
+        return occluders.hidden_share(choices.occluders, view, alpha) if choices.occluders else None
 
     def _background(self, choices: Choices, view: View) -> np.ndarray:
         if choices.background is not None:
@@ -114,10 +144,31 @@ class Studio:
         Returns:
             uint8 [256 128 3]
         """
-        meshes = self._meshes(choices, poses.frontal_pose())
+        return self._take_frontal(choices, texture)[0]
+
+    def _take_frontal(self, choices: Choices, texture: np.ndarray) -> tuple[np.ndarray, _Shown]:
+        pose, view = poses.frontal_pose(), camera.frontal_camera()
+        meshes = self._meshes(choices, pose)
         with self._timed("drawing"):
-            color, alpha = self.rasterizer.draw(meshes, texture, camera.frontal_camera(), light.neutral_light())
-        return np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
+            color, alpha = self.rasterizer.draw(meshes, texture, view, light.neutral_light())
+        pixels = np.rint(255.0 * (color + np.float32(0.5) * (1.0 - alpha[..., None]))).astype(np.uint8)
+        return pixels, _Shown(meshes, pose, view, lambda: None)
+
+    def _truths(self, record: manifest.Record, prefix: str, choices: Choices, shown: _Shown) -> dict[str, bytes]:
+        """Draw the truths that a record has of a picture: path inside the folder -> content."""
+        names = truths.names(record, prefix)
+        if not names:
+            return {}
+        with self._timed("truths"):
+            figure = self._figure(choices.person.appearance, choices.person.shape)
+            sight = truths.Sight(
+                meshes=shown.meshes,
+                parts=person_parts.parts_of_meshes(figure, shown.meshes),
+                joints=person_parts.joint_places(figure, shown.pose),
+                camera=shown.camera,
+                hidden=shown.hidden(),
+            )
+            return truths.draw(self.rasterizer, sight, names)
 
     def _meshes(
         self, choices: Choices, pose: poses.Pose, accessories: Sequence[Accessory] = ()

@@ -198,15 +198,23 @@ def draw_occluders(picture: np.ndarray, occluders: Sequence[Occluder], view: Vie
         stand = _stand_before(occluder, view, alpha)
         if stand is None:
             continue
-        patch = stand.patch
         _shade_ground(picture, stand.thing, view, 1.0 - alpha)
-        left, right = patch.columns.start + stand.shift, patch.columns.stop + stand.shift
-        inside = slice(max(left, 0), min(right, view.width))
-        own = slice(inside.start - left, inside.stop - left)
-        area = picture[patch.rows, inside]
-        area *= 1.0 - patch.alpha[:, own, None]
-        area += patch.color[:, own]
+        rows, inside, own = stand.columns(view.width)
+        area = picture[rows, inside]
+        area *= 1.0 - stand.patch.alpha[:, own, None]
+        area += stand.patch.color[:, own]
     return np.clip(picture, 0.0, 1.0)
+
+
+def hidden_share(occluders: Sequence[Occluder], view: View, alpha: np.ndarray) -> np.ndarray:
+    """Return how much of each pixel is hidden by what `draw_occluders` lays over it, float32 [height width] in [0, 1]."""
+    left_open = np.ones_like(alpha)
+    for occluder in occluders:
+        stand = _stand_before(occluder, view, alpha)
+        if stand is not None:
+            rows, inside, own = stand.columns(view.width)
+            left_open[rows, inside] *= 1.0 - stand.patch.alpha[:, own]
+    return 1.0 - left_open
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -222,6 +230,12 @@ class _Stand:
     patch: Patch
     shift: int
     thing: Thing
+
+    def columns(self, width: int) -> tuple[slice, slice, slice]:
+        """Return the rows and columns of a picture of this width that it covers, and which columns of its own these are."""
+        left, right = self.patch.columns.start + self.shift, self.patch.columns.stop + self.shift
+        inside = slice(max(left, 0), min(right, width))
+        return self.patch.rows, inside, slice(inside.start - left, inside.stop - left)
 
 
 def _stand_before(occluder: Occluder, view: View, alpha: np.ndarray) -> _Stand | None:

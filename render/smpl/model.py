@@ -235,10 +235,21 @@ class Smpl:
             Vertices float32 [V 3], metres, in the axes that the root's rotation leads to; the identity leaves
                 model axes.
         """
-        rotations = np.asarray(rotations, np.float32)[None]
-        return self._model.forward_vertices(
-            rotations[:, 1:], pelvis_rotation=rotations[:, 0], shape=np.asarray(betas, np.float32)[None]
-        )[0]
+        return self._model.forward_vertices(**_batch_of_one(rotations, betas))[0]
+
+    def joints(self, rotations: np.ndarray, betas: np.ndarray) -> np.ndarray:
+        """Return where the joints of a pose are, float32 [24 3], in the order of `JOINT_NAMES`; see `vertices`."""
+        return self._model.forward_skeleton(**_batch_of_one(rotations, betas))[0, :, :3, 3]
+
+
+def _batch_of_one(rotations: np.ndarray, betas: np.ndarray) -> dict[str, np.ndarray]:
+    """Return body-models' arguments for one pose and shape."""
+    rotations = np.asarray(rotations, np.float32)[None]
+    return {
+        "body_pose": rotations[:, 1:],
+        "pelvis_rotation": rotations[:, 0],
+        "shape": np.asarray(betas, np.float32)[None],
+    }
 
 
 def rotation_matrices(axis_angles: np.ndarray) -> np.ndarray:

@@ -25,6 +25,9 @@ class Studio:
         self.records.append(record)
         image = np.full((256, 128, 3), len(self.records) % 256, np.uint8)
         files = {record.image: base.encode_jpeg(image), record.texture: base.encode_png(image)}
+        for kind, name in record.truths.items():
+            grey = np.zeros((512 if kind == "uv" else 256, 128), np.uint16 if kind in ("uv", "depth") else np.uint8)
+            files[name] = base.encode_png(grey) if kind != "joints" else b"[]"
         return files if record.frontal is None else {**files, record.frontal: base.encode_jpeg(image)}
 
 
@@ -107,7 +110,7 @@ def test_every_sheet_is_written_and_the_other_recipe_has_the_same_shares(tmp_pat
     shares = dataclasses.replace(occluders.OccluderShares(), share=0.5)
     paths = preview.draw_sheets(Noted(seed=3, occluders=shares), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
-    assert {"pairs.jpg", "one_texture.jpg", "one_identity.jpg", "hair.jpg", "look_alikes.jpg"} <= {
+    assert {"pairs.jpg", "one_texture.jpg", "truths.jpg", "one_identity.jpg", "hair.jpg", "look_alikes.jpg"} <= {
         path.name for path in paths
     }
     benchmark = pit_reid.PitReid(seed=3, occluders=shares)

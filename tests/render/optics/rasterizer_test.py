@@ -104,6 +104,21 @@ def test_back_faces_show_only_when_double_sided(rasterizer: Rasterizer):
     assert rasterizer.draw([_board(flipped=True, double_sided=True)], _solid(9, 9, 9), view)[1].max() == 1.0
 
 
+def test_triangles_are_numbered_over_all_meshes_and_hide_as_in_a_picture(rasterizer: Rasterizer):
+    view = camera.frontal_camera()
+    many = trimesh.util.concatenate([_board(0.5)] * 40_000)  # 80,000 triangles: numbers of three bytes
+    many.metadata["double_sided"] = True
+    turned_away, near = _board(-1.0, flipped=True), _board(-0.5)
+    numbers = rasterizer.number_faces([many, turned_away, near], view)
+    _, alpha = Rasterizer(supersampling=1).draw([near, many], _solid(9, 9, 9), view)
+    np.testing.assert_array_equal(numbers >= 0, alpha > 0.0)
+    # The near board is seen: its lower right triangle, then its upper left one, after those of the other two.
+    assert set(np.unique(numbers)) == {-1, 80_002, 80_003}
+    assert numbers[140, 80] == 80_002
+    assert numbers[110, 50] == 80_003
+    assert 0 <= rasterizer.number_faces([many, turned_away], view)[128, 64] < 80_000
+
+
 def test_light_multiplies_the_display_value(rasterizer: Rasterizer):
     even = light.Light(0.0, 1.0, (0.0, 0.0, 0.0), (0.5, 0.5, 0.25), (0.5, 0.5, 0.25), 0.02)
     rgb, _ = rasterizer.draw([_board(double_sided=True)], _solid(200, 100, 100), camera.frontal_camera(), even)

@@ -40,6 +40,8 @@ def _draw(one: Occluder, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     # A pixel is color + (1 - hidden) * what it was: half of what is not hidden is the difference from black.
     on_black = occluders.draw_occluders(np.zeros_like(grey), (one,), view, alpha)
     hidden = 1.0 - 2.0 * (picture - on_black).mean(axis=-1)
+    told = occluders.hidden_share((one,), view, alpha)
+    np.testing.assert_allclose(told[alpha == 1.0], hidden[alpha == 1.0], atol=1e-5)
     return picture, np.where(on_black.any(axis=-1), hidden, 0.0), alpha
 
 
