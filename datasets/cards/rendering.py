@@ -13,7 +13,6 @@ from datasets.examples import PERSON_SIZE, TEXTURE_SIZE, Example
 from render import manifest
 
 _PAIRS, _IMAGES = "pairs", "images"
-_WORK = "records"  # a record for each pair, with which an interrupted rendering goes on
 _SIZES = {"images": PERSON_SIZE, "frontals": PERSON_SIZE, "textures": TEXTURE_SIZE}
 _FOLDERS = {
     "images": "The person images.",
@@ -30,6 +29,13 @@ _INTEGERS = {
     "texture_id": "Number of the texture, from 0.",
     "person_id": "Identity; -1 where there are none.",
     "camera_id": "Camera, from 0; -1 where there are none.",
+}
+_TRUTHS = {
+    "mask": "where the person is seen, 255, or not, 0",
+    "parts": "the number of the body part that is seen",
+    "uv": "the place in the texture of what is seen, 16-bit, u above v, 0 where there is none",
+    "depth": "the depth of what is seen of the person, 16-bit, millimetres, 0 where there is none",
+    "joints": "the joints' places in the picture",
 }
 _FILE_NAME = r"(?:.*/)?([^/]+)"  # of a path
 
@@ -52,11 +58,7 @@ def _describe(root: pathlib.Path) -> tuple[Facts, croissant.Node]:
     header, records = manifest.read_manifest(root)
     facts = _facts(header, records)
     objects = [croissant.file_object(root, name, about) for name, about in _FILES.items() if (root / name).is_file()]
-    # Truths beside textures and frontal views have folders of their own, and are listed alike.
-    names = [
-        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name != _WORK and path.name[0] != "."
-    ]
-    sets = {name: _file_sets(root / name) for name in names}
+    sets = {name: _file_sets(root, name) for name in _folders(root, header)}
     pictures = [
         _pictures(name, found[0]["@id"])
         for name, found in sets.items()
@@ -64,6 +66,21 @@ def _describe(root: pathlib.Path) -> tuple[Facts, croissant.Node]:
     ]
     distribution = [*objects, *(one for found in sets.values() for one in found)]
     return facts, croissant.document(facts, distribution, [_pairs(facts), *pictures])
+
+
+def _folders(root: pathlib.Path, header: manifest.Header) -> list[str]:
+    """Return the folders of pictures and of what is known of them, relative to the root."""
+    views = [path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."]
+    truths = [f"{manifest.TRUTHS_FOLDER}/{kind}/{view}" for kind in header.truths for view in views]
+    return [*(view for view in views if view in _FOLDERS), *(name for name in truths if (root / name).is_dir())]
+
+
+def _about_folder(name: str) -> str:
+    """Say what the files of a folder are."""
+    if name in _FOLDERS:
+        return _FOLDERS[name]
+    _, kind, view = name.split("/")
+    return f"Of each picture in {view}: {_TRUTHS[kind]}."
 
 
 def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts:
@@ -88,6 +105,7 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
                 for name in ("image", "texture", "frontal")
                 if (paths := _paths(name, records))
             ),
+            *(_truth_feature(kind) for kind in header.truths),
             *(
                 Feature(name, "integer", "number in the manifest", value_range(examples, name), about)
                 for name, about in _INTEGERS.items()
@@ -133,13 +151,18 @@ def _path_feature(name: str, paths: Sequence[str]) -> Feature:
     return Feature(name, "text", form, "0..255, RGB", _FOLDERS[folder])
 
 
-def _file_sets(folder: pathlib.Path) -> list[croissant.Node]:
+def _truth_feature(kind: str) -> Feature:
+    form = f"path of a file ({manifest.TRUTHS[kind]}), under `truths` in the manifest"
+    return Feature(f"truths.{kind}", "truth", form, "", f"{_TRUTHS[kind].capitalize()}.")
+
+
+def _file_sets(root: pathlib.Path, name: str) -> list[croissant.Node]:
     """Return a set for each kind of file in a folder."""
-    suffixes = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
-    about = _FOLDERS.get(folder.name, f"The files in {folder.name}.")
+    suffixes = sorted({path.suffix for path in (root / name).rglob("*") if path.is_file()})
+    identity = name.replace("/", "-")
     return [
         croissant.file_set(
-            f"{folder.name}-files{suffix if len(suffixes) > 1 else ''}", f"{folder.name}/*{suffix}", about
+            f"{identity}-files{suffix if len(suffixes) > 1 else ''}", f"{name}/*{suffix}", _about_folder(name)
         )
         for suffix in suffixes
     ]
@@ -152,7 +175,7 @@ def _pairs(facts: Facts) -> croissant.Node:
     fields = [
         croissant.field(f"{_PAIRS}/{one.name}", one.kind, one.about, croissant.column(lines, one.name))
         for one in facts.features
-        if one.name != "image"
+        if one.name != "image" and one.kind != "truth"
     ]
     # Names of files join the manifest with the files, as they differ within a folder.
     name = croissant.field(
@@ -173,9 +196,9 @@ def _pairs(facts: Facts) -> croissant.Node:
 
 def _pictures(name: str, file_set: str) -> croissant.Node:
     """Return the record set of the pictures of a folder, by path."""
-    source = {"fileSet": {"@id": file_set}}
+    source, identity = {"fileSet": {"@id": file_set}}, name.replace("/", "-")
     fields = [
-        croissant.field(f"{name}/path", "text", "Path in the folder.", croissant.file_property(source, "fullpath")),
-        croissant.field(f"{name}/image", "image", "The pixels.", croissant.file_property(source, "content")),
+        croissant.field(f"{identity}/path", "text", "Path in the folder.", croissant.file_property(source, "fullpath")),
+        croissant.field(f"{identity}/image", "image", "The pixels.", croissant.file_property(source, "content")),
     ]
-    return croissant.record_set(name, _FOLDERS.get(name, f"The files in {name}."), fields, key="path")
+    return croissant.record_set(identity, _about_folder(name), fields, key="path")

@@ -206,10 +206,7 @@ def test_tfds_reads_the_fields_as_features(folders: Callable[[str], pathlib.Path
 def test_a_renderings_records_are_those_of_the_manifest(
     recipe: str, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ):
-    records = dataset_fixtures.write_rendered(tmp_path, recipe)
-    (tmp_path / "masks").mkdir()  # a further truth
-    for index in range(2):
-        (tmp_path / "masks" / f"{index}.png").write_bytes(dataset_fixtures.encoded(index, 256, 128, "PNG"))
+    records = _write_truths(tmp_path, dataset_fixtures.write_rendered(tmp_path, recipe), ["mask", "depth", "joints"])
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "000000.json").write_text("{}")
     rendering_cards.write_cards(tmp_path)
@@ -225,10 +222,17 @@ def test_a_renderings_records_are_those_of_the_manifest(
             assert one[f"pairs/{key}"].decode() == getattr(record, key)
         np.testing.assert_array_equal(one["pairs/image"], np.asarray(Image.open(tmp_path / record.image)))
     sets = {one.id for one in dataset.metadata.record_sets}
-    assert sets == {"splits", "pairs", "textures", "masks", *(["frontals"] if recipe == "pit" else [])}
-    for name in ("textures", "masks"):
-        pictures = {one[f"{name}/path"].decode(): one[f"{name}/image"] for one in dataset.records(name)}
-        assert set(pictures) == {path.relative_to(tmp_path).as_posix() for path in (tmp_path / name).iterdir()}
+    views = ("images", "frontals") if recipe == "pit" else ("images",)
+    truths = [f"truths/{kind}/{view}" for kind in ("mask", "depth") for view in views]
+    assert sets == {"splits", "pairs", "textures", *views[1:], *(name.replace("/", "-") for name in truths)}
+    for name in ("textures", *truths):
+        key = name.replace("/", "-")
+        pictures = {one[f"{key}/path"].decode(): one[f"{key}/image"] for one in dataset.records(key)}
+        files = (path for path in (tmp_path / name).rglob("*") if path.is_file())
+        assert set(pictures) == {path.relative_to(tmp_path).as_posix() for path in files}
+    depth = next(iter(dataset.records("truths-depth-images")))["truths-depth-images/image"]
+    assert np.max(depth) > 255  # 16 bits are kept
+    assert {f"truths-joints-{view}-files" for view in views} <= {one["@id"] for one in document["distribution"]}
     rows = _split_rows(dataset)
     for split, row in rows.items():
         assert row["images"] == sum(record.split == split for record in records)
@@ -236,6 +240,22 @@ def test_a_renderings_records_are_those_of_the_manifest(
     assert front["license"] == "cc0-1.0"
     assert [line[3:] for line in body.splitlines() if line.startswith("## ")] == SECTIONS
     assert f"--config={recipe}.py --config.seed=0 " in body
+    assert "| `truths.depth` | path of a file (.png), under `truths` in the manifest |" in body
+
+
+def _write_truths(folder: pathlib.Path, records: list[manifest.Record], kinds: list[str]) -> list[manifest.Record]:
+    """Write files of further truths into a rendered folder, and name them in its manifest."""
+    records = [dataclasses.replace(record, truths=manifest.truth_files(record, kinds)) for record in records]
+    for name in (name for record in records for name in record.truths.values()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".json":
+            path.write_text("[]")
+        else:
+            Image.fromarray(np.full((256, 128), 3000 if "depth" in name else 255, np.uint16)).save(path)
+    manifest.write_header(folder, dataclasses.replace(manifest.read_header(folder), truths=kinds))
+    manifest.write_records(folder, records)
+    return records
 
 
 def _broken(change: Callable[[dict[str, Any]], object], folder: pathlib.Path) -> dict[str, Any]:
