@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--workdir", type=paths.given, help="folder of a run, or a file of weights (default: none, it must be given)"
     )
+    command_line.add_checkpoint(parser)
     parser.add_argument(
         "--images",
         type=paths.given,
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.merge is not None:
             summary = embedding_run.merge(arguments.output, arguments.merge, overwrite=arguments.overwrite)
         else:
-            fields = ("workdir", "images", "data_dir", "batch_size", "runtime", "flip", "dtype", "strict")
+            fields = ("workdir", "images", "checkpoint", "data_dir", "batch_size", "runtime", "flip", "dtype", "strict")
             summary = embedding_run.run(
                 embedding_run.Request(**{name: getattr(arguments, name) for name in fields}),
                 arguments.output,

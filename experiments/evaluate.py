@@ -72,11 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.evaluate", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
-    parser.add_argument(
-        "--checkpoint",
-        default="newest",
-        help="newest, best (of the highest mAP that was scored during the training), or a step (default: newest)",
-    )
+    command_line.add_checkpoint(parser)
     parser.add_argument(
         "--dataset",
         required=True,

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="folder of a run with a decoder, or several separated by commas",
     )
+    command_line.add_checkpoint(parser)
     parser.add_argument("--dataset", help="dataset whose images are taken (default: none, see --images and --held_out)")
     parser.add_argument("--images", type=paths.given, help="folder of pictures to take (default: none, see --dataset)")
     parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
@@ -113,11 +114,10 @@ def _write_quality(arguments: argparse.Namespace) -> None:
         quality_table.write(
             _runs(arguments),
             arguments.output,
-            dataset=arguments.dataset,
-            split=arguments.split or "train",
-            data_dir=arguments.data_dir,
+            where=arguments.dataset and (arguments.dataset, arguments.split or "train", arguments.data_dir),
             held_out=arguments.held_out,
             sample=arguments.sample,
+            which=arguments.checkpoint,
         )
     except quality_table.KNOWN_ERRORS as error:
         sys.exit(f"figures: {error}")
@@ -135,7 +135,7 @@ def _write_figure(arguments: argparse.Namespace) -> None:
             rows, unread = figures.from_files(figure, arguments.images, **choice)
         what = arguments.dataset or pathlib.Path(arguments.images).resolve().name
         name = f"figure_{figure}_{what.replace('/', '_')}{'_crops' * arguments.crops}.png"
-        figures.write(rows, _runs(arguments), pathlib.Path(arguments.output) / name)
+        figures.write(rows, _runs(arguments), pathlib.Path(arguments.output) / name, arguments.checkpoint)
     except figures.KNOWN_ERRORS as error:
         sys.exit(f"figures: {error}")
     if unread:

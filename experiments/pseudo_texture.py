@@ -33,6 +33,7 @@ from experiments.runs import shards
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.pseudo_texture", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a SAN-PG run")
+    command_line.add_checkpoint(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", help="benchmark to write the textured copy of")
     what.add_argument("--images", type=paths.given, help="folder of pictures")
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 arguments.data_dir or "data",
                 batch_size=arguments.batch_size,
                 division=division,
+                which=arguments.checkpoint,
             )
             print(folder)
         else:
@@ -74,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 arguments.output,
                 batch_size=arguments.batch_size,
                 division=division,
+                which=arguments.checkpoint,
             )
     except pseudo_textures.KNOWN_ERRORS as error:
         sys.exit(f"pseudo_texture: {error}")

@@ -29,7 +29,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from experiments.searching import galleries, search_run  # not before: --help needs no JAX
 
-    fields = ("gallery", "workdir", "query", "output", "top", "images", "data_dir", "other_cameras", "false_match_rate")
+    fields = (
+        "gallery",
+        "workdir",
+        "checkpoint",
+        "query",
+        "output",
+        "top",
+        "images",
+        "data_dir",
+        "other_cameras",
+        "false_match_rate",
+    )
     fields = (*fields, "textures", "runtime", "batch_size", "overwrite")
     filters = galleries.Filters(arguments.cameras, arguments.after, arguments.before)
     request = search_run.Request(filters=filters, **{name: getattr(arguments, name) for name in fields})
@@ -44,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.search", __doc__)
     parser.add_argument("--gallery", type=paths.given, required=True, help="embeddings, or a living gallery")
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of the run that made the gallery")
+    command_line.add_checkpoint(parser)
     parser.add_argument(
         "--query",
         type=paths.given,

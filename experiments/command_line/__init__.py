@@ -23,6 +23,8 @@ import datetime
 import sys
 from collections.abc import Callable, Sequence
 
+from san_jax import run_folder
+
 
 def make_parser(module: str, docstring: str | None) -> argparse.ArgumentParser:
     """Make a parser whose help is the program's docstring and its arguments with their defaults.
@@ -43,6 +45,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         if action.nargs == 0 or action.default in ("", []):  # switches; the help says what happens without a value
             return action.help
         return f"{action.help} (default: %(default)s)"
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add `--checkpoint`, which says what checkpoint of the run is meant; see `san_jax.checkpoint.find`."""
+    parser.add_argument(
+        "--checkpoint",
+        default=run_folder.NEWEST,
+        help="newest, best (of the highest mAP that was scored during the training), or a step",
+    )
 
 
 def run(main: Callable[[], object]) -> None:

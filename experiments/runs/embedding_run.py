@@ -22,7 +22,7 @@ from experiments.command_line.progress import progress
 from experiments.runs import shards
 from experiments.runs.picture_sources import Pictures, Read, open_pictures
 from experiments.runs.shards import RECORD_FILE, Part, Shard
-from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, runtimes
+from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, run_folder, runtimes
 from san_jax.embedding_files import CARD, NPZ, PARQUET, Embeddings
 from san_jax.pictures import MAX_NAMED
 
@@ -44,6 +44,7 @@ class Request:
     Attributes:
         workdir: A run's folder, or another source that `san_jax.load_encoder` takes.
         images: See `picture_sources.open_pictures`.
+        checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
         data_dir: Where TFDS keeps datasets.
         batch_size: Pictures computed at a time, rounded up to a multiple of the devices.
         runtime: One of `runtimes.RUNTIMES`.
@@ -54,6 +55,7 @@ class Request:
 
     workdir: str
     images: str
+    checkpoint: str = run_folder.NEWEST
     data_dir: str = "data"
     batch_size: int = embed.BATCH_SIZE
     runtime: str = runtimes.JAX
@@ -88,7 +90,9 @@ def run(
     pictures = open_pictures(request.images, request.data_dir)
     if request.strict:
         _refuse(pictures.problems)
-    encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
+    encoder = inference.load_encoder(
+        request.workdir, batch_size=request.batch_size, runtime=request.runtime, checkpoint=request.checkpoint
+    )
     made_by = _describe(request, pictures, encoder)
     if shard is None and (found := _finished(output, made_by, overwrite=overwrite)):
         return found

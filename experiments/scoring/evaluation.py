@@ -103,12 +103,11 @@ class _Evaluation:
         self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str], options: protocols.Options
     ) -> None:
         self._workdir, self._data_dir = pathlib.Path(workdir), data_dir
-        model, self._plan = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
+        model, self._plan, self._step = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
         self._options = options.with_metric_of(self._plan)
         data = folder.read_data(workdir)
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
-        _, self._step = checkpoint.find(workdir, options.checkpoint)
         self._embedder = Embedder(model, self._plan, data_dir, options.flip, self._san_pg, options.runtime)
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:

@@ -16,7 +16,17 @@ from experiments.searching import galleries, queries, verdicts
 from experiments.searching.galleries import Filters, Gallery, SearchError
 from experiments.searching.queries import Queries
 from experiments.searching.verdicts import Verdict
-from san_jax import checkpoint, embedding_files, files, folder_lock, inference, living_gallery, onnx_file, runtimes
+from san_jax import (
+    checkpoint,
+    embedding_files,
+    files,
+    folder_lock,
+    inference,
+    living_gallery,
+    onnx_file,
+    run_folder,
+    runtimes,
+)
 from san_jax.embedding_files import UNKNOWN, Embeddings
 from san_jax.ranking import nearest
 
@@ -43,6 +53,7 @@ class Request:
         workdir: The run that made them, or another source that `san_jax.load_encoder` takes.
         query: See `queries.read`.
         output: Folder to write to.
+        checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
         top: Matches of each query.
         images: Where the gallery's pictures are; "" for where they were embedded from.
         data_dir: Where TFDS keeps datasets.
@@ -59,6 +70,7 @@ class Request:
     workdir: str
     query: str
     output: str
+    checkpoint: str = run_folder.NEWEST
     top: int = 10
     images: str = ""
     data_dir: str = "data"
@@ -143,9 +155,14 @@ def run(request: Request) -> Found:
             raise SearchError(
                 f"{output} holds an earlier search ({', '.join(there)}): give another --output, or --overwrite."
             )
-        encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
+        encoder = inference.load_encoder(
+            request.workdir, batch_size=request.batch_size, runtime=request.runtime, checkpoint=request.checkpoint
+        )
         galleries.check_maker(gallery.path, gallery.made_by, encoder, request.workdir)
-        regressor = inference.load_regressor(request.workdir) if request.textures else None
+        regressor = None
+        if request.textures:
+            step = run_folder.NEWEST if encoder.step is None else encoder.step
+            regressor = inference.load_regressor(request.workdir, checkpoint=step)
         verdict = verdicts.find(encoder, gallery.made_by, request.false_match_rate)
         wanted = queries.read(request.query, encoder, gallery.made_by, request.data_dir)
         ranked, searched = rank(gallery, wanted.embeddings, request, verdict)
