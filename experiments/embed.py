@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="folder, text file of paths, or DATASET:SPLIT (default: none, it must be given)",
     )
     parser.add_argument("--output", type=paths.given, required=True, help="FILE.parquet, FILE.npz or a folder")
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--runtime", choices=runtimes.RUNTIMES, default=runtimes.JAX, help="jax, or onnx for onnxruntime on the CPU"
     )

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     failures: dict[str, str] = {}
     try:
-        names = evaluation.parse_datasets(arguments.dataset, arguments.data_dir)
+        names = evaluation.parse_datasets(arguments.dataset, arguments.data_dir, arguments.workdir)
         options = protocols.Options(
             metric=arguments.metric or "",
             average_precision=arguments.average_precision,
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="dataset with query and gallery, several separated by commas, or all that are built",
     )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--output",
         type=paths.given,

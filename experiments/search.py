@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=paths.given, default="", help="where the gallery's pictures are (default: where they were)"
     )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--cameras",
         type=command_line.comma_list_of_integers(0),

@@ -6,7 +6,7 @@
 A Parquet file has the columns `name` (string), `embedding` (list of D float32 or float16), `person_id` and `camera_id`
 (int64, or null where it is not known). What made the embeddings stands as JSON under the key `san_jax` of its metadata.
 An .npz file holds arrays of the same names and the JSON as `san_jax`; nothing in it is pickled. Either may hold `time`,
-when each picture was taken: seconds as a number, in Parquet also a timestamp.
+when each picture was taken (seconds as a number, in Parquet also a timestamp), and `track`, the tracker's id of it.
 """
 
 import contextlib
@@ -55,6 +55,7 @@ class Embeddings:
             `images`, `left_out` (a list of [name, reason]) and more; empty for a part that is not written yet.
         times: When each picture was taken, float64 [N]: seconds, since 1970 or since a video's start, NaN where that is
             not known; None for a file that does not say it.
+        tracks: The track of each picture, int64 [N], `UNKNOWN` where it is not known; None likewise.
     """
 
     names: list[str]
@@ -63,6 +64,7 @@ class Embeddings:
     camera_ids: Int64[np.ndarray, " count"]
     made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
     times: Float64[np.ndarray, " count"] | None = None
+    tracks: Int64[np.ndarray, " count"] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -76,6 +78,7 @@ class Embeddings:
             self.camera_ids[rows],
             self.made_by,
             None if self.times is None else self.times[rows],
+            None if self.tracks is None else self.tracks[rows],
         )
 
 
@@ -154,12 +157,15 @@ def from_table(table: pyarrow.Table, made_by: dict[str, Any]) -> Embeddings:
     """Return the embeddings in a table with the columns of a Parquet file."""
     column = table.column("embedding").combine_chunks()
     values = np.asarray(column.flatten().to_numpy(zero_copy_only=False))
-    person_ids, camera_ids = (
-        np.asarray(table.column(name).fill_null(UNKNOWN).to_numpy(), np.int64) for name in ("person_id", "camera_id")
-    )
+    person_ids, camera_ids = (_ids(table.column(name)) for name in ("person_id", "camera_id"))
     embeddings = values.reshape(len(table), column.type.list_size)
     times = _seconds(table.column("time")) if "time" in table.column_names else None
-    return Embeddings(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times)
+    tracks = _ids(table.column("track")) if "track" in table.column_names else None
+    return Embeddings(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times, tracks)
+
+
+def _ids(column: pyarrow.ChunkedArray) -> Int64[np.ndarray, " count"]:
+    return np.asarray(column.fill_null(UNKNOWN).to_numpy(), np.int64)
 
 
 def _seconds(column: pyarrow.ChunkedArray) -> Float64[np.ndarray, " count"]:
@@ -196,7 +202,7 @@ def _parquet_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
 def _npz_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
     with _naming(path), zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
         names = ["name", "embedding", "person_id", "camera_id"]
-        names += ["time"] if "time.npy" in archive.namelist() else []
+        names += [name for name in ("time", "track") if f"{name}.npy" in archive.namelist()]
         members = {name: _Member(stack.enter_context(archive.open(f"{name}.npy"))) for name in names}
         (count, *_) = members["embedding"].shape
         for start in range(0, count, size):
@@ -207,6 +213,7 @@ def _npz_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
                 block["person_id"],
                 block["camera_id"],
                 times=block.get("time"),
+                tracks=block.get("track"),
             )
 
 
@@ -245,7 +252,12 @@ def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], 
     """
     parts = iter(parts)
     first = next(parts, None)
-    schema = make_schema(size, dtype, with_times=first is not None and first.times is not None)
+    schema = make_schema(
+        size,
+        dtype,
+        with_times=first is not None and first.times is not None,
+        with_tracks=first is not None and first.tracks is not None,
+    )
     schema = schema.with_metadata({KEY: json.dumps(dict(made_by), allow_nan=False)})
     with (
         _replacing(path) as temporary,
@@ -256,7 +268,7 @@ def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], 
                 writer.write_table(as_table(part, schema), row_group_size=len(part))
 
 
-def make_schema(size: int, dtype: str, *, with_times: bool = False) -> pyarrow.Schema:
+def make_schema(size: int, dtype: str, *, with_times: bool = False, with_tracks: bool = False) -> pyarrow.Schema:
     """Return the columns of a Parquet file of embeddings of `size` numbers."""
     return pyarrow.schema(
         [
@@ -265,6 +277,7 @@ def make_schema(size: int, dtype: str, *, with_times: bool = False) -> pyarrow.S
             pyarrow.field("person_id", pyarrow.int64()),
             pyarrow.field("camera_id", pyarrow.int64()),
             *([pyarrow.field("time", pyarrow.float64())] if with_times else []),
+            *([pyarrow.field("track", pyarrow.int64())] if with_tracks else []),
         ]
     )
 
@@ -283,6 +296,7 @@ def write_npz(
     """
     sizes = [(len(part), max((len(name) for name in part.names), default=0)) for part in parts()]
     has_times = any(part.times is not None for part in itertools.islice(parts(), 1))
+    has_tracks = any(part.tracks is not None for part in itertools.islice(parts(), 1))
     count, width = sum(length for length, _ in sizes), max((longest for _, longest in sizes), default=0)
     columns: dict[str, tuple[tuple[int, ...], np.dtype[Any], Callable[[Embeddings], Any]]] = {
         "name": ((count,), np.dtype(f"<U{max(width, 1)}"), lambda part: part.names),
@@ -292,6 +306,8 @@ def write_npz(
     }
     if has_times:
         columns["time"] = ((count,), np.dtype(np.float64), lambda part: part.times)
+    if has_tracks:
+        columns["track"] = ((count,), np.dtype(np.int64), lambda part: part.tracks)
     with _replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, (shape, kind, take) in columns.items():
             with _member(archive, name) as member:
@@ -312,8 +328,8 @@ def _read_npz(path: pathlib.Path) -> Embeddings:
     with _naming(path), np.load(path, allow_pickle=False) as arrays:
         made_by = json.loads(str(arrays[KEY]))
         names = arrays["name"].tolist()
-        times = arrays.get("time")
-        return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by, times)
+        known = [arrays.get(name) for name in ("time", "track")]
+        return Embeddings(names, arrays["embedding"], arrays["person_id"], arrays["camera_id"], made_by, *known)
 
 
 def as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
@@ -321,17 +337,24 @@ def as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
     kind = schema.field("embedding").type
     values = np.ascontiguousarray(part.embeddings, kind.value_type.to_pandas_dtype()).ravel()
     values = pyarrow.array(values, kind.value_type)
-    ids = [pyarrow.array(ids, pyarrow.int64(), mask=ids == UNKNOWN) for ids in (part.person_ids, part.camera_ids)]
+    ids = [_as_column(ids) for ids in (part.person_ids, part.camera_ids)]
     embeddings = pyarrow.FixedSizeListArray.from_arrays(values, kind.list_size)
     columns = [pyarrow.array(part.names, pyarrow.string()), embeddings, *ids]
     if "time" in schema.names:
         times = np.full(len(part), np.nan) if part.times is None else part.times
         columns.append(pyarrow.array(times, mask=np.isnan(times)))
+    if "track" in schema.names:
+        columns.append(_as_column(np.full(len(part), UNKNOWN) if part.tracks is None else part.tracks))
     return pyarrow.Table.from_arrays(columns, schema=schema)
+
+
+def _as_column(ids: Int64[np.ndarray, " count"]) -> pyarrow.Array:
+    return pyarrow.array(ids, pyarrow.int64(), mask=ids == UNKNOWN)
 
 
 def _concatenate(parts: list[Embeddings], made_by: dict[str, Any]) -> Embeddings:
     has_times = all(part.times is not None for part in parts)
+    has_tracks = all(part.tracks is not None for part in parts)
     return Embeddings(
         [name for part in parts for name in part.names],
         np.concatenate([part.embeddings for part in parts]),
@@ -339,6 +362,7 @@ def _concatenate(parts: list[Embeddings], made_by: dict[str, Any]) -> Embeddings
         np.concatenate([part.camera_ids for part in parts]),
         made_by,
         np.concatenate([part.times for part in parts if part.times is not None]) if has_times else None,
+        np.concatenate([part.tracks for part in parts if part.tracks is not None]) if has_tracks else None,
     )
 
 

@@ -23,6 +23,7 @@ import datetime
 import sys
 from collections.abc import Callable, Sequence
 
+from experiments.command_line import paths
 from san_jax import run_folder
 
 
@@ -53,6 +54,21 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default=run_folder.NEWEST,
         help="newest, best (of the highest mAP that was scored during the training), or a step",
+    )
+
+
+def add_data_dir(parser: argparse.ArgumentParser, when: str = "") -> None:
+    """Add `--data_dir` of a program that uses a run; see `experiments.runs.data_places`.
+
+    Args:
+        parser: The program's parser.
+        when: Words before the help, which say when it counts.
+    """
+    parser.add_argument(
+        "--data_dir",
+        type=paths.given,
+        help=f"{when}where TFDS keeps datasets (default: the data_dir that the run was trained with if the dataset is "
+        "there, else data)",
     )
 
 

@@ -32,7 +32,7 @@ class Request:
         dataset: DATASET:SPLIT; "" where embeddings are given.
         embeddings: A file or folder of embeddings of the run; "" to make them.
         checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
-        data_dir: Where TFDS keeps datasets.
+        data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
         same_camera: Pairs of one camera: "drop" them, "keep" them, or "auto": drop them unless there is one camera.
         flip: Average with the embeddings of the pictures mirrored left to right.
         batch_size: Pictures computed at a time.
@@ -43,7 +43,7 @@ class Request:
     dataset: str = ""
     embeddings: str = ""
     checkpoint: str = run_folder.NEWEST
-    data_dir: str = "data"
+    data_dir: str | None = None
     same_camera: str = "auto"
     flip: bool = False
     batch_size: int = embed.BATCH_SIZE

@@ -56,13 +56,14 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
         [
             "--figure=quality",
             f"--workdir={run}",
+            "--checkpoint=best",
             "--dataset=pit_reid",
             "--held_out=other",
             "--sample=5",
             f"--output={tmp_path}",
         ]
     )
-    assert asked == [(str(run), 7, "pit", "train", "other", 5), (str(run), 7, "pit_reid", "train", "data", 5)]
+    assert asked == [(str(run), 3, "pit", "train", "other", 5), (str(run), 3, "pit_reid", "train", "data", 5)]
     text = (tmp_path / "texture_quality.md").read_text()
     assert text in capsys.readouterr().out
     head, _, row, floor = text.splitlines()[2:6]
@@ -75,7 +76,7 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
     assert "held-out pit: 5 of 1,234 images of pit, train, in other" in text
     table = json.loads((tmp_path / "texture_quality.json").read_text())
     assert table["rows"][0]["quality"]["pit_reid, train"] == {"l1": 0.5, "psnr": None, "ssim": -0.25}
-    assert table["rows"][0]["encoder"] == "resnet50"
+    assert (table["rows"][0]["encoder"], table["rows"][0]["step"]) == ("resnet50", 3)
     assert table["measured"]["pit_reid, train"]["source_digest"] == "pit_reid-data"
 
 
