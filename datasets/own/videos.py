@@ -12,7 +12,7 @@ import shutil
 import struct
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,7 +146,7 @@ def read_size(path: pathlib.Path) -> tuple[int, int]:
         frames.close()
 
 
-def read(path: pathlib.Path, wanted: frozenset[int]) -> Iterator[Any]:
+def read(path: pathlib.Path, wanted: frozenset[int]) -> Generator[Frame, None, None]:
     """Yield the frames of a video in the order in which they are shown, one at a time.
 
     Args:
@@ -209,7 +209,7 @@ def cut(path: pathlib.Path, wanted: Mapping[int, Mapping[int, _BOX]], size: tupl
                 )
             elif frame.number in wanted and frame.is_damaged:
                 found.problems.append(f"{path}: frame {frame.number} is damaged")
-            elif frame.number in wanted:
+            elif frame.pixels is not None:
                 image = Image.fromarray(frame.pixels)
                 for track, box in wanted[frame.number].items():
                     name = f"{frame.number}_{track}.png"

@@ -158,11 +158,10 @@ class _Split(Pictures):
     def read(self, index: int, size: tuple[int, int]) -> Read:
         example = read_example(self._source, index)
         name = as_text(example["name"])
-        ids = (int(example.get(key, UNKNOWN)) for key in ("person_id", "camera_id"))
+        person, camera, track = (int(example.get(key, UNKNOWN)) for key in ("person_id", "camera_id", "track"))
         try:
             image = decode(example, "image", size, index)
-            time, track = float(example.get("time", math.nan)), int(example.get("track", UNKNOWN))
-            return Read(name, image, "", *ids, time, track)
+            return Read(name, image, "", person, camera, float(example.get("time", math.nan)), track)
         except ValueError as error:
             return Read(name, None, str(error))
 

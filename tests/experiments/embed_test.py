@@ -296,8 +296,8 @@ def test_other_weights_do_not_go_on(run, monkeypatch, tmp_path):
         run("out.parquet")
     load = checkpoint.load_weights
 
-    def other(path):
-        step, params, batch_stats = load(path)
+    def other(path, **options):
+        step, params, batch_stats = load(path, **options)
         return step, jax.tree.map(lambda x: x + 1e-3, params), batch_stats
 
     monkeypatch.setattr(checkpoint, "load_weights", other)

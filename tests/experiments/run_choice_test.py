@@ -27,6 +27,8 @@ def run(tmp_path_factory, exportable_run, pit_reid_dir) -> pathlib.Path:
     shutil.copytree(exportable_run, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "data_dir": str(pit_reid_dir)}))
+    data = {"dataset": "pit_reid", "splits": ["train"], "partial": False, "source_digest": "", "pit": None}
+    (folder / "data.json").write_text(json.dumps({**data, "images": 20, "identities": 5, "started_from": {}}))
     _, state = train_state.create(models.load_run(folder).model, optax.identity())
     moved = train_state.TrainState(
         state.step, jax.tree.map(lambda x: 0.9 * x, state.params), state.batch_stats, state.opt_state, {}
