@@ -163,7 +163,7 @@ def _calibration(calibration: Mapping[str, Any] | None) -> list[str]:
             ("nearer than", "pairs of two persons that are", "pairs of one person that are not"),
             [
                 (
-                    f"{point['threshold']:.4g}",
+                    "too few pairs to tell" if point["threshold"] is None else f"{point['threshold']:.4g}",
                     f"{point['false_matches']:,} of {point['impostors']:,}",
                     f"{point['false_non_matches']:,} of {point['genuine']:,}",
                 )

@@ -97,6 +97,7 @@ def test_embeddings_calibration_search_and_export_are_of_one_checkpoint(run, tmp
     assert card["run"]["step"] == BEST
     assert [scores["dataset"] for scores in card["scores"]] == ["pit_reid"]
     assert card["calibration"]["pictures"]["pictures"] == 20
+    assert "too few pairs to tell" in (tmp_path / "exported" / "README.md").read_text()
 
     calibrate.main([f"--workdir={run}", "--dataset=pit_reid:query+gallery", "--batch_size=8"])
     assert "this replaces the calibration of step 3" in capsys.readouterr().out
