@@ -164,6 +164,20 @@ def test_a_video_that_is_cut_off_is_named_with_the_frame_where_it_ends(tmp_path)
     assert drawn.metadata(built)["partial"]
 
 
+def test_damage_in_the_middle_is_named_with_the_frame_before_it(tmp_path):
+    folder = write_boxes(tmp_path / "torn", range(1, 25))
+    path = write_video(folder / "torn.mp4", list(range(0, 96, 4)))
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"mdat") + 1500
+    content[middle : middle + 300] = b"\xff" * 300
+    path.write_bytes(content)
+    read = read_tracks(folder, settings())
+    last = max(int(one.name[-10:-4]) for one in read.sightings)
+    assert 1 < last < 24
+    (line, _) = read.problems
+    assert line.startswith(f"{path}: the video ends after frame {last}, where it is damaged (")
+
+
 def test_boxes_beyond_the_last_frame_are_named(tmp_path):
     folder = write_boxes(tmp_path / "short", range(1, 6))
     path = write_video(folder / "short.mp4", [0, 4, 8])
