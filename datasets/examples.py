@@ -32,6 +32,16 @@ def texture_feature() -> Any:
     return tfds.features.Image(shape=(*TEXTURE_SIZE, 3), encoding_format="png")
 
 
+def tracked_features() -> dict[str, Any]:
+    """Return the further features of pictures that a tracker found."""
+    return {
+        "time": tfds.features.Scalar(
+            np.float64, doc="Seconds since the sequence's start; NaN where that is not known."
+        ),
+        "track": tfds.features.Scalar(np.int64, doc="The tracker's id in the sequence."),
+    }
+
+
 def image_keys(features: Mapping[str, Any]) -> list[str]:
     """Return the names of the features that are images."""
     return [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]

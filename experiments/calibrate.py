@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--embeddings", type=paths.given, default="", help="what experiments.embed wrote (default: embed --dataset)"
     )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_checkpoint(parser)
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--same_camera",
         choices=SAME_CAMERA,

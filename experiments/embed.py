@@ -31,13 +31,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--workdir", type=paths.given, help="folder of a run, or a file of weights (default: none, it must be given)"
     )
+    command_line.add_checkpoint(parser)
     parser.add_argument(
         "--images",
         type=paths.given,
         help="folder, text file of paths, or DATASET:SPLIT (default: none, it must be given)",
     )
     parser.add_argument("--output", type=paths.given, required=True, help="FILE.parquet, FILE.npz or a folder")
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--runtime", choices=runtimes.RUNTIMES, default=runtimes.JAX, help="jax, or onnx for onnxruntime on the CPU"
     )
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.merge is not None:
             summary = embedding_run.merge(arguments.output, arguments.merge, overwrite=arguments.overwrite)
         else:
-            fields = ("workdir", "images", "data_dir", "batch_size", "runtime", "flip", "dtype", "strict")
+            fields = ("workdir", "images", "checkpoint", "data_dir", "batch_size", "runtime", "flip", "dtype", "strict")
             summary = embedding_run.run(
                 embedding_run.Request(**{name: getattr(arguments, name) for name in fields}),
                 arguments.output,

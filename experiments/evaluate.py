@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     failures: dict[str, str] = {}
     try:
-        names = evaluation.parse_datasets(arguments.dataset, arguments.data_dir)
+        names = evaluation.parse_datasets(arguments.dataset, arguments.data_dir, arguments.workdir)
         options = protocols.Options(
             metric=arguments.metric or "",
             average_precision=arguments.average_precision,
@@ -72,17 +72,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.evaluate", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
-    parser.add_argument(
-        "--checkpoint",
-        default="newest",
-        help="newest, best (of the highest mAP that was scored during the training), or a step (default: newest)",
-    )
+    command_line.add_checkpoint(parser)
     parser.add_argument(
         "--dataset",
         required=True,
         help="dataset with query and gallery, several separated by commas, or all that are built",
     )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--output",
         type=paths.given,

@@ -31,6 +31,7 @@ from san_jax.runtimes import DEFAULT_OPSET, OPSETS
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.export", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
+    command_line.add_checkpoint(parser)
     parser.add_argument("--output", type=paths.given, required=True, help="folder to write to")
     parser.add_argument(
         "--formats",
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             formats=arguments.formats,
             opset=arguments.opset,
             overwrite=arguments.overwrite,
+            which=arguments.checkpoint,
         )
     except (ValueError, OSError, RuntimeError) as error:  # their messages say what to do
         sys.exit(f"export: {error}")

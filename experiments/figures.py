@@ -56,9 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="folder of a run with a decoder, or several separated by commas",
     )
+    command_line.add_checkpoint(parser)
     parser.add_argument("--dataset", help="dataset whose images are taken (default: none, see --images and --held_out)")
     parser.add_argument("--images", type=paths.given, help="folder of pictures to take (default: none, see --dataset)")
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--split",
         help="split of the dataset; for figures FIRST+FURTHER: where persons are chosen, and where further pictures of "
@@ -113,11 +114,10 @@ def _write_quality(arguments: argparse.Namespace) -> None:
         quality_table.write(
             _runs(arguments),
             arguments.output,
-            dataset=arguments.dataset,
-            split=arguments.split or "train",
-            data_dir=arguments.data_dir,
+            where=arguments.dataset and (arguments.dataset, arguments.split or "train", _data_dir(arguments)),
             held_out=arguments.held_out,
             sample=arguments.sample,
+            which=arguments.checkpoint,
         )
     except quality_table.KNOWN_ERRORS as error:
         sys.exit(f"figures: {error}")
@@ -130,16 +130,24 @@ def _write_figure(arguments: argparse.Namespace) -> None:
     unread: list[str] = []
     try:
         if arguments.dataset:
-            rows = figures.from_dataset(figure, arguments.dataset, arguments.data_dir, split=arguments.split, **choice)
+            rows = figures.from_dataset(
+                figure, arguments.dataset, _data_dir(arguments), split=arguments.split, **choice
+            )
         else:
             rows, unread = figures.from_files(figure, arguments.images, **choice)
         what = arguments.dataset or pathlib.Path(arguments.images).resolve().name
         name = f"figure_{figure}_{what.replace('/', '_')}{'_crops' * arguments.crops}.png"
-        figures.write(rows, _runs(arguments), pathlib.Path(arguments.output) / name)
+        figures.write(rows, _runs(arguments), pathlib.Path(arguments.output) / name, arguments.checkpoint)
     except figures.KNOWN_ERRORS as error:
         sys.exit(f"figures: {error}")
     if unread:
         sys.exit("\n".join(["figures: drawn without these pictures, which could not be read:", *unread]))
+
+
+def _data_dir(arguments: argparse.Namespace) -> str:
+    from experiments.runs import data_places  # not before: --help needs no JAX
+
+    return data_places.find(arguments.data_dir, _runs(arguments), arguments.dataset)
 
 
 def _runs(arguments: argparse.Namespace) -> list[str]:

@@ -33,12 +33,11 @@ from experiments.runs import shards
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.pseudo_texture", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a SAN-PG run")
+    command_line.add_checkpoint(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", help="benchmark to write the textured copy of")
     what.add_argument("--images", type=paths.given, help="folder of pictures")
-    parser.add_argument(
-        "--data_dir", type=paths.given, help="with --dataset: where TFDS keeps datasets (default: data)"
-    )
+    command_line.add_data_dir(parser, "with --dataset: ")
     parser.add_argument(
         "--output",
         type=paths.given,
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("give either --dataset with --data_dir, or --images with --output")
     compilation_cache.enable()
 
-    from experiments.runs import pseudo_textures  # not before: --help needs no JAX
+    from experiments.runs import data_places, pseudo_textures  # not before: --help needs no JAX
 
     failed: list[str] = []
     division = pseudo_textures.Division(arguments.shard, arguments.merge)
@@ -62,9 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             folder = pseudo_textures.run_dataset(
                 arguments.workdir,
                 arguments.dataset,
-                arguments.data_dir or "data",
+                data_places.find(arguments.data_dir, [arguments.workdir], arguments.dataset),
                 batch_size=arguments.batch_size,
                 division=division,
+                which=arguments.checkpoint,
             )
             print(folder)
         else:
@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 arguments.output,
                 batch_size=arguments.batch_size,
                 division=division,
+                which=arguments.checkpoint,
             )
     except pseudo_textures.KNOWN_ERRORS as error:
         sys.exit(f"pseudo_texture: {error}")

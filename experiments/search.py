@@ -29,7 +29,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from experiments.searching import galleries, search_run  # not before: --help needs no JAX
 
-    fields = ("gallery", "workdir", "query", "output", "top", "images", "data_dir", "other_cameras", "false_match_rate")
+    fields = (
+        "gallery",
+        "workdir",
+        "checkpoint",
+        "query",
+        "output",
+        "top",
+        "images",
+        "data_dir",
+        "other_cameras",
+        "false_match_rate",
+    )
     fields = (*fields, "textures", "runtime", "batch_size", "overwrite")
     filters = galleries.Filters(arguments.cameras, arguments.after, arguments.before)
     request = search_run.Request(filters=filters, **{name: getattr(arguments, name) for name in fields})
@@ -44,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.search", __doc__)
     parser.add_argument("--gallery", type=paths.given, required=True, help="embeddings, or a living gallery")
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of the run that made the gallery")
+    command_line.add_checkpoint(parser)
     parser.add_argument(
         "--query",
         type=paths.given,
@@ -55,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=paths.given, default="", help="where the gallery's pictures are (default: where they were)"
     )
-    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
+    command_line.add_data_dir(parser)
     parser.add_argument(
         "--cameras",
         type=command_line.comma_list_of_integers(0),

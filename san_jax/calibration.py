@@ -127,13 +127,16 @@ class Calibration:
         """Raise CalibrationError unless the calibration holds for embeddings that were made like that.
 
         Args:
-            made_by: What made them; keys that are absent are not compared.
+            made_by: What made them, with its `step` for the message; keys that are absent are not compared.
             what: What they are, for the message.
         """
         if differing := embedding_files.differences(self.made_by, made_by):
+            step = made_by.get("step")
+            which = "" if step is None else f" --checkpoint={step}"
             raise CalibrationError(
                 f"The calibration of {self.made_by['workdir']} at step {self.made_by['step']} does not hold for {what} "
-                f"({differing}): calibrate again, {COMMAND.format(self.made_by['workdir'])}"
+                f"({differing}): take checkpoint {self.made_by['step']}, or calibrate again, "
+                f"{COMMAND.format(self.made_by['workdir'])}{which}"
             )
 
 

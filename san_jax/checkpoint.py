@@ -21,6 +21,7 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from san_jax import run_folder
+from san_jax.run_folder import BEST, NEWEST
 from san_jax.sharding import wait_for_all
 from san_jax.train_state import TrainState, Tree
 
@@ -192,10 +193,7 @@ def _steps_in(directory: str | os.PathLike[str]) -> list[int]:
     return [int(path.name) for path in pathlib.Path(directory).glob("*") if path.name.isdecimal()]
 
 
-NEWEST, BEST = "newest", "best"
-
-
-def find(run: str | os.PathLike[str], which: str = NEWEST) -> tuple[pathlib.Path, int]:
+def find(run: str | os.PathLike[str], which: str | int = NEWEST) -> tuple[pathlib.Path, int]:
     """Return the folder of checkpoints and the step of one of a run's checkpoints.
 
     Args:
@@ -206,6 +204,7 @@ def find(run: str | os.PathLike[str], which: str = NEWEST) -> tuple[pathlib.Path
         ValueError: `which` is none of these.
         CheckpointError: There is no such checkpoint.
     """
+    which = str(which)
     newest, best = (
         pathlib.Path(run).absolute() / name for name in (run_folder.CHECKPOINT_FOLDER, run_folder.BEST_FOLDER)
     )

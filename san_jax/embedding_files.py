@@ -6,7 +6,7 @@
 A Parquet file has the columns `name` (string), `embedding` (list of D float32 or float16), `person_id` and `camera_id`
 (int64, or null where it is not known). What made the embeddings stands as JSON under the key `san_jax` of its metadata.
 An .npz file holds arrays of the same names and the JSON as `san_jax`; nothing in it is pickled. Either may hold `time`,
-when each picture was taken: seconds as a number, in Parquet also a timestamp.
+when each picture was taken (seconds as a number, in Parquet also a timestamp), and `track`, the tracker's id of it.
 """
 
 import contextlib
@@ -57,6 +57,7 @@ class Embeddings:
             `images`, `left_out` (a list of [name, reason]) and more; empty for a part that is not written yet.
         times: When each picture was taken, float64 [N]: seconds, since 1970 or since a video's start, NaN where that is
             not known; None for a file that does not say it.
+        tracks: The track of each picture, int64 [N], `UNKNOWN` where it is not known; None likewise.
     """
 
     names: list[str]
@@ -65,6 +66,7 @@ class Embeddings:
     camera_ids: Int64[np.ndarray, " count"]
     made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
     times: Float64[np.ndarray, " count"] | None = None
+    tracks: Int64[np.ndarray, " count"] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,6 +80,7 @@ class Embeddings:
             self.camera_ids[rows],
             self.made_by,
             None if self.times is None else self.times[rows],
+            None if self.tracks is None else self.tracks[rows],
         )
 
 
@@ -167,10 +170,15 @@ def from_table(table: pyarrow.Table, made_by: dict[str, Any]) -> Embeddings:
     if not pyarrow.types.is_fixed_size_list(column.type):
         raise ValueError(f"the column embedding is {column.type}, not lists of one size")
     values = np.asarray(column.flatten().to_numpy(zero_copy_only=False))
-    person_ids, camera_ids = (table.column(name).fill_null(UNKNOWN).to_numpy() for name in ("person_id", "camera_id"))
+    person_ids, camera_ids = (_ids(table.column(name)) for name in ("person_id", "camera_id"))
     embeddings = values.reshape(len(table), column.type.list_size)
     times = _seconds(table.column("time")) if "time" in table.column_names else None
-    return _checked(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times)
+    tracks = _ids(table.column("track")) if "track" in table.column_names else None
+    return _checked(table.column("name").to_pylist(), embeddings, person_ids, camera_ids, made_by, times, tracks)
+
+
+def _ids(column: pyarrow.ChunkedArray) -> np.ndarray:
+    return column.fill_null(UNKNOWN).to_numpy()
 
 
 def _checked(
@@ -180,6 +188,7 @@ def _checked(
     camera_ids: np.ndarray,
     made_by: dict[str, Any],
     times: np.ndarray | None,
+    tracks: np.ndarray | None,
 ) -> Embeddings:
     """Return embeddings of a file that others may have written.
 
@@ -190,14 +199,16 @@ def _checked(
         raise ValueError("a name is no text")
     if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
         raise ValueError(f"the embeddings are {embeddings.dtype} in {embeddings.ndim} dimensions, not floats in 2")
-    columns = [embeddings, person_ids, camera_ids, *([] if times is None else [times])]
-    if any(len(column) != len(names) or (column is not embeddings and column.ndim != 1) for column in columns):
+    ids = [person_ids, camera_ids, *([] if tracks is None else [tracks])]
+    columns = [*ids, *([] if times is None else [times])]
+    if len(embeddings) != len(names) or any(column.shape != (len(names),) for column in columns):
         raise ValueError("its columns are not of one length")
-    if not all(ids.dtype.kind in "iu" for ids in (person_ids, camera_ids)):
-        raise ValueError("the ids of persons or cameras are no whole numbers")
-    persons, cameras = (np.asarray(ids, np.int64) for ids in (person_ids, camera_ids))
+    if not all(column.dtype.kind in "iu" for column in ids):
+        raise ValueError("the ids of persons, cameras or tracks are no whole numbers")
+    persons, cameras = (np.asarray(column, np.int64) for column in ids[:2])
     times = None if times is None else np.asarray(times, np.float64)
-    return Embeddings(names, embeddings, persons, cameras, made_by, times)
+    tracks = None if tracks is None else np.asarray(tracks, np.int64)
+    return Embeddings(names, embeddings, persons, cameras, made_by, times, tracks)
 
 
 def _made_by_in(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
@@ -249,13 +260,14 @@ def _parquet_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
 def _npz_blocks(path: pathlib.Path, size: int) -> Iterator[Embeddings]:
     with _naming(path), zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
         names = ["name", "embedding", "person_id", "camera_id"]
-        names += ["time"] if "time.npy" in archive.namelist() else []
+        names += [name for name in ("time", "track") if f"{name}.npy" in archive.namelist()]
         members = {name: _Member(stack.enter_context(archive.open(f"{name}.npy"))) for name in names}
         (count, *_) = members["embedding"].shape
         for start in range(0, count, size):
             block = {name: member.read(min(size, count - start)) for name, member in members.items()}
             ids = block["person_id"], block["camera_id"]
-            yield _checked(block["name"].tolist(), block["embedding"], *ids, {}, block.get("time"))
+            known = block.get("time"), block.get("track")
+            yield _checked(block["name"].tolist(), block["embedding"], *ids, {}, *known)
 
 
 class _Member:
@@ -293,7 +305,12 @@ def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], 
     """
     parts = iter(parts)
     first = next(parts, None)
-    schema = make_schema(size, dtype, with_times=first is not None and first.times is not None)
+    schema = make_schema(
+        size,
+        dtype,
+        with_times=first is not None and first.times is not None,
+        with_tracks=first is not None and first.tracks is not None,
+    )
     schema = schema.with_metadata({KEY: json.dumps(dict(made_by), allow_nan=False)})
     with (
         _replacing(path) as temporary,
@@ -304,7 +321,7 @@ def write_parquet(path: pathlib.Path, parts: Parts, made_by: Mapping[str, Any], 
                 writer.write_table(as_table(part, schema), row_group_size=len(part))
 
 
-def make_schema(size: int, dtype: str, *, with_times: bool = False) -> pyarrow.Schema:
+def make_schema(size: int, dtype: str, *, with_times: bool = False, with_tracks: bool = False) -> pyarrow.Schema:
     """Return the columns of a Parquet file of embeddings of `size` numbers."""
     return pyarrow.schema(
         [
@@ -313,6 +330,7 @@ def make_schema(size: int, dtype: str, *, with_times: bool = False) -> pyarrow.S
             pyarrow.field("person_id", pyarrow.int64()),
             pyarrow.field("camera_id", pyarrow.int64()),
             *([pyarrow.field("time", pyarrow.float64())] if with_times else []),
+            *([pyarrow.field("track", pyarrow.int64())] if with_tracks else []),
         ]
     )
 
@@ -331,6 +349,7 @@ def write_npz(
     """
     sizes = [(len(part), max((len(name) for name in part.names), default=0)) for part in parts()]
     has_times = any(part.times is not None for part in itertools.islice(parts(), 1))
+    has_tracks = any(part.tracks is not None for part in itertools.islice(parts(), 1))
     count, width = sum(length for length, _ in sizes), max((longest for _, longest in sizes), default=0)
     columns: dict[str, tuple[tuple[int, ...], np.dtype[Any], Callable[[Embeddings], Any]]] = {
         "name": ((count,), np.dtype(f"<U{max(width, 1)}"), lambda part: part.names),
@@ -340,6 +359,8 @@ def write_npz(
     }
     if has_times:
         columns["time"] = ((count,), np.dtype(np.float64), lambda part: part.times)
+    if has_tracks:
+        columns["track"] = ((count,), np.dtype(np.int64), lambda part: part.tracks)
     with _replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, (shape, kind, take) in columns.items():
             with _member(archive, name) as member:
@@ -360,7 +381,8 @@ def _read_npz(path: pathlib.Path) -> Embeddings:
     with _naming(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         made_by = _parsed_made_by(str(arrays[KEY]))
         ids = arrays["person_id"], arrays["camera_id"]
-        return _checked(arrays["name"].tolist(), arrays["embedding"], *ids, made_by, arrays.get("time"))
+        known = arrays.get("time"), arrays.get("track")
+        return _checked(arrays["name"].tolist(), arrays["embedding"], *ids, made_by, *known)
 
 
 def as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
@@ -368,17 +390,24 @@ def as_table(part: Embeddings, schema: pyarrow.Schema) -> pyarrow.Table:
     kind = schema.field("embedding").type
     values = np.ascontiguousarray(part.embeddings, kind.value_type.to_pandas_dtype()).ravel()
     values = pyarrow.array(values, kind.value_type)
-    ids = [pyarrow.array(ids, pyarrow.int64(), mask=ids == UNKNOWN) for ids in (part.person_ids, part.camera_ids)]
+    ids = [_as_column(ids) for ids in (part.person_ids, part.camera_ids)]
     embeddings = pyarrow.FixedSizeListArray.from_arrays(values, kind.list_size)
     columns = [pyarrow.array(part.names, pyarrow.string()), embeddings, *ids]
     if "time" in schema.names:
         times = np.full(len(part), np.nan) if part.times is None else part.times
         columns.append(pyarrow.array(times, mask=np.isnan(times)))
+    if "track" in schema.names:
+        columns.append(_as_column(np.full(len(part), UNKNOWN) if part.tracks is None else part.tracks))
     return pyarrow.Table.from_arrays(columns, schema=schema)
+
+
+def _as_column(ids: Int64[np.ndarray, " count"]) -> pyarrow.Array:
+    return pyarrow.array(ids, pyarrow.int64(), mask=ids == UNKNOWN)
 
 
 def _concatenate(parts: list[Embeddings], made_by: dict[str, Any]) -> Embeddings:
     has_times = all(part.times is not None for part in parts)
+    has_tracks = all(part.tracks is not None for part in parts)
     return Embeddings(
         [name for part in parts for name in part.names],
         np.concatenate([part.embeddings for part in parts]),
@@ -386,6 +415,7 @@ def _concatenate(parts: list[Embeddings], made_by: dict[str, Any]) -> Embeddings
         np.concatenate([part.camera_ids for part in parts]),
         made_by,
         np.concatenate([part.times for part in parts if part.times is not None]) if has_times else None,
+        np.concatenate([part.tracks for part in parts if part.tracks is not None]) if has_tracks else None,
     )
 
 

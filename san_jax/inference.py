@@ -173,7 +173,7 @@ class Encoder:
         if self.run is None:
             raise CalibrationError("Only runs are calibrated: load the encoder from a run's folder.")
         found = read_calibration(self.run)
-        found.check(self.identity, f"{self.run} at step {self.step}")
+        found.check({**self.identity, "step": self.step}, f"{self.run} at step {self.step}")
         return found
 
     def same_person(self, first: Images, second: Images, *, false_match_rate: float | None = None) -> SamePerson:
@@ -219,6 +219,7 @@ def load_encoder(
     place: str | None = None,
     batch_size: int = embed.BATCH_SIZE,
     runtime: str = JAX,
+    checkpoint: str | int = run_folder.NEWEST,
 ) -> Encoder:
     """Load an encoder.
 
@@ -231,13 +232,15 @@ def load_encoder(
         batch_size: Number of images to compute at a time. With few images a smaller one is faster.
         runtime: "jax", or "onnx" to compute by onnxruntime on the CPU, in float32: embeddings that differ by float32
             rounding, without compilation and for any number of images.
+        checkpoint: Which of a run's checkpoints: "newest", "best" (of the highest mAP that was scored during the
+            training) or a step.
 
     Raises:
         FileNotFoundError: There is no such run or file.
         ValueError: The source is not one of these, or does not fit (the message names the file), or the runtime is
-            unknown.
+            unknown; or a checkpoint is named and the source is a file.
         san_jax.onnx_file.MissingPackagesError: `runtime` is "onnx" and its packages are not installed.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+        san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
     path = pathlib.Path(source)
     if batch_size < 1:
@@ -247,9 +250,11 @@ def load_encoder(
     if runtime == ONNX:
         onnx_file.check_packages()
     if path.is_dir():
-        encoder = _encoder_of_run(path)
+        encoder = _encoder_of_run(path, checkpoint)
     elif not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: expected the folder of a run, or a file of weights.")
+    elif checkpoint != run_folder.NEWEST:
+        raise ValueError(f"{path} is a file of weights, which has no checkpoint {checkpoint!r}: give a run's folder.")
     elif path.suffix == ".safetensors" and exported.is_exported(path):
         encoder = _exported_encoder(path)
     else:
@@ -264,24 +269,30 @@ def load_encoder(
     )
 
 
-def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BATCH_SIZE) -> Regressor:
+def load_regressor(
+    source: str | os.PathLike[str],
+    *,
+    batch_size: int = embed.BATCH_SIZE,
+    checkpoint: str | int = run_folder.NEWEST,
+) -> Regressor:
     """Load the network of a run with a decoder, which regresses textures (or what else its target was).
 
     Args:
         source: Folder of a SAN-PG or SAN run.
         batch_size: Number of images to compute at a time. With few images a smaller one is faster.
+        checkpoint: As in `load_encoder`.
 
     Raises:
         FileNotFoundError: There is no such run.
         ValueError: The run has no decoder, or its config cannot be used.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+        san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
     path = pathlib.Path(source)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
     if path.is_file():
         raise ValueError(f"{path} is a file: expected the folder of a run, since exported encoders have no decoder.")
-    model, config, _ = _load_run(path)
+    model, config, _ = _load_run(path, checkpoint)
     if model.decoder is None:
         raise ValueError(
             f"{path} is a run without decoder (a baseline), which regresses no textures: give the "
@@ -291,13 +302,14 @@ def load_regressor(source: str | os.PathLike[str], *, batch_size: int = embed.BA
     return Regressor(model, size, _decoder_size(config, _settings(config, path)), is_texture, batch_size)
 
 
-def _load_run(folder: pathlib.Path, *, encoder_only: bool = False) -> tuple[SAN, dict[str, Any], int]:
-    """The network of a run with the weights of its newest checkpoint, its config and the checkpoint's step."""
+def _load_run(folder: pathlib.Path, which: str | int, *, encoder_only: bool = False) -> tuple[SAN, dict[str, Any], int]:
+    """The network of a run with the weights of a checkpoint, its config and the checkpoint's step."""
     from san_jax import checkpoint  # Orbax takes seconds to import, and other sources do not need it
 
     config = run_folder.read_config(folder)
     settings = _settings(config, folder)
-    step, params, batch_stats = checkpoint.load_weights(folder / run_folder.CHECKPOINT_FOLDER)
+    directory, step = checkpoint.find(folder, which)
+    _, params, batch_stats = checkpoint.load_weights(directory, step=step)
     size = _decoder_size(config, settings)
     return with_weights(settings, params, batch_stats, decoder_size=size, encoder_only=encoder_only), config, step
 
@@ -329,8 +341,8 @@ def _decoder_size(config: Mapping[str, Any], settings: ModelSettings) -> tuple[i
     return _image_size(config)
 
 
-def _encoder_of_run(folder: pathlib.Path) -> Encoder:
-    model, config, step = _load_run(folder, encoder_only=True)
+def _encoder_of_run(folder: pathlib.Path, which: str | int) -> Encoder:
+    model, config, step = _load_run(folder, which, encoder_only=True)
     source = config.get("input", {})
     san_pg = _load_san_pg(folder, source["path"]) if source.get("kind") == "texture" else None
     return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg, step=step, run=folder)

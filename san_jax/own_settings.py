@@ -1,6 +1,7 @@
 """How a dataset is made of a user's own pictures. Standard library only, so that `--help` can list the settings."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable
 
@@ -32,6 +33,8 @@ class OwnSettings:
         visits: With boxes of one camera: number of equal times of a track that count as cameras.
         same_ids: With boxes of several sequences: whether an id means the same person in all of them, which are then
             the cameras.
+        frame_rate: With boxes: frames a second of a folder of frames, by which the time of each is known; 0 for what its
+            seqinfo.ini says, if it has one. A video says the times of its frames itself.
         test_share: Share of the persons that are tested on, where no splits are given.
         seed: Seed of that choice, and of the choice of queries.
         license: The terms of the pictures, in words, or SPDX's name of a licence.
@@ -54,6 +57,7 @@ class OwnSettings:
     every: int = 10
     visits: int = 2
     same_ids: bool = False
+    frame_rate: float = 0.0
     test_share: float = 0.5
     seed: int = 0
     license: str = f"{NOT_STATED} by who made this dataset of own pictures: ask them."
@@ -66,6 +70,8 @@ class OwnSettings:
         for name, most in (("margin", 1.0), ("max_covered", 1.0), ("test_share", 1.0)):
             if not 0.0 <= getattr(self, name) <= most:
                 raise ValueError(f"--{name} must lie in 0..{most:g}, found {getattr(self, name):g}.")
+        if not 0.0 <= self.frame_rate < math.inf:
+            raise ValueError(f"--frame_rate must be a number of frames a second, found {self.frame_rate:g}.")
         for name, least in (("every", 1), ("visits", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"--{name} must be {least} or more, found {getattr(self, name)}.")

@@ -17,6 +17,7 @@ BEST_FOLDER = "best_checkpoint"  # the checkpoint of the highest mAP that was sc
 BEST_FILE = "best_checkpoint.json"  # its step and mAP
 VERSION = 1  # of config.json
 METHODS = ("san_pg", "san", "baseline")
+NEWEST, BEST = "newest", "best"  # names of a run's checkpoints; any other is a step
 TEXTURE_TARGETS = ("texture", "true_texture")  # kinds of `target` that lie on the UV square; others are like images
 
 

@@ -23,6 +23,7 @@ LATE = {
     "render/optics/rasterizer.py": [
         *("OpenGL.GL", "OpenGL.arrays.ctypesparameters", "OpenGL.osmesa", "OpenGL.platform", "pyrender"),
     ],
+    "datasets/own/videos.py": ["av"],  # need not be installed
     "experiments/runs/launching.py": ["submitit"],  # need not be installed
     "experiments/benchmarks/step.py": ["experiments.benchmarks.torch_step"],  # PyTorch need not be installed
     "san_jax/onnx_file.py": ["onnx", "onnxruntime"],  # need not be installed

@@ -62,7 +62,7 @@ def _describe(root: pathlib.Path) -> tuple[Facts, croissant.Node]:
     pictures = [
         _pictures(name, found[0]["@id"])
         for name, found in sets.items()
-        if name != _IMAGES and len(found) == 1 and found[0]["encodingFormat"] in (croissant.JPEG, croissant.PNG)
+        if name != _IMAGES and not _is_deep(name) and len(found) == 1 and "image/" in found[0]["encodingFormat"]
     ]
     distribution = [*objects, *(one for found in sets.values() for one in found)]
     return facts, croissant.document(facts, distribution, [_pairs(facts), *pictures])
@@ -73,6 +73,11 @@ def _folders(root: pathlib.Path, header: manifest.Header) -> list[str]:
     views = [path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."]
     truths = [f"{manifest.TRUTHS_FOLDER}/{kind}/{view}" for kind in header.truths for view in views]
     return [*(view for view in views if view in _FOLDERS), *(name for name in truths if (root / name).is_dir())]
+
+
+def _is_deep(name: str) -> bool:
+    """Whether a folder's pictures have 16 bits, which Croissant's readers cut to 8."""
+    return name.startswith(tuple(f"{manifest.TRUTHS_FOLDER}/{kind}/" for kind in ("uv", "depth")))
 
 
 def _about_folder(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets.builder import Archive
 from datasets.errors import DatasetError, problems_error
-from datasets.examples import Example, label_train
+from datasets.examples import Example, label_train, tracked_features
 from datasets.listing import ListedBuilder, Listing
 from datasets.own import checks, copies, folders, splits, table, tracks
 from datasets.own.sightings import Found, Sighting
@@ -44,6 +44,9 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
     def title(self) -> str:
         return f"dataset {self.name}"
 
+    def features(self) -> dict[str, Any]:
+        return super().features() | (tracked_features() if self.settings.boxes else {})
+
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root = pathlib.Path(manual_dir)
         if not root.is_dir():
@@ -63,7 +66,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         self._chosen = chosen
         persons = number_persons(one.person for one in sightings)
         cameras = number_cameras(one.camera for one in sightings)
-        examples = _examples(chosen, persons, cameras)
+        examples = _examples(chosen, persons, cameras, tracked=bool(self.settings.boxes))
         label_train([*examples.get("train", ()), *examples.get("val", ())])
         listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
         metadata = {
@@ -99,7 +102,7 @@ def _read(root: pathlib.Path, settings: OwnSettings) -> Found:
 
 
 def _examples(
-    chosen: Mapping[str, Sequence[Sighting]], persons: Mapping[str, int], cameras: Mapping[str, int]
+    chosen: Mapping[str, Sequence[Sighting]], persons: Mapping[str, int], cameras: Mapping[str, int], *, tracked: bool
 ) -> dict[str, list[Example]]:
     return {
         split: [
@@ -109,6 +112,7 @@ def _examples(
                 "label": -1,
                 "camera_id": cameras[one.camera],
                 "name": one.name,
+                **({"time": one.time, "track": one.track} if tracked else {}),
             }
             for one in sightings
         ]
@@ -120,6 +124,8 @@ def _settings_text(settings: OwnSettings, root: pathlib.Path) -> str:
     """Return the settings as a line of the digest, which stays the same when the folder is moved."""
     values = dataclasses.asdict(settings)
     del values["description"]  # words that change no picture
+    if not settings.frame_rate:  # as datasets were made before there was this setting
+        del values["frame_rate"]
     values["table"] = os.path.relpath(root / settings.table, root) if settings.table else ""
     return json.dumps(values, sort_keys=True)
 

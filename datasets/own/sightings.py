@@ -1,6 +1,7 @@
 """What a user's folder says of its pictures, before persons and cameras are numbered and splits are chosen."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +23,8 @@ class Sighting:
         person: The person, a word.
         camera: The camera, a word; "" where it is not known.
         split: One of `SPLIT_NAMES`; "" where it is to be chosen.
+        time: When it was taken, seconds since the sequence's start; NaN where that is not known.
+        track: The tracker's id; -1 where there is no tracker.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Sighting:
     person: str
     camera: str = ""
     split: str = ""
+    time: float = math.nan
+    track: int = -1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,19 +1,25 @@
-"""Pictures out of a tracking result: folders of frames with boxes in the format of MOTChallenge.
+"""Pictures out of a tracking result: folders of frames, or videos, with boxes in the format of MOTChallenge.
 
     gt/gt.txt and img1/000001.jpg, 000002.jpg, ...          in --manual_dir, or in folders in it, one a sequence
+    gt/gt.txt and walk.mp4                                  likewise
 
 A person is cut out of every n-th frame of a track. Several sequences are the cameras if their ids are of the same
 persons; else the times of each track are: its first and its last frames are what is searched for and found.
 """
 
+import configparser
 import contextlib
 import dataclasses
+import math
 import pathlib
 import re
+from collections.abc import Sequence
 
 from datasets.errors import DatasetError
 from datasets.folders import found_there, list_files, list_folders
+from datasets.images import ImageSource
 from datasets.own import boxes as boxes_of
+from datasets.own import videos
 from datasets.own.boxes import Box
 from datasets.own.crops import Crop
 from datasets.own.sightings import Found, Sighting, count, first_names
@@ -21,28 +27,32 @@ from san_jax import pictures
 from san_jax.own_settings import OwnSettings
 
 ADVICE = (
-    "Give a folder of frames with the file of boxes in it, or a folder of such folders, as --manual_dir, and the file's "
-    "path in it as --boxes (gt/gt.txt). A video is not read: write its frames with "
-    "`ffmpeg -i VIDEO -start_number 1 -qscale:v 2 FOLDER/img1/%06d.jpg`."
+    "Give a folder with frames or a video, and the file of boxes in it, or a folder of such folders, as --manual_dir, and "
+    f"the file's path in it as --boxes (gt/gt.txt). {videos.TWO_WAYS}"
 )
 _FRAMES = "img1"  # MOTChallenge's folder of frames
 _NUMBER = re.compile(r"(\d{1,9})\Z", re.ASCII)
 _SMALLEST = (16, 8)  # height and width of a crop, pixels
+_Crop = tuple[int, int, int, int]  # left, top, right and bottom, right and bottom excluded
 
 
 @dataclasses.dataclass(frozen=True)
 class _Sequence:
-    """A folder of frames with boxes.
+    """A folder of frames, or with a video, and boxes.
 
     Attributes:
         name: The folder's name; "" where it is the only one.
-        frames: The frames by their numbers.
+        frames: The frames by their numbers; empty for a video.
+        video: The video; None for frames.
+        rate: Frames a second; 0 where that is not known.
         size: Height and width of a frame, pixels.
         boxes: The boxes by frame.
     """
 
     name: str
     frames: dict[int, pathlib.Path]
+    video: pathlib.Path | None
+    rate: float
     size: tuple[int, int]
     boxes: dict[int, list[Box]]
 
@@ -66,15 +76,17 @@ def read_tracks(root: pathlib.Path, settings: OwnSettings) -> Found:
     problems: list[str] = []
     notes: list[str] = []
     sightings: list[Sighting] = []
+    files = {str((folder / settings.boxes).relative_to(root)): folder / settings.boxes for folder in folders}
     for folder in folders:
         name = "" if folder == root else folder.name
         sequence = _read_sequence(folder, name, settings, problems)
-        found = _sightings(sequence, settings, notes, cameras=settings.same_ids and len(folders) > 1)
+        if sequence.video is not None:
+            files[str(sequence.video.relative_to(root))] = sequence.video
+        found = _sightings(sequence, settings, problems, notes, cameras=settings.same_ids and len(folders) > 1)
         sightings += found
     if not sightings:
         lines = [*notes, *problems[:5]]
         raise DatasetError("\n".join([f"{root}: no box can be taken.", *lines, ADVICE]))
-    files = {str((folder / settings.boxes).relative_to(root)): folder / settings.boxes for folder in folders}
     return Found(sightings, problems, notes, files)
 
 
@@ -94,6 +106,8 @@ def _read_sequence(folder: pathlib.Path, name: str, settings: OwnSettings, probl
     by_frame: dict[int, list[Box]] = {}
     for box in boxes:
         by_frame.setdefault(box.frame, []).append(box)
+    if not frames and (video := videos.find_video(folder, list_files(folder))) is not None:
+        return _Sequence(name, {}, video, 0.0, videos.read_size(video), by_frame)
     problems += [
         f"{place}: no frame {number}, in which {path} has boxes" for number in by_frame if number not in frames
     ]
@@ -107,7 +121,18 @@ def _read_sequence(folder: pathlib.Path, name: str, settings: OwnSettings, probl
                 f"{size[0]}x{size[1]}; boxes are in pixels of frames of one size"
             )
             del present[number]
-    return _Sequence(name, frames, size, present)
+    return _Sequence(name, frames, None, settings.frame_rate or _frame_rate(folder), size, present)
+
+
+def _frame_rate(folder: pathlib.Path) -> float:
+    """Return the frames a second that MOTChallenge's seqinfo.ini says; 0 where it says none."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(folder / "seqinfo.ini", encoding="utf-8-sig")
+        rate = parser.getfloat("Sequence", "frameRate", fallback=0.0)
+    except (configparser.Error, OSError, ValueError):
+        return 0.0
+    return rate if 0.0 < rate < math.inf else 0.0
 
 
 def _frame_sizes(frames: dict[int, pathlib.Path]) -> dict[int, tuple[int, int]]:
@@ -119,18 +144,21 @@ def _frame_sizes(frames: dict[int, pathlib.Path]) -> dict[int, tuple[int, int]]:
     return sizes
 
 
-def _sightings(sequence: _Sequence, settings: OwnSettings, notes: list[str], *, cameras: bool) -> list[Sighting]:
+def _sightings(
+    sequence: _Sequence, settings: OwnSettings, problems: list[str], notes: list[str], *, cameras: bool
+) -> list[Sighting]:
     """Return the pictures of a sequence in the order of its frames, and note how many boxes were left out.
 
     Args:
         sequence: The sequence.
         settings: Which boxes are taken.
+        problems: Gets a line for each frame of a video that is not there or damaged.
         notes: Gets a line.
         cameras: Whether the sequence is a camera; else the times of each track are.
     """
     left_out = {"not of persons that count": 0, f"hidden by more than {settings.max_covered:.0%}": 0, "too small": 0}
     ignored, hidden, small = left_out
-    tracks: dict[int, list[tuple[Box, tuple[int, int, int, int]]]] = {}
+    tracks: dict[int, list[tuple[Box, _Crop]]] = {}
     spans: dict[int, tuple[int, int]] = {}
     for box in sequence.all_boxes:
         if not box.counts:
@@ -146,6 +174,8 @@ def _sightings(sequence: _Sequence, settings: OwnSettings, notes: list[str], *, 
         else:
             tracks.setdefault(box.track, []).append((box, crop))
     taken = [found for track in tracks.values() for found in _every(track, settings.every)]
+    images, times = _images(sequence, taken, problems)
+    taken = [(box, crop) for box, crop in taken if (box.frame, box.track) in images]
     words = ", ".join(f"{number:,} {why}" for why, number in left_out.items() if number)
     notes.append(
         f"{sequence.name or settings.boxes}: {count(len(taken), 'picture')} of {count(len(tracks), 'track')}, at least "
@@ -155,24 +185,43 @@ def _sightings(sequence: _Sequence, settings: OwnSettings, notes: list[str], *, 
     if lost:
         notes.append(f"  tracks of which no box can be taken: {first_names(map(str, lost))}")
     taken.sort(key=lambda found: (found[0].frame, found[0].track))
+    place = f"{sequence.name}/" if sequence.name else ""
     return [
-        _sighting(sequence, box, crop, "" if cameras else _time(box.frame, spans[box.track], settings.visits), settings)
-        for box, crop in taken
+        Sighting(
+            f"{place}{box.track}/{box.frame:06d}.png",
+            images[box.frame, box.track],
+            str(box.track) if settings.same_ids else f"{place}{box.track}",
+            sequence.name if cameras else f"{place}{_time(box.frame, spans[box.track], settings.visits)}",
+            time=times.get(box.frame, math.nan),
+            track=box.track,
+        )
+        for box, _ in taken
     ]
 
 
-def _sighting(
-    sequence: _Sequence, box: Box, crop: tuple[int, int, int, int], time: str, settings: OwnSettings
-) -> Sighting:
-    """Return the picture of a box; `time` is the time of the track that is its camera, or "" for the sequence's."""
-    place = f"{sequence.name}/" if sequence.name else ""
-    person = str(box.track) if settings.same_ids else f"{place}{box.track}"
-    camera = f"{place}{time}" if time else sequence.name
-    image = Crop(str(sequence.frames[box.frame]), crop)
-    return Sighting(f"{place}{box.track}/{box.frame:06d}.png", image, person, camera)
+def _images(
+    sequence: _Sequence, taken: Sequence[tuple[Box, _Crop]], problems: list[str]
+) -> tuple[dict[tuple[int, int], ImageSource], dict[int, float]]:
+    """Return the pictures of boxes by frame and track, and the times of the frames, in seconds, where they are known."""
+    if sequence.video is None:
+        images = {(box.frame, box.track): Crop(str(sequence.frames[box.frame]), crop) for box, crop in taken}
+        return {**images}, {n: (n - 1) / sequence.rate for n in sequence.frames} if sequence.rate else {}
+    wanted: dict[int, dict[int, _Crop]] = {}
+    for box, crop in taken:
+        wanted.setdefault(box.frame, {})[box.track] = crop
+    last = max(sequence.boxes, default=0)
+    cut = videos.cut(sequence.video, wanted, sequence.size, last=last)
+    problems += cut.problems
+    if missing := [str(number) for number in sorted(sequence.boxes) if number > cut.frames]:
+        problems.append(
+            f"{sequence.video}: there are boxes in {count(len(missing), 'frame')} after its last one, {cut.frames}: "
+            f"{first_names(missing)}"
+            + (f"; by its header it holds {cut.promised:,}: it is cut off" if cut.promised > cut.frames else "")
+        )
+    return {**cut.images}, cut.times
 
 
-def _crop(box: Box, size: tuple[int, int], margin: float) -> tuple[int, int, int, int]:
+def _crop(box: Box, size: tuple[int, int], margin: float) -> _Crop:
     """Return a box with its margin, within the frame: left, top, right, bottom."""
     across, along = margin * box.width, margin * box.height
     left, right = max(0, round(box.left - across)), min(size[1], round(box.left + box.width + across))
@@ -180,11 +229,9 @@ def _crop(box: Box, size: tuple[int, int], margin: float) -> tuple[int, int, int
     return left, top, right, bottom
 
 
-def _every(
-    track: list[tuple[Box, tuple[int, int, int, int]]], every: int
-) -> list[tuple[Box, tuple[int, int, int, int]]]:
+def _every(track: list[tuple[Box, _Crop]], every: int) -> list[tuple[Box, _Crop]]:
     """Return the boxes of a track that are at least `every` frames apart."""
-    taken: list[tuple[Box, tuple[int, int, int, int]]] = []
+    taken: list[tuple[Box, _Crop]] = []
     for box, crop in sorted(track, key=lambda found: found[0].frame):
         if not taken or box.frame >= taken[-1][0].frame + every:
             taken.append((box, crop))

@@ -16,6 +16,7 @@ from experiments.ablation.tables import TABLES, Row, SanPg
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, ensure, errors, folder, initial_weights, provenance, rendering
+from experiments.runs import san_pg as san_pg_run
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, texture_quality
 from san_jax import checkpoint, folder_lock, run_folder
@@ -256,9 +257,10 @@ class _Ablation:
                 continue
             try:
                 workdir = self._ensure_san_pg(san_pg)
-                measured = {"held-out pit": texture_quality.of_run(workdir, "pit", "train", held_out)}
+                regressor = san_pg_run.load(workdir)
+                measured = {"held-out pit": texture_quality.of_run(regressor, "pit", "train", held_out)}
                 if "pit_reid" in self._request.datasets:
-                    measured["pit_reid, train"] = texture_quality.of_run(workdir, "pit_reid", "train", self._data_dir)
+                    measured["pit_reid, train"] = texture_quality.of_run(regressor, "pit_reid", "train", self._data_dir)
             except ROW_ERRORS as error:
                 failures[f"textures of {san_pg.name}"] = str(error)
                 continue

@@ -25,6 +25,9 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 
+from experiments.command_line import paths
+from san_jax import run_folder
+
 
 def make_parser(module: str, docstring: str | None) -> argparse.ArgumentParser:
     """Make a parser whose help is the program's docstring and its arguments with their defaults.
@@ -45,6 +48,30 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         if action.nargs == 0 or action.default in ("", []):  # switches; the help says what happens without a value
             return action.help
         return f"{action.help} (default: %(default)s)"
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add `--checkpoint`, which says what checkpoint of the run is meant; see `san_jax.checkpoint.find`."""
+    parser.add_argument(
+        "--checkpoint",
+        default=run_folder.NEWEST,
+        help="newest, best (of the highest mAP that was scored during the training), or a step",
+    )
+
+
+def add_data_dir(parser: argparse.ArgumentParser, when: str = "") -> None:
+    """Add `--data_dir` of a program that uses a run; see `experiments.runs.data_places`.
+
+    Args:
+        parser: The program's parser.
+        when: Words before the help, which say when it counts.
+    """
+    parser.add_argument(
+        "--data_dir",
+        type=paths.given,
+        help=f"{when}where TFDS keeps datasets (default: the data_dir that the run was trained with if the dataset is "
+        "there, else data)",
+    )
 
 
 def run(main: Callable[[], object]) -> None:

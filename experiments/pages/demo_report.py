@@ -62,7 +62,8 @@ def make_report(
     gallery = data_sources.open_source("pit_reid", "gallery", data_dir)
     splits = {}
     for name in MODELS:
-        embedder = Embedder(*models.load_run(runs / name, encoder_only=True), data_dir)
+        loaded = models.load_run(runs / name, encoder_only=True)
+        embedder = Embedder(loaded.model, loaded.plan, data_dir)
         splits[name] = embedder.embed("pit_reid", "query"), embedder.embed("pit_reid", "gallery")
     metrics = {name: summaries[name]["metric"] for name in MODELS}
     each = {name: query_scores(*splits[name], metric=metrics[name]) for name in MODELS}
@@ -230,12 +231,12 @@ def texture_section(query: Any, pit: Any, runs: pathlib.Path) -> PictureSection:
     """Show regressed textures beside the true ones for identities that no model was trained on, with the mean error."""
     labels = {"san_pg": "SAN-PG", "san": "SAN"}
     regressors = {name: models.load_run(runs / name) for name in labels}
-    _, plan = regressors["san"]
+    plan = regressors["san"].plan
     size = plan.model.texture_size
     examples = [query[index] for index in range(len(query))]
     inputs = np.stack([resize_image(Image.fromarray(x["image"]), plan.image_size) for x in examples])
     truth = np.stack([_texture(x["texture"], size) for x in examples])
-    regressed = {name: embed.regress_textures(model, inputs) for name, (model, _) in regressors.items()}
+    regressed = {name: embed.regress_textures(run.model, inputs) for name, run in regressors.items()}
     pit_textures = [_texture(pit[index]["texture"], size) for index in evenly_spaced(len(pit), NUM_AVERAGED)]
     mean = np.stack(pit_textures).mean(axis=0, keepdims=True, dtype=np.float32)
     errors = {labels[name]: _error(textures, truth) for name, textures in regressed.items()}

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from experiments.pages import contact_sheet
 from experiments.pages.examples import evenly_spaced
-from experiments.runs import data_sources, folder, picture_sources, san_pg
-from san_jax import checkpoint, embed, pictures
+from experiments.runs import data_sources, picture_sources, san_pg
+from san_jax import checkpoint, embed, pictures, run_folder
 from san_jax.data.reading import read_names, undecoded
 from san_jax.files import write_atomic
 from san_jax.pictures import resize_image
@@ -233,24 +233,27 @@ def _cut(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Im
     return image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
 
 
-def draw(rows: Sequence[FigureRow], workdirs: Sequence[str | os.PathLike[str]]) -> Image.Image:
+def draw(
+    rows: Sequence[FigureRow], workdirs: Sequence[str | os.PathLike[str]], which: str = run_folder.NEWEST
+) -> Image.Image:
     """Draw rows of pairs: each image, and beside it the textures that the runs regress from it.
 
     Args:
         rows: Rows from `from_dataset` or `from_files`.
         workdirs: Folders of runs with a decoder.
+        which: Their checkpoints, see `san_jax.checkpoint.find`.
 
     Raises:
         san_pg.TextureError: A run has no decoder.
         FileNotFoundError: A folder does not hold a run.
-        san_jax.checkpoint.CheckpointError: A run has no checkpoint yet, or it cannot be read.
+        san_jax.checkpoint.CheckpointError: A run has no such checkpoint, or it cannot be read.
     """
     images = [one.image for row in rows for one in row.images]
     regressed: list[tuple[str, Iterator[np.ndarray]]] = []
     for workdir in workdirs:
-        regressor = san_pg.load(workdir)
+        regressor = san_pg.load(workdir, which)
         inputs = np.stack([resize_image(image, regressor.plan.image_size) for image in images])
-        words = f"{pathlib.Path(workdir).name}, step {_step(workdir)}"
+        words = f"{pathlib.Path(workdir).name}, step {regressor.step}"
         textures = embed.regress_textures(regressor.model, inputs, batch_size=min(len(inputs), 32))
         regressed.append((words, map(regressor.as_stored, textures)))
     sheet: list[list[contact_sheet.Tile]] = []
@@ -284,13 +287,14 @@ def _fitting(words: str, width: int) -> str:
     return words if len(words) <= letters else f"{words[: letters - 3]}..."
 
 
-def _step(workdir: str | os.PathLike[str]) -> int | None:
-    return folder.newest_step(workdir)
-
-
-def write(rows: Sequence[FigureRow], workdirs: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
+def write(
+    rows: Sequence[FigureRow],
+    workdirs: Sequence[str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    which: str = run_folder.NEWEST,
+) -> None:
     """Draw rows as `draw` does, write them as a PNG and print its path."""
     buffer = io.BytesIO()
-    draw(rows, workdirs).save(buffer, "PNG", optimize=True)
+    draw(rows, workdirs, which).save(buffer, "PNG", optimize=True)
     write_atomic(path, buffer.getvalue())
     print(f"written to {path}")

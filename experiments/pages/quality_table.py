@@ -6,18 +6,20 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from experiments.runs import data_sources, folder
+from experiments.runs import data_sources, folder, san_pg
 from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
-from san_jax import checkpoint
+from san_jax import checkpoint, run_folder
 from san_jax.files import write_atomic
 
 KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
 
-Columns = Mapping[str, tuple[str, str, str | os.PathLike[str]]]
-"""Name of a column of the table -> dataset, split and data_dir that it is measured on."""
+Where: TypeAlias = tuple[str, str, str | os.PathLike[str]]
+"""Dataset, split and data_dir."""
+Columns: TypeAlias = Mapping[str, Where]
+"""Name of a column of the table -> what it is measured on."""
 
 
 class QualityError(ValueError):
@@ -28,39 +30,37 @@ def write(
     workdirs: Sequence[str],
     output: str | os.PathLike[str],
     *,
-    dataset: str | None,
-    split: str,
-    data_dir: str | os.PathLike[str],
+    where: Where | None,
     held_out: str | os.PathLike[str] | None,
     sample: int,
+    which: str = run_folder.NEWEST,
 ) -> None:
     """Measure the textures of runs, write the table into a folder as Markdown and JSON, and print it.
 
     Args:
         workdirs: Folders of runs with a decoder.
         output: The folder.
-        dataset: A dataset under `data_dir` with true textures, such as `pit_reid`; None to leave it out.
-        split: Split of `dataset`.
-        data_dir: Where TFDS keeps datasets.
+        where: A dataset with true textures, such as `pit_reid`, to measure on; None to leave it out.
         held_out: Another folder of datasets, with a `pit` that no run was trained on; None to leave it out.
         sample: Largest number of images of each dataset.
+        which: The runs' checkpoints, see `san_jax.checkpoint.find`.
 
     Raises:
         QualityError: There is nothing to measure on, or a run was trained on textures of the held-out PIT.
         ValueError: As `texture_quality.of_run`.
     """
-    columns: dict[str, tuple[str, str, str | os.PathLike[str]]] = {}
+    columns: dict[str, Where] = {}
     if held_out is not None:
         for workdir in workdirs:
             _check_held_out(workdir, held_out)
         columns["held-out pit"] = ("pit", "train", held_out)
-    if dataset is not None:
-        columns[f"{dataset}, {split}"] = (dataset, split, data_dir)
+    if where is not None:
+        columns[f"{where[0]}, {where[1]}"] = where
     if not columns:
         raise QualityError(
             "Nothing to measure on: give --held_out (another rendering of pit), --dataset=pit_reid, or both."
         )
-    table = _measure(workdirs, columns, sample)
+    table = _measure(workdirs, columns, sample, which)
     text = markdown(table)
     print(text)
     for name, content in {
@@ -72,7 +72,7 @@ def write(
         print(f"written to {path}")
 
 
-def _measure(workdirs: Sequence[str], columns: Columns, sample: int) -> dict[str, Any]:
+def _measure(workdirs: Sequence[str], columns: Columns, sample: int, which: str) -> dict[str, Any]:
     """Measure the textures of runs, and those of the mean texture, which never looks at the image.
 
     Returns:
@@ -83,13 +83,13 @@ def _measure(workdirs: Sequence[str], columns: Columns, sample: int) -> dict[str
     measured = {name: _describe_data(*where, sample=sample) for name, where in columns.items()}
     rows: list[dict[str, Any]] = []
     for workdir in workdirs:
-        plan = folder.read_plan(workdir)
-        found = {name: texture_quality.of_run(workdir, *where, sample=sample) for name, where in columns.items()}
+        regressor = san_pg.load(workdir, which)
+        found = {name: texture_quality.of_run(regressor, *where, sample=sample) for name, where in columns.items()}
         rows.append(
             {
                 "run": str(workdir),
-                **{key: getattr(plan.model, key) for key in ("encoder", "width", "texture_size")},
-                "step": folder.newest_step(workdir),
+                **{key: getattr(regressor.plan.model, key) for key in ("encoder", "width", "texture_size")},
+                "step": regressor.step,
                 "quality": {name: _json(quality) for name, quality in found.items()},
             }
         )

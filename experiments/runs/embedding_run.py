@@ -19,10 +19,10 @@ import jax
 import numpy as np
 
 from experiments.command_line.progress import progress
-from experiments.runs import shards
+from experiments.runs import data_places, shards
 from experiments.runs.picture_sources import Pictures, Read, open_pictures
 from experiments.runs.shards import RECORD_FILE, Part, Shard
-from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, runtimes
+from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, run_folder, runtimes
 from san_jax.embedding_files import CARD, NPZ, PARQUET, Embeddings
 from san_jax.pictures import MAX_NAMED
 
@@ -44,7 +44,8 @@ class Request:
     Attributes:
         workdir: A run's folder, or another source that `san_jax.load_encoder` takes.
         images: See `picture_sources.open_pictures`.
-        data_dir: Where TFDS keeps datasets.
+        checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
+        data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
         batch_size: Pictures computed at a time, rounded up to a multiple of the devices.
         runtime: One of `runtimes.RUNTIMES`.
         flip: Average with the embeddings of the pictures mirrored left to right.
@@ -54,7 +55,8 @@ class Request:
 
     workdir: str
     images: str
-    data_dir: str = "data"
+    checkpoint: str = run_folder.NEWEST
+    data_dir: str | None = None
     batch_size: int = embed.BATCH_SIZE
     runtime: str = runtimes.JAX
     flip: bool = False
@@ -85,10 +87,13 @@ def run(
             cannot be read. Other errors are those of `san_jax.load_encoder` and `open_pictures`.
     """
     output = _checked_output(output)
-    pictures = open_pictures(request.images, request.data_dir)
+    data_dir = data_places.find_for_images(request.data_dir, request.workdir, request.images)
+    pictures = open_pictures(request.images, data_dir)
     if request.strict:
         _refuse(pictures.problems)
-    encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
+    encoder = inference.load_encoder(
+        request.workdir, batch_size=request.batch_size, runtime=request.runtime, checkpoint=request.checkpoint
+    )
     made_by = _describe(request, pictures, encoder)
     if shard is None and (found := _finished(output, made_by, overwrite=overwrite)):
         return found
@@ -314,6 +319,8 @@ def _write_part(work: _Work, number: int, batches: Iterator[list[Read]], update:
         embeddings.astype(made_by["dtype"]),
         np.array([read.person_id for read in good], np.int64),
         np.array([read.camera_id for read in good], np.int64),
+        times=np.array([read.time for read in good]) if work.pictures.knows_times else None,
+        tracks=np.array([read.track for read in good], np.int64) if work.pictures.knows_tracks else None,
     )
     embedding_files.write_parquet(
         embedding_files.part_path(work.folder, number),

@@ -20,7 +20,7 @@ from experiments.runs import folder, models, provenance
 from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS, ONNX, SAFETENSORS, STABLEHLO
 from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
-from san_jax import calibration, embed, folder_lock, onnx_file
+from san_jax import calibration, embed, folder_lock, onnx_file, run_folder
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import read_json, write_atomic
 from san_jax.inference import CARD
@@ -73,6 +73,7 @@ def run(
     formats: Collection[str] = DEFAULT_FORMATS,
     opset: int | None = None,
     overwrite: bool = False,
+    which: str = run_folder.NEWEST,
 ) -> dict[str, Any]:
     """Export a run's encoder, with its head and neck where it has them.
 
@@ -82,6 +83,7 @@ def run(
         formats: Of `FORMATS`.
         opset: Operator set of the ONNX file, one of `OPSETS`; `DEFAULT_OPSET` where none is given.
         overwrite: Replace an export in `output`, all files of it.
+        which: The checkpoint, see `san_jax.checkpoint.find`.
 
     Returns:
         What the model card holds: embedding_size, input (dtype, shape, colour, normalization), network, run (workdir,
@@ -98,30 +100,30 @@ def run(
         ValueError: The weights hold NaN or infinity.
         san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
         FileNotFoundError: The folder is no run's.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+        san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
     with folder_lock.hold(output):
-        return _run(workdir, pathlib.Path(output), formats, opset, overwrite)
+        _check_request(formats, opset)
+        _check_output(pathlib.Path(output), overwrite)
+        return _run(workdir, pathlib.Path(output), formats, opset or DEFAULT_OPSET, which)
 
 
 def _run(
     workdir: str | os.PathLike[str],
     output: pathlib.Path,
     formats: Collection[str],
-    opset: int | None,
-    overwrite: bool,
+    opset: int,
+    which: str,
 ) -> dict[str, Any]:
-    _check_request(formats, opset)
-    _check_output(output, overwrite)
     with jax.default_device(_cpu()):
-        encoder = _load(workdir)
+        encoder = _load(workdir, which)
         contents: dict[str, bytes] = {}
         files: dict[str, dict[str, Any]] = {}
         for kind in [kind for kind in FORMATS if kind in formats]:
             print(f"{kind} ...", flush=True)
-            content, record = _make_file(kind, encoder, opset or DEFAULT_OPSET)
+            content, record = _make_file(kind, encoder, opset)
             contents[_file_name(kind)], files[_file_name(kind)] = content, record
-    card = _card(workdir, encoder.model, encoder.plan, files)
+    card = _card(workdir, encoder, files)
     contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
     contents[README] = model_card.to_markdown(card).encode()
     _write(output, contents)
@@ -151,6 +153,7 @@ class _Encoder(NamedTuple):
         model: The encoder as it was trained.
         single: The same with float32 arithmetic.
         plan: What the run's config means.
+        step: The checkpoint's step.
         images: Images of the parity check, uint8 [N H W 3].
         references: Their embeddings by compute dtype.
     """
@@ -158,12 +161,13 @@ class _Encoder(NamedTuple):
     model: SAN
     single: SAN
     plan: RunPlan
+    step: int
     images: np.ndarray
     references: dict[str, np.ndarray]
 
 
-def _load(workdir: str | os.PathLike[str]) -> _Encoder:
-    model, plan = models.load_run(workdir, encoder_only=True)
+def _load(workdir: str | os.PathLike[str], which: str) -> _Encoder:
+    model, plan, step = models.load_run(workdir, encoder_only=True, which=which)
     if plan.textures_from:
         raise ExportError(
             f"The encoder of {workdir} does not take images but the textures that {plan.textures_from} regresses from "
@@ -176,7 +180,7 @@ def _load(workdir: str | os.PathLike[str]) -> _Encoder:
     if plan.model.compute_dtype != "float32":
         single = _in_float32(model, plan)
         references["float32"] = _embed(single, images)
-    return _Encoder(model, single, plan, images, references)
+    return _Encoder(model, single, plan, step, images, references)
 
 
 def _make_file(kind: str, encoder: _Encoder, opset: int) -> tuple[bytes, dict[str, Any]]:
@@ -356,11 +360,9 @@ def _stage_sizes(model: SAN) -> list[int]:
     return [getattr(encoder, f"stage{number}").num_blocks for number in range(1, 5)]
 
 
-def _card(
-    workdir: str | os.PathLike[str], model: SAN, plan: RunPlan, files: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
+def _card(workdir: str | os.PathLike[str], encoder: _Encoder, files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """What the model card says, see `run`."""
-    step = folder.newest_step(workdir)
+    model, plan, step = encoder.model, encoder.plan, encoder.step
     return {
         "embedding_size": model.embedding_size,
         "input": {
@@ -395,18 +397,20 @@ def _card(
     }
 
 
-def _scores(workdir: pathlib.Path, step: int | None) -> list[dict[str, Any]]:
+def _scores(workdir: pathlib.Path, step: int) -> list[dict[str, Any]]:
     """Return what `experiments.evaluate` found of the exported weights, without re-ranking and the like, by dataset."""
-    scores = []
+    options = [protocols.Options(checkpoint=which) for which in (run_folder.NEWEST, run_folder.BEST, str(step))]
+    scores: dict[str, dict[str, Any]] = {}
     for path in sorted((workdir / "report").glob(protocols.Options().file_name("*"))):
         found = read_json(path)
-        plain = protocols.Options().file_name(str(found.get("dataset")))
-        if path.name == plain and found.get("step") == step:
-            scores.append({key: value for key, value in found.items() if key not in _NOT_IN_THE_CARD})
-    return scores
+        dataset = str(found.get("dataset"))
+        names = [each.file_name(dataset) for each in options]
+        if path.name in names and found.get("step") == step:  # one checkpoint may be scored under several names
+            scores[dataset] = {key: value for key, value in found.items() if key not in _NOT_IN_THE_CARD}
+    return list(scores.values())
 
 
-def _calibration(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:
+def _calibration(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
     """Return the thresholds that `experiments.calibrate` found for the exported weights; None without any."""
     path = workdir / calibration.FILE
     found = read_json(path) if path.is_file() else None

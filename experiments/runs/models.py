@@ -1,10 +1,11 @@
 """Models by plan, and trained models by the folder of their run."""
 
 import os
+from typing import NamedTuple
 
 from experiments.runs import folder
 from experiments.runs.plan import RunPlan
-from san_jax import checkpoint, models
+from san_jax import checkpoint, models, run_folder
 from san_jax.models import SAN
 
 
@@ -22,10 +23,24 @@ def skeleton(plan: RunPlan, num_classes: int) -> SAN:
     return models.skeleton(plan.model, num_classes, decoder_size=plan.decoder_size)
 
 
+class LoadedRun(NamedTuple):
+    """A trained run.
+
+    Attributes:
+        model: Its network with the weights of a checkpoint, on the first local device.
+        plan: What its config means.
+        step: The checkpoint's step.
+    """
+
+    model: SAN
+    plan: RunPlan
+    step: int
+
+
 def load_run(
-    workdir: str | os.PathLike[str], *, encoder_only: bool = False, which: str = checkpoint.NEWEST
-) -> tuple[SAN, RunPlan]:
-    """Return the model of a run with the weights of a checkpoint, on the first local device, and its plan.
+    workdir: str | os.PathLike[str], *, encoder_only: bool = False, which: str = run_folder.NEWEST
+) -> LoadedRun:
+    """Load a run with the weights of one of its checkpoints.
 
     Args:
         workdir: The run's folder, see `experiments.train`.
@@ -43,4 +58,4 @@ def load_run(
     model = models.with_weights(
         plan.model, params, batch_stats, decoder_size=plan.decoder_size, encoder_only=encoder_only
     )
-    return model, plan
+    return LoadedRun(model, plan, step)

@@ -3,6 +3,7 @@
 import abc
 import functools
 import hashlib
+import math
 import os
 import pathlib
 import sys
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.runs import data_sources
+from experiments.runs import data_sources, picture_lists
 from san_jax import files, pictures
 from san_jax.data.reading import as_text, check_features, decode, read_example, read_names, undecoded
 from san_jax.embedding_files import UNKNOWN
@@ -30,6 +31,8 @@ class Read(NamedTuple):
         reason: Why not; "" where it could.
         person_id: The person's id, or `UNKNOWN`.
         camera_id: The camera's id, or `UNKNOWN`.
+        time: When it was taken, seconds; NaN where that is not known.
+        track: The track's id, or `UNKNOWN`.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Read(NamedTuple):
     reason: str
     person_id: int = UNKNOWN
     camera_id: int = UNKNOWN
+    time: float = math.nan
+    track: int = UNKNOWN
 
 
 class Pictures(abc.ABC):
@@ -44,9 +49,13 @@ class Pictures(abc.ABC):
 
     Attributes:
         problems: A line for each thing in a folder that could not be looked into.
+        knows_times: Whether the time of any picture is known.
+        knows_tracks: Likewise of tracks.
     """
 
     problems: Sequence[str] = ()
+    knows_times: bool = False
+    knows_tracks: bool = False
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -66,10 +75,20 @@ class Pictures(abc.ABC):
 
 
 class _Files(Pictures):
-    """Files by their names under a folder; names that are whole paths stay what they are."""
+    """Files by their names under a folder; names that are whole paths stay what they are.
 
-    def __init__(self, folder: pathlib.Path, names: Sequence[str], problems: Sequence[str] = ()) -> None:
-        self._folder, self._names, self.problems = folder, names, problems
+    `facts` holds what a list says of each file, by the fields of `Read`; it is empty where no list says anything.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        names: Sequence[str],
+        problems: Sequence[str] = (),
+        facts: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self._folder, self._names, self.problems, self._facts = folder, names, problems, facts
+        self.knows_times, self.knows_tracks = (any(key in row for row in facts) for key in ("time", "track"))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -83,6 +102,8 @@ class _Files(Pictures):
             except (OSError, ValueError):  # ValueError: a null byte in the name. `read` says what is wrong with it
                 size = -1
             digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        if any(self._facts):
+            digest.update(files.canonical_json(list(self._facts)).encode())
         return digest.hexdigest()
 
     def find(self, name: str, near: int = 0) -> int | None:
@@ -96,7 +117,8 @@ class _Files(Pictures):
         name = self._names[index]
         shown = _shown(name)
         try:
-            return Read(shown, pictures.resize_image(pictures.decode(self._folder / name).image, size), "")
+            image = pictures.resize_image(pictures.decode(self._folder / name).image, size)
+            return Read(shown, image, "", **(self._facts[index] if self._facts else {}))
         except pictures.PictureError as error:
             return Read(shown, None, str(error))
 
@@ -112,6 +134,10 @@ class _Split(Pictures):
     def __init__(self, source: Any, identity: dict[str, Any]) -> None:
         self._source, self._identity = undecoded(source), identity
         check_features(self._source, ("image", "name"))
+        self.knows_tracks = "track" in self._source[0]
+        self.knows_times = "time" in self._source[0] and any(
+            not math.isnan(self._source[index]["time"]) for index in range(len(self._source))
+        )
 
     def __len__(self) -> int:
         return len(self._source)
@@ -132,9 +158,10 @@ class _Split(Pictures):
     def read(self, index: int, size: tuple[int, int]) -> Read:
         example = read_example(self._source, index)
         name = as_text(example["name"])
-        ids = (int(example.get(key, UNKNOWN)) for key in ("person_id", "camera_id"))
+        person, camera, track = (int(example.get(key, UNKNOWN)) for key in ("person_id", "camera_id", "track"))
         try:
-            return Read(name, decode(example, "image", size, index), "", *ids)
+            image = decode(example, "image", size, index)
+            return Read(name, image, "", person, camera, float(example.get("time", math.nan)), track)
         except ValueError as error:
             return Read(name, None, str(error))
 
@@ -144,7 +171,8 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--i
 
     Args:
         given: A folder, searched at any depth; a text file with a picture's path in each line, relative to the list's
-            folder; or DATASET:SPLIT, such as market1501:gallery.
+            folder, or a CSV file with a column `path` and any of `experiments.runs.picture_lists.FACTS`; or
+            DATASET:SPLIT, such as market1501:gallery.
         data_dir: Where TFDS keeps datasets.
         flag: What the user gave them by, for messages.
 
@@ -205,12 +233,16 @@ def _open_folder(folder: pathlib.Path, flag: str) -> Pictures:
 
 def _open_list(path: pathlib.Path, flag: str) -> Pictures:
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise SourceError(
             f"{flag}={path} is no text file: expected a list with a picture's path in each line. A single picture "
             "is embedded as the only one in a folder or in a list."
         ) from None
+    try:
+        names, facts = picture_lists.read(text)
+    except ValueError as error:
+        raise SourceError(f"{flag}={path}: {error}") from None
     if not names:
         raise SourceError(f"{flag}={path} lists no picture: expected a picture's path in each line.")
-    return _Files(path.parent, names)
+    return _Files(path.parent, names, facts=facts)

@@ -23,6 +23,7 @@ from san_jax import embed, folder_lock, pictures
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.pictures import resize_image
+from san_jax.run_folder import NEWEST
 
 # Errors that a user can do something about; the messages say what.
 KNOWN_ERRORS = (*san_pg.KNOWN_ERRORS, picture_sources.SourceError, shards.ShardError)
@@ -53,6 +54,7 @@ def run_dataset(
     texture_dir: str | os.PathLike[str] | None = None,
     batch_size: int = 32,
     division: Division = WHOLE,
+    which: str = NEWEST,
 ) -> pathlib.Path:
     """Write `<dataset>_textured`: each training image with the texture that the run regresses from it.
 
@@ -69,6 +71,7 @@ def run_dataset(
             benchmark or of two states of a model never mix.
         batch_size: Images computed at a time.
         division: What is computed; of a shard, no dataset is made.
+        which: The run's checkpoint, see `san_jax.checkpoint.find`.
 
     Returns:
         The dataset's folder, or that of a shard's textures.
@@ -80,7 +83,7 @@ def run_dataset(
         shards.ShardError: A shard's folder holds another shard, or the shards to merge are not all those of this work.
         san_jax.folder_lock.FolderError: Another process writes these textures, or the folder cannot be written.
     """
-    regressor = san_pg.load(workdir)
+    regressor = san_pg.load(workdir, which)
     feature = regressor.target.place.feature
     if feature not in SUFFIXES:
         raise TextureError(
@@ -152,7 +155,7 @@ def _regress_training_images(
         what = "textures" if regressor.target.is_texture else "frontal views"
         print(
             f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, "
-            f"in {folder}"
+            f"by step {regressor.step}, in {folder}"
         )
         failed = write_textures(regressor, missing, batch_size=batch_size)
         if failed:
@@ -168,6 +171,7 @@ def run_folder(
     *,
     batch_size: int = 32,
     division: Division = WHOLE,
+    which: str = NEWEST,
 ) -> list[str]:
     """Write a texture PNG for every picture under `images`, at the same relative path under `output`.
 
@@ -180,6 +184,7 @@ def run_folder(
         output: Folder for the textures; not inside `images`.
         batch_size: Images computed at a time.
         division: What is computed; a shard is written into a folder of its own beside `output`.
+        which: The run's checkpoint, see `san_jax.checkpoint.find`.
 
     Returns:
         A line for each picture that could not be read.
@@ -196,8 +201,27 @@ def run_folder(
             f"--output {output} lies inside --images {images}: a second run would read its own textures."
         )
     listing = picture_sources.list_folder(images)
+    wanted = _wanted(images, listing.pictures, output)
+    regressor = san_pg.load(workdir, which)
+    sources = {target.relative_to(output).as_posix(): found[0] for target, found in wanted.items()}
+    work = [((lambda path=file: pictures.decode(path).image), name) for name, file in sources.items()]
+    names = hashlib.sha256("\n".join(sources).encode("utf-8", "surrogateescape")).hexdigest()
+    with _open(_Textures(regressor, work, output, batch_size, {"names_sha256": names}), division) as (missing, folder):
+        print(
+            f"textures of {images}: {len(wanted)} images, {len(missing)} to compute, by step {regressor.step}, in {folder}"
+        )
+        failed = write_textures(regressor, missing, batch_size=batch_size)
+    skipped = [f"{images / line}" for line in listing.problems]
+    skipped += [f"{sources[target.relative_to(folder).as_posix()]}: {error}" for target, error in failed]
+    for line in skipped:
+        print(f"skipped {line}", file=sys.stderr)
+    return skipped
+
+
+def _wanted(images: pathlib.Path, names: Sequence[str], output: pathlib.Path) -> dict[pathlib.Path, list[pathlib.Path]]:
+    """Return the picture of each texture that is to be written; raise a TextureError where two would be one file."""
     wanted: dict[pathlib.Path, list[pathlib.Path]] = {}
-    for file in (images / name for name in listing.pictures):
+    for file in (images / name for name in names):
         target = output / file.relative_to(images).with_suffix(".png")
         if target.resolve().is_relative_to(images.resolve()):
             raise TextureError(f"{target} would be written into --images {images}: choose another --output.")
@@ -209,18 +233,7 @@ def run_folder(
     ]
     if collisions:
         raise TextureError("\n".join(["pictures of one name but for the suffix; rename them:", *collisions]))
-    regressor = san_pg.load(workdir)
-    sources = {target.relative_to(output).as_posix(): found[0] for target, found in wanted.items()}
-    work = [((lambda path=file: pictures.decode(path).image), name) for name, file in sources.items()]
-    names = hashlib.sha256("\n".join(sources).encode("utf-8", "surrogateescape")).hexdigest()
-    with _open(_Textures(regressor, work, output, batch_size, {"names_sha256": names}), division) as (missing, folder):
-        print(f"textures of {images}: {len(wanted)} images, {len(missing)} to compute, in {folder}")
-        failed = write_textures(regressor, missing, batch_size=batch_size)
-    skipped = [f"{images / line}" for line in listing.problems]
-    skipped += [f"{sources[target.relative_to(folder).as_posix()]}: {error}" for target, error in failed]
-    for line in skipped:
-        print(f"skipped {line}", file=sys.stderr)
-    return skipped
+    return wanted
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Regressor:
         model: The network, with decoder.
         plan: What the run's config means.
         target: What its decoder reconstructs.
+        step: The step of its checkpoint.
         digest: SHA-256 over every parameter and running statistic, which tells two states of a model apart.
     """
 
@@ -40,6 +41,7 @@ class Regressor:
     model: SAN
     plan: RunPlan
     target: targets.DecoderTarget
+    step: int
     digest: str
 
     def as_stored(self, image: np.ndarray) -> np.ndarray:
@@ -61,21 +63,25 @@ class Regressor:
         }
 
 
-def load(workdir: str | os.PathLike[str]) -> Regressor:
+def load(workdir: str | os.PathLike[str], which: str = run_folder.NEWEST) -> Regressor:
     """Load a run that has a decoder.
+
+    Args:
+        workdir: The run's folder.
+        which: The checkpoint, see `san_jax.checkpoint.find`.
 
     Raises:
         TextureError: The run has no decoder.
         FileNotFoundError: The folder is no run's.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
+        san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
-    network, plan = models.load_run(workdir)
+    network, plan, step = models.load_run(workdir, which=which)
     if plan.target is None:
         raise TextureError(
             f"{workdir} is a run without decoder (method {plan.method!r}), which regresses no textures: "
             "give the folder of a SAN-PG run (python -m experiments.train --config=san_pg.py)."
         )
-    return Regressor(str(workdir), network, plan, plan.target, parameter_digest(network))
+    return Regressor(str(workdir), network, plan, plan.target, step, parameter_digest(network))
 
 
 def load_for_textures(workdir: str | os.PathLike[str]) -> Regressor:

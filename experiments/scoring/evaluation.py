@@ -1,6 +1,7 @@
 """Scores a run on benchmarks: embeddings by the encoder alone, then CMC, mAP and mINP."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs import data_sources, folder, models, san_pg
+from experiments.runs import data_places, data_sources, folder, models, san_pg
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
@@ -26,7 +27,7 @@ KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError, onnx_file.Missi
 def run(
     workdir: str | os.PathLike[str],
     dataset: str,
-    data_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None,
     *,
     output: str | os.PathLike[str] | None = None,
     options: protocols.Options | None = None,
@@ -36,7 +37,7 @@ def run(
     Args:
         workdir: Folder of a run.
         dataset: A dataset with splits query and gallery under `data_dir`.
-        data_dir: Where TFDS keeps datasets.
+        data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
         output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json.
         options: How it is scored; None for the defaults.
 
@@ -67,7 +68,7 @@ def run(
 def run_datasets(
     workdir: str | os.PathLike[str],
     names: Sequence[str],
-    data_dir: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None,
     options: protocols.Options | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Evaluate a run on several datasets, loading it once, and print a table at the end; arguments as in `run`.
@@ -100,22 +101,24 @@ class _Evaluation:
     """A loaded run with the options that it is scored with."""
 
     def __init__(
-        self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str], options: protocols.Options
+        self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, options: protocols.Options
     ) -> None:
-        self._workdir, self._data_dir = pathlib.Path(workdir), data_dir
-        model, self._plan = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
+        self._workdir, self._given = pathlib.Path(workdir), data_dir
+        model, self._plan, self._step = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
         self._options = options.with_metric_of(self._plan)
         data = folder.read_data(workdir)
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
-        _, self._step = checkpoint.find(workdir, options.checkpoint)
-        self._embedder = Embedder(model, self._plan, data_dir, options.flip, self._san_pg, options.runtime)
+        self._embedder = functools.cache(
+            lambda place: Embedder(model, self._plan, place, options.flip, self._san_pg, options.runtime)
+        )
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
         """Score a dataset, write the JSON and print the result."""
         options = self._options
-        metadata = data_sources.read_metadata(dataset, self._data_dir)
-        query, gallery = (self._embedder.embed(dataset, split) for split in ("query", "gallery"))
+        data_dir = data_places.find(self._given, [self._workdir], dataset)
+        metadata = data_sources.read_metadata(dataset, data_dir)
+        query, gallery = (self._embedder(data_dir).embed(dataset, split) for split in ("query", "gallery"))
         protocol = protocols.find(dataset)
         scored = protocols.Scored(
             dataset,
@@ -155,10 +158,11 @@ class _Evaluation:
             "checkpoint": options.checkpoint,
         }
         if protocol.index_pairs:
-            summary["single_shot"] = self._score_single_shot(dataset, query, gallery, protocol.ranks)
+            summary["single_shot"] = self._score_single_shot(dataset, data_dir, query, gallery)
         if protocol.more_queries:
-            for split in protocols.query_splits(dataset, data_sources.list_splits(dataset, self._data_dir)):
-                summary[split] = self._score_queries(dataset, split, gallery, protocol.ranks)
+            for split in protocols.query_splits(dataset, data_sources.list_splits(dataset, data_dir)):
+                found = self._embedder(data_dir).embed(dataset, split)
+                summary[split] = self._score_queries(dataset, split, found, gallery)
         if output is None:
             path = self._workdir / "report" / options.file_name(dataset)
         else:
@@ -168,8 +172,8 @@ class _Evaluation:
         print(f"written to {path}", flush=True)
         return summary
 
-    def _score_queries(self, dataset: str, split: str, gallery: EmbeddedSplit, ranks: Sequence[int]) -> dict[str, Any]:
-        query = self._embedder.embed(dataset, split)
+    def _score_queries(self, dataset: str, split: str, query: EmbeddedSplit, gallery: EmbeddedSplit) -> dict[str, Any]:
+        ranks = protocols.find(dataset).ranks
         return {
             "protocol": protocols.query_split_words(dataset, split, len(query.person_ids), self._options),
             **rank(query, gallery, ranks, self._options),
@@ -177,9 +181,10 @@ class _Evaluation:
         }
 
     def _score_single_shot(
-        self, dataset: str, query: EmbeddedSplit, gallery: EmbeddedSplit, ranks: Sequence[int]
+        self, dataset: str, data_dir: str, query: EmbeddedSplit, gallery: EmbeddedSplit
     ) -> dict[str, Any]:
-        names = [read_names(data_sources.open_source(dataset, split, self._data_dir)) for split in ("query", "gallery")]
+        ranks = protocols.find(dataset).ranks
+        names = [read_names(data_sources.open_source(dataset, split, data_dir)) for split in ("query", "gallery")]
         splits = protocols.index_pairs(names[0], query.person_ids, names[1], gallery.person_ids)
         num_identities = len(set(query.person_ids.tolist()) & set(gallery.person_ids.tolist()))
         results = [rank(query.take(q), gallery.take(g), ranks, self._options) for q, g in splits]
@@ -233,8 +238,13 @@ def scores(result: ranking.RankingResult) -> dict[str, float]:
     }
 
 
-def parse_datasets(text: str, data_dir: str | os.PathLike[str]) -> list[str]:
-    """Return the names in a comma list; "all" is every dataset under `data_dir` with splits query and gallery.
+def parse_datasets(text: str, data_dir: str | os.PathLike[str] | None, workdir: str | os.PathLike[str]) -> list[str]:
+    """Return the names in a comma list; "all" is every dataset with splits query and gallery.
+
+    Args:
+        text: What the user gave.
+        data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
+        workdir: The run's folder.
 
     Raises:
         ValueError: A name is empty, or "all" finds no dataset.
@@ -242,12 +252,12 @@ def parse_datasets(text: str, data_dir: str | os.PathLike[str]) -> list[str]:
     if text == ALL:
         names = [
             name
-            for name in data_sources.list_built(data_dir)
-            if {"query", "gallery"} <= set(data_sources.list_splits(name, data_dir))
+            for name, place in data_places.list_built(data_dir, workdir)
+            if {"query", "gallery"} <= set(data_sources.list_splits(name, place))
         ]
         if not names:
             raise ValueError(
-                f"--dataset=all: no dataset in {data_dir} has a query and a gallery. Build one with "
+                f"--dataset=all: no dataset in {data_dir or data_places.DEFAULT} has a query and a gallery. Build one with "
                 "`python -m experiments.prepare`."
             )
         return names

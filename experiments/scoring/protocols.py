@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.runs.plan import RunPlan
-from san_jax import checkpoint, ranking, runtimes
+from san_jax import ranking, run_folder, runtimes
 from san_jax.ranking_settings import SAME_CAMERA
 
 RANKS = (1, 5, 10)
@@ -119,7 +119,7 @@ class Options:
     flip: bool = False
     rerank: ranking.KReciprocal | None = None
     runtime: str = runtimes.JAX
-    checkpoint: str = checkpoint.NEWEST
+    checkpoint: str = run_folder.NEWEST
     same_camera: str = "auto"
 
     def __post_init__(self) -> None:
@@ -163,8 +163,8 @@ class Options:
             "trapezoidal": self.average_precision == "trapezoidal",
             "keep": self.same_camera == "keep",
             "flip": self.flip,
-            "best" if self.checkpoint == checkpoint.BEST else f"step{self.checkpoint}": self.checkpoint
-            != checkpoint.NEWEST,
+            "best" if self.checkpoint == run_folder.BEST else f"step{self.checkpoint}": self.checkpoint
+            != run_folder.NEWEST,
             "onnx": self.runtime == runtimes.ONNX,
             "rerank": self.rerank is not None,
         }

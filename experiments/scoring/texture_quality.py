@@ -70,7 +70,7 @@ def measure(predicted: Textures, truth: Textures) -> Quality:
 
 
 def of_run(
-    workdir: str | os.PathLike[str],
+    regressor: san_pg.Regressor,
     dataset: str,
     split: str,
     data_dir: str | os.PathLike[str],
@@ -85,7 +85,7 @@ def of_run(
     compare, and for the training images of `pit_reid` these are the pseudo textures that SAN is trained on.
 
     Args:
-        workdir: Folder of a run with a decoder whose target is the texture.
+        regressor: A run with a decoder whose target is the texture.
         dataset: A dataset with the true `texture` of each image: `pit` or `pit_reid`.
         split: Split of the dataset, "a+b" for two.
         data_dir: Where TFDS keeps datasets.
@@ -97,16 +97,15 @@ def of_run(
         san_pg.TextureError: The run regresses no textures, or the dataset holds no true ones.
         ValueError: `sample` is below 1.
         datasets.DatasetError: There is no such dataset or split.
-        FileNotFoundError: The folder is no run's.
-        san_jax.checkpoint.CheckpointError: The run has no checkpoint yet, or it cannot be read.
     """
-    regressor = san_pg.load(workdir)
     if not regressor.target.is_texture:
-        raise san_pg.TextureError(f"{workdir} regresses no textures: its target is {regressor.target.kind!r}.")
+        raise san_pg.TextureError(
+            f"{regressor.workdir} regresses no textures: its target is {regressor.target.kind!r}."
+        )
     source, chosen = _open(dataset, split, data_dir, sample, seed)
 
     def qualities() -> Iterator[Quality]:
-        for examples in _chunks(source, chosen, batch_size, f"{workdir} on {dataset} {split}"):
+        for examples in _chunks(source, chosen, batch_size, f"{regressor.workdir} on {dataset} {split}"):
             images = [resize_image(Image.fromarray(one["image"]), regressor.plan.image_size) for one in examples]
             textures = embed.regress_textures(regressor.model, np.stack(images), batch_size=batch_size)
             stored = np.stack([regressor.as_stored(texture) for texture in textures])

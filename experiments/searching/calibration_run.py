@@ -11,8 +11,8 @@ import numpy as np
 from experiments.pages import calibration_page
 from experiments.runs import embedding_run, folder
 from experiments.searching.galleries import SearchError, check_maker
-from san_jax import calibration, checkpoint, embed, embedding_files, files, inference, verification
-from san_jax.calibration import FALSE_MATCH_RATES, Calibration
+from san_jax import calibration, checkpoint, embed, embedding_files, files, inference, run_folder, verification
+from san_jax.calibration import FALSE_MATCH_RATES, Calibration, CalibrationError
 from san_jax.embedding_files import IDENTITY, UNKNOWN, Embeddings
 from san_jax.ranking_settings import SAME_CAMERA
 from san_jax.verification import PairCounts, Reliability
@@ -32,7 +32,8 @@ class Request:
         workdir: The run's folder.
         dataset: DATASET:SPLIT; "" where embeddings are given.
         embeddings: A file or folder of embeddings of the run; "" to make them.
-        data_dir: Where TFDS keeps datasets.
+        checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
+        data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
         same_camera: Pairs of one camera: "drop" them, "keep" them, or "auto": drop them unless there is one camera.
         flip: Average with the embeddings of the pictures mirrored left to right.
         batch_size: Pictures computed at a time.
@@ -42,7 +43,8 @@ class Request:
     workdir: str
     dataset: str = ""
     embeddings: str = ""
-    data_dir: str = "data"
+    checkpoint: str = run_folder.NEWEST
+    data_dir: str | None = None
     same_camera: str = "auto"
     flip: bool = False
     batch_size: int = embed.BATCH_SIZE
@@ -56,7 +58,7 @@ def run(request: Request) -> Calibration:
         SearchError: The embeddings are not the run's, persons are not known, or there is no pair of one person or of
             two.
     """
-    encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size)
+    encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, checkpoint=request.checkpoint)
     if encoder.run is None:
         raise SearchError(
             f"{request.workdir} is a file of weights: expected the folder of a run, which keeps what is found."
@@ -70,9 +72,19 @@ def run(request: Request) -> Calibration:
     found = calibrate(embeddings, encoder.metric, same_camera=request.same_camera, seed=request.seed)
     words = _limits(found, folder.read_data(request.workdir), embeddings.made_by["images"])
     found = dataclasses.replace(found, limits=tuple(words))
+    if (earlier := _earlier_step(request.workdir)) not in (None, encoder.step):
+        print(f"{request.workdir}: this replaces the calibration of step {earlier}", flush=True)
     calibration.write(request.workdir, found)
     files.write_atomic(pathlib.Path(request.workdir) / PAGE, calibration_page.to_html(found).encode())
     return found
+
+
+def _earlier_step(workdir: str) -> int | None:
+    """The step of the checkpoint that the run is calibrated for; None where it is not, or the file cannot be read."""
+    try:
+        return calibration.read(workdir).made_by["step"]
+    except (CalibrationError, files.DamagedFileError):
+        return None
 
 
 def _embed(request: Request) -> str:
@@ -80,7 +92,7 @@ def _embed(request: Request) -> str:
     output = os.path.join(
         request.workdir, "embeddings", f"{request.dataset.replace('/', '_').replace(':', '_')}.parquet"
     )
-    fields = ("workdir", "data_dir", "flip", "batch_size")
+    fields = ("workdir", "checkpoint", "data_dir", "flip", "batch_size")
     wanted = embedding_run.Request(images=request.dataset, **{name: getattr(request, name) for name in fields})
     embedding_run.run(wanted, output, overwrite=True)
     return output
@@ -241,7 +253,7 @@ def describe(found: Calibration, workdir: str) -> str:
     pictures = found.pictures
     across = "across cameras" if pictures["across_cameras"] else "within cameras, too"
     lines = [
-        f"{pictures['images']}: {pictures['pictures']:,} pictures of {pictures['persons']:,} persons, pairs {across}: "
+        f"step {found.made_by['step']} on {pictures['images']}: {pictures['pictures']:,} pictures of {pictures['persons']:,} persons, pairs {across}: "
         f"{pictures['genuine']:,} of one person, {pictures['impostor']:,} of two",
         f"equal error rate {100 * found.equal_error['rate']:.2f} % at distance {found.equal_error['threshold']:.4g}; "
         f"area under ROC {found.area_under_roc:.4f}",

@@ -122,9 +122,12 @@ def check_maker(
         workdir: Where the encoder comes from.
     """
     if differing := embedding_files.differences(made_by, encoder.identity):
+        step = made_by.get("step")
+        which = "" if step is None else f" and --checkpoint={step}"
+        here = "" if encoder.step is None else f" --checkpoint={encoder.step}"
         raise SearchError(
-            f"{path} was made by {made_by.get('workdir')} at step {made_by.get('step')}, not by {workdir} at step "
-            f"{encoder.step} ({differing}). Give the run that made it as --workdir, or embed the pictures again: "
-            f"python -m experiments.embed --workdir={workdir} --images={made_by.get('images', 'DIR')} --output={path} "
+            f"{path} was made by {made_by.get('workdir')} at step {step}, not by {workdir} at step {encoder.step} "
+            f"({differing}). Give the run that made it as --workdir{which}, or embed the pictures again: python -m "
+            f"experiments.embed --workdir={workdir}{here} --images={made_by.get('images', 'DIR')} --output={path} "
             "--overwrite"
         )

@@ -11,12 +11,22 @@ from typing import Any
 import numpy as np
 
 from experiments.pages import report, search_page
-from experiments.runs import picture_sources
+from experiments.runs import data_places, picture_sources
 from experiments.searching import galleries, queries, verdicts
 from experiments.searching.galleries import Filters, Gallery, SearchError
 from experiments.searching.queries import Queries
 from experiments.searching.verdicts import Verdict
-from san_jax import checkpoint, embedding_files, files, folder_lock, inference, living_gallery, onnx_file, runtimes
+from san_jax import (
+    checkpoint,
+    embedding_files,
+    files,
+    folder_lock,
+    inference,
+    living_gallery,
+    onnx_file,
+    run_folder,
+    runtimes,
+)
 from san_jax.embedding_files import UNKNOWN, Embeddings
 from san_jax.ranking import nearest
 
@@ -44,9 +54,10 @@ class Request:
         workdir: The run that made them, or another source that `san_jax.load_encoder` takes.
         query: See `queries.read`.
         output: Folder to write to.
+        checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
         top: Matches of each query.
         images: Where the gallery's pictures are; "" for where they were embedded from.
-        data_dir: Where TFDS keeps datasets.
+        data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
         filters: Which pictures of the gallery are looked at.
         other_cameras: Leave out what a query's own camera took.
         false_match_rate: How often "same person" may be wrong for two persons; None for the usual rate.
@@ -60,9 +71,10 @@ class Request:
     workdir: str
     query: str
     output: str
+    checkpoint: str = run_folder.NEWEST
     top: int = 10
     images: str = ""
-    data_dir: str = "data"
+    data_dir: str | None = None
     filters: Filters = dataclasses.field(default_factory=Filters)
     other_cameras: bool = False
     false_match_rate: float | None = None
@@ -144,11 +156,17 @@ def run(request: Request) -> Found:
             raise SearchError(
                 f"{output} holds an earlier search ({', '.join(there)}): give another --output, or --overwrite."
             )
-        encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, runtime=request.runtime)
+        encoder = inference.load_encoder(
+            request.workdir, batch_size=request.batch_size, runtime=request.runtime, checkpoint=request.checkpoint
+        )
         galleries.check_maker(gallery.path, gallery.made_by, encoder, request.workdir)
-        regressor = inference.load_regressor(request.workdir) if request.textures else None
+        regressor = None
+        if request.textures:
+            step = run_folder.NEWEST if encoder.step is None else encoder.step
+            regressor = inference.load_regressor(request.workdir, checkpoint=step)
         verdict = verdicts.find(encoder, gallery.made_by, request.false_match_rate)
-        wanted = queries.read(request.query, encoder, gallery.made_by, request.data_dir)
+        data_dir = data_places.find_for_images(request.data_dir, request.workdir, request.query)
+        wanted = queries.read(request.query, encoder, gallery.made_by, data_dir)
         ranked, searched = rank(gallery, wanted.embeddings, request, verdict)
         found = Found(ranked, searched, wanted.left_out, verdict)
         page = _page(request, gallery, wanted, found, regressor)
@@ -277,7 +295,9 @@ def _cell(value: object) -> object:
 def _page(
     request: Request, gallery: Gallery, wanted: Queries, found: Found, regressor: inference.Regressor | None
 ) -> search_page.SearchPage:
-    source = queries.open_source(gallery.made_by, request.data_dir, request.images)
+    images = request.images or gallery.made_by.get("images", "")
+    data_dir = data_places.find_for_images(request.data_dir, request.workdir, images)
+    source = queries.open_source(gallery.made_by, data_dir, request.images)
     shown = [_shown(ranked, row, wanted, source, regressor) for row, ranked in enumerate(found.ranked[:MAX_SHOWN])]
     notes = [
         f"{found.searched:,} pictures of {request.gallery} were searched, embedded by {request.workdir} at step "

@@ -9,7 +9,7 @@ from flax import nnx
 import datasets
 from experiments.command_line import config_files
 from experiments.pages import figures
-from experiments.runs import san_pg
+from experiments.runs import models, san_pg
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
 from san_jax.models import SAN
@@ -47,7 +47,7 @@ def scored_run(tmp_path, monkeypatch, scored_model, loads):
         assert which == "newest"
         assert pathlib.Path(path) == tmp_path / "run"
         loads.append(path)
-        return scored_model, PLAN
+        return models.LoadedRun(scored_model, PLAN, 120)
 
     monkeypatch.setattr(evaluation.models, "load_run", load_run)
     (tmp_path / "run" / "checkpoints" / "120").mkdir(parents=True)
@@ -74,6 +74,8 @@ def decoders(monkeypatch):
     plan = resolve(config_files.load("san_pg.py:smoke,image_size=(48, 32)"))
     assert plan.target is not None
     runs = {f"{name}/san": (lambda images, add=add: images[:, :32] + np.uint8(add)) for add, name in enumerate("ab")}
-    monkeypatch.setattr(san_pg, "load", lambda path: san_pg.Regressor(path, runs[path], plan, plan.target, ""))
+    monkeypatch.setattr(
+        san_pg, "load", lambda path, which: san_pg.Regressor(path, runs[path], plan, plan.target, 7, "")
+    )
     monkeypatch.setattr(figures.embed, "regress_textures", lambda model, images, batch_size: model(images))
     return runs

@@ -13,6 +13,7 @@ from PIL import Image
 import san_jax
 from experiments import embed
 from experiments.runs import data_sources, embedding_run, shards
+from experiments.searching import galleries
 from san_jax import checkpoint, embedding_files, onnx_file
 from san_jax.data.reading import read_names
 from tests.experiments.export_runs import needs_onnx, relative
@@ -106,6 +107,32 @@ def test_a_split_has_persons_and_cameras(run, pit_reid_dir, exportable_run):
     assert written.camera_ids.tolist() == [example["camera_id"] for example in source]
     expected = san_jax.load_encoder(exportable_run, batch_size=8)([example["image"] for example in source])
     assert relative(written.embeddings, expected) < 1e-6
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out.npz", "out"])
+def test_a_list_may_say_who_where_and_when(run, photos, output):
+    """Search filters by these times; parts of a folder agree on their columns, though not all of them know a time."""
+    names = good_names(photos)
+    rows = [
+        f"{name},{3 * number},{number % 2},{100 + number if number < 3 else ''}" for number, name in enumerate(names)
+    ]
+    table = photos / "table.csv"
+    table.write_text("\n".join(["path,person_id,camera_id,time", *rows]))
+    path = run(output, images=table)
+    written = san_jax.load_embeddings(path)
+    assert written.names == names
+    assert written.person_ids.tolist() == [3 * number for number in range(20)]
+    assert written.camera_ids.tolist() == [number % 2 for number in range(20)]
+    assert written.times is not None
+    assert written.tracks is None
+    assert written.times[:3].tolist() == [100, 101, 102]
+    assert np.isnan(written.times[3:]).all()
+    gallery = galleries.open_gallery(path)
+    left = [block for _, block in gallery.blocks(galleries.Filters(after=101.0, before=500.0), 8)]
+    assert [name for block in left for name in block.names] == names[1:3]
+    table.write_text(table.read_text().replace(",102", ",103"))
+    with pytest.raises(SystemExit, match="images_sha256"):
+        run(output, images=table)
 
 
 def test_a_list(run, photos, tmp_path):
@@ -269,8 +296,8 @@ def test_other_weights_do_not_go_on(run, monkeypatch, tmp_path):
         run("out.parquet")
     load = checkpoint.load_weights
 
-    def other(path):
-        step, params, batch_stats = load(path)
+    def other(path, **options):
+        step, params, batch_stats = load(path, **options)
         return step, jax.tree.map(lambda x: x + 1e-3, params), batch_stats
 
     monkeypatch.setattr(checkpoint, "load_weights", other)

@@ -129,7 +129,7 @@ def test_main_names_what_is_missing(scored_run, pit_reid_dir, scored_model, monk
         evaluate.main([*arguments, "--dataset=pit_ried"])
     graphdef, params, batch_stats = split_model(scored_model)
     broken = merge_model(graphdef, jax.tree.map(lambda x: x * np.nan, params), batch_stats)
-    monkeypatch.setattr(evaluation.models, "load_run", lambda path, **options: (broken, PLAN))
+    monkeypatch.setattr(evaluation.models, "load_run", lambda path, **options: (broken, PLAN, 120))
     with pytest.raises(SystemExit, match="holds NaN or infinity"):
         evaluate.main([*arguments, "--dataset=pit_reid"])
 

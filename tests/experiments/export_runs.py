@@ -111,7 +111,7 @@ EVERYTHING = {**GOLDEN_RUNS["heads"], "model__stage_sizes": (1, 1, 1, 1), "model
 
 
 def run_embeddings(workdir, images):
-    model, _ = models.load_run(workdir, encoder_only=True)
+    model, *_ = models.load_run(workdir, encoder_only=True)
     return embed.embed_images(model, images, batch_size=sum(exporting.BATCHES))
 
 

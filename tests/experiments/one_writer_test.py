@@ -147,7 +147,7 @@ def _textures(folder, monkeypatch):
     photos = folder.parent / "photos"
     photos.mkdir()
     Image.fromarray(np.zeros((8, 4, 3), np.uint8)).save(photos / "a.png")
-    monkeypatch.setattr(pseudo_textures.san_pg, "load", lambda workdir: None)
+    monkeypatch.setattr(pseudo_textures.san_pg, "load", lambda workdir, which: None)
     monkeypatch.setattr(pseudo_textures, "write_textures", None)
     pseudo_texture.main(["--workdir=run", f"--images={photos}", f"--output={folder}"])
 

@@ -182,7 +182,7 @@ def test_joint_stage_says_what_it_takes_from_san_pg(workplace):
 
 
 def test_load_run(workplace):
-    network, plan = models.load_run(workplace.finished("san_pg"))
+    network, plan, _ = models.load_run(workplace.finished("san_pg"))
     assert plan.method == "san_pg"
     assert plan.image_size == (32, 32)
     assert network.classifier is None
@@ -190,7 +190,7 @@ def test_load_run(workplace):
     jax.tree.map(np.testing.assert_array_equal, split_model(network)[1:], (params, batch_stats))
     images = jax.ShapeDtypeStruct((2, 32, 32, 3), np.float32)
     assert jax.eval_shape(network, images).texture.shape == (2, 16, 16, 3)
-    encoder, _ = models.load_run(workplace.finished("san_pg"), encoder_only=True)
+    encoder, *_ = models.load_run(workplace.finished("san_pg"), encoder_only=True)
     assert encoder.decoder is None
     jax.tree.map(np.testing.assert_array_equal, split_model(encoder)[1], {"encoder": params["encoder"]})
     with pytest.raises(FileNotFoundError, match="expected the folder of a run"):

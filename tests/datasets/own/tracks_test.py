@@ -205,7 +205,7 @@ def test_wrong_lines_and_missing_frames_are_all_named(tmp_path: pathlib.Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"no gt/gt\.txt there or in a folder in it; found img1.*A video is not read: .*ffmpeg"),
+        (None, r"no gt/gt\.txt there or in a folder in it; found img1.*A video is read by PyAV: .*ffmpeg"),
         ("", "holds no boxes"),
         ("1,-1,10,20,16,40,0.9,-1,-1,-1\n", r"holds detections without tracks \(the id is -1\); a tracker says who"),
         ("1,1,500,20,16,40,1,1,1\n", "no box can be taken.*1 hidden by more than 50%"),

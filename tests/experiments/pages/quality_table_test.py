@@ -3,13 +3,15 @@
 import json
 
 import pytest
+from flax import nnx
 
 from experiments import figures as program
 from experiments.command_line import config_files
-from experiments.runs import data_sources, pseudo_textures
+from experiments.runs import data_sources, folder, models, san_pg
 from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
 from san_jax import run_folder
+from san_jax.models import SAN
 
 
 @pytest.fixture
@@ -24,12 +26,18 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+def stand_in(workdir, which):
+    plan = folder.read_plan(workdir)
+    return san_pg.Regressor(workdir, None, plan, plan.target, {"newest": 7, "best": 3}[which], "")
+
+
 def test_quality_table(run, monkeypatch, tmp_path, capsys):
     """A row for each run and the floor, a column for each dataset; the JSON says what the Markdown does."""
     asked = []
+    monkeypatch.setattr(san_pg, "load", stand_in)
 
-    def of_run(workdir, dataset, split, data_dir, *, sample):
-        asked.append((workdir, dataset, split, data_dir, sample))
+    def of_run(regressor, dataset, split, data_dir, *, sample):
+        asked.append((regressor.workdir, regressor.step, dataset, split, data_dir, sample))
         return Quality(0.12344, 21.5, 0.625) if dataset == "pit" else Quality(0.5, float("inf"), -0.25)
 
     monkeypatch.setattr(texture_quality, "of_run", of_run)
@@ -48,13 +56,14 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
         [
             "--figure=quality",
             f"--workdir={run}",
+            "--checkpoint=best",
             "--dataset=pit_reid",
             "--held_out=other",
             "--sample=5",
             f"--output={tmp_path}",
         ]
     )
-    assert asked == [(str(run), "pit", "train", "other", 5), (str(run), "pit_reid", "train", "data", 5)]
+    assert asked == [(str(run), 3, "pit", "train", "other", 5), (str(run), 3, "pit_reid", "train", "data", 5)]
     text = (tmp_path / "texture_quality.md").read_text()
     assert text in capsys.readouterr().out
     head, _, row, floor = text.splitlines()[2:6]
@@ -67,7 +76,7 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
     assert "held-out pit: 5 of 1,234 images of pit, train, in other" in text
     table = json.loads((tmp_path / "texture_quality.json").read_text())
     assert table["rows"][0]["quality"]["pit_reid, train"] == {"l1": 0.5, "psnr": None, "ssim": -0.25}
-    assert table["rows"][0]["encoder"] == "resnet50"
+    assert (table["rows"][0]["encoder"], table["rows"][0]["step"]) == ("resnet50", 3)
     assert table["measured"]["pit_reid, train"]["source_digest"] == "pit_reid-data"
 
 
@@ -86,12 +95,10 @@ def test_a_pit_that_was_trained_on_is_not_held_out(run, monkeypatch, held, expec
 
 
 def test_a_baseline_is_named_for_having_no_textures(run, monkeypatch):
-    def no_decoder(workdir, *where, sample):
-        raise pseudo_textures.TextureError(f"{workdir} has no decoder")
-
     run_folder.write_config(run, json.loads(config_files.to_json(config_files.load("baseline.py:smoke"))))
     monkeypatch.setattr(data_sources, "read_metadata", lambda name, data_dir: {"source_digest": "new"})
     monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (1, 1))
-    monkeypatch.setattr(texture_quality, "of_run", no_decoder)
-    with pytest.raises(SystemExit, match=r"figures: .*run has no decoder"):
+    model = SAN(0, width=4, stage_sizes=(1, 1, 1, 1), decoder=False, rngs=nnx.Rngs(0))
+    monkeypatch.setattr(models, "load_run", lambda path, which: models.LoadedRun(model, folder.read_plan(path), 7))
+    with pytest.raises(SystemExit, match=r"figures: .*run is a run without decoder"):
         program.main(["--figure=quality", f"--workdir={run}", "--held_out=other"])

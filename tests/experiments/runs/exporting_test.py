@@ -102,7 +102,7 @@ def test_averaged_bfloat16_run(tmp_path):
     assert 1e-4 < weights["parity"]["relative_to_bfloat16"] < 5e-2
     assert "relative_to_bfloat16" not in program["parity"]
     tensors, _ = tensors_and_metadata(tmp_path / "exported" / "encoder.safetensors")
-    model, _ = models.load_run(tmp_path / "run", encoder_only=True)
+    model, *_ = models.load_run(tmp_path / "run", encoder_only=True)
     np.testing.assert_array_equal(tensors["bn1.weight"], split_model(model)[1]["encoder"]["bn1"]["norm"]["scale"])
     assert tensors["bn1.weight"].min() > 0.0
 
@@ -241,9 +241,9 @@ def test_a_run_that_embeds_everything_alike_is_told(tmp_path, exportable_run, mo
     load = models.load_run
 
     def dead(*args, **kwargs):
-        model, config = load(*args, **kwargs)
+        model, plan, step = load(*args, **kwargs)
         graphdef, params, batch_stats = split_model(model)
-        return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), config
+        return merge_model(graphdef, jax.tree.map(lambda x: 0 * x, params), batch_stats), plan, step
 
     monkeypatch.setattr(exporting.models, "load_run", dead)
     with pytest.raises(exporting.ExportError, match="same embedding for all images"):

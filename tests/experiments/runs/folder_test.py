@@ -58,7 +58,7 @@ def test_runs_that_were_moved_find_each_other(tmp_path, monkeypatch):
     (tmp_path / "other disk").mkdir()
     moved = shutil.move(tmp_path / "runs", tmp_path / "other disk" / "runs")
     workdir = moved / "on textures, ä"
-    network, _ = models.load_run(workdir, encoder_only=True)
+    network, *_ = models.load_run(workdir, encoder_only=True)
     assert network.embedding_size == 64
     after = load_san_pg(workdir)
     assert after.digest == before.digest

@@ -63,8 +63,8 @@ def test_inference_loads_all_that_the_embedding_needs(tmp_path):
     checkpoints.close()
     folder.write_records(tmp_path, config, {}, {})
 
-    whole, _ = models.load_run(tmp_path)
-    alone, loaded = models.load_run(tmp_path, encoder_only=True)
+    whole, *_ = models.load_run(tmp_path)
+    alone, loaded, _ = models.load_run(tmp_path, encoder_only=True)
     assert loaded == plan
     assert set(split_model(alone)[1]) == {"encoder", "pooling", "head", "neck"}
     assert set(split_model(whole)[1]) == {"encoder", "pooling", "head", "neck", "decoder", "classifier"}

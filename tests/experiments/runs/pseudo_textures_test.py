@@ -83,7 +83,7 @@ def test_val_of_a_builder_with_configs(workdir, tmp_path, models, capsys):
     assert not (folder / "mirror_map.npy").exists()
     lines = [line for line in output.out.splitlines() if line.startswith("pseudo textures")]
     assert [line.partition(", in ")[0] for line in lines] == [
-        f"pseudo textures of toy/first, train + val: 3 images, {number} to compute" for number in (3, 0)
+        f"pseudo textures of toy/first, train + val: 3 images, {number} to compute, by step 7" for number in (3, 0)
     ]
     assert folder == tmp_path / "toy" / "first_textured" / "1.0.0"
     assert sorted(path.relative_to(workdir).parts[1][:10] for path in pngs(workdir)) == ["toy_first-"] * 3

@@ -285,7 +285,7 @@ def test_generated_textures_as_the_input(textured, pg, tmp_path, seen):
         == "euclidean"
     )
 
-    network, plan = models.load_run(tmp_path / "run", encoder_only=True)
+    network, plan, _ = models.load_run(tmp_path / "run", encoder_only=True)
     found = Embedder(network, plan, textured, san_pg=regressor).embed("pit_reid", "query")
     images = [example["image"] for example in data_sources.open_source("pit_reid", "query", textured)]
     textures = embed.regress_textures(regressor.model, np.stack([resized(image, 64, 32) for image in images]))

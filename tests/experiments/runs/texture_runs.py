@@ -23,7 +23,7 @@ def load_model(monkeypatch, model, config="san_pg.py:smoke", target="texture"):
     plan = resolve(config_files.load(config + ",image_size=(48, 32)"))
     if plan.target is not None:
         plan = dataclasses.replace(plan, target=dataclasses.replace(plan.target, kind=target))
-    monkeypatch.setattr(san_pg.models, "load_run", lambda path: (model, plan))
+    monkeypatch.setattr(san_pg.models, "load_run", lambda path, which: (model, plan, 7))
 
 
 def write_photos(folder):

@@ -192,16 +192,16 @@ def test_all_takes_those_with_query_and_gallery(monkeypatch):
     splits = {"pit": ["train"], "partial_ilids": ["gallery", "query"], "x_textured": ["train"], "y": ["query"]}
     monkeypatch.setattr(evaluation.data_sources, "list_built", lambda data_dir: list(splits))
     monkeypatch.setattr(evaluation.data_sources, "list_splits", lambda name, data_dir: splits[name])
-    assert evaluation.parse_datasets("all", "data") == ["partial_ilids"]
+    assert evaluation.parse_datasets("all", "data", "run") == ["partial_ilids"]
     del splits["partial_ilids"]
     with pytest.raises(ValueError, match="--dataset=all: no dataset in data has a query and a gallery"):
-        evaluation.parse_datasets("all", "data")
+        evaluation.parse_datasets("all", "data", "run")
 
 
 def test_names_of_datasets():
-    assert evaluation.parse_datasets("b, a,b", "data") == ["b", "a"]
+    assert evaluation.parse_datasets("b, a,b", "data", "run") == ["b", "a"]
     with pytest.raises(ValueError, match="--dataset=a,: expected names separated by commas, or all"):
-        evaluation.parse_datasets("a,", "data")
+        evaluation.parse_datasets("a,", "data", "run")
 
 
 def test_a_dataset_without_query(scored_run, tmp_path):

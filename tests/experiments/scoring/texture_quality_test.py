@@ -25,14 +25,13 @@ def data_dir(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch):
     """A run of every name: its decoder gives the upper part of the image, and the batch size does not matter."""
-    load_run(monkeypatch, "texture")
     monkeypatch.setattr(texture_quality.embed, "regress_textures", lambda model, images, batch_size: images[:, :32])
+    return make_run("texture")
 
 
-def load_run(monkeypatch, target):
+def make_run(target):
     plan = resolve(config_files.load(f"san_pg.py:smoke,image_size=(48, 32),target.kind={target}"))
-    regressor = san_pg.Regressor("run", None, plan, plan.target, "")
-    monkeypatch.setattr(san_pg, "load", lambda path: regressor)
+    return san_pg.Regressor("run", None, plan, plan.target, 7, "")
 
 
 def noise(seed, shape):
@@ -101,19 +100,19 @@ def test_of_run_measures_what_pseudo_texture_writes(data_dir, run):
     stored = [np.asarray(Image.fromarray(one).resize((256, 256), Image.Resampling.BILINEAR)) for one in textures]
     expected = texture_quality.measure(np.stack(stored), np.stack([one["texture"] for one in source]))
     assert len(source) == 6
-    assert texture_quality.of_run("run", "pit_reid", "train", data_dir, batch_size=4) == expected
+    assert texture_quality.of_run(run, "pit_reid", "train", data_dir, batch_size=4) == expected
     assert texture_quality.count("pit_reid", "train", data_dir) == (6, 6)
 
 
 def test_the_sample_is_drawn_once_for_all(data_dir, run):
     def of_run(seed):
-        return texture_quality.of_run("run", "pit_reid", "train", data_dir, sample=2, seed=seed, batch_size=4)
+        return texture_quality.of_run(run, "pit_reid", "train", data_dir, sample=2, seed=seed, batch_size=4)
 
     assert of_run(0) == of_run(0)
     assert len({of_run(seed).l1 for seed in range(4)}) > 1
     assert texture_quality.count("pit_reid", "train", data_dir, sample=2) == (2, 6)
     with pytest.raises(ValueError, match="sample of 1"):
-        texture_quality.of_run("run", "pit_reid", "train", data_dir, sample=0)
+        texture_quality.of_run(run, "pit_reid", "train", data_dir, sample=0)
 
 
 def test_of_mean(data_dir):
@@ -125,12 +124,11 @@ def test_of_mean(data_dir):
     assert (alone.l1, alone.psnr) == (0.0, math.inf)
 
 
-def test_what_holds_no_truth_or_regresses_no_textures_is_refused(data_dir, run, tmp_path, monkeypatch):
+def test_what_holds_no_truth_or_regresses_no_textures_is_refused(data_dir, run, tmp_path):
     with pytest.raises(san_pg.TextureError, match="not the true ones: measure on pit_reid"):
-        texture_quality.of_run("run", "pit_reid_textured", "train", data_dir)
+        texture_quality.of_run(run, "pit_reid_textured", "train", data_dir)
     train_data.build_benchmark(tmp_path, "toy", {"train": [0]})
     with pytest.raises(san_pg.TextureError, match="no true textures"):
         texture_quality.of_mean("toy", "train", tmp_path)
-    load_run(monkeypatch, "input")
     with pytest.raises(san_pg.TextureError, match="its target is 'input'"):
-        texture_quality.of_run("run", "pit_reid", "train", data_dir)
+        texture_quality.of_run(make_run("input"), "pit_reid", "train", data_dir)
