@@ -90,7 +90,7 @@ def compile_again(name: str, output: pathlib.Path) -> dict[str, Any]:
     command = [PYTHON, "-m", "experiments.train_compile", *COMPILATIONS[name].arguments, f"--output={output}"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False, timeout=600
+        command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False, timeout=1100
     )
     assert done.returncode == 0, done.stderr
     return json.loads(output.read_text())
