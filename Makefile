@@ -16,7 +16,7 @@ demo: setup
 	$(RUN) -m experiments.demo --output=demo
 
 test: setup
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(RUN) -m ruff format --check .

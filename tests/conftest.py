@@ -14,6 +14,7 @@ _hook = install_import_hook("san_jax", "beartype.beartype")
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -21,10 +22,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+# The files that take longest, in this order: a long one that began last would keep one worker busy while others idle.
+SLOWEST_FIRST = REPOSITORY / "tests" / "slowest_first.txt"
+LEAST_SECONDS = 0.1  # of compiling, for an entry in the folders of `compiled_steps`
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `shared` read ../shared, which only the founders' machines have."""
+    """Files of SLOWEST_FIRST come first; tests marked `shared`, which read ../shared, run on the founders' machines only."""
+    places = {REPOSITORY / name: place for place, name in enumerate(SLOWEST_FIRST.read_text().split())}
+    items.sort(key=lambda item: places.get(item.path, len(places)))  # the order is kept within a file
     if not SHARED.is_dir():
         skip = pytest.mark.skip(reason=f"{SHARED} is absent: these tests compare with material that is not shipped")
         for item in items:
@@ -34,15 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_steps(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One folder of compiled steps for the processes that tests start, whichever xdist worker starts them.
+    """What one test compiled no later one compiles again: a folder for this process, and one for those that tests start.
 
-    JAX has read its settings when this sets them, so the process of the tests itself compiles all it needs.
+    The second is shared by the xdist workers. The first is not, for JAX writes its entries in place, and a half-written
+    one is a warning to its reader, hence an error here.
     """
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(root / "compiled_steps")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(LEAST_SECONDS)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled_here")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+    compilation_cache.reset_cache()  # a module of tests that compiled when it was imported has fixed the folder
 
 
 @pytest.fixture

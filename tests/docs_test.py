@@ -120,6 +120,7 @@ def test_the_python_of_the_readme_runs_as_it_stands(folder_with_a_run: pathlib.P
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     # The run's image_size, its embeddings' length and its metric; then another picture for each of the three.

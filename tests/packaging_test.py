@@ -30,13 +30,13 @@ print(len(sys.argv) - 2)
 def tracked_files() -> list[str]:
     """Files that git knows or would add, relative to the repository."""
     command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
     return [name for name in listed.split("\0") if name and (REPOSITORY / name).is_file()]
 
 
 def pip(*arguments: str | os.PathLike[str]) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
 
 
@@ -79,7 +79,7 @@ def python(installed: pathlib.Path, folder: pathlib.Path, *arguments: str) -> su
     """Runs Python in a folder, with the installed wheel before this checkout."""
     environment = {**os.environ, "PYTHONPATH": str(installed), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-P", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
 
 
 # The benchmark imports them where PyTorch, which is no requirement, is installed.

@@ -189,6 +189,7 @@ class _Program:
             [sys.executable, "-m", module, "--help"],
             capture_output=True, text=True, cwd=REPOSITORY, check=False,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"},
+            timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, f"{module} --help: {done.stderr}"
         self._module = module

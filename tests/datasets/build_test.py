@@ -234,7 +234,7 @@ def test_a_build_that_is_killed_leaves_no_half_dataset(
     assert slow == 2
     process.send_signal(number)
     process.stdout.close()
-    assert process.wait() != 0
+    assert process.wait(timeout=600) != 0
     left = list((data_dir / "market1501").glob("*"))
     assert all(path.name.startswith("incomplete.") for path in left)
     assert bool(left) == (number != signal.SIGINT)  # who is interrupted cleans up

@@ -94,7 +94,7 @@ def test_neither_tensorflow_nor_jax_is_imported(archive: pathlib.Path, tmp_path:
         print(sorted({{"tensorflow", "jax", "torch"}} & set(sys.modules)))
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=600)
     assert result.stdout.splitlines()[-1] == "[]"
 
 

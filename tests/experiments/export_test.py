@@ -111,6 +111,7 @@ def run_example(section: str, folder: pathlib.Path) -> np.ndarray:
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return np.load(folder / "embeddings.npy")

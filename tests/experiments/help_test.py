@@ -23,6 +23,7 @@ def run_help(program: str, *arguments: str) -> tuple[str, set[str]]:
         text=True,
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"},
+        timeout=600,
     )
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     imported = re.findall(r"^import time:.*\| +([\w]+)", result.stderr, re.MULTILINE)

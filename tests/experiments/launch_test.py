@@ -38,7 +38,7 @@ def make_jobs(folder: pathlib.Path, **changes) -> launching.Jobs:
 
 
 def run(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -115,7 +115,7 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
         f"--data_dir={tmp_path / 'data'}", "--allow_partial",
     ]  # fmt: skip
     with holder(tmp_path / "data", "market1501") as (process, _):
-        refused = subprocess.run(command, capture_output=True, text=True, cwd=train_test.REPOSITORY)
+        refused = subprocess.run(command, capture_output=True, text=True, cwd=train_test.REPOSITORY, timeout=600)
         assert refused.returncode == 1
         (line,) = [line for line in refused.stderr.splitlines() if "is being written" in line]
         assert line.startswith(f"market1501: {tmp_path / 'data'} (market1501) is being written by another process")

@@ -19,6 +19,7 @@ def test_a_preview_without_opengl_says_what_to_do(tmp_path: pathlib.Path):
         capture_output=True,
         text=True,
         env={**os.environ, "PYOPENGL_PLATFORM": "glx"},
+        timeout=600,
     )
     assert result.returncode == 1
     assert "pit_render: PYOPENGL_PLATFORM=glx is set in the environment" in result.stderr
@@ -29,7 +30,11 @@ def test_a_preview_without_opengl_says_what_to_do(tmp_path: pathlib.Path):
 def test_command_line_errors_are_short(tmp_path: pathlib.Path):
     command = [sys.executable, "-m", "experiments.pit_render", f"--output_dir={tmp_path / 'x'}"]
     found = subprocess.run(
-        [*command, "--config=pit_reid.py:num_cameras=2"], capture_output=True, text=True, check=False
+        [*command, "--config=pit_reid.py:num_cameras=2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert found.returncode == 1
     assert "num_cameras must be at least 6, found 2" in found.stderr

@@ -16,7 +16,9 @@ PACKAGES = ("san_jax", "datasets", "render", "experiments")
 def python(*arguments: str, path: str | os.PathLike[str] = REPOSITORY, cwd: pathlib.Path = REPOSITORY):
     """Runs Python; `path` is its PYTHONPATH."""
     environment = {**os.environ, "PYTHONPATH": str(path), "JAX_PLATFORMS": "cpu"}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env=environment)
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env=environment, timeout=600
+    )
 
 
 def modules() -> dict[str, str]:

@@ -21,6 +21,7 @@ from experiments.runs import folder, models, training
 from san_jax import checkpoint, metric_logger, run_folder
 from san_jax.models import split_model
 from tests.experiments import train_data
+from tests.san_jax import quick_compile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # As small as the networks go. A checkpoint after every second step, so that many kills fall into one.
@@ -45,7 +46,7 @@ class Workplace:
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": "1",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling is most of the time here
+            "XLA_FLAGS": quick_compile.xla_flags(),  # compiling is most of the time here
         }
 
     def command(self, name: str, workdir: pathlib.Path, *overrides: str) -> list[str]:

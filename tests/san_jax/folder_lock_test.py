@@ -47,7 +47,7 @@ def holder(folder, part="", fork=""):
         if child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-        process.communicate()  # the child has its ends of the pipes
+        process.communicate(timeout=600)  # the child has its ends of the pipes
 
 
 def assert_free(folder, part=""):
@@ -102,7 +102,7 @@ def test_the_second_process_is_refused_and_told_who_the_first_is(tmp_path):
         message = assert_in_use(tmp_path / "run", by=process.pid)
         assert os.uname().nodename in message
         assert f"{sys.executable} -W ignore -c" in message  # the first one's command line
-        process.communicate("")
+        process.communicate("", timeout=600)
         assert process.returncode == 0
     assert_free(tmp_path / "run")
 
@@ -165,7 +165,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
     with holder(tmp_path, fork="fork") as (process, child):
         assert_in_use(tmp_path, by=process.pid)
         process.kill()
-        process.wait()
+        process.wait(timeout=600)
         os.kill(child, 0)  # it lives
         assert_free(tmp_path)
 
@@ -191,7 +191,7 @@ def test_parts_go_together_and_never_with_the_whole(tmp_path):
         assert_free(tmp_path, "shard-1-of-2")
         assert_in_use(tmp_path, by=process.pid)
         process.kill()
-        process.wait()
+        process.wait(timeout=600)
         assert_free(tmp_path)
     with holder(tmp_path) as (process, _):
         assert_in_use(tmp_path, "shard-1-of-2", by=process.pid)
@@ -213,13 +213,13 @@ def test_many_start_at_once_and_one_wins(tmp_path):
             time.sleep(0.05)
         (winner,) = set(processes) - lost
         for process in lost:
-            assert f"process {winner.pid}" in process.communicate()[1]
-        winner.communicate("")
+            assert f"process {winner.pid}" in process.communicate(timeout=600)[1]
+        winner.communicate("", timeout=600)
         assert winner.returncode == 0
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=600)
 
 
 # Another host, and file systems without locks
@@ -271,7 +271,7 @@ def test_without_locks_a_living_process_of_this_host_is_left_alone_and_a_dead_on
     with holder(tmp_path) as (process, _):
         assert_in_use(tmp_path, by=process.pid)
         process.kill()
-        process.wait()
+        process.wait(timeout=600)
         assert (tmp_path / ".lock").exists()
         assert_free(tmp_path)
     assert capfd.readouterr().err == ""

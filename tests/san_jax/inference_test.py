@@ -311,7 +311,11 @@ except AttributeError as error:
 def test_what_is_imported(san):
     """Nothing heavy at first; a file of weights needs no program's libraries; a run's folder, Orbax. Flax imports absl."""
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, FOLDER / "resnet.pth", san[0]], capture_output=True, text=True, check=False
+        [sys.executable, "-c", ALONE, FOLDER / "resnet.pth", san[0]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "has no attribute 'load_enocder'" in done.stdout

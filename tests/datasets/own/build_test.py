@@ -87,7 +87,13 @@ def test_it_is_read_without_this_repository(pictures: pathlib.Path, data_dir: pa
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-S", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-S", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert (done.stdout, done.returncode) == ("8 (48, 24, 3)\n", 0), done.stderr
 

@@ -98,7 +98,7 @@ def test_the_table_can_tell_images_a_second_of_a_core():
 def _work(ready: Any, done: Any) -> None:
     sum(range(20_000_000))  # far more than a tick of the kernel's clock
     ready.set()
-    done.wait()
+    done.wait(timeout=600)
 
 
 def test_processor_time_counts_workers(monkeypatch: pytest.MonkeyPatch):
@@ -108,7 +108,7 @@ def test_processor_time_counts_workers(monkeypatch: pytest.MonkeyPatch):
 
     process = context.Process(target=_work, args=(ready, done))
     process.start()
-    ready.wait()
+    ready.wait(timeout=600)
     with_worker = timing.processor_seconds()
     monkeypatch.setattr(timing.multiprocessing, "active_children", list)
     without = timing.processor_seconds()

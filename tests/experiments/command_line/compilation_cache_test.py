@@ -34,7 +34,12 @@ def environment(monkeypatch, tmp_path):
 def run_program() -> list[str]:
     environment = {**os.environ, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+        timeout=600,
     )
     return result.stdout.splitlines()
 

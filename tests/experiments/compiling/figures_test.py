@@ -89,7 +89,9 @@ def test_tables_without_a_place_are_refused():
 def compile_again(name: str, output: pathlib.Path) -> dict[str, Any]:
     command = [PYTHON, "-m", "experiments.train_compile", *COMPILATIONS[name].arguments, f"--output={output}"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False, timeout=1100
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(output.read_text())
 
@@ -120,7 +122,9 @@ def test_what_is_too_large_for_a_chip_is_said_so(tmp_path):
     huge = "baseline.py:smoke,model.width=2,batch.num_identities=50000"
     command = [PYTHON, "-m", "experiments.train_compile", f"--config={huge}", "--topology=v5e:1"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False, timeout=600
+    )
     assert done.returncode == 1, done.stderr
     assert "does not fit: needs at least " in done.stdout
     assert "of 15.75 GiB a device" in done.stdout

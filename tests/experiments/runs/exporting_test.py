@@ -62,6 +62,7 @@ def test_stablehlo_runs_where_there_is_only_jax(tmp_path, exportable_run):
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "('cpu', 'cuda', 'tpu') uint8[batch,64,32,3] float32[batch,128]"

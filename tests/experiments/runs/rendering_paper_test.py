@@ -57,7 +57,7 @@ def test_command_line_lists_all_defects_and_draws_nothing(files: dict[str, Any],
     config = _argument({**files, "smpl_uv": "", "coco_dir": str(tmp_path / "nowhere"), "num_textures": 5})
     command = [sys.executable, "-m", "experiments.pit_render", f"--config={config}", f"--output_dir={tmp_path / 'out'}"]
     for more in ([], ["--check"]):
-        found = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        found = subprocess.run([*command, *more], capture_output=True, text=True, check=False, timeout=600)
         assert found.returncode == 1
         assert "Traceback" not in found.stderr
         assert "3 of the paper's inputs are missing or malformed" in found.stderr

@@ -99,11 +99,11 @@ def test_killed_and_started_again_ends_with_the_same_bytes(rendered: pathlib.Pat
     )
     deadline = time.monotonic() + 120
     while len(list((folder / "records").glob("*.json"))) < 2:
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.communicate(timeout=600)[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=600)
     done = {path.name for path in (folder / "records").glob("*.json")}
     assert 2 <= len(done) < 6
     assert not (folder / manifest.RECORDS_FILE).exists()
@@ -111,7 +111,7 @@ def test_killed_and_started_again_ends_with_the_same_bytes(rendered: pathlib.Pat
     (folder / "frontals" / "0000_00.jpg").unlink()  # a file that is gone is drawn again
     kept = {name: (folder / "records" / name).stat().st_mtime_ns for name in done - {"000000.json"}}
 
-    finished = subprocess.run([*command, "--num_workers=2"], capture_output=True, text=True, check=False)
+    finished = subprocess.run([*command, "--num_workers=2"], capture_output=True, text=True, check=False, timeout=600)
     assert finished.returncode == 0, finished.stderr
     assert _contents(folder) == _contents(rendered)
     assert kept == {name: (folder / "records" / name).stat().st_mtime_ns for name in kept}  # not drawn again

@@ -207,7 +207,9 @@ def _check(**environment: str) -> subprocess.CompletedProcess[str]:
     cleared = [name for name in rasterizer_module._STEERING if not name.startswith("LD_")]
     inherited = {name: value for name, value in os.environ.items() if name not in cleared}
     command = [sys.executable, "-m", "render.optics.rasterizer"]
-    return subprocess.run(command, capture_output=True, text=True, env={**inherited, **environment}, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**inherited, **environment}, check=False, timeout=600
+    )
 
 
 def test_check_names_the_opengl(rasterizer: Rasterizer):

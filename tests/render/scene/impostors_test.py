@@ -138,7 +138,7 @@ def test_pictures_belong_to_the_code_that_made_them():
         "print(*(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'render')); "
         "print(*library.sources())"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600)
     loaded, sources = (set(line.split()) for line in result.stdout.splitlines())
     assert sources == loaded
     names = {pathlib.Path(source).name for source in sources}
