@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.runs import data_sources, models, san_pg
-from experiments.scoring import facets, per_query, protocols, resampling
+from experiments.scoring import facets, microscope_words, per_query, protocols, resampling
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from experiments.scoring.facets import FACETS, PAIRED, QUERY, Choices, Facet
 from experiments.scoring.resampling import Cases, Draws, Group, Grouping
@@ -69,7 +69,7 @@ def run(request: Request) -> dict[str, Any]:
         standard errors, of a widened interval; None without differences), overall (score -> score and interval) and
         facets: for each its name, title, about, subject, splits, pairs (whether its cases are pairs of a query and a
         match), left_out (cases without a value) and values, for each value its cases, persons, compared, and by score
-        the fields of `resampling.Estimate` and beyond_noise.
+        the fields of `resampling.Estimate` and beyond_noise; findings and limits are sentences.
 
     Raises:
         ValueError: The run or the dataset cannot be scored so.
@@ -100,6 +100,7 @@ def run(request: Request) -> dict[str, Any]:
         "flip": options.flip,
         **examine(splits, metric=options.metric, samples=request.samples, seed=request.seed),
     }
+    found |= {"findings": microscope_words.findings(found), "limits": list(microscope_words.LIMITS)}
     files.write_json(pathlib.Path(request.workdir) / FILE, found)
     return found
 
