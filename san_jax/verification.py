@@ -9,6 +9,7 @@ impostor pairs that are nearer than it, the false-non-match rate (FNMR) the shar
 """
 
 import dataclasses
+import math
 
 import numpy as np
 import scipy.optimize
@@ -72,6 +73,11 @@ class OperatingPoint:
     impostors: int
     false_non_matches: int
     genuine: int
+
+    @property
+    def needed(self) -> int:
+        """Impostor pairs that the target needs behind it."""
+        return math.ceil(MIN_SUPPORT / self.target - 1e-6)  # a target such as 1e-3 is no exact number
 
     @property
     def false_match_rate(self) -> float:

@@ -1,7 +1,6 @@
 """The tables of an ablation as Markdown and HTML."""
 
 import dataclasses
-import html
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from experiments.ablation import small
 from experiments.ablation.request import Request
 from experiments.ablation.tables import Table
+from experiments.pages import template
 from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from san_jax import metric_logger
@@ -181,41 +181,10 @@ def quality_section(qualities: Mapping[str, Mapping[str, Mapping[str, float]]]) 
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
-    """The page as Markdown."""
-
-    def cell(text: str) -> str:
-        return text.replace("|", "\\|").replace("\n", " ")
-
-    lines = [f"# {title}", ""]
-    for section in sections:
-        lines += [f"## {section.title}", ""]
-        for paragraph in section.paragraphs:
-            lines += [paragraph, ""]
-        if section.header:
-            lines += ["| " + " | ".join(map(cell, section.header)) + " |", "|" + "---|" * len(section.header)]
-            for index, row in enumerate(section.rows):
-                cells = [f"**{cell(text)}**" if index in section.strong and text else cell(text) for text in row]
-                lines.append("| " + " | ".join(cells) + " |")
-            lines.append("")
-    return "\n".join(lines)
+    """Return the page as Markdown."""
+    return template.fill("ablation.md.j2", title=title, sections=sections)
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
-    """The page as HTML that loads nothing; all text is escaped."""
-    parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>',
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}",
-        "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left}",
-        "tr.strong td{font-weight:600;background:#f3f7ff}</style></head><body>",
-        f"<h1>{html.escape(title)}</h1>",
-    ]
-    for section in sections:
-        parts.append(f"<h2>{html.escape(section.title)}</h2>")
-        parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in section.paragraphs]
-        if section.header:
-            parts.append("<table><tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in section.header) + "</tr>")
-            for index, row in enumerate(section.rows):
-                style = ' class="strong"' if index in section.strong else ""
-                parts.append(f"<tr{style}>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>")
-            parts.append("</table>")
-    return "\n".join([*parts, "</body></html>", ""])
+    """Return the page as HTML that loads nothing; all text is escaped."""
+    return template.fill("ablation.html.j2", title=title, sections=sections)
