@@ -47,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from experiments.pages import microscope_page  # not before: --help needs no JAX
     from experiments.scoring import microscope, protocols
 
-    options = protocols.Options(
-        metric=arguments.metric or "", flip=arguments.flip, checkpoint=arguments.checkpoint
-    )
+    options = protocols.Options(metric=arguments.metric or "", flip=arguments.flip, checkpoint=arguments.checkpoint)
     fields = ("workdir", "dataset", "data_dir", "rendered", "samples", "seed")
     request = microscope.Request(options=options, **{name: getattr(arguments, name) for name in fields})
     try:

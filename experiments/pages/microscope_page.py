@@ -71,7 +71,7 @@ def to_html(found: Mapping[str, Any]) -> str:
     bars = [(name, found, key) for key, name in microscope_words.SCORES.items()]
     return template.fill(
         "microscope.html.j2",
-        title="Where it fails",
+        title=f"Where {found['workdir']} fails",
         found=found,
         scale=_scale([found], list(microscope_words.SCORES)),
         sections=[(title, bar_tables(bars, subject)) for subject, title in TITLES.items()],
@@ -119,15 +119,15 @@ def bar_tables(bars: Sequence[tuple[str, Mapping[str, Any], str]], subject: str)
 
 
 def _line(name: str, found: Mapping[str, Any], facet: int, value: int, key: str, scale: float) -> Line:
-    whole = None if found["facets"][facet]["pairs"] else found["overall"][key]["score"]
-    one = found["facets"][facet]["values"][value]
-    estimate = one[key]
-    low, high = estimate["interval"] or (None, None)
-    place = [None if number is None else 100 * number / scale for number in (estimate["score"], low, high, whole)]
+    estimate = found["facets"][facet]["values"][value][key]
+    low, high = (None, None) if estimate["interval"] is None else (100 * end / scale for end in estimate["interval"])
     return Line(
         name,
         f"{100 * estimate['score']:.1f}",
-        *place,
+        score=100 * estimate["score"] / scale,
+        low=low,
+        high=high,
+        whole=None if found["facets"][facet]["pairs"] else 100 * found["overall"][key]["score"] / scale,
         difference="" if estimate["widened_interval"] is None else microscope_words.difference(estimate),
         beyond=estimate["beyond_noise"],
     )
@@ -139,7 +139,11 @@ def _scale(found: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> float:
     for one in found:
         for facet in one["facets"]:
             for value in facet["values"]:
-                highest = max(highest, *((value[key]["interval"] or [0.0])[-1] for key in keys), *(value[key]["score"] for key in keys))
+                highest = max(
+                    highest,
+                    *((value[key]["interval"] or [0.0])[-1] for key in keys),
+                    *(value[key]["score"] for key in keys),
+                )
     return next((scale for scale in _SCALES if highest <= scale), 1.0)
 
 
@@ -150,7 +154,9 @@ def describe(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"{facet['title']}:")
         for value in facet["values"]:
             words = microscope_words.support(facet, value)
-            scores = "".join(f"{name:>8} {100 * value[key]['score']:5.1f}" for key, name in microscope_words.SCORES.items())
+            scores = "".join(
+                f"{name:>8} {100 * value[key]['score']:5.1f}" for key, name in microscope_words.SCORES.items()
+            )
             estimate = value["mAP"]
             told = "" if estimate["widened_interval"] is None else f"   {microscope_words.difference(estimate)}"
             lines.append(f"  {value['value']:<22}{words:>26}{scores}{told}{'  *' if estimate['beyond_noise'] else ''}")

@@ -5,8 +5,9 @@ so that no renderer is needed.
 """
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def _thirds(numbers: np.ndarray, unit: str) -> Sorted:
     words = [f"{edge:.3g}{unit}" for edge in edges]
     labels = [
         *(f"below {word}" for word in words[:1]),
-        *(f"{low} to {high}" for low, high in zip(words[:-1], words[1:], strict=True)),
+        *(f"{low} to {high}" for low, high in itertools.pairwise(words)),
         *(f"{word} or more" for word in words[-1:]),
     ]
     return Sorted(tuple(labels), np.searchsorted(edges, numbers, side="right"))
@@ -208,8 +209,22 @@ FACETS = (
         ("nothing", "up to half", "more than half"),
         splits=(QUERY, PARTIAL),
     ),
-    Facet("bag", "Bag", "What the query shows, hats and umbrellas apart.", _bag, ("none", "on back or shoulder", "in the hand"), subject=CLOTHES),
-    Facet("garment", "Upper garment", "Its kind.", _garment, ("shirts", "sweaters", "jackets, coats", "dresses"), subject=CLOTHES),
+    Facet(
+        "bag",
+        "Bag",
+        "What the query shows, hats and umbrellas apart.",
+        _bag,
+        ("none", "on back or shoulder", "in the hand"),
+        subject=CLOTHES,
+    ),
+    Facet(
+        "garment",
+        "Upper garment",
+        "Its kind.",
+        _garment,
+        ("shirts", "sweaters", "jackets, coats", "dresses"),
+        subject=CLOTHES,
+    ),
     Facet(
         "upper_colour",
         "Upper garment's colour",
@@ -226,7 +241,14 @@ FACETS = (
         colour_names.NAMES,
         subject=CLOTHES,
     ),
-    Facet("pattern", "Upper garment's pattern", "The weave or print of the cloth, logos apart.", _pattern, tuple(PATTERN_GROUPS), subject=CLOTHES),
+    Facet(
+        "pattern",
+        "Upper garment's pattern",
+        "The weave or print of the cloth, logos apart.",
+        _pattern,
+        tuple(PATTERN_GROUPS),
+        subject=CLOTHES,
+    ),
     Facet(
         "look_alikes",
         "Look-alikes",

@@ -20,13 +20,12 @@ def findings(found: Mapping[str, Any]) -> list[str]:
     """Say what a microscope found: scores, differences beyond noise, and what is known of people.
 
     Args:
-        found: What `microscope.examine` returns, with dataset, workdir and step.
+        found: What `microscope.examine` returns, with dataset and step.
     """
     scores = ", ".join(f"{name} {with_interval(found['overall'][key])}" for key, name in SCORES.items())
     first = (
-        f"{found['workdir']} at step {found['step']} on {found['dataset']}: {found['num_query']['query']:,} queries of "
-        f"{found['num_persons']:,} persons, {scores}; in brackets 95 % intervals over persons drawn anew "
-        f"{found['samples']:,} times."
+        f"{found['num_query']['query']:,} queries of {found['num_persons']:,} persons of {found['dataset']}, at step "
+        f"{found['step']}: {scores}; in brackets 95 % intervals over persons drawn anew {found['samples']:,} times."
     )
     if not found["num_differences"]:
         return [
@@ -48,7 +47,11 @@ def findings(found: Mapping[str, Any]) -> list[str]:
 def with_interval(estimate: Mapping[str, Any]) -> str:
     """Write a score in percent with its interval."""
     text = f"{100 * estimate['score']:.1f} %"
-    return text if estimate["interval"] is None else f"{text} ({{:.1f}} to {{:.1f}})".format(*_percent(estimate["interval"]))
+    return (
+        text
+        if estimate["interval"] is None
+        else f"{text} ({{:.1f}} to {{:.1f}})".format(*_percent(estimate["interval"]))
+    )
 
 
 def difference(estimate: Mapping[str, Any]) -> str:

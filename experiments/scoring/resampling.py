@@ -152,10 +152,11 @@ def compare(groupings: Sequence[Grouping], draws: Draws) -> Comparison:
     found = [_score_groups(grouping, draws) for grouping in groupings]
     drawn = [one for groups in found for group in groups for one in group.values() if one.error > 0]
     if not drawn:
-        return Comparison([[_group(group, None) for group in groups] for groups in found], 0, None)
+        return Comparison([[_group(group) for group in groups] for groups in found], 0, None)
     largest = np.max([one.deviations for one in drawn], axis=0)
-    groups = [[_group(group, largest) for group in groups] for groups in found]
-    return Comparison(groups, len(drawn), float(np.quantile(largest, LEVEL)))
+    width = float(np.quantile(largest, LEVEL))
+    groups = [[_group(group, largest, width) for group in groups] for groups in found]
+    return Comparison(groups, len(drawn), width)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -219,26 +220,30 @@ def _score(both: tuple[np.ndarray, ...], drawn: tuple[np.ndarray, np.ndarray], e
     differences = means[0] - means[1]
     known = np.isfinite(differences)
     error = float(np.std(differences[known]))
-    estimate = Estimate(
-        score, _interval(drawn[0][1], drawn[0][0]), score - rest, _quantiles(differences[known])
-    )
+    estimate = Estimate(score, _interval(drawn[0][1], drawn[0][0]), score - rest, _quantiles(differences[known]))
     if error < 1e-9:  # all alike
         return _Drawn(cases, persons, estimate, 0.0, np.zeros(0))
     deviations = np.where(known, np.abs(differences - (score - rest)) / error, 0.0)
     return _Drawn(cases, persons, estimate, error, deviations)
 
 
-def _group(scores: Mapping[str, _Drawn], largest: np.ndarray | None) -> Group:
-    """Widen the intervals of a group by the largest deviation of each draw."""
+def _group(scores: Mapping[str, _Drawn], largest: np.ndarray | None = None, width: float = 0.0) -> Group:
+    """Widen the intervals of a group.
+
+    Args:
+        scores: Its scores by name.
+        largest: The largest deviation of each draw, float64 [samples]; None where there is no difference.
+        width: Their quantile at `LEVEL`.
+    """
     one = next(iter(scores.values()))
     estimates = {}
     for name, drawn in scores.items():
         estimate = drawn.estimate
         if drawn.error > 0 and largest is not None and estimate.difference is not None:
-            reach = float(np.quantile(largest, LEVEL)) * drawn.error
+            low, high = (estimate.difference + sign * width * drawn.error for sign in (-1, 1))
             estimate = dataclasses.replace(
                 estimate,
-                widened_interval=(estimate.difference - reach, estimate.difference + reach),
+                widened_interval=(low, high),
                 adjusted_p=float(np.mean(largest >= abs(estimate.difference) / drawn.error)),
             )
         estimates[name] = estimate
