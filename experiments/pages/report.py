@@ -167,7 +167,7 @@ class DemoReport:
     fairness: Sequence[str]
     parts: Sequence[tuple[str, float, str]]
     facts: Sequence[tuple[str, str]]
-    microscope: Markup = Markup()
+    microscope: Markup | str = ""
 
 
 def to_html(report: DemoReport) -> str:

@@ -64,9 +64,9 @@ def run(request: Request) -> dict[str, Any]:
     """Score a run by every facet, and write `microscope.json` into its folder.
 
     Returns:
-        What the JSON holds: version, dataset, source_digest, workdir, step, checkpoint, metric, flip, num_query,
-        num_gallery, num_persons, samples, seed, level, min_persons, num_differences (which share the level), width (in
-        standard errors, of a widened interval; None without differences), overall (score -> score and interval) and
+        What the JSON holds: version, dataset, source_digest, workdir, step, checkpoint, metric, flip, num_query (by
+        split), num_gallery, num_scored (queries of query that have a match), num_persons (of these), samples, seed, level, min_persons, num_differences (which share the level), single_level (at
+        which each is judged for that; None without differences), overall (score -> score and interval) and
         facets: for each its name, title, about, subject, splits, pairs (whether its cases are pairs of a query and a
         match), left_out (cases without a value) and values, for each value its cases, persons, compared, and by score
         the fields of `resampling.Estimate` and beyond_noise; findings and limits are sentences.
@@ -144,13 +144,14 @@ def examine(splits: Mapping[str, Pictures], *, metric: str, samples: int, seed: 
     return {
         "num_query": {name: len(split.choices) for name, split in splits.items() if name != GALLERY},
         "num_gallery": len(gallery.choices),
+        "num_scored": len(whole.persons),
         "num_persons": len(np.unique(whole.persons)),
         "samples": samples,
         "seed": seed,
         "level": resampling.LEVEL,
         "min_persons": resampling.MIN_PERSONS,
         "num_differences": comparison.num_differences,
-        "width": comparison.width,
+        "single_level": comparison.level,
         "overall": {
             name: {"score": float(values.mean()), "interval": list(draws.mean_interval(whole.persons, values))}
             for name, values in whole.scores.items()

@@ -24,7 +24,7 @@ def findings(found: Mapping[str, Any]) -> list[str]:
     """
     scores = ", ".join(f"{name} {with_interval(found['overall'][key])}" for key, name in SCORES.items())
     first = (
-        f"{found['num_query']['query']:,} queries of {found['num_persons']:,} persons of {found['dataset']}, at step "
+        f"{found['num_scored']:,} queries of {found['num_persons']:,} persons of {found['dataset']}, at step "
         f"{found['step']}: {scores}; in brackets 95 % intervals over persons drawn anew {found['samples']:,} times."
     )
     if not found["num_differences"]:
@@ -35,7 +35,7 @@ def findings(found: Mapping[str, Any]) -> list[str]:
     beyond = [words for facet in found["facets"] if (words := _beyond(facet))]
     second = (
         f"{found['num_differences']} differences of a value from the rest were looked at, so each one's interval is widened "
-        f"to {found['width']:.2f} standard errors on both sides: together they hold with 95 %. "
+        f"to {100 - 100 * found['single_level']:.2f} %, and together they hold with 95 %. "
     )
     if beyond:
         second += "Beyond noise, with 0 outside of the widened interval, are:"
@@ -83,9 +83,9 @@ def _beyond(facet: Mapping[str, Any]) -> str:
 def _people(found: Mapping[str, Any]) -> str:
     facets = [facet for facet in found["facets"] if facet["subject"] == PERSON]
     looked_at = [facet for facet in facets if compared(facet)]
-    names = _list(facet["title"].lower() for facet in looked_at)
     if not looked_at:
         return "Whether it fails some people more than others cannot be said: too few persons stand behind every value."
+    names = _list(facet["title"].lower() for facet in looked_at)
     beyond = [facet["title"].lower() for facet in looked_at if _beyond(facet)]
     if beyond:
         return f"It fails some people more than others, beyond noise, by {_list(beyond)} (of {names})."

@@ -2,17 +2,24 @@
 
 Queries of one person are not independent, so persons are drawn, each with all its cases (Efron and Tibshirani, An
 Introduction to the Bootstrap, 1993; Cameron, Gelbach and Miller, Bootstrap-Based Improvements for Inference with
-Clustered Errors, 2008). Who looks at fifty differences finds some beyond a 95 % interval by chance. The widened
-intervals hold for all of them at once with 95 %: each is the difference and c standard errors on both sides, and c is
-the 95 % quantile, over the same draws, of the largest |drawn difference - difference| / standard error among all
-(Westfall and Young, Resampling-Based Multiple Testing, 1993; Romano and Wolf, Stepwise Multiple Testing as Formalized
-Data Snooping, 2005). Differences that go together, as those of a facet's values do, are so taken for what they are.
+Clustered Errors, 2008). A difference has a standard error e: that of the draws, or, where it is larger, that which
+persons would give who do not differ by their side, for a few whose scores happen to be all 0 or all 1 look surer than
+they are. Its interval is t e on both sides, with Student's t of one degree of freedom less than the smaller side has
+persons, and e is that much larger, sqrt(n / (n - 1)).
+
+Who looks at fifty differences finds some beyond a 95 % interval by chance. The widened intervals hold for all of them
+at once with 95 %: of each draw the largest |drawn difference - difference| / deviation among all is taken, and its 95 %
+quantile says at which level a single one must be judged (Westfall and Young, Resampling-Based Multiple Testing, 1993;
+Romano and Wolf, Stepwise Multiple Testing as Formalized Data Snooping, 2005). Differences that go together, as those of
+a facet's values do, are so taken for what they are. t is then that of this level.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import special
 
 SAMPLES = 2000
 LEVEL = 0.95
@@ -60,7 +67,8 @@ class Estimate:
         difference: The score less that of the rest.
         difference_interval: 95 % interval of it, for this difference alone.
         widened_interval: Interval of it that holds, with those of all other differences, with 95 %.
-        adjusted_p: Share of the draws whose largest deviation among all differences is as large as this difference.
+        adjusted_p: Share of the draws whose largest deviation among all differences is as improbable as this difference
+            would be if there were none.
     """
 
     score: float
@@ -100,12 +108,12 @@ class Comparison:
     Attributes:
         groups: The groups of each grouping.
         num_differences: Differences that share the 95 %.
-        width: Standard errors on both sides of a widened interval; None without differences.
+        level: Level at which a single difference is judged, so that all hold together with 95 %; None without any.
     """
 
     groups: list[list[Group]]
     num_differences: int
-    width: float | None
+    level: float | None
 
 
 class Draws:
@@ -154,9 +162,13 @@ def compare(groupings: Sequence[Grouping], draws: Draws) -> Comparison:
     if not drawn:
         return Comparison([[_group(group) for group in groups] for groups in found], 0, None)
     largest = np.max([one.deviations for one in drawn], axis=0)
-    width = float(np.quantile(largest, LEVEL))
-    groups = [[_group(group, largest, width) for group in groups] for groups in found]
-    return Comparison(groups, len(drawn), width)
+    groups = [[_group(group, largest) for group in groups] for groups in found]
+    return Comparison(groups, len(drawn), _single_level(largest))
+
+
+def _single_level(largest: np.ndarray) -> float:
+    """Return how likely a single standard normal deviation reaches the `LEVEL` quantile of the largest ones."""
+    return float(2 * special.ndtr(-np.quantile(largest, LEVEL)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,14 +179,22 @@ class _Drawn:
         num_cases, num_persons: As in `Group`.
         estimate: What is known without the other differences.
         error: Standard error of the difference; 0 for none.
-        deviations: |drawn difference - difference| / error of each draw, float64 [samples]; empty for none.
+        freedom: Degrees of freedom of its t.
+        deviations: |drawn difference - difference| / deviation of each draw, float64 [samples]; empty for none.
     """
 
     num_cases: int
     num_persons: int
     estimate: Estimate
-    error: float
-    deviations: np.ndarray
+    error: float = 0.0
+    freedom: int = 1
+    deviations: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    def interval(self, level: float) -> Interval:
+        """Return the interval of the difference that leaves it out with this probability."""
+        assert self.estimate.difference is not None
+        reach = float(special.stdtrit(self.freedom, 1 - level / 2)) * self.error
+        return self.estimate.difference - reach, self.estimate.difference + reach
 
 
 def _score_groups(grouping: Grouping, draws: Draws) -> list[dict[str, _Drawn]]:
@@ -214,39 +234,57 @@ def _score(both: tuple[np.ndarray, ...], drawn: tuple[np.ndarray, np.ndarray], e
     cases, persons = int(both[0][:, 0].sum()), int(np.count_nonzero(both[0][:, 0]))
     score, rest = (float(one[:, 1].sum() / one[:, 0].sum()) if one[:, 0].any() else float("nan") for one in both)
     if not enough:
-        return _Drawn(cases, persons, Estimate(score), 0.0, np.zeros(0))
+        return _Drawn(cases, persons, Estimate(score))
     with np.errstate(invalid="ignore"):
         means = [one[1] / one[0] for one in drawn]  # NaN where nobody of a side was drawn, which is rare
     differences = means[0] - means[1]
     known = np.isfinite(differences)
-    error = float(np.std(differences[known]))
-    estimate = Estimate(score, _interval(drawn[0][1], drawn[0][0]), score - rest, _quantiles(differences[known]))
-    if error < 1e-9:  # all alike
-        return _Drawn(cases, persons, estimate, 0.0, np.zeros(0))
-    deviations = np.where(known, np.abs(differences - (score - rest)) / error, 0.0)
-    return _Drawn(cases, persons, estimate, error, deviations)
+    deviation = float(np.std(differences[known]))
+    fewest = min(int(np.count_nonzero(one[:, 0])) for one in both)
+    error = max(deviation, _common_error(both)) * math.sqrt(fewest / (fewest - 1))
+    found = _Drawn(
+        cases,
+        persons,
+        Estimate(score, _interval(drawn[0][1], drawn[0][0]), score - rest),
+        error=0.0 if error < 1e-9 else error,  # all alike
+        freedom=fewest - 1,
+        deviations=np.where(known, np.abs(differences - (score - rest)) / max(deviation, 1e-9), 0.0),
+    )
+    alone = dataclasses.replace(found.estimate, difference_interval=found.interval(1 - LEVEL))
+    return dataclasses.replace(found, estimate=alone)
 
 
-def _group(scores: Mapping[str, _Drawn], largest: np.ndarray | None = None, width: float = 0.0) -> Group:
+def _common_error(both: tuple[np.ndarray, ...]) -> float:
+    """Return the standard error of the difference if persons did not differ by their side.
+
+    A person's cases then have the mean of all and a deviation of the person's own, whose spread all persons tell.
+
+    Args:
+        both: Number of cases and sum of the score of each person, [persons 2]: of the group and of the rest.
+    """
+    cases, sums = (both[0] + both[1]).T
+    variance = np.sum((sums - sums.sum() / cases.sum() * cases) ** 2) / np.sum(cases**2)
+    weights = both[0][:, 0] / both[0][:, 0].sum() - both[1][:, 0] / both[1][:, 0].sum()
+    return float(np.sqrt(variance * np.sum(weights**2)))
+
+
+def _group(scores: Mapping[str, _Drawn], largest: np.ndarray | None = None) -> Group:
     """Widen the intervals of a group.
 
     Args:
         scores: Its scores by name.
         largest: The largest deviation of each draw, float64 [samples]; None where there is no difference.
-        width: Their quantile at `LEVEL`.
     """
     one = next(iter(scores.values()))
-    estimates = {}
+    estimates = {name: drawn.estimate for name, drawn in scores.items()}
     for name, drawn in scores.items():
-        estimate = drawn.estimate
-        if drawn.error > 0 and largest is not None and estimate.difference is not None:
-            low, high = (estimate.difference + sign * width * drawn.error for sign in (-1, 1))
-            estimate = dataclasses.replace(
-                estimate,
-                widened_interval=(low, high),
-                adjusted_p=float(np.mean(largest >= abs(estimate.difference) / drawn.error)),
+        if drawn.error > 0 and largest is not None and drawn.estimate.difference is not None:
+            alone = 2 * special.stdtr(drawn.freedom, -abs(drawn.estimate.difference) / drawn.error)
+            estimates[name] = dataclasses.replace(
+                drawn.estimate,
+                widened_interval=drawn.interval(_single_level(largest)),
+                adjusted_p=float(np.mean(2 * special.ndtr(-largest) <= alone)),
             )
-        estimates[name] = estimate
     return Group(one.num_cases, one.num_persons, estimates if one.num_cases else {}, one.estimate.interval is not None)
 
 
