@@ -6,7 +6,6 @@ ready, so that it counts all the work of its batches and leaves none to the next
 """
 
 import contextlib
-import dataclasses
 import functools
 import io
 import time
@@ -20,7 +19,7 @@ from PIL import Image
 from experiments.benchmarks import step_data, timing
 from experiments.benchmarks.options import Options
 from experiments.command_line.config_files import Config
-from experiments.runs import feeding, training_data
+from experiments.runs import training_data
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import RunPlan
 from experiments.runs.training_data import TrainingData
@@ -100,9 +99,7 @@ def _keep_on_host(
 ) -> Mapping[str, BatchIterator]:
     """Streams from the decoded training set in this process's memory; none where it does not fit."""
     try:
-        given = dataclasses.replace(plan, data_cache="host")
-        choice = feeding.choose(given, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total)
-        return feeding.prepare(given, data, mesh, choice).streams
+        return step_data.keep(plan, data, mesh, "host").streams
     except RunError as error:
         left_out[HOST] = str(error)
         return {}

@@ -219,10 +219,8 @@ def _keep_on_device(
     variant: Variant, data: TrainingData, mesh: Mesh, left_out: dict[str, str], stack: contextlib.ExitStack
 ) -> Feeding | None:
     """Decode the training set into device memory; None where it does not fit."""
-    plan = dataclasses.replace(variant.plan, data_cache="device")
     try:
-        choice = feeding.choose(plan, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total)
-        fed = feeding.prepare(plan, data, mesh, choice)
+        fed = step_data.keep(variant.plan, data, mesh, "device")
     except RunError as error:
         left_out[f"{variant.first}, {DEVICE}"] = str(error)
         return None

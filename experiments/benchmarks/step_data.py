@@ -4,12 +4,16 @@ import copy
 import dataclasses
 import pathlib
 
+from jax.sharding import Mesh
+
 from experiments.benchmarks.options import StepOptions
 from experiments.benchmarks.sizes import TRAINING_IDENTITIES
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
-from experiments.runs import ensure
+from experiments.runs import ensure, feeding
+from experiments.runs.feeding import Feeding
 from experiments.runs.plan import RunPlan, resolve
+from experiments.runs.training_data import TrainingData
 
 RENDERED = pathlib.Path("data/benchmark")  # pictures that are rendered for the benchmark, kept for the next time
 NUM_CLASSES = TRAINING_IDENTITIES["market1501"]  # identities of a classifier where the data is rendered
@@ -55,6 +59,17 @@ def variants(config: Config, options: StepOptions, batch_size: int) -> list[Vari
             classes = None if options.data_dir else NUM_CLASSES if plan.reid else 0
             found.append(Variant(f"{title} {dtype}", f"{title} {options.dtypes[0]}", plan, classes))
     return found
+
+
+def keep(plan: RunPlan, data: TrainingData, mesh: Mesh, place: str) -> Feeding:
+    """Decode the training set into the memory of the "host" or the "device", for a training of the plan's length.
+
+    Raises:
+        RunError: It does not fit there.
+    """
+    kept = dataclasses.replace(plan, data_cache=place)
+    choice = feeding.choose(kept, data, mesh, steps_left=plan.length.in_steps(data.epoch.steps).total)
+    return feeding.prepare(kept, data, mesh, choice)
 
 
 def baseline(config: Config) -> Config:

@@ -185,8 +185,8 @@ def score_table(rows: Sequence[ScoreRow | DifferenceRow]) -> Markup:
     return Markup(template.fill("scores.html.j2", scores=dict(SCORES), rows=rows))
 
 
-def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> Markup:
-    """Draw a line chart as inline SVG. The y axis starts at zero, or below if values are negative.
+def line_chart(chart: Chart) -> Markup:
+    """Draw a line chart as inline SVG of 340x200. The y axis starts at zero, or below if values are negative.
 
     Raises:
         ValueError: A value is not finite, or there is no value.
@@ -195,48 +195,16 @@ def line_chart(chart: Chart, *, width: int = 340, height: int = 200) -> Markup:
     ys = [y for series in chart.series for y in series.values]
     if not xs or not all(map(math.isfinite, [*xs, *ys])):
         raise ValueError(f"chart {chart.title!r} needs values, all of them finite.")
-    left, right, top, bottom = 44, width - 10, 12, height - 34
     x_low, x_high = min(xs), max(xs)
-    x_ticks = [tick for tick in _ticks(x_low, x_high) if x_low <= tick <= x_high]
     y_ticks = _ticks(min(0.0, min(ys)), max(ys))
     y_low, y_high = y_ticks[0], y_ticks[-1]
-
-    def across(x: float) -> float:
-        return left + (x - x_low) / ((x_high - x_low) or 1) * (right - left)
-
-    def down(y: float) -> float:
-        return bottom - (y - y_low) / ((y_high - y_low) or 1) * (bottom - top)
-
-    ends = "; ".join(
-        f"{series.label} from {series.values[0]:.3g} to {series.values[-1]:.3g}"
-        for series in chart.series
-        if len(series.values)
-    )
-    lines = [
-        {
-            "label": series.label,
-            "colour": colour,
-            "dashes": dashes,
-            "sample": sample,
-            "points": [(across(x), down(y)) for x, y in zip(series.steps, series.values, strict=True)],
-        }
-        for (colour, dashes, sample), series in zip(_LINES, chart.series, strict=False)
-    ]
-    return Markup(
-        template.fill(
-            "chart.html.j2",
-            chart=chart,
-            words=f"{chart.title} over {chart.over}: {ends}.",
-            lines=lines,
-            x_ticks=[(across(tick), tick) for tick in x_ticks],
-            y_ticks=[(down(tick), tick) for tick in y_ticks],
-            width=width,
-            height=height,
-            left=left,
-            right=right,
-            bottom=bottom,
-        )
-    )
+    values = {
+        "across": lambda x: 44 + (x - x_low) / ((x_high - x_low) or 1) * 286,
+        "down": lambda y: 166 - (y - y_low) / ((y_high - y_low) or 1) * 154,
+        "x_ticks": [tick for tick in _ticks(x_low, x_high) if x_low <= tick <= x_high],
+        "lines": list(zip(_LINES, chart.series, strict=False)),
+    }
+    return Markup(template.fill("chart.html.j2", chart=chart, y_ticks=y_ticks, **values))
 
 
 def _ticks(low: float, high: float, count: int = 4) -> list[float]:

@@ -53,19 +53,14 @@ def _code(text: str) -> Markup:
     return Markup("`" + text.replace("`", "'").replace("|", "\\|").replace("\n", " ") + "`")
 
 
-def _environment(**options: Any) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("experiments.pages"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **options,
-    )
-    environment.filters.update(code=_code, jpeg=image_uri, thousands="{:,}".format)
-    environment.policies["json.dumps_kwargs"] = {}  # keys in the order of the values
-    return environment
-
-
-_HTML = _environment(autoescape=True)
-_MARKDOWN = _environment(finalize=_markdown)
+_HTML = jinja2.Environment(
+    loader=jinja2.PackageLoader("experiments.pages"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_HTML.filters.update(code=_code, jpeg=image_uri, thousands="{:,}".format)
+_HTML.policies["json.dumps_kwargs"] = {}  # keys in the order of the values
+_MARKDOWN = _HTML.overlay(autoescape=False, finalize=_markdown)

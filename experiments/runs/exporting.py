@@ -19,7 +19,7 @@ from experiments.pages import model_card
 from experiments.runs import folder, models, provenance
 from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS, ONNX, SAFETENSORS, STABLEHLO
 from experiments.runs.plan import RunPlan
-from experiments.scoring import microscope
+from experiments.scoring import microscope, protocols
 from san_jax import calibration, embed, folder_lock, onnx_file
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import read_json, write_atomic
@@ -400,10 +400,10 @@ def _card(
 def _scores(workdir: pathlib.Path, step: int | None) -> list[dict[str, Any]]:
     """Return what `experiments.evaluate` found of the exported weights, without re-ranking and the like, by dataset."""
     scores = []
-    for path in sorted((workdir / "report").glob("evaluate_*.json")):
+    for path in sorted((workdir / "report").glob(protocols.Options().file_name("*"))):
         found = read_json(path)
-        dataset = str(found.get("dataset"))
-        if path.stem == f"evaluate_{dataset.replace('/', '_')}" and found.get("step") == step:
+        plain = protocols.Options().file_name(str(found.get("dataset")))
+        if path.name == plain and found.get("step") == step:
             scores.append({key: value for key, value in found.items() if key not in _NOT_IN_THE_CARD})
     return scores
 

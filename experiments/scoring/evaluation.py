@@ -160,8 +160,7 @@ class _Evaluation:
             for split in protocols.query_splits(dataset, data_sources.list_splits(dataset, self._data_dir)):
                 summary[split] = self._score_queries(dataset, split, gallery, protocol.ranks)
         if output is None:
-            name = f"evaluate_{dataset.replace('/', '_')}{options.suffix}.json"
-            path = self._workdir / "report" / name
+            path = self._workdir / "report" / options.file_name(dataset)
         else:
             path = pathlib.Path(output)
         write_atomic(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())

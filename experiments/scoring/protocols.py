@@ -175,6 +175,10 @@ class Options:
             suffix += "".join(f"_{name}={value:g}" for name, value in settings.items() if value != defaults[name])
         return suffix
 
+    def file_name(self, dataset: str) -> str:
+        """Return the name of the file, in the run's folder `report`, of a dataset's scores with these options."""
+        return f"evaluate_{dataset.replace('/', '_')}{self.suffix}.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class Training:

@@ -18,9 +18,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn import functional
 
 from experiments.benchmarks import torch_model
+from tests.golden.torch_densenet import DenseNet
 
 
 class ResNet(nn.Module):
@@ -31,59 +31,8 @@ class ResNet(nn.Module):
         self.encoder = torch_model.Encoder(width, stage_sizes)
         self.out_features = 32 * width
 
-    def feature_map(self, x):
-        return self.encoder(x)[-1]
-
-
-class DenseLayer(nn.Module):
-    """torchvision's _DenseLayer."""
-
-    def __init__(self, inplanes: int, growth: int):
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(inplanes)
-        self.conv1 = nn.Conv2d(inplanes, 4 * growth, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(4 * growth)
-        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
-
     def forward(self, x):
-        y = self.conv1(functional.relu(self.norm1(x)))
-        return torch.cat([x, self.conv2(functional.relu(self.norm2(y)))], dim=1)
-
-
-class DenseNet(nn.Module):
-    """torchvision's, without the pooling of transition3."""
-
-    def __init__(self, width: int, stage_sizes: list[int]):
-        super().__init__()
-        growth, channels = width // 2, width
-        layers: dict[str, nn.Module] = {
-            "conv0": nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-            "norm0": nn.BatchNorm2d(width),
-            "relu0": nn.ReLU(),
-            "pool0": nn.MaxPool2d(3, stride=2, padding=1),
-        }
-        for number, size in enumerate(stage_sizes, start=1):
-            block = nn.Sequential()
-            for index in range(1, size + 1):
-                block.add_module(f"denselayer{index}", DenseLayer(channels, growth))
-                channels += growth
-            layers[f"denseblock{number}"] = block
-            if number < 4:
-                transition = nn.Sequential()
-                transition.add_module("norm", nn.BatchNorm2d(channels))
-                transition.add_module("relu", nn.ReLU())
-                transition.add_module("conv", nn.Conv2d(channels, channels // 2, 1, bias=False))
-                transition.add_module("pool", nn.AvgPool2d(2) if number < 3 else nn.Identity())
-                layers[f"transition{number}"] = transition
-                channels //= 2
-        layers["norm5"] = nn.BatchNorm2d(channels)
-        self.features = nn.Sequential()
-        for name, layer in layers.items():
-            self.features.add_module(name, layer)
-        self.out_features = channels
-
-    def feature_map(self, x):
-        return functional.relu(self.features(x))
+        return self.encoder(x)
 
 
 def build(metadata: dict[str, str]) -> nn.Module:
@@ -109,7 +58,7 @@ def embed(network: nn.Module, metadata: dict[str, str], images: np.ndarray) -> n
     mean, std = (torch.tensor(json.loads(metadata[name]), dtype=torch.float64) for name in ("mean", "std"))
     x = ((torch.tensor(images).double() / 255 - mean) / std).permute(0, 3, 1, 2)
     with torch.no_grad():
-        x = network.feature_map(x)
+        x = network(x)[-1]
         if "gem_p" in metadata:
             p = float(metadata["gem_p"])
             x = x.clamp(min=1e-6).pow(p).mean(dim=(2, 3)).pow(1 / p)

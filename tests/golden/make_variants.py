@@ -2,9 +2,10 @@
 
 A narrow DenseNet (torchvision's structure, the third transition without pooling) with the released code's U-Net decoder
 on it; and on a feature map by itself GeM pooling, the fully connected head, BNNeck, and all of them together. Modules
-are named as in san_jax. Run from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_variants
+but the DenseNet's are named as in san_jax. Run from the repository's root: /tmp/torchvenv/bin/python -m tests.golden.make_variants
 """
 
+import functools
 import pathlib
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from experiments.benchmarks.torch_model import UpsamplingBlock
 from tests.golden.make_networks import nhwc
+from tests.golden.torch_densenet import DenseNet
 from tests.golden.weights import draw, inputs, save
 
 WIDTH, STAGE_SIZES, TEXTURE_SIZE = 8, (2, 1, 2, 1), (20, 12)
@@ -31,64 +33,7 @@ HEADS = {  # pooling, feature_size, bnneck
 }
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-
-
-class DenseLayer(nn.Module):
-    """Adds `growth` channels, through four times as many."""
-
-    def __init__(self, inplanes: int, growth: int):
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(inplanes)
-        self.conv1 = nn.Conv2d(inplanes, 4 * growth, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(4 * growth)
-        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
-
-    def forward(self, x):
-        y = self.conv1(functional.relu(self.bn1(x)))
-        return torch.cat([x, self.conv2(functional.relu(self.bn2(y)))], dim=1)
-
-
-class Transition(nn.Module):
-    """Half the channels, and where it pools half the resolution."""
-
-    def __init__(self, inplanes: int, *, pool: bool):
-        super().__init__()
-        self.bn = nn.BatchNorm2d(inplanes)
-        self.conv = nn.Conv2d(inplanes, inplanes // 2, 1, bias=False)
-        self.pool = nn.AvgPool2d(2, stride=2) if pool else nn.Identity()
-
-    def forward(self, x):
-        return self.pool(self.conv(functional.relu(self.bn(x))))
-
-
-class DenseNet(nn.Module):
-    """torchvision's, named as here; gives all stage outputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv0 = nn.Conv2d(3, WIDTH, 7, stride=2, padding=3, bias=False)
-        self.bn0 = nn.BatchNorm2d(WIDTH)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        planes = WIDTH
-        for number, layers in enumerate(STAGE_SIZES, start=1):
-            block = nn.Sequential()
-            for i in range(layers):
-                block.add_module(f"layer{i + 1}", DenseLayer(planes, WIDTH // 2))
-                planes += WIDTH // 2
-            self.add_module(f"block{number}", block)
-            if number < 4:
-                self.add_module(f"transition{number}", Transition(planes, pool=number < 3))
-                planes //= 2
-        self.bn5 = nn.BatchNorm2d(planes)
-
-    def forward(self, x):
-        outputs = [self.maxpool(functional.relu(self.bn0(self.conv0(x))))]
-        outputs.append(self.block1(outputs[-1]))
-        for number in (2, 3, 4):
-            x = getattr(self, f"transition{number - 1}")(outputs[-1])
-            outputs.append(getattr(self, f"block{number}")(x))
-        outputs[-1] = functional.relu(self.bn5(outputs[-1]))
-        return outputs
+JAX_WORDS = {"features.": "", "denseblock": "block", "denselayer": "layer", "norm": "bn"}  # torchvision's -> ours
 
 
 class UNetDecoder(nn.Module):
@@ -125,7 +70,7 @@ class UNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder = DenseNet()
+        self.encoder = DenseNet(WIDTH, STAGE_SIZES)
         self.decoder = UNetDecoder()
 
 
@@ -171,6 +116,11 @@ class Head(nn.Module):
         return embedding, test_embedding, self.classifier(test_embedding)
 
 
+def jax_path(path: str) -> str:
+    """Return the name in the JAX model of a module."""
+    return functools.reduce(lambda name, words: name.replace(*words), JAX_WORDS.items(), path)
+
+
 def named_tensors(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters and running statistics that the JAX model has too, by their names there."""
     modules = dict(network.named_modules())
@@ -178,9 +128,9 @@ def named_tensors(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
         path, leaf = name.rpartition(".")[::2]
         if isinstance(modules[path], BATCH_NORMS):
             if leaf in NORM_LEAVES and name != "neck.bias":
-                yield f"{path}.norm.{NORM_LEAVES[leaf]}", tensor
+                yield f"{jax_path(path)}.norm.{NORM_LEAVES[leaf]}", tensor
         else:
-            yield f"{path}.{'kernel' if leaf == 'weight' else leaf}", tensor
+            yield f"{jax_path(path)}.{'kernel' if leaf == 'weight' else leaf}", tensor
 
 
 def fill(network: nn.Module) -> None:
@@ -202,7 +152,7 @@ def count_numbers(network: nn.Module) -> dict[str, int]:
     counts = {}
 
     def hook(name):
-        return lambda _, args: counts.update({f"{name}.norm": args[0].numel() // args[0].shape[1]})
+        return lambda _, args: counts.update({f"{jax_path(name)}.norm": args[0].numel() // args[0].shape[1]})
 
     for name, module in network.named_modules():
         if isinstance(module, BATCH_NORMS):

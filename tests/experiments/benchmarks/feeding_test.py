@@ -60,7 +60,7 @@ def test_every_stage_of_every_kind_is_timed(data_dir: str):
 
 
 def test_workers_are_timed_and_what_does_not_fit_is_named(data_dir: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(feeding.feeding, "_host_bytes", lambda: 1000.0)
+    monkeypatch.setattr(feeding.step_data.feeding, "_host_bytes", lambda: 1000.0)
     config = (
         CONFIG.replace("san.py", "baseline.py").replace(",model.texture_size=16", "").replace(",batch.pit_size=6", "")
     )

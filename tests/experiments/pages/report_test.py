@@ -1,13 +1,9 @@
 """The demo's page: self-contained, escaped, pictures first, wide enough for no phone, marks where they belong."""
 
 import base64
-import html
 import html.parser
 import io
-import json
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree
 
 import numpy as np
@@ -15,6 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments.pages import report, template
+from tests.experiments.pages import browser
 
 
 def picture(colour, label="", mark=None):
@@ -172,24 +169,7 @@ def test_lines_of_a_chart_differ_by_more_than_colour():
     assert len({re.search('stroke-dasharray="([^"]*)"|$', line)[1] for line in drawn}) == 4
 
 
-# Reports, for pages in frames of given widths, the width of their content and what sticks out on the right.
-PROBE = """<script>
-window.onload = () => {
-  const found = [...document.querySelectorAll("iframe")].map(frame => {
-    const root = frame.contentDocument.documentElement;
-    const out = [...root.querySelectorAll("main *")].filter(
-      element => element.getBoundingClientRect().right > root.clientWidth + 0.5);
-    return {width: root.clientWidth, content: root.scrollWidth, out: out.map(element => element.outerHTML.slice(0, 80))};
-  });
-  document.body.innerHTML = "<pre>" + JSON.stringify(found).replaceAll("<", "&lt;") + "</pre>";
-};
-</script>"""
-
-
 def test_page_is_no_wider_than_a_phone_or_a_desktop(tmp_path):
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
     wide = np.full((64, 300, 3), 90, np.uint8)
     page = report.to_html(
         make_report(
@@ -210,23 +190,7 @@ def test_page_is_no_wider_than_a_phone_or_a_desktop(tmp_path):
             facts=[("commit", "0123456789" * 8)],
         )
     )
-    frames = "".join(
-        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(page, quote=True)}"></iframe>'
-        for width in (390, 1280)
-    )
-    (tmp_path / "frames.html").write_text(f'<!doctype html><meta charset="utf-8"><body>{frames}{PROBE}</body>')
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
-    command = [
-        browser,
-        *options,
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--dump-dom",
-        str(tmp_path / "frames.html"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(html.unescape(re.search("<pre>(.*)</pre>", done.stdout)[1]))
-    assert found == [{"width": width, "content": width, "out": []} for width in (390, 1280)]
+    assert browser.widths(tmp_path, page) == [{"width": width, "content": width, "out": []} for width in browser.WIDTHS]
 
 
 def test_what_is_ahead_is_bold_and_nothing_else():

@@ -1,17 +1,14 @@
 """The page of a search: self-contained, escaped, for the keyboard, and no wider than a phone."""
 
 import html
-import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
-import pytest
 
 from experiments.pages import search_page
 from experiments.pages.search_page import SearchPage, Shown, ShownQuery
-from tests.experiments.pages.report_test import PROBE, Page
+from tests.experiments.pages import browser
+from tests.experiments.pages.report_test import Page
 
 
 def make_page(queries: int = 2, matches: int = 10, *, textures: bool = True) -> SearchPage:
@@ -90,42 +87,12 @@ window.addEventListener("load", () => {
 
 
 def test_the_page_in_a_browser(tmp_path):
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
     page = search_page.to_html(make_page()).replace("<details>", "<details open>")
+    assert browser.widths(tmp_path, page) == [{"width": width, "content": width, "out": []} for width in browser.WIDTHS]
     closed = html.escape(search_page.to_html(make_page()), quote=True)
-    frames = "".join(
-        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(page, quote=True)}"></iframe>'
-        for width in (390, 1280)
-    )
-    found = {}
-    for name, body in (("widths", frames + PROBE), ("keys", f'<iframe srcdoc="{closed}"></iframe>{KEYBOARD}')):
-        (tmp_path / f"{name}.html").write_text(f'<!doctype html><meta charset="utf-8"><body>{body}</body>')
-        options = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--hide-scrollbars",
-        ]
-        command = [
-            browser,
-            *options,
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--dump-dom",
-            tmp_path / f"{name}.html",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
-        found[name] = done.stdout
-    widths = re.search("<pre>(.*)</pre>", found["widths"])
-    keys = re.search("<code>(.*)</code>", found["keys"])
-    assert widths
-    assert keys
-    assert json.loads(html.unescape(widths[1])) == [{"width": w, "content": w, "out": []} for w in (390, 1280)]
     stops = ["A", "A", "SUMMARY", "A", "SUMMARY", "A"]
-    assert json.loads(html.unescape(keys[1])) == {"stops": stops, "shown": len(stops), "opened": 2}
+    found = browser.read(tmp_path, f'<iframe srcdoc="{closed}"></iframe>{KEYBOARD}', "code")
+    assert found == {"stops": stops, "shown": len(stops), "opened": 2}
 
 
 def test_a_long_list_of_queries_is_folded():
