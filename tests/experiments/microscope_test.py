@@ -9,16 +9,17 @@ import pytest
 
 import datasets
 from experiments import microscope as program
-from experiments.pages import microscope_page
+from experiments.pages import demo_report, microscope_page
 from experiments.scoring import facets, microscope, microscope_words
 from experiments.scoring.embedding import EmbeddedSplit
 from experiments.scoring.facets import FACETS
 from experiments.scoring.microscope import Pictures
 from render import manifest
 from san_jax import ranking
-from san_jax.files import read_json
+from san_jax.files import read_json, write_json
 from tests.experiments import tiny_data
 from tests.experiments.microscope_data import made_up_choices
+from tests.experiments.pages import browser
 from tests.experiments.pages.report_test import Page
 
 SAMPLES = 100
@@ -229,13 +230,40 @@ def test_what_cannot_be_looked_at(scored_run, described_dir, pit_reid_dir, tmp_p
     assert not (scored_run / "microscope.json").exists()
 
 
-def test_the_page_escapes_names_and_marks_what_is_beyond_noise(found):
+@pytest.fixture(scope="module")
+def complete(found):
+    """What `microscope.run` returns: the made-up scores and what is said of them."""
     words = {"findings": ["<b>one"], "limits": ["two"], "workdir": "runs/<i>", "dataset": "pit_reid", "step": 7}
-    page = Page(microscope_page.to_html({**found, **words}))
+    return {**found, **words}
+
+
+def test_the_page_escapes_names_and_marks_what_is_beyond_noise(complete):
+    text = microscope_page.to_html(complete)
+    page = Page(text)
     assert "Where runs/<i> fails" in page.text
     assert "<b>one" in page.text
-    beyond = sum(v[s]["beyond_noise"] for f in found["facets"] for v in f["values"] for s in microscope.SCORES)
-    assert str(microscope_page.to_html({**found, **words})).count('class="beyond"') == beyond
-    section = microscope_page.section_of_models({"A & B": {**found, **words}, "SAN": {**found, **words}})
-    assert "A &amp; B" in section
-    assert section.count("kind1") > 20
+    values = [value[score] for facet in complete["facets"] for value in facet["values"] for score in microscope.SCORES]
+    assert text.count('class="beyond"') == sum(value["beyond_noise"] for value in values)
+    assert text.count('class="range"') == sum(
+        value["interval"] is not None
+        for facet in complete["facets"]
+        if len(facet["values"]) > 1
+        for value in (one[score] for one in facet["values"] for score in microscope.SCORES)
+    )
+
+
+def test_no_page_is_wider_than_a_phone(complete, tmp_path):
+    page = microscope_page.to_html(complete)
+    assert browser.widths(tmp_path, page) == [{"width": width, "content": width, "out": []} for width in browser.WIDTHS]
+
+
+def test_the_demo_shows_both_models_side_by_side(complete, tmp_path):
+    for number, name in enumerate(demo_report.MODELS):
+        write_json(tmp_path / name / "microscope.json", {**complete, "findings": [f"finding {number}"]})
+    section = demo_report.microscope_section(tmp_path)
+    page = Page(section)
+    assert "finding 0" in page.text
+    assert "finding 1" in page.text
+    shown = sum(len(facet["values"]) for facet in complete["facets"] if len(facet["values"]) > 1)
+    assert section.count(">baseline</span>") == section.count(">SAN</span>") == shown > 20
+    assert section.count('class="bar"') == 2 * shown
