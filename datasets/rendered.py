@@ -1,8 +1,11 @@
 """Reads a rendered folder through its manifest, for the builders of `pit` and `pit_reid`."""
 
+import gzip
 import hashlib
 import os
 import pathlib
+import zlib
+from collections.abc import Iterable
 
 from datasets import mirror_map
 from datasets.errors import DatasetError
@@ -12,6 +15,9 @@ ADVICE = (
     "Render it with `python -m experiments.pit_render --config={recipe}.py --output_dir=FOLDER` and give that folder "
     "as manual_dir; if you run it again on the same folder, it draws only what is missing."
 )
+
+TEST_RECORDS_FILE = "test_records.jsonl.gz"  # beside the shards of `pit_reid`
+_LONGEST_LINE = 1 << 20  # bytes; a record has some 4,000
 
 
 def read_rendered(
@@ -50,3 +56,37 @@ def header_metadata(header: manifest.Header) -> dict[str, object]:
         "license": header.license,
         "notes": header.notes,
     }
+
+
+def test_records_file(records: Iterable[manifest.Record]) -> dict[str, bytes]:
+    """Return the name and the bytes of the file that keeps the records of all splits but train.
+
+    It is part of no digest: the manifest, which is, determines it.
+    """
+    lines = (manifest.record_to_json(record) + "\n" for record in records if record.split != "train")
+    return {TEST_RECORDS_FILE: gzip.compress("".join(lines).encode(), mtime=0)}
+
+
+def read_test_records(folder: str | os.PathLike[str]) -> list[manifest.Record] | None:
+    """Return what a dataset keeps of its manifest: the records of all splits but train.
+
+    Args:
+        folder: The dataset's folder, `data_dir/name/version`.
+
+    Returns:
+        The records in manifest order; None where the dataset keeps none, as those built by older versions.
+
+    Raises:
+        DatasetError: The file is damaged.
+    """
+    path = pathlib.Path(folder) / TEST_RECORDS_FILE
+    if not path.is_file():
+        return None
+    records = []
+    try:
+        with gzip.open(path, "rb") as file:
+            while line := file.readline(_LONGEST_LINE):
+                records.append(manifest.record_from_json(line.decode(), path, len(records) + 1))
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ManifestError and UnicodeDecodeError are ValueErrors
+        raise DatasetError(f"{path} is damaged ({error}): remove {folder} and build the dataset again.") from error
+    return records

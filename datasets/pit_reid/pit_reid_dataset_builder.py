@@ -21,7 +21,8 @@ class Builder(ArchiveBuilder, skip_registration=True):
 
     If they were rendered, there are also the splits `query_partial` and `query_occluded`.
 
-    `mirror_map.npy` lies beside the shards; see `datasets.mirror_map`.
+    Beside the shards lie `mirror_map.npy`, see `datasets.mirror_map`, and `test_records.jsonl.gz`, see
+    `datasets.rendered.read_test_records`.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = rendered.ADVICE.format(recipe="pit_reid")
@@ -65,6 +66,5 @@ class Builder(ArchiveBuilder, skip_registration=True):
             problems.append(f"persons in train and in query or gallery: {shared[:MAX_REPORTED]}")
         raise_problems(f"{root}: not a manifest of pit_reid", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         label_train(splits["train"])
-        return Archive(
-            root, splits, digest, rendered.header_metadata(header), extra_files=mirror_map.read_mirror_file(root)
-        )
+        extra_files = mirror_map.read_mirror_file(root) | rendered.test_records_file(records)
+        return Archive(root, splits, digest, rendered.header_metadata(header), extra_files=extra_files)

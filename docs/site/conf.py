@@ -38,6 +38,7 @@ CONTENTS = {
             "docs/benchmarks",
             "docs/training",
             "docs/scoring",
+            "docs/microscope",
             "docs/generator",
             "docs/scaling",
             "docs/performance",

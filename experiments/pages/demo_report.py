@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
+from experiments.pages import microscope_page
 from experiments.pages.examples import evenly_spaced
 from experiments.pages.report import (
-    SCORES,
     Chart,
     Comparison,
     DemoReport,
@@ -23,9 +24,11 @@ from experiments.pages.report import (
     three_digits,
 )
 from experiments.runs import data_sources, folder, models
-from experiments.scoring import protocols
+from experiments.scoring import microscope, protocols, resampling
 from experiments.scoring.embedding import EmbeddedSplit, Embedder, match_masks
-from san_jax import embed, metric_logger, ranking
+from experiments.scoring.per_query import query_scores
+from experiments.scoring.resampling import bootstrap_interval
+from san_jax import embed, files, metric_logger, ranking
 from san_jax.data.reading import read_labels
 from san_jax.pictures import resize_image
 
@@ -34,7 +37,6 @@ NUM_PAIRS, NUM_IDENTITIES, NUM_TEXTURES, NUM_QUERIES, LIST_LENGTH = 6, 3, 8, 6, 
 NUM_LEADING = 2  # queries at the top of the page
 _METRIC_WORDS = {"euclidean": "Euclidean", "cosine": "cosine"}
 NUM_AVERAGED = 200  # textures of pit; their mean is the trivial guess
-BOOTSTRAP_SAMPLES = 2000
 
 
 def make_report(
@@ -51,7 +53,7 @@ def make_report(
 
     Args:
         data_dir: Folder of the datasets `pit`, `pit_reid` and `pit_reid_textured`.
-        runs: Folder of the runs `san_pg`, `baseline` and `san`.
+        runs: Folder of the runs `san_pg`, `baseline` and `san`; the last two hold what `microscope.run` found.
         summaries: What `evaluation.run` returned for "baseline" and "san".
         fairness: Items on what is equal between the two.
         parts: Parts of the demo, each (name, seconds, what it did).
@@ -95,7 +97,14 @@ def make_report(
         fairness=fairness,
         parts=parts,
         facts=facts,
+        microscope=microscope_section(runs),
     )
+
+
+def microscope_section(runs: pathlib.Path) -> Markup:
+    """Show by what the manifest says of the queries where each model fails."""
+    found = {label: files.read_json(runs / name / microscope.FILE) for name, label in MODELS.items()}
+    return microscope_page.section_of_models(found)
 
 
 def further_queries(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -129,36 +138,6 @@ def score_rows(
     ]
 
 
-def query_scores(query: EmbeddedSplit, gallery: EmbeddedSplit, *, metric: str = "euclidean") -> dict[str, np.ndarray]:
-    """Score each query by the rule of Market-1501: name of the score -> float64 [Q], NaN for a query without a match."""
-    distances = ranking.pairwise_distances(query.embeddings, gallery.embeddings, metric=metric)
-    result = {key: np.full(len(distances), np.nan) for key, _ in SCORES}
-    for index, row in enumerate(distances):
-        found = ranking.correct_ranks(row, *match_masks(query, gallery, index))
-        if not len(found):
-            continue
-        for key, values in result.items():
-            if key == "mAP":
-                values[index] = np.mean(np.arange(1, len(found) + 1) / found)
-            elif key == "mINP":
-                values[index] = len(found) / found[-1]
-            else:
-                values[index] = found[0] <= int(key.removeprefix("rank"))
-    return result
-
-
-def bootstrap_interval(differences: np.ndarray, identities: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of per-query differences over draws of identities with replacement."""
-    valid = np.isfinite(differences)
-    _, group = np.unique(identities[valid], return_inverse=True)
-    sums = np.bincount(group, weights=differences[valid])
-    counts = np.bincount(group)
-    drawn = np.random.default_rng(0).integers(0, len(sums), (BOOTSTRAP_SAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def verdict(
     summaries: Mapping[str, Mapping[str, Any]], interval: tuple[float, float], *, times_chance: float
 ) -> list[str]:
@@ -183,7 +162,7 @@ def verdict(
     return [
         f"{winner}: mAP {100 * san['mAP']:.1f} (SAN) against {100 * baseline['mAP']:.1f} (baseline), "
         f"{gain:+.1f} points; rank-1 {100 * san['rank1']:.1f} against {100 * baseline['rank1']:.1f}.",
-        f"With the test persons drawn anew {BOOTSTRAP_SAMPLES} times, 95 % of the differences in mAP lie between "
+        f"With the test persons drawn anew {resampling.SAMPLES} times, 95 % of the differences in mAP lie between "
         f"{low:+.1f} and {high:+.1f} points: {doubt} This is one training seed of each; the spread between training "
         "seeds, several points at this size, is not in that interval.",
         f"Rank-1 is {factors['baseline']:.0f} (baseline) and {factors['san']:.0f} (SAN) times that of random rankings; "

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.pages import template
 from experiments.pages.report import SCORES
+from experiments.scoring import microscope_words
 
 _SCORES = dict(SCORES)
 _METHODS = {
@@ -23,8 +24,8 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         card: What model_card.json holds, see `experiments.runs.exporting.run`.
     """
     method = _METHODS.get(card["run"]["method"], card["run"]["method"])
-    values = {"front": _front_matter(card), "method": method, "scores": _SCORES, "data_words": _data_words}
-    return template.fill("model_card.md.j2", card=card, **values)
+    words = {"method": method, "scores": _SCORES, "data_words": _data_words, "difference": microscope_words.difference}
+    return template.fill("model_card.md.j2", card=card, front=_front_matter(card), **words)
 
 
 def _front_matter(card: Mapping[str, Any]) -> dict[str, Any]:

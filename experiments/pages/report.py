@@ -154,6 +154,7 @@ class DemoReport:
         fairness: Items on what is equal between the models and what is not.
         parts: Parts of the demo, each (name, seconds, what it made).
         facts: Pairs (name, value) on hardware, commit, seeds and versions.
+        microscope: HTML of a section on where the models fail, see `microscope_page.section_of_models`.
     """
 
     title: str
@@ -166,6 +167,7 @@ class DemoReport:
     fairness: Sequence[str]
     parts: Sequence[tuple[str, float, str]]
     facts: Sequence[tuple[str, str]]
+    microscope: Markup | str = ""
 
 
 def to_html(report: DemoReport) -> str:

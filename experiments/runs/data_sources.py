@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets import build, mirror_map
+from datasets import build, mirror_map, rendered
 from datasets.builder import newest_version
 from datasets.errors import DatasetError
 from datasets.textured.textured_dataset_builder import SUFFIXES
@@ -95,6 +95,41 @@ def read_mirror_map(name: str, data_dir: str | os.PathLike[str]) -> np.ndarray:
         DatasetError: There is no such dataset, it has no map, or the map is malformed.
     """
     return mirror_map.read_mirror_map(_open(name, data_dir).data_dir)
+
+
+def read_test_records(
+    name: str, data_dir: str | os.PathLike[str], rendered_dir: str | os.PathLike[str] | None = None
+) -> list[manifest.Record]:
+    """Return what the manifest of a rendered benchmark says of each picture outside of train.
+
+    Args:
+        name: Name of the dataset.
+        data_dir: Where TFDS keeps datasets.
+        rendered_dir: The rendered folder that the dataset was built from; None for the records that the dataset keeps.
+
+    Raises:
+        DatasetError: There is no such dataset, no manifest is known of it, or the folder is not the one that it was
+            built from.
+    """
+    builder = _open(name, data_dir)
+    metadata = dict(builder.info.metadata or {})
+    if metadata.get("recipe") != "pit_reid":
+        raise DatasetError(
+            f"{name} is no dataset that `python -m experiments.pit_render --config=pit_reid.py` made: no manifest says "
+            "what its pictures show. Expected pit_reid."
+        )
+    if rendered_dir is not None:
+        root, _, records, digest = rendered.read_rendered(rendered_dir, "pit_reid")
+        if digest != metadata["source_digest"]:
+            raise DatasetError(f"{builder.data_dir} was not built from {root}: their digests differ.")
+        return [record for record in records if record.split != "train"]
+    records = rendered.read_test_records(builder.data_dir)
+    if records is None:
+        raise DatasetError(
+            f"{builder.data_dir} was built by an older version, which kept no records of its pictures: give the folder "
+            "that it was built from (--rendered=FOLDER), or remove the dataset and build it again."
+        )
+    return records
 
 
 def list_splits(name: str, data_dir: str | os.PathLike[str]) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Any
 from experiments.ablation import small
 from experiments.ablation.small import Sizes
 from experiments.command_line import config_files
-from experiments.pages import demo_report, report
+from experiments.pages import demo_report, microscope_page, report
 from experiments.runs import ensure, provenance
-from experiments.scoring import evaluation
+from experiments.scoring import evaluation, microscope
 from san_jax import checkpoint, folder_lock
 from san_jax.files import read_json, write_atomic
 
@@ -142,7 +142,7 @@ def _run(output: pathlib.Path, sizes: Sizes) -> bool:
     with clock.part(
         "render pit_reid", f"{identities}, {sizes.images_per_identity} images each, 6 cameras; {small.EASIER_WORDS}"
     ):
-        ensure.ensure_rendered(pit_reid, data_dir)
+        rendered = ensure.ensure_rendered(pit_reid, data_dir)
     with clock.part("SAN-PG", f"{sizes.san_pg_steps} steps of {batch} PIT pairs, L_Rec alone"):
         ensure.ensure_run(configs["san_pg"], runs / "san_pg")
     with clock.part("pseudo textures", "SAN-PG over every training image of pit_reid"):
@@ -151,8 +151,11 @@ def _run(output: pathlib.Path, sizes: Sizes) -> bool:
         ensure.ensure_run(configs["baseline"], runs / "baseline")
     with clock.part("SAN", f"{sizes.reid_batches} reID batches with all four losses, a PIT batch after each"):
         ensure.ensure_run(configs["san"], runs / "san")
-    with clock.part("scores", "both encoders on query and gallery"):
+    with clock.part("scores", "both encoders on query and gallery, and by what the manifest says of each query"):
         summaries = {name: evaluation.run(runs / name, "pit_reid", data_dir) for name in ("baseline", "san")}
+        for name in summaries:
+            found = microscope.run(microscope.Request(runs / name, data_dir=data_dir, rendered=rendered))
+            microscope_page.write(found, runs / name)
     print("\n=== report: pictures, curves, table", flush=True)
     page = demo_report.make_report(
         data_dir=data_dir,

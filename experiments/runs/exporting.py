@@ -19,7 +19,7 @@ from experiments.pages import model_card
 from experiments.runs import folder, models, provenance
 from experiments.runs.export_formats import DEFAULT_FORMATS, FORMATS, ONNX, SAFETENSORS, STABLEHLO
 from experiments.runs.plan import RunPlan
-from experiments.scoring import protocols
+from experiments.scoring import microscope, protocols
 from san_jax import calibration, embed, folder_lock, onnx_file, run_folder
 from san_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from san_jax.files import read_json, write_atomic
@@ -88,7 +88,8 @@ def run(
     Returns:
         What the model card holds: embedding_size, input (dtype, shape, colour, normalization), network, run (workdir,
         method, step, averaged), config, trained_on (see `folder.read_data`), scores (of each dataset that the run was
-        evaluated on at this step), calibration (thresholds, None without), commit, versions and files: for each file
+        evaluated on at this step), calibration (thresholds, None without), microscope (scores by what pictures show,
+        see `microscope.run`, None without), commit, versions and files: for each file
         its format, run_with (code or words), bytes, sha256, compute_dtype and parity (batches, difference, relative,
         tolerance; bfloat16 runs in a float32 format: relative_to_bfloat16 too); ONNX also opset and ir_version. And
         speed (words).
@@ -390,6 +391,7 @@ def _card(workdir: str | os.PathLike[str], encoder: _Encoder, files: Mapping[str
         "trained_on": folder.read_data(workdir),
         "scores": _scores(pathlib.Path(workdir), step),
         "calibration": _calibration(pathlib.Path(workdir), step),
+        "microscope": _microscope(pathlib.Path(workdir), step),
         "commit": provenance.commit(),
         "versions": {"jax": jax.__version__, "safetensors": safetensors.__version__} | onnx_file.versions(),
         "speed": SPEED,
@@ -417,6 +419,15 @@ def _calibration(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
     if found is None or found["made_by"]["step"] != step:
         return None
     return {key: found[key] for key in ("pictures", "equal_error", "points", "limits")}
+
+
+def _microscope(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:
+    """Return what `experiments.microscope` found of the exported weights, without flips; None without any."""
+    path = workdir / microscope.FILE
+    found = read_json(path) if path.is_file() else None
+    if found is None or found["step"] != step or found["flip"]:
+        return None
+    return {key: value for key, value in found.items() if key not in _NOT_IN_THE_CARD}
 
 
 def _check_output(output: pathlib.Path, overwrite: bool) -> None:

@@ -1,6 +1,7 @@
 """`pit` and `pit_reid` from rendered folders."""
 
 import dataclasses
+import gzip
 import io
 import json
 import pathlib
@@ -11,6 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import datasets
+from datasets.rendered import read_test_records
 from render import manifest
 from tests import dataset_fixtures
 
@@ -63,6 +65,22 @@ def test_pit_reid_examples_are_labelled(tmp_path: pathlib.Path):
     assert set(example) == {"image", "texture", "person_id", "label", "camera_id", "name"}
     expected = Image.open(io.BytesIO((tmp_path / "rendered" / "textures" / "5.png").read_bytes()))
     np.testing.assert_array_equal(example["texture"], np.asarray(expected))
+
+
+def test_pit_reid_keeps_the_records_of_its_test_pictures(tmp_path: pathlib.Path):
+    records = dataset_fixtures.write_rendered(tmp_path / "rendered", "pit_reid")
+    built = _build("pit_reid", tmp_path / "rendered", tmp_path / "data")
+    assert read_test_records(built) == [record for record in records if record.split != "train"]
+    path = pathlib.Path(built) / "test_records.jsonl.gz"
+    content = path.read_bytes()
+    _build("pit_reid", tmp_path / "rendered", tmp_path / "again")
+    assert (tmp_path / "again" / path.relative_to(tmp_path / "data")).read_bytes() == content
+    for damaged in (content[:-20], b"not gzip", gzip.compress(b"{}\n"), gzip.compress(b"\xff\n")):
+        path.write_bytes(damaged)
+        with pytest.raises(datasets.DatasetError, match=r"test_records.jsonl.gz is damaged .*build the dataset again"):
+            read_test_records(built)
+    path.unlink()
+    assert read_test_records(built) is None
 
 
 def test_metadata_says_how_it_was_rendered(tmp_path: pathlib.Path):

@@ -2,6 +2,8 @@
 
 import io
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,12 +23,19 @@ def _colour_file(path: pathlib.Path, size: tuple[int, int], colour: np.ndarray, 
 
 
 def write_pit_reid(
-    folder: pathlib.Path, *, train_ids: int = 3, test_ids: int = 3, cameras: int = 3, partial_queries: bool = False
+    folder: pathlib.Path,
+    *,
+    train_ids: int = 3,
+    test_ids: int = 3,
+    cameras: int = 3,
+    partial_queries: bool = False,
+    choices: Callable[[int, int], dict[str, Any]] = lambda person, camera: {"colour": camera},
 ) -> list[manifest.Record]:
     """Writes a `pit_reid` folder: an image an identity and camera; camera 0 of the test identities is the query.
 
     Identities have a colour of their own and cameras a tint, so that even colours alone find most matches. With
-    `partial_queries` the last two cameras of the test identities are query_partial and query_occluded.
+    `partial_queries` the last two cameras of the test identities are query_partial and query_occluded. `choices` makes
+    what a record says of a person before a camera.
     """
     rng = np.random.default_rng(0)
     records = []
@@ -42,7 +51,16 @@ def write_pit_reid(
             _colour_file(folder / image, (256, 128), np.clip(colour + 8 * camera, 0, 255), "JPEG")
             records.append(
                 manifest.Record(
-                    len(records), image[7:-4], image, texture, None, person, split, person, camera, {"colour": camera}
+                    len(records),
+                    image[7:-4],
+                    image,
+                    texture,
+                    None,
+                    person,
+                    split,
+                    person,
+                    camera,
+                    choices(person, camera),
                 )
             )
     dataset_fixtures.write_mirror_map(folder)

@@ -190,7 +190,26 @@ def test_the_card_has_the_scores_and_thresholds_of_the_exported_step(tmp_path, e
     pictures = {"images": "pit_reid:query", "pictures": 9, "persons": 3}
     calibration = {"pictures": pictures, "equal_error": {}, "points": [point], "limits": ["Only here."]}
     files.write_json(run / "calibration.json", {"made_by": {"step": 7}, **calibration, "roc": []})
+    estimate = {"score": 0.25, "difference": -0.125, "widened_interval": [-0.5, 0.25]}
+    value = {"value": "older|er", "cases": 1200, "persons": 30, "mAP": estimate, "rank1": {"score": 0.5}}
+    few = {
+        "value": "old",
+        "cases": 1,
+        "persons": 1,
+        "mAP": {"score": 1, "widened_interval": None},
+        "rank1": {"score": 1},
+    }
+    facets = [{"title": "Age", "subject": "person", "values": [value, few]}]
+    microscope = {
+        "step": 7,
+        "flip": False,
+        "findings": ["First.", "Second."],
+        "limits": ["Rendered."],
+        "facets": facets,
+    }
+    files.write_json(run / "microscope.json", {**microscope, "workdir": "x"})
     card = exporting.run(run, tmp_path / "exported", formats=["safetensors"])
+    assert card["microscope"] == {key: value for key, value in microscope.items() if key != "step"}
     (found,) = card["scores"]
     assert found == {"dataset": "pit_reid", **{key: scores[key] for key in scores if key != "workdir"}}
     assert card["calibration"] == calibration
@@ -204,11 +223,20 @@ def test_the_card_has_the_scores_and_thresholds_of_the_exported_step(tmp_path, e
         "- As it was.",
         "| 0.5 | 1 of 1,000 | 3 of 4 |",
         "Only here.",
+        "First.",
+        "- Second.",
+        "| Age: older\\|er | 1,200, 30 | 25.0 | 50.0 | -12.5 (-50.0 to +25.0) |",
+        "| Age: old | 1, 1 | 100.0 | 100.0 | too few persons |",
+        "Rendered.",
+        "- Rendered persons do not say whether it does equally well for all people: measure that on people like yours "
+        "before you rely on it.",
     ):
         assert line in text.splitlines()
     files.write_json(run / "calibration.json", {"made_by": {"step": 5}, **calibration})
+    files.write_json(run / "microscope.json", {**microscope, "flip": True})
     again = exporting.run(run, tmp_path / "again", formats=["safetensors"])
-    assert again["calibration"] is None
+    assert again["calibration"] is again["microscope"] is None
+    assert "Where it fails" not in (tmp_path / "again" / "README.md").read_text()
 
 
 def test_interrupted_writing_leaves_no_card_of_other_files(tmp_path, exportable_run, monkeypatch):
