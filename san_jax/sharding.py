@@ -142,6 +142,33 @@ def on_any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
+def own_rows(count: int) -> range:
+    """Return which of `count` rows this process works on, where all share them; as many for each, or fewer."""
+    share = -(-count // jax.process_count())
+    return range(min(share * jax.process_index(), count), min(share * (jax.process_index() + 1), count))
+
+
+def join_rows(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return the rows of all processes in order, given those of this one (`own_rows` of `count`).
+
+    Every process must call it at the same place.
+    """
+    if jax.process_count() == 1:
+        return rows
+    share = -(-count // jax.process_count())
+    padded = np.zeros((share, *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    return np.asarray(multihost_utils.process_allgather(padded)).reshape(-1, *rows.shape[1:])[:count]
+
+
+def from_first_process(values: np.ndarray) -> np.ndarray:
+    """Return the values [N] that process 0 has. Every process must call it at the same place."""
+    if jax.process_count() == 1:
+        return values
+    as_bytes = values.view(np.uint8)  # JAX would make 32 bits of 64
+    return np.asarray(multihost_utils.broadcast_one_to_all(as_bytes)).view(values.dtype)
+
+
 def processes_of_this_host() -> int:
     """Return how many of the processes run on this one's host. Every process must call it at the same place."""
     if jax.process_count() == 1:

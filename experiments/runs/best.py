@@ -5,14 +5,16 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from san_jax import checkpoint, files, run_folder
+import jax
+
+from san_jax import checkpoint, files, run_folder, sharding
 from san_jax.train_state import TrainState
 
 SCORE = "eval/mAP"
 
 
 class BestCheckpoint:
-    """The best checkpoint of a run that one process trains.
+    """The best checkpoint of a run. Of several processes that train together, each has one and calls it alike.
 
     Args:
         workdir: The run's folder.
@@ -41,14 +43,18 @@ class BestCheckpoint:
         score = scores.get(SCORE)
         if score is None or score <= self._score:
             return ""
-        later = [path for path in self._folder.glob("*") if path.name.isdecimal() and int(path.name) >= step]
-        for path in later:  # of a run that went on from an earlier checkpoint; the steps are done again
-            shutil.rmtree(path)
+        if jax.process_index() == 0:
+            for path in self._folder.glob("*"):
+                # Of a run that went on from an earlier checkpoint; the steps are done again.
+                if path.name.isdecimal() and int(path.name) >= step:
+                    shutil.rmtree(path)
+        sharding.wait_for_all(f"best checkpoint at step {step}")
         checkpoints = checkpoint.Checkpoints(self._folder, keep=1)
         try:
             checkpoints.save(step, state, positions)
         finally:
             checkpoints.close()
-        files.write_json(self._file, {"step": step, "mAP": score})
+        if jax.process_index() == 0:
+            files.write_json(self._file, {"step": step, "mAP": score})
         self._score = score
         return f"step {step} is the best until now (mAP {100 * score:.1f}), kept in {self._folder}"

@@ -117,10 +117,8 @@ def _gather(
     if is_new:
         weights = problems.take("start", lambda: initial_weights.load_file(plan))
         weights = weights or problems.take("start", lambda: initial_weights.load_run(plan, mesh))
-    if plan.length.eval_every_epochs and (not evaluates or jax.process_count() > 1):
-        problems.add(
-            "eval_every_epochs scores the run as it trains, which needs one process: set it to 0, or train in one."
-        )
+    if plan.length.eval_every_epochs and not evaluates:
+        problems.add("eval_every_epochs scores the run as it trains, which nothing does here: set it to 0.")
     data = training_data.find(plan, mesh, problems, stack)
     if plan.length.eval_every_epochs and plan.scored_on and data:
         problems.take("eval_every_epochs", functools.partial(_check_splits, plan.scored_on, plan.data_dir))
@@ -386,8 +384,12 @@ class _Trainer:
         assert self._evaluate is not None
         state = self._state
         weights = state.average or {"params": state.params, "batch_stats": state.batch_stats}
-        model = merge_model(self._start.graphdef, weights["params"], weights["batch_stats"])
-        return self._evaluate(model, self._plan)
+        # Every process scores its share of the pictures, on its own devices.
+        local = jax.tree.map(lambda array: array.addressable_data(0), weights)
+        scores = self._evaluate(merge_model(self._start.graphdef, local["params"], local["batch_stats"]), self._plan)
+        # They decide together which checkpoint is the best.
+        agreed = sharding.from_first_process(np.asarray(list(scores.values.values()), np.float64))
+        return Scores(dict(zip(scores.values, agreed.tolist(), strict=True)), scores.pictures)
 
 
 def _describe(inputs: _Inputs) -> str:

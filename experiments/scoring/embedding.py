@@ -13,7 +13,8 @@ import tqdm
 from experiments.runs import data_sources
 from experiments.runs.plan import RunPlan
 from experiments.runs.san_pg import Regressor
-from san_jax import embed, inference, runtimes
+from san_jax import embed, inference, runtimes, sharding
+from san_jax.data import reading
 from san_jax.data.pipeline import eval_batches
 from san_jax.data.reading import Source
 from san_jax.models import SAN
@@ -65,7 +66,7 @@ class Embedder:
     runtime: str = runtimes.JAX
 
     def embed(self, dataset: str, split: str) -> EmbeddedSplit:
-        """Embed a split over every device of this machine; on a terminal it shows how far it is.
+        """Embed a split over every device; on a terminal it shows how far it is. See `embed_source`.
 
         Raises:
             datasets.DatasetError: The dataset or the split is absent.
@@ -73,7 +74,22 @@ class Embedder:
         return self.embed_source(data_sources.open_source(dataset, split, self.data_dir), f"{dataset} {split}")
 
     def embed_source(self, source: Source, words: str) -> EmbeddedSplit:
-        """Embed examples with `image`, `person_id` and `camera_id`; `words` say what they are."""
+        """Embed examples with `image`, `person_id` and `camera_id`; `words` say what they are.
+
+        Of several processes each embeds its share, and all get the whole: every one must call it.
+        """
+        count, own = len(source), sharding.own_rows(len(source))
+        if len(own) < count:
+            source = reading.Subset(source, np.asarray(own, np.int64))
+        parts = self._embed_own(source, words) if own else self._nothing()
+        return EmbeddedSplit(*(sharding.join_rows(part, count) for part in parts))
+
+    def _nothing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the embeddings and ids of no examples: of a process that none is left for."""
+        return np.zeros((0, self.model.embedding_size), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
+
+    def _embed_own(self, source: Source, words: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the embeddings of this process's examples, and their ids of persons and cameras."""
         mesh = embed.machine_mesh()
         batch_size = embed.whole_batch_size()
         batches = eval_batches(
@@ -99,7 +115,7 @@ class Embedder:
 
         inputs = self._as_inputs(noting_labels(), mesh, batch_size)
         embeddings = np.concatenate(list(self._encoder.stream(inputs, flip=self.flip)))
-        return EmbeddedSplit(embeddings, np.concatenate(person_ids), np.concatenate(camera_ids))
+        return embeddings, np.concatenate(person_ids), np.concatenate(camera_ids)
 
     @functools.cached_property
     def _encoder(self) -> inference.Encoder:

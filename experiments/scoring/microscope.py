@@ -65,9 +65,9 @@ def run(request: Request) -> dict[str, Any]:
 
     Returns:
         What the JSON holds: version, dataset, source_digest, workdir, step, checkpoint, metric, flip, num_query (by
-        split), num_gallery, num_scored (queries of query that have a match), num_persons (of these), samples, seed, level, min_persons, num_differences (which share the level), single_level (at
-        which each is judged for that; None without differences), overall (score -> score and interval) and
-        facets: for each its name, title, about, subject, splits, pairs (whether its cases are pairs of a query and a
+        split), num_gallery, num_scored (queries of query that have a match), num_persons (of these), samples, seed,
+        level, min_persons, num_differences (which share the level), single_level (at which each is judged for that;
+        None without differences), overall (score -> score and interval) and facets: for each its name, title, about, subject, splits, pairs (whether its cases are pairs of a query and a
         match), left_out (cases without a value) and values, for each value its cases, persons, compared, and by score
         the fields of `resampling.Estimate` and beyond_noise; findings and limits are sentences.
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -45,7 +46,8 @@ def score(model: SAN, plan: RunPlan) -> Scores:
 
     Returns:
         `eval/rank1`, `eval/mAP` and so on; pictures `eval/ranked`, the gallery images nearest to some queries, right
-        ones framed green and wrong ones red, and `eval/textures`, what the decoder makes of these queries.
+        ones framed green and wrong ones red, and `eval/textures`, what the decoder makes of these queries. Of several
+        processes, all of which must call it, the first alone returns pictures.
     """
     splits = _open(plan)
     regressor = san_pg.load_for_textures(plan.textures_from) if plan.textures_from else None
@@ -54,15 +56,15 @@ def score(model: SAN, plan: RunPlan) -> Scores:
     gallery = embedder.embed_source(splits.gallery, f"{splits.words} gallery")
     options = protocols.Options().with_metric_of(plan)
     found = evaluation.rank(query, gallery, protocols.find(plan.scored_on).ranks, options)
+    values = {f"eval/{name}": found[name] for name in found["chance"] if found[name] is not None}
+    if jax.process_index() != 0:
+        return Scores(values, {})
     shown = evenly_spaced(len(query.person_ids), SHOWN_QUERIES)
     images = [_decode(splits.query, index, plan.image_size) for index in shown]
     pictures = {"eval/ranked": _ranked(splits.gallery, query.take(np.asarray(shown)), gallery, images, options)}
     if model.decoder is not None:
         pictures["eval/textures"] = _textures(model, images)
-    return Scores(
-        {f"eval/{name}": found[name] for name in found["chance"] if found[name] is not None},
-        {name: np.asarray(picture) for name, picture in pictures.items()},
-    )
+    return Scores(values, {name: np.asarray(picture) for name, picture in pictures.items()})
 
 
 def _open(plan: RunPlan) -> _Splits:

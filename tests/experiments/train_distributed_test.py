@@ -10,7 +10,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from san_jax import checkpoint, metric_logger
+from experiments.runs import models
+from experiments.scoring import while_training
+from san_jax import checkpoint, metric_logger, run_folder
+from san_jax.files import read_json
 from san_jax.train_state import flatten
 from tests.experiments import train_test
 
@@ -122,6 +125,7 @@ def assert_agree(expected_run: pathlib.Path, found_run: pathlib.Path) -> None:
     assert [line["step"] for line in found_lines] == [line["step"] for line in expected_lines]
     assert found_lines[-1]["step"] == NUM_STEPS
     for expected, found in zip(expected_lines, found_lines, strict=True):
+        found = {name: value for name, value in found.items() if not name.startswith("eval/")}
         assert set(found) - metric_logger.TIMINGS == set(expected) - metric_logger.TIMINGS
         for name in set(expected) - metric_logger.TIMINGS:
             # Sums in another order; later steps start from parameters that differ by roundings.
@@ -133,6 +137,20 @@ def assert_agree(expected_run: pathlib.Path, found_run: pathlib.Path) -> None:
     for name, value in expected.items():
         # Adam moves an element by about the learning rate in each step, however small its gradient.
         np.testing.assert_allclose(found[name], value, rtol=2e-3, atol=1e-4, err_msg=name)
+
+
+def assert_scored_as_by_one(workdir: pathlib.Path) -> None:
+    """The last scores of a run of several processes are those that one finds for its last checkpoint."""
+    lines = [line for line in metric_logger.read_metrics(workdir) if "eval/mAP" in line]
+    assert len(lines) > 1
+    loaded = models.load_run(workdir)
+    assert lines[-1]["step"] == loaded.step == NUM_STEPS
+    expected = while_training.score(loaded.model, loaded.plan).values
+    assert {name: lines[-1][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    best = max(lines, key=lambda line: (line["eval/mAP"], -line["step"]))
+    noted = read_json(workdir / run_folder.BEST_FILE)
+    assert noted == {"step": best["step"], "mAP": pytest.approx(best["eval/mAP"])}
+    assert models.load_run(workdir, which=run_folder.BEST).step == best["step"]
 
 
 def test_four_then_two_then_one_process_train_as_one(workplace, tmp_path):
@@ -164,7 +182,8 @@ def two_devices(workplace, tmp_path_factory):
 
 def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path, two_devices):
     """Each within its own images, which is the default here; and each takes its rows from its own memory."""
-    outputs = finish(start_under_slurm(workplace, tmp_path / "two", *SAN, "data_cache=host"))
+    overrides = (*SAN, "data_cache=host", "eval_every_epochs=2.0", "checkpoint_every_epochs=100.0")
+    outputs = finish(start_under_slurm(workplace, tmp_path / "two", *overrides))
     assert "2 x cpu, 2 process(es)" in outputs[0]
     assert "L_TR takes its triplets within a device, from 2 identities" in outputs[0]
     assert "kept in host memory" in outputs[0]
@@ -172,6 +191,7 @@ def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path, two
     assert "step " not in outputs[1]  # process 0 alone speaks and writes
     assert len(list((tmp_path / "two").glob("events.out.tfevents.*"))) == 1
     assert_agree(two_devices, tmp_path / "two")
+    assert_scored_as_by_one(tmp_path / "two")
 
 
 def test_two_processes_keep_the_training_set_on_their_devices(workplace, tmp_path, two_devices):

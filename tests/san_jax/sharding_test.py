@@ -22,6 +22,24 @@ def test_batches_are_split_and_states_are_not(num_devices):
     assert {shard.data.shape for shard in state.addressable_shards} == {(3,)}
 
 
+@pytest.mark.parametrize(("count", "processes"), [(10, 4), (3, 4), (8, 2), (7, 1)])
+def test_every_row_belongs_to_one_process_and_all_are_joined_in_order(monkeypatch, count, processes):
+    rows = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    shares, padded = [], []
+    for number in range(processes):
+        monkeypatch.setattr(jax, "process_index", lambda number=number: number)
+        shares.append(sharding.own_rows(count))
+        monkeypatch.setattr(
+            sharding.multihost_utils, "process_allgather", lambda own: padded.append(own) or np.stack([own] * processes)
+        )
+        if processes > 1:
+            sharding.join_rows(rows[list(shares[-1])], count)
+    assert [row for share in shares for row in share] == list(range(count))
+    monkeypatch.setattr(sharding.multihost_utils, "process_allgather", lambda own: np.stack(padded))
+    np.testing.assert_array_equal(sharding.join_rows(rows[list(shares[-1])], count), rows)
+
+
 def test_mesh_takes_all_devices():
     assert sharding.make_mesh().size == 8
 
