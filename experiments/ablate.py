@@ -2,6 +2,8 @@
 
     python -m experiments.ablate --table=1 --dataset=pit_reid --scale=small --output=ablation
     python -m experiments.ablate --table=1 --dataset=market1501,cuhk03/labeled --seeds=3
+    python -m experiments.ablate --table=1 --scale=small --dataset=market1501 --size=width=32
+    python -m experiments.ablate --table=1 --scale=small --dataset=pit_reid --score_on=market1501
 
     1      ablation
     2      what the decoder reconstructs
@@ -9,13 +11,15 @@
     4      partial persons
     pg     encoders of SAN-PG, and the quality of their textures
     l_tr   forms of L_TR
+    bursts what keeps Adam from remembering the gradients of the first steps
 
 experiments/ablation/tables.py lists the rows of each table.
 
 --scale=full takes the configs of the paper as they are, with a schedule in epochs of each
 benchmark. The benchmark and pit must have been built in --data_dir; pit_reid and pit are rendered
-there if they are absent. --scale=small renders a small pit and pit_reid of its own and trains
-narrow networks on small images: Table 1 takes about an hour on two cores.
+there if they are absent. --scale=small renders a small pit and pit_reid of its own, takes
+benchmarks from --data_dir, and trains narrow networks on small images: Table 1 takes about an hour
+on two cores. --size changes one of its sizes (experiments/ablation/small.py lists them).
 
 Every step is the real program, and is skipped if its result is there: after an interruption the
 same command continues, row by row. A row that fails does not stop the others and is named at the
@@ -40,16 +44,20 @@ from experiments.command_line import compilation_cache, paths
 def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    changes = [tuple(item.split("=", 1)) for item in arguments.set]
-    if any(len(item) != 2 for item in changes):
-        parser.error("--set takes KEY=VALUE")
+    for name in ("set", "size"):
+        if any("=" not in item for item in getattr(arguments, name)):
+            parser.error(f"--{name} takes KEY=VALUE")
+    changes = [item.split("=", 1) for item in arguments.set]
+    sizes = dict(item.split("=", 1) for item in arguments.size)
+    if sizes and arguments.scale != "small":
+        parser.error("--size needs --scale=small")
     pretrained = arguments.pretrained
     if pretrained is None:
         pretrained = "imagenet" if arguments.scale == "full" else ""
     compilation_cache.enable()
 
     from experiments.ablation import runner  # not before: --help needs no JAX
-    from experiments.ablation.request import Request
+    from experiments.ablation.request import SMALL, Request
 
     try:
         request = Request(
@@ -63,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             target_dir=arguments.target_dir,
             rows=tuple(arguments.rows),
             changes=tuple((key, value) for key, value in changes),
+            sizes=SMALL.changed(sizes),
+            score_on=tuple(arguments.score_on),
         )
         path, failures = runner.run(request)
     except KeyboardInterrupt:
@@ -87,9 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
     parser.add_argument("--scale", choices=("full", "small"), default="full", help="size of data and networks")
     parser.add_argument("--output", type=paths.given, default="ablation", help="folder for runs, results and tables")
-    parser.add_argument(
-        "--data_dir", type=paths.given, default="data", help="with --scale=full: where TFDS keeps datasets"
-    )
+    parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
     parser.add_argument(
         "--pretrained",
         type=paths.given,
@@ -101,6 +109,19 @@ def _parser() -> argparse.ArgumentParser:
         type=command_line.comma_list,
         default="",
         help="rows to make now, by the names of their folders, separated by commas (default: all)",
+    )
+    parser.add_argument(
+        "--score_on",
+        type=command_line.comma_list,
+        default="",
+        help="datasets that every run is scored on besides those of the table, separated by commas (default: none)",
+    )
+    parser.add_argument(
+        "--size",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="with --scale=small: one of its sizes, such as reid_batches=2000; may be repeated (default: none)",
     )
     parser.add_argument(
         "--target_dir",

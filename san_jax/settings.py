@@ -82,6 +82,8 @@ class LossSettings:
             maps are then sent between devices, and the memory that this takes grows with their number. "local": the
             images on the same device, of which two whole identities at least must be there. "auto": "local" on several
             devices where that is so, else "global". On one device all are the same.
+        triplet_reid_warmup_epochs: Epochs at the start of the run in which the weight of L_TR rises from 0 to
+            `triplet_reid`, in a straight line.
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -99,6 +101,7 @@ class LossSettings:
     triplet_reid_blocks: tuple[int, ...] = (1, 2, 3)
     triplet_reid_sampling: str = "random"
     triplet_reid_scope: str = "auto"
+    triplet_reid_warmup_epochs: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):
@@ -109,6 +112,10 @@ class LossSettings:
         for name in ("triplet_margin", "triplet_reid_margin"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}.")
+        if not 0.0 <= self.triplet_reid_warmup_epochs < math.inf:
+            raise ValueError(
+                f"triplet_reid_warmup_epochs must be 0 or more epochs, found {self.triplet_reid_warmup_epochs}."
+            )
         blocks = self.triplet_reid_blocks
         if not set(blocks) <= {1, 2, 3, 4} or len(set(blocks)) < len(blocks):
             raise ValueError(f"triplet_reid_blocks must be different numbers among 1, 2, 3, 4, found {blocks}.")
@@ -142,6 +149,10 @@ class AugmentSettings:
         erase_aspect: Smallest and largest height / width of the rectangle.
         erase_fill: RGB that the rectangle is filled with, in normalised units: 0 is the ImageNet mean. (The released
             code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
+        recolor_probability: Probability of recolouring the image and its texture alike: channels permuted, hue turned by
+            any angle, a gamma for each channel (`san_jax.data.recolor`). Textures then have hues that were never
+            rendered; neither the paper nor the released code does it.
+        recolor_gamma: Largest gamma of a channel; the smallest is its reciprocal.
         mirror_textures: Mirror the texture of a flipped image, as the UV mirror map says. Neither the paper nor the
             released code does it, although the texture of a mirrored person is mirrored.
 
@@ -159,10 +170,18 @@ class AugmentSettings:
     erase_area: tuple[float, float] = (0.02, 0.4)
     erase_aspect: tuple[float, float] = (0.3, 1.0 / 0.3)
     erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    recolor_probability: float = 0.0
+    recolor_gamma: float = 1.5
     mirror_textures: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("crop_probability", "translate_probability", "flip_probability", "erase_probability"):
+        for name in (
+            "crop_probability",
+            "translate_probability",
+            "flip_probability",
+            "erase_probability",
+            "recolor_probability",
+        ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}.")
         for name in ("crop_height", "crop_width"):
@@ -175,6 +194,8 @@ class AugmentSettings:
             raise ValueError(f"erase_area must be (low, high) with 0 < low <= high <= 1, found {self.erase_area}.")
         if not 0.0 < self.erase_aspect[0] <= self.erase_aspect[1]:
             raise ValueError(f"erase_aspect must be (low, high) with 0 < low <= high, found {self.erase_aspect}.")
+        if self.recolor_gamma < 1.0:
+            raise ValueError(f"recolor_gamma must be at least 1 (1: no change), found {self.recolor_gamma}.")
         if len(self.erase_fill) != 3:
             raise ValueError(f"erase_fill must be three numbers, red, green and blue, found {self.erase_fill}.")
 

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int32, Integer, PRNGKeyArray
 
 from san_jax import losses
 from san_jax.data.augment import Augmented, augment_images, mirror_textures, normalize_textures
+from san_jax.data.recolor import recolor
 from san_jax.models import SANOutput, batch_statistics, merge_model
 from san_jax.optim import AlternatingOptimizer
 from san_jax.settings import AugmentSettings, LossSettings
@@ -37,7 +38,7 @@ DecoderTargets: TypeAlias = Callable[[Augmented, Batch], Float[Array, "batch hei
 
 
 def texture_targets(mirror_map: Integer[np.ndarray, "size size 2"] | None = None) -> DecoderTargets:
-    """Return the decoder targets of a run that reconstructs the batch's `texture`.
+    """Return the decoder targets of a run that reconstructs the batch's `texture`, recoloured as the image was.
 
     Args:
         mirror_map: UV mirror map of the textures (a dataset's `mirror_map.npy`), by which the texture of a flipped
@@ -46,6 +47,8 @@ def texture_targets(mirror_map: Integer[np.ndarray, "size size 2"] | None = None
 
     def targets(augmented: Augmented, batch: Batch) -> Float[Array, "batch height width 3"]:
         textures = normalize_textures(jnp.asarray(batch["texture"]))
+        if augmented.recoloring is not None:
+            textures = 2.0 * recolor(augmented.recoloring, 0.5 * (textures + 1.0)) - 1.0
         if mirror_map is None:
             return textures
         return mirror_textures(textures, augmented.flipped, mirror_map)
@@ -72,9 +75,11 @@ class StepSettings:
         triplet_mesh: The devices that batches are split over, where L_TR takes its triplets from the images on the same
             device; None where it takes them from the whole batch (`settings.LossSettings.triplet_reid_scope` says which
             is wanted, and `experiments.runs.steps.triplet_mesh` works out what that means for a batch).
+        triplet_reid_warmup_steps: Train steps at the start of the run in which the weight of L_TR rises from 0, in a
+            straight line: with n of them it is (step + 1) / n of the full weight, steps counted from 0.
 
     Raises:
-        ValueError: `ema_decay` is out of range, or textures are to be mirrored where no decoder reconstructs them.
+        ValueError: A number is out of range, or textures are to be mirrored where no decoder reconstructs them.
     """
 
     loss: LossSettings
@@ -83,8 +88,11 @@ class StepSettings:
     seed: int
     ema_decay: float = 0.0
     triplet_mesh: Mesh | None = None
+    triplet_reid_warmup_steps: int = 0
 
     def __post_init__(self) -> None:
+        if self.triplet_reid_warmup_steps < 0:
+            raise ValueError(f"triplet_reid_warmup_steps must be 0 or more, found {self.triplet_reid_warmup_steps}.")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay must lie in 0..1, 1 excluded (0: no average), found {self.ema_decay}.")
         if self.augment.mirror_textures and (self.targets is None or self.targets is input_targets):
@@ -263,6 +271,7 @@ def _loss(
     batch_stats: Tree,
     batch: Any,
     key: PRNGKeyArray,
+    step: Int32[Array, ""],
     parts_wanted: tuple[str, ...] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
     """Return the weighted loss of a batch, with its unweighted parts and the new running statistics.
@@ -280,9 +289,17 @@ def _loss(
     parts = kind.losses(output, batch, triplet_key, settings.loss, targets, triplet_mesh=settings.triplet_mesh)
     if parts_wanted is not None:
         parts = {name: parts[name] for name in parts_wanted}
-    weighted = (getattr(settings.loss, name) * part for name, part in parts.items())
+    weighted = (_weight(settings, name, step) * part for name, part in parts.items())
     frozen = {name: batch_stats[name] for name in kind.frozen_statistics if name in batch_stats}
     return sum(weighted, start=jnp.zeros((), jnp.float32)), (parts, batch_statistics(model) | frozen)
+
+
+def _weight(settings: StepSettings, part: str, step: Int32[Array, ""]) -> float | Float[Array, ""]:
+    """Return the weight of a part of the loss in a train step, counted from 0."""
+    weight, rising = getattr(settings.loss, part), settings.triplet_reid_warmup_steps
+    if part != "triplet_reid" or not rising:
+        return weight
+    return weight * jnp.minimum((step + 1).astype(jnp.float32) / rising, 1.0)
 
 
 def _differentiate(loss: Callable[[Any], Any], params: Tree) -> tuple[Any, Tree]:
@@ -307,7 +324,7 @@ def joint_update(
 ) -> tuple[TrainState, Metrics]:
     """Update all parameters once, by all losses."""
     (loss, (parts, batch_stats)), gradients = _differentiate(
-        lambda params: _loss(params, objective, state.batch_stats, batch, key), state.params
+        lambda params: _loss(params, objective, state.batch_stats, batch, key, state.step), state.params
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
@@ -359,7 +376,7 @@ def _take_turn(
     """Update the modules of one turn; its metrics and new running statistics come beside the state."""
 
     def loss_of_modules(trained: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-        return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, turn.parts)
+        return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, state.step, turn.parts)
 
     modules = turn.modules(state.params)
     (loss, (parts, batch_stats)), gradients = _differentiate(loss_of_modules, modules)

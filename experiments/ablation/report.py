@@ -54,7 +54,7 @@ def table_sections(
     for dataset in request.datasets:
         runs = [run for row in table.rows for run in results.get(dataset, {}).get(row.key, ())]
         if runs:
-            sections.append(_runs_section(table, dataset, runs))
+            sections.append(_runs_section(table, request, dataset, runs))
     if failures:
         rows = [[name, reason] for name, reason in failures.items()]
         sections.append(Section("Not made", [], ["run", "reason"], rows))
@@ -64,7 +64,7 @@ def table_sections(
 def _scores_section(
     table: Table, request: Request, dataset: str, results: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Section:
-    columns = [column for column, _, _ in table.columns(dataset)]
+    columns = [column for column, _, _ in request.columns(dataset)]
     names = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "mAP": "mAP"}
     words = " / ".join(names[name] for name in table.scores)
     papers = list(dict.fromkeys(column for row in table.rows for column in row.paper))
@@ -121,7 +121,7 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
         text += (
             f" SMALL SCALE: images {sizes.image_size[0]}x{sizes.image_size[1]}, networks of base width {sizes.width} "
             f"(64 is the real one) and few blocks, textures {sizes.texture_size}x{sizes.texture_size}, "
-            f"{sizes.train_identities} training and {sizes.test_identities} test identities of pit_reid, rendered "
+            f"pit and pit_reid ({sizes.train_identities} training and {sizes.test_identities} test identities) rendered "
             f"{small.EASIER_WORDS}; SAN-PG trained for {sizes.san_pg_steps} steps of "
             f"{sizes.num_identities * sizes.images_of_each} of {sizes.pit_textures * sizes.pit_meshes} pairs; "
             "Adam with a cosine from 1e-3, no random erasing."
@@ -131,12 +131,12 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
     return text
 
 
-def _runs_section(table: Table, dataset: str, runs: Sequence[Mapping[str, Any]]) -> Section:
+def _runs_section(table: Table, request: Request, dataset: str, runs: Sequence[Mapping[str, Any]]) -> Section:
     names = {row.key: row.name for row in table.rows}
     header = ["run", "seed", "rank-1 / mAP / mINP", "reID + PIT batches", "training", "commit", "hardware", "JAX"]
     rows, paragraphs = [], []
     for run in runs:
-        for column, on, _ in table.columns(dataset):
+        for column, on, _ in request.columns(dataset):
             scores = run["scores"][column]
             rows.append(
                 [

@@ -30,13 +30,16 @@ class Request:
         seeds: Number of seeds; they are 0, 1, ...
         scale: "full" or "small".
         output: Folder of everything that is made.
-        data_dir: Where TFDS keeps the datasets; the small scale keeps its own in `output`/data.
+        data_dir: Where TFDS keeps the datasets. The small scale takes benchmarks from there, and keeps what it renders
+            in `output`/data.
         weights: What the rows with the start "file" and SAN-PG start from: "imagenet", the path of a file, or "" for
             random weights.
         target_dir: Folder of target images for the row that needs one; "" for none.
         rows: Keys of the rows to make now, () for all; of the others the table shows what is there.
         changes: (dotted key, text) applied to every training config that has the key, such as model.compute_dtype.
         sizes: Sizes of the small scale.
+        score_on: Datasets that every run is scored on besides those of the table, such as another benchmark than it was
+            trained on (direct transfer).
     """
 
     table: str
@@ -50,6 +53,7 @@ class Request:
     rows: tuple[str, ...] = ()
     changes: tuple[tuple[str, str], ...] = ()
     sizes: small.Sizes = SMALL
+    score_on: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.table not in TABLES:
@@ -61,10 +65,6 @@ class Request:
             raise AblationError(f"--rows: table {self.table} has {', '.join(known)}, no {', '.join(sorted(unknown))}.")
         if not self.datasets:
             raise AblationError("--dataset names no dataset.")
-        if self.scale == "small" and self.datasets != ("pit_reid",):
-            raise AblationError(
-                f"--scale=small renders and trains on pit_reid; --dataset={','.join(self.datasets)} needs --scale=full."
-            )
         if self.target_dir and not pathlib.Path(self.target_dir).is_dir():
             raise AblationError(f"--target_dir: {self.target_dir} is not a folder.")
         configs = [
@@ -78,6 +78,12 @@ class Request:
                 raise AblationError(f"--set {key}: no config of table {self.table} has this key.")
             for config in having:
                 config_files.override(config, key, text)  # raises where the value does not fit
+
+    def columns(self, dataset: str) -> tuple[tuple[str, str, str], ...]:
+        """(column, dataset to score on, part of the summary) of the runs on a training dataset."""
+        columns = TABLES[self.table].columns(dataset)
+        added = [name for name in self.score_on if name not in {column for column, _, _ in columns}]
+        return (*columns, *((name, name, "") for name in added))
 
     @property
     def file_start(self) -> Start:

@@ -94,9 +94,9 @@ class _Ablation:
     def _ensure_data(self) -> None:
         """Render the datasets that are rendered; check that the benchmarks and the initial weights are there."""
         renders = {"pit", "pit_reid"}
-        needed = {on for dataset in self._request.datasets for _, on, _ in self._table.columns(dataset)}
-        benchmarks = sorted({*self._request.datasets, *needed} - renders) if self._request.scale == "full" else []
-        checks = [functools.partial(data_sources.read_metadata, name, self._data_dir) for name in benchmarks]
+        needed = {on for dataset in self._request.datasets for _, on, _ in self._request.columns(dataset)}
+        benchmarks = sorted({*self._request.datasets, *needed} - renders)
+        checks = [functools.partial(data_sources.read_metadata, name, self._request.data_dir) for name in benchmarks]
         checks += [
             functools.partial(initial_weights.find, self._request.file_start, encoder) for encoder in self._encoders()
         ]
@@ -110,12 +110,16 @@ class _Ablation:
                 problems.append(f"--pretrained={self._request.weights}: {error}")
         if problems:
             raise AblationError("\n".join(problems))
+        rendered = renders & {"pit", *self._request.datasets, *needed}
         if self._request.scale == "small":
             for config in small.render_configs(self._request.sizes):
-                ensure.ensure_rendered(config, self._data_dir)
+                if config.recipe in rendered:
+                    ensure.ensure_rendered(config, self._data_dir)
+            for name in benchmarks:
+                _link(self._data_dir / name, self._request.data_dir / name)
             return
         built = data_sources.list_built(self._data_dir)
-        for recipe in sorted(renders & {"pit", *self._request.datasets, *needed}):
+        for recipe in sorted(rendered):
             if recipe not in built:
                 ensure.ensure_rendered(config_files.load(f"{recipe}.py"), self._data_dir)
 
@@ -193,11 +197,7 @@ class _Ablation:
         """
         view = self._request.output / "targets" / san_pg.name
         for name in ("pit", dataset):
-            link = view / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.exists():
-                link.unlink(missing_ok=True)  # a dangling link
-                link.symlink_to((self._data_dir / name).resolve(), target_is_directory=True)
+            _link(view / name, self._data_dir / name)
         return view
 
     # Runs
@@ -214,7 +214,7 @@ class _Ablation:
         noted = read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
         if "config" in noted:
             _check_same_config(path, noted["config"], config, workdir)
-        columns = [column for column in self._table.columns(dataset) if column[0] not in noted["scores"]]
+        columns = [column for column in self._request.columns(dataset) if column[0] not in noted["scores"]]
         if not columns:
             print(f"{path}: complete")
             return noted
@@ -293,6 +293,14 @@ class _Ablation:
         write_atomic(path, report.to_markdown(self._table.title, sections).encode())
         write_atomic(path.with_suffix(".html"), report.to_html(self._table.title, sections).encode())
         return path
+
+
+def _link(link: pathlib.Path, folder: pathlib.Path) -> None:
+    """Make a link to a folder, unless it is there."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.unlink(missing_ok=True)  # a dangling link
+        link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
 def _check_same_config(path: pathlib.Path, noted: Mapping[str, Any], config: Config, workdir: pathlib.Path) -> None:

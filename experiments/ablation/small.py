@@ -4,6 +4,9 @@ Everything is the real program with a smaller config: fewer and smaller pictures
 """
 
 import dataclasses
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
 
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
@@ -40,6 +43,17 @@ class Sizes:
     num_identities: int = 8
     images_of_each: int = 4
     seed: int = 0
+
+    def changed(self, values: Mapping[str, str]) -> "Sizes":
+        """Return the sizes with some of them read from text.
+
+        Raises:
+            ValueError: A size that is not known, or a value that is no whole number (height, width: two of them).
+        """
+        config = ConfigDict(dataclasses.asdict(self))
+        for name, text in values.items():
+            config_files.override(config, name, text)
+        return Sizes(**config.to_dict())
 
 
 def render_configs(sizes: Sizes) -> tuple[Config, Config]:

@@ -303,4 +303,39 @@ TABLE_L_TR = Table(
     ),
 )
 
-TABLES = {"1": TABLE_1, "2": TABLE_2, "3": TABLE_3, "4": TABLE_4, "pg": TABLE_PG, "l_tr": TABLE_L_TR}
+CLIPPED = {"optimizer.gradient_clip_norm": 1.0}
+_FORMS = {"": ("SAN-basic", NO_L_TR)} | {
+    channels: (f"L_TR, {words}", {"loss.triplet_reid_channels": channels})
+    for channels, words in (("mean", "mean over channels"), ("sum", "channels summed (equation 1)"))
+}
+
+
+def _burst(form: str, key: str, words: str, changes: Mapping[str, Any]) -> Row:
+    name, loss = _FORMS[form]
+    return Row(
+        "_".join(filter(None, ("bursts", form or "basic", key))),
+        ", ".join(filter(None, (name, words))),
+        changes={**REID_ONLY, **loss, **changes},
+    )
+
+
+TABLE_BURSTS = Table(
+    "Bursts of the gradient: what keeps Adam from remembering the first steps",
+    (
+        *(_burst(form, "", "", {}) for form in _FORMS),
+        *(_burst(form, "clipped", "gradient clipped to norm 1", CLIPPED) for form in _FORMS),
+        _burst("sum", "b2", "b2 = 0.95", {"optimizer.b2": 0.95}),
+        _burst("sum", "amsgrad", "AMSGrad", {"optimizer.name": "amsgrad"}),
+        _burst("sum", "rising", "weight rising from 0 over 4 epochs", {"loss.triplet_reid_warmup_epochs": 4.0}),
+    ),
+)
+
+TABLES = {
+    "1": TABLE_1,
+    "2": TABLE_2,
+    "3": TABLE_3,
+    "4": TABLE_4,
+    "pg": TABLE_PG,
+    "l_tr": TABLE_L_TR,
+    "bursts": TABLE_BURSTS,
+}

@@ -61,7 +61,8 @@ class Trainee:
     def __init__(self, variant: Variant, data: TrainingData, mesh: Mesh, fed: Feeding | None):
         self._plan, self._mesh = variant.plan, mesh
         num_classes = data.num_classes if variant.num_classes is None else variant.num_classes
-        _, optimizer = steps_of_plan.make_optimizer(variant.plan, variant.plan.length.in_steps(data.epoch.steps))
+        lengths = variant.plan.length.in_steps(data.epoch.steps)
+        _, optimizer = steps_of_plan.make_optimizer(variant.plan, lengths)
         graphdef, _ = train_state.create(models.skeleton(variant.plan, num_classes), optax.identity())
 
         def start() -> train_state.TrainState:
@@ -72,7 +73,7 @@ class Trainee:
         self.compile_seconds: dict[str, float] = {}
         self.fixed: dict[str, Batch] = {kind: next(stream) for kind, stream in data.streams.items()}
         resident = {kind: sharding.shard_batch(batch, mesh) for kind, batch in self.fixed.items()}
-        made = steps_of_plan.make_steps(variant.plan, graphdef, optimizer, data.mirror_maps, mesh)
+        made = steps_of_plan.make_steps(variant.plan, lengths, graphdef, optimizer, data.mirror_maps, mesh)
         self._steps = {kind: self._compile(kind, step, resident[kind]) for kind, step in made.items()}
         self.images = sum(variant.plan.batch_size(kind) for kind in variant.plan.batch_kinds)
         self.sources = {

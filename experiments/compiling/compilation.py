@@ -94,12 +94,13 @@ class StepCompiler:
         classes = num_classes if plan.reid else 0
         pairs = _PAIRS_OF_AN_EPOCH * plan.pit.size if plan.pit else 0
         epoch = training_data.count_steps_of_epoch(plan, classes or None, pairs).steps
-        _, optimizer = steps.make_optimizer(plan, plan.length.in_steps(epoch))
+        lengths = plan.length.in_steps(epoch)
+        _, optimizer = steps.make_optimizer(plan, lengths)
         average = plan.ema_decay > 0.0
         graphdef, _, _ = split_model(models.skeleton(plan, classes))
         state = jax.eval_shape(lambda: train_state.create(models.build(plan, classes), optimizer, average=average)[1])
         self._state = _with_sharding(state, sharding.replicated(self._mesh))
-        self._steps = steps.make_steps(plan, graphdef, optimizer, _mirror_maps(plan), self._mesh)
+        self._steps = steps.make_steps(plan, lengths, graphdef, optimizer, _mirror_maps(plan), self._mesh)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def describe_triplets(plan: RunPlan, mesh: Mesh) -> str:
 
 def make_steps(
     plan: RunPlan,
+    steps: Steps,
     graphdef: Any,
     optimizer: Optimizer,
     mirror_maps: Mapping[str, np.ndarray],
@@ -80,6 +81,7 @@ def make_steps(
 
     Args:
         plan: What is trained.
+        steps: The run's lengths in steps.
         graphdef: The model's static part, from `train_state.create`.
         optimizer: The run's optimizer.
         mirror_maps: For each kind of batch whose textures are mirrored with the images, the UV mirror map.
@@ -89,7 +91,7 @@ def make_steps(
         ValueError: Settings of the step that do not fit together, see `train_step.StepSettings`.
     """
     make = {"reid": train_step.make_reid_step, "pit": train_step.make_pit_step}
-    steps = {}
+    made = {}
     for kind in dict.fromkeys(plan.batch_kinds):
         if plan.target is None:
             targets = None
@@ -104,6 +106,7 @@ def make_steps(
             seed=plan.seed,
             ema_decay=plan.ema_decay,
             triplet_mesh=triplet_mesh(plan, mesh),
+            triplet_reid_warmup_steps=round(plan.loss.triplet_reid_warmup_epochs * steps.epoch),
         )
-        steps[kind] = make[kind](graphdef, optimizer, settings)
-    return steps
+        made[kind] = make[kind](graphdef, optimizer, settings)
+    return made

@@ -180,7 +180,9 @@ def _make_start(inputs: _Inputs) -> _Start:
         state, words = taken or (state, "")
     steps = problems.take(
         "step",
-        lambda: steps_of_plan.make_steps(plan, graphdef, inputs.optimizer, inputs.data.mirror_maps, inputs.mesh),
+        lambda: steps_of_plan.make_steps(
+            plan, inputs.steps, graphdef, inputs.optimizer, inputs.data.mirror_maps, inputs.mesh
+        ),
     )
     problems.check_everywhere()
     return _Start(graphdef, state, words, steps)

@@ -1,10 +1,10 @@
 """Normalisation and augmentation on the device, inside the jitted step, by the released code's recipe.
 
 Batches arrive as uint8. Every image draws its own random numbers from its own key, so what happens to image i of a
-global batch does not depend on the number of devices. Textures are not augmented: the target of a translated, flipped,
+global batch does not depend on the number of devices. Textures keep their shape: the target of a translated, flipped,
 partly erased or cropped image is the whole texture of the person. So the decoder has to infer what a crop does not
 show, and the feature it reads must tell which part of the body is seen, which is what partial reID needs (section 4.6).
-Optionally the texture of a flipped image is mirrored by the UV mirror map.
+Optionally the texture of a flipped image is mirrored by the UV mirror map, and image and texture are recoloured alike.
 """
 
 from typing import Any, NamedTuple
@@ -15,12 +15,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray, UInt8, UInt32
 
+from san_jax.data.recolor import Recoloring, draw_recoloring, recolor
 from san_jax.settings import AugmentSettings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Folded into an image's key, beside the six that it is split into, which stay what they are without crops.
-_CROP_KEY = 6
+# Folded into an image's key, beside the six that it is split into, which stay what they are without these two.
+_CROP_KEY, _RECOLOR_KEY = 6, 7
 ERASE_ATTEMPTS = 16  # a drawn rectangle fits about 9 times in 10; that none of 16 does is beyond 1e-15
 
 
@@ -41,11 +42,13 @@ class Augmented(NamedTuple):
         image: The encoder's input, float32 [B H W 3], ImageNet-normalised.
         clean: The same images before erasing, in the units of textures, float32 [B H W 3] in [-1, 1].
         flipped: Which images were mirrored left and right, bool [B].
+        recoloring: How each was recoloured, which its texture has to be too; None where none is.
     """
 
     image: Any
     clean: Any
     flipped: Any
+    recoloring: Recoloring | None = None
 
 
 def augment_images(
@@ -54,7 +57,7 @@ def augment_images(
     *,
     settings: AugmentSettings,
 ) -> Augmented:
-    """Crop, translate, flip, normalise and erase, each with its probability and independently for every image.
+    """Crop, translate, flip, recolour, normalise and erase, each with its probability and independently for every image.
 
     Args:
         key: A JAX random key, new in every step.
@@ -117,11 +120,18 @@ def _augment_image(
     pixels = jnp.einsum("ih,hwc->iwc", rows, image.astype(jnp.float32), precision=lax.Precision.HIGHEST)
     pixels = jnp.einsum("jw,iwc->ijc", columns, pixels, precision=lax.Precision.HIGHEST)
 
+    recoloring = None
+    if settings.recolor_probability:
+        recolor_key = jax.random.fold_in(key, _RECOLOR_KEY)
+        recoloring = draw_recoloring(recolor_key, settings.recolor_probability, settings.recolor_gamma)
+        pixels = 255.0 * recolor(recoloring, pixels / 255.0)
+
     erased = _random_rectangle(rectangle_key, height, width, settings) & erase
     return Augmented(
         image=jnp.where(erased[:, :, None], jnp.asarray(settings.erase_fill, jnp.float32), _normalize(pixels)),
         clean=pixels / 127.5 - 1.0,
         flipped=flip,
+        recoloring=recoloring,
     )
 
 

@@ -71,12 +71,15 @@ def make_tiny(
     optimizer=smooth_optimizer(),  # noqa: B008
     targets=texture_targets(),  # noqa: B008
     ema_decay=0.0,
+    triplet_reid_warmup_steps=0,
 ):
     mesh = sharding.make_mesh(jax.devices()[:num_devices])
     graphdef, state = train_state.create(TinyModel(rngs=nnx.Rngs(0)), optimizer, average=ema_decay > 0)
     state = jax.device_put(state, sharding.replicated(mesh))
-    step = MAKE_STEP[kind](graphdef, optimizer, StepSettings(settings, augment, targets, seed, ema_decay))
-    return step, state, mesh, graphdef
+    step_settings = StepSettings(
+        settings, augment, targets, seed, ema_decay, triplet_reid_warmup_steps=triplet_reid_warmup_steps
+    )
+    return MAKE_STEP[kind](graphdef, optimizer, step_settings), state, mesh, graphdef
 
 
 def augment_as_in_step(batch, settings, *, seed):
@@ -124,6 +127,16 @@ def test_reid_step_is_the_weighted_sum_of_the_four_losses():
     np.testing.assert_allclose(metrics["loss"], weighted, rtol=1e-5)
     assert float(metrics["gradient_norm"]) > 0
     assert min(map(float, expected.values())) > 0
+
+
+def test_the_weight_of_l_tr_rises_in_a_straight_line_and_stays():
+    settings = LossSettings(identification=0.0, triplet=0.0, reconstruction=0.0, triplet_reid=0.3)
+    step, state, _, _ = make_tiny("reid", settings=settings, triplet_reid_warmup_steps=4)
+    batch = make_batch(0)
+    for weight in (0.25, 0.5, 0.75, 1.0, 1.0):
+        state, metrics = step(state, batch)
+        assert float(metrics["triplet_reid"]) > 0
+        np.testing.assert_allclose(metrics["loss"], 0.3 * weight * metrics["triplet_reid"], rtol=1e-6)
 
 
 def test_paper_weights_are_the_defaults():
@@ -323,6 +336,7 @@ def test_fixed_triplets_are_added_up():
         ({"triplet_reid_channels": "max"}, "must be 'sum' or 'mean', found 'max'"),
         ({"triplet": -1.0}, "triplet is the weight of a loss, 0 or more, found -1.0"),
         ({"label_smoothing": 1.0}, "label_smoothing must lie in 0..1, 1 excluded, found 1.0"),
+        ({"triplet_reid_warmup_epochs": -1.0}, "triplet_reid_warmup_epochs must be 0 or more epochs, found -1.0"),
         ({"triplet_margin": -0.3}, "triplet_margin must be 0 or more, found -0.3"),
     ],
 )

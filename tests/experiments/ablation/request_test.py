@@ -10,8 +10,7 @@ from tests.experiments.ablation.requests import request_of
     ("changes", "message"),
     [
         ({"seeds": 0}, "--seeds must be at least 1"),
-        ({"table": "5"}, "--table must be one of 1, 2, 3, 4, pg, l_tr"),
-        ({"datasets": ("market1501",)}, "needs --scale=full"),
+        ({"table": "5"}, "--table must be one of 1, 2, 3, 4, pg, l_tr, bursts"),
         ({"datasets": ()}, "names no dataset"),
         ({"rows": ("sam",)}, "--rows: table 1 has baseline, .* no sam"),
         ({"target_dir": "absent"}, "not a folder"),

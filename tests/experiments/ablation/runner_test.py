@@ -244,6 +244,38 @@ def test_targets_of_two_san_pgs_stand_side_by_side(programs, tmp_path):
     assert link.resolve() == (tmp_path / "data" / "pit_reid").resolve()
 
 
+def test_the_small_scale_takes_benchmarks_from_data_dir(programs, tmp_path, monkeypatch):
+    rendered = []
+    monkeypatch.setattr(runner.ensure, "ensure_rendered", lambda config, data_dir: rendered.append(config.recipe))
+    monkeypatch.setattr(runner.data_sources, "read_metadata", lambda name, data_dir: {})
+    (tmp_path / "mine" / "market1501").mkdir(parents=True)
+    request = request_of(tmp_path / "out", datasets=("market1501",), data_dir=tmp_path / "mine")
+    runner.run(request)
+    assert rendered == ["pit"]
+    for link in ("data/market1501", "targets/resnet50_texture/market1501"):
+        assert (tmp_path / "out" / link).resolve() == (tmp_path / "mine" / "market1501").resolve()
+
+
+def test_runs_are_scored_on_other_datasets_too(programs, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner.data_sources, "read_metadata", lambda name, data_dir: {})
+    (tmp_path / "mine" / "market1501").mkdir(parents=True)
+    request = request_of(
+        tmp_path / "out", data_dir=tmp_path / "mine", score_on=("market1501", "pit_reid"), rows=("baseline",)
+    )
+    path, _ = runner.run(request)
+    noted = json.loads((tmp_path / "out/results/pit_reid/baseline-seed0.json").read_text())
+    assert set(noted["scores"]) == {"pit_reid", "market1501"}
+    assert "| pit_reid, ours: rank-1 / mAP | market1501, ours: rank-1 / mAP |" in path.read_text()
+
+
+def test_sizes_are_read_from_text():
+    sizes = TINY.changed({"width": "32", "image_size": "(64,32)"})
+    assert sizes == dataclasses.replace(TINY, width=32, image_size=(64, 32))
+    for wrong in ({"widht": "32"}, {"width": "wide"}):
+        with pytest.raises(config_files.ConfigError):
+            TINY.changed(wrong)
+
+
 def test_changes_reach_every_config_that_has_the_key(programs, tmp_path):
     changes = (("model.compute_dtype", "bfloat16"), ("loss.triplet_reid_margin", "0.5"))
     configs = row_configs(request_of(tmp_path, changes=changes))

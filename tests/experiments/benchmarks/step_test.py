@@ -79,7 +79,7 @@ def test_what_is_not_there_is_named(measured: dict):
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps that add up what is in their batches, weighted by their number, in place of training."""
 
-    def make_steps(plan, graphdef, optimizer, mirror_maps, mesh):
+    def make_steps(plan, lengths, graphdef, optimizer, mirror_maps, mesh):
         def step_of(weight):
             def one(state, batch):
                 seen = (state.step + weight) * jnp.sum(batch["image"].astype(jnp.int32))

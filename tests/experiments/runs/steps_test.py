@@ -61,3 +61,14 @@ def test_local_triplets_that_cannot_be(num_identities, would_do):
     assert f"found batch.num_identities={num_identities}. Set batch.num_identities to {would_do}, or" in str(
         error.value
     )
+
+
+def test_the_epochs_of_l_trs_warm_up_become_steps(monkeypatch):
+    made = []
+    for kind in ("reid", "pit"):
+        monkeypatch.setattr(
+            steps.train_step, f"make_{kind}_step", lambda graphdef, optimizer, settings: made.append(settings)
+        )
+    plan = plan_of("san.py:loss.triplet_reid_warmup_epochs=1.5")
+    steps.make_steps(plan, plan.length.in_steps(30), None, None, {})
+    assert [settings.triplet_reid_warmup_steps for settings in made] == [45, 45]

@@ -311,6 +311,8 @@ def test_one_in_two_of_everything_by_default():
         ({"enlargement": 0.9}, "enlargement must be at least 1"),
         ({"erase_area": (0.5, 0.4)}, "erase_area must be"),
         ({"erase_aspect": (0.0, 1.0)}, "erase_aspect must be"),
+        ({"recolor_probability": 1.1}, "recolor_probability must lie in 0..1, found 1.1"),
+        ({"recolor_gamma": 0.9}, "recolor_gamma must be at least 1"),
         ({"erase_fill": (0.0, 0.0)}, r"erase_fill must be three numbers, red, green and blue, found \(0.0, 0.0\)"),
     ],
 )
