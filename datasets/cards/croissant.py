@@ -17,7 +17,7 @@ Node = dict[str, Any]
 SPLITS = "splits"  # id of the record set of the splits
 JSON_LINES, JPEG, PNG = "application/jsonlines", "image/jpeg", "image/png"
 # Kinds of `Feature` -> the types of Croissant.
-DATA_TYPES = {"image": "sc:ImageObject", "integer": "cr:Int64", "text": "sc:Text"}
+DATA_TYPES = {"float": "cr:Float64", "image": "sc:ImageObject", "integer": "cr:Int64", "text": "sc:Text"}
 # Suffixes of files -> format, a MIME type, or where there is none, a page on it.
 _FORMATS = {
     ".jsonl": JSON_LINES,

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets.builder import ArchiveBuilder
@@ -173,7 +174,8 @@ def _feature(name: str, feature: Any, splits: Mapping[str, Sequence[Example]]) -
     if isinstance(feature, tfds.features.Text):
         return Feature(name, "text", "UTF-8 bytes", "", about)
     values = value_range([example for examples in splits.values() for example in examples], name)
-    return Feature(name, "integer", "int64", values, about)
+    kind = "integer" if np.issubdtype(feature.np_dtype, np.integer) else "float"
+    return Feature(name, kind, np.dtype(feature.np_dtype).name, values, about)
 
 
 def _record_set(facts: Facts) -> croissant.Node:

@@ -187,9 +187,11 @@ def counts_of(splits: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, in
 
 
 def value_range(examples: Sequence[Example], name: str) -> str:
-    """Return the range of an integer feature, such as `-1..750`."""
-    values = [int(example[name]) for example in examples]
-    return f"{min(values)}..{max(values)}"
+    """Return the range of a number, such as `-1..750` or `0.04..12.5 or NaN`."""
+    values = [example[name] for example in examples]
+    known = [value for value in values if value == value]
+    words = [f"{min(known):.10g}..{max(known):.10g}"] if known else []
+    return " or ".join([*words, *(["NaN"] if len(known) < len(values) else [])])
 
 
 def authors(bibtex: str) -> list[str]:

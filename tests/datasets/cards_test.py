@@ -61,6 +61,21 @@ def _build_own(folder: pathlib.Path, **settings: Any) -> pathlib.Path:
     return datasets.build_own("shop", settings=OwnSettings(**settings), tell=lambda _: None, **arguments)
 
 
+def _build_tracked(folder: pathlib.Path) -> pathlib.Path:
+    """Build `shop_tracked` from frames, of 25 a second, with boxes of three people."""
+    lines = []
+    for frame in range(1, 7):
+        path = folder / "sequence" / "img1" / f"{frame:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dataset_fixtures.encoded(frame, 80, 160, "PNG"))
+        lines += [f"{frame},{track},{10 + 45 * track},10,24,60,1,1,1" for track in range(3)]
+    (folder / "sequence" / "gt.txt").write_text("\n".join(lines) + "\n")
+    settings = OwnSettings(boxes="gt.txt", every=1, frame_rate=25.0)
+    return datasets.build_own(
+        "shop_tracked", data_dir=folder / "data", manual_dir=folder / "sequence", settings=settings
+    )
+
+
 def _build_textured(folder: pathlib.Path, name: str) -> pathlib.Path:
     """Build `<benchmark>_textured` or `<benchmark>_frontal` of a benchmark that is under `folder / "data"`."""
     benchmark, _, suffix = name.rpartition("_")
@@ -86,6 +101,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], pathlib
                 benchmark = name.rpartition("_")[0]
                 folder(benchmark)
                 built[name] = _build_textured(root / benchmark.replace("/", "_"), name)
+            elif name == "shop_tracked":
+                built[name] = _build_tracked(root / name)
             elif name == "shop":
                 built[name] = _build_own(root / name)
             else:
@@ -131,7 +148,7 @@ def _front_matter(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
     return yaml.safe_load(front), body
 
 
-@pytest.mark.parametrize("name", [*DATASETS, *TEXTURED, "shop"])
+@pytest.mark.parametrize("name", [*DATASETS, *TEXTURED, "shop", "shop_tracked"])
 def test_croissant_says_what_the_dataset_holds(
     name: str, folders: Callable[[str], pathlib.Path], caplog: pytest.LogCaptureFixture
 ):
@@ -159,11 +176,13 @@ def test_croissant_says_what_the_dataset_holds(
         else:
             assert row["textures"] == len({int(one["texture_id"]) for one in examples})
     for key, value in builder.as_data_source(split=next(iter(rows)))[0].items():
-        expected = bytes if isinstance(value, bytes) else np.int64 if np.ndim(value) == 0 else mlc.DataType.IMAGE_OBJECT
+        expected = bytes if isinstance(value, bytes) else np.asarray(value).dtype.type
+        if np.ndim(value):
+            expected = mlc.DataType.IMAGE_OBJECT
         assert fields[f"examples/{key}"].data_type == expected
 
 
-@pytest.mark.parametrize("name", [*DATASETS, *TEXTURED, "shop"])
+@pytest.mark.parametrize("name", [*DATASETS, *TEXTURED, "shop", "shop_tracked"])
 def test_a_card_has_hugging_faces_form_and_all_sections(name: str, folders: Callable[[str], pathlib.Path]):
     folder = folders(name)
     front, body = _front_matter(folder)
@@ -182,11 +201,15 @@ def test_a_card_has_hugging_faces_form_and_all_sections(name: str, folders: Call
     assert ("**Nobody.**" in body) == ("pit" in name)
     assert ("**Real persons**" in body) == ("pit" not in name and "shop" not in name)
     assert ("**The pictures are the user's own**" in body) == ("shop" in name)
-    integers = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Scalar)]
+    numbers = {
+        key: np.dtype(feature.np_dtype).name
+        for key, feature in builder.info.features.items()
+        if isinstance(feature, tfds.features.Scalar)
+    }
     examples = [one for split in builder.info.splits for one in _read(builder, split)]
-    for key in integers:
-        values = [int(one[key]) for one in examples]
-        assert f"| `{key}` | int64 | {min(values)}..{max(values)} |" in body
+    for key, dtype in numbers.items():
+        values = [one[key] for one in examples]
+        assert f"| `{key}` | {dtype} | {min(values):g}..{max(values):g} |" in body
     if "texture" in builder.info.features:
         assert "| `texture` | uint8, 256 x 256 x 3, stored as PNG | 0..255, RGB |" in body
     assert body.count("```") == 4  # the command and the citation

@@ -120,7 +120,7 @@ def columns(**changed):
         ({}, "[]", r"what made it is no JSON object but \[\]"),
         ({"embedding": [[1.0, 2.0], [3.0, 4.0]]}, "{}", "the column embedding is list.*, not lists of one size"),
         ({"name": [None, "b"]}, "{}", "a name is no text"),
-        ({"person_id": [1.5, 2.0]}, "{}", "ids of persons or cameras are no whole numbers"),
+        ({"person_id": [1.5, 2.0]}, "{}", "ids of persons, cameras or tracks are no whole numbers"),
     ],
 )
 def test_what_others_wrote_is_checked(tmp_path, changed, metadata, message):
@@ -136,7 +136,7 @@ def test_what_others_wrote_is_checked(tmp_path, changed, metadata, message):
     [
         ({"name": ["a"]}, "its columns are not of one length"),
         ({"embedding": np.zeros(2, np.float32)}, "the embeddings are float32 in 1 dimensions"),
-        ({"camera_id": np.zeros(2)}, "ids of persons or cameras are no whole numbers"),
+        ({"camera_id": np.zeros(2)}, "ids of persons, cameras or tracks are no whole numbers"),
     ],
 )
 def test_arrays_that_others_wrote_are_checked(tmp_path, changed, message):

@@ -32,7 +32,7 @@ def test_a_data_dir_in_another_one_is_not_taken_for_a_builder(tmp_path: pathlib.
     train_data.build_benchmark(tmp_path, "toy/first", {"train": [0], "query": [7], "gallery": [7]})
     train_data.build_benchmark(tmp_path / "smoke", "pit_reid", {"train": [0], "query": [7], "gallery": [7]})
     assert data_sources.list_built(tmp_path) == ["toy/first"]
-    assert evaluation.parse_datasets("all", tmp_path) == ["toy/first"]
+    assert evaluation.parse_datasets("all", tmp_path, "run") == ["toy/first"]
     assert data_sources.list_built(tmp_path / "smoke") == ["pit_reid"]
     with pytest.raises(datasets.DatasetError, match="No dataset 'smoke/pit_reid'"):
         data_sources.open_source("smoke/pit_reid", "train", tmp_path)
