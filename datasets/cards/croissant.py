@@ -20,6 +20,7 @@ JSON_LINES, JPEG, PNG = "application/jsonlines", "image/jpeg", "image/png"
 DATA_TYPES = {"float": "cr:Float64", "image": "sc:ImageObject", "integer": "cr:Int64", "text": "sc:Text"}
 # Suffixes of files -> format, a MIME type, or where there is none, a page on it.
 _FORMATS = {
+    ".gz": "application/gzip",
     ".jsonl": JSON_LINES,
     ".npy": "https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html",
     ".npz": "https://numpy.org/doc/stable/reference/generated/numpy.savez.html",

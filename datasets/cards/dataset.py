@@ -29,6 +29,7 @@ _FILES = {
     "features.json": "TFDS: the features.",
     "metadata.json": "What the builder noted: source, counts, parameters.",
     "mirror_map.npy": "How a texture is mirrored, uint16 (256, 256, 2).",
+    "test_records.jsonl.gz": "What each picture outside of train shows, a line of JSON each.",
     "names.json": "The words by which the user called persons and cameras.",
 }
 
