@@ -158,6 +158,28 @@ def test_what_is_said_of_a_partial_dataset_is_true_of_what_is_left(tmp_path: pat
     )
 
 
+def test_queries_are_chosen_among_readable_pictures(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    """Whichever picture of a person is unreadable, another becomes the query, and ids stay what they were."""
+    names = [f"{person}/{number}.jpg" for person in ("anna", "bob") for number in range(3)]
+    drawn.draw(tmp_path / "p", names)
+    whole = drawn.read(drawn.build(tmp_path / "p", data_dir, "whole", test_share=1.0))
+    for number, one in enumerate(whole["query"]):
+        (tmp_path / "p" / one["name"].decode()).write_bytes(b"")
+        folder = drawn.build(tmp_path / "p", data_dir, f"part{number}", test_share=1.0, allow_partial=True)
+        found = drawn.read(folder)
+        assert sorted(int(one["person_id"]) for one in found["query"]) == [0, 1]
+        assert len(found["query"]) + len(found["gallery"]) == 5 - number
+        assert drawn.metadata(folder)["notes"] == drawn.metadata(data_dir / "whole" / "1.0.0")["notes"]
+    (tmp_path / "p" / names[0]).write_bytes(b"")
+    (tmp_path / "p" / names[1]).write_bytes(b"")
+    (tmp_path / "p" / names[2]).write_bytes(b"")
+    folder = drawn.build(tmp_path / "p", data_dir, "bob", test_share=1.0, allow_partial=True)
+    assert {int(one["person_id"]) for split in drawn.read(folder).values() for one in split} == {1}
+    with pytest.raises(DatasetError, match=r"cannot be split.*\n.*there is only one person, 'bob'") as error:
+        drawn.build(tmp_path / "p", data_dir, "half", allow_partial=True)
+    assert any(f"{names[0]}: not a readable picture" in line for line in error.value.problems)
+
+
 def test_train_and_val_share_their_labels(tmp_path: pathlib.Path, data_dir: pathlib.Path):
     drawn.draw(tmp_path / "p", ["train/9/1.jpg", "train/2/1.jpg", "val/5/1.jpg"])
     splits = drawn.read(drawn.build(tmp_path / "p", data_dir))
