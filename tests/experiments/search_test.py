@@ -14,6 +14,7 @@ from experiments import calibrate, embed, search
 from experiments.searching import galleries, queries, search_run, verdicts
 from san_jax import embedding_files, onnx_file
 from san_jax.calibration import CalibrationError
+from tests.datasets.own import drawn
 from tests.experiments import search_runs
 from tests.experiments.export_runs import needs_onnx
 from tests.experiments.search_runs import workplace  # noqa: F401 (a fixture)
@@ -140,11 +141,12 @@ def test_other_cameras_are_known_ones(find, workplace, tmp_path):  # noqa: F811
 
 
 def test_paths_that_are_formulas_to_spreadsheets():
-    match = search_run.Match(1, "=cmd|' /C calc'!A0/1.jpg", 0, 0.5, -1, 0, None, False, None, None)
-    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, [match])])
+    match = search_run.Match(1, "=cmd|' /C calc'!A0/1.jpg", 0, 0.5, -1, "=1+1", 0, "@door", None, False, None, None)
+    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, None, None, [match])])
     (row,) = csv.DictReader(text.splitlines())
     assert (row["query"], row["name"]) == ("./+49.jpg", "./=cmd|' /C calc'!A0/1.jpg")
     assert (row["person_id"], row["right"], row["time"]) == ("-1", "false", "")
+    assert (row["person"], row["camera"]) == ("'=1+1", "'@door")
 
 
 def test_embeddings_that_do_not_say_what_made_them_are_refused(find, workplace, tmp_path):  # noqa: F811
@@ -302,3 +304,62 @@ def test_wrong_command_lines(find, capsys):
             find(flag)
         assert raised.value.code == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def shop(workplace, tmp_path):  # noqa: F811
+    """A data_dir with `shop`, own pictures of persons and cameras with words, and a run and its gallery of them."""
+    names = [f"{who}/{camera}/{n}.jpg" for who in ("anna", "bob") for camera in ("door", "yard") for n in (1, 2)]
+    drawn.build(drawn.draw(tmp_path / "pictures", names), tmp_path / "data", "shop", test_share=1.0)
+    gallery = tmp_path / "shop.parquet"
+    flags = [f"--workdir={workplace.run}", "--images=shop:gallery", f"--data_dir={tmp_path / 'data'}"]
+    embed.main([*flags, f"--output={gallery}", "--batch_size=8"])
+    return gallery
+
+
+def test_results_have_the_words_of_own_pictures(find, shop, tmp_path, capsys):
+    found = find("--data_dir", str(tmp_path / "data"), query="shop:query", gallery=shop)
+    rows = list(csv.DictReader((tmp_path / "found" / "ranked.csv").read_text().splitlines()))
+    for query in found["queries"]:
+        for one, name in [(query, query["query"]), *((match, match["name"]) for match in query["matches"])]:
+            assert [one["person"], one["camera"]] == name.split("/")[:2]
+            assert (one["person_id"], one["camera_id"]) == (
+                ["anna", "bob"].index(one["person"]),
+                ["door", "yard"].index(one["camera"]),
+            )
+    assert all([row["person"], row["camera"]] == row["name"].split("/")[:2] for row in rows)
+    page = (tmp_path / "found" / "index.html").read_text()
+    assert "query anna door" in page
+    assert "cam\u00a0" not in page
+    best = found["queries"][0]["matches"][0]
+    assert f"{best['name']}, {best['person']}, {best['camera']}, distance" in capsys.readouterr().out
+
+
+def test_words_not_numbers_say_who_is_right_across_datasets(find, shop, workplace, tmp_path):  # noqa: F811
+    """Another dataset numbers the same persons and cameras otherwise."""
+    names = [f"{who}/{camera}/{n}.jpg" for who in ("aaron", "anna") for camera in ("attic", "door") for n in (1, 2)]
+    drawn.build(drawn.draw(tmp_path / "other", names), tmp_path / "data", "other", test_share=1.0)
+    for query, name in (("other:query", "one"), ("other.npz", "two")):
+        if name == "two":
+            flags = [f"--workdir={workplace.run}", "--images=other:query", f"--data_dir={tmp_path / 'data'}"]
+            embed.main([*flags, f"--output={tmp_path / query}", "--batch_size=8"])
+            query = tmp_path / query
+        flags = ("--data_dir", str(tmp_path / "data"), "--other_cameras")
+        found = find(*flags, query=query, gallery=shop, name=name)
+        for one in found["queries"]:
+            assert all(match["right"] == (match["person"] == one["person"]) for match in one["matches"])
+            assert all(match["camera"] != one["camera"] for match in one["matches"])
+        assert any(match["right"] for one in found["queries"] for match in one["matches"])
+
+
+def test_words_that_are_malformed(find, shop, tmp_path):
+    whole = san_jax.load_embeddings(shop)
+    assert whole.made_by["names"] == {
+        "persons": {"0": "anna", "1": "bob"},
+        "cameras": {"0": "door", "1": "yard"},
+    }
+    made_by = {**whole.made_by, "names": {"persons": ["anna"]}}
+    path = tmp_path / "bad.parquet"
+    embedding_files.write_parquet(path, [whole], made_by, size=128, dtype="float32")
+    with pytest.raises(SystemExit, match=r"bad.parquet: the words of its persons and cameras are malformed: expected"):
+        find(gallery=path)
