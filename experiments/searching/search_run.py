@@ -30,7 +30,7 @@ from san_jax import (
 )
 from san_jax.embedding_files import UNKNOWN, Embeddings
 from san_jax.id_words import IdWords
-from san_jax.ranking import nearest
+from san_jax.ranking import distances, nearest
 
 JSON, CSV, PAGE = "ranked.json", "ranked.csv", "index.html"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -190,6 +190,9 @@ def rank(
 ) -> tuple[list[Ranked], int]:
     """Find the nearest pictures of each query, reading the gallery once, in blocks of `size`.
 
+    The matches are the nearest by float32 distances. Those that are kept are measured again, exactly, and ordered by
+    that.
+
     Returns:
         The queries with their matches, and how many pictures were looked at.
 
@@ -205,7 +208,7 @@ def rank(
     cameras = id_words.renumber(asked.camera_ids, wanted.words.cameras, words.cameras)
     persons = id_words.renumber(asked.person_ids, wanted.words.persons, words.persons)
     neighbours = nearest.Nearest(asked.embeddings, request.top, metric=gallery.made_by["metric"], rows=size)
-    facts: dict[int, dict[str, Any]] = {}  # of the matches so far, by their index
+    found: dict[int, _Kept] = {}  # the matches so far, by their index
     for numbers, block in gallery.blocks(request.filters, size):
         excluded = None
         if request.other_cameras:  # what an unknown camera took may be of the query's own
@@ -216,8 +219,8 @@ def rank(
         except ValueError as error:
             raise SearchError(f"{gallery.path}, pictures from {block.names[0]} on: {error}") from None
         kept = np.unique(neighbours.indices[neighbours.indices != nearest.NONE]).tolist()
-        facts = {i: facts[i] if i < first else _facts(block, i - first, int(numbers[i - first]), words) for i in kept}
-    if not facts:
+        found = {i: found[i] if i < first else _keep(block, i - first, int(numbers[i - first]), words) for i in kept}
+    if not found:
         raise SearchError(
             f"{gallery.path} has no picture that could be a match ({request.filters.words() or 'no filters'}"
             f"{'; of other cameras' if request.other_cameras else ''}): give other filters. Filters leave out pictures whose "
@@ -225,27 +228,44 @@ def rank(
         )
     ranked = []
     for row, name in enumerate(asked.names):
-        valid = neighbours.indices[row] != nearest.NONE
-        found = [facts[i] for i in neighbours.indices[row][valid].tolist()]
-        matches = _matches(int(persons[row]), found, neighbours.distances[row][valid], verdict)
+        near = [found[i] for i in np.sort(neighbours.indices[row]).tolist() if i != nearest.NONE]
+        measured = _measure(asked.embeddings[row], near, gallery.made_by["metric"])
+        order = np.argsort(measured, kind="stable")
+        matches = _matches(int(persons[row]), [near[i].facts for i in order], measured[order], verdict)
         ranked.append(Ranked(name, **_who(asked, row, wanted.words), matches=matches))
     return ranked, neighbours.added
 
 
-def _matches(person: int, found: Sequence[dict[str, Any]], distances: np.ndarray, verdict: Verdict) -> list[Match]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Kept:
+    """A picture that is among the nearest so far: what is known of it, by the fields of `Match`, and its embedding."""
+
+    facts: dict[str, Any]
+    embedding: np.ndarray
+
+
+def _measure(query: np.ndarray, kept: Sequence[_Kept], metric: str) -> np.ndarray:
+    """Return the distances of pictures from a query, float64."""
+    if not kept:
+        return np.zeros(0)
+    embeddings = np.stack([one.embedding for one in kept])
+    return distances.paired_distances(np.broadcast_to(query, embeddings.shape), embeddings, metric)
+
+
+def _matches(person: int, found: Sequence[dict[str, Any]], measured: np.ndarray, verdict: Verdict) -> list[Match]:
     """Return what was found of a query, nearest first, with the answers.
 
     Args:
         person: The query's person, by the gallery's number.
         found: What is known of each picture.
-        distances: Its distance.
+        measured: Its distance.
         verdict: What the run's calibration says of distances.
     """
-    same, probability = verdict.decide(distances)
+    same, probability = verdict.decide(measured)
     return [
         Match(
             rank=place + 1,
-            distance=float(distances[place]),
+            distance=float(measured[place]),
             right=_is_right(person, fact["person_id"]),
             same_person=same[place],
             probability=probability[place],
@@ -255,14 +275,15 @@ def _matches(person: int, found: Sequence[dict[str, Any]], distances: np.ndarray
     ]
 
 
-def _facts(block: Embeddings, row: int, number: int, words: IdWords) -> dict[str, Any]:
+def _keep(block: Embeddings, row: int, number: int, words: IdWords) -> _Kept:
     time = np.nan if block.times is None else float(block.times[row])
-    return {
+    facts = {
         "name": block.names[row],
         "number": number,
         **_who(block, row, words),
         "time": None if np.isnan(time) else time,
     }
+    return _Kept(facts, block.embeddings[row].copy())  # a view would keep the whole block
 
 
 def _who(embeddings: Embeddings, row: int, words: IdWords) -> dict[str, Any]:
