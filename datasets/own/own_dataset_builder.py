@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import types
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         if not root.is_dir():
             raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{self.ADVICE}")
         found = _read(root, self.settings)
+        found.sightings[:] = map(_composed, found.sightings)
         for line in found.notes:
             self.tell(pictures.printable(line))
         sightings, problems = checks.problems_of(root, found.sightings)
@@ -121,6 +123,12 @@ def _read(root: pathlib.Path, settings: OwnSettings) -> Found:
     if settings.table:
         return table.read_table(root, settings)
     return tracks.read_tracks(root, settings) if settings.boxes else folders.read_folders(root, settings)
+
+
+def _composed(one: Sighting) -> Sighting:
+    """Return a picture with its words in Unicode's composed form (NFC): macOS writes file names decomposed."""
+    person, camera = (unicodedata.normalize("NFC", word) for word in (one.person, one.camera))
+    return dataclasses.replace(one, person=person, camera=camera)
 
 
 def _examples(

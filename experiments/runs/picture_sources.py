@@ -169,7 +169,9 @@ class _Split(Pictures):
             return Read(name, None, str(error))
 
 
-def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--images") -> Pictures:
+def open_pictures(
+    given: str, data_dir: str | os.PathLike[str], flag: str = "--images", *, takes_picture: bool = False
+) -> Pictures:
     """Find the pictures that a user means.
 
     Args:
@@ -178,6 +180,7 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--i
             DATASET:SPLIT, such as market1501:gallery.
         data_dir: Where TFDS keeps datasets.
         flag: What the user gave them by, for messages.
+        takes_picture: Whether the flag takes a single picture, too, for messages.
 
     Raises:
         SourceError: It is none of these, or holds no picture.
@@ -190,8 +193,9 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--i
         return _open_list(path, flag)
     dataset, colon, split = given.rpartition(":")
     if not colon:
+        single = "a picture, " if takes_picture else ""
         raise SourceError(
-            f"{flag}={given} does not exist: expected a folder of pictures, a text file that lists them, or "
+            f"{flag}={given} does not exist: expected {single}a folder of pictures, a text file that lists them, or "
             "DATASET:SPLIT, such as market1501:gallery."
         )
     source = data_sources.open_source(dataset, split, data_dir)

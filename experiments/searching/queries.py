@@ -51,7 +51,9 @@ def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], dat
         return _read_embeddings(path, made_by, data_dir)
     is_picture = path.is_file() and pictures.is_picture_name(path.name)
     source = (
-        picture_sources.open_picture(path) if is_picture else picture_sources.open_pictures(given, data_dir, "--query")
+        picture_sources.open_picture(path)
+        if is_picture
+        else picture_sources.open_pictures(given, data_dir, "--query", takes_picture=True)
     )
     reads, left_out, rows = [], [], []
     size = embed.whole_batch_size(encoder.batch_size)

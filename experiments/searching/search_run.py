@@ -89,7 +89,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A picture that was found; ids, time and answers are None where they are not known.
+    """A picture that was found; ids, time, track and answers are None where they are not known.
 
     Attributes:
         rank: Its place, counted from 1.
@@ -101,6 +101,7 @@ class Match:
         camera_id: The camera's id.
         camera: Likewise for the camera.
         time: When it was taken, seconds.
+        track: The tracker's id.
         right: Whether it shows the query's person.
         same_person: Whether the distance says so.
         probability: How likely it is if both answers are equally likely beforehand.
@@ -115,6 +116,7 @@ class Match:
     camera_id: int | None
     camera: str | None
     time: float | None
+    track: int | None
     right: bool | None
     same_person: bool | None
     probability: float | None
@@ -122,13 +124,14 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """A query and what was found, nearest first; its ids and words as in `Match`."""
+    """A query, how many pictures it was compared with, and what was found, nearest first; ids and words as in `Match`."""
 
     query: str
     person_id: int | None
     person: str | None
     camera_id: int | None
     camera: str | None
+    met: int
     matches: Sequence[Match]
 
 
@@ -208,11 +211,13 @@ def rank(
     cameras = id_words.renumber(asked.camera_ids, wanted.words.cameras, words.cameras)
     persons = id_words.renumber(asked.person_ids, wanted.words.persons, words.persons)
     neighbours = nearest.Nearest(asked.embeddings, request.top, metric=gallery.made_by["metric"], rows=size)
+    met = np.zeros(len(asked), np.int64)
     found: dict[int, _Kept] = {}  # the matches so far, by their index
     for numbers, block in gallery.blocks(request.filters, size):
         excluded = None
         if request.other_cameras:  # what an unknown camera took may be of the query's own
             excluded = (cameras[:, None] == block.camera_ids) | (block.camera_ids == UNKNOWN)
+        met += len(block) if excluded is None else (~excluded).sum(axis=1)
         first = neighbours.added
         try:
             neighbours.add(block.embeddings, excluded)
@@ -232,7 +237,7 @@ def rank(
         measured = _measure(asked.embeddings[row], near, gallery.made_by["metric"])
         order = np.argsort(measured, kind="stable")
         matches = _matches(int(persons[row]), [near[i].facts for i in order], measured[order], verdict)
-        ranked.append(Ranked(name, **_who(asked, row, wanted.words), matches=matches))
+        ranked.append(Ranked(name, **_who(asked, row, wanted.words), met=int(met[row]), matches=matches))
     return ranked, neighbours.added
 
 
@@ -282,6 +287,7 @@ def _keep(block: Embeddings, row: int, number: int, words: IdWords) -> _Kept:
         "number": number,
         **_who(block, row, words),
         "time": None if np.isnan(time) else time,
+        "track": None if block.tracks is None else _known(int(block.tracks[row])),
     }
     return _Kept(facts, block.embeddings[row].copy())  # a view would keep the whole block
 
@@ -357,7 +363,7 @@ def _page(
         f"{gallery.made_by['step']}. {search_page.distance_words(gallery.made_by['metric'])}",
         *([f"Only {request.filters.words()}."] if request.filters.words() else []),
         *(["Pictures of the query's own camera are left out."] if request.other_cameras else []),
-        *found.verdict.words(found.searched),
+        *found.verdict.words([one.met for one in found.ranked]),
         *(
             [f"The first {MAX_SHOWN} of {len(found.ranked):,} queries; {JSON} and {CSV} hold all."]
             if len(found.ranked) > MAX_SHOWN
@@ -420,5 +426,5 @@ def describe(found: Found, request: Request) -> str:
             who = "".join(f", {word}" for word in (best.person, best.camera) if word)
             lines.append(f"{ranked.query}: {best.name}{who}, distance {report.three_digits(best.distance)}{same}")
     lines += [f"{len(found.ranked) - MAX_LINES:,} more queries"] if len(found.ranked) > MAX_LINES else []
-    lines += found.verdict.words(found.searched)
+    lines += found.verdict.words([one.met for one in found.ranked])
     return "\n".join([*lines, f"{found.searched:,} pictures searched; look at {os.path.join(request.output, PAGE)}"])

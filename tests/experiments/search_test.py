@@ -131,13 +131,16 @@ def test_filters(find, workplace, tmp_path):  # noqa: F811
     found = find("--other_cameras", "--top=20", query=workplace.gallery, name="others")
     for query, names in zip(found["queries"], ranked_names(found), strict=True):
         assert {cameras[name] for name in names} == {1, 2, 3} - {query["camera_id"]}
+        assert query["met"] == len(names) == 10
     table = pyarrow.parquet.read_table(workplace.gallery)
     times = pyarrow.array([None, *range(1, 15)], pyarrow.float64())
-    pyarrow.parquet.write_table(table.append_column("time", times), tmp_path / "timed.parquet")
+    table = table.append_column("time", times)
+    pyarrow.parquet.write_table(table.append_column("track", pyarrow.array(range(15))), tmp_path / "timed.parquet")
     found = find(
         "--after=3", "--before=1970-01-01T00:00:05", "--top=20", gallery=tmp_path / "timed.parquet", name="timed"
     )
     assert sorted(match["time"] for match in found["queries"][0]["matches"]) == [3, 4, 5]
+    assert all(match["track"] == match["number"] == match["time"] for match in found["queries"][0]["matches"])
     assert "from 3 s on; up to 5 s" in (tmp_path / "timed" / "index.html").read_text()
 
 
@@ -166,8 +169,10 @@ def test_other_cameras_are_known_ones(find, workplace, tmp_path):  # noqa: F811
 
 
 def test_paths_that_are_formulas_to_spreadsheets():
-    match = search_run.Match(1, "=cmd|' /C calc'!A0/1.jpg", 0, 0.5, -1, "=1+1", 0, "@door", None, False, None, None)
-    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, None, None, [match])])
+    match = search_run.Match(
+        1, "=cmd|' /C calc'!A0/1.jpg", 0, 0.5, -1, "=1+1", 0, "@door", None, None, False, None, None
+    )
+    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, None, None, 1, [match])])
     (row,) = csv.DictReader(text.splitlines())
     assert (row["query"], row["name"]) == ("./+49.jpg", "./=cmd|' /C calc'!A0/1.jpg")
     assert (row["person_id"], row["right"], row["time"]) == ("-1", "false", "")
@@ -250,6 +255,9 @@ def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  #
     assert "by its distance the same person" in page
     assert "They say nothing about identities unlike those" in page
     assert "Each query meets 15 pictures here" in page
+    assert "meets 10 to 15 pictures here: at that rate" in " ".join(
+        verdicts.find(encoder, galleries.open_gallery(workplace.gallery).made_by, 0.25).words([15, 10])
+    )
     # Not for embeddings that were averaged with those of mirrored pictures.
     flipped = {**galleries.open_gallery(workplace.gallery).made_by, "flip": True}
     assert "flip: False there, True here" in verdicts.find(encoder, flipped, None).reason
@@ -271,7 +279,7 @@ def test_a_gallery_of_another_run_is_refused(find, workplace, tmp_path):  # noqa
         find(query=path)
     with pytest.raises(SystemExit, match=r"absent.parquet does not exist: expected a file or folder of"):
         find(gallery=tmp_path / "absent.parquet")
-    with pytest.raises(SystemExit, match=r"search: --query=absent does not exist"):
+    with pytest.raises(SystemExit, match=r"search: --query=absent does not exist: expected a picture, a folder of"):
         find(query="absent")
     assert not (tmp_path / "found").exists()
 

@@ -186,6 +186,7 @@ def test_train_and_val_share_their_labels(tmp_path: pathlib.Path, data_dir: path
     found = {int(one["person_id"]): int(one["label"]) for split in ("train", "val") for one in splits[split]}
     assert found == {2: 0, 5: 1, 9: 2}
     assert {int(one["camera_id"]) for one in splits["train"]} == {-1}
+    assert drawn.metadata(data_dir / "shop" / "1.0.0")["counts"]["train cameras"] == 0
 
 
 @pytest.mark.parametrize(
@@ -251,6 +252,13 @@ def test_names_in_any_script_are_fine_and_bytes_that_are_no_text_are_named(
         drawn.build(tmp_path / "p", data_dir, pattern=r"(?P<person>\d)", tell=told.append, test_share=0.0)
     assert "--pattern is not found in 3 pictures" in told[-1]
     assert all(line.isascii() or line.encode() for line in told)  # lines that can be printed
+
+
+def test_composed_and_decomposed_names_are_one_person(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    """macOS writes file names decomposed, other systems as they are typed."""
+    drawn.draw(tmp_path / "p", [f"train/{word}/tür/{n}.jpg" for n, word in enumerate(("Zo\u00eb", "Zoe\u0308", "Bo"))])
+    folder = drawn.build(tmp_path / "p", data_dir)
+    assert json.loads((folder / "names.json").read_text())["persons"] == {"0": "Bo", "1": "Zo\u00eb"}
 
 
 def test_copies_in_two_splits_are_named(tmp_path: pathlib.Path, data_dir: pathlib.Path):
