@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 TEXTURE_SIZE = (256, 256)  # height, width
 PERSON_SIZE = (256, 128)
+_NO_CAMERA = -1  # the camera_id of pictures whose camera is not known
 
 Example = dict[str, Any]
 
@@ -77,7 +78,7 @@ def split_counts(splits: Mapping[str, Sequence[Example]], *, no_identities: Coll
     for split, examples in splits.items():
         counts[f"{split} images"] = len(examples)
         counts[f"{split} identities"] = len({example["person_id"] for example in examples} - set(no_identities))
-        counts[f"{split} cameras"] = len({example["camera_id"] for example in examples})
+        counts[f"{split} cameras"] = len({example["camera_id"] for example in examples} - {_NO_CAMERA})
     return counts
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from datasets.builder import Archive, ArchiveBuilder
 from datasets.errors import raise_problems
 from datasets.examples import Example, count_problems, label_train, reid_features, split_counts
-from datasets.images import examine_images, examined_file
+from datasets.images import ImageSource, examine_images, examined_file
 
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 # Lists and protocol files up to this size go into the digest by their content, larger ones by their size.
@@ -134,10 +134,7 @@ class ListedBuilder(ArchiveBuilder, skip_registration=True):
                 f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset "
                 "and every later result are then marked as partial.",
             )
-        splits = {
-            split: [dict(example) for example in examples if examined_file(example["image"]) not in unusable]
-            for split, examples in archive.splits.items()
-        }
+        splits = self.without(archive, unusable)
         empty = _empty_split_problems(splits)
         raise_problems(
             f"{archive.root}: not even a partial {self.title} can be built",
@@ -154,6 +151,18 @@ class ListedBuilder(ArchiveBuilder, skip_registration=True):
         }
         partial = dataclasses.replace(archive, splits=splits, metadata=metadata, problems=tuple(problems))
         return self.converted(partial, conversions)
+
+    def without(self, archive: Archive, unusable: Mapping[str | ImageSource, str]) -> dict[str, list[Example]]:
+        """Return copies of the examples of each split of an archive, but for the images that cannot be used.
+
+        Args:
+            archive: The archive.
+            unusable: The images, as `examined_file` names them, and what is wrong with each.
+        """
+        return {
+            split: [dict(example) for example in examples if examined_file(example["image"]) not in unusable]
+            for split, examples in archive.splits.items()
+        }
 
 
 def _empty_split_problems(splits: Mapping[str, Sequence[Example]]) -> list[str]:

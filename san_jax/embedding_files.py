@@ -54,7 +54,8 @@ class Embeddings:
         person_ids: int64 [N], `UNKNOWN` where the person is not known.
         camera_ids: int64 [N], likewise.
         made_by: What made them: `workdir`, `step`, `weights_sha256`, `image_size`, `metric`, `runtime`, `flip`,
-            `images`, `left_out` (a list of [name, reason]) and more; empty for a part that is not written yet.
+            `images`, `left_out` (a list of [name, reason]) and more; empty for a part that is not written yet. Of a
+            dataset of own pictures, `names` has the words of persons and cameras, see `san_jax.id_words`.
         times: When each picture was taken, float64 [N]: seconds, since 1970 or since a video's start, NaN where that is
             not known; None for a file that does not say it.
         tracks: The track of each picture, int64 [N], `UNKNOWN` where it is not known; None likewise.

@@ -5,12 +5,14 @@ import json
 import os
 import pathlib
 import types
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets.builder import Archive
 from datasets.errors import DatasetError, problems_error
 from datasets.examples import Example, label_train, tracked_features
+from datasets.images import ImageSource
 from datasets.listing import ListedBuilder, Listing
 from datasets.own import checks, copies, folders, splits, table, tracks
 from datasets.own.sightings import Found, Sighting
@@ -37,6 +39,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
     def __init__(self, *, settings: OwnSettings, tell: Callable[[str], object], **kwargs: Any):
         self.settings = settings
         self.tell = tell
+        self._listed: list[Sighting] = []
         self._chosen: dict[str, list[Sighting]] = {}
         super().__init__(**kwargs)
 
@@ -52,36 +55,52 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         if not root.is_dir():
             raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{self.ADVICE}")
         found = _read(root, self.settings)
+        found.sightings[:] = map(_composed, found.sightings)
         for line in found.notes:
             self.tell(pictures.printable(line))
         sightings, problems = checks.problems_of(root, found.sightings)
         problems = [*found.problems, *problems]
         if not sightings:
             raise problems_error(f"{root}: no picture can be taken", problems, self.ADVICE)
-        if reason := checks.unsplittable(sightings, self.settings.test_share):
-            raise problems_error(f"{root} cannot be split", [reason, *problems], self.ADVICE)
-        chosen = splits.choose(sightings, seed=self.settings.seed, test_share=self.settings.test_share)
-        if lacking := checks.split_problems(chosen):
-            raise problems_error(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
-        self._chosen = chosen
-        persons = number_persons(one.person for one in sightings)
-        cameras = number_cameras(one.camera for one in sightings)
-        examples = _examples(chosen, persons, cameras, tracked=bool(self.settings.boxes))
-        label_train([*examples.get("train", ()), *examples.get("val", ())])
+        self._listed = sightings
+        examples = self._choose(root, sightings, problems)
         listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
         metadata = {
-            "protocol": _protocol(self.name, self.settings, chosen),
+            "protocol": _protocol(self.name, self.settings, self._chosen),
             **({"description": self.settings.description} if self.settings.description else {}),
         }
         archive = self.as_archive(root, listing, license=self.settings.license, expected={}, metadata=metadata)
-        return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(persons, cameras)})
+        return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(*_numbers(sightings))})
 
     def usable(self, archive: Archive) -> Archive:
         usable = super().usable(archive)
-        left = {example["name"] for examples in usable.splits.values() for example in examples}
-        chosen = {split: [one for one in found if one.name in left] for split, found in self._chosen.items()}
-        notes = [*checks.notes_of(chosen), *copies.copy_notes(chosen)]
+        notes = [*checks.notes_of(self._chosen), *copies.copy_notes(self._chosen)]
         return dataclasses.replace(usable, metadata={**usable.metadata, "notes": [*map(pictures.printable, notes)]})
+
+    def without(self, archive: Archive, unusable: Mapping[str | ImageSource, str]) -> dict[str, list[Example]]:
+        """Choose splits and queries again, of the pictures that can be used; ids stay what they were."""
+        whole = super().without(archive, unusable)
+        left = {example["name"] for examples in whole.values() for example in examples}
+        sightings = [one for one in self._listed if one.name in left]
+        examples = self._choose(archive.root, sightings, [*archive.problems, *unusable.values()])
+        return {split: examples.get(split, []) for split in archive.splits}
+
+    def _choose(
+        self, root: pathlib.Path, sightings: Sequence[Sighting], problems: Sequence[str]
+    ) -> dict[str, list[Example]]:
+        """Choose the split of each picture that can be taken, and return the examples of each split.
+
+        Raises:
+            DatasetError: They cannot be split, or not be scored on; `problems` says what became of the others.
+        """
+        if reason := checks.unsplittable(sightings, self.settings.test_share):
+            raise problems_error(f"{root} cannot be split", [reason, *problems], self.ADVICE)
+        self._chosen = splits.choose(sightings, seed=self.settings.seed, test_share=self.settings.test_share)
+        if lacking := checks.split_problems(self._chosen):
+            raise problems_error(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
+        examples = _examples(self._chosen, *_numbers(self._listed), tracked=bool(self.settings.boxes))
+        label_train([*examples.get("train", ()), *examples.get("val", ())])
+        return examples
 
 
 def builder_class(name: str, settings: OwnSettings) -> type[OwnBuilder]:
@@ -95,10 +114,21 @@ def builder_class(name: str, settings: OwnSettings) -> type[OwnBuilder]:
     )
 
 
+def _numbers(sightings: Sequence[Sighting]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the ids of persons and cameras by their words."""
+    return number_persons(one.person for one in sightings), number_cameras(one.camera for one in sightings)
+
+
 def _read(root: pathlib.Path, settings: OwnSettings) -> Found:
     if settings.table:
         return table.read_table(root, settings)
     return tracks.read_tracks(root, settings) if settings.boxes else folders.read_folders(root, settings)
+
+
+def _composed(one: Sighting) -> Sighting:
+    """Return a picture with its words in Unicode's composed form (NFC): macOS writes file names decomposed."""
+    person, camera = (unicodedata.normalize("NFC", word) for word in (one.person, one.camera))
+    return dataclasses.replace(one, person=person, camera=camera)
 
 
 def _examples(

@@ -163,7 +163,7 @@ def _read_parquet(path: pathlib.Path, settings: OwnSettings) -> tuple[list[str],
         rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DatasetError(f"{path} is no Parquet file ({str(error).splitlines()[0]}).\n{ADVICE}") from error
-    return columns, [(f", row {number}", row) for number, row in enumerate(rows)]
+    return columns, [(f", row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
 def _notes(

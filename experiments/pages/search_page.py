@@ -25,6 +25,8 @@ class Shown:
         name: Its name.
         distance: From the query.
         camera_id: The camera, or None.
+        person: The user's word for the person; "" for none.
+        camera: Likewise for the camera.
         right: Whether it shows the query's person, or None.
         same_person: Whether the distance says so, or None.
     """
@@ -35,6 +37,8 @@ class Shown:
     camera_id: int | None = None
     right: bool | None = None
     same_person: bool | None = None
+    person: str = ""
+    camera: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +95,7 @@ def _comparison(query: ShownQuery) -> Comparison:
     right = [match.right for match in query.matches if match.right is not None]
     caption = f"{sum(right)} of the first {len(right)} are right" if right else f"the nearest {len(query.matches)}"
     strip = Strip(caption, [_labelled(match, rank) for rank, match in enumerate(query.matches, 1)])
-    asked = LabelledImage(_pixels(query.query), f"query{_camera(query.query)}", alt=f"query {query.name}")
+    asked = LabelledImage(_pixels(query.query), f"query{_words(query.query)}", alt=f"query {query.name}")
     return Comparison(query.name, asked, [strip])
 
 
@@ -103,7 +107,7 @@ def _labelled(match: Shown, rank: int) -> LabelledImage:
     absent = "" if match.picture is not None else ", picture not found"
     return LabelledImage(
         _pixels(match),
-        f"{distance}{_camera(match)}{same}",
+        f"{distance}{_words(match)}{same}",
         match.right,
         f"rank {rank}, {match.name}{truth}{said[match.same_person]}, distance {distance}{absent}",
     )
@@ -124,5 +128,9 @@ def _pixels(shown: Shown) -> np.ndarray:
     return _MISSING if shown.picture is None else shown.picture
 
 
-def _camera(shown: Shown) -> str:
-    return "" if shown.camera_id is None else f" cam\u00a0{shown.camera_id}"  # a line is not broken between the two
+def _words(shown: Shown) -> str:
+    """Say who is shown, where the user has a word for the person, and by which camera."""
+    person = f" {shown.person}" if shown.person else ""
+    if shown.camera:
+        return f"{person} {shown.camera}"
+    return person if shown.camera_id is None else f"{person} cam\u00a0{shown.camera_id}"  # a line is not broken there

@@ -15,8 +15,10 @@ import tensorflow_datasets as tfds
 from datasets import build, mirror_map, rendered
 from datasets.builder import newest_version
 from datasets.errors import DatasetError
+from datasets.own.own_dataset_builder import NAMES_FILE
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from render import manifest
+from san_jax import id_words
 from san_jax.own_settings import OWN, name_problem
 
 BENCHMARKS = build.BENCHMARKS
@@ -76,6 +78,21 @@ def read_metadata(name: str, data_dir: str | os.PathLike[str]) -> dict[str, Any]
         DatasetError: There is no such dataset.
     """
     return dict(_open(name, data_dir).info.metadata or {})
+
+
+def read_words(name: str, data_dir: str | os.PathLike[str]) -> id_words.IdWords:
+    """Return the user's words for the persons and cameras of a dataset; none for one whose ids are numbers.
+
+    Raises:
+        DatasetError: There is no such dataset, or the file of its words is damaged.
+    """
+    path = pathlib.Path(_open(name, data_dir).data_dir) / NAMES_FILE
+    if not path.is_file():
+        return id_words.IdWords()
+    try:
+        return id_words.IdWords.parse(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DatasetError(f"{path} is damaged ({error}): {_AGAIN.format(path.parent)}") from None
 
 
 def read_mirror_file(name: str, data_dir: str | os.PathLike[str]) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ interruptions nor shards change one bit.
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -22,8 +23,20 @@ from experiments.command_line.progress import progress
 from experiments.runs import data_places, shards
 from experiments.runs.picture_sources import Pictures, Read, open_pictures
 from experiments.runs.shards import RECORD_FILE, Part, Shard
-from san_jax import checkpoint, embed, embedding_files, files, folder_lock, inference, onnx_file, run_folder, runtimes
+from san_jax import (
+    checkpoint,
+    embed,
+    embedding_files,
+    files,
+    folder_lock,
+    id_words,
+    inference,
+    onnx_file,
+    run_folder,
+    runtimes,
+)
 from san_jax.embedding_files import CARD, NPZ, PARQUET, Embeddings
+from san_jax.id_words import IdWords
 from san_jax.pictures import MAX_NAMED
 
 PART_SIZE = 1024  # pictures in a part, rounded up to whole batches
@@ -325,7 +338,7 @@ def _write_part(work: _Work, number: int, batches: Iterator[list[Read]], update:
     embedding_files.write_parquet(
         embedding_files.part_path(work.folder, number),
         [part],
-        {**made_by, "left_out": left_out},
+        {**made_by, **work.pictures.words.of(part.person_ids, part.camera_ids).as_made_by(), "left_out": left_out},
         size=made_by["embedding_size"],
         dtype=made_by["dtype"],
     )
@@ -349,7 +362,8 @@ def _summary(paths: Sequence[pathlib.Path], made_by: dict[str, Any]) -> dict[str
     """What these parts hold together."""
     heads = [embedding_files.read_head(path) for path in paths]
     left_out = [picture for _, head in heads for picture in head["left_out"]]
-    return {**made_by, "left_out": left_out, "count": sum(rows for rows, _ in heads)}
+    words = functools.reduce(IdWords.joined, (IdWords.parse(head.get(id_words.KEY)) for _, head in heads), IdWords())
+    return {**made_by, **words.as_made_by(), "left_out": left_out, "count": sum(rows for rows, _ in heads)}
 
 
 def _finish(output: pathlib.Path, paths: Sequence[pathlib.Path], made_by: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from experiments.runs import data_sources, picture_lists
 from san_jax import files, pictures
 from san_jax.data.reading import as_text, check_features, decode, read_example, read_names, undecoded
 from san_jax.embedding_files import UNKNOWN
+from san_jax.id_words import IdWords
 
 
 class SourceError(ValueError):
@@ -51,11 +52,13 @@ class Pictures(abc.ABC):
         problems: A line for each thing in a folder that could not be looked into.
         knows_times: Whether the time of any picture is known.
         knows_tracks: Likewise of tracks.
+        words: The user's words for persons and cameras.
     """
 
     problems: Sequence[str] = ()
     knows_times: bool = False
     knows_tracks: bool = False
+    words: IdWords = IdWords()
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -131,8 +134,8 @@ def _shown(name: str) -> str:
 class _Split(Pictures):
     """A split of a dataset. `identity` is what tells it from other ones."""
 
-    def __init__(self, source: Any, identity: dict[str, Any]) -> None:
-        self._source, self._identity = undecoded(source), identity
+    def __init__(self, source: Any, identity: dict[str, Any], words: IdWords) -> None:
+        self._source, self._identity, self.words = undecoded(source), identity, words
         check_features(self._source, ("image", "name"))
         self.knows_tracks = "track" in self._source[0]
         self.knows_times = "time" in self._source[0] and any(
@@ -166,7 +169,9 @@ class _Split(Pictures):
             return Read(name, None, str(error))
 
 
-def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--images") -> Pictures:
+def open_pictures(
+    given: str, data_dir: str | os.PathLike[str], flag: str = "--images", *, takes_picture: bool = False
+) -> Pictures:
     """Find the pictures that a user means.
 
     Args:
@@ -175,6 +180,7 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--i
             DATASET:SPLIT, such as market1501:gallery.
         data_dir: Where TFDS keeps datasets.
         flag: What the user gave them by, for messages.
+        takes_picture: Whether the flag takes a single picture, too, for messages.
 
     Raises:
         SourceError: It is none of these, or holds no picture.
@@ -187,14 +193,17 @@ def open_pictures(given: str, data_dir: str | os.PathLike[str], flag: str = "--i
         return _open_list(path, flag)
     dataset, colon, split = given.rpartition(":")
     if not colon:
+        single = "a picture, " if takes_picture else ""
         raise SourceError(
-            f"{flag}={given} does not exist: expected a folder of pictures, a text file that lists them, or "
+            f"{flag}={given} does not exist: expected {single}a folder of pictures, a text file that lists them, or "
             "DATASET:SPLIT, such as market1501:gallery."
         )
     source = data_sources.open_source(dataset, split, data_dir)
     metadata = data_sources.read_metadata(dataset, data_dir)
     return _Split(
-        source, {"dataset": dataset, "split": split, "count": len(source), "source": metadata.get("source_digest")}
+        source,
+        {"dataset": dataset, "split": split, "count": len(source), "source": metadata.get("source_digest")},
+        data_sources.read_words(dataset, data_dir),
     )
 
 

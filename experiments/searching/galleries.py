@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from san_jax import embedding_files, inference, living_gallery
+from san_jax import embedding_files, id_words, inference, living_gallery
 from san_jax.embedding_files import BLOCK, Embeddings
+from san_jax.id_words import IdWords
 
 
 class SearchError(ValueError):
@@ -64,6 +65,11 @@ class Gallery:
     made_by: Mapping[str, Any]
     living: living_gallery.LivingGallery | None = None
 
+    @property
+    def words(self) -> IdWords:
+        """The user's words for persons and cameras."""
+        return read_words(self.path, self.made_by)
+
     def blocks(self, filters: Filters, size: int = BLOCK) -> Iterator[tuple[np.ndarray, Embeddings]]:
         """Yield the embeddings that the filters leave, in order, with their numbers in the gallery.
 
@@ -108,6 +114,18 @@ def open_gallery(path: str | os.PathLike[str]) -> Gallery:
         gallery = Gallery(os.fspath(path), embedding_files.read_made_by(path))
     embedding_files.check_made_by(path, gallery.made_by)
     return gallery
+
+
+def read_words(path: str | os.PathLike[str], made_by: Mapping[str, Any]) -> IdWords:
+    """Return the user's words for the persons and cameras of embeddings.
+
+    Raises:
+        san_jax.embedding_files.EmbeddingFileError: They are malformed.
+    """
+    try:
+        return IdWords.parse(made_by.get(id_words.KEY))
+    except ValueError as error:
+        raise embedding_files.EmbeddingFileError(f"{path}: {error}") from None
 
 
 def check_maker(

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from experiments.runs import picture_sources
+from experiments.searching import galleries
 from experiments.searching.galleries import SearchError
 from san_jax import embed, embedding_files, inference, pictures
 from san_jax.embedding_files import NPZ, PARQUET, Embeddings
+from san_jax.id_words import IdWords
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Queries:
         embeddings: The queries' names, embeddings and, where they are known, persons and cameras.
         source: Where their pictures are; None where that is not known.
         left_out: [name, reason] of the pictures that could not be read.
+        words: The user's words for their persons and cameras.
     """
 
     embeddings: Embeddings
     source: picture_sources.Pictures | None
     left_out: list[tuple[str, str]]
+    words: IdWords
 
 
 def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], data_dir: str) -> Queries:
@@ -47,7 +51,9 @@ def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], dat
         return _read_embeddings(path, made_by, data_dir)
     is_picture = path.is_file() and pictures.is_picture_name(path.name)
     source = (
-        picture_sources.open_picture(path) if is_picture else picture_sources.open_pictures(given, data_dir, "--query")
+        picture_sources.open_picture(path)
+        if is_picture
+        else picture_sources.open_pictures(given, data_dir, "--query", takes_picture=True)
     )
     reads, left_out, rows = [], [], []
     size = embed.whole_batch_size(encoder.batch_size)
@@ -65,7 +71,8 @@ def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], dat
     persons, cameras = (
         np.array([getattr(read, key) for read in reads], np.int64) for key in ("person_id", "camera_id")
     )
-    return Queries(Embeddings([read.name for read in reads], np.concatenate(rows), persons, cameras), source, left_out)
+    embeddings = Embeddings([read.name for read in reads], np.concatenate(rows), persons, cameras)
+    return Queries(embeddings, source, left_out, source.words)
 
 
 def _read_embeddings(path: pathlib.Path, made_by: Mapping[str, Any], data_dir: str) -> Queries:
@@ -76,7 +83,9 @@ def _read_embeddings(path: pathlib.Path, made_by: Mapping[str, Any], data_dir: s
             f"--query={path} was made by {embeddings.made_by['workdir']} at step {embeddings.made_by['step']}, the gallery "
             f"by {made_by['workdir']} at step {made_by['step']} ({differing}): embed both by one run, in one way."
         )
-    return Queries(embeddings, open_source(embeddings.made_by, data_dir), [])
+    return Queries(
+        embeddings, open_source(embeddings.made_by, data_dir), [], galleries.read_words(path, embeddings.made_by)
+    )
 
 
 def open_source(

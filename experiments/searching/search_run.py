@@ -21,6 +21,7 @@ from san_jax import (
     embedding_files,
     files,
     folder_lock,
+    id_words,
     inference,
     living_gallery,
     onnx_file,
@@ -28,10 +29,12 @@ from san_jax import (
     runtimes,
 )
 from san_jax.embedding_files import UNKNOWN, Embeddings
-from san_jax.ranking import nearest
+from san_jax.id_words import IdWords
+from san_jax.ranking import distances, nearest
 
 JSON, CSV, PAGE = "ranked.json", "ranked.csv", "index.html"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_WORDS = ("person", "camera")  # columns of a user's words, which are no paths
 MAX_SHOWN = 100  # queries on the page; the other files hold all
 MAX_LINES = 10  # queries in the terminal
 THUMBNAIL = (192, 96)  # height and width, pixels
@@ -86,7 +89,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """A picture that was found; ids, time and answers are None where they are not known.
+    """A picture that was found; ids, time, track and answers are None where they are not known.
 
     Attributes:
         rank: Its place, counted from 1.
@@ -94,8 +97,11 @@ class Match:
         number: Its number in the gallery, counted from 0; in a living gallery among those that the filters leave.
         distance: Its distance from the query.
         person_id: The person's id.
+        person: The user's word for the person; None where there is none.
         camera_id: The camera's id.
+        camera: Likewise for the camera.
         time: When it was taken, seconds.
+        track: The tracker's id.
         right: Whether it shows the query's person.
         same_person: Whether the distance says so.
         probability: How likely it is if both answers are equally likely beforehand.
@@ -106,8 +112,11 @@ class Match:
     number: int
     distance: float
     person_id: int | None
+    person: str | None
     camera_id: int | None
+    camera: str | None
     time: float | None
+    track: int | None
     right: bool | None
     same_person: bool | None
     probability: float | None
@@ -115,11 +124,14 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """A query and what was found, nearest first."""
+    """A query, how many pictures it was compared with, and what was found, nearest first; ids and words as in `Match`."""
 
     query: str
     person_id: int | None
+    person: str | None
     camera_id: int | None
+    camera: str | None
+    met: int
     matches: Sequence[Match]
 
 
@@ -167,7 +179,7 @@ def run(request: Request) -> Found:
         verdict = verdicts.find(encoder, gallery.made_by, request.false_match_rate)
         data_dir = data_places.find_for_images(request.data_dir, request.workdir, request.query)
         wanted = queries.read(request.query, encoder, gallery.made_by, data_dir)
-        ranked, searched = rank(gallery, wanted.embeddings, request, verdict)
+        ranked, searched = rank(gallery, wanted, request, verdict)
         found = Found(ranked, searched, wanted.left_out, verdict)
         page = _page(request, gallery, wanted, found, regressor)
         files.write_json(output / JSON, _as_json(request, gallery, encoder, found))
@@ -177,9 +189,12 @@ def run(request: Request) -> Found:
 
 
 def rank(
-    gallery: Gallery, wanted: Embeddings, request: Request, verdict: Verdict, *, size: int = embedding_files.BLOCK
+    gallery: Gallery, wanted: Queries, request: Request, verdict: Verdict, *, size: int = embedding_files.BLOCK
 ) -> tuple[list[Ranked], int]:
     """Find the nearest pictures of each query, reading the gallery once, in blocks of `size`.
+
+    The matches are the nearest by float32 distances. Those that are kept are measured again, exactly, and ordered by
+    that.
 
     Returns:
         The queries with their matches, and how many pictures were looked at.
@@ -187,60 +202,104 @@ def rank(
     Raises:
         SearchError: The filters leave nothing, or a query's camera is asked for and not known.
     """
-    if request.other_cameras and (wanted.camera_ids == UNKNOWN).any():
+    words = gallery.words
+    asked = wanted.embeddings
+    if request.other_cameras and (asked.camera_ids == UNKNOWN).any():
         raise SearchError(
             "--other_cameras needs the camera of each query, which is known for DATASET:SPLIT and for embeddings of it."
         )
-    metric = gallery.made_by["metric"]
-    neighbours = nearest.Nearest(wanted.embeddings, request.top, metric=metric, rows=size)
-    facts: dict[int, dict[str, Any]] = {}  # of the matches so far, by their index
+    cameras = id_words.renumber(asked.camera_ids, wanted.words.cameras, words.cameras)
+    persons = id_words.renumber(asked.person_ids, wanted.words.persons, words.persons)
+    neighbours = nearest.Nearest(asked.embeddings, request.top, metric=gallery.made_by["metric"], rows=size)
+    met = np.zeros(len(asked), np.int64)
+    found: dict[int, _Kept] = {}  # the matches so far, by their index
     for numbers, block in gallery.blocks(request.filters, size):
         excluded = None
         if request.other_cameras:  # what an unknown camera took may be of the query's own
-            excluded = (wanted.camera_ids[:, None] == block.camera_ids) | (block.camera_ids == UNKNOWN)
+            excluded = (cameras[:, None] == block.camera_ids) | (block.camera_ids == UNKNOWN)
+        met += len(block) if excluded is None else (~excluded).sum(axis=1)
         first = neighbours.added
         try:
             neighbours.add(block.embeddings, excluded)
         except ValueError as error:
             raise SearchError(f"{gallery.path}, pictures from {block.names[0]} on: {error}") from None
         kept = np.unique(neighbours.indices[neighbours.indices != nearest.NONE]).tolist()
-        facts = {i: facts[i] if i < first else _facts(block, i - first, int(numbers[i - first])) for i in kept}
-    if not facts:
+        found = {i: found[i] if i < first else _keep(block, i - first, int(numbers[i - first]), words) for i in kept}
+    if not found:
         raise SearchError(
             f"{gallery.path} has no picture that could be a match ({request.filters.words() or 'no filters'}"
             f"{'; of other cameras' if request.other_cameras else ''}): give other filters. Filters leave out pictures whose "
             "camera or time is not known."
         )
     ranked = []
-    for row, name in enumerate(wanted.names):
-        valid = neighbours.indices[row] != nearest.NONE
-        person = int(wanted.person_ids[row])
-        found = [facts[i] for i in neighbours.indices[row][valid].tolist()]
-        distances = neighbours.distances[row][valid]
-        same, probability = verdict.decide(distances)
-        matches = [
-            Match(
-                rank=place + 1,
-                distance=float(distances[place]),
-                right=_is_right(person, fact["person_id"]),
-                same_person=same[place],
-                probability=probability[place],
-                **fact,
-            )
-            for place, fact in enumerate(found)
-        ]
-        ranked.append(Ranked(name, _known(person), _known(int(wanted.camera_ids[row])), matches))
+    for row, name in enumerate(asked.names):
+        near = [found[i] for i in np.sort(neighbours.indices[row]).tolist() if i != nearest.NONE]
+        measured = _measure(asked.embeddings[row], near, gallery.made_by["metric"])
+        order = np.argsort(measured, kind="stable")
+        matches = _matches(int(persons[row]), [near[i].facts for i in order], measured[order], verdict)
+        ranked.append(Ranked(name, **_who(asked, row, wanted.words), met=int(met[row]), matches=matches))
     return ranked, neighbours.added
 
 
-def _facts(block: Embeddings, row: int, number: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Kept:
+    """A picture that is among the nearest so far: what is known of it, by the fields of `Match`, and its embedding."""
+
+    facts: dict[str, Any]
+    embedding: np.ndarray
+
+
+def _measure(query: np.ndarray, kept: Sequence[_Kept], metric: str) -> np.ndarray:
+    """Return the distances of pictures from a query, float64."""
+    if not kept:
+        return np.zeros(0)
+    embeddings = np.stack([one.embedding for one in kept])
+    return distances.paired_distances(np.broadcast_to(query, embeddings.shape), embeddings, metric)
+
+
+def _matches(person: int, found: Sequence[dict[str, Any]], measured: np.ndarray, verdict: Verdict) -> list[Match]:
+    """Return what was found of a query, nearest first, with the answers.
+
+    Args:
+        person: The query's person, by the gallery's number.
+        found: What is known of each picture.
+        measured: Its distance.
+        verdict: What the run's calibration says of distances.
+    """
+    same, probability = verdict.decide(measured)
+    return [
+        Match(
+            rank=place + 1,
+            distance=float(measured[place]),
+            right=_is_right(person, fact["person_id"]),
+            same_person=same[place],
+            probability=probability[place],
+            **fact,
+        )
+        for place, fact in enumerate(found)
+    ]
+
+
+def _keep(block: Embeddings, row: int, number: int, words: IdWords) -> _Kept:
     time = np.nan if block.times is None else float(block.times[row])
-    return {
+    facts = {
         "name": block.names[row],
         "number": number,
-        "person_id": _known(int(block.person_ids[row])),
-        "camera_id": _known(int(block.camera_ids[row])),
+        **_who(block, row, words),
         "time": None if np.isnan(time) else time,
+        "track": None if block.tracks is None else _known(int(block.tracks[row])),
+    }
+    return _Kept(facts, block.embeddings[row].copy())  # a view would keep the whole block
+
+
+def _who(embeddings: Embeddings, row: int, words: IdWords) -> dict[str, Any]:
+    """Return the ids of a picture's person and camera, and the user's words for them."""
+    person, camera = int(embeddings.person_ids[row]), int(embeddings.camera_ids[row])
+    return {
+        "person_id": _known(person),
+        "person": words.persons.get(person),
+        "camera_id": _known(camera),
+        "camera": words.cameras.get(camera),
     }
 
 
@@ -273,7 +332,7 @@ def _as_csv(ranked: Sequence[Ranked]) -> str:
     """A line for each match; what is not known is empty, and answers are true or false.
 
     Spreadsheets run a cell that begins with one of `_FORMULA` as a formula. Such a path gets "./" before it, which names
-    the same file.
+    the same file, and such a word an apostrophe.
     """
     text = io.StringIO()
     columns = [field.name for field in dataclasses.fields(Match)]
@@ -281,14 +340,14 @@ def _as_csv(ranked: Sequence[Ranked]) -> str:
     writer.writerow(["query", *columns])
     for query in ranked:
         for match in query.matches:
-            values = (getattr(match, column) for column in columns)
-            writer.writerow(map(_cell, (query.query, *values)))
+            values = (_cell(getattr(match, column), "'" if column in _WORDS else "./") for column in columns)
+            writer.writerow([_cell(query.query), *values])
     return text.getvalue()
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, mark: str = "./") -> object:
     if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"./{value}"
+        return f"{mark}{value}"
     return str(value).lower() if isinstance(value, bool) else value
 
 
@@ -304,7 +363,7 @@ def _page(
         f"{gallery.made_by['step']}. {search_page.distance_words(gallery.made_by['metric'])}",
         *([f"Only {request.filters.words()}."] if request.filters.words() else []),
         *(["Pictures of the query's own camera are left out."] if request.other_cameras else []),
-        *found.verdict.words(found.searched),
+        *found.verdict.words([one.met for one in found.ranked]),
         *(
             [f"The first {MAX_SHOWN} of {len(found.ranked):,} queries; {JSON} and {CSV} hold all."]
             if len(found.ranked) > MAX_SHOWN
@@ -333,9 +392,18 @@ def _shown(
         textures = [None if picture is None else next(regressed) for picture in (query, *pictures)]
     return search_page.ShownQuery(
         ranked.query,
-        search_page.Shown(query, camera_id=ranked.camera_id),
+        search_page.Shown(query, camera_id=ranked.camera_id, person=ranked.person or "", camera=ranked.camera or ""),
         [
-            search_page.Shown(picture, match.name, match.distance, match.camera_id, match.right, match.same_person)
+            search_page.Shown(
+                picture,
+                match.name,
+                match.distance,
+                match.camera_id,
+                match.right,
+                match.same_person,
+                match.person or "",
+                match.camera or "",
+            )
             for picture, match in zip(pictures, ranked.matches, strict=True)
         ],
         textures,
@@ -355,7 +423,8 @@ def describe(found: Found, request: Request) -> str:
         if ranked.matches:
             best = ranked.matches[0]
             same = {None: "", True: ", same person", False: ", beyond the threshold"}[best.same_person]
-            lines.append(f"{ranked.query}: {best.name}, distance {report.three_digits(best.distance)}{same}")
+            who = "".join(f", {word}" for word in (best.person, best.camera) if word)
+            lines.append(f"{ranked.query}: {best.name}{who}, distance {report.three_digits(best.distance)}{same}")
     lines += [f"{len(found.ranked) - MAX_LINES:,} more queries"] if len(found.ranked) > MAX_LINES else []
-    lines += found.verdict.words(found.searched)
+    lines += found.verdict.words([one.met for one in found.ranked])
     return "\n".join([*lines, f"{found.searched:,} pictures searched; look at {os.path.join(request.output, PAGE)}"])

@@ -1,7 +1,7 @@
 """What a run's calibration says of the distances that a search finds."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,19 +45,20 @@ class Verdict:
             "limits": list(self.calibration.limits),
         }
 
-    def words(self, searched: int) -> list[str]:
-        """Return what the answers mean in a gallery of so many pictures, a paragraph each."""
+    def words(self, met: Sequence[int]) -> list[str]:
+        """Return what the answers mean where each query meets so many pictures, a paragraph each."""
         if self.calibration is None or self.point is None:
             return [f'No answer to "the same person?": {self.reason}']
         point, pictures = self.point, self.calibration.pictures
-        expected = searched * point.false_match_rate
+        numbers = sorted({min(met), max(met)})
+        expected = [f"{number * point.false_match_rate:.2g}" for number in numbers]
         return [
             f"Nearer than {point.threshold:.4g} counts as the same person. On {pictures['images']} that is wrong for "
             f"{point.false_match_rate:.2g} of the pairs of two persons ({point.false_matches:,} of {point.impostors:,}), "
             f"and misses {point.false_non_match_rate:.2g} of the pairs of one person ({point.false_non_matches:,} of "
             f"{point.genuine:,}).",
-            f"Each query meets {searched:,} pictures here: at that rate, about {expected:.2g} of other persons are "
-            "nearer than the threshold by chance.",
+            f"Each query meets {' to '.join(f'{number:,}' for number in numbers)} pictures here: at that rate, about "
+            f"{' to '.join(dict.fromkeys(expected))} of other persons are nearer than the threshold by chance.",
             *self.calibration.limits,
         ]
 

@@ -158,12 +158,35 @@ def test_what_is_said_of_a_partial_dataset_is_true_of_what_is_left(tmp_path: pat
     )
 
 
+def test_queries_are_chosen_among_readable_pictures(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    """Whichever picture of a person is unreadable, another becomes the query, and ids stay what they were."""
+    names = [f"{person}/{number}.jpg" for person in ("anna", "bob") for number in range(3)]
+    drawn.draw(tmp_path / "p", names)
+    whole = drawn.read(drawn.build(tmp_path / "p", data_dir, "whole", test_share=1.0))
+    for number, one in enumerate(whole["query"]):
+        (tmp_path / "p" / one["name"].decode()).write_bytes(b"")
+        folder = drawn.build(tmp_path / "p", data_dir, f"part{number}", test_share=1.0, allow_partial=True)
+        found = drawn.read(folder)
+        assert sorted(int(one["person_id"]) for one in found["query"]) == [0, 1]
+        assert len(found["query"]) + len(found["gallery"]) == 5 - number
+        assert drawn.metadata(folder)["notes"] == drawn.metadata(data_dir / "whole" / "1.0.0")["notes"]
+    (tmp_path / "p" / names[0]).write_bytes(b"")
+    (tmp_path / "p" / names[1]).write_bytes(b"")
+    (tmp_path / "p" / names[2]).write_bytes(b"")
+    folder = drawn.build(tmp_path / "p", data_dir, "bob", test_share=1.0, allow_partial=True)
+    assert {int(one["person_id"]) for split in drawn.read(folder).values() for one in split} == {1}
+    with pytest.raises(DatasetError, match=r"cannot be split.*\n.*there is only one person, 'bob'") as error:
+        drawn.build(tmp_path / "p", data_dir, "half", allow_partial=True)
+    assert any(f"{names[0]}: not a readable picture" in line for line in error.value.problems)
+
+
 def test_train_and_val_share_their_labels(tmp_path: pathlib.Path, data_dir: pathlib.Path):
     drawn.draw(tmp_path / "p", ["train/9/1.jpg", "train/2/1.jpg", "val/5/1.jpg"])
     splits = drawn.read(drawn.build(tmp_path / "p", data_dir))
     found = {int(one["person_id"]): int(one["label"]) for split in ("train", "val") for one in splits[split]}
     assert found == {2: 0, 5: 1, 9: 2}
     assert {int(one["camera_id"]) for one in splits["train"]} == {-1}
+    assert drawn.metadata(data_dir / "shop" / "1.0.0")["counts"]["train cameras"] == 0
 
 
 @pytest.mark.parametrize(
@@ -229,6 +252,13 @@ def test_names_in_any_script_are_fine_and_bytes_that_are_no_text_are_named(
         drawn.build(tmp_path / "p", data_dir, pattern=r"(?P<person>\d)", tell=told.append, test_share=0.0)
     assert "--pattern is not found in 3 pictures" in told[-1]
     assert all(line.isascii() or line.encode() for line in told)  # lines that can be printed
+
+
+def test_composed_and_decomposed_names_are_one_person(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    """macOS writes file names decomposed, other systems as they are typed."""
+    drawn.draw(tmp_path / "p", [f"train/{word}/tür/{n}.jpg" for n, word in enumerate(("Zo\u00eb", "Zoe\u0308", "Bo"))])
+    folder = drawn.build(tmp_path / "p", data_dir)
+    assert json.loads((folder / "names.json").read_text())["persons"] == {"0": "Bo", "1": "Zo\u00eb"}
 
 
 def test_copies_in_two_splits_are_named(tmp_path: pathlib.Path, data_dir: pathlib.Path):

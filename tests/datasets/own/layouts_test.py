@@ -175,6 +175,13 @@ def test_a_parquet_table_with_columns_of_other_names(pictures: pathlib.Path):
     assert found.notes == [f"{pictures}/list.parquet: no column split"]
 
 
+def test_rows_of_parquet_are_counted_from_1(pictures: pathlib.Path):
+    columns = {"path": ["absent.jpg", *(row[0] for row in ROWS)], "person_id": ["anna"] * 4}
+    parquet.write_table(pyarrow.table(columns), pictures / "list.parquet")
+    (problem,) = read_table(pictures, OwnSettings(table="list.parquet")).problems
+    assert problem.startswith(f"{pictures}/list.parquet, row 1: expected a picture file")
+
+
 def test_a_picture_may_be_called_like_the_start_of_a_message(tmp_path: pathlib.Path):
     draw(tmp_path, ["expected/1.jpg"])
     (tmp_path / "list.csv").write_text("path,person_id\nexpected/1.jpg,anna\n")
