@@ -102,7 +102,10 @@ class LivingGallery:
                 f"step {kept['step']} ({differing}): embed the pictures by that run, or begin another gallery."
             )
         schema = embedding_files.make_schema(
-            kept["embedding_size"], there.get("dtype") or kept["dtype"], with_times=True
+            kept["embedding_size"],
+            there.get("dtype") or kept["dtype"],
+            with_times=True,
+            with_tracks=not there or "track" in self._open_table().schema.names,  # earlier galleries have no column
         )
         before, names, refusals = len(self), set[str](), list[GalleryError]()
 

@@ -11,7 +11,7 @@ DEFAULT = "data"
 
 
 def find(given: str | os.PathLike[str] | None, workdirs: Sequence[str | os.PathLike[str]], dataset: str) -> str:
-    """Return the folder where TFDS keeps a dataset, and print it where it follows from a run.
+    """Return the folder where TFDS keeps a dataset, and print it where it follows from a run, or is in none of these.
 
     Args:
         given: What the user gave, which is taken as it is; None to look for the dataset.
@@ -28,7 +28,14 @@ def find(given: str | os.PathLike[str] | None, workdirs: Sequence[str | os.PathL
         if place is not None and dataset in data_sources.list_built(place):
             print(f"{dataset} is read from {place}, the data_dir that {workdir} was trained with", flush=True)
             return place
+    places = [place for place in map(_of_run, workdirs) if place is not None and not _is_default(place)]
+    if places and dataset not in data_sources.list_built(DEFAULT):
+        print(f"{dataset} is in none of {', '.join([*dict.fromkeys(places), DEFAULT])}: give --data_dir", flush=True)
     return DEFAULT
+
+
+def _is_default(place: str) -> bool:
+    return pathlib.Path(place).resolve() == pathlib.Path(DEFAULT).resolve()
 
 
 def find_for_images(given: str | None, workdir: str, images: str) -> str:

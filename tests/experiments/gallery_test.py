@@ -21,7 +21,9 @@ needs_lancedb = pytest.mark.skipif(
 @pytest.fixture
 def halves(workplace, tmp_path):  # noqa: F811
     """The gallery of the workplace, with times, and two files that are it together."""
-    whole = dataclasses.replace(san_jax.load_embeddings(workplace.gallery), times=np.arange(15.0))
+    whole = dataclasses.replace(
+        san_jax.load_embeddings(workplace.gallery), times=np.arange(15.0), tracks=np.arange(20, 35)
+    )
     paths = [tmp_path / name for name in ("whole.parquet", "first.parquet", "second.npz")]
     for path, rows in zip(paths, (range(15), range(8), range(8, 15)), strict=True):
         part = whole.take(np.array(rows))
@@ -44,7 +46,10 @@ def find(workplace, tmp_path):  # noqa: F811
         search.main([*common, f"--gallery={given}", f"--output={tmp_path / name}", "--batch_size=8", *flags])
         found = json.loads((tmp_path / name / "ranked.json").read_text())
         return [
-            [(m["name"], m["distance"], m["person_id"], m["camera_id"], m["time"]) for m in query["matches"]]
+            [
+                (m["name"], m["distance"], m["person_id"], m["camera_id"], m["time"], m["track"])
+                for m in query["matches"]
+            ]
             for query in found["queries"]
         ]
 

@@ -121,11 +121,13 @@ def test_textures_and_figures_are_of_the_checkpoint(run, tmp_path, monkeypatch):
     assert len(drawn[0][0])
 
 
-def test_where_a_dataset_is_looked_for(run, pit_reid_dir, tmp_path, capsys):
+def test_where_a_dataset_is_looked_for(run, pit_reid_dir, tmp_path, capsys, monkeypatch):
     assert data_places.find(None, [tmp_path / "weights.pth", run], "pit_reid") == str(pit_reid_dir)
     assert f"pit_reid is read from {pit_reid_dir}, the data_dir that {run} was trained with" in capsys.readouterr().out
     assert data_places.find("given", [run], "pit_reid") == "given"
+    monkeypatch.chdir(tmp_path)  # where there is no data/
     assert data_places.find(None, [run], "market1501") == "data"
+    assert f"market1501 is in none of {pit_reid_dir}, data: give --data_dir" in capsys.readouterr().out
     assert data_places.find_for_images(None, str(run), "pit_reid:gallery") == str(pit_reid_dir)
     capsys.readouterr()
     (tmp_path / "pit_reid:photos").mkdir()
