@@ -28,6 +28,7 @@ from ml_collections import ConfigDict
 
 from experiments.command_line import config_help, paths
 
+ABSENT = "absent"  # in differences
 CONFIG_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs"
 
 
@@ -238,10 +239,10 @@ def from_fields(fields: Mapping[str, Any]) -> Config:
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """Return the dotted keys whose values differ: key -> (old, new), "absent" for a config that lacks the key."""
+    """Return the dotted keys whose values differ: key -> (old, new), `ABSENT` for a config that lacks the key."""
     old_values, new_values = dict(leaves(old)), dict(leaves(new))
     return {
-        key: (old_values.get(key, "absent"), new_values.get(key, "absent"))
+        key: (old_values.get(key, ABSENT), new_values.get(key, ABSENT))
         for key in sorted(old_values.keys() | new_values.keys())
         if key not in old_values or key not in new_values or old_values[key] != new_values[key]
     }

@@ -29,7 +29,9 @@ def find(given: str | os.PathLike[str] | None, workdirs: Sequence[str | os.PathL
             print(f"{dataset} is read from {place}, the data_dir that {workdir} was trained with", flush=True)
             return place
     places = [place for place in map(_of_run, workdirs) if place is not None and not _is_default(place)]
-    if places and dataset not in data_sources.list_built(DEFAULT):
+    if places and dataset in data_sources.list_built(DEFAULT):
+        print(f"{dataset} is read from {DEFAULT}; it is not in {', '.join(dict.fromkeys(places))}", flush=True)
+    elif places:
         print(f"{dataset} is in none of {', '.join([*dict.fromkeys(places), DEFAULT])}: give --data_dir", flush=True)
     return DEFAULT
 

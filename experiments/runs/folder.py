@@ -1,6 +1,7 @@
 """A run's folder: its config and data on record, and whether a command may continue the run in it."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import plan
 from experiments.runs.errors import RunError
-from experiments.runs.settings import keys_that_may_change
+from experiments.runs.settings import RunSettings, keys_that_may_change
 from san_jax import checkpoint, files, folder_lock, run_folder, sharding
 
 STARTED_FROM, FILE_WEIGHTS, NUM_STEPS = "started_from", "weights_file", "num_steps"  # in data.json
@@ -80,9 +82,20 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """The keys that make two configs two runs, with (old, new)."""
-    free = keys_that_may_change()
-    return {key: values for key, values in config_files.differences(old, new).items() if key not in free}
+    """The keys that make two configs two runs, with (old, new).
+
+    A key that one config lacks, being of a version without it, differs only where the other has not the default: that
+    is what runs did before there was the key.
+    """
+    free, defaults = (
+        keys_that_may_change(),
+        dict(config_files.leaves(ConfigDict(dataclasses.asdict(RunSettings("san"))))),
+    )
+    return {
+        key: (before, now)
+        for key, (before, now) in config_files.differences(old, new).items()
+        if key not in free and not (config_files.ABSENT in (before, now) and defaults.get(key) in (before, now))
+    }
 
 
 def is_complete(workdir: str | os.PathLike[str], config: Config, step: int) -> bool:

@@ -91,7 +91,7 @@ def _check_datasets(plan: RunPlan) -> None:
         if name != recipe:
             raise SmokeError(
                 f"prepare=smoke renders {recipe}, but the config asks for {name!r}: leave the dataset of :smoke as it "
-                "is, or set prepare= (empty) and build the dataset yourself."
+                "is, or build the dataset yourself, say where with data_dir=FOLDER, and set prepare= (empty)."
             )
 
 

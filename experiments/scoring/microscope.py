@@ -101,7 +101,10 @@ def run(request: Request) -> dict[str, Any]:
         **examine(splits, metric=options.metric, samples=request.samples, seed=request.seed),
     }
     found |= {"findings": microscope_words.findings(found), "limits": list(microscope_words.LIMITS)}
-    files.write_json(pathlib.Path(request.workdir) / FILE, found)
+    path = pathlib.Path(request.workdir) / FILE
+    if path.is_file() and (earlier := files.read_json(path).get("step")) != step:
+        print(f"{request.workdir}: this replaces what was found of step {earlier}", flush=True)
+    files.write_json(path, found)
     return found
 
 

@@ -130,6 +130,9 @@ def test_where_a_dataset_is_looked_for(run, pit_reid_dir, tmp_path, capsys, monk
     assert f"market1501 is in none of {pit_reid_dir}, data: give --data_dir" in capsys.readouterr().out
     assert data_places.find_for_images(None, str(run), "pit_reid:gallery") == str(pit_reid_dir)
     capsys.readouterr()
+    monkeypatch.setattr(data_places.data_sources, "list_built", lambda place: ["shop"] if place == "data" else [])
+    assert data_places.find(None, [run], "shop") == "data"
+    assert f"shop is read from data; it is not in {pit_reid_dir}" in capsys.readouterr().out
     (tmp_path / "pit_reid:photos").mkdir()
     assert data_places.find_for_images(None, str(run), str(tmp_path / "pit_reid:photos")) == "data"
     assert not capsys.readouterr().out

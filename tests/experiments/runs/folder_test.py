@@ -99,6 +99,15 @@ def test_moved_inputs_do_not_make_another_run():
     assert changed("san.py", "start.path") == {"start.path"}
 
 
+@pytest.mark.parametrize(("value", "changed"), [(0, set()), (5, {"held_out_identities"})])
+def test_a_run_from_before_a_key_goes_on_while_the_key_has_its_default(value, changed):
+    old, new = config_files.load("san.py"), config_files.load(f"san.py:held_out_identities={value}")
+    with old.unlocked():
+        del old["held_out_identities"]
+    assert set(folder.changed_keys(old, new)) == changed
+    assert set(folder.changed_keys(new, old)) == changed
+
+
 @pytest.mark.parametrize("content", [b"", b'{"method": "san"', b"[]", b"\xff\xfe"])
 def test_a_damaged_config_or_record_is_named(tmp_path, content):
     (tmp_path / run_folder.CONFIG_FILE).write_bytes(content)
