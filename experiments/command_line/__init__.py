@@ -123,6 +123,17 @@ def comma_list_of_integers(lowest: int) -> Callable[[str], tuple[int, ...]]:
     return integers
 
 
+def cameras(text: str) -> tuple[int, ...]:
+    """Return the cameras of a comma list of their numbers; an argparse `type`."""
+    try:
+        return comma_list_of_integers(0)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected the numbers of cameras, such as 0,2, found {text!r}: names.json beside the dataset's shards says "
+            "which number each camera of your own pictures has"
+        ) from None
+
+
 def moment(text: str) -> float:
     """Return a time in seconds; an argparse `type`.
 
