@@ -24,6 +24,7 @@ import datetime
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from experiments.command_line import paths
 from san_jax import run_folder
@@ -134,19 +135,37 @@ def cameras(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def moment(text: str) -> float:
-    """Return a time in seconds; an argparse `type`.
+class Moment(NamedTuple):
+    """A time that the user gave.
+
+    Attributes:
+        seconds: The time in seconds; since 1970 where a date was given.
+        date: The date and time as the user wrote it; "" where seconds were given.
+    """
+
+    seconds: float
+    date: str = ""
+
+    def words(self) -> str:
+        """Return the time as the user gave it."""
+        return self.date or f"{self.seconds:.16g} s"
+
+
+def moment(text: str) -> Moment:
+    """Return a time; an argparse `type`.
 
     Args:
         text: Seconds, or a date and time as ISO 8601 writes it, in UTC where it names no zone: then seconds since 1970.
     """
     with contextlib.suppress(ValueError):
         if math.isfinite(seconds := float(text)):
-            return seconds
+            return Moment(seconds)
     try:
         found = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"expected seconds, or a date and time such as 2026-11-28T10:00, found {text!r}"
         ) from None
-    return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
+    if found.tzinfo:
+        return Moment(found.timestamp(), text)
+    return Moment(found.replace(tzinfo=datetime.UTC).timestamp(), f"{text} UTC")

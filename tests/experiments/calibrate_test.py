@@ -89,6 +89,21 @@ def test_a_split_calibrates_the_run(run, workplace, tmp_path, capsys):  # noqa: 
     )
 
 
+def test_another_calibration_names_the_one_that_it_replaces(run, workplace, capsys):  # noqa: F811
+    run(f"--embeddings={workplace.gallery}")
+    run(f"--embeddings={workplace.gallery}")
+    assert "replaces" not in capsys.readouterr().out
+    run(f"--embeddings={workplace.gallery}", "--same_camera=keep")
+    printed = capsys.readouterr().out
+    first = "step 7 on pit_reid:gallery (15 pictures, pairs across cameras, "
+    second = "step 7 on pit_reid:gallery (15 pictures, pairs within cameras, too, "
+    assert f"this replaces the calibration of {first}" in printed
+    assert f" by that of {second}" in printed
+    run("--dataset=pit_reid:query+gallery")
+    assert f"calibration of {second}" in (printed := capsys.readouterr().out)
+    assert " by that of step 7 on pit_reid:query+gallery (20 pictures, pairs across cameras, " in printed
+
+
 def test_the_door_answers_by_the_calibration(run, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration_run, "FALSE_MATCH_RATES", (0.25, 0.1))
     found = run("--dataset=pit_reid:query+gallery", "--flip")
@@ -110,7 +125,8 @@ def test_the_door_answers_by_the_calibration(run, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="expected pairs of images, found 3 first and 2 second ones"):
         encoder.same_person(first, second[:2])
     with pytest.raises(
-        CalibrationError, match=r"of 0.01: calibrations are made for 0.25, 0.1; .* has 120 impostor pairs .*for 0.25 and 0.1:"
+        CalibrationError,
+        match=r"of 0.01: calibrations are made for 0.25, 0.1; .* has 120 impostor pairs .*for 0.25 and 0.1:",
     ):
         encoder.same_person(first, second, false_match_rate=0.01)
 
