@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     command_line.add_data_dir(parser)
     parser.add_argument(
         "--cameras",
-        type=command_line.comma_list_of_integers(0),
+        type=command_line.cameras,
         default=(),
         metavar="N,N",
         help="only pictures of these cameras (default: all)",

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 
 from san_jax import embedding_files, files
-from san_jax.verification import MIN_SUPPORT, OperatingPoint, Reliability
+from san_jax.verification import OperatingPoint, Reliability
 
 FILE = "calibration.json"
 VERSION = 1  # of the file
@@ -103,12 +103,23 @@ class Calibration:
         for point in supported:
             if np.isclose(point.target, false_match_rate, rtol=1e-6):
                 return point
-        impostors = self.pictures["impostor"]
-        raise CalibrationError(
-            f"There is no threshold for a false-match rate of {false_match_rate:g}: expected "
-            f"{' or '.join(f'{point.target:g}' for point in supported) or 'more pairs'}. A rate needs {MIN_SUPPORT} "
-            f"impostor pairs behind it, of {', '.join(f'{rate:g}' for rate in FALSE_MATCH_RATES)}; the calibration on "
-            f"{self.pictures['images']} has {impostors:,} impostor pairs in all."
+        raise CalibrationError(self._no_threshold(false_match_rate))
+
+    def _no_threshold(self, false_match_rate: float) -> str:
+        """Say why there is no threshold for a rate, and what to do."""
+        asked = [point for point in self.points if np.isclose(point.target, false_match_rate, rtol=1e-6)]
+        supported = [f"{point.target:g}" for point in self.points if point.threshold is not None]
+        has = f"the calibration on {self.pictures['images']} has {self.pictures['impostor']:,}"
+        if asked:
+            why = f"it needs {asked[0].needed:,} impostor pairs (pairs of two persons), and {has}"
+        else:
+            rates = ", ".join(f"{point.target:g}" for point in self.points)
+            why = f"calibrations are made for {rates}; {has} impostor pairs (pairs of two persons)"
+        there = f"It has a threshold for {' and '.join(supported)}" if supported else "It has no threshold for any rate"
+        do = "ask for that rate, or calibrate" if len(supported) == 1 else "ask for one of these, or calibrate"
+        return (
+            f"There is no threshold for a false-match rate of {false_match_rate:g}: {why}. {there}: "
+            f"{do if supported else 'calibrate'} on more persons."
         )
 
     def decide(self, distances: Real[np.ndarray, " pair"], *, false_match_rate: float | None = None) -> SamePerson:

@@ -27,6 +27,7 @@ UNFINISHED = ".unfinished"  # there while the first embeddings are written; what
 TABLE = "embeddings"
 PACKAGE = "lancedb"
 INSTALL = "pip install 'lancedb>=0.40'"
+LOG = "LANCEDB_LOG"  # LanceDB's environment variable: the level from which it writes to stderr
 _KEPT = (*IDENTITY, "workdir", "step", "embedding_size", "dtype", "runtime")  # of `made_by`
 
 
@@ -201,7 +202,12 @@ class LivingGallery:
 
 
 def _import_package() -> Any:
-    """Import LanceDB. A package `datasets` it takes for Hugging Face's and asks for classes that ours does not have."""
+    """Import LanceDB. A package `datasets` it takes for Hugging Face's and asks for classes that ours does not have.
+
+    It reads once, while it is imported, how much it is to log. It would warn that a new gallery is not there yet, so
+    errors only, unless the user says otherwise.
+    """
+    os.environ.setdefault(LOG, "error")
     if PACKAGE in sys.modules or not _is_ours("datasets"):
         return importlib.import_module(PACKAGE)
     loaded, stand_in = sys.modules.get("datasets"), types.ModuleType("datasets")

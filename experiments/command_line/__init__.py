@@ -24,6 +24,7 @@ import datetime
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from experiments.command_line import paths
 from san_jax import run_folder
@@ -123,19 +124,48 @@ def comma_list_of_integers(lowest: int) -> Callable[[str], tuple[int, ...]]:
     return integers
 
 
-def moment(text: str) -> float:
-    """Return a time in seconds; an argparse `type`.
+def cameras(text: str) -> tuple[int, ...]:
+    """Return the cameras of a comma list of their numbers; an argparse `type`."""
+    try:
+        return comma_list_of_integers(0)(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected the numbers of cameras, such as 0,2, found {text!r}: names.json beside the dataset's shards says "
+            "which number each camera of your own pictures has"
+        ) from None
+
+
+class Moment(NamedTuple):
+    """A time that the user gave.
+
+    Attributes:
+        seconds: The time in seconds; since 1970 where a date was given.
+        date: The date and time as the user wrote it; "" where seconds were given.
+    """
+
+    seconds: float
+    date: str = ""
+
+    def words(self) -> str:
+        """Return the time as the user gave it."""
+        return self.date or f"{self.seconds:.16g} s"
+
+
+def moment(text: str) -> Moment:
+    """Return a time; an argparse `type`.
 
     Args:
         text: Seconds, or a date and time as ISO 8601 writes it, in UTC where it names no zone: then seconds since 1970.
     """
     with contextlib.suppress(ValueError):
         if math.isfinite(seconds := float(text)):
-            return seconds
+            return Moment(seconds)
     try:
         found = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"expected seconds, or a date and time such as 2026-11-28T10:00, found {text!r}"
         ) from None
-    return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
+    if found.tzinfo:
+        return Moment(found.timestamp(), text)
+    return Moment(found.replace(tzinfo=datetime.UTC).timestamp(), f"{text} UTC")

@@ -97,12 +97,14 @@ class LabelledImage:
         mark: True for a right match, False for a wrong one, None for neither.
         alt: What it shows, for readers who do not see it. If empty, it is the label, preceded by the caption of the
             strip.
+        name: Its name, in small letters below the label.
     """
 
     image: np.ndarray
     label: str = ""
     mark: bool | None = None
     alt: str = ""
+    name: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,12 +65,16 @@ class SearchPage:
     Attributes:
         title: Its heading.
         notes: How to read it, a paragraph each.
-        queries: The queries.
+        queries: The queries that are shown.
+        total: How many there are; None where all are shown.
+        hint: What to do first, above them; "" for nothing.
     """
 
     title: str
     notes: Sequence[str]
     queries: Sequence[ShownQuery]
+    total: int | None = None
+    hint: str = ""
 
 
 def distance_words(metric: str) -> str:
@@ -78,16 +82,28 @@ def distance_words(metric: str) -> str:
     return f"The number below a picture is its {_METRICS[metric]} from the query."
 
 
+def truth_words(right: bool | None) -> str:
+    """Say after a match's name whether it shows the query's person; "" where that is not known."""
+    return {None: "", True: ", the right person", False: ", another person"}[right]
+
+
 def to_html(page: SearchPage) -> str:
     """Return the whole page."""
-    legend = "Green and a check mark: the right person; red and a cross: another one; no mark: not known."
+    legend = ["Green and a check mark: the right person; red and a cross: another one; no mark: not known."]
+    if any(match.same_person is not None for query in page.queries for match in query.matches):
+        legend.append(
+            'The word "same" is what the threshold says of the distance alone. Beside a cross, it takes another person for '
+            "the query's; a check mark without it is the right person, but farther away than the threshold."
+        )
     return template.fill(
         "search.html.j2",
         title=page.title,
         queries=[_comparison(query) for query in page.queries],
         textures=[_textures(query) for query in page.queries],
-        notes=[legend, *page.notes],
+        notes=[*legend, *page.notes],
         many=MANY_QUERIES,
+        total=len(page.queries) if page.total is None else page.total,
+        hint=page.hint,
     )
 
 
@@ -95,21 +111,24 @@ def _comparison(query: ShownQuery) -> Comparison:
     right = [match.right for match in query.matches if match.right is not None]
     caption = f"{sum(right)} of the first {len(right)} are right" if right else f"the nearest {len(query.matches)}"
     strip = Strip(caption, [_labelled(match, rank) for rank, match in enumerate(query.matches, 1)])
-    asked = LabelledImage(_pixels(query.query), f"query{_words(query.query)}", alt=f"query {query.name}")
+    alt = f"query {query.name}{_absent(query.query)}"
+    asked = LabelledImage(
+        _pixels(query.query), f"query{_words(query.query)}", alt=alt, name=_name(query.query, query.name)
+    )
     return Comparison(query.name, asked, [strip])
 
 
 def _labelled(match: Shown, rank: int) -> LabelledImage:
     same = {None: "", True: " same", False: ""}[match.same_person]
+    found = truth_words(match.right)
     said = {None: "", True: ", by its distance the same person", False: ", beyond the threshold"}
-    truth = {None: "", True: ", the right person", False: ", another person"}[match.right]
     distance = three_digits(match.distance)
-    absent = "" if match.picture is not None else ", picture not found"
     return LabelledImage(
         _pixels(match),
         f"{distance}{_words(match)}{same}",
         match.right,
-        f"rank {rank}, {match.name}{truth}{said[match.same_person]}, distance {distance}{absent}",
+        f"rank {rank}, {match.name}{found}{said[match.same_person]}, distance {distance}{_absent(match)}",
+        _name(match, match.name),
     )
 
 
@@ -126,6 +145,14 @@ def _textures(query: ShownQuery) -> Comparison | None:
 
 def _pixels(shown: Shown) -> np.ndarray:
     return _MISSING if shown.picture is None else shown.picture
+
+
+def _absent(shown: Shown) -> str:
+    return "" if shown.picture is not None else ", picture not found"
+
+
+def _name(shown: Shown, name: str) -> str:
+    return f"{name}{_absent(shown)}"
 
 
 def _words(shown: Shown) -> str:

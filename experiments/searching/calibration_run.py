@@ -72,19 +72,35 @@ def run(request: Request) -> Calibration:
     found = calibrate(embeddings, encoder.metric, same_camera=request.same_camera, seed=request.seed)
     words = _limits(found, folder.read_data(request.workdir), embeddings.made_by["images"])
     found = dataclasses.replace(found, limits=tuple(words))
-    if (earlier := _earlier_step(request.workdir)) not in (None, encoder.step):
-        print(f"{request.workdir}: this replaces the calibration of step {earlier}", flush=True)
+    if replaced := _replaced(request.workdir, found):
+        print(f"{request.workdir}: {replaced}", flush=True)
     calibration.write(request.workdir, found)
     files.write_atomic(pathlib.Path(request.workdir) / PAGE, calibration_page.to_html(found).encode())
     return found
 
 
-def _earlier_step(workdir: str) -> int | None:
-    """The step of the checkpoint that the run is calibrated for; None where it is not, or the file cannot be read."""
+def _replaced(workdir: str, found: Calibration) -> str:
+    """Name the run's earlier calibration and this one, where they are of other checkpoints, pictures or options.
+
+    Returns:
+        "" where they are not, where there is no earlier one, or where its file cannot be read.
+    """
     try:
-        return calibration.read(workdir).made_by["step"]
+        earlier, now = _named(calibration.read(workdir)), _named(found)
     except (CalibrationError, files.DamagedFileError):
-        return None
+        return ""
+    return "" if earlier == now else f"this replaces the calibration of {earlier} by that of {now}"
+
+
+def _named(found: Calibration) -> str:
+    """Say of which checkpoint a calibration is, on which pictures and with which options."""
+    across = "across cameras" if found.pictures["across_cameras"] else "within cameras, too"
+    options = [found.made_by["metric"], " x ".join(map(str, found.made_by["image_size"]))]
+    options += ["flip"] if found.made_by["flip"] else []
+    size = f"{found.pictures['pictures']:,} pictures"
+    return (
+        f"step {found.made_by['step']} on {found.pictures['images']} ({', '.join([size, f'pairs {across}', *options])})"
+    )
 
 
 def _embed(request: Request) -> str:

@@ -1,15 +1,19 @@
 """Galleries to search: files and folders of embeddings, and living galleries, read in blocks and filtered."""
 
 import dataclasses
+import datetime
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from experiments.command_line import Moment
 from san_jax import embedding_files, id_words, inference, living_gallery
 from san_jax.embedding_files import BLOCK, Embeddings
 from san_jax.id_words import IdWords
+
+EARLIEST_DATE = 1e8  # seconds since 1970, in 1973: times before it are taken for those of a video
 
 
 class SearchError(ValueError):
@@ -22,13 +26,13 @@ class Filters:
 
     Attributes:
         cameras: Those of these cameras; empty for all.
-        after: Those taken at this time or later, seconds; None for all.
-        before: Those taken at this time or earlier, seconds; None for all.
+        after: Those taken at this time or later; None for all.
+        before: Those taken at this time or earlier; None for all.
     """
 
     cameras: tuple[int, ...] = ()
-    after: float | None = None
-    before: float | None = None
+    after: Moment | None = None
+    before: Moment | None = None
 
     @property
     def by_time(self) -> bool:
@@ -39,15 +43,20 @@ class Filters:
         chosen = np.isin(block.camera_ids, self.cameras) if self.cameras else np.ones(len(block), bool)
         if self.by_time:
             assert block.times is not None
-            chosen &= block.times >= (-np.inf if self.after is None else self.after)
-            chosen &= block.times <= (np.inf if self.before is None else self.before)
+            chosen &= block.times >= (-np.inf if self.after is None else self.after.seconds)
+            chosen &= block.times <= (np.inf if self.before is None else self.before.seconds)
         return chosen
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return the filters by their names, times in seconds."""
+        after, before = (None if time is None else time.seconds for time in (self.after, self.before))
+        return {"cameras": self.cameras, "after": after, "before": before}
 
     def words(self) -> str:
         """Return the filters for people; "" where there are none."""
         parts = [f"cameras {', '.join(map(str, self.cameras))}"] if self.cameras else []
-        parts += [] if self.after is None else [f"from {self.after:.16g} s on"]
-        parts += [] if self.before is None else [f"up to {self.before:.16g} s"]
+        parts += [] if self.after is None else [f"from {self.after.words()} on"]
+        parts += [] if self.before is None else [f"up to {self.before.words()}"]
         return "; ".join(parts)
 
 
@@ -82,7 +91,7 @@ class Gallery:
         """
         first = 0
         if self.living is not None:
-            for block in self.living.blocks(size, **dataclasses.asdict(filters)):
+            for block in self.living.blocks(size, **filters.as_numbers()):
                 yield np.arange(first, first + len(block)), block
                 first += len(block)
             return
@@ -95,6 +104,23 @@ class Gallery:
             rows = np.flatnonzero(filters.chosen(block))
             yield first + rows, block if len(rows) == len(block) else block.take(rows)
             first += len(block)
+
+    def times_words(self) -> str:
+        """Say from when to when its pictures were taken, and what kind of times these are."""
+        times = [block.times for _, block in self.blocks(Filters()) if block.times is not None]
+        known = np.concatenate([block[~np.isnan(block)] for block in times]) if times else np.zeros(0)
+        if not len(known):
+            return "No picture's time is known."
+        first, last = float(known.min()), float(known.max())
+        if last < EARLIEST_DATE:
+            return (
+                f"Its times are seconds, as of a video from its start, from {first:.6g} s to {last:.6g} s: give --after "
+                "and --before in such seconds, not as dates."
+            )
+        dates = [
+            datetime.datetime.fromtimestamp(time, datetime.UTC).isoformat(" ", "seconds") for time in (first, last)
+        ]
+        return f"Its pictures were taken from {dates[0]} to {dates[1]}."
 
 
 def open_gallery(path: str | os.PathLike[str]) -> Gallery:

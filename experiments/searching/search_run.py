@@ -37,6 +37,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WORDS = ("person", "camera")  # columns of a user's words, which are no paths
 MAX_SHOWN = 100  # queries on the page; the other files hold all
 MAX_LINES = 10  # queries in the terminal
+SAME_PICTURE = 1e-3  # how far embeddings of one picture may be apart, of their length: float16 has 11 bits
 THUMBNAIL = (192, 96)  # height and width, pixels
 # Errors that a user can do something about; the messages say what.
 KNOWN_ERRORS = (
@@ -124,7 +125,12 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class Ranked:
-    """A query, how many pictures it was compared with, and what was found, nearest first; ids and words as in `Match`."""
+    """A query and what was found, nearest first; ids and words as in `Match`.
+
+    Attributes:
+        met: How many pictures it was compared with.
+        others: How many of them are not known to show its person, and not the query's own picture.
+    """
 
     query: str
     person_id: int | None
@@ -132,6 +138,7 @@ class Ranked:
     camera_id: int | None
     camera: str | None
     met: int
+    others: int
     matches: Sequence[Match]
 
 
@@ -144,12 +151,14 @@ class Found:
         searched: Pictures that the filters left.
         left_out: [name, reason] of the queries that could not be read.
         verdict: What the run's calibration says of the distances.
+        hint: What to do about pictures that the page lacks; "" for nothing.
     """
 
     ranked: Sequence[Ranked]
     searched: int
     left_out: Sequence[tuple[str, str]]
     verdict: Verdict
+    hint: str = ""
 
 
 def run(request: Request) -> Found:
@@ -185,7 +194,7 @@ def run(request: Request) -> Found:
         files.write_json(output / JSON, _as_json(request, gallery, encoder, found))
         files.write_atomic(output / CSV, _as_csv(ranked).encode())
         files.write_atomic(output / PAGE, search_page.to_html(page).encode())
-    return found
+    return dataclasses.replace(found, hint=page.hint)
 
 
 def rank(
@@ -211,13 +220,15 @@ def rank(
     cameras = id_words.renumber(asked.camera_ids, wanted.words.cameras, words.cameras)
     persons = id_words.renumber(asked.person_ids, wanted.words.persons, words.persons)
     neighbours = nearest.Nearest(asked.embeddings, request.top, metric=gallery.made_by["metric"], rows=size)
-    met = np.zeros(len(asked), np.int64)
+    met, own = np.zeros((2, len(asked)), np.int64)
     found: dict[int, _Kept] = {}  # the matches so far, by their index
     for numbers, block in gallery.blocks(request.filters, size):
         excluded = None
         if request.other_cameras:  # what an unknown camera took may be of the query's own
             excluded = (cameras[:, None] == block.camera_ids) | (block.camera_ids == UNKNOWN)
-        met += len(block) if excluded is None else (~excluded).sum(axis=1)
+        looked_at = np.ones((len(asked), len(block)), bool) if excluded is None else ~excluded
+        met += looked_at.sum(axis=1)
+        own += (looked_at & (persons[:, None] == block.person_ids) & (persons[:, None] != UNKNOWN)).sum(axis=1)
         first = neighbours.added
         try:
             neighbours.add(block.embeddings, excluded)
@@ -226,19 +237,28 @@ def rank(
         kept = np.unique(neighbours.indices[neighbours.indices != nearest.NONE]).tolist()
         found = {i: found[i] if i < first else _keep(block, i - first, int(numbers[i - first]), words) for i in kept}
     if not found:
-        raise SearchError(
-            f"{gallery.path} has no picture that could be a match ({request.filters.words() or 'no filters'}"
-            f"{'; of other cameras' if request.other_cameras else ''}): give other filters. Filters leave out pictures whose "
-            "camera or time is not known."
-        )
+        raise SearchError(_nothing_left(gallery, request))
     ranked = []
     for row, name in enumerate(asked.names):
         near = [found[i] for i in np.sort(neighbours.indices[row]).tolist() if i != nearest.NONE]
         measured = _measure(asked.embeddings[row], near, gallery.made_by["metric"])
         order = np.argsort(measured, kind="stable")
         matches = _matches(int(persons[row]), [near[i].facts for i in order], measured[order], verdict)
-        ranked.append(Ranked(name, **_who(asked, row, wanted.words), met=int(met[row]), matches=matches))
+        same = _same_pictures(asked.embeddings[row], [near[i] for i in order], matches)
+        others = int(met[row] - own[row]) - same
+        ranked.append(Ranked(name, **_who(asked, row, wanted.words), met=int(met[row]), others=others, matches=matches))
     return ranked, neighbours.added
+
+
+def _nothing_left(gallery: Gallery, request: Request) -> str:
+    """Say that the filters leave nothing, and when the pictures were taken where they are filtered by that."""
+    filters = request.filters
+    times = f" {gallery.times_words()}" if filters.by_time else ""
+    return (
+        f"{gallery.path} has no picture that could be a match ({filters.words() or 'no filters'}"
+        f"{'; of other cameras' if request.other_cameras else ''}): give other filters. Filters leave out pictures whose "
+        f"camera or time is not known.{times}"
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -255,6 +275,14 @@ def _measure(query: np.ndarray, kept: Sequence[_Kept], metric: str) -> np.ndarra
         return np.zeros(0)
     embeddings = np.stack([one.embedding for one in kept])
     return distances.paired_distances(np.broadcast_to(query, embeddings.shape), embeddings, metric)
+
+
+def _same_pictures(query: np.ndarray, kept: Sequence[_Kept], matches: Sequence[Match]) -> int:
+    """Count the matches that are the query's own picture, as far as the ids do not tell: embeddings that are the same."""
+    query = query.astype(np.float64)
+    apart = [float(np.linalg.norm(one.embedding - query)) for one in kept]
+    limit = SAME_PICTURE * float(np.linalg.norm(query))
+    return sum(match.right is None and far <= limit for match, far in zip(matches, apart, strict=True))
 
 
 def _matches(person: int, found: Sequence[dict[str, Any]], measured: np.ndarray, verdict: Verdict) -> list[Match]:
@@ -320,7 +348,7 @@ def _as_json(request: Request, gallery: Gallery, encoder: inference.Encoder, fou
         "metric": gallery.made_by["metric"],
         "weights_sha256": gallery.made_by["weights_sha256"],
         "top": request.top,
-        "filters": {**dataclasses.asdict(request.filters), "other_cameras": request.other_cameras},
+        "filters": {**request.filters.as_numbers(), "other_cameras": request.other_cameras},
         "searched": found.searched,
         "left_out": list(found.left_out),
         "same_person": found.verdict.as_json(),
@@ -363,16 +391,28 @@ def _page(
         f"{gallery.made_by['step']}. {search_page.distance_words(gallery.made_by['metric'])}",
         *([f"Only {request.filters.words()}."] if request.filters.words() else []),
         *(["Pictures of the query's own camera are left out."] if request.other_cameras else []),
-        *found.verdict.words([one.met for one in found.ranked]),
+        *found.verdict.words([one.others for one in found.ranked]),
         *(
             [f"The first {MAX_SHOWN} of {len(found.ranked):,} queries; {JSON} and {CSV} hold all."]
             if len(found.ranked) > MAX_SHOWN
             else []
         ),
         *(f"Left out {name}: {reason}" for name, reason in found.left_out),
-        *([] if source else ["The pictures of the gallery are not where they were: --images says where they are."]),
     ]
-    return search_page.SearchPage(f"Search for {request.query}", notes, shown)
+    return search_page.SearchPage(f"Search for {request.query}", notes, shown, len(found.ranked), _hint(shown))
+
+
+def _hint(shown: Sequence[search_page.ShownQuery]) -> str:
+    """Say what to do where pictures of the gallery are not found; "" where all are."""
+    there = [match.picture is not None for query in shown for match in query.matches]
+    if all(there):
+        return ""
+    which = (
+        f"{there.count(False):,} of the {len(there):,} matches shown have no picture"
+        if any(there)
+        else "no match has a picture"
+    )
+    return f"The pictures of the gallery are not where they were (give --images): {which}."
 
 
 def _shown(
@@ -423,8 +463,12 @@ def describe(found: Found, request: Request) -> str:
         if ranked.matches:
             best = ranked.matches[0]
             same = {None: "", True: ", same person", False: ", beyond the threshold"}[best.same_person]
+            truth = search_page.truth_words(best.right)
             who = "".join(f", {word}" for word in (best.person, best.camera) if word)
-            lines.append(f"{ranked.query}: {best.name}{who}, distance {report.three_digits(best.distance)}{same}")
+            lines.append(
+                f"{ranked.query}: {best.name}{who}, distance {report.three_digits(best.distance)}{truth}{same}"
+            )
     lines += [f"{len(found.ranked) - MAX_LINES:,} more queries"] if len(found.ranked) > MAX_LINES else []
-    lines += found.verdict.words([one.met for one in found.ranked])
+    lines += found.verdict.words([one.others for one in found.ranked])
+    lines += [found.hint] if found.hint else []
     return "\n".join([*lines, f"{found.searched:,} pictures searched; look at {os.path.join(request.output, PAGE)}"])

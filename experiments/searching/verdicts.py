@@ -45,20 +45,25 @@ class Verdict:
             "limits": list(self.calibration.limits),
         }
 
-    def words(self, met: Sequence[int]) -> list[str]:
-        """Return what the answers mean where each query meets so many pictures, a paragraph each."""
+    def words(self, others: Sequence[int]) -> list[str]:
+        """Return what the answers mean, a paragraph each.
+
+        Args:
+            others: How many pictures that are not known to show its person each query meets.
+        """
         if self.calibration is None or self.point is None:
             return [f'No answer to "the same person?": {self.reason}']
         point, pictures = self.point, self.calibration.pictures
-        numbers = sorted({min(met), max(met)})
+        numbers = sorted({min(others), max(others)})
         expected = [f"{number * point.false_match_rate:.2g}" for number in numbers]
         return [
             f"Nearer than {point.threshold:.4g} counts as the same person. On {pictures['images']} that is wrong for "
             f"{point.false_match_rate:.2g} of the pairs of two persons ({point.false_matches:,} of {point.impostors:,}), "
             f"and misses {point.false_non_match_rate:.2g} of the pairs of one person ({point.false_non_matches:,} of "
             f"{point.genuine:,}).",
-            f"Each query meets {' to '.join(f'{number:,}' for number in numbers)} pictures here: at that rate, about "
-            f"{' to '.join(dict.fromkeys(expected))} of other persons are nearer than the threshold by chance.",
+            f"Each query meets {' to '.join(f'{number:,}' for number in numbers)} pictures here that are not known to show "
+            f"its person: at that rate, about {' to '.join(dict.fromkeys(expected))} pictures of other persons are nearer "
+            "than the threshold by chance.",
             *self.calibration.limits,
         ]
 

@@ -89,6 +89,21 @@ def test_a_split_calibrates_the_run(run, workplace, tmp_path, capsys):  # noqa: 
     )
 
 
+def test_another_calibration_names_the_one_that_it_replaces(run, workplace, capsys):  # noqa: F811
+    run(f"--embeddings={workplace.gallery}")
+    run(f"--embeddings={workplace.gallery}")
+    assert "replaces" not in capsys.readouterr().out
+    run(f"--embeddings={workplace.gallery}", "--same_camera=keep")
+    printed = capsys.readouterr().out
+    first = "step 7 on pit_reid:gallery (15 pictures, pairs across cameras, "
+    second = "step 7 on pit_reid:gallery (15 pictures, pairs within cameras, too, "
+    assert f"this replaces the calibration of {first}" in printed
+    assert f" by that of {second}" in printed
+    run("--dataset=pit_reid:query+gallery")
+    assert f"calibration of {second}" in (printed := capsys.readouterr().out)
+    assert " by that of step 7 on pit_reid:query+gallery (20 pictures, pairs across cameras, " in printed
+
+
 def test_the_door_answers_by_the_calibration(run, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration_run, "FALSE_MATCH_RATES", (0.25, 0.1))
     found = run("--dataset=pit_reid:query+gallery", "--flip")
@@ -109,7 +124,10 @@ def test_the_door_answers_by_the_calibration(run, tmp_path, monkeypatch):
     assert encoder.same_person(first, second).point == point  # the lowest rate that there is
     with pytest.raises(ValueError, match="expected pairs of images, found 3 first and 2 second ones"):
         encoder.same_person(first, second[:2])
-    with pytest.raises(CalibrationError, match=r"no threshold for a false-match rate of 0.01: expected 0.25 or 0.1"):
+    with pytest.raises(
+        CalibrationError,
+        match=r"of 0.01: calibrations are made for 0.25, 0.1; .* has 120 impostor pairs .*for 0.25 and 0.1:",
+    ):
         encoder.same_person(first, second, false_match_rate=0.01)
 
 
@@ -135,6 +153,39 @@ def test_a_calibration_of_other_weights_is_refused(run, tmp_path):
         _ = san_jax.load_encoder(folder).calibration
     with pytest.raises(CalibrationError, match="Only runs are calibrated"):
         _ = dataclasses.replace(san_jax.load_encoder(folder), run=None).calibration
+
+
+@pytest.mark.parametrize(
+    ("persons", "rate", "message"),
+    [
+        (
+            60,  # 42,480 impostor pairs
+            1e-4,
+            "There is no threshold for a false-match rate of 0.0001: it needs 100,000 impostor pairs (pairs of two "
+            "persons), and the calibration on made_up:query+gallery has 42,480. It has a threshold for 0.01 and 0.001: "
+            "ask for one of these, or calibrate on more persons.",
+        ),
+        (
+            10,  # 1,080
+            0.05,
+            "There is no threshold for a false-match rate of 0.05: calibrations are made for 0.01, 0.001, 0.0001; the "
+            "calibration on made_up:query+gallery has 1,080 impostor pairs (pairs of two persons). It has a threshold "
+            "for 0.01: ask for that rate, or calibrate on more persons.",
+        ),
+        (
+            4,  # 144
+            None,
+            "There is no threshold for a false-match rate of 0.001: it needs 10,000 impostor pairs (pairs of two "
+            "persons), and the calibration on made_up:query+gallery has 144. It has no threshold for any rate: calibrate "
+            "on more persons.",
+        ),
+    ],
+)
+def test_a_rate_without_a_threshold(persons, rate, message):
+    found = calibration_run.calibrate(make_embeddings(persons=persons), "euclidean")
+    with pytest.raises(CalibrationError) as raised:
+        found.point(rate)
+    assert str(raised.value) == message
 
 
 def test_what_is_found_is_what_is_read(tmp_path):
@@ -183,6 +234,16 @@ def test_the_page_shows_thresholds_and_curves():
     # 60 x 59 / 2 pairs of persons, 36 pairs of pictures each, less 3 x 4 of one camera: 42,480 support 1e-3, not 1e-4.
     assert [point.threshold is None for point in found.points] == [False, False, True]
     assert "not supported: 42,480 impostor pairs, expected 100,000" in page.text
+
+
+def test_the_page_says_that_one_half_has_too_few_pairs():
+    found = calibration_run.calibrate(make_embeddings(persons=8), "euclidean")  # 4 persons: 6 x 24 pairs of two
+    assert found.held_out["points"] == []
+    page = Page(calibration_page.to_html(found))
+    assert "has too few pairs of two persons for any of these rates" in page.text
+    assert [attributes["aria-label"] for tag, attributes in page.tags if attributes.get("role") == "region"] == [
+        "Thresholds"
+    ]
 
 
 def test_pairs_within_a_camera_count_only_where_there_is_no_other():

@@ -12,6 +12,7 @@ from PIL import Image
 
 import san_jax
 from experiments import embed
+from experiments.command_line import Moment
 from experiments.runs import data_sources, embedding_run, shards
 from experiments.searching import galleries
 from san_jax import checkpoint, embedding_files, onnx_file
@@ -128,7 +129,7 @@ def test_a_list_may_say_who_where_and_when(run, photos, output):
     assert written.times[:3].tolist() == [100, 101, 102]
     assert np.isnan(written.times[3:]).all()
     gallery = galleries.open_gallery(path)
-    left = [block for _, block in gallery.blocks(galleries.Filters(after=101.0, before=500.0), 8)]
+    left = [block for _, block in gallery.blocks(galleries.Filters(after=Moment(101.0), before=Moment(500.0)), 8)]
     assert [name for block in left for name in block.names] == names[1:3]
     table.write_text(table.read_text().replace(",102", ",103"))
     with pytest.raises(SystemExit, match="images_sha256"):

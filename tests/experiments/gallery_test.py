@@ -3,6 +3,9 @@
 import dataclasses
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import san_jax
 from experiments import gallery, search
 from experiments.searching import changes
 from san_jax import embedding_files, living_gallery
+from tests import pages
 from tests.experiments.search_runs import workplace  # noqa: F401 (a fixture)
 
 needs_lancedb = pytest.mark.skipif(
@@ -89,6 +93,19 @@ def test_what_is_removed_is_not_found(find, halves, tmp_path, capsys):
     embedding_files.write_parquet(tmp_path / "one.parquet", [part], part.made_by, size=128, dtype="float32")
     gallery.main([f"--gallery={people}", f"--add={tmp_path / 'one.parquet'}"])
     assert len(living_gallery.open_gallery(people)) == 13
+
+
+@needs_lancedb
+@pytest.mark.parametrize(("level", "expected"), [(None, ""), ("warn", "No existing dataset")])
+def test_lancedb_does_not_warn_of_a_new_gallery(workplace, tmp_path, level, expected):  # noqa: F811
+    """In a process of its own: LanceDB reads the level once, when it is imported."""
+    environment = {key: value for key, value in os.environ.items() if key != living_gallery.LOG}
+    command = [sys.executable, "-m", "experiments.gallery", f"--gallery={tmp_path / 'a'}", f"--add={workplace.gallery}"]
+    given = environment if level is None else {**environment, living_gallery.LOG: level}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=given, cwd=pages.REPOSITORY)
+    assert "15 embeddings added" in done.stdout
+    assert expected in done.stderr
+    assert level or "WARN" not in done.stderr
 
 
 @needs_lancedb

@@ -71,7 +71,19 @@ def test_matches_are_the_nearest(find, expected, tmp_path, capsys):
     assert page.count("<img") == 5 * (1 + 4)
     assert "picture not found" not in page
     assert page.count('class="picture right"') == sum(row["right"] == "true" for row in rows)
-    assert "15 pictures searched; look at" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "15 pictures searched; look at" in printed
+    firsts = [query["matches"][0]["right"] for query in found["queries"]]
+    assert (printed.count(", the right person"), printed.count(", another person")) == (sum(firsts), 5 - sum(firsts))
+
+
+@pytest.mark.parametrize(("right", "words"), [(None, ""), (True, ", the right person"), (False, ", another person")])
+def test_the_terminal_says_what_is_known_of_the_nearest(right, words):
+    match = search_run.Match(1, "a.jpg", 0, 0.5, 1, None, 0, None, None, None, right, True, 0.9)
+    ranked = search_run.Ranked("q.jpg", None, None, None, None, 1, 1, [match])
+    found = search_run.Found([ranked], 1, [], verdicts.Verdict(None, None, "none"))
+    first = search_run.describe(found, search_run.Request("g", "w", "q", "o")).splitlines()[0]
+    assert first == f"q.jpg: a.jpg, distance 0.500{words}, same person"
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -106,6 +118,7 @@ def test_equal_embeddings_are_at_0_and_small_distances_are_exact(metric):
     square = np.square(a - a[2]).sum(axis=1)
     expected = square / 2 if metric == "cosine" else np.sqrt(square)
     found = [match.distance for match in ranked.matches]
+    assert (ranked.met, ranked.others) == (8, 3)  # 5 are the query's own picture, but for rounding
     assert found[:2] == [0, 0]
     np.testing.assert_allclose(found, expected[[2, 4, 3, 1, 0, 5]], rtol=1e-6)
 
@@ -132,6 +145,7 @@ def test_filters(find, workplace, tmp_path):  # noqa: F811
     for query, names in zip(found["queries"], ranked_names(found), strict=True):
         assert {cameras[name] for name in names} == {1, 2, 3} - {query["camera_id"]}
         assert query["met"] == len(names) == 10
+        assert query["others"] == sum(not match["right"] for match in query["matches"]) == 8
     table = pyarrow.parquet.read_table(workplace.gallery)
     times = pyarrow.array([None, *range(1, 15)], pyarrow.float64())
     table = table.append_column("time", times)
@@ -141,7 +155,22 @@ def test_filters(find, workplace, tmp_path):  # noqa: F811
     )
     assert sorted(match["time"] for match in found["queries"][0]["matches"]) == [3, 4, 5]
     assert all(match["track"] == match["number"] == match["time"] for match in found["queries"][0]["matches"])
-    assert "from 3 s on; up to 5 s" in (tmp_path / "timed" / "index.html").read_text()
+    assert "from 3 s on; up to 1970-01-01T00:00:05 UTC" in (tmp_path / "timed" / "index.html").read_text()
+    assert (found["filters"]["after"], found["filters"]["before"]) == (3, 5)
+    message = r"\(from 2026-11-28T08:00 UTC on\): .* Its times are seconds, as of a video .*, from 1 s to 14 s: give"
+    with pytest.raises(SystemExit, match=message):
+        find("--after=2026-11-28T08:00", gallery=tmp_path / "timed.parquet", name="late")
+
+
+def test_a_refusal_says_when_the_pictures_were_taken(workplace, tmp_path):  # noqa: F811
+    whole = san_jax.load_embeddings(workplace.gallery)
+    for times, message in (
+        (np.linspace(1795852800, 1795852860, 15), "from 2026-11-28 08:00:00+00:00 to 2026-11-28 08:01:00+00:00."),
+        (np.full(15, np.nan), "No picture's time is known."),
+    ):
+        part = dataclasses.replace(whole, times=times)
+        embedding_files.write_parquet(tmp_path / "t.parquet", [part], whole.made_by, size=128, dtype="float32")
+        assert message in galleries.open_gallery(tmp_path / "t.parquet").times_words()
 
 
 def test_filters_that_cannot_be_applied(find, tmp_path):
@@ -172,7 +201,7 @@ def test_paths_that_are_formulas_to_spreadsheets():
     match = search_run.Match(
         1, "=cmd|' /C calc'!A0/1.jpg", 0, 0.5, -1, "=1+1", 0, "@door", None, None, False, None, None
     )
-    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, None, None, 1, [match])])
+    text = search_run._as_csv([search_run.Ranked("+49.jpg", None, None, None, None, 1, 1, [match])])
     (row,) = csv.DictReader(text.splitlines())
     assert (row["query"], row["name"]) == ("./+49.jpg", "./=cmd|' /C calc'!A0/1.jpg")
     assert (row["person_id"], row["right"], row["time"]) == ("-1", "false", "")
@@ -212,10 +241,20 @@ def test_pictures_of_ones_own(find, workplace, tmp_path, capsys):  # noqa: F811
     query = tmp_path / "moved" / "deep" / "2.png"
     find(query=query, gallery=gallery, name="lost")
     page = (tmp_path / "lost" / "index.html").read_text()
-    assert page.count(", picture not found") == 4
-    assert "The pictures of the gallery are not where they were: --images says" in page
+    assert page.count(", picture not found</small>") == page.count(', picture not found"') == 4
+    hint = "The pictures of the gallery are not where they were (give --images): no match has a picture."
+    assert page.index(hint) < page.index("<section")
+    assert hint in capsys.readouterr().out
+    assert "<small>deep/0.png, picture not found</small>" in page
+    (tmp_path / "some" / "deep").mkdir(parents=True)
+    shutil.copy(query, tmp_path / "some" / "deep")
+    find(f"--images={tmp_path / 'some'}", query=query, gallery=gallery, name="some_found")
+    assert "(give --images): 3 of the 4 matches shown have no picture." in capsys.readouterr().out
     find(f"--images={tmp_path / 'moved'}", query=query, gallery=gallery, name="again")
-    assert "picture not found" not in (tmp_path / "again" / "index.html").read_text()
+    page = (tmp_path / "again" / "index.html").read_text()
+    assert "picture not found" not in page
+    assert "not where they were" not in page + capsys.readouterr().out
+    assert "<small>deep/0.png</small>" in page
     with pytest.raises(SystemExit, match=r"none of its 1 pictures can be read:\n0_bad.jpg: not a readable"):
         find(query=tmp_path / "moved" / "0_bad.jpg", gallery=gallery, name="bad")
 
@@ -235,7 +274,7 @@ def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  #
     calibrate.main([f"--workdir={tmp_path / 'run'}", f"--embeddings={workplace.gallery}"])
     encoder = san_jax.load_encoder(tmp_path / "run")
     common = [f"--workdir={tmp_path / 'run'}", "--batch_size=8", "--overwrite"]
-    with pytest.raises(SystemExit, match=r"no threshold for a false-match rate of 0.001: expected more pairs"):
+    with pytest.raises(SystemExit, match=r"rate of 0.001: it needs 10,000 impostor pairs"):
         find(*common, "--false_match_rate=0.001")
     assert "no threshold" in find(*common)["same_person"]["reason"]
     monkeypatch.setattr(san_jax.calibration, "FALSE_MATCH_RATES", (0.25,))
@@ -254,8 +293,10 @@ def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  #
     page = (tmp_path / "found" / "index.html").read_text()
     assert "by its distance the same person" in page
     assert "They say nothing about identities unlike those" in page
-    assert "Each query meets 15 pictures here" in page
-    assert "meets 10 to 15 pictures here: at that rate" in " ".join(
+    # 5 persons, 3 pictures of each: a query meets 12 of other persons.
+    assert "Each query meets 12 pictures here that are not known to show its person" in page
+    assert f"about {12 * point.false_match_rate:.2g} pictures of other persons are nearer" in page
+    assert "meets 10 to 15 pictures here that" in " ".join(
         verdicts.find(encoder, galleries.open_gallery(workplace.gallery).made_by, 0.25).words([15, 10])
     )
     # Not for embeddings that were averaged with those of mirrored pictures.
@@ -329,7 +370,8 @@ def test_only_so_many_queries_are_shown(find, monkeypatch, tmp_path):
 def test_wrong_command_lines(find, capsys):
     for flag, message in (
         ("--after=noon", "expected seconds, or a date"),
-        ("--cameras=a", "--cameras"),
+        ("--cameras=2,cam2", "found '2,cam2': names.json beside the dataset's shards says"),
+        ("--cameras=-1", "expected an integer of at least 0"),
         ("--top=0", "--top"),
     ):
         with pytest.raises(SystemExit) as raised:

@@ -1,5 +1,6 @@
 """The page of a search: self-contained, escaped, for the keyboard, and no wider than a phone."""
 
+import dataclasses
 import html
 import re
 
@@ -49,6 +50,9 @@ def test_every_match_says_what_it_is():
     assert alts[2].startswith("rank 2, ")
     assert alts[2].endswith(", another person, by its distance the same person, distance 1.50")
     assert alts[10] == "rank 10, gone.jpg, distance 99.0, picture not found"
+    names = re.findall("<small>([^<]*)</small>", text)
+    assert (names[0], names[1]) == ("query &lt;0&gt;", "folder/a long name without any space 0.jpg")
+    assert names[10] == "gone.jpg, picture not found"
     assert "0.500 cam\u00a00 same" in text
     assert "query cam\u00a04" in text
     assert "3 of the first 6 are right" in text
@@ -100,6 +104,22 @@ def test_a_long_list_of_queries_is_folded():
     short, long = (search_page.to_html(make_page(queries=count, matches=2, textures=False)) for count in (12, 13))
     assert "<details>" not in short
     assert "<details><summary>All 13 queries</summary><ol>" in long
+    part = dataclasses.replace(make_page(queries=13, matches=2, textures=False), total=1122)
+    assert "<details><summary>The first 13 of 1,122 queries</summary><ol>" in search_page.to_html(part)
+
+
+def test_the_legend_tells_the_threshold_s_answer_from_the_truth():
+    told = search_page.to_html(make_page(queries=1))
+    assert "is what the threshold says of the distance alone" in told
+    shown = Shown(np.zeros((4, 2, 3), np.uint8), "a.jpg", 2.0, right=True)
+    untold = search_page.to_html(SearchPage("Search", [], [ShownQuery("q", shown, [shown])]))
+    assert "threshold" not in untold
+
+
+def test_a_hint_comes_before_the_pictures():
+    text = search_page.to_html(dataclasses.replace(make_page(), hint="Give <this>."))
+    assert text.index('<p class="verdict">Give &lt;this&gt;.</p>') < text.index("<img")
+    assert 'class="verdict"' not in search_page.to_html(make_page())
 
 
 def test_what_is_farther_than_the_threshold_is_not_called_another_person():
