@@ -102,6 +102,9 @@ def card(word: str, **changes) -> dict:
     score = {"dataset": word, "rank1": 0.5, "mAP": None, "relation": word, "protocol": word}
     point = {"threshold": 0.5, "false_matches": 1, "impostors": 10, "false_non_matches": 3, "genuine": 4}
     pictures = {"images": word, "pictures": 9, "persons": 3}
+    estimate = {"score": 0.5, "widened_interval": None}
+    values = [{"value": word, "cases": 9, "persons": 3, "mAP": estimate, "rank1": estimate}] * 2
+    facet = {"subject": "person", "title": word, "values": values}
     data = {"dataset": word, "splits": [word], "images": 9, "identities": 3, "started_from": {word: None}}
     return {
         "run": {"method": word, "step": 7, "averaged": True},
@@ -112,6 +115,7 @@ def card(word: str, **changes) -> dict:
         "trained_on": {**data, "weights_file": {"file": word}},
         "scores": [score],
         "calibration": {"pictures": pictures, "points": [point, {**point, "threshold": None}], "limits": [word]},
+        "microscope": {"findings": [word, word], "limits": [word], "facets": [facet]},
         "commit": word,
         **changes,
     }
