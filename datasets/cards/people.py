@@ -32,8 +32,10 @@ _PEOPLE = {
         "otherwise, take it that they show real persons and that no consent is on record. If they agreed, write here "
         "to what.",
         _PERSONAL,
-        "`names.json` holds the words by which the user called persons and cameras. If they are people's names, they "
-        "are personal data too: leave that file out of what you give on.",
+        "The words by which the user called persons and cameras stand in `names.json`, and may stand in the feature "
+        "`name` of every example (the file's path), in the limits below, in `croissant.json` and in `metadata.json`. If "
+        "they are people's names, they are personal data too: before you give the dataset on, build it again from "
+        "folders and files that are named by numbers.",
     ),
     Shown.RENDERED: (
         "**Nobody.** Every person is drawn by a program, from a body model and a texture that it painted; no picture "

@@ -98,7 +98,9 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         name=header.recipe,
         title=f"{origin.title} (pictures as files)",
         version="1.0.0",
-        about=about_text(package_text(header.recipe, "README.md"), without=("Licence:", "Beside the shards")),
+        about=about_text(
+            package_text(header.recipe, "README.md"), without=("Licence:", "Beside the shards", "`test_records")
+        ),
         owner_words="",
         made=origin.made,
         commands=origin.commands,

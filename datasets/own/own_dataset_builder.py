@@ -53,7 +53,8 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root = pathlib.Path(manual_dir)
         if not root.is_dir():
-            raise DatasetError(f"{root}: expected a folder of pictures; unpack an archive first.\n{self.ADVICE}")
+            what = "a file; unpack an archive first" if root.exists() else "nothing there"
+            raise DatasetError(f"{root}: expected a folder of pictures, found {what}.\n{self.ADVICE}")
         found = _read(root, self.settings)
         found.sightings[:] = map(_composed, found.sightings)
         for line in found.notes:

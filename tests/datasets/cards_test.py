@@ -262,6 +262,7 @@ def test_a_renderings_records_are_those_of_the_manifest(
     assert front["license"] == "cc0-1.0"
     assert [line[3:] for line in body.splitlines() if line.startswith("## ")] == SECTIONS
     assert f"--config={recipe}.py --config.seed=0 " in body
+    assert "test_records" not in body  # which lies beside the shards of the dataset alone
     assert "| `truths.depth` | path of a file (.png), under `truths` in the manifest |" in body
 
 
@@ -368,7 +369,7 @@ def test_without_a_licence_a_card_says_so(folders: Callable[[str], pathlib.Path]
     assert front["license"] == "unknown"
     assert "Not stated by who made this dataset of own pictures: ask them." in body
     assert "Without a licence nobody but its maker may use it." in body
-    assert "`names.json` holds the words" in body
+    assert "stand in `names.json`, and may stand in the feature `name` of every example" in body
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path
     (data_dir / "smoke" / "pit_reid").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"smoke holds something else \(pit_reid\)"):
         drawn.build(pictures, data_dir, "smoke")
-    with pytest.raises(DatasetError, match="expected a folder of pictures; unpack an archive first"):
+    with pytest.raises(DatasetError, match="expected a folder of pictures, found nothing there"):
         drawn.build(pictures / "anna.zip", data_dir)
     with pytest.raises(DatasetError, match=r"A video is read by PyAV: .*ffmpeg -i VIDEO"):
         drawn.build(pictures / "walk.mp4", data_dir, boxes="gt/gt.txt")
