@@ -42,6 +42,10 @@ from san_jax.pictures import MAX_NAMED
 PART_SIZE = 1024  # pictures in a part, rounded up to whole batches
 
 
+# Names of files that a user may take for possible; a folder of such a name would be a surprise.
+_OTHER_FORMS = (".csv", ".feather", ".h5", ".hdf5", ".json", ".jsonl", ".npy", ".pkl", ".pt", ".txt")
+
+
 class EmbedError(ValueError):
     """Pictures that cannot be embedded as asked for. The message says why, and what to do."""
 
@@ -218,6 +222,11 @@ def _checked_output(output: str | os.PathLike[str]) -> pathlib.Path:
     if not _is_file(output) and output.exists() and not output.is_dir():
         raise EmbedError(
             f"{output} is a file: expected FILE{PARQUET}, FILE{NPZ} or a folder as --output. Give one of these."
+        )
+    if output.suffix.lower() in _OTHER_FORMS and not output.exists():
+        raise EmbedError(
+            f"{output}: embeddings are written as FILE{PARQUET}, FILE{NPZ} or a folder of parts, not as "
+            f"{output.suffix}. Give one of these as --output."
         )
     return output
 

@@ -289,6 +289,9 @@ def test_what_is_there_is_kept(run, tmp_path):
     with pytest.raises(SystemExit, match=r"mine.txt is a file: expected FILE.parquet, FILE.npz or a folder"):
         run("mine.txt", "--overwrite")
     assert (tmp_path / "mine.txt").read_text() == "mine"
+    with pytest.raises(SystemExit, match=r"other.csv: embeddings are written as FILE.parquet, .* not as .csv"):
+        run("other.csv")
+    assert not (tmp_path / "other.csv").exists()
 
 
 def test_other_weights_do_not_go_on(run, monkeypatch, tmp_path):

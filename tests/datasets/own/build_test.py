@@ -229,6 +229,9 @@ def test_names_that_are_taken_and_folders_of_other_things(pictures: pathlib.Path
     (data_dir / "smoke" / "pit_reid").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"smoke holds something else \(pit_reid\)"):
         drawn.build(pictures, data_dir, "smoke")
+    (pictures.parent / "anna.zip").write_bytes(b"PK")
+    with pytest.raises(DatasetError, match="expected a folder of pictures, found a file; unpack an archive first"):
+        drawn.build(pictures.parent / "anna.zip", data_dir)
     with pytest.raises(DatasetError, match="expected a folder of pictures, found nothing there"):
         drawn.build(pictures / "anna.zip", data_dir)
     with pytest.raises(DatasetError, match=r"A video is read by PyAV: .*ffmpeg -i VIDEO"):
