@@ -3,10 +3,11 @@
 import dataclasses
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.ablation import small
+from experiments.ablation import differences, small
+from experiments.ablation.differences import QueryScores
 from experiments.ablation.request import Request
 from experiments.ablation.tables import Table
 from experiments.pages import template
@@ -41,6 +42,7 @@ def table_sections(
     request: Request,
     results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
     failures: Mapping[str, str],
+    read_queries: Callable[[str, str, str], Mapping[int, QueryScores]],
 ) -> list[Section]:
     """What the table's page holds: our scores beside the paper's, how they came about, every run, and what failed.
 
@@ -49,8 +51,14 @@ def table_sections(
         request: What was asked for.
         results: Dataset -> row's key -> what each seed's JSON holds.
         failures: Run -> reason.
+        read_queries: Returns the scores of each query, by seed, of a row's key, the dataset that it was trained on and
+            the one that it was scored on.
     """
     sections = [_scores_section(table, request, dataset, results.get(dataset, {})) for dataset in request.datasets]
+    for dataset in request.datasets:
+        for column, on, part in request.columns(dataset):
+            if not part:
+                sections += _differences_section(table, dataset, (column, on), read_queries)
     for dataset in request.datasets:
         runs = [run for row in table.rows for run in results.get(dataset, {}).get(row.key, ())]
         if runs:
@@ -92,6 +100,43 @@ def _scores_section(
     ]
     title = f"Trained on {dataset}"
     return Section(title, paragraphs, header, rows, frozenset(i for i, row in enumerate(rows) if row[0] == "SAN"))
+
+
+def _differences_section(
+    table: Table,
+    dataset: str,
+    scored: tuple[str, str],
+    read_queries: Callable[[str, str, str], Mapping[int, QueryScores]],
+) -> list[Section]:
+    """Return the differences between rows, scored on (column, dataset), as a section; none where no two rows are."""
+    column, on = scored
+    names = {row.key: row.name for row in table.rows}
+    rows, strong = [], set()
+    for key, other in differences.row_pairs(list(names), table.compared):
+        runs = read_queries(key, dataset, on), read_queries(other, dataset, on)
+        found = {name: differences.compare(*runs, name) for name in ("rank1", "mAP")}
+        known = [difference for difference in found.values() if difference is not None]
+        if not known:
+            continue
+        if found["mAP"] is not None and found["mAP"].beyond_noise:
+            strong.add(len(rows))
+        cells = [f"{names[key]} less {names[other]}"]
+        for difference in known:
+            low, high = difference.interval
+            cells.append(f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
+        rows.append([*cells, str(known[0].seeds)])
+    if not rows:
+        return []
+    paragraph = (
+        "Differences in points, each with the 95 % interval over other test persons and other seeds "
+        "(experiments/ablation/differences.py). Emphasised: the mAP's interval leaves 0 out. Each interval holds for "
+        "itself; among twenty of them one is expected to err. Where there is one seed, the interval knows of other "
+        "persons only, and is too narrow."
+    )
+    header = ["scored on " + column, "rank-1", "mAP", "seeds"]
+    return [
+        Section(f"Differences, trained on {dataset}, scored on {column}", [paragraph], header, rows, frozenset(strong))
+    ]
 
 
 def mean_and_deviation(names: Sequence[str], scores: Sequence[Mapping[str, float]]) -> str:

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import datasets
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.ablation import report, small, tables
+from experiments.ablation.differences import QueryScores
 from experiments.ablation.request import AblationError, Request
 from experiments.ablation.tables import TABLES, Row, SanPg
 from experiments.command_line import config_files
@@ -190,6 +193,10 @@ class _Ablation:
     def _result_path(self, row: Row, dataset: str, seed: int) -> pathlib.Path:
         return self._request.output / "results" / dataset.replace("/", "_") / f"{row.key}-seed{seed}.json"
 
+    def _queries_path(self, key: str, dataset: str, seed: int, on: str) -> pathlib.Path:
+        folder_of_queries = self._request.output / "results" / dataset.replace("/", "_") / "queries"
+        return folder_of_queries / f"{key}-seed{seed}-{on.replace('/', '_')}.npz"
+
     def _view(self, san_pg: SanPg, dataset: str) -> pathlib.Path:
         """Make a data_dir with links to pit and the benchmark, for the targets that this SAN-PG run makes.
 
@@ -222,7 +229,8 @@ class _Ablation:
         ensure.ensure_run(config, workdir)
         for column, on, part in columns:
             if on not in noted["summaries"]:
-                noted["summaries"][on] = evaluation.run(workdir, on, self._data_dir)
+                queries = self._queries_path(row.key, dataset, seed, on)
+                noted["summaries"][on] = evaluation.run(workdir, on, self._data_dir, queries=queries)
             summary = noted["summaries"][on]
             scores = summary[part] if part else summary
             noted["scores"][column] = {
@@ -281,7 +289,7 @@ class _Ablation:
     # The table
 
     def _write(self, results: Mapping[str, Mapping[str, Sequence[Any]]], failures: Mapping[str, str]) -> pathlib.Path:
-        sections = report.table_sections(self._table, self._request, results, failures)
+        sections = report.table_sections(self._table, self._request, results, failures, self._read_queries)
         if self._table.textures:
             qualities = {
                 san_pg.name: read_json(path)
@@ -293,6 +301,16 @@ class _Ablation:
         write_atomic(path, report.to_markdown(self._table.title, sections).encode())
         write_atomic(path.with_suffix(".html"), report.to_html(self._table.title, sections).encode())
         return path
+
+    def _read_queries(self, key: str, dataset: str, on: str) -> dict[int, QueryScores]:
+        """Return the scores of each query of a row's runs, by seed."""
+        found = {}
+        for seed in range(self._request.seeds):
+            if (path := self._queries_path(key, dataset, seed, on)).is_file():
+                with np.load(path, allow_pickle=False) as arrays:
+                    scores = {name: arrays[name] for name in arrays.files if name != "persons"}
+                    found[seed] = QueryScores(arrays["persons"], scores)
+        return found
 
 
 def _link(link: pathlib.Path, folder: pathlib.Path) -> None:

@@ -78,6 +78,7 @@ class Table:
         evaluated: Training dataset -> ((column, dataset to score on, part of its summary or ""), ...); a dataset that
             is not there is scored on itself.
         textures: Whether the quality of the SAN-PG runs' textures belongs to it.
+        compared: Keys of (row, row that it is compared with); () for each row with the first.
     """
 
     title: str
@@ -85,6 +86,7 @@ class Table:
     scores: tuple[str, ...] = ("rank1", "mAP")
     evaluated: Mapping[str, tuple[tuple[str, str, str], ...]] = dataclasses.field(default_factory=dict)
     textures: bool = False
+    compared: tuple[tuple[str, str], ...] = ()
 
     def columns(self, dataset: str) -> tuple[tuple[str, str, str], ...]:
         """(column, dataset to score on, part of the summary) for a training dataset."""
@@ -140,6 +142,16 @@ TABLE_1 = Table(
         Row("san_syn", "SAN w/ syn. data", changes=NO_L_TR, paper=_paper((78.8, 75.8), (95.7, 86.8))),
         SAN,
         SAN_TRUE,
+    ),
+    compared=(
+        ("baseline_from_pg", "baseline"),
+        ("san_basic", "baseline_from_pg"),
+        ("san_l_tr", "san_basic"),
+        ("san_syn", "san_basic"),
+        ("san", "san_l_tr"),
+        ("san", "san_syn"),
+        ("san", "baseline_from_pg"),
+        ("san_true_textures", "san"),
     ),
 )
 
@@ -327,6 +339,15 @@ TABLE_BURSTS = Table(
         _burst("sum", "b2", "b2 = 0.95", {"optimizer.b2": 0.95}),
         _burst("sum", "amsgrad", "AMSGrad", {"optimizer.name": "amsgrad"}),
         _burst("sum", "rising", "weight rising from 0 over 4 epochs", {"loss.triplet_reid_warmup_epochs": 4.0}),
+    ),
+    compared=(
+        *((f"bursts_{form}_clipped", f"bursts_{form}") for form in ("basic", "mean", "sum")),
+        ("bursts_mean", "bursts_basic"),
+        ("bursts_sum", "bursts_basic"),
+        ("bursts_mean_clipped", "bursts_basic_clipped"),
+        ("bursts_sum_clipped", "bursts_basic_clipped"),
+        ("bursts_sum_clipped", "bursts_mean_clipped"),
+        *((f"bursts_sum_{way}", "bursts_sum_clipped") for way in ("b2", "amsgrad", "rising")),
     ),
 )
 

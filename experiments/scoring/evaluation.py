@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from experiments.runs import data_places, data_sources, folder, models, san_pg
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
+from experiments.scoring.per_query import query_scores
 from san_jax import checkpoint, embed, onnx_file, ranking
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
@@ -31,6 +33,7 @@ def run(
     *,
     output: str | os.PathLike[str] | None = None,
     options: protocols.Options | None = None,
+    queries: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run on one dataset and write the result.
 
@@ -40,6 +43,9 @@ def run(
         data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
         output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json.
         options: How it is scored; None for the defaults.
+        queries: `.npz` file that also receives the scores of each query of the split `query`: persons int [Q], and
+            rank1, rank5, rank10, mAP (its AP) and mINP (its INP), float64 [Q], NaN for a query without a match. None
+            for none.
 
     Returns:
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
@@ -57,12 +63,12 @@ def run(
 
     Raises:
         ValueError: Embeddings are not finite, query and gallery cannot be scored, or the SAN-PG run has changed since
-            the run was trained on its textures.
+            the run was trained on its textures; or `queries` with options that score queries otherwise.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
         datasets.DatasetError: The dataset or a split is absent.
     """
-    return _Evaluation(workdir, data_dir, options or protocols.Options()).score(dataset, output)
+    return _Evaluation(workdir, data_dir, options or protocols.Options()).score(dataset, output, queries)
 
 
 def run_datasets(
@@ -113,9 +119,16 @@ class _Evaluation:
             lambda place: Embedder(model, self._plan, place, options.flip, self._san_pg, options.runtime)
         )
 
-    def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
+    def score(
+        self,
+        dataset: str,
+        output: str | os.PathLike[str] | None,
+        queries: str | os.PathLike[str] | None = None,
+    ) -> dict[str, Any]:
         """Score a dataset, write the JSON and print the result."""
         options = self._options
+        if queries is not None and (options.rerank is not None or options.average_precision != "standard"):
+            raise ValueError("the scores of each query are those of plain rankings with the standard AP.")
         data_dir = data_places.find(self._given, [self._workdir], dataset)
         metadata = data_sources.read_metadata(dataset, data_dir)
         query, gallery = (self._embedder(data_dir).embed(dataset, split) for split in ("query", "gallery"))
@@ -167,10 +180,23 @@ class _Evaluation:
             path = self._workdir / "report" / options.file_name(dataset)
         else:
             path = pathlib.Path(output)
+        if queries is not None:
+            self._write_queries(pathlib.Path(queries), query, gallery)
         write_atomic(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
         print(describe(summary))
         print(f"written to {path}", flush=True)
         return summary
+
+    def _write_queries(self, path: pathlib.Path, query: EmbeddedSplit, gallery: EmbeddedSplit) -> None:
+        cameras = self._options.cameras_of(query.camera_ids, gallery.camera_ids)
+        query, gallery = (
+            EmbeddedSplit(split.embeddings, split.person_ids, np.asarray(camera_ids))
+            for split, camera_ids in zip((query, gallery), cameras, strict=True)
+        )
+        buffer = io.BytesIO()
+        found = query_scores(query, gallery, metric=self._options.metric)
+        np.savez_compressed(buffer, persons=query.person_ids, **found)
+        write_atomic(path, buffer.getvalue())
 
     def _score_queries(self, dataset: str, split: str, query: EmbeddedSplit, gallery: EmbeddedSplit) -> dict[str, Any]:
         ranks = protocols.find(dataset).ranks

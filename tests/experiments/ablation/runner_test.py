@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 
 from experiments.ablation import runner, tables
@@ -29,11 +30,15 @@ def programs(monkeypatch, tmp_path):
         calls.append(("run", str(pathlib.Path(workdir).relative_to(tmp_path))))
         folder.write_records(pathlib.Path(workdir), config, {folder.NUM_STEPS: config.num_steps}, {})
 
-    def score(workdir, dataset, data_dir):
+    def score(workdir, dataset, data_dir, *, queries):
         calls.append(("score", str(pathlib.Path(workdir).relative_to(tmp_path))))
         config = folder.read_config(workdir)
         value = 0.5 + 0.1 * config.seed
         scores = dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), value)
+        # Persons differ, runs only by their seed, and rows of SAN by a tenth.
+        each = np.linspace(0.0, 0.2, 60) + value + 0.1 * ("target" in config)
+        queries.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(queries, persons=np.arange(60) // 2, rank1=each, mAP=each)
         trained = {"dataset": dataset, "splits": ["train"], "images": 9, "identities": 3, "partial": False, "pit": None}
         started = {config.start.path: None} if config.start.kind == "run" else {}
         words = protocols.training_words(dataset, protocols.Training(trained, started))
@@ -110,6 +115,17 @@ def test_default_form_of_l_tr_is_that_of_the_config(programs, tmp_path):
     assert config_files.differences(shared, row_configs(request_of(tmp_path))["san_l_tr"]) == {}
 
 
+def test_differences_of_rows_are_shown_with_their_intervals(programs, tmp_path):
+    path, _ = runner.run(request_of(tmp_path, table="1", seeds=2))
+    text = path.read_text()
+    assert "Differences, trained on pit_reid, scored on pit_reid" in text
+    line = next(line for line in text.splitlines() if "SAN-basic less Baseline, encoder from SAN-PG" in line)
+    # The same in every query and seed: no noise.
+    assert line.count("+10.0 [+10.0, +10.0]") == 2
+    assert "| **2** |" in line
+    assert "| SAN less SAN w/ L_TR | +0.0 [+0.0, +0.0] |" in text
+
+
 def test_rows_of_one_key_are_one_run(programs, tmp_path):
     poses = tmp_path / "poses"
     poses.mkdir()
@@ -142,10 +158,10 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     request = request_of(tmp_path, seeds=2)
     whole = runner.evaluation.run
 
-    def interrupted(workdir, dataset, data_dir):
+    def interrupted(workdir, dataset, data_dir, *, queries):
         if "san_l_tr-seed0" in str(workdir):
             raise KeyboardInterrupt
-        return whole(workdir, dataset, data_dir)
+        return whole(workdir, dataset, data_dir, queries=queries)
 
     monkeypatch.setattr(runner.evaluation, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -121,6 +121,25 @@ def test_output(scored_run, pit_reid_dir, tmp_path):
     assert not (scored_run / "report").exists()
 
 
+def test_scores_of_each_query(scored_run, pit_reid_dir, tmp_path):
+    path = tmp_path / "queries.npz"
+    summary = evaluation.run(scored_run, "pit_reid", pit_reid_dir, queries=path)
+    with np.load(path, allow_pickle=False) as found:
+        assert found["persons"].shape == (summary["num_query"],)
+        assert {name: np.nanmean(found[name]) for name in SCORES} == pytest.approx(
+            {name: summary[name] for name in SCORES}, abs=1e-6
+        )
+        assert np.isfinite(found["mAP"]).sum() == summary["num_valid_queries"]
+
+
+@pytest.mark.parametrize("options", [{"rerank": ranking.KReciprocal(k1=4, k2=2)}, {"average_precision": "trapezoidal"}])
+def test_scores_of_each_query_are_those_of_plain_rankings(scored_run, pit_reid_dir, tmp_path, options):
+    path = tmp_path / "queries.npz"
+    with pytest.raises(ValueError, match="plain rankings"):
+        evaluation.run(scored_run, "pit_reid", pit_reid_dir, options=protocols.Options(**options), queries=path)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "name", "words"),
     [
