@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from san_jax import embed, files, onnx_file, pictures, run_folder
+from san_jax import embed, files, onnx_file, pictures, pretrained, run_folder
 from san_jax.calibration import Calibration, CalibrationError, SamePerson
 from san_jax.calibration import read as read_calibration
 from san_jax.models import SAN, merge_model, parameter_digest, skeleton, split_model, weights, with_weights
@@ -90,7 +90,7 @@ class Encoder:
             twice.
         runtime: "jax", or "onnx" for onnxruntime on the CPU, in float32.
         step: The step of the run's checkpoint; None for other sources.
-        run: The run's folder; None for other sources.
+        calibrated_in: Folder of its calibration: the run's, or that of an exported encoder; None for other sources.
     """
 
     model: SAN
@@ -100,7 +100,7 @@ class Encoder:
     batch_size: int = embed.BATCH_SIZE
     runtime: str = JAX
     step: int | None = None
-    run: pathlib.Path | None = None
+    calibrated_in: pathlib.Path | None = None
 
     @property
     def embedding_size(self) -> int:
@@ -165,15 +165,17 @@ class Encoder:
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """What `python -m experiments.calibrate` found out about this run's distances.
+        """What `python -m experiments.calibrate` found out about this encoder's distances.
 
         Raises:
-            CalibrationError: The run is not calibrated, or was when its weights were others.
+            CalibrationError: The run, or the one that was exported, is not calibrated, or was when its weights were
+                others.
         """
-        if self.run is None:
-            raise CalibrationError("Only runs are calibrated: load the encoder from a run's folder.")
-        found = read_calibration(self.run)
-        found.check({**self.identity, "step": self.step}, f"{self.run} at step {self.step}")
+        if self.calibrated_in is None:
+            raise CalibrationError("Only runs are calibrated: load the encoder from a run's folder, or from an export.")
+        found = read_calibration(self.calibrated_in)
+        at = "" if self.step is None else f" at step {self.step}"
+        found.check({**self.identity, "step": self.step}, f"{self.calibrated_in}{at}")
         return found
 
     def same_person(self, first: Images, second: Images, *, false_match_rate: float | None = None) -> SamePerson:
@@ -224,7 +226,8 @@ def load_encoder(
     """Load an encoder.
 
     Args:
-        source: A run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
+        source: The name of an encoder that comes with the package, "rendered-small" (`san_jax.pretrained`), unless there
+            is a file or folder of that name; a run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
             or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
         image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128
             where the file does not say them.
@@ -243,6 +246,8 @@ def load_encoder(
         san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
     path = pathlib.Path(source)
+    if not path.exists() and str(source) in pretrained.names():
+        path = pretrained.find(str(source))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
     if runtime not in RUNTIMES:
@@ -252,7 +257,10 @@ def load_encoder(
     if path.is_dir():
         encoder = _encoder_of_run(path, checkpoint)
     elif not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: expected the folder of a run, or a file of weights.")
+        raise FileNotFoundError(
+            f"{path} does not exist: expected the folder of a run, a file of weights, or the name of an encoder that "
+            f"comes with the package ({', '.join(pretrained.names())})."
+        )
     elif checkpoint != run_folder.NEWEST:
         raise ValueError(f"{path} is a file of weights, which has no checkpoint {checkpoint!r}: give a run's folder.")
     elif path.suffix == ".safetensors" and exported.is_exported(path):
@@ -345,7 +353,9 @@ def _encoder_of_run(folder: pathlib.Path, which: str | int) -> Encoder:
     model, config, step = _load_run(folder, which, encoder_only=True)
     source = config.get("input", {})
     san_pg = _load_san_pg(folder, source["path"]) if source.get("kind") == "texture" else None
-    return Encoder(model, _image_size(config), config.get("test_metric", "euclidean"), san_pg, step=step, run=folder)
+    return Encoder(
+        model, _image_size(config), config.get("test_metric", "euclidean"), san_pg, step=step, calibrated_in=folder
+    )
 
 
 def _load_san_pg(folder: pathlib.Path, noted: str) -> Regressor:
@@ -379,7 +389,8 @@ def _exported_encoder(path: pathlib.Path) -> Encoder:
     empty = skeleton(settings, 0, decoder_size=None)
     model = merge_model(split_model(empty)[0], *exported.load_exported(path, empty))
     height, width = json.loads(exported.read_metadata(path)["image_size"])
-    return Encoder(model, (height, width), card["config"].get("test_metric", "euclidean"))
+    metric = card["config"].get("test_metric", "euclidean")
+    return Encoder(model, (height, width), metric, calibrated_in=path.parent)
 
 
 def _foreign_encoder(path: pathlib.Path, place: str | None) -> Encoder:

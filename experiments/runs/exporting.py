@@ -95,14 +95,16 @@ def run(
         speed (words).
 
     Raises:
-        ExportError: Unknown formats, an opset that is not offered or not asked for with ONNX, files that exist, a run
-            whose encoder does not take images, or a file that gives other embeddings than the run.
+        ExportError: Unknown formats, an opset that is not offered or not asked for with ONNX, files that exist, an
+            output that is the run's own folder, a run whose encoder does not take images, or a file that gives other embeddings than the run.
         onnx_file.MissingPackagesError: ONNX is asked for and its packages are absent.
         ValueError: The weights hold NaN or infinity.
         san_jax.folder_lock.FolderError: Another process writes `output`, or it cannot be written.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
+    if pathlib.Path(output).resolve() == pathlib.Path(workdir).resolve():
+        raise ExportError(f"{output} is the run's own folder: give another --output.")
     with folder_lock.hold(output):
         _check_request(formats, opset)
         _check_output(pathlib.Path(output), overwrite)
@@ -127,6 +129,8 @@ def _run(
     card = _card(workdir, encoder, files)
     contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
     contents[README] = model_card.to_markdown(card).encode()
+    if card["calibration"] is not None:
+        contents[calibration.FILE] = (pathlib.Path(workdir) / calibration.FILE).read_bytes()
     _write(output, contents)
     return card
 
@@ -414,11 +418,15 @@ def _scores(workdir: pathlib.Path, step: int) -> list[dict[str, Any]]:
 
 def _calibration(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
     """Return the thresholds that `experiments.calibrate` found for the exported weights; None without any."""
-    path = workdir / calibration.FILE
-    found = read_json(path) if path.is_file() else None
-    if found is None or found["made_by"]["step"] != step:
+    if not _is_calibrated(workdir, step):
         return None
+    found = read_json(workdir / calibration.FILE)
     return {key: found[key] for key in ("pictures", "equal_error", "points", "limits")}
+
+
+def _is_calibrated(workdir: pathlib.Path, step: int) -> bool:
+    path = workdir / calibration.FILE
+    return path.is_file() and read_json(path)["made_by"]["step"] == step
 
 
 def _microscope(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:
@@ -431,7 +439,7 @@ def _microscope(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | Non
 
 
 def _check_output(output: pathlib.Path, overwrite: bool) -> None:
-    names = [*map(_file_name, FORMATS), CARD, README]
+    names = [*map(_file_name, FORMATS), CARD, README, calibration.FILE]
     present = [name for name in names if (output / name).exists()]
     if present and not overwrite:
         raise ExportError(
@@ -441,7 +449,7 @@ def _check_output(output: pathlib.Path, overwrite: bool) -> None:
 
 def _write(output: pathlib.Path, contents: Mapping[str, bytes]) -> None:
     """Each file whole or not at all; the card, which holds the others' digests, goes first and comes last."""
-    for name in [CARD, README, *map(_file_name, FORMATS)]:
+    for name in [CARD, README, calibration.FILE, *map(_file_name, FORMATS)]:
         if name == CARD or name not in contents:
             (output / name).unlink(missing_ok=True)
     for name, content in contents.items():

@@ -59,9 +59,9 @@ def run(request: Request) -> Calibration:
             two.
     """
     encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, checkpoint=request.checkpoint)
-    if encoder.run is None:
+    if encoder.step is None:
         raise SearchError(
-            f"{request.workdir} is a file of weights: expected the folder of a run, which keeps what is found."
+            f"{request.workdir} names a file of weights: expected the folder of a run, which keeps what is found."
         )
     if request.same_camera not in SAME_CAMERA:
         raise SearchError(f"same_camera must be one of {', '.join(SAME_CAMERA)}, found {request.same_camera!r}.")

@@ -11,6 +11,7 @@ from PIL import Image
 import san_jax
 from experiments import calibrate, embed
 from experiments.pages import calibration_page
+from experiments.runs import exporting
 from experiments.searching import calibration_run
 from experiments.searching.galleries import SearchError
 from san_jax import calibration, embedding_files, files, inference, verification
@@ -152,7 +153,35 @@ def test_a_calibration_of_other_weights_is_refused(run, tmp_path):
     with pytest.raises(CalibrationError, match=r"is not calibrated: make calibration.json with python -m exp"):
         _ = san_jax.load_encoder(folder).calibration
     with pytest.raises(CalibrationError, match="Only runs are calibrated"):
-        _ = dataclasses.replace(san_jax.load_encoder(folder), run=None).calibration
+        _ = dataclasses.replace(san_jax.load_encoder(folder), calibrated_in=None).calibration
+
+
+def test_an_export_takes_the_calibration_along(run, tmp_path):
+    folder, output = tmp_path / "run", tmp_path / "exported"
+    exporting.run(folder, output, formats=["safetensors"])
+    with pytest.raises(CalibrationError, match="exported is not calibrated"):
+        _ = san_jax.load_encoder(output / "encoder.safetensors").calibration
+    run("--dataset=pit_reid:query+gallery")
+    exporting.run(folder, output, formats=["safetensors"], overwrite=True)
+    encoder = san_jax.load_encoder(output / "encoder.safetensors")
+    assert encoder.calibration.points == san_jax.load_encoder(folder).calibration.points
+    # Another calibration beside the file is not taken for this one's.
+    content = files.read_json(output / "calibration.json")
+    files.write_json(
+        output / "calibration.json", {**content, "made_by": {**content["made_by"], "weights_sha256": "f" * 64}}
+    )
+    with pytest.raises(CalibrationError, match="does not hold for .*exported"):
+        _ = san_jax.load_encoder(output / "encoder.safetensors").calibration
+    with pytest.raises(SystemExit, match="calibrate: .* names a file of weights"):
+        calibrate.main([f"--workdir={output / 'encoder.safetensors'}", "--dataset=pit_reid:query+gallery"])
+
+
+def test_an_export_into_the_runs_own_folder_is_refused(run, tmp_path):
+    run("--dataset=pit_reid:query+gallery")
+    before = sorted(path.name for path in (tmp_path / "run").iterdir())
+    with pytest.raises(exporting.ExportError, match="the run's own folder"):
+        exporting.run(tmp_path / "run", tmp_path / "run" / ".", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
 
 
 @pytest.mark.parametrize(

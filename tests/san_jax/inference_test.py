@@ -15,7 +15,8 @@ import safetensors.numpy
 from PIL import Image
 
 import san_jax
-from san_jax import checkpoint, embed, files, models, onnx_file, pictures, run_folder, train_state
+from experiments.runs import exporting
+from san_jax import checkpoint, embed, files, models, onnx_file, pictures, pretrained, run_folder, train_state
 from san_jax.data.pipeline import eval_batches
 from san_jax.models import weights as weight_files
 from san_jax.models.weights import torch_files
@@ -319,6 +320,25 @@ def test_what_is_imported(san):
     )
     assert done.returncode == 0, done.stderr
     assert "has no attribute 'load_enocder'" in done.stdout
+
+
+def test_an_encoder_that_comes_with_the_package(tmp_path, san, monkeypatch):
+    folder = tmp_path / "pretrained"
+    exporting.run(san[0], folder / "tiny", formats=["safetensors"])
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
+    expected = san_jax.load_encoder(san[0], batch_size=2)(images)
+    found = san_jax.load_encoder("tiny", batch_size=2)(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    with pytest.raises(FileNotFoundError, match=r"small does not exist: .*comes with the package \(tiny\)"):
+        san_jax.load_encoder("small")
+    with pytest.raises(FileNotFoundError, match="No encoder 'small' comes with the package, which has tiny"):
+        pretrained.find("small")
+    # What the user has by that name comes first.
+    (tmp_path / "tiny").mkdir()
+    with pytest.raises(FileNotFoundError, match="config.json does not exist"):
+        san_jax.load_encoder("tiny")
 
 
 def test_a_file_without_a_card_is_refused(tmp_path):

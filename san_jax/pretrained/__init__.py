@@ -1,0 +1,30 @@
+"""Encoders that come with the package: a folder each, as `python -m experiments.export` writes it.
+
+They were trained on rendered persons alone; their README.md says on which, how well they do, and where they fail.
+"""
+
+import pathlib
+
+from san_jax.calibration import FILE as CALIBRATION
+
+WEIGHTS = "encoder.safetensors"
+FOLDER = pathlib.Path(__file__).parent
+FILES = (WEIGHTS, "model_card.json", "README.md", CALIBRATION)  # of each
+
+
+def names() -> list[str]:
+    """Return the names that `san_jax.load_encoder` takes."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}"))
+
+
+def find(name: str) -> pathlib.Path:
+    """Return the file of weights of an encoder by its name.
+
+    Raises:
+        FileNotFoundError: There is none of this name.
+    """
+    if name not in names():
+        raise FileNotFoundError(
+            f"No encoder {name!r} comes with the package, which has {', '.join(names()) or 'none'}."
+        )
+    return FOLDER / name / WEIGHTS
