@@ -170,9 +170,9 @@ def test_an_export_takes_the_calibration_along(run, tmp_path):
     files.write_json(
         output / "calibration.json", {**content, "made_by": {**content["made_by"], "weights_sha256": "f" * 64}}
     )
-    with pytest.raises(CalibrationError, match="does not hold for .*exported"):
+    with pytest.raises(CalibrationError, match=r"does not hold for .*exported"):
         _ = san_jax.load_encoder(output / "encoder.safetensors").calibration
-    with pytest.raises(SystemExit, match="calibrate: .* names a file of weights"):
+    with pytest.raises(SystemExit, match=r"calibrate: .* names a file of weights"):
         calibrate.main([f"--workdir={output / 'encoder.safetensors'}", "--dataset=pit_reid:query+gallery"])
 
 

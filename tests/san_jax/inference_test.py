@@ -337,7 +337,7 @@ def test_an_encoder_that_comes_with_the_package(tmp_path, san, monkeypatch):
         pretrained.find("small")
     # What the user has by that name comes first.
     (tmp_path / "tiny").mkdir()
-    with pytest.raises(FileNotFoundError, match="config.json does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"config.json does not exist"):
         san_jax.load_encoder("tiny")
 
 
