@@ -1,6 +1,8 @@
-"""What a camera does to a picture: resolution, blur, exposure, colour cast, noise, compression.
+"""What a camera does to a picture: resolution, blur, exposure, colour cast, noise, sharpening, compression.
 
-A `CameraLook` belongs to a camera; `Shot` is what differs from picture to picture of the same camera.
+Everything happens in the camera's own pixels, of which a person far away covers few; the crop is enlarged afterwards,
+as the crops of the benchmarks are. A `CameraLook` belongs to a camera; `Shot` is what differs from picture to picture
+of the same camera.
 """
 
 import dataclasses
@@ -24,9 +26,12 @@ class CameraLook:
         cast: (r, g, b) gains of the display values.
         contrast: Gain around middle grey.
         saturation: 0 grey, 1 as it is.
-        blur: Standard deviation of the lens blur, pixels of the finished picture.
+        blur: Standard deviation of the lens blur, pixels of the sensor.
         noise: Standard deviation of the sensor noise at middle grey, display values in [0, 1].
-        quality: JPEG quality of the camera's own compression.
+        quality: JPEG quality of the camera's own compression, with chroma at half the resolution (4:2:0).
+        chroma_blur: Standard deviation of the blur of the colours alone, by the sensor's colour filters and by the
+            camera's suppression of noise, pixels of the sensor.
+        sharpening: Weight of the unsharp mask that the camera adds to its luminance.
     """
 
     exposure: float
@@ -36,6 +41,8 @@ class CameraLook:
     blur: float
     noise: float
     quality: int
+    chroma_blur: float
+    sharpening: float
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values: tuples become lists."""
@@ -84,9 +91,11 @@ class PhotoRanges(Shares):
         exposure: Stops, of a camera.
         warmth, green: Colour cast of a camera: part by which red is stronger and blue weaker, and green stronger.
         contrast, saturation: Gains, of a camera.
-        blur: Lens blur of a camera, standard deviation in pixels of the finished picture.
+        blur: Lens blur of a camera, standard deviation in pixels of its sensor.
         noise: Sensor noise of a camera by day, standard deviation at middle grey; it rises in the dark.
         quality: JPEG quality of a camera, 1 to 100.
+        chroma_blur: Blur of a camera's colours, standard deviation in pixels of its sensor.
+        sharpening: Weight of a camera's unsharp mask.
         shot_exposure: Stops by which a picture differs from others of its camera.
         motion_share: Share of pictures that are blurred by motion.
         motion: Length of that blur, pixels.
@@ -104,18 +113,22 @@ class PhotoRanges(Shares):
         "blur": (0.0, 8.0),
         "noise": (0.0, 0.2),
         "quality": (1.0, 100.0),
+        "chroma_blur": (0.0, 8.0),
+        "sharpening": (0.0, 4.0),
         "shot_exposure": (-2.0, 2.0),
         "motion": (1.0, 20.0),
     }
 
-    exposure: Range = (-0.55, 0.55)
+    exposure: Range = (-0.9, 0.6)
     warmth: Range = (-0.09, 0.09)
     green: Range = (-0.035, 0.035)
-    contrast: Range = (0.88, 1.06)
-    saturation: Range = (0.75, 1.15)
+    contrast: Range = (0.85, 1.08)
+    saturation: Range = (0.45, 0.95)
     blur: Range = (0.2, 0.8)
-    noise: Range = (0.004, 0.018)
+    noise: Range = (0.001, 0.008)
     quality: Range = (55.0, 95.0)
+    chroma_blur: Range = (1.0, 2.5)
+    sharpening: Range = (0.3, 1.3)
     shot_exposure: Range = (-0.2, 0.2)
     motion_share: float = 0.12
     motion: Range = (1.5, 4.5)
@@ -135,6 +148,8 @@ def sample_look(rng: np.random.Generator, ranges: PhotoRanges | None = None) -> 
         blur=float(rng.uniform(*ranges.blur)),
         noise=float(rng.uniform(*ranges.noise)),
         quality=round(float(rng.uniform(*ranges.quality))),
+        chroma_blur=float(rng.uniform(*ranges.chroma_blur)),
+        sharpening=float(rng.uniform(*ranges.sharpening)),
     )
 
 
@@ -159,50 +174,96 @@ def _middling(rng: np.random.Generator, ends: Range) -> float:
     return float(0.5 * (rng.uniform(*ends) + rng.uniform(*ends)))
 
 
+MIDDLE = 0.42  # the mean that the automatic exposure aims at
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of JPEG, ITU-T T.871
+BLOCK = 16  # pixels of luminance that a JPEG with 4:2:0 codes together
+# Least rows of the sensor that a crop is taken from, however far the person is.
+LEAST_ROWS = 32
+# Of a camera's unsharp mask: standard deviation of the blur that it takes away, pixels of the sensor.
+MASK_BLUR = 1.0
+
+
 def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height: float) -> np.ndarray:
     """Turn drawn display values into the camera's picture.
 
     Args:
         picture: float32 [height width 3] in [0, 1].
         look, shot: The camera and the moment.
-        native_height: Sensor rows that the picture covers; where it has more pixels than that, detail is lost.
+        native_height: Sensor rows that the picture covers. Where these are fewer than it has, it is taken with so many
+            (32 or more) and enlarged again.
 
     Returns:
         uint8 [height width 3]
     """
     height, width = picture.shape[:2]
-    # Drawing is sharp to about half a pixel; a coarser sensor spreads light over its own pixels.
-    spread = 0.45 * max(0.0, height / max(native_height, 1.0) - 1.0)
-    sigma = float(np.hypot(look.blur, min(spread, 1.6)))
-    picture = scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0.0), truncate=3.0)
     if shot.motion > 0.0:
         picture = _smear(picture, shot.motion, shot.motion_angle)
+    rows = round(min(float(height), max(native_height, LEAST_ROWS)))
+    picture = _resize(picture, rows, max(1, round(rows * width / height)))
+    picture = _blur(picture, look.blur)
     if any(shot.falloff):
-        x, y = (np.linspace(-1.0, 1.0, count, dtype=np.float32) for count in (width, height))
+        x, y = (np.linspace(-1.0, 1.0, count, dtype=np.float32) for count in picture.shape[1::-1])
         lit = 1.0 + np.float32(shot.falloff[0]) * x + np.float32(shot.falloff[1]) * y[:, None]
         picture = picture * np.maximum(lit, 0.0)[..., None] ** np.float32(1.0 / 2.2)
     # Automatic exposure goes part of the way to a middle brightness.
-    automatic = float(np.clip((0.46 / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 1.8))
+    automatic = float(np.clip((MIDDLE / max(float(picture.mean()), 1e-3)) ** 0.6, 0.8, 1.8))
     picture = picture * np.float32(automatic * 2.0 ** ((look.exposure + shot.exposure) / 2.2))
     # Colour cast, saturation (about the mean of the channels) and contrast (about 0.45) in one matrix.
     grey = np.full((3, 3), (1.0 - look.saturation) / 3.0)
     mixed = look.contrast * (grey + look.saturation * np.eye(3)) * np.array(look.cast)
     picture = _shoulder(picture) @ mixed.T.astype(np.float32) + np.float32(0.45 - 0.45 * look.contrast)
     rng = np.random.default_rng(shot.noise_seed)
+    picture = picture + _noise(rng, picture, look.noise * 0.8 * max(1.0, automatic) ** 1.5)
+    picture = _develop(picture, look)
+    pixels = _compress(np.rint(np.clip(picture, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8), look.quality, rng)
+    if rows == height:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _resize(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Average float32 [height width 3] over the pixels of a sensor: each takes all the light that falls on it."""
+    if picture.shape[:2] == (rows, columns):
+        return picture
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((columns, rows), Image.Resampling.BOX))
+        for plane in np.moveaxis(picture, -1, 0)
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def _blur(picture: np.ndarray, sigma: float) -> np.ndarray:
+    return scipy.ndimage.gaussian_filter(picture, (sigma, sigma, *(0.0,) * (picture.ndim - 2)), truncate=3.0)
+
+
+def _noise(rng: np.random.Generator, picture: np.ndarray, strength: float) -> np.ndarray:
+    """Draw a sensor's noise, of which what is common to the channels is half.
+
+    Photon noise is relatively stronger in the dark after the gamma curve. What the exposure amplifies in the dark, it
+    amplifies the noise of, too: that is in `strength`.
+    """
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
-    brightness = rng.standard_normal((height, width), dtype=np.float32)  # the stronger one
-    for channel in range(3):
-        noise[..., channel] += brightness
-    # Photon noise: relatively stronger in the dark, after the gamma curve.
-    # What the exposure amplifies in the dark, it amplifies the noise of, too.
-    strength = look.noise * 0.8 * max(1.0, automatic) ** 1.5
-    level = np.float32(strength) * (np.float32(1.35) - np.clip(picture, 0.0, 1.0) * np.float32(0.7))
-    noise *= level
-    noise += picture
-    pixels = np.rint(np.clip(noise, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
+    noise += rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None]
+    return noise * np.float32(strength) * (np.float32(1.35) - np.clip(picture, 0.0, 1.0) * np.float32(0.7))
+
+
+def _develop(picture: np.ndarray, look: CameraLook) -> np.ndarray:
+    """Blur the colours and sharpen the luminance, as cameras do with what their sensor gives."""
+    luminance = picture @ LUMINANCE
+    chroma = _blur(picture - luminance[..., None], look.chroma_blur)
+    sharp = luminance + np.float32(look.sharpening) * (luminance - _blur(luminance, MASK_BLUR))
+    return chroma + sharp[..., None]
+
+
+def _compress(pixels: np.ndarray, quality: int, rng: np.random.Generator) -> np.ndarray:
+    """Compress as a part of a larger JPEG: its blocks begin anywhere in the crop."""
+    rows, columns = pixels.shape[:2]
+    top, left = (int(start) for start in rng.integers(BLOCK, size=2))
+    below, right = (-(start + length) % BLOCK for start, length in ((top, rows), (left, columns)))
+    padded = np.pad(pixels, ((top, below), (left, right), (0, 0)), mode="edge")
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=look.quality)
-    return np.asarray(Image.open(buffer))
+    Image.fromarray(padded).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer))[top : top + rows, left : left + columns]
 
 
 def _smear(picture: np.ndarray, length: float, angle: float) -> np.ndarray:

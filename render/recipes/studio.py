@@ -19,7 +19,7 @@ from render.people import poses
 from render.people.accessories import Accessory
 from render.people.appearance import Appearance
 from render.recipes import truths
-from render.recipes.base import RecipeError, encode_jpeg, encode_png
+from render.recipes.base import RecipeError, encode_crop, encode_jpeg, encode_png
 from render.recipes.choices import Choices
 from render.scene import draw, occluders
 from render.scene.photo_folder import PhotoFolder
@@ -93,11 +93,11 @@ class Studio:
         choices = Choices.from_json(record.choices)
         texture, png = self._texture(choices.person.appearance)
         pixels, shown = self._take(choices, texture)
-        files = {record.texture: png, record.image: self._encode(pixels)}
+        files = {record.texture: png, record.image: self._encode(pixels, encode_crop)}
         files |= self._truths(record, "", choices, shown)
         if record.frontal is not None:
             pixels, shown = self._take_frontal(choices, texture)
-            files[record.frontal] = self._encode(pixels)
+            files[record.frontal] = self._encode(pixels, encode_jpeg)
             files |= self._truths(record, "frontal_", choices, shown)
         return files
 
@@ -176,9 +176,9 @@ class Studio:
         with self._timed("posing"):
             return self._figure(choices.person.appearance, choices.person.shape).meshes(pose, accessories)
 
-    def _encode(self, pixels: np.ndarray) -> bytes:
+    def _encode(self, pixels: np.ndarray, encode: Callable[[np.ndarray], bytes]) -> bytes:
         with self._timed("encoding"):
-            return encode_jpeg(pixels)
+            return encode(pixels)
 
 
 def _points(meshes: Sequence[trimesh.Trimesh], choices: Choices) -> np.ndarray:

@@ -14,6 +14,9 @@ from scipy.spatial import KDTree
 
 VARIANTS = 4  # paintings of each kind; scenes tint and scale them further
 _SEED = 20200207
+# Factor on how far a painting's colours lie from their mean: real streets are about as lively behind a person as the
+# person is (`experiments.domain_gap`, the spread of the gradients over the width).
+_CONTRAST = 1.6
 _SIZE = 512
 
 
@@ -77,14 +80,14 @@ class Surface:
 def ground(kind: str, variant: int) -> Surface:
     """Return a ground of one of the kinds in GROUNDS, `variant` in range(VARIANTS)."""
     paint, metres = GROUNDS[kind]
-    return Surface(np.clip(paint(_generator("ground", kind, variant)), 0.0, 1.0), metres)
+    return Surface(_lively(paint(_generator("ground", kind, variant))), metres)
 
 
 @functools.cache
 def wall(kind: str, variant: int) -> Surface:
     """Return a wall of one of the kinds in WALLS, `variant` in range(VARIANTS); its bottom row stands on the ground."""
     paint, metres = WALLS[kind]
-    return Surface(np.clip(paint(_generator("wall", kind, variant))[..., :3], 0.0, 1.0), metres)
+    return Surface(_lively(paint(_generator("wall", kind, variant))[..., :3]), metres)
 
 
 @functools.cache
@@ -94,6 +97,11 @@ def glow(kind: str, variant: int) -> Surface:
     pixels = paint(_generator("wall", kind, variant))
     lit = pixels[..., 3:] if pixels.shape[-1] == 4 else np.zeros((*pixels.shape[:2], 1))
     return Surface(np.clip(lit, 0.0, 1.0), metres)
+
+
+def _lively(pixels: np.ndarray) -> np.ndarray:
+    mean = pixels.mean(axis=(0, 1))
+    return np.clip(mean + _CONTRAST * (pixels - mean), 0.0, 1.0)
 
 
 def _generator(*key: str | int) -> np.random.Generator:

@@ -285,7 +285,7 @@ def make_scene(kind: str, seed: int, site: CameraSite) -> Scene:
         lamps=() if indoors else _sample_lamps(rng, site, end),
         ceiling=float(rng.uniform(3.3, 4.2)) if indoors else None,
         sky=(as_color(horizon), as_color(zenith)),
-        softness=float(rng.uniform(0.3, 0.9)),
+        softness=float(rng.uniform(0.1, 0.3)),
     )
 
 
