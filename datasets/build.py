@@ -29,6 +29,7 @@ from datasets.listing import ListedBuilder
 from datasets.own import own_dataset_builder
 from datasets.textured import textured_dataset_builder
 from san_jax import folder_lock
+from san_jax.counts import count
 from san_jax.dataset_names import BENCHMARKS, DATASETS
 from san_jax.own_settings import OwnSettings, name_problem
 
@@ -294,7 +295,7 @@ def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path)
     if partial and isinstance(builder, ListedBuilder) and not allow_partial:
         raise DatasetError(
             f"{target}{partial} was built from this source with --allow_partial, in spite of "
-            f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
+            f"{count(stored['num_problems'], 'problem')}. {_REMOVE} With --allow_partial it is kept as it is."
         )
     # The digest does not change when an image is repaired and keeps its size.
     if (

@@ -20,6 +20,7 @@ from absl import logging
 from datasets.errors import DatasetError, raise_problems
 from datasets.examples import Example, image_keys
 from datasets.images import ConvertedImage, ImageSource, examine_images
+from san_jax.counts import count
 
 EXAMPLES_PER_SHARD = 1024
 
@@ -98,7 +99,7 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """
         examined = examine_images(archive.root, archive.splits, self.features())
         raise_problems(
-            f"{archive.root}: {len(examined.problems):,} of {examined.num_images:,} image files cannot be used",
+            f"{archive.root}: {len(examined.problems):,} of {count(examined.num_images, 'image file')} cannot be used",
             list(examined.problems.values()),
             "Replace these files (unpack the archive or render them again) and build again; nothing was written.",
         )

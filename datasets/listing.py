@@ -12,6 +12,7 @@ from datasets.builder import Archive, ArchiveBuilder
 from datasets.errors import raise_problems
 from datasets.examples import Example, count_problems, label_train, reid_features, split_counts
 from datasets.images import ImageSource, examine_images, examined_file
+from san_jax.counts import count
 
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 # Lists and protocol files up to this size go into the digest by their content, larger ones by their size.
@@ -128,8 +129,8 @@ class ListedBuilder(ArchiveBuilder, skip_registration=True):
             return self.converted(archive, conversions)
         if not self.allow_partial:
             raise_problems(
-                f"{archive.root} is not the whole {self.title}: {len(problems):,} problems, {len(unusable):,} of "
-                "them unreadable images",
+                f"{archive.root} is not the whole {self.title}: {count(len(problems), 'problem')}, "
+                f"{len(unusable):,} of them unreadable",
                 problems,
                 f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset "
                 "and every later result are then marked as partial.",

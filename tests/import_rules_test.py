@@ -24,6 +24,7 @@ FORBIDDEN = {
 }
 # Modules that every package may import, and what they import beside the standard library and each other.
 LIGHT = {
+    "san_jax.counts": (),
     "san_jax.dataset_names": (),
     "san_jax.file_kinds": (),
     "san_jax.files": (),

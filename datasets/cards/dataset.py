@@ -14,6 +14,7 @@ from datasets.cards.origins import origin_of
 from datasets.cards.people import Shown, limits_of, people_of
 from datasets.cards.write import write_missing
 from datasets.examples import Example, image_keys
+from san_jax.counts import count
 from san_jax.own_settings import NOT_STATED
 
 _EXAMPLES = "examples"  # id of the record set
@@ -148,8 +149,8 @@ def _own_limits(metadata: Mapping[str, Any]) -> list[str]:
     lines = []
     if metadata.get("num_problems"):
         lines.append(
-            f"It is partial: it was built in spite of {metadata['num_problems']:,} problems, which the metadata lists. "
-            "Scores on it do not compare with published ones."
+            f"It is partial: it was built in spite of {count(metadata['num_problems'], 'problem')}, which the metadata "
+            "lists. Scores on it do not compare with published ones."
         )
     elif metadata.get("partial"):
         lines.append("Its source is partial: scores after training on it do not compare with published ones.")

@@ -14,8 +14,9 @@ import pyarrow
 from pyarrow import parquet
 
 from datasets.errors import DatasetError
-from datasets.own.sightings import SPLIT_NAMES, Found, Sighting, count, first_names
+from datasets.own.sightings import SPLIT_NAMES, Found, Sighting, first_names
 from san_jax import pictures
+from san_jax.counts import count
 from san_jax.own_settings import OwnSettings
 
 ADVICE = (

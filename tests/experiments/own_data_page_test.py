@@ -144,7 +144,7 @@ def test_what_is_wrong_is_told_in_one_go_and_nothing_is_built(folder, tmp_path, 
     (tmp_path / "p" / "bob" / "1.jpg").write_bytes(b"")
     assert _prepare(tmp_path, "--dataset=own:x", "--manual_dir=p", "--data_dir=data", "--test_share=0") == 1
     err = capsys.readouterr().err
-    assert "is not the whole dataset x: 2 problems, 1 of them unreadable images" in err
+    assert "is not the whole dataset x: 2 problems, 1 of them unreadable" in err
     assert (tmp_path / "data" / "x_problems.txt").read_text().count("\n") == 2
     assert not (tmp_path / "data" / "x").exists()
 
