@@ -287,6 +287,11 @@ def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path)
     if isinstance(builder, ListedBuilder) and builder.strict and stored.get("converted") and not allow_partial:
         builder.usable(archive)  # raises, unless the pictures were replaced since
     if stored.get("source_digest") != archive.digest:
+        if lines := builder.differences(archive, target):
+            different = "\n".join(
+                [f"{target}{partial} was built {builder.OTHERWISE}:", *(f"  {line}" for line in lines)]
+            )
+            raise DatasetError(f"{different}\n{_REMOVE}")
         raise DatasetError(
             f"{target}{partial} was built {builder.OTHERWISE} (digest {stored.get('source_digest')}) "
             f"than {archive.root} (digest {archive.digest}). {_REMOVE}"

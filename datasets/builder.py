@@ -37,6 +37,7 @@ class Archive:
         metadata: JSON values stored with the dataset. `license`, in words, is also TFDS's licence of the dataset.
         problems: A line for each wrong name and count.
         extra_files: Files to write beside the shards: name -> content.
+        source_lines: What the digest is made of, a line each; none where it is made of something else.
     """
 
     root: pathlib.Path
@@ -45,6 +46,7 @@ class Archive:
     metadata: dict[str, Any]
     problems: tuple[str, ...] = ()
     extra_files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    source_lines: Sequence[str] = ()
 
 
 class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -86,6 +88,13 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         Raises:
             DatasetError: There is no such archive, or it cannot be listed.
         """
+
+    def differences(self, archive: Archive, folder: pathlib.Path) -> list[str]:
+        """Return what tells an archive from the one that the dataset in a folder was built from, a line each.
+
+        There is none where only the digests are known.
+        """
+        return []
 
     def usable(self, archive: Archive) -> Archive:
         """Open every image of an archive that was scanned.

@@ -109,7 +109,8 @@ class ListedBuilder(ArchiveBuilder, skip_registration=True):
             "counts": counts,
             "counts_expected": dict(expected),
         }
-        return Archive(root, listing.splits, _listing_digest(listing), whole, problems)
+        lines = _source_lines(listing)
+        return Archive(root, listing.splits, _digest(lines), whole, problems, source_lines=lines)
 
     def usable(self, archive: Archive) -> Archive:
         """Open every image of an archive that was scanned.
@@ -196,8 +197,8 @@ def _storable(line: str, root: pathlib.Path) -> str:
     return line.encode(errors="backslashreplace").decode()
 
 
-def _listing_digest(listing: Listing) -> str:
-    """Return a digest over the names and sizes of the images, over the lists and protocol files, and the settings."""
+def _source_lines(listing: Listing) -> list[str]:
+    """Return what the digest is made of, sorted: names and sizes of images, lists, protocol files, and settings."""
     lines = []
     for examples in listing.splits.values():
         for example in examples:
@@ -209,7 +210,7 @@ def _listing_digest(listing: Listing) -> str:
         lines.append(f"{name}\t{size}\t{content}")
     if listing.settings:
         lines.append(listing.settings)
-    return _digest(lines)
+    return sorted(lines)
 
 
 def _size(path: str) -> int | str:
@@ -221,6 +222,6 @@ def _size(path: str) -> int | str:
 
 def _digest(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for line in sorted(lines):
+    for line in lines:
         digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -29,6 +29,7 @@ LIGHT = {
     "san_jax.file_kinds": (),
     "san_jax.files": (),
     "san_jax.folder_lock": (),
+    "san_jax.moments": (),
     "san_jax.own_settings": (),
     "san_jax.pictures": ("numpy", "PIL"),  # a picture from outside is taken by the same rules everywhere
     "san_jax.programs": (),

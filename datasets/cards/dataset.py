@@ -31,6 +31,7 @@ _FILES = {
     "metadata.json": "What the builder noted: source, counts, parameters.",
     "mirror_map.npy": "How a texture is mirrored, uint16 (256, 256, 2).",
     "test_records.jsonl.gz": "What each picture outside of train shows, a line of JSON each.",
+    "source.txt.gz": "What it was built from: names and sizes of the files, and the settings.",
     "names.json": "The words by which the user called persons and cameras.",
 }
 
@@ -64,13 +65,17 @@ def _describe(builder: ArchiveBuilder, folder: pathlib.Path) -> tuple[Facts, cro
 
 
 def _read_back(stored: Any) -> dict[str, list[Example]]:
-    """Return the integers of all examples."""
+    """Return the numbers of all examples."""
     features = stored.info.features
     decoders = {key: tfds.decode.SkipDecoding() for key in image_keys(features)}
-    integers = [key for key, feature in features.items() if isinstance(feature, tfds.features.Scalar)]
+    numbers = [
+        key
+        for key, feature in features.items()
+        if isinstance(feature, tfds.features.Tensor) and not isinstance(feature, tfds.features.Text)
+    ]
     return {
         split: [
-            {key: int(example[key]) for key in integers}
+            {key: np.asarray(example[key]).item() for key in numbers}
             for example in stored.as_data_source(split=split, decoders=decoders)
         ]
         for split in stored.info.splits
@@ -100,6 +105,7 @@ def _facts(builder: ArchiveBuilder, info: Any, splits: Mapping[str, Sequence[Exa
         limits=[*_own_limits(metadata), *limits_of(origin.shown)],
         citation=origin.citation,
         creators=origin.creators,
+        url=origin.url,
         tags=["tfds", "array-record", "san-jax", *origin.tags],
         tasks=origin.tasks,
         synthetic=origin.shown not in (Shown.REAL, Shown.OWN),

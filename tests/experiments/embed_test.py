@@ -12,11 +12,11 @@ from PIL import Image
 
 import san_jax
 from experiments import embed
-from experiments.command_line import Moment
 from experiments.runs import data_sources, embedding_run, shards
 from experiments.searching import galleries
 from san_jax import checkpoint, embedding_files, onnx_file
 from san_jax.data.reading import read_names
+from san_jax.moments import Moment
 from tests.experiments.export_runs import needs_onnx, relative
 
 NOT_READABLE = "not a readable picture (damaged: it begins like a picture)"

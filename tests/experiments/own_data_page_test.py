@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 import san_jax
-from experiments import embed, evaluate, figures, prepare
+from experiments import embed, evaluate, figures, prepare, search
 from experiments.runs import data_sources, pseudo_textures, training
 from tests import pages
 from tests.datasets.own import drawn
@@ -42,6 +42,8 @@ def folder(tmp_path_factory) -> pathlib.Path:
     drawn.draw(folder / "flat", [name for name, _, _ in flat])
     rows = [",".join(map(str, row)) for row in [("path", "person_id", "camera_id"), *flat]]
     (folder / "flat" / "list.csv").write_text("\n".join(rows))
+    timed = [f"{name},{person},{camera},2026-11-28T10:0{number}" for number, (name, person, camera) in enumerate(flat)]
+    (folder / "flat" / "timed.csv").write_text("\n".join(["path,person_id,camera_id,taken", *timed]))
     columns = dict(zip(("file", "who", "where"), map(list, zip(*flat, strict=True)), strict=True))
     parquet.write_table(pyarrow.table(columns), folder / "flat" / "list.parquet")
     drawn.draw(folder / "sequence" / "img1", [f"{frame:06d}.jpg" for frame in range(1, 41)])
@@ -66,8 +68,8 @@ def _prepare(folder: pathlib.Path, *arguments: str) -> int:
 
 def test_the_page_shows_every_layout():
     text = " ".join(COMMANDS)
-    assert len(COMMANDS) == 8
-    assert all(f" --{name}=" in text for name in ("table", "pattern", "boxes", "test_share"))
+    assert len(COMMANDS) == 9
+    assert all(f" --{name}=" in text for name in ("table", "time_column", "pattern", "boxes", "test_share"))
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=[re.findall(r"own:(\w+)", line)[0] for line in COMMANDS])
@@ -137,6 +139,23 @@ def test_evaluation_embedding_and_figures_take_it_by_name(data_dir, tmp_path, mo
     load_model(monkeypatch, make_model(0))
     figures.main([*arguments, "--figure=6", "--dataset=shop", f"--output={tmp_path / 'figures'}"])
     assert list((tmp_path / "figures").glob("*.png"))
+
+
+def test_a_search_filters_by_the_times_of_a_table(folder, tmp_path):
+    settings = {"table": "timed.csv", "time_column": "taken", "test_share": 1.0}
+    drawn.build(folder / "flat", tmp_path / "data", "timed", **settings)
+    write_run(tmp_path / "run", model__width=4, data_dir=str(tmp_path / "data"))
+    run = [f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}"]
+    embed.main([*run, "--images=timed:gallery", f"--output={tmp_path / 'timed.parquet'}"])
+    names = san_jax.load_embeddings(tmp_path / "timed.parquet").names
+    after = ["--after=2026-11-28T10:04"]  # when the first picture of the third person was taken
+    search.main(
+        [*run, f"--gallery={tmp_path / 'timed.parquet'}", "--query=timed:query", f"--output={tmp_path / 'out'}", *after]
+    )
+    queries = json.loads((tmp_path / "out" / "ranked.json").read_text())["queries"]
+    assert len(queries) == 8 - len(names)
+    for query in queries:
+        assert {match["name"] for match in query["matches"]} == {name for name in names if name[0] in "rs"}
 
 
 def test_what_is_wrong_is_told_in_one_go_and_nothing_is_built(folder, tmp_path, capsys):
