@@ -29,6 +29,7 @@ from datasets.listing import ListedBuilder
 from datasets.own import own_dataset_builder
 from datasets.textured import textured_dataset_builder
 from san_jax import folder_lock
+from san_jax.counts import count
 from san_jax.dataset_names import BENCHMARKS, DATASETS
 from san_jax.own_settings import OwnSettings, name_problem
 
@@ -286,6 +287,11 @@ def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path)
     if isinstance(builder, ListedBuilder) and builder.strict and stored.get("converted") and not allow_partial:
         builder.usable(archive)  # raises, unless the pictures were replaced since
     if stored.get("source_digest") != archive.digest:
+        if lines := builder.differences(archive, target):
+            different = "\n".join(
+                [f"{target}{partial} was built {builder.OTHERWISE}:", *(f"  {line}" for line in lines)]
+            )
+            raise DatasetError(f"{different}\n{_REMOVE}")
         raise DatasetError(
             f"{target}{partial} was built {builder.OTHERWISE} (digest {stored.get('source_digest')}) "
             f"than {archive.root} (digest {archive.digest}). {_REMOVE}"
@@ -294,7 +300,7 @@ def _check_kept(builder: ArchiveBuilder, archive: Archive, target: pathlib.Path)
     if partial and isinstance(builder, ListedBuilder) and not allow_partial:
         raise DatasetError(
             f"{target}{partial} was built from this source with --allow_partial, in spite of "
-            f"{stored.get('num_problems')} problems. {_REMOVE} With --allow_partial it is kept as it is."
+            f"{count(stored['num_problems'], 'problem')}. {_REMOVE} With --allow_partial it is kept as it is."
         )
     # The digest does not change when an image is repaired and keeps its size.
     if (

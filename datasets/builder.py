@@ -20,6 +20,7 @@ from absl import logging
 from datasets.errors import DatasetError, raise_problems
 from datasets.examples import Example, image_keys
 from datasets.images import ConvertedImage, ImageSource, examine_images
+from san_jax.counts import count
 
 EXAMPLES_PER_SHARD = 1024
 
@@ -36,6 +37,7 @@ class Archive:
         metadata: JSON values stored with the dataset. `license`, in words, is also TFDS's licence of the dataset.
         problems: A line for each wrong name and count.
         extra_files: Files to write beside the shards: name -> content.
+        source_lines: What the digest is made of, a line each; none where it is made of something else.
     """
 
     root: pathlib.Path
@@ -44,6 +46,7 @@ class Archive:
     metadata: dict[str, Any]
     problems: tuple[str, ...] = ()
     extra_files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    source_lines: Sequence[str] = ()
 
 
 class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -86,6 +89,13 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             DatasetError: There is no such archive, or it cannot be listed.
         """
 
+    def differences(self, archive: Archive, folder: pathlib.Path) -> list[str]:
+        """Return what tells an archive from the one that the dataset in a folder was built from, a line each.
+
+        There is none where only the digests are known.
+        """
+        return []
+
     def usable(self, archive: Archive) -> Archive:
         """Open every image of an archive that was scanned.
 
@@ -98,7 +108,7 @@ class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """
         examined = examine_images(archive.root, archive.splits, self.features())
         raise_problems(
-            f"{archive.root}: {len(examined.problems):,} of {examined.num_images:,} image files cannot be used",
+            f"{archive.root}: {len(examined.problems):,} of {count(examined.num_images, 'image file')} cannot be used",
             list(examined.problems.values()),
             "Replace these files (unpack the archive or render them again) and build again; nothing was written.",
         )

@@ -19,12 +19,14 @@ def reid_features() -> dict[str, Any]:
     return {
         "image": tfds.features.Image(
             shape=(None, None, 3),
-            doc="RGB. As in the archive, byte by byte, if it is an upright RGB JPEG or PNG there.",
+            doc="RGB. As in the source, byte by byte, if it is an upright RGB JPEG or PNG there.",
         ),
-        "person_id": tfds.features.Scalar(np.int64, doc="Identity as the archive numbers it."),
-        "label": tfds.features.Scalar(np.int64, doc="train: 0..K-1 in increasing person_id; -1 in query and gallery."),
-        "camera_id": tfds.features.Scalar(np.int64, doc="0-based camera."),
-        "name": tfds.features.Text(doc="Path inside the archive."),
+        "person_id": tfds.features.Scalar(np.int64, doc="Identity; the source's own number where it has one."),
+        "label": tfds.features.Scalar(
+            np.int64, doc="train and val: 0..K-1 in increasing person_id; -1 in query and gallery."
+        ),
+        "camera_id": tfds.features.Scalar(np.int64, doc="0-based camera; -1 where it is not known."),
+        "name": tfds.features.Text(doc="Path in the source, or the name of what was cut out of it."),
     }
 
 
@@ -33,12 +35,18 @@ def texture_feature() -> Any:
     return tfds.features.Image(shape=(*TEXTURE_SIZE, 3), encoding_format="png")
 
 
+def time_feature(doc: str) -> Any:
+    """Return the feature of when a picture was taken; `doc` says from when its seconds count."""
+    # TFDS keeps a Scalar as float32, which knows seconds since 1970 to two minutes only; bytes are kept as they are.
+    return tfds.features.Tensor(
+        shape=(), dtype=np.float64, encoding="bytes", doc=f"{doc}; NaN where that is not known."
+    )
+
+
 def tracked_features() -> dict[str, Any]:
     """Return the further features of pictures that a tracker found."""
     return {
-        "time": tfds.features.Scalar(
-            np.float64, doc="Seconds since the sequence's start; NaN where that is not known."
-        ),
+        "time": time_feature("Seconds since the sequence's start"),
         "track": tfds.features.Scalar(np.int64, doc="The tracker's id in the sequence."),
     }
 

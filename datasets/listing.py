@@ -12,6 +12,7 @@ from datasets.builder import Archive, ArchiveBuilder
 from datasets.errors import raise_problems
 from datasets.examples import Example, count_problems, label_train, reid_features, split_counts
 from datasets.images import ImageSource, examine_images, examined_file
+from san_jax.counts import count
 
 MAX_STORED = 1000  # problems in the metadata of a partial dataset
 # Lists and protocol files up to this size go into the digest by their content, larger ones by their size.
@@ -108,7 +109,8 @@ class ListedBuilder(ArchiveBuilder, skip_registration=True):
             "counts": counts,
             "counts_expected": dict(expected),
         }
-        return Archive(root, listing.splits, _listing_digest(listing), whole, problems)
+        lines = _source_lines(listing)
+        return Archive(root, listing.splits, _digest(lines), whole, problems, source_lines=lines)
 
     def usable(self, archive: Archive) -> Archive:
         """Open every image of an archive that was scanned.
@@ -128,8 +130,8 @@ class ListedBuilder(ArchiveBuilder, skip_registration=True):
             return self.converted(archive, conversions)
         if not self.allow_partial:
             raise_problems(
-                f"{archive.root} is not the whole {self.title}: {len(problems):,} problems, {len(unusable):,} of "
-                "them unreadable images",
+                f"{archive.root} is not the whole {self.title}: {count(len(problems), 'problem')}, "
+                f"{len(unusable):,} of them unreadable",
                 problems,
                 f"{self.ADVICE}\nNothing was written. To build from what is there, pass --allow_partial: the dataset "
                 "and every later result are then marked as partial.",
@@ -195,8 +197,8 @@ def _storable(line: str, root: pathlib.Path) -> str:
     return line.encode(errors="backslashreplace").decode()
 
 
-def _listing_digest(listing: Listing) -> str:
-    """Return a digest over the names and sizes of the images, over the lists and protocol files, and the settings."""
+def _source_lines(listing: Listing) -> list[str]:
+    """Return what the digest is made of, sorted: names and sizes of images, lists, protocol files, and settings."""
     lines = []
     for examples in listing.splits.values():
         for example in examples:
@@ -208,7 +210,7 @@ def _listing_digest(listing: Listing) -> str:
         lines.append(f"{name}\t{size}\t{content}")
     if listing.settings:
         lines.append(listing.settings)
-    return _digest(lines)
+    return sorted(lines)
 
 
 def _size(path: str) -> int | str:
@@ -220,6 +222,6 @@ def _size(path: str) -> int | str:
 
 def _digest(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for line in sorted(lines):
+    for line in lines:
         digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

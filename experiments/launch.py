@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from experiments import command_line
 from experiments.command_line import paths
 from experiments.runs import launching
+from san_jax.counts import count
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,7 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     try:
         started = launching.submit(jobs, program)
-        print(f"{len(started)} jobs: {started[0].job_id} ... {started[-1].job_id}, logs in {jobs.log_dir}", flush=True)
+        print(
+            f"{count(len(started), 'job')}: {started[0].job_id} ... {started[-1].job_id}, logs in {jobs.log_dir}",
+            flush=True,
+        )
         if not detach:
             launching.wait(started)
     except launching.LaunchError as error:

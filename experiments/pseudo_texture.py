@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from experiments import command_line
 from experiments.command_line import compilation_cache, paths
 from experiments.runs import shards
+from san_jax.counts import count
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except pseudo_textures.KNOWN_ERRORS as error:
         sys.exit(f"pseudo_texture: {error}")
     if failed:
-        sys.exit(f"pseudo_texture: {len(failed)} pictures could not be read, see above; the others are done.")
+        sys.exit(f"pseudo_texture: {count(len(failed), 'picture')} could not be read, see above; the others are done.")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import typing
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from san_jax.counts import count
 from san_jax.files import canonical_json, write_atomic
 
 # Increased with every change of the format. 2: `notes`, and the splits of partial queries. 3: `license`.
@@ -213,7 +214,9 @@ def read_manifest(folder: str | os.PathLike[str]) -> tuple[Header, list[Record]]
     lines = _read(path).splitlines()
     records = [record_from_json(line, path, number) for number, line in enumerate(lines, start=1)]
     if len(records) != header.num_pairs:
-        raise ManifestError(f"{path}: {len(records)} records, the header says {header.num_pairs}; render again.")
+        raise ManifestError(
+            f"{path}: {count(len(records), 'record')}, the header says {header.num_pairs}; render again."
+        )
     for position, record in enumerate(records):
         if record.index != position:
             raise ManifestError(f"{path}, line {position + 1}: index {record.index}, expected {position}.")

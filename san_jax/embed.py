@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Float32, UInt8
 
+from san_jax.counts import count
 from san_jax.data.augment import normalize_images
 from san_jax.models import SAN
 from san_jax.models.functional import Tree, merge_model, split_model
@@ -248,7 +249,7 @@ def _run(
         if mesh is not None:
             if len(images) % mesh.size:
                 raise ValueError(
-                    f"A batch of {len(images)} images cannot be split over {mesh.size} devices: "
+                    f"A batch of {count(len(images), 'image')} cannot be split over {mesh.size} devices: "
                     "choose a batch size that is a multiple of it."
                 )
             images = jax.device_put(images, batch_sharding(mesh))

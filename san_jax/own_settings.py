@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 NOT_STATED = "Not stated"  # how the terms of pictures begin that nobody stated
+TOLD = ("description", "creator", "url")  # settings that are told and change no picture
 OWN = "own:"  # before the name of such a dataset, where a program is told to make it
 # TFDS finds a dataset by such names only.
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
@@ -23,6 +24,8 @@ class OwnSettings:
         camera_column: Column of the camera; it may be absent.
         split_column: Column of the split: train, val, query, gallery, or test (queries are then chosen); it may be
             absent.
+        time_column: Column of when the picture was taken: seconds, or a date and time (see `san_jax.moments.parse`); an
+            empty cell is a time that is not known. "" for none.
         pattern: Regular expression with the named groups person, camera and split, or some of them, which is searched
             in each file name (in its path if it holds a slash); "" where folders say it.
         boxes: Boxes of a tracker in the format of MOTChallenge, such as gt/gt.txt, in the folder of a sequence; "" where
@@ -40,6 +43,9 @@ class OwnSettings:
         license: The terms of the pictures, in words, or SPDX's name of a licence.
         description: What the pictures are, who is on them and what these persons agreed to, for the dataset's card; it
             decides on nothing else. "" for nothing.
+        creator: Who made the dataset, names with semicolons between them, for the card and the Croissant metadata; it
+            decides on nothing else. "" for nobody.
+        url: Where the dataset is published, likewise. "" for nowhere.
 
     Raises:
         ValueError: A setting is outside its range, or two do not go together.
@@ -50,6 +56,7 @@ class OwnSettings:
     person_column: str = "person_id"
     camera_column: str = "camera_id"
     split_column: str = "split"
+    time_column: str = ""
     pattern: str = ""
     boxes: str = ""
     margin: float = 0.05
@@ -62,14 +69,20 @@ class OwnSettings:
     seed: int = 0
     license: str = f"{NOT_STATED} by who made this dataset of own pictures: ask them."
     description: str = ""
+    creator: str = ""
+    url: str = ""
 
     def __post_init__(self) -> None:
         kinds = [f"--{name}" for name in ("table", "pattern", "boxes") if getattr(self, name)]
         if len(kinds) > 1:
             raise ValueError(f"{' and '.join(kinds)} exclude each other: give one of them, or none for folders.")
+        if self.time_column and not self.table:
+            raise ValueError(f"--time_column={self.time_column} is a column of a table: give --table, too.")
         for name, most in (("margin", 1.0), ("max_covered", 1.0), ("test_share", 1.0)):
             if not 0.0 <= getattr(self, name) <= most:
                 raise ValueError(f"--{name} must lie in 0..{most:g}, found {getattr(self, name):g}.")
+        if self.url and not re.match(r"https?://[^\s/]+\S*\Z", self.url):
+            raise ValueError(f"--url must be an address such as https://example.org/shop, found {self.url}.")
         if not 0.0 <= self.frame_rate < math.inf:
             raise ValueError(f"--frame_rate must be a number of frames a second, found {self.frame_rate:g}.")
         for name, least in (("every", 1), ("visits", 2), ("seed", 0)):

@@ -15,6 +15,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from san_jax import counts
+
 AXIS = "data"
 _MESSAGE_BYTES = 8192  # longest message that processes tell each other
 
@@ -89,7 +91,7 @@ def check_batch_size(name: str, count: int, mesh: Mesh, *, images_each: int = 1)
     unit = mesh.size // math.gcd(mesh.size, images_each)
     below = count // unit * unit
     nearest = f"{below} or {below + unit}" if below else f"{unit}"
-    images = f"{count} x {images_each} images" if images_each > 1 else f"{count} images"
+    images = f"{count} x {images_each} images" if images_each > 1 else counts.count(count, "image")
     raise ValueError(
         f"{name}={count}: {images} cannot be split evenly over {mesh.size} devices. Set {name} to {nearest}, or use "
         "fewer devices."

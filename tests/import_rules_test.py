@@ -24,10 +24,12 @@ FORBIDDEN = {
 }
 # Modules that every package may import, and what they import beside the standard library and each other.
 LIGHT = {
+    "san_jax.counts": (),
     "san_jax.dataset_names": (),
     "san_jax.file_kinds": (),
     "san_jax.files": (),
     "san_jax.folder_lock": (),
+    "san_jax.moments": (),
     "san_jax.own_settings": (),
     "san_jax.pictures": ("numpy", "PIL"),  # a picture from outside is taken by the same rules everywhere
     "san_jax.programs": (),

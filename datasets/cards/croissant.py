@@ -102,6 +102,8 @@ def document(facts: Facts, distribution: Sequence[Node], record_sets: Sequence[N
     }
     if facts.creators:
         node["creator"] = [{"@type": "sc:Person", "name": name} for name in facts.creators]
+    if facts.url:
+        node["url"] = facts.url
     return node
 
 

@@ -14,6 +14,7 @@ from datasets.cards.origins import origin_of
 from datasets.cards.people import Shown, limits_of, people_of
 from datasets.cards.write import write_missing
 from datasets.examples import Example, image_keys
+from san_jax.counts import count
 from san_jax.own_settings import NOT_STATED
 
 _EXAMPLES = "examples"  # id of the record set
@@ -30,6 +31,7 @@ _FILES = {
     "metadata.json": "What the builder noted: source, counts, parameters.",
     "mirror_map.npy": "How a texture is mirrored, uint16 (256, 256, 2).",
     "test_records.jsonl.gz": "What each picture outside of train shows, a line of JSON each.",
+    "source.txt.gz": "What it was built from: names and sizes of the files, and the settings.",
     "names.json": "The words by which the user called persons and cameras.",
 }
 
@@ -63,13 +65,17 @@ def _describe(builder: ArchiveBuilder, folder: pathlib.Path) -> tuple[Facts, cro
 
 
 def _read_back(stored: Any) -> dict[str, list[Example]]:
-    """Return the integers of all examples."""
+    """Return the numbers of all examples."""
     features = stored.info.features
     decoders = {key: tfds.decode.SkipDecoding() for key in image_keys(features)}
-    integers = [key for key, feature in features.items() if isinstance(feature, tfds.features.Scalar)]
+    numbers = [
+        key
+        for key, feature in features.items()
+        if isinstance(feature, tfds.features.Tensor) and not isinstance(feature, tfds.features.Text)
+    ]
     return {
         split: [
-            {key: int(example[key]) for key in integers}
+            {key: np.asarray(example[key]).item() for key in numbers}
             for example in stored.as_data_source(split=split, decoders=decoders)
         ]
         for split in stored.info.splits
@@ -99,6 +105,7 @@ def _facts(builder: ArchiveBuilder, info: Any, splits: Mapping[str, Sequence[Exa
         limits=[*_own_limits(metadata), *limits_of(origin.shown)],
         citation=origin.citation,
         creators=origin.creators,
+        url=origin.url,
         tags=["tfds", "array-record", "san-jax", *origin.tags],
         tasks=origin.tasks,
         synthetic=origin.shown not in (Shown.REAL, Shown.OWN),
@@ -148,8 +155,8 @@ def _own_limits(metadata: Mapping[str, Any]) -> list[str]:
     lines = []
     if metadata.get("num_problems"):
         lines.append(
-            f"It is partial: it was built in spite of {metadata['num_problems']:,} problems, which the metadata lists. "
-            "Scores on it do not compare with published ones."
+            f"It is partial: it was built in spite of {count(metadata['num_problems'], 'problem')}, which the metadata "
+            "lists. Scores on it do not compare with published ones."
         )
     elif metadata.get("partial"):
         lines.append("Its source is partial: scores after training on it do not compare with published ones.")

@@ -100,6 +100,7 @@ class Facts:
         limits: What it cannot be relied on for.
         citation: BibTeX.
         creators: Who made it; none where that is not known.
+        url: Where it is published; "" where that is not known.
         tags: Words to find it by.
         tasks: Hugging Face's names of the tasks that it is for.
         synthetic: Whether a program made all of the pictures.
@@ -124,6 +125,7 @@ class Facts:
     limits: Sequence[str]
     citation: str
     creators: Sequence[str]
+    url: str
     tags: Sequence[str]
     tasks: Sequence[str]
     synthetic: bool

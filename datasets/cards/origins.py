@@ -11,14 +11,14 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from datasets.builder import ArchiveBuilder, newest_version
-from datasets.cards.facts import authors, package_text
+from datasets.cards.facts import authors, package_text, plain
 from datasets.cards.people import Shown, shown_in_rendering
 from datasets.errors import DatasetError
 from datasets.folders import given_path
 from datasets.own.own_dataset_builder import OwnBuilder
 from datasets.textured.textured_dataset_builder import TexturedBuilder
 from san_jax.dataset_names import BENCHMARKS
-from san_jax.own_settings import OWN, OwnSettings
+from san_jax.own_settings import OWN, TOLD, OwnSettings
 
 _REID = (
     "Train on `train` (and `val`, if there is one). Each query is ranked against the whole gallery, without the "
@@ -37,7 +37,7 @@ _TITLES = {
     "pit_reid": "PIT reID: a rendered re-identification benchmark with true textures",
 }
 _SOURCE = "SOURCE"  # stands for paths of the user's in commands
-_SETTINGS_TOLD = ("license", "description")  # settings of own pictures that stand elsewhere in the card
+_SETTINGS_TOLD = ("license", *TOLD)  # settings of own pictures that stand elsewhere in the card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Origin:
         protocol: How it is trained and scored on.
         words: What its maker said of it; "" for nothing.
         creators: Who made it; none where that is not known.
+        url: Where it is published; "" where that is not known.
         tags: Words to find it by.
         tasks: Hugging Face's names of the tasks that it is for.
         source: The dataset whose pictures it has; "" for none.
@@ -66,6 +67,7 @@ class Origin:
     protocol: str = _REID
     words: str = ""
     creators: Sequence[str] = ()
+    url: str = ""
     tags: Sequence[str] = ("person-re-identification",)
     tasks: Sequence[str] = ("image-feature-extraction",)
     source: str = ""
@@ -141,6 +143,8 @@ def _own(name: str, settings: OwnSettings, metadata: Mapping[str, Any]) -> Origi
         if field.name == "table":
             value = os.path.basename(value) if os.path.isabs(value) else value
         flags.append(f"--{field.name}" if value is True else f"--{field.name}={shlex.quote(str(value))}")
+    said = {name: getattr(settings, name) or metadata.get(name, "") for name in TOLD}
+    creators = _creators(said["creator"])
     command = " ".join(
         (f"python -m experiments.prepare --dataset={OWN}{name} --manual_dir={_SOURCE} --data_dir=data", *flags)
     )
@@ -152,17 +156,27 @@ def _own(name: str, settings: OwnSettings, metadata: Mapping[str, Any]) -> Origi
             f"{settings.seed} made them."
         ],
         commands=[command],
-        citation=_own_citation(name),
-        words=settings.description or metadata.get("description", ""),
+        citation=_own_citation(name, creators, said["url"]),
+        words=said["description"],
+        creators=creators,
+        url=said["url"],
     )
 
 
-def _own_citation(name: str) -> str:
+def _own_citation(name: str, creators: Sequence[str], url: str) -> str:
     year = datetime.datetime.now(datetime.UTC).year
-    return (
-        f"@misc{{{name},\n  title={{{name}}},\n  note={{Own pictures, prepared with San-JAX; ask its maker how to cite "
-        f"them}},\n  year={{{year}}}\n}}"
-    )
+    fields = {
+        "title": name,
+        "author": " and ".join(f"{{{one.replace('{', '').replace('}', '')}}}" for one in creators),
+        "url": url,
+        "note": "Own pictures, prepared with San-JAX; ask its maker how to cite them",
+        "year": year,
+    }
+    return ",\n".join([f"@misc{{{name}", *(f"  {key}={{{value}}}" for key, value in fields.items() if value)]) + "\n}"
+
+
+def _creators(text: str) -> list[str]:
+    return [plain(one) for one in text.split(";") if one.strip()]
 
 
 def _textured(builder: TexturedBuilder, name: str, metadata: Mapping[str, Any]) -> Origin:
@@ -171,7 +185,8 @@ def _textured(builder: TexturedBuilder, name: str, metadata: Mapping[str, Any]) 
         raise DatasetError(f"{builder.benchmark} is gone from {builder.data_dir_root}.")
     info: Any = tfds.builder_from_directory(version).info
     source = dict(info.metadata or {})
-    shown, citation = Shown.OWN, _own_citation(builder.benchmark)
+    own = _own_citation(builder.benchmark, _creators(source.get("creator", "")), source.get("url", ""))
+    shown, citation = Shown.OWN, own
     if "recipe" in source:
         shown, citation = shown_in_rendering(source["parameters"]), ""
     elif builder.benchmark in BENCHMARKS:

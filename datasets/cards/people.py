@@ -33,9 +33,9 @@ _PEOPLE = {
         "to what.",
         _PERSONAL,
         "The words by which the user called persons and cameras stand in `names.json`, and may stand in the feature "
-        "`name` of every example (the file's path), in the limits below, in `croissant.json` and in `metadata.json`. If "
-        "they are people's names, they are personal data too: before you give the dataset on, build it again from "
-        "folders and files that are named by numbers.",
+        "`name` of every example (the file's path), in the limits below, in `source.txt.gz`, `croissant.json` and "
+        "`metadata.json`. If they are people's names, they are personal data too: before you give the dataset on, build "
+        "it again from folders and files that are named by numbers.",
     ),
     Shown.RENDERED: (
         "**Nobody.** Every person is drawn by a program, from a body model and a texture that it painted; no picture "

@@ -127,6 +127,7 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         limits=[*([header.notes] if header.notes else []), *limits_of(origin.shown)],
         citation=origin.citation,
         creators=origin.creators,
+        url=origin.url,
         tags=["san-jax", *origin.tags],
         tasks=origin.tasks,
         synthetic=True,

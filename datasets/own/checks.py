@@ -4,9 +4,10 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from datasets.own.sightings import Sighting, count, first_names, persons_of
+from datasets.own.sightings import Sighting, first_names, persons_of
 from datasets.own.splits import drops_same_camera
 from datasets.own.words import in_order
+from san_jax.counts import count
 
 _TRAINING, _TESTED = ("train", "val"), ("query", "gallery")
 

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from datasets.own.sightings import Sighting, count, first_names
+from datasets.own.sightings import Sighting, first_names
+from san_jax.counts import count
 from san_jax.files import sha256
 
 

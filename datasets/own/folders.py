@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from datasets.errors import DatasetError, raise_problems
 from datasets.folders import found_there
-from datasets.own.sightings import SPLIT_NAMES, Found, Sighting, count, first_names
+from datasets.own.sightings import SPLIT_NAMES, Found, Sighting, first_names
 from san_jax import pictures
+from san_jax.counts import count
 from san_jax.own_settings import OwnSettings
 
 ADVICE = (

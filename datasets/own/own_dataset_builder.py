@@ -11,14 +11,14 @@ from typing import Any
 
 from datasets.builder import Archive
 from datasets.errors import DatasetError, problems_error
-from datasets.examples import Example, label_train, tracked_features
+from datasets.examples import Example, label_train, time_feature, tracked_features
 from datasets.images import ImageSource
 from datasets.listing import ListedBuilder, Listing
-from datasets.own import checks, copies, folders, splits, table, tracks
+from datasets.own import checks, copies, folders, source_lines, splits, table, tracks
 from datasets.own.sightings import Found, Sighting
 from datasets.own.words import number_cameras, number_persons
 from san_jax import pictures
-from san_jax.own_settings import OwnSettings
+from san_jax.own_settings import TOLD, OwnSettings
 
 NAMES_FILE = "names.json"  # beside the shards: the words of the persons and cameras
 
@@ -48,7 +48,15 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         return f"dataset {self.name}"
 
     def features(self) -> dict[str, Any]:
-        return super().features() | (tracked_features() if self.settings.boxes else {})
+        more = tracked_features() if self.settings.boxes else {}
+        if self.settings.time_column:
+            more["time"] = time_feature("When it was taken, seconds, since 1970 where the table has dates")
+        return super().features() | more
+
+    @property
+    def _facts(self) -> list[str]:
+        """Names of the features that are fields of a `Sighting`."""
+        return [name for name in ("time", "track") if name in self.features()]
 
     def scan(self, manual_dir: str | os.PathLike[str]) -> Archive:
         root = pathlib.Path(manual_dir)
@@ -68,10 +76,18 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         listing = Listing(examples, {}, problems, found.files, _settings_text(self.settings, root))
         metadata = {
             "protocol": _protocol(self.name, self.settings, self._chosen),
-            **({"description": self.settings.description} if self.settings.description else {}),
+            **{name: words for name in TOLD if (words := getattr(self.settings, name))},
         }
         archive = self.as_archive(root, listing, license=self.settings.license, expected={}, metadata=metadata)
-        return dataclasses.replace(archive, extra_files={NAMES_FILE: _names_file(*_numbers(sightings))})
+        files = {
+            NAMES_FILE: _names_file(*_numbers(sightings)),
+            source_lines.SOURCE_FILE: source_lines.to_bytes(archive.source_lines),
+        }
+        return dataclasses.replace(archive, extra_files=files)
+
+    def differences(self, archive: Archive, folder: pathlib.Path) -> list[str]:
+        there = source_lines.read(folder)
+        return source_lines.differences(there, archive.source_lines) if there else []
 
     def usable(self, archive: Archive) -> Archive:
         usable = super().usable(archive)
@@ -99,7 +115,7 @@ class OwnBuilder(ListedBuilder, skip_registration=True):
         self._chosen = splits.choose(sightings, seed=self.settings.seed, test_share=self.settings.test_share)
         if lacking := checks.split_problems(self._chosen):
             raise problems_error(f"{root} cannot be scored on", [*lacking, *problems], self.ADVICE)
-        examples = _examples(self._chosen, *_numbers(self._listed), tracked=bool(self.settings.boxes))
+        examples = _examples(self._chosen, *_numbers(self._listed), facts=self._facts)
         label_train([*examples.get("train", ()), *examples.get("val", ())])
         return examples
 
@@ -133,7 +149,11 @@ def _composed(one: Sighting) -> Sighting:
 
 
 def _examples(
-    chosen: Mapping[str, Sequence[Sighting]], persons: Mapping[str, int], cameras: Mapping[str, int], *, tracked: bool
+    chosen: Mapping[str, Sequence[Sighting]],
+    persons: Mapping[str, int],
+    cameras: Mapping[str, int],
+    *,
+    facts: Sequence[str],
 ) -> dict[str, list[Example]]:
     return {
         split: [
@@ -143,7 +163,7 @@ def _examples(
                 "label": -1,
                 "camera_id": cameras[one.camera],
                 "name": one.name,
-                **({"time": one.time, "track": one.track} if tracked else {}),
+                **{name: getattr(one, name) for name in facts},
             }
             for one in sightings
         ]
@@ -154,9 +174,11 @@ def _examples(
 def _settings_text(settings: OwnSettings, root: pathlib.Path) -> str:
     """Return the settings as a line of the digest, which stays the same when the folder is moved."""
     values = dataclasses.asdict(settings)
-    del values["description"]  # words that change no picture
-    if not settings.frame_rate:  # as datasets were made before there was this setting
-        del values["frame_rate"]
+    for name in TOLD:
+        del values[name]
+    for name in ("frame_rate", "time_column"):  # as datasets were made before there were these settings
+        if not values[name]:
+            del values[name]
     values["table"] = os.path.relpath(root / settings.table, root) if settings.table else ""
     return json.dumps(values, sort_keys=True)
 

@@ -60,11 +60,6 @@ def first_names(names: Iterable[str]) -> str:
     return text if len(listed) <= MAX_NAMED else f"{text} and {len(listed) - MAX_NAMED:,} more"
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun, such as "1 picture" or "2,000 pictures"."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
 def persons_of(sightings: Sequence[Sighting]) -> dict[str, list[Sighting]]:
     """Return the pictures of each person, in their order."""
     found: dict[str, list[Sighting]] = {}

@@ -4,6 +4,7 @@ A table comes from outside: its paths must stay in the folder, and nothing in it
 """
 
 import csv
+import math
 import os
 import pathlib
 import re
@@ -14,14 +15,17 @@ import pyarrow
 from pyarrow import parquet
 
 from datasets.errors import DatasetError
-from datasets.own.sightings import SPLIT_NAMES, Found, Sighting, count, first_names
-from san_jax import pictures
+from datasets.own.sightings import SPLIT_NAMES, Found, Sighting, first_names
+from san_jax import moments, pictures
+from san_jax.counts import count
 from san_jax.own_settings import OwnSettings
 
 ADVICE = (
     "A table is a CSV or Parquet file with the columns path (relative to --manual_dir), person_id and, where they are "
-    "known, camera_id and split; --path_column, --person_column, --camera_column and --split_column give other names."
+    "known, camera_id and split; --path_column, --person_column, --camera_column and --split_column give other names, "
+    "--time_column that of a time."
 )
+_TIME = "time"  # how lists of `experiments.embed` and trackers call it
 _DELIMITERS = ",;\t"  # in Europe, spreadsheets write CSV with semicolons
 _WHOLE_FLOAT = re.compile(r"-?\d+\.0", re.ASCII)
 _Row = tuple[str, dict[str, Any]]  # where it stands, and its cells by column
@@ -64,9 +68,11 @@ def read_table(root: pathlib.Path, settings: OwnSettings) -> Found:
 def _check_columns(path: pathlib.Path, columns: Sequence[str], settings: OwnSettings) -> None:
     """Raise a DatasetError for a column that must be there and is not; those of camera and split may lack."""
     defaults = OwnSettings()
+    flags = ["path_column", "person_column", "camera_column", "split_column"]
+    flags += ["time_column"] if settings.time_column else []
     lacking = [
         f"{getattr(settings, flag)!r} (--{flag})"
-        for flag in ("path_column", "person_column", "camera_column", "split_column")
+        for flag in flags
         if getattr(settings, flag) not in columns
         and (flag in ("path_column", "person_column") or getattr(settings, flag) != getattr(defaults, flag))
     ]
@@ -90,7 +96,12 @@ def _sighting(root: pathlib.Path, settings: OwnSettings, cells: dict[str, Any]) 
     found = _inside(root, name)
     if isinstance(found, str):
         return found
-    return Sighting(str(found), str(root / found), person, camera, split.lower())
+    time = _word(cells.get(settings.time_column))
+    try:
+        seconds = moments.parse(time).seconds if time else math.nan
+    except ValueError as error:
+        return f"column {settings.time_column}: {error}"
+    return Sighting(str(found), str(root / found), person, camera, split.lower(), seconds)
 
 
 def _inside(root: pathlib.Path, name: str) -> pathlib.PurePosixPath | str:
@@ -155,11 +166,21 @@ def _shorten_floats(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> N
 
 
 def _read_parquet(path: pathlib.Path, settings: OwnSettings) -> tuple[list[str], list[_Row]]:
-    wanted = (settings.path_column, settings.person_column, settings.camera_column, settings.split_column)
+    wanted = (
+        settings.path_column,
+        settings.person_column,
+        settings.camera_column,
+        settings.split_column,
+        settings.time_column,
+    )
     try:
         columns = list(parquet.read_schema(path).names)
         is_clear = len(set(columns)) == len(columns)
         table = parquet.read_table(path, columns=[name for name in columns if name in wanted] if is_clear else [])
+        for place, column in enumerate(table.columns):
+            if pyarrow.types.is_timestamp(column.type):  # Python's datetime has no nanoseconds
+                microseconds = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+                table = table.set_column(place, table.column_names[place], microseconds)
         rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DatasetError(f"{path} is no Parquet file ({str(error).splitlines()[0]}).\n{ADVICE}") from error
@@ -171,6 +192,8 @@ def _notes(
 ) -> list[str]:
     unknown = [name for name in (settings.camera_column, settings.split_column) if name not in columns]
     notes = [f"{path}: no column {' and no column '.join(unknown)}"] if unknown else []
+    if _TIME in columns and not settings.time_column:
+        notes.append(f"{path}: its column {_TIME} is not read; --time_column={_TIME} keeps it")
     there = pictures.list_folder(root)
     unlisted = [name for name in there.pictures if name not in listed]
     if unlisted:

@@ -22,8 +22,9 @@ from datasets.own import boxes as boxes_of
 from datasets.own import videos
 from datasets.own.boxes import Box
 from datasets.own.crops import Crop
-from datasets.own.sightings import Found, Sighting, count, first_names
+from datasets.own.sightings import Found, Sighting, first_names
 from san_jax import pictures
+from san_jax.counts import count
 from san_jax.own_settings import OwnSettings
 
 ADVICE = (

@@ -18,6 +18,7 @@ from datasets import mirror_map
 from datasets.builder import Archive, ArchiveBuilder, newest_version
 from datasets.errors import DatasetError, raise_problems
 from datasets.examples import PERSON_SIZE, Example, reid_features, texture_feature
+from san_jax.counts import count
 
 TRAINING_SPLITS = ("train", "val")
 # Feature that a copy adds to its benchmark -> suffix of the copy's name.
@@ -93,7 +94,7 @@ class TexturedBuilder(ArchiveBuilder, skip_registration=True):
                 )
         number = sum(map(len, splits.values()))
         raise_problems(
-            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {number:,} training images of "
+            f"{texture_dir}: {self.feature} images of {len(problems):,} of the {count(number, 'training image')} of "
             f"{self.benchmark} cannot be read",
             problems,
             ADVICE,

@@ -14,6 +14,7 @@ from experiments.pages import template
 from experiments.runs.plan import RunPlan
 from experiments.scoring import protocols
 from san_jax import metric_logger
+from san_jax.counts import count
 
 
 def training_seconds(workdir: str | os.PathLike[str], plan: RunPlan) -> float:
@@ -159,7 +160,10 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
     if not runs:
         return "No run is complete yet."
     batches = sorted({(run["reid_batches"], run["batch"]) for run in runs})
-    given = ", ".join(f"{count:,} identity-labelled batches of {size} images" for count, size in batches)
+    given = ", ".join(
+        f"{count(number, 'identity-labelled batch', 'identity-labelled batches')} of {count(size, 'image')}"
+        for number, size in batches
+    )
     text = f"Each run had {given}; rows with synthetic data had PIT batches between them."
     if request.scale == "small":
         sizes = request.sizes

@@ -12,6 +12,7 @@ from PIL import Image
 from experiments.runs import data_sources
 from experiments.scoring import protocols
 from san_jax import ranking
+from san_jax.counts import count
 from san_jax.files import write_atomic
 
 STRIPES = 6
@@ -112,5 +113,6 @@ def table(summary: dict[str, Any]) -> str:
         result = summary[split]
         scores = "".join(f"{100 * result[name]:8.2f}" for name in SCORES)
         chance = ", ".join(f"{100 * result['chance'][name]:.2f}" for name in SCORES)
-        lines.append(f"{split:<{width}}{scores}   ({chance}) {result['num_valid_queries']:,} queries with a match")
+        queries = count(result["num_valid_queries"], "query", "queries")
+        lines.append(f"{split:<{width}}{scores}   ({chance}) {queries} with a match")
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import RunPlan
 from experiments.runs.training_data import TrainingData
 from san_jax import sharding
+from san_jax.counts import count
 from san_jax.data import reading
 from san_jax.data.augment import augment_images
 from san_jax.data.iterator import BatchIterator
@@ -170,5 +171,5 @@ def table(result: Mapping[str, Any]) -> str:
         for name, picture in found["pictures"].items():
             stored, size = ("x".join(map(str, picture[what])) for what in ("stored", "size"))
             lines.append(f"{kind}, {found['dataset']}: {name} {picture['format']} of {stored}, {size} in the batch")
-        lines += timing.table(f"input of {kind}, {found['batch_size']} images", found["programs"], a_core=True)
+        lines += timing.table(f"input of {kind}, {count(found['batch_size'], 'image')}", found["programs"], a_core=True)
     return "\n".join([*lines, *(f"{name}: {reason}" for name, reason in result["left_out"].items())])

@@ -23,6 +23,7 @@ from experiments.runs import render_workers
 from render.optics import rasterizer
 from render.recipes import build
 from render.scene import impostor_library, surfaces
+from san_jax.counts import count
 
 PHASES = ("posing", "painting", "drawing", "background", "occluders", "photograph", "encoding")
 WARM_UP = 20  # pairs that are drawn before the clock starts
@@ -131,13 +132,13 @@ def report(name: str, pictures: int, one: list[Times], several: list[Times]) -> 
         several: Times of several processes.
     """
     (alone,) = one
-    lines = [f"{name}: a pair is a texture and {pictures} picture{'s' * (pictures > 1)}; {alone.opengl}"]
+    lines = [f"{name}: a pair is a texture and {count(pictures, 'picture')}; {alone.opengl}"]
     for times in (one, several):
         by_wall = sum(1.0 / each.wall for each in times)
         by_processor = sum(1.0 / each.processor for each in times)
         processors = sum(each.processor / each.wall for each in times) / len(times)
         lines.append(
-            f"  {len(times)} process{'es' * (len(times) > 1)}: {by_processor:5.1f} pairs/s by processor time, "
+            f"  {count(len(times), 'process', 'processes')}: {by_processor:5.1f} pairs/s by processor time, "
             f"{by_wall:5.1f} by wall-clock time ({processors:.2f} processors per process)"
         )
     times_as_many = growth(one, several)

@@ -19,15 +19,11 @@ A program parses its arguments first and imports what it needs afterwards, so th
 """
 
 import argparse
-import contextlib
-import datetime
-import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from experiments.command_line import paths
-from san_jax import run_folder
+from san_jax import moments, run_folder
 
 
 def make_parser(module: str, docstring: str | None) -> argparse.ArgumentParser:
@@ -135,37 +131,9 @@ def cameras(text: str) -> tuple[int, ...]:
         ) from None
 
 
-class Moment(NamedTuple):
-    """A time that the user gave.
-
-    Attributes:
-        seconds: The time in seconds; since 1970 where a date was given.
-        date: The date and time as the user wrote it; "" where seconds were given.
-    """
-
-    seconds: float
-    date: str = ""
-
-    def words(self) -> str:
-        """Return the time as the user gave it."""
-        return self.date or f"{self.seconds:.16g} s"
-
-
-def moment(text: str) -> Moment:
-    """Return a time; an argparse `type`.
-
-    Args:
-        text: Seconds, or a date and time as ISO 8601 writes it, in UTC where it names no zone: then seconds since 1970.
-    """
-    with contextlib.suppress(ValueError):
-        if math.isfinite(seconds := float(text)):
-            return Moment(seconds)
+def moment(text: str) -> moments.Moment:
+    """Return a time, see `san_jax.moments.parse`; an argparse `type`."""
     try:
-        found = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected seconds, or a date and time such as 2026-11-28T10:00, found {text!r}"
-        ) from None
-    if found.tzinfo:
-        return Moment(found.timestamp(), text)
-    return Moment(found.replace(tzinfo=datetime.UTC).timestamp(), f"{text} UTC")
+        return moments.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -11,6 +11,7 @@ _HELP = {
     "person_column": "the table's column of the person, numbers or words",
     "camera_column": "the table's column of the camera; it may be absent",
     "split_column": "the table's column of train, val, query, gallery or test; it may be absent",
+    "time_column": "the table's column of when a picture was taken, seconds or dates (default: none)",
     "pattern": "regular expression with the groups person, camera, split, searched in file names (default: none)",
     "boxes": "boxes of a tracker (MOTChallenge's format) with frames or a video, such as gt/gt.txt (default: none)",
     "margin": "with --boxes: share of a box's height and width that is added on each side",
@@ -23,6 +24,8 @@ _HELP = {
     "seed": "seed of the choice of persons and queries",
     "license": "the terms of the pictures, in words, or SPDX's name of a licence such as CC-BY-4.0",
     "description": "for the card: what the pictures are, who is on them, what they agreed to (default: nothing)",
+    "creator": "for card and metadata: who made the dataset, NAME;NAME (default: nobody is named)",
+    "url": "for card and metadata: where the dataset is published (default: nowhere)",
 }
 
 

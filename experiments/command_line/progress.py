@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import tqdm
 
+from san_jax.counts import count
+
 INTERVAL = 30.0  # seconds between lines
 
 
 @contextmanager
-def progress(name: str, *, total: int, done: int, unit: str) -> Iterator[Callable[[], object]]:
+def progress(name: str, *, total: int, done: int, unit: str, units: str = "") -> Iterator[Callable[[], object]]:
     """Report progress on standard error while the context is open.
 
     A terminal gets a bar that is redrawn in place; anything else, such as a log file, gets a line every `INTERVAL`
@@ -22,6 +24,7 @@ def progress(name: str, *, total: int, done: int, unit: str) -> Iterator[Callabl
         total: Number of units in all.
         done: Number of units that are done already.
         unit: Name of a unit.
+        units: Name of several; "" for that of one with an s.
 
     Yields:
         A function to call after each unit.
@@ -33,22 +36,24 @@ def progress(name: str, *, total: int, done: int, unit: str) -> Iterator[Callabl
         return
 
     start = latest = time.monotonic()
-    count = done
+    now = done
+    units = units or f"{unit}s"
 
     def report() -> None:
         nonlocal latest
         latest = time.monotonic()
-        rate = (count - done) / max(latest - start, 1e-9)
-        left = f", {(total - count) / rate / 60.0:.0f} minutes left" if rate > 0 and count < total else ""
+        rate = (now - done) / max(latest - start, 1e-9)
+        left = f", {count(round((total - now) / rate / 60.0), 'minute')} left" if rate > 0 and now < total else ""
+        share = 100 * now // max(total, 1)
         print(
-            f"{name}: {count} of {total} {unit}s ({100 * count // max(total, 1)} %), {rate:.1f} {unit}s/s{left}",
+            f"{name}: {now:,} of {count(total, unit, units)} ({share} %), {rate:.1f} {units}/s{left}",
             file=file,
             flush=True,
         )
 
     def update() -> None:
-        nonlocal count
-        count += 1
+        nonlocal now
+        now += 1
         if time.monotonic() - latest >= INTERVAL:
             report()
 

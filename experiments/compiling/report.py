@@ -9,6 +9,7 @@ from experiments.compiling import costs, hlo, origins, roofline
 from experiments.compiling.compilation import CompiledStep, DoesNotFitError, Memory, StepCompiler
 from experiments.compiling.topologies import Topology
 from experiments.runs.plan import RunPlan
+from san_jax.counts import count
 
 _LONGEST = 10  # operations and source lines that are listed
 
@@ -157,7 +158,9 @@ def _sums(kernels: Sequence[costs.Kernel]) -> dict[str, int]:
 
 def to_text(kind: str, step: Mapping[str, Any]) -> str:
     """Return what a step needs, as lines for the console. `step` is what `compile_plan` yields."""
-    return "\n".join([f"{kind} step, {step['batch']:,} images a batch:", *(f"  {line}" for line in _lines(step))])
+    return "\n".join(
+        [f"{kind} step, {count(step['batch'], 'image')} a batch:", *(f"  {line}" for line in _lines(step))]
+    )
 
 
 def _lines(step: Mapping[str, Any]) -> Iterator[str]:

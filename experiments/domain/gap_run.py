@@ -10,6 +10,7 @@ import tqdm
 
 from experiments.domain import gap, statistics
 from experiments.runs import data_sources, provenance
+from san_jax.counts import count
 from san_jax.files import write_atomic
 
 FILE = "domain_gap.json"
@@ -81,7 +82,8 @@ def table(found: gap.Gap, request: Request) -> str:
     real, rendered = found.pictures
     dark = " and ".join(f"{100 * share:.0f} %" for share in found.dark_torsos)
     lines = [
-        f"{request.real} ({real:,} pictures) and {request.rendered} ({rendered:,}), compared at {height}x{width}",
+        f"{request.real} ({count(real, 'picture')}) and {request.rendered} ({rendered:,}), compared at "
+        f"{height}x{width}",
         f"mean distance {found.mean_distance:.3f}; a linear rule puts a rendered picture above a real one in "
         f"{100 * found.told_apart:.1f} % of the pairs; dark torsos: {dark}",
         "",

@@ -5,6 +5,7 @@ import math
 from experiments.pages import template
 from experiments.pages.report import Chart, Series, line_chart
 from san_jax.calibration import Calibration
+from san_jax.counts import count
 from san_jax.verification import OperatingPoint
 
 
@@ -23,13 +24,14 @@ def point_words(point: OperatingPoint) -> str:
     """Say in a line what a threshold does."""
     if point.threshold is None:
         return (
-            f"false-match rate {point.target:g}: not supported, {point.impostors:,} impostor pairs are fewer than the "
+            f"false-match rate {point.target:g}: not supported, "
+            f"{count(point.impostors, 'impostor pair is', 'impostor pairs are')} fewer than the "
             f"{point.needed:,} that it needs"
         )
     return (
         f"false-match rate {point.target:g}: nearer than {point.threshold:.4g}, wrong for {point.false_matches:,} of "
-        f"{point.impostors:,} pairs of two persons, missing {point.false_non_matches:,} of {point.genuine:,} pairs of one "
-        f"({100 * point.false_non_match_rate:.2f} %)"
+        f"{count(point.impostors, 'pair')} of two persons, missing {point.false_non_matches:,} of "
+        f"{count(point.genuine, 'pair')} of one ({100 * point.false_non_match_rate:.2f} %)"
     )
 
 

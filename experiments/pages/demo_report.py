@@ -29,6 +29,7 @@ from experiments.scoring.embedding import EmbeddedSplit, Embedder, match_masks
 from experiments.scoring.per_query import query_scores
 from experiments.scoring.resampling import bootstrap_interval
 from san_jax import embed, files, metric_logger, ranking
+from san_jax.counts import count
 from san_jax.data.reading import read_labels
 from san_jax.pictures import resize_image
 
@@ -81,7 +82,8 @@ def make_report(
         notes=[
             "Bold: ahead of the other model, with 0 outside the 95 % interval of the difference. No bold number in a "
             "column: the test persons do not tell which of the two is better.",
-            f"{summaries['san']['num_query']} queries, {summaries['san']['num_gallery']} gallery images.",
+            f"{count(summaries['san']['num_query'], 'query', 'queries')}, "
+            f"{count(summaries['san']['num_gallery'], 'gallery image')}.",
             summaries["san"]["protocol"],
             *(summaries["san"][split]["protocol"] for split in further),
         ],

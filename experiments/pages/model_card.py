@@ -9,6 +9,7 @@ from typing import Any
 from experiments.pages import template
 from experiments.pages.report import SCORES
 from experiments.scoring import microscope_words
+from san_jax.counts import count
 
 _SCORES = dict(SCORES)
 _METHODS = {
@@ -57,9 +58,9 @@ def _front_matter(card: Mapping[str, Any]) -> dict[str, Any]:
 def _data_words(data: Mapping[str, Any]) -> str:
     words = data["dataset"]
     if data.get("splits"):
-        words += f", split {' + '.join(data['splits'])}: {data['images']:,} images"
+        words += f", split {' + '.join(data['splits'])}: {count(data['images'], 'image')}"
     if data.get("identities"):
-        words += f" of {data['identities']:,} persons"
+        words += f" of {count(data['identities'], 'person')}"
     if data.get("pit"):
-        words += f"; and {data['pit']['images']:,} synthetic images of {data['pit']['dataset']}"
+        words += f"; and {count(data['pit']['images'], 'synthetic image')} of {data['pit']['dataset']}"
     return f"{words}.{' The dataset was built from a partial copy.' if data.get('partial') else ''}"

@@ -12,6 +12,7 @@ from experiments.runs import data_sources, folder, san_pg
 from experiments.scoring import texture_quality
 from experiments.scoring.texture_quality import Quality
 from san_jax import checkpoint, run_folder
+from san_jax.counts import count
 from san_jax.files import write_atomic
 
 KNOWN_ERRORS = (ValueError, OSError, checkpoint.CheckpointError)  # their messages say what to do
@@ -147,7 +148,7 @@ def markdown(table: Mapping[str, Any]) -> str:
         cells = [text for column in columns for text in _cells(row["quality"][column])]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     measured = "; ".join(
-        f"{column}: {what['images']:,} of {what['of']:,} images of {what['dataset']}, {what['split']}, in "
+        f"{column}: {what['images']:,} of {count(what['of'], 'image')} of {what['dataset']}, {what['split']}, in "
         f"{what['data_dir']}"
         for column, what in table["measured"].items()
     )

@@ -12,6 +12,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from san_jax.counts import count
+
 
 def fill(name: str, **values: Any) -> str:
     """Fill a file of `templates/`.
@@ -61,6 +63,6 @@ _HTML = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_HTML.filters.update(code=_code, jpeg=image_uri, thousands="{:,}".format)
+_HTML.filters.update(code=_code, jpeg=image_uri, thousands="{:,}".format, counted=count)
 _HTML.policies["json.dumps_kwargs"] = {}  # keys in the order of the values
 _MARKDOWN = _HTML.overlay(autoescape=False, finalize=_markdown)

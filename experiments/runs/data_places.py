@@ -33,6 +33,8 @@ def find(given: str | os.PathLike[str] | None, workdirs: Sequence[str | os.PathL
         print(f"{dataset} is read from {DEFAULT}; it is not in {', '.join(dict.fromkeys(places))}", flush=True)
     elif places:
         print(f"{dataset} is in none of {', '.join([*dict.fromkeys(places), DEFAULT])}: give --data_dir", flush=True)
+        for place in dict.fromkeys(places):  # the error says what is in DEFAULT
+            print(f"built in {place}: {', '.join(data_sources.list_built(place)) or 'nothing'}", flush=True)
     return DEFAULT
 
 

@@ -212,13 +212,23 @@ def _missing(name: str, data_dir: pathlib.Path, built: list[str]) -> str:
             f"--dataset={benchmark} --data_dir={data_dir}"
         )
     else:
-        command = _nearest(name, [*built, *_COMMANDS, *(f"{known}_textured" for known in _COMMANDS)]).strip()
-        if not command and not name_problem(name, _COMMANDS):
+        close = _nearest(name, [*built, *_COMMANDS, *(f"{known}_textured" for known in _COMMANDS)]).strip()
+        own = name.removeprefix(OWN)
+        if own in built:
+            command = f"Only `prepare` takes {OWN}; here it is called {own!r}."
+        elif name_problem(own, _COMMANDS):
+            command = close
+        else:
             command = (
-                "If it is to be made of your own pictures: python -m experiments.prepare "
-                f"--dataset={OWN}{name} --manual_dir=FOLDER --data_dir={data_dir}"
+                f"{close} If it is to be made of your own pictures: python -m experiments.prepare --dataset={OWN}{own} "
+                f"--manual_dir=FOLDER --data_dir={data_dir}"
             )
-    return f"No dataset {name!r} in {data_dir}. {there} {command}".strip()
+    return f"No dataset {name!r} in {_place(data_dir)}. {there} {command.strip()}".strip()
+
+
+def _place(folder: pathlib.Path) -> str:
+    """Name a folder; where that is relative to the working directory, say which folder it is."""
+    return str(folder) if folder.is_absolute() else f"{folder} ({folder.absolute()})"
 
 
 def _nearest(name: str, names: list[str]) -> str:

@@ -35,6 +35,7 @@ from san_jax import (
     run_folder,
     runtimes,
 )
+from san_jax.counts import count
 from san_jax.embedding_files import CARD, NPZ, PARQUET, Embeddings
 from san_jax.id_words import IdWords
 from san_jax.pictures import MAX_NAMED
@@ -97,7 +98,8 @@ def run(
         overwrite: Replace what is there, if it is something else.
 
     Returns:
-        What was written: see `Embeddings.made_by`, and `count`, the number of embeddings. Of a shard, its part of it.
+        What `output` holds: see `Embeddings.made_by`, `count`, the number of embeddings, and `was_there`, whether all of
+        it was there before. Of a shard, its part of it.
 
     Raises:
         EmbedError: `output` holds something else, pictures cannot be read and `strict` is asked for, or all of them
@@ -119,15 +121,15 @@ def run(
     paths = [embedding_files.part_path(folder, number) for number in part.items]
     with folder_lock.hold(folder):
         _begin(folder, part, overwrite=overwrite)
-        _write_parts(_Work(request, pictures, encoder, made_by, folder), part.items)
+        written = _write_parts(_Work(request, pictures, encoder, made_by, folder), part.items)
         shards.finish(folder)
         if shard is not None:
-            return _summary(paths, made_by)
+            return {**_summary(paths, made_by), "was_there": not written}
         summary = _finish(output, paths, made_by)
         _clear(folder, keep_parts=folder == output)
     with contextlib.suppress(OSError):  # not empty: it is the output
         folder.rmdir()
-    return summary
+    return {**summary, "was_there": False}
 
 
 def merge(
@@ -156,7 +158,7 @@ def merge(
     if bad := [str(path) for path in paths if not _is_done(path, made_by)]:
         raise shards.unfinished([f"{path} is missing, damaged or of other work" for path in bad])
     if _is_file(output):
-        return _finish(output, paths, made_by)
+        return {**_finish(output, paths, made_by), "was_there": False}
     with folder_lock.hold(output):
         whole = Part(Shard(0, 1), range(made_by["parts"]), made_by["parts"], made_by)
         _begin(output, whole, overwrite=overwrite)
@@ -164,17 +166,17 @@ def merge(
             shards.place(path.parent, path.name, output)
         summary = _finish(output, paths, made_by)
         _clear(output, keep_parts=True)
-    return summary
+    return {**summary, "was_there": False}
 
 
 def describe(summary: dict[str, Any], output: str | os.PathLike[str]) -> str:
-    """Return what was written and left out, for people."""
+    """Return what an output holds and what was left out, for people; `summary` is what `run` returns."""
     left_out = summary["left_out"]
     lines = [f"left out {name}: {reason}" for name, reason in left_out[:MAX_NAMED]]
     if len(left_out) > MAX_NAMED:
         lines.append(f"left out {len(left_out) - MAX_NAMED:,} more: `left_out` of the file's metadata names all")
-    plural = "" if len(left_out) == 1 else "s"
-    lines.append(f"{output}: {summary['count']:,} embeddings, {len(left_out):,} picture{plural} left out")
+    holds = f"{count(summary['count'], 'embedding')}, {count(len(left_out), 'picture')} left out"
+    lines.append(f"{output} is complete already and holds {holds}" if summary["was_there"] else f"{output}: {holds}")
     return "\n".join(lines)
 
 
@@ -263,7 +265,7 @@ def _finished(output: pathlib.Path, made_by: dict[str, Any], *, overwrite: bool)
     except embedding_files.EmbeddingFileError as error:
         found, different = {}, f"  {error}\n"
     if not different:
-        return found
+        return {**found, "was_there": True}
     if not overwrite:
         raise EmbedError(f"{output} holds something else:\n{different}Give another --output, or --overwrite.")
     return None
@@ -281,8 +283,8 @@ def _begin(folder: pathlib.Path, part: Part, *, overwrite: bool) -> None:
             path.unlink()
 
 
-def _write_parts(work: _Work, numbers: Sequence[int]) -> None:
-    """Write those of the parts that are not there yet."""
+def _write_parts(work: _Work, numbers: Sequence[int]) -> int:
+    """Write those of the parts that are not there yet, and return how many these were."""
     made_by = work.made_by
     missing = [number for number in numbers if not embedding_files.part_path(work.folder, number).is_file()]
     total = sum(len(_rows(number, made_by)) for number in numbers)
@@ -299,6 +301,7 @@ def _write_parts(work: _Work, numbers: Sequence[int]) -> None:
     ):
         for number in missing:
             _write_part(work, number, batches, update)
+    return len(missing)
 
 
 def _rows(number: int, made_by: dict[str, Any]) -> range:
@@ -380,7 +383,12 @@ def _finish(output: pathlib.Path, paths: Sequence[pathlib.Path], made_by: dict[s
     summary = _summary(paths, made_by)
     if not summary["count"]:
         first = "\n".join(f"{name}: {reason}" for name, reason in summary["left_out"][:MAX_NAMED])
-        raise EmbedError(f"none of the {made_by['pictures']:,} pictures can be read:\n{first}")
+        none = (
+            "the only picture cannot"
+            if made_by["pictures"] == 1
+            else f"none of the {made_by['pictures']:,} pictures can"
+        )
+        raise EmbedError(f"{none} be read:\n{first}")
     options: Any = {"size": made_by["embedding_size"], "dtype": made_by["dtype"]}
     if output.suffix == NPZ:
         embedding_files.write_npz(output, lambda: map(embedding_files.read_parquet, paths), summary, **options)

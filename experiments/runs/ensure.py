@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from experiments.command_line.config_files import Config
 from experiments.runs import data_sources, folder, pseudo_textures, rendering, training
 from san_jax import folder_lock
+from san_jax.counts import count
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 
@@ -45,7 +46,7 @@ def ensure_run(config: Config, workdir: str | os.PathLike[str]) -> None:
     """
     done = folder.newest_step(workdir)
     if done is not None and folder.is_complete(workdir, config, done):
-        print(f"{workdir}: complete, {done} steps")
+        print(f"{workdir}: complete, {count(done, 'step')}")
         return
     training.run(config, workdir)
 

@@ -25,6 +25,7 @@ from experiments.runs.plan import RunPlan
 from experiments.runs.settings import Start
 from experiments.runs.training_data import TrainingData
 from san_jax import checkpoint, run_folder, sharding, train_state
+from san_jax.counts import count
 from san_jax.models import weights as weight_files
 from san_jax.models.san import ENCODERS
 from san_jax.settings import ModelSettings
@@ -77,7 +78,8 @@ class FileWeights:
         where = f" at {self.place!r}" if self.place else ""
         shown = ", ".join(ascii(name[:80])[1:-1] for name in self.unused[:_MAX_SHOWN])
         shown += ", ..." if len(self.unused) > _MAX_SHOWN else ""
-        unused = f"; {len(self.unused)} tensors beside it are not used: {shown}" if self.unused else ""
+        number = count(len(self.unused), "tensor beside it is", "tensors beside it are")
+        unused = f"; {number} not used: {shown}" if self.unused else ""
         return f"encoder from {self.path}{where} (SHA-256 {self.sha256}){unused}"
 
 
@@ -255,7 +257,8 @@ def _check_classifier(params: train_state.Tree, there: Mapping[str, Any] | None,
     if known != data.num_classes:
         of = f" of {there['dataset']}" if there else ""
         raise ValueError(
-            f"its classifier knows {known:,} identities{of}, {here['dataset']} has {data.num_classes:,} here. {advice}"
+            f"its classifier knows {count(known, 'identity', 'identities')}{of}, {here['dataset']} has "
+            f"{data.num_classes:,} here. {advice}"
         )
     if there and (there["dataset"], there["splits"]) != (here["dataset"], here["splits"]):
         raise ValueError(

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from san_jax.counts import count
+
 ENGINES = ("slurm", "local")
 SHARDED = ("experiments.pit_render", "experiments.pseudo_texture", "experiments.embed")
 DISTRIBUTED = ("experiments.train",)
@@ -221,7 +223,8 @@ def wait(started: Sequence[Any], report: Callable[[str], object] = print) -> Non
     if failed:
         more = f"\n  and {len(failed) // 2 - _MAX_NAMED} more" if len(failed) // 2 > _MAX_NAMED else ""
         raise LaunchError(
-            f"{len(failed) // 2} of {len(started)} jobs failed:\n  " + "\n  ".join(failed[: 2 * _MAX_NAMED]) + more
+            f"{len(failed) // 2} of {count(len(started), 'job')} failed:\n  "
+            + "\n  ".join(failed[: 2 * _MAX_NAMED]) + more
             + "\nWhat is finished is kept: the same command does only what is missing."
         )  # fmt: skip
 

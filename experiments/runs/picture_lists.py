@@ -9,8 +9,8 @@ import argparse
 import csv
 from typing import Any
 
-from experiments import command_line
 from experiments.command_line import at_least
+from san_jax import moments
 
 PATH = "path"
 FACTS = (
@@ -57,7 +57,7 @@ def read(text: str) -> tuple[list[str], list[dict[str, Any]]]:
 
 def _value(key: str, cell: str, line: int) -> float | int:
     try:
-        return command_line.moment(cell).seconds if key == "time" else at_least(0)(cell)
+        return moments.parse(cell).seconds if key == "time" else at_least(0)(cell)
     except (argparse.ArgumentTypeError, ValueError) as error:
         words = str(error) if key == "time" else f"expected an integer of at least 0, found {cell!r}"
         raise ValueError(f"line {line}, column {key}: {words}.") from None

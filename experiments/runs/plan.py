@@ -24,6 +24,7 @@ from experiments.runs.settings import (
     Start,
 )
 from san_jax import losses, ranking
+from san_jax.counts import count
 from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
 
 
@@ -197,18 +198,23 @@ class RunPlan:
     def _lines(self) -> list[tuple[str, str]]:
         lines = [("method", self.method), ("batches", " and ".join(self.batch_kinds) + ", in turn")]
         if self.reid:
-            words = f"{self.reid.num_identities} identities x {self.reid.images_per_identity} images"
+            identities = count(self.reid.num_identities, "identity", "identities")
+            words = f"{identities} x {count(self.reid.images_per_identity, 'image')}"
             lines.append(("reID data", f"{self.reid.dataset}, read as {self.reid.read_as}; {words}"))
         if self.pit:
-            lines.append(("PIT data", f"{self.pit.dataset}; {self.pit.size} images"))
+            lines.append(("PIT data", f"{self.pit.dataset}; {count(self.pit.size, 'image')}"))
         height, width = self.image_size
         source = f"textures by {self.textures_from}" if self.textures_from else "images"
         lines.append(("encoder", f"{self.model.encoder}, width {self.model.width}, reads {source} of {height}x{width}"))
         lines.append(("decoder", "none" if self.target is None else f"reconstructs {self.target}"))
         lines.append(("start", " ".join(filter(None, [self.start.kind, self.start.path]))))
         rate = f"{self.optimizer.schedule} from {self.optimizer.learning_rate:g}"
-        lines.append(("optimizer", f"{self.optimizer.name}, {rate}, warm-up {self.optimizer.warmup_epochs:g} epochs"))
-        length = f"{self.length.num_steps} steps" if self.length.num_steps else f"{self.length.num_epochs:g} epochs"
+        lines.append(
+            ("optimizer", f"{self.optimizer.name}, {rate}, warm-up {count(self.optimizer.warmup_epochs, 'epoch')}")
+        )
+        length = (
+            count(self.length.num_steps, "step") if self.length.num_steps else count(self.length.num_epochs, "epoch")
+        )
         return [*lines, ("length", length)]
 
 

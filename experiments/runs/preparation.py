@@ -13,6 +13,7 @@ import datasets
 from datasets.build import BENCHMARKS, is_there, make_builder
 from datasets.folders import given_path
 from san_jax import folder_lock
+from san_jax.counts import count
 from san_jax.files import write_atomic
 from san_jax.own_settings import OwnSettings
 
@@ -75,8 +76,8 @@ def _prepare(name: str, manual_dir: str, data_dir: str, leniency: Leniency, own:
     if metadata.get("partial"):
         number = metadata["num_problems"]
         print(
-            f"{name} IS PARTIAL: built in spite of {number:,} problems. The dataset and every later result are marked "
-            "as partial."
+            f"{name} IS PARTIAL: built in spite of {count(number, 'problem')}. The dataset and every later result are "
+            "marked as partial."
         )
         # One that was built earlier says the first ones only; the list of that time may be there still.
         if problems or not _has_lines(problems_file, number):
@@ -158,7 +159,11 @@ def _write_problems(path: pathlib.Path, problems: Sequence[str], number: int) ->
     """Write the lines of `problems`, which are the first ones of `number`."""
     write_atomic(path, "".join(f"{line}\n" for line in problems).encode(errors="surrogateescape"))
     is_whole = len(problems) == number
-    lines = f"The whole list ({number:,} lines)" if is_whole else f"The first {len(problems):,} of {number:,} problems"
+    lines = (
+        f"The whole list ({count(number, 'line')})"
+        if is_whole
+        else f"The first {len(problems):,} of {number:,} problems"
+    )
     print(f"{lines}: {path}", file=sys.stderr)
 
 

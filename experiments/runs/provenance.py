@@ -7,6 +7,8 @@ import subprocess
 
 import jax
 
+from san_jax.counts import count
+
 
 def commit() -> str:
     """The checkout's commit, with a note where tracked files differ from it.
@@ -32,7 +34,7 @@ def commit() -> str:
 def processor() -> str:
     """Name of the processor, cores that this process may use, memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{processor_name()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB of memory"
+    return f"{processor_name()}, {count(len(os.sched_getaffinity(0)), 'core')}, {memory:.0f} GiB of memory"
 
 
 def accelerator() -> str:

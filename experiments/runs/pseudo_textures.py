@@ -20,6 +20,7 @@ from experiments.runs import data_sources, picture_sources, san_pg, shards
 from experiments.runs.san_pg import Regressor, TextureError
 from render.manifest import MIRROR_FILE
 from san_jax import embed, folder_lock, pictures
+from san_jax.counts import count
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 from san_jax.pictures import resize_image
@@ -154,13 +155,15 @@ def _regress_training_images(
     with _open(_Textures(regressor, work, folder, batch_size, description), division) as (missing, folder):
         what = "textures" if regressor.target.is_texture else "frontal views"
         print(
-            f"pseudo {what} of {dataset}, {' + '.join(splits)}: {len(paths)} images, {len(missing)} to compute, "
-            f"by step {regressor.step}, in {folder}"
+            f"pseudo {what} of {dataset}, {' + '.join(splits)}: {count(len(paths), 'image')}, {len(missing):,} to "
+            f"compute, by step {regressor.step}, in {folder}"
         )
         failed = write_textures(regressor, missing, batch_size=batch_size)
         if failed:
             target, error = failed[0]
-            raise TextureError(f"{len(failed)} images of {dataset} cannot be read, first that of {target}: {error}")
+            raise TextureError(
+                f"{count(len(failed), 'image')} of {dataset} cannot be read, first that of {target}: {error}"
+            )
     return folder
 
 
@@ -208,7 +211,8 @@ def run_folder(
     names = hashlib.sha256("\n".join(sources).encode("utf-8", "surrogateescape")).hexdigest()
     with _open(_Textures(regressor, work, output, batch_size, {"names_sha256": names}), division) as (missing, folder):
         print(
-            f"textures of {images}: {len(wanted)} images, {len(missing)} to compute, by step {regressor.step}, in {folder}"
+            f"textures of {images}: {count(len(wanted), 'image')}, {len(missing):,} to compute, by step "
+            f"{regressor.step}, in {folder}"
         )
         failed = write_textures(regressor, missing, batch_size=batch_size)
     skipped = [f"{images / line}" for line in listing.problems]

@@ -10,6 +10,7 @@ from experiments.runs import rendering, shards
 from experiments.runs.render_workers import Recipe, read_record, record_path
 from render import manifest
 from san_jax import files, folder_lock
+from san_jax.counts import count
 
 _FOLDERS = ("images", "textures", "frontals")  # where the files lie that records name
 _Found = Sequence[tuple[pathlib.Path, shards.Part]]
@@ -122,7 +123,7 @@ def _read_records(found: _Found, truths: list[str]) -> list[tuple[pathlib.Path, 
                 else:
                     shards.checked_file(path, name)
         if missing:
-            problems.append(f"{part.shard} lacks {len(missing)} pairs, first {missing[0]}: {path}")
+            problems.append(f"{part.shard} lacks {count(len(missing), 'pair')}, first {missing[0]}: {path}")
     if problems:
         raise shards.unfinished(problems)
     return records

@@ -18,6 +18,7 @@ from render.figure import mirror
 from render.optics.rasterizer import OpenGLError
 from render.recipes import build, paper
 from san_jax import files, folder_lock
+from san_jax.counts import count
 
 PROGRAM = "experiments.pit_render"  # as the folders of shards name it
 
@@ -148,7 +149,7 @@ def check(recipe: Recipe) -> str:
     recipe.parameters()
     counts = recipe.inputs.counts if isinstance(recipe, paper.PaperPit) else {}
     lines = "".join(f"\n  {name}: {count}" for name, count in counts.items())
-    return f"All inputs are there: {recipe.num_pairs} pairs can be drawn.{lines}"
+    return f"All inputs are there: {count(recipe.num_pairs, 'pair')} can be drawn.{lines}"
 
 
 def make_header(recipe: Recipe, truths: Sequence[str] = ()) -> manifest.Header:
@@ -234,8 +235,10 @@ def complete_folder(
     """
     records = [record for index in range(header.num_pairs) if (record := read_record(folder, index)) is not None]
     if len(records) < header.num_pairs:
+        gone = header.num_pairs - len(records)
         raise RenderError(
-            f"{folder}: {header.num_pairs - len(records)} of {header.num_pairs} pairs are gone. Give the same command again."
+            f"{folder}: {gone:,} of {count(header.num_pairs, 'pair')} {'is' if gone == 1 else 'are'} gone. Give the "
+            "same command again."
         )
     manifest.write_records(folder, records)
     write_cards(folder)

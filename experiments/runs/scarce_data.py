@@ -5,6 +5,7 @@ from jaxtyping import Int
 
 from experiments.runs.errors import RunError
 from experiments.runs.plan import ReidBatches
+from san_jax.counts import count
 
 
 def check_identities(name: str, num_classes: int) -> None:
@@ -30,14 +31,14 @@ def batch_words(labels: Int[np.ndarray, " examples"], batches: ReidBatches) -> l
         least, most = places // len(images), -(-places // len(images))
         times = f"{least} times" if least == most else f"{least} or {most} times"
         lines.append(
-            f"{len(images)} identities are fewer than batch.num_identities={places}: a batch shows each of them {times}, "
-            "with other images where it has them"
+            f"{count(len(images), 'identity is', 'identities are')} fewer than "
+            f"batch.num_identities={places}: a batch shows each of them {times}, with other images where it has them"
         )
     single, few = int(np.count_nonzero(images == 1)), int(np.count_nonzero(images < images_each))
     if few:
         lines.append(
-            f"{few:,} of {len(images):,} identities have fewer than batch.images_per_identity={images_each} images: a "
-            "batch repeats the images of these"
+            f"{few:,} of {count(len(images), 'identity', 'identities')} {'has' if few == 1 else 'have'} fewer than "
+            f"batch.images_per_identity={images_each} images: a batch repeats the images of these"
         )
     if single == len(images):
         lines.append(
@@ -45,5 +46,9 @@ def batch_words(labels: Int[np.ndarray, " examples"], batches: ReidBatches) -> l
             "persons apart only; more images of each person are what helps"
         )
     elif single:
-        lines.append(f"{single:,} identities have one image: the triplet losses learn from them as other persons only")
+        persons = "another person" if single == 1 else "other persons"
+        lines.append(
+            f"{count(single, 'identity has', 'identities have')} one image: the triplet losses learn from "
+            f"{'it' if single == 1 else 'them'} as {persons} only"
+        )
     return lines

@@ -25,6 +25,7 @@ from datasets.folders import list_files
 from datasets.images import MAX_IMAGE_PIXELS
 from datasets.textured.textured_dataset_builder import SUFFIXES
 from san_jax import pictures
+from san_jax.counts import count
 from san_jax.data import pipeline, reading
 
 _FOLDER_FEATURE = "target"  # of the examples of a `FolderSource`
@@ -157,7 +158,7 @@ def open_folder(source: reading.Source, folder: str | os.PathLike[str]) -> tuple
         files.append(file)
         digest.update(f"{name}\n".encode() + hashlib.sha256(content).digest())
     raise_problems(
-        f"target.path={folder}: {len(problems):,} of {len(source):,} training images have no target there",
+        f"target.path={folder}: {len(problems):,} of {count(len(source), 'training image')} without a target there",
         problems,
         "A target is named as the example is, with the suffix of any picture. Add what is missing.",
     )

@@ -21,6 +21,7 @@ from experiments.runs.plan import RunPlan, Steps, resolve
 from experiments.runs.stopping import stop_signals
 from experiments.runs.training_data import TrainingData
 from san_jax import checkpoint, dispatch, metric_logger, run_folder, sharding, train_state, train_step
+from san_jax.counts import count
 from san_jax.models import SAN, merge_model, parameter_count
 from san_jax.train_state import TrainState
 
@@ -339,7 +340,7 @@ class _Trainer:
                     f"{self._stop[0] if self._stop else 'Another process'}: stopped at step {done} of {total}, saved "
                     f"in {self._checkpoints.directory}. Run the same command again to go on."
                 )
-        self._logger.print(f"finished {total} steps: {self._workdir}")
+        self._logger.print(f"finished {count(total, 'step')}: {self._workdir}")
 
     def _after_step(self, done: int) -> bool:
         """Log, save and score if they are due after this step; return whether the run has to stop."""
@@ -406,7 +407,8 @@ def _describe(inputs: _Inputs) -> str:
         text += f", classifier {parameter_count(model.classifier):,}"
     device = mesh.devices.flat[0]
     kinds = " and ".join(inputs.plan.batch_kinds)
-    return f"{text}; {kinds} steps on {mesh.size} x {device.device_kind}, {jax.process_count()} process(es)"
+    processes = count(jax.process_count(), "process", "processes")
+    return f"{text}; {kinds} steps on {mesh.size} x {device.device_kind}, {processes}"
 
 
 def _collect(pending: list[_Done], checkpoints: checkpoint.Checkpoints) -> dict[str, float]:

@@ -13,6 +13,7 @@ from experiments.runs import data_sources, held_out, san_pg, scarce_data, steps,
 from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import ReidBatches, RunPlan
 from san_jax import sharding
+from san_jax.counts import count
 from san_jax.data import pipeline, reading, sampler
 from san_jax.data.iterator import BatchIterator
 from san_jax.data.pipeline import Feed, TargetFeature
@@ -106,11 +107,11 @@ def count_steps_of_epoch(plan: RunPlan, identities: int | None, num_pairs: int) 
     """
     if plan.reid is None or identities is None:
         size = plan.batch_size("pit")
-        return Epoch(-(-num_pairs // size), f"{num_pairs:,} pairs / {size}")
+        return Epoch(-(-num_pairs // size), f"{count(num_pairs, 'pair')} / {size}")
     batches = -(-identities // plan.reid.num_identities)
-    words = f"{identities:,} identities / {plan.reid.num_identities}"
+    words = f"{count(identities, 'identity', 'identities')} / {plan.reid.num_identities}"
     if plan.pit:
-        words += f" = {batches} reID steps, with the PIT steps between them"
+        words += f" = {count(batches, 'reID step')}, with the PIT steps between them"
     return Epoch(-(-batches * len(plan.batch_kinds) // plan.batch_kinds.count("reid")), words)
 
 
@@ -118,16 +119,16 @@ def describe(plan: RunPlan, data: TrainingData) -> list[str]:
     """Say what is trained on, and how long an epoch and the run are."""
     record = data.record
     if record["identities"] is None:
-        what = f"{data.num_pairs:,} pairs"
+        what = count(data.num_pairs, "pair")
     else:
-        what = f"{record['images']:,} images of {record['identities']:,} identities"
+        what = f"{count(record['images'], 'image')} of {count(record['identities'], 'identity', 'identities')}"
         if record["partial"]:
             what += " (PARTIAL: built from an incomplete copy of the benchmark)"
         if plan.pit:
-            what += f"; {data.num_pairs:,} pairs of {plan.pit.dataset}"
+            what += f"; {count(data.num_pairs, 'pair')} of {plan.pit.dataset}"
     return [
         f"trains on {record['dataset']}, {' + '.join(record['splits'])}: {what}",
-        f"an epoch has {data.epoch.steps} step{'s' * (data.epoch.steps != 1)} ({data.epoch.words})",
+        f"an epoch has {count(data.epoch.steps, 'step')} ({data.epoch.words})",
         _describe_length(plan, data.epoch.steps),
         *data.notes,
     ]
@@ -141,7 +142,9 @@ def _describe_length(plan: RunPlan, epoch: int) -> str:
         durations["rate halved every"] = round(optimizer.halve_every_epochs * epoch)
     durations |= {"checkpoint every": steps.checkpoint_every, "scored every": steps.eval_every}
     return "; ".join(
-        f"{name} {count:,} steps = {count / epoch:.4g} epochs" for name, count in durations.items() if count
+        f"{name} {count(length, 'step')} = {count(float(f'{length / epoch:.4g}'), 'epoch')}"
+        for name, length in durations.items()
+        if length
     )
 
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.scoring import protocols
+from san_jax.counts import count
 
 
 def describe(summary: Mapping[str, Any]) -> str:
     """A result for the console: the protocol, then scores and chance in percent."""
     lines = [
-        f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {summary['num_query']:,} queries "
+        f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {count(summary['num_query'], 'query', 'queries')} "
         f"({summary['num_valid_queries']:,} with a match), "
-        f"{summary['num_gallery']:,} gallery images; {summary['workdir']} at step {summary['step']}",
+        f"{count(summary['num_gallery'], 'gallery image')}; {summary['workdir']} at step {summary['step']}",
         *_wrap(summary["protocol"]),
         *_score_lines(summary),
     ]

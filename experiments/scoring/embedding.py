@@ -105,6 +105,7 @@ class Embedder:
                 batches,
                 desc=f"Embedding {words}",
                 unit="batch",
+                units="batches",
                 disable=None,
                 leave=False,
                 dynamic_ncols=True,

@@ -15,6 +15,7 @@ from experiments.scoring.facets import FACETS, PAIRED, QUERY, Choices, Facet
 from experiments.scoring.resampling import Cases, Draws, Group, Grouping
 from render import manifest
 from san_jax import checkpoint, files
+from san_jax.counts import count
 from san_jax.data.reading import read_names
 
 VERSION = 1
@@ -115,8 +116,8 @@ def _pictures(embedder: Embedder, request: Request, split: str, records: Iterabl
     missing = [name for name in names if name not in described]
     if missing:
         raise facets.FacetError(
-            f"The manifest of {request.dataset} says nothing of {len(missing):,} of the {len(names):,} pictures of "
-            f"{split}, such as {missing[0]}: remove the dataset and build it again."
+            f"The manifest of {request.dataset} says nothing of {len(missing):,} of the {count(len(names), 'picture')} "
+            f"of {split}, such as {missing[0]}: remove the dataset and build it again."
         )
     return Pictures(embedder.embed(request.dataset, split), {name: described[name] for name in names})
 
@@ -180,7 +181,7 @@ def _score(query: Pictures, gallery: Pictures, metric: str) -> _Scored:
     scores = per_query.query_scores(query.embedded, gallery.embedded, metric=metric)
     valid = np.isfinite(scores["mAP"])
     if not valid.any():
-        raise ValueError(f"None of {len(valid):,} queries has a correct match of another camera in the gallery.")
+        raise ValueError("No query has a correct match of another camera in the gallery.")
     return _Scored(Cases(query.embedded.person_ids[valid], {name: scores[name][valid] for name in SCORES}), valid)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.scoring.facets import PERSON
+from san_jax.counts import count
 
 SCORES = {"mAP": "mAP", "rank1": "rank-1"}
 LIMITS = (
@@ -24,8 +25,9 @@ def findings(found: Mapping[str, Any]) -> list[str]:
     """
     scores = ", ".join(f"{name} {with_interval(found['overall'][key])}" for key, name in SCORES.items())
     first = (
-        f"{found['num_scored']:,} queries of {found['num_persons']:,} persons of {found['dataset']}, at step "
-        f"{found['step']}: {scores}; in brackets 95 % intervals over persons drawn anew {found['samples']:,} times."
+        f"{count(found['num_scored'], 'query', 'queries')} of {count(found['num_persons'], 'person')} of "
+        f"{found['dataset']}, at step {found['step']}: {scores}; in brackets 95 % intervals over persons drawn anew "
+        f"{found['samples']:,} times."
     )
     if not found["num_differences"]:
         return [
@@ -34,7 +36,8 @@ def findings(found: Mapping[str, Any]) -> list[str]:
         ]
     beyond = [words for facet in found["facets"] if (words := _beyond(facet))]
     second = (
-        f"{found['num_differences']} differences of a value from the rest were looked at, so each one's interval is widened "
+        f"{count(found['num_differences'], 'difference')} of a value from the rest "
+        f"{'was' if found['num_differences'] == 1 else 'were'} looked at, so each one's interval is widened "
         f"to {100 - 100 * found['single_level']:.2f} %, and together they hold with 95 %. "
     )
     if beyond:
@@ -62,7 +65,8 @@ def difference(estimate: Mapping[str, Any]) -> str:
 
 def support(facet: Mapping[str, Any], value: Mapping[str, Any]) -> str:
     """Say what stands behind a value."""
-    return f"{value['cases']:,} {'pairs' if facet['pairs'] else 'queries'}, {value['persons']:,} persons"
+    cases = ("pair", "pairs") if facet["pairs"] else ("query", "queries")
+    return f"{count(value['cases'], *cases)}, {count(value['persons'], 'person')}"
 
 
 def compared(facet: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.runs.plan import RunPlan
 from san_jax import ranking, run_folder, runtimes
+from san_jax.counts import count
 from san_jax.ranking_settings import SAME_CAMERA
 
 RANKS = (1, 5, 10)
@@ -275,7 +276,7 @@ def partial_warnings(dataset: str, metadata: Mapping[str, Any], training: Traini
     warnings = []
     if metadata.get("partial"):
         found, expected = metadata["counts"], metadata["counts_expected"]
-        details = [f"{metadata['num_problems']:,} problems"]
+        details = [count(metadata["num_problems"], "problem")]
         details += [
             f"{found[name]:,} of {expected[name]:,} {name}"
             for name in ("query images", "gallery images")
@@ -323,7 +324,7 @@ def _data_words(data: Mapping[str, Any]) -> str:
     elif "target" in data:
         text += f", with the decoder's target {data['target']}"
     if data["pit"] is not None:
-        text += f", and on {data['pit']['images']:,} synthetic images of {data['pit']['dataset']}"
+        text += f", and on {count(data['pit']['images'], 'synthetic image')} of {data['pit']['dataset']}"
     return text
 
 
@@ -368,14 +369,14 @@ def single_shot_words(num_splits: int, num_identities: int, options: Options) ->
     if not num_splits:
         return (
             "Single-shot: not scored, for no pair of a query index and a gallery index is complete: each would need an "
-            f"image of each of the {num_identities} identities, and this copy is partial."
+            f"image of each of the {count(num_identities, 'identity', 'identities')}, and this copy is partial."
         )
     gap = "" if num_splits == whole else f" (only those are complete, of {whole}: this copy is partial)"
     rerank = " Re-ranking looks at the images of each split alone." if options.rerank is not None else ""
     return (
-        f"Single-shot: averaged over {num_splits} pairs of a query index and a gallery index{gap}; in each, "
-        f"{num_identities} queries and {num_identities} gallery images, one of each identity.{rerank} Papers report "
-        "either this or all against all."
+        f"Single-shot: averaged over {count(num_splits, 'pair')} of a query index and a gallery index{gap}; in each, "
+        f"{count(num_identities, 'query', 'queries')} and {count(num_identities, 'gallery image')}, one of each "
+        f"identity.{rerank} Papers report either this or all against all."
     )
 
 
@@ -383,8 +384,8 @@ def query_split_words(dataset: str, split: str, num_query: int, options: Options
     """Return what `words` does not say of the scores over a split of `Protocol.more_queries`."""
     rerank = " Re-ranking looks at these queries and the gallery alone." if options.rerank is not None else ""
     return (
-        f"{split}: {find(dataset).more_queries[split]} {num_query:,} single queries against the same gallery; rule, AP "
-        f"and distance as above.{rerank}"
+        f"{split}: {find(dataset).more_queries[split]} {count(num_query, 'single query', 'single queries')} against "
+        f"the same gallery; rule, AP and distance as above.{rerank}"
     )
 
 
@@ -425,7 +426,10 @@ def _rule(protocol: Protocol, kept_camera: str) -> str:
 
 def _shots(protocol: Protocol, num_query: int, num_gallery: int) -> str:
     gallery = "one image (single-shot)" if protocol.single_shot else "all its images (multi-shot)"
-    return f"{num_query:,} single queries against {num_gallery:,} gallery images, of each identity {gallery}."
+    return (
+        f"{count(num_query, 'single query', 'single queries')} against {count(num_gallery, 'gallery image')}, of each "
+        f"identity {gallery}."
+    )
 
 
 def _scores(options: Options) -> str:

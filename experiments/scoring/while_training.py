@@ -16,6 +16,7 @@ from experiments.runs.training import Scores
 from experiments.scoring import evaluation, protocols
 from experiments.scoring.embedding import EmbeddedSplit, Embedder, match_masks
 from san_jax import embed, ranking
+from san_jax.counts import count
 from san_jax.data import reading
 from san_jax.models import SAN
 
@@ -86,7 +87,7 @@ def _hold_out(batches: ReidBatches, data_dir: str, seed: int) -> _Splits:
     return _Splits(
         reading.Subset(source, held.query),
         reading.Subset(source, held.gallery),
-        f"{batches.held_out} identities held out of {batches.dataset}",
+        f"{count(batches.held_out, 'identity', 'identities')} held out of {batches.dataset}",
     )
 
 

@@ -13,6 +13,7 @@ from experiments.runs import embedding_run, folder
 from experiments.searching.galleries import SearchError, check_maker
 from san_jax import calibration, checkpoint, embed, embedding_files, files, inference, run_folder, verification
 from san_jax.calibration import FALSE_MATCH_RATES, Calibration, CalibrationError
+from san_jax.counts import count
 from san_jax.embedding_files import IDENTITY, UNKNOWN, Embeddings
 from san_jax.ranking_settings import SAME_CAMERA
 from san_jax.verification import PairCounts, Reliability
@@ -97,7 +98,7 @@ def _named(found: Calibration) -> str:
     across = "across cameras" if found.pictures["across_cameras"] else "within cameras, too"
     options = [found.made_by["metric"], " x ".join(map(str, found.made_by["image_size"]))]
     options += ["flip"] if found.made_by["flip"] else []
-    size = f"{found.pictures['pictures']:,} pictures"
+    size = count(found.pictures["pictures"], "picture")
     return (
         f"step {found.made_by['step']} on {found.pictures['images']} ({', '.join([size, f'pairs {across}', *options])})"
     )
@@ -243,10 +244,10 @@ def _limits(found: Calibration, data: Mapping[str, Any] | None, images: str) -> 
     """What the calibration cannot say."""
     pictures = found.pictures
     lines = [
-        f"These rates hold for persons and cameras like the {pictures['persons']:,} persons and {pictures['cameras']:,} "
-        f"cameras of {images}. They say nothing about identities unlike those: another place, season, kind of clothing "
-        "or camera can change them many times over. Pairs share persons, so the rates are less certain than their counts "
-        "suggest."
+        f"These rates hold for persons and cameras like the {count(pictures['persons'], 'person')} and "
+        f"{count(pictures['cameras'], 'camera')} of {images}. They say nothing about identities unlike those: another "
+        "place, season, kind of clothing or camera can change them many times over. Pairs share persons, so the "
+        "rates are less certain than their counts suggest."
     ]
     if not pictures["across_cameras"]:
         lines.append(
@@ -269,8 +270,9 @@ def describe(found: Calibration, workdir: str) -> str:
     pictures = found.pictures
     across = "across cameras" if pictures["across_cameras"] else "within cameras, too"
     lines = [
-        f"step {found.made_by['step']} on {pictures['images']}: {pictures['pictures']:,} pictures of {pictures['persons']:,} persons, pairs {across}: "
-        f"{pictures['genuine']:,} of one person, {pictures['impostor']:,} of two",
+        f"step {found.made_by['step']} on {pictures['images']}: {count(pictures['pictures'], 'picture')} of "
+        f"{count(pictures['persons'], 'person')}, pairs {across}: {pictures['genuine']:,} of one person, "
+        f"{pictures['impostor']:,} of two",
         f"equal error rate {100 * found.equal_error['rate']:.2f} % at distance {found.equal_error['threshold']:.4g}; "
         f"area under ROC {found.area_under_roc:.4f}",
         *(calibration_page.point_words(point) for point in found.points),

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 from san_jax import embedding_files, folder_lock, living_gallery
+from san_jax.counts import count
 from san_jax.living_gallery import GalleryError, MissingPackageError
 
 KNOWN_ERRORS = (ValueError, OSError, MissingPackageError)
@@ -23,15 +24,15 @@ def add(folder: str | os.PathLike[str], embeddings: str | os.PathLike[str]) -> s
     embedding_files.check_made_by(embeddings, made_by)
     with folder_lock.hold(folder):
         gallery = living_gallery.open_gallery(folder)
-        count = gallery.add(embedding_files.read_blocks(embeddings), made_by)
-        return f"{folder}: {count:,} embeddings added, {len(gallery):,} now"
+        added = gallery.add(embedding_files.read_blocks(embeddings), made_by)
+        return f"{folder}: {count(added, 'embedding')} added, {len(gallery):,} now"
 
 
 def remove(folder: str | os.PathLike[str], names: Sequence[str]) -> str:
     """Remove embeddings from a gallery by their names, and return in words what was done; errors as `add`."""
     gallery = _open(folder)
     with folder_lock.hold(folder):
-        return f"{folder}: {gallery.remove(names):,} embeddings removed, {len(gallery):,} left"
+        return f"{folder}: {count(gallery.remove(names), 'embedding')} removed, {len(gallery):,} left"
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
@@ -53,7 +54,8 @@ def describe(folder: str | os.PathLike[str]) -> str:
     gallery = _open(folder)
     made_by = gallery.made_by
     return (
-        f"{folder}: {len(gallery):,} embeddings of {made_by['workdir']} at step {made_by['step']}, {made_by['metric']}"
+        f"{folder}: {count(len(gallery), 'embedding')} of {made_by['workdir']} at step {made_by['step']}, "
+        f"{made_by['metric']}"
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.command_line import Moment
 from san_jax import embedding_files, id_words, inference, living_gallery
 from san_jax.embedding_files import BLOCK, Embeddings
 from san_jax.id_words import IdWords
+from san_jax.moments import Moment
 
 EARLIEST_DATE = 1e8  # seconds since 1970, in 1973: times before it are taken for those of a video
 

@@ -67,7 +67,8 @@ def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], dat
             rows += encoder.stream(batches, flip=bool(made_by["flip"]))
     if not reads:
         reasons = "\n".join(f"{name}: {reason}" for name, reason in left_out[: pictures.MAX_NAMED])
-        raise SearchError(f"--query={given}: none of its {len(left_out)} pictures can be read:\n{reasons}")
+        none = "its only picture cannot" if len(left_out) == 1 else f"none of its {len(left_out):,} pictures can"
+        raise SearchError(f"--query={given}: {none} be read:\n{reasons}")
     persons, cameras = (
         np.array([getattr(read, key) for read in reads], np.int64) for key in ("person_id", "camera_id")
     )

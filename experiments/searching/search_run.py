@@ -28,6 +28,7 @@ from san_jax import (
     run_folder,
     runtimes,
 )
+from san_jax.counts import count
 from san_jax.embedding_files import UNKNOWN, Embeddings
 from san_jax.id_words import IdWords
 from san_jax.ranking import distances, nearest
@@ -387,8 +388,9 @@ def _page(
     source = queries.open_source(gallery.made_by, data_dir, request.images)
     shown = [_shown(ranked, row, wanted, source, regressor) for row, ranked in enumerate(found.ranked[:MAX_SHOWN])]
     notes = [
-        f"{found.searched:,} pictures of {request.gallery} were searched, embedded by {request.workdir} at step "
-        f"{gallery.made_by['step']}. {search_page.distance_words(gallery.made_by['metric'])}",
+        f"{count(found.searched, 'picture')} of {request.gallery} {'was' if found.searched == 1 else 'were'} searched, "
+        f"embedded by {request.workdir} at step {gallery.made_by['step']}. "
+        f"{search_page.distance_words(gallery.made_by['metric'])}",
         *([f"Only {request.filters.words()}."] if request.filters.words() else []),
         *(["Pictures of the query's own camera are left out."] if request.other_cameras else []),
         *found.verdict.words([one.others for one in found.ranked]),
@@ -407,8 +409,9 @@ def _hint(shown: Sequence[search_page.ShownQuery]) -> str:
     there = [match.picture is not None for query in shown for match in query.matches]
     if all(there):
         return ""
+    lacking = there.count(False)
     which = (
-        f"{there.count(False):,} of the {len(there):,} matches shown have no picture"
+        f"{lacking:,} of the {len(there):,} matches shown {'has' if lacking == 1 else 'have'} no picture"
         if any(there)
         else "no match has a picture"
     )
@@ -468,7 +471,11 @@ def describe(found: Found, request: Request) -> str:
             lines.append(
                 f"{ranked.query}: {best.name}{who}, distance {report.three_digits(best.distance)}{truth}{same}"
             )
-    lines += [f"{len(found.ranked) - MAX_LINES:,} more queries"] if len(found.ranked) > MAX_LINES else []
+    lines += (
+        [count(len(found.ranked) - MAX_LINES, "more query", "more queries")] if len(found.ranked) > MAX_LINES else []
+    )
     lines += found.verdict.words([one.others for one in found.ranked])
     lines += [found.hint] if found.hint else []
-    return "\n".join([*lines, f"{found.searched:,} pictures searched; look at {os.path.join(request.output, PAGE)}"])
+    return "\n".join(
+        [*lines, f"{count(found.searched, 'picture')} searched; look at {os.path.join(request.output, PAGE)}"]
+    )

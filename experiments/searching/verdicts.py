@@ -8,6 +8,7 @@ import numpy as np
 
 from san_jax import inference
 from san_jax.calibration import Calibration, CalibrationError
+from san_jax.counts import count
 from san_jax.verification import OperatingPoint
 
 
@@ -55,15 +56,15 @@ class Verdict:
             return [f'No answer to "the same person?": {self.reason}']
         point, pictures = self.point, self.calibration.pictures
         numbers = sorted({min(others), max(others)})
+        meets = [*(f"{number:,}" for number in numbers[:-1]), count(numbers[-1], "picture")]
         expected = [f"{number * point.false_match_rate:.2g}" for number in numbers]
         return [
             f"Nearer than {point.threshold:.4g} counts as the same person. On {pictures['images']} that is wrong for "
             f"{point.false_match_rate:.2g} of the pairs of two persons ({point.false_matches:,} of {point.impostors:,}), "
             f"and misses {point.false_non_match_rate:.2g} of the pairs of one person ({point.false_non_matches:,} of "
             f"{point.genuine:,}).",
-            f"Each query meets {' to '.join(f'{number:,}' for number in numbers)} pictures here that are not known to show "
-            f"its person: at that rate, about {' to '.join(dict.fromkeys(expected))} pictures of other persons are nearer "
-            "than the threshold by chance.",
+            f"Each query meets {' to '.join(meets)} here not known to show its person; at that rate, the number of "
+            f"pictures of other persons nearer than the threshold by chance is about {' to '.join(dict.fromkeys(expected))}.",
             *self.calibration.limits,
         ]
 

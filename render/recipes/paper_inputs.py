@@ -22,6 +22,7 @@ from render.smpl.array_files import ArrayFileError
 from render.smpl.model import SmplData
 from render.smpl.poses import Poses
 from render.smpl.surreal import TextureFile
+from san_jax.counts import count
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -189,7 +190,7 @@ class _Reader:
         if len(found) < files.num_textures:
             paper = ", ".join(f"{number} {' '.join(key)}" for key, number in surreal.NUM_TEXTURES.items())
             self.problems.append(
-                f"{files.surreal_dir}: {len(found)} textures ({summary}), {files.num_textures} are asked for; "
+                f"{files.surreal_dir}: {count(len(found), 'texture')} ({summary}), {files.num_textures} are asked for; "
                 f"SURREAL has {sum(surreal.NUM_TEXTURES.values())} ({paper}). {surreal.ADVICE}"
             )
 
@@ -201,11 +202,11 @@ class _Reader:
         if self._is_given("poses_file", path, advice):
             with self._collecting("poses_file", advice):
                 poses = smpl_poses.read_poses(kind, path)
-                self.counts["poses_file"] = f"{len(poses)} poses ({kind})"
+                self.counts["poses_file"] = f"{count(len(poses), 'pose')} ({kind})"
                 if len(poses) < self._files.meshes_per_texture:
                     self.problems.append(
-                        f"poses_file: {path}: {len(poses)} poses, {self._files.meshes_per_texture} are needed for the "
-                        f"different meshes of a texture. {advice}"
+                        f"poses_file: {path}: {count(len(poses), 'pose')}, {self._files.meshes_per_texture} are needed "
+                        f"for the different meshes of a texture. {advice}"
                     )
                 if isinstance(poses, smpl_poses.MocapPoses):
                     self.problems += [f"poses_file: {problem}" for problem in poses.problems()]
@@ -238,7 +239,7 @@ class _Reader:
             with self._collecting("coco_dir", coco.ADVICE):
                 folder = PhotoFolder(self._files.coco_dir)
                 passed_over = f"; {folder.passed_over}" if folder.passed_over else ""
-                self.counts["coco_dir"] = f"{len(folder.names)} photographs{passed_over}"
+                self.counts["coco_dir"] = f"{count(len(folder.names), 'photograph')}{passed_over}"
                 return folder.names
         return ()
 
@@ -251,10 +252,10 @@ class _Reader:
                 left = tuple(coco.without_persons(photographs, person_free))
                 if photographs and not left:
                     self.problems.append(
-                        f"{files.coco_dir}: none of its {len(photographs)} photographs is a person-free image of "
-                        f"{files.coco_instances}; do the two belong together? {coco.ADVICE}"
+                        f"{files.coco_dir}: none of its {count(len(photographs), 'photograph')} is a person-free image "
+                        f"of {files.coco_instances}; do the two belong together? {coco.ADVICE}"
                     )
-                self.counts["coco_instances"] = f"{len(left)} photographs without persons"
+                self.counts["coco_instances"] = f"{count(len(left), 'photograph')} without persons"
                 return left
         return ()
 
@@ -277,7 +278,7 @@ class _Reader:
         if not problems:
             listed = hashlib.sha256("\0".join(photographs).encode()).hexdigest()
             self.digests["backgrounds"] = hashlib.sha256(f"{listed} {folder.digest}".encode()).hexdigest()
-            self.counts["backgrounds"] = f"{len(names)} photographs used"
+            self.counts["backgrounds"] = f"{count(len(names), 'photograph')} used"
 
 
 def _in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

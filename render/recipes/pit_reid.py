@@ -30,6 +30,7 @@ from render.recipes.base import (
 from render.recipes.choices import Person, Place
 from render.recipes.open_recipe import OpenRecipe
 from render.shares import Shares
+from san_jax.counts import count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +152,7 @@ class PitReid(OpenRecipe):
                 return range(first + number * pictures, first + (number + 1) * pictures)
             number -= persons
             first += persons * pictures
-        raise IndexError(f"{self.name} has {self.num_groups} persons.")
+        raise IndexError(f"{self.name} has {count(self.num_groups, 'person')}.")
 
     def _find(self, index: int) -> tuple[int, int]:
         """Return the person of pair `index`, and which of the person's pictures it is."""
@@ -162,7 +163,7 @@ class PitReid(OpenRecipe):
                 return first + number, picture
             index -= persons * pictures
             first += persons
-        raise IndexError(f"{self.name} has {self.num_pairs} pairs.")
+        raise IndexError(f"{self.name} has {count(self.num_pairs, 'pair')}.")
 
     def _set(self, number: int) -> tuple[int, int]:
         """Return the stream of the set that person `number` belongs to, and the person's number in that set."""
@@ -170,7 +171,7 @@ class PitReid(OpenRecipe):
             if number < persons:
                 return kind, number
             number -= persons
-        raise IndexError(f"{self.name} has {self.num_groups} persons.")
+        raise IndexError(f"{self.name} has {count(self.num_groups, 'person')}.")
 
     def person(self, number: int) -> Person:
         """Return person `number`.

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from san_jax import pictures
+from san_jax.counts import count
 
 LEAST_SIDE = 48
 
@@ -123,7 +124,7 @@ class PhotoFolder:
             PhotoFolderError: Not one of `names`; broken, too large, too small.
         """
         if name not in self._paths:
-            raise PhotoFolderError(f"{name}: not one of the {len(self.names)} photographs in {self.path}.")
+            raise PhotoFolderError(f"{name}: not one of the {count(len(self.names), 'photograph')} in {self.path}.")
         try:
             picture = pictures.decode(self._paths[name], min_side=LEAST_SIDE, enough=least)
         except pictures.PictureError as error:
@@ -134,4 +135,6 @@ class PhotoFolder:
 def _raise_all(path: pathlib.Path, problems: list[str]) -> None:
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
-        raise PhotoFolderError(f"{path}: {len(problems)} photographs cannot be used; mend or remove them:\n{lines}")
+        raise PhotoFolderError(
+            f"{path}: {count(len(problems), 'photograph')} cannot be used; mend or remove them:\n{lines}"
+        )

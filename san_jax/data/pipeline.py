@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from san_jax.counts import count
 from san_jax.data import sampler
 from san_jax.data.iterator import BatchIterator
 from san_jax.data.reading import Source, check_features, decode, read_example, read_names, undecoded
@@ -136,7 +137,7 @@ def reid_batches(
             processes, or there are no identities (see `sampler.IdentitySampler.from_labels`).
     """
     if len(labels) != len(source):
-        raise ValueError(f"Expected a label for each of the {len(source)} examples, found {len(labels)}.")
+        raise ValueError(f"Expected a label for each of the {count(len(source), 'example')}, found {len(labels)}.")
     source = undecoded(source)
     features = _batch_features(image, feed, target)
     check_features(source, tuple(key for key, _ in features.values()))

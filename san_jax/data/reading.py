@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int, Int64
 from PIL import Image
 
+from san_jax.counts import count
 from san_jax.pictures import resize_image
 
 
@@ -112,7 +113,7 @@ def _describe(source: Source) -> str:
     """Name a source in messages: a TFDS source by its dataset and split."""
     info: Any = getattr(source, "dataset_info", None)
     if info is None:
-        return f"a {type(source).__name__} of {len(source)} examples"
+        return f"a {type(source).__name__} of {count(len(source), 'example')}"
     return f"{info.full_name}, split {getattr(source, 'split', None)!r}"
 
 

@@ -15,6 +15,8 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt32
 
+from san_jax.counts import count
+
 # The released code's triplets, for K = 4 images of an identity: places of anchor, positive and negative from the
 # identity's first image on. A negative is of the next identity.
 IMAGES_PER_IDENTITY = 4
@@ -182,7 +184,7 @@ def _on_each_device(violations: Callable[..., Any], mesh: Mesh) -> Callable[...,
 def _group_size(batch_size: int, groups: int) -> int:
     """Return the number of images in each of the equal groups of a batch."""
     if groups < 1 or batch_size % groups:
-        raise ValueError(f"A batch of {batch_size} images cannot be cut into {groups} equal groups.")
+        raise ValueError(f"A batch of {count(batch_size, 'image')} cannot be cut into {groups} equal groups.")
     return batch_size // groups
 
 

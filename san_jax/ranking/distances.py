@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Float64, Int32, Real
 
+from san_jax.counts import count
 from san_jax.ranking_settings import METRICS
 from san_jax.sharding import AXIS, make_mesh, replicated
 from san_jax.typing import Array
@@ -168,12 +169,12 @@ def _squares(embeddings: Float32[np.ndarray, "count dim"]) -> Float32[np.ndarray
 def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.ndarray, " count"]:
     with np.errstate(over="ignore", invalid="ignore"):  # found below
         squares = _squares(np.asarray(embeddings).astype(np.float32, copy=False))
+    of = f"of {count(len(squares), f'{name} embedding')}"
     bad = ~(squares <= _LARGEST_SQUARE)
     if bad.any():
         raise ValueError(
-            f"{int(bad.sum())} of {len(squares)} {name} embeddings hold NaN or infinity, the first at index "
-            f"{int(bad.argmax())} (or four times their squared length exceeds float32). Check the checkpoint: a "
-            "run that diverged gives such embeddings."
+            f"NaN or infinity in {bad.sum():,} {of}, the first at index {bad.argmax()} (or four times their squared "
+            "length exceeds float32). Check the checkpoint: a run that diverged gives such embeddings."
         )
     # Above this length, what sums lose where a product below the smallest normal number becomes 0 is less than
     # rounding.
@@ -184,14 +185,12 @@ def _checked_squares(embeddings: Array, name: str, metric: str) -> Float32[np.nd
     zero = ~np.asarray(embeddings[short]).any(axis=1)
     if not zero.all():
         raise ValueError(
-            f"{int((~zero).sum())} of {len(squares)} {name} embeddings are so small that their squares vanish in "
-            f"float32 (length below {np.sqrt(smallest):.1e}), the first at index {int(short[zero.argmin()])}. Scale "
-            "all embeddings up, or check the checkpoint."
+            f"squares vanish in float32 in {(~zero).sum():,} {of} (length below {np.sqrt(smallest):.1e}), the first at "
+            f"index {short[zero.argmin()]}. Scale all embeddings up, or check the checkpoint."
         )
     if metric == "cosine":
         raise ValueError(
-            f"{len(short)} of {len(squares)} {name} embeddings are zero, the first at index {int(short[0])}: their "
-            "cosine similarity is undefined. Take the Euclidean distance, or check the checkpoint: a network that has "
-            "collapsed gives such embeddings."
+            f"only zeros in {len(short):,} {of}, the first at index {short[0]}: cosine similarity is undefined there. "
+            "Take the Euclidean distance, or check the checkpoint: a network that has collapsed gives such embeddings."
         )
     return squares

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from san_jax.counts import count
 from san_jax.typing import Array
 
 MAX_CAMERAS = 8  # camera numbers in a message
@@ -77,7 +78,9 @@ class Labels:
         num_query, num_gallery = counts
         all_identities, all_cameras = identities.checked("ids", counts), cameras.checked("cameras", counts)
         if not num_query or not num_gallery:
-            raise ValueError(f"Nothing to rank: {num_query} query images and {num_gallery} gallery images.")
+            raise ValueError(
+                f"Nothing to rank: {count(num_query, 'query image')} and {count(num_gallery, 'gallery image')}."
+            )
         if not ranks or min(ranks) < 1 or max(ranks) > num_gallery:
             raise ValueError(
                 f"ranks {tuple(ranks)} must be at least one number in 1..{num_gallery}, the size of the gallery."
@@ -126,19 +129,20 @@ def _no_match(num_query: int, num_dropped: int, cameras: Int[np.ndarray, " camer
         num_dropped: How many of them have images of their identity in the gallery, from their own camera only.
         cameras: All camera numbers.
     """
+    none = "The only query has no" if num_query == 1 else f"None of the {num_query:,} queries has a"
     if not num_dropped:
         return (
-            f"None of the {num_query} queries has a gallery image of its identity: query and gallery share no "
-            "person_id. They must hold images of the same persons, with the same numbers in both."
+            f"{none} gallery image of its identity: query and "
+            "gallery share no person_id. They must hold images of the same persons, with the same numbers in both."
         )
     shown = ", ".join(map(str, cameras[:MAX_CAMERAS])) + (", ..." if len(cameras) > MAX_CAMERAS else "")
     return (
-        f"None of the {num_query} queries has a gallery image of its identity from another camera: {num_dropped} have "
-        "such images from their own camera only, which the Market-1501 rule drops from the ranking. Cameras of query "
-        f"and gallery: {shown}. If these numbers are wrong, correct camera_id. If there is only one camera, or none is "
-        "known, number visits, days or tracks as cameras, or give all query images one number and all gallery images "
-        "another, as `experiments.evaluate --same_camera=keep` does; then nothing is dropped, and scores are higher "
-        "than across cameras."
+        f"{none} gallery image of its identity from another camera: "
+        f"{num_dropped:,} {'has' if num_dropped == 1 else 'have'} such images from their own camera only, which the "
+        f"Market-1501 rule drops from the ranking. Cameras of query and gallery: {shown}. If these numbers are wrong, "
+        "correct camera_id. If there is only one camera, or none is known, number visits, days or tracks as cameras, "
+        "or give all query images one number and all gallery images another, as `experiments.evaluate "
+        "--same_camera=keep` does; then nothing is dropped, and scores are higher than across cameras."
     )
 
 

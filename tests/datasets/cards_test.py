@@ -358,6 +358,30 @@ def test_the_terms_and_words_of_own_pictures_stand_in_the_card(tmp_path: pathlib
     assert "What its maker says: Nobody." in (folder / CARD).read_text()
 
 
+def test_who_made_own_pictures_and_where_they_are_stands_in_the_metadata(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+):
+    told = {"creator": "Ann {A.} Lee; Shop\tand Sons ;", "url": "https://example.org/shop?v=1"}
+    folder = _build_own(tmp_path, **told)
+    document = json.loads((folder / CROISSANT).read_text())
+    assert [one["name"] for one in document["creator"]] == ["Ann {A.} Lee", "Shop and Sons"]
+    dataset = _validated(folder / CROISSANT, caplog)
+    assert dataset.metadata.url == told["url"]
+    _, body = _front_matter(folder)
+    assert "  author={{Ann A. Lee} and {Shop and Sons}},\n  url={https://example.org/shop?v=1},\n" in body
+    assert "--creator" not in body
+    # They make no other dataset, and are known without being given again.
+    for name in (CARD, CROISSANT):
+        (folder / name).unlink()
+    assert _build_own(tmp_path) == folder
+    assert json.loads((folder / CROISSANT).read_text()) == document
+
+
+def test_who_made_own_pictures_is_not_made_up(folders: Callable[[str], pathlib.Path]):
+    document = json.loads((folders("shop") / CROISSANT).read_text())
+    assert document.keys().isdisjoint({"creator", "url"})
+
+
 def test_terms_beside_a_licences_name_are_other_terms(tmp_path: pathlib.Path):
     front, body = _front_matter(_build_own(tmp_path, license="CC-BY-4.0 for half of them: ask."))
     assert (front["license"], front["license_details"]) == ("other", "CC-BY-4.0 for half of them: ask.")

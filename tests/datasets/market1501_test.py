@@ -267,7 +267,7 @@ def test_all_damaged_images_are_named_and_nothing_is_written(archive: pathlib.Pa
     with pytest.raises(datasets.DatasetError) as error:
         _build(archive, tmp_path)
     message = str(error.value)
-    assert "is not the whole Market-1501: 3 problems, 3 of them unreadable images" in message
+    assert "is not the whole Market-1501: 3 problems, 3 of them unreadable" in message
     assert f"{truncated}: not a readable picture" in message
     assert f"{empty}: not a readable picture" in message
     assert f"{other}: not a readable picture (it is GIF; save it as JPEG or PNG)" in message
@@ -437,7 +437,7 @@ def test_partial_and_complete_never_replace_each_other(archive: pathlib.Path, tm
     folder = dataset_fixtures.build("market1501", allow_partial=True, **arguments)
     assert dataset_fixtures.build("market1501", allow_partial=True, **arguments) == folder
     image.write_bytes(content)
-    with pytest.raises(datasets.DatasetError, match=r"\(a partial dataset\) was built .* in spite of 1 problems"):
+    with pytest.raises(datasets.DatasetError, match=r"\(a partial dataset\) was built .* in spite of 1 problem\."):
         dataset_fixtures.build("market1501", **arguments)
     assert len(tfds.data_source("market1501", split="query", data_dir=tmp_path)) == 1
 

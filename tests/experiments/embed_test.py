@@ -12,11 +12,11 @@ from PIL import Image
 
 import san_jax
 from experiments import embed
-from experiments.command_line import Moment
 from experiments.runs import data_sources, embedding_run, shards
 from experiments.searching import galleries
 from san_jax import checkpoint, embedding_files, onnx_file
 from san_jax.data.reading import read_names
+from san_jax.moments import Moment
 from tests.experiments.export_runs import needs_onnx, relative
 
 NOT_READABLE = "not a readable picture (damaged: it begins like a picture)"
@@ -82,6 +82,26 @@ def test_embeddings_are_those_of_the_encoder(run, photos, exportable_run, output
     assert f"left out 04_bad.jpg: {NOT_READABLE}" in printed.out
     assert "20 embeddings, 1 picture left out" in printed.out
     assert "passed over, as they are not named like pictures" in printed.err
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out.npz", "out"])
+def test_what_is_complete_is_said_to_be_so(run, tmp_path, output, capsys):
+    path = run(output)
+    assert f"{path}: 20 embeddings, 1 picture left out\n" in capsys.readouterr().out
+    run(output)
+    again = f"{path} is complete already and holds 20 embeddings, 1 picture left out\n"
+    assert again in capsys.readouterr().out
+    shard = f"{tmp_path / 'other'}.shard-00000-of-00002"
+    run("other", "--shard=0/2")
+    assert f"{shard}: " in capsys.readouterr().out
+    run("other", "--shard=0/2")
+    assert f"{shard} is complete already and holds " in capsys.readouterr().out
+    run("other", "--shard=1/2")
+    merge = [f"--output={tmp_path / 'other'}", "--merge"]
+    embed.main(merge)
+    assert f"{tmp_path / 'other'}: 20 embeddings" in capsys.readouterr().out
+    embed.main(merge)
+    assert f"{tmp_path / 'other'} is complete already and holds 20 embeddings" in capsys.readouterr().out
 
 
 def test_float16_and_flip(run, photos, exportable_run):

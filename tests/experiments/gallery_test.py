@@ -83,6 +83,7 @@ def test_what_is_removed_is_not_found(find, halves, tmp_path, capsys):
     assert "2 embeddings removed, 13 left" in capsys.readouterr().out
     (tmp_path / "list.txt").write_text(f"{names[7]}\n\n")
     gallery.main([f"--gallery={people}", f"--remove_list={tmp_path / 'list.txt'}"])
+    assert "1 embedding removed, 12 left" in capsys.readouterr().out
     left = find(people, "found")[0]
     assert sorted(match[0] for match in left) == sorted(set(names) - {names[2], names[5], names[7]})
     with pytest.raises(SystemExit, match=rf"does not hold 1 of these names: {names[2]}"):
@@ -92,6 +93,7 @@ def test_what_is_removed_is_not_found(find, halves, tmp_path, capsys):
     part = san_jax.load_embeddings(whole).take(np.array([2]))
     embedding_files.write_parquet(tmp_path / "one.parquet", [part], part.made_by, size=128, dtype="float32")
     gallery.main([f"--gallery={people}", f"--add={tmp_path / 'one.parquet'}"])
+    assert "1 embedding added, 13 now" in capsys.readouterr().out
     assert len(living_gallery.open_gallery(people)) == 13
 
 

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 import san_jax
-from experiments import embed, evaluate, figures, prepare
+from experiments import embed, evaluate, figures, prepare, search
 from experiments.runs import data_sources, pseudo_textures, training
 from tests import pages
 from tests.datasets.own import drawn
@@ -42,6 +42,8 @@ def folder(tmp_path_factory) -> pathlib.Path:
     drawn.draw(folder / "flat", [name for name, _, _ in flat])
     rows = [",".join(map(str, row)) for row in [("path", "person_id", "camera_id"), *flat]]
     (folder / "flat" / "list.csv").write_text("\n".join(rows))
+    timed = [f"{name},{person},{camera},2026-11-28T10:0{number}" for number, (name, person, camera) in enumerate(flat)]
+    (folder / "flat" / "timed.csv").write_text("\n".join(["path,person_id,camera_id,taken", *timed]))
     columns = dict(zip(("file", "who", "where"), map(list, zip(*flat, strict=True)), strict=True))
     parquet.write_table(pyarrow.table(columns), folder / "flat" / "list.parquet")
     drawn.draw(folder / "sequence" / "img1", [f"{frame:06d}.jpg" for frame in range(1, 41)])
@@ -66,8 +68,8 @@ def _prepare(folder: pathlib.Path, *arguments: str) -> int:
 
 def test_the_page_shows_every_layout():
     text = " ".join(COMMANDS)
-    assert len(COMMANDS) == 8
-    assert all(f" --{name}=" in text for name in ("table", "pattern", "boxes", "test_share"))
+    assert len(COMMANDS) == 9
+    assert all(f" --{name}=" in text for name in ("table", "time_column", "pattern", "boxes", "test_share"))
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=[re.findall(r"own:(\w+)", line)[0] for line in COMMANDS])
@@ -139,12 +141,29 @@ def test_evaluation_embedding_and_figures_take_it_by_name(data_dir, tmp_path, mo
     assert list((tmp_path / "figures").glob("*.png"))
 
 
+def test_a_search_filters_by_the_times_of_a_table(folder, tmp_path):
+    settings = {"table": "timed.csv", "time_column": "taken", "test_share": 1.0}
+    drawn.build(folder / "flat", tmp_path / "data", "timed", **settings)
+    write_run(tmp_path / "run", model__width=4, data_dir=str(tmp_path / "data"))
+    run = [f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}"]
+    embed.main([*run, "--images=timed:gallery", f"--output={tmp_path / 'timed.parquet'}"])
+    names = san_jax.load_embeddings(tmp_path / "timed.parquet").names
+    after = ["--after=2026-11-28T10:04"]  # when the first picture of the third person was taken
+    search.main(
+        [*run, f"--gallery={tmp_path / 'timed.parquet'}", "--query=timed:query", f"--output={tmp_path / 'out'}", *after]
+    )
+    queries = json.loads((tmp_path / "out" / "ranked.json").read_text())["queries"]
+    assert len(queries) == 8 - len(names)
+    for query in queries:
+        assert {match["name"] for match in query["matches"]} == {name for name in names if name[0] in "rs"}
+
+
 def test_what_is_wrong_is_told_in_one_go_and_nothing_is_built(folder, tmp_path, capsys):
     drawn.draw(tmp_path / "p", ["anna/1.jpg", "bob/1.jpg", "loose.jpg"])
     (tmp_path / "p" / "bob" / "1.jpg").write_bytes(b"")
     assert _prepare(tmp_path, "--dataset=own:x", "--manual_dir=p", "--data_dir=data", "--test_share=0") == 1
     err = capsys.readouterr().err
-    assert "is not the whole dataset x: 2 problems, 1 of them unreadable images" in err
+    assert "is not the whole dataset x: 2 problems, 1 of them unreadable" in err
     assert (tmp_path / "data" / "x_problems.txt").read_text().count("\n") == 2
     assert not (tmp_path / "data" / "x").exists()
 

@@ -102,7 +102,7 @@ def test_a_partial_dataset_is_announced(
     assert code == 0
     assert ["query", "1", "of", "2", "1", "of", "2", "1", "of", "2"] in [line.split() for line in out.splitlines()]
     assert "  NOT as published (9 counts compared)" in out.splitlines()
-    assert "dukemtmc_reid IS PARTIAL: built in spite of 1 problems." in out
+    assert "dukemtmc_reid IS PARTIAL: built in spite of 1 problem." in out
     path = tmp_path / "data" / "dukemtmc_reid_problems.txt"
     image = downloads / "DukeMTMC-reID" / "query" / "0002_c3_f0051991.jpg"
     assert path.read_text().startswith(f"{image}: not a readable picture")

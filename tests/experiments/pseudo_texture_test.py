@@ -13,7 +13,7 @@ def test_main(tmp_path, monkeypatch, capsys):
     load_model(monkeypatch, make_model(0))
     write_photos(photos)
     flags = [f"--workdir={workdir}", f"--images={photos}"]
-    with pytest.raises(SystemExit, match="1 pictures could not be read"):
+    with pytest.raises(SystemExit, match="1 picture could not be read"):
         pseudo_texture.main([*flags, f"--output={tmp_path / 'out'}"])
     assert (tmp_path / "out" / "a.png").is_file()
     monkeypatch.undo()

@@ -127,7 +127,8 @@ def test_where_a_dataset_is_looked_for(run, pit_reid_dir, tmp_path, capsys, monk
     assert data_places.find("given", [run], "pit_reid") == "given"
     monkeypatch.chdir(tmp_path)  # where there is no data/
     assert data_places.find(None, [run], "market1501") == "data"
-    assert f"market1501 is in none of {pit_reid_dir}, data: give --data_dir" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"market1501 is in none of {pit_reid_dir}, data: give --data_dir\nbuilt in {pit_reid_dir}: pit_reid\n" in out
     assert data_places.find_for_images(None, str(run), "pit_reid:gallery") == str(pit_reid_dir)
     capsys.readouterr()
     monkeypatch.setattr(data_places.data_sources, "list_built", lambda place: ["shop"] if place == "data" else [])

@@ -184,7 +184,7 @@ def test_two_processes_draw_the_triplets_of_two_devices(workplace, tmp_path, two
     """Each within its own images, which is the default here; and each takes its rows from its own memory."""
     overrides = (*SAN, "data_cache=host", "eval_every_epochs=2.0", "checkpoint_every_epochs=100.0")
     outputs = finish(start_under_slurm(workplace, tmp_path / "two", *overrides))
-    assert "2 x cpu, 2 process(es)" in outputs[0]
+    assert "2 x cpu, 2 processes" in outputs[0]
     assert "L_TR takes its triplets within a device, from 2 identities" in outputs[0]
     assert "kept in host memory" in outputs[0]
     assert f"finished {NUM_STEPS} steps" in outputs[0]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from flax import nnx
 
+from san_jax.counts import count
 from san_jax.models.functional import Tree, split_model
 from san_jax.models.weights.names import TorchName, Transform
 
@@ -92,7 +93,9 @@ def raise_problems(path: str | os.PathLike[str], problems: Collection[str], what
         shown = list(problems)[:MAX_SHOWN]
         more = len(problems) - len(shown)
         lines = [*shown, f"and {more} more"] if more else shown
-        raise WeightsError("\n  ".join([f"{path}: {what}; {len(problems)} tensors do not fit:", *lines]))
+        raise WeightsError(
+            "\n  ".join([f"{path}: {what}; {count(len(problems), 'tensor does', 'tensors do')} not fit:", *lines])
+        )
 
 
 def torch_shape(transform: Transform, shape: tuple[int, ...]) -> tuple[int, ...]:

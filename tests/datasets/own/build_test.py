@@ -74,6 +74,82 @@ def test_it_is_kept_until_pictures_or_settings_change(pictures: pathlib.Path, da
         drawn.build(moved, data_dir)
 
 
+def test_a_refusal_names_what_differs(pictures: pathlib.Path, data_dir: pathlib.Path):
+    folder = drawn.build(pictures, data_dir)
+
+    def refusal(**settings) -> list[str]:
+        with pytest.raises(DatasetError) as error:
+            drawn.build(pictures, data_dir, **settings)
+        first, *lines = str(error.value).splitlines()
+        assert first == f"{folder} was built from another source or with other settings:"
+        assert lines.pop() == "Remove that folder to build it again, or choose another data_dir."
+        return lines
+
+    assert refusal(seed=1, license="MIT") == [
+        "  --seed: 0 there, 1 now",
+        "  --license: 'Not stated by who made this dataset of own pictures: ask them.' there, 'MIT' now",
+    ]
+    assert refusal(frame_rate=25.0) == ["  --frame_rate: 0.0 there, 25.0 now"]
+    (pictures / "anna" / "cam2" / "1.jpg").unlink()
+    drawn.draw(pictures, ["anna/cam2/3.jpg", "anna/cam2/4.jpg"])
+    with open(pictures / "bob" / "cam2" / "1.jpg", "ab") as file:
+        file.write(b"more")
+    files = (
+        "  pictures: 2 added (anna/cam2/3.jpg, anna/cam2/4.jpg), 1 removed (anna/cam2/1.jpg), 1 of another size "
+        "(bob/cam2/1.jpg)"
+    )
+    assert refusal() == [files]
+    assert refusal(test_share=0.25) == ["  --test_share: 0.5 there, 0.25 now", files]
+    # Where it does not say what it was built from, digests do.
+    for content in (b"noise", None):
+        if content is None:
+            (folder / "source.txt.gz").unlink()
+        else:
+            (folder / "source.txt.gz").write_bytes(content)
+        with pytest.raises(
+            DatasetError, match=r"with other settings \(digest [0-9a-f]{64}\) than .* \(digest [0-9a-f]{64}\)"
+        ):
+            drawn.build(pictures, data_dir)
+
+
+def test_a_table_with_times_makes_a_dataset_with_times(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    root = drawn.draw(tmp_path / "flat", [f"{number}.jpg" for number in range(8)])
+    times = {"0.jpg": "", **{f"{number}.jpg": f"{number}.5" for number in range(1, 8)}}
+    rows = [f"{name},{int(name[0]) // 2},{int(name[0]) % 2},{time}" for name, time in times.items()]
+    (root / "list.csv").write_text("\n".join(["path,person_id,camera_id,taken", *rows]))
+    with_times = {"table": "list.csv", "time_column": "taken", "test_share": 1.0}
+    folder = drawn.build(root, data_dir, **with_times)
+    assert set(tfds.builder_from_directory(folder).info.features) == {*reid_features(), "time"}
+    examples = {one["name"].decode(): float(one["time"]) for split in drawn.read(folder).values() for one in split}
+    assert np.isnan(examples.pop("0.jpg"))
+    assert examples == {name: float(time) for name, time in times.items() if time}
+    # A card that is written later is the one that was written at once.
+    card = (folder / "README.md").read_text()
+    assert "| `time` | float64 | 1.5..7.5 or NaN | When it was taken, seconds, since 1970 where" in card
+    assert "--time_column=taken" in card
+    (folder / "README.md").unlink()
+    assert drawn.build(root, data_dir, **with_times) == folder
+    assert (folder / "README.md").read_text() == card
+    with pytest.raises(DatasetError, match="  --time_column: 'taken' there, '' now\n"):
+        drawn.build(root, data_dir, table="list.csv", test_share=1.0)
+
+
+def test_no_word_of_a_feature_is_of_archives_alone(pictures: pathlib.Path, data_dir: pathlib.Path):
+    folder = drawn.build(pictures, data_dir)
+    for written in ("features.json", "README.md", "croissant.json"):
+        assert "archive" not in (folder / written).read_text().lower().replace("unpack an archive first", "")
+
+
+def test_a_refusal_names_the_table_that_differs(tmp_path: pathlib.Path, data_dir: pathlib.Path):
+    root = drawn.draw(tmp_path / "flat", [f"{number}.jpg" for number in range(8)])
+    rows = [f"{number}.jpg,{number // 2},{number % 2}" for number in range(8)]
+    (root / "list.csv").write_text("\n".join(["path,person_id,camera_id", *rows]))
+    drawn.build(root, data_dir, table="list.csv")
+    (root / "list.csv").write_text("\n".join(["path,person_id,camera_id", *reversed(rows)]))
+    with pytest.raises(DatasetError, match=r"with other settings:\n  list.csv: another content\n"):
+        drawn.build(root, data_dir, table="list.csv")
+
+
 def test_it_is_read_without_this_repository(pictures: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path):
     drawn.build(pictures, data_dir)
     packages = [sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]]

@@ -1,9 +1,11 @@
 """What is understood of a user's folder or table, and every way in which it is refused."""
 
+import math
 import os
 import pathlib
 import shutil
 
+import numpy as np
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -175,6 +177,52 @@ def test_a_parquet_table_with_columns_of_other_names(pictures: pathlib.Path):
     assert found.notes == [f"{pictures}/list.parquet: no column split"]
 
 
+TIMES = (1795508103.5, 1795421700.0, math.nan)  # 2026-11-24 08:15:03.5 and 2026-11-23 08:15 in UTC
+WRITTEN = ("2026-11-24T09:15:03.5+01:00", "2026-11-23 08:15", "")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        WRITTEN,
+        ("1795508103.5", "1795421700.0", ""),
+        pyarrow.array([1795508103.5, 1795421700.0, None]),
+        pyarrow.array(WRITTEN),
+        pyarrow.array([1795508103500000001, 1795421700000000000, None], pyarrow.timestamp("ns")),
+        pyarrow.array([1795508103500, 1795421700000, None], pyarrow.timestamp("ms", "Europe/Berlin")),
+    ],
+)
+def test_a_table_may_say_when_pictures_were_taken(cells, pictures: pathlib.Path):
+    if isinstance(cells, tuple):
+        lines = [f"{row[0]},{row[1]},{cell}" for row, cell in zip(ROWS, cells, strict=True)]
+        (pictures / "list").write_text("\n".join(["path,person_id,time", *lines]))
+    else:
+        columns = {"path": [row[0] for row in ROWS], "person_id": [row[1] for row in ROWS], "time": cells}
+        parquet.write_table(pyarrow.table(columns), pictures / "list.parquet")
+    table = "list" if isinstance(cells, tuple) else "list.parquet"
+    found = read_table(pictures, OwnSettings(table=table, time_column="time"))
+    np.testing.assert_array_equal([one.time for one in found.sightings], TIMES)
+    assert not found.problems
+    unread = read_table(pictures, OwnSettings(table=table))
+    assert all(math.isnan(one.time) for one in unread.sightings)
+    assert f"{pictures / table}: its column time is not read; --time_column=time keeps it" in unread.notes
+
+
+def test_a_time_that_is_none_is_named(pictures: pathlib.Path):
+    (pictures / "list.csv").write_text("path,person_id,taken\na/1.jpg,anna,noon\nb 2.jpg,bob,inf\nb3.jpg,bob,7\n")
+    found = read_table(pictures, OwnSettings(table="list.csv", time_column="taken"))
+    assert [one.time for one in found.sightings] == [7.0]
+    assert found.problems == [
+        f"{pictures}/list.csv:{line}: column taken: expected seconds, or a date and time such as 2026-11-28T10:00, found "
+        f"{cell!r}"
+        for line, cell in ((2, "noon"), (3, "inf"))
+    ]
+    with pytest.raises(
+        DatasetError, match=r"has the columns path, person_id, taken and lacks 'time' \(--time_column\)"
+    ):
+        read_table(pictures, OwnSettings(table="list.csv", time_column="time"))
+
+
 def test_rows_of_parquet_are_counted_from_1(pictures: pathlib.Path):
     columns = {"path": ["absent.jpg", *(row[0] for row in ROWS)], "person_id": ["anna"] * 4}
     parquet.write_table(pyarrow.table(columns), pictures / "list.parquet")
@@ -299,6 +347,9 @@ def test_what_is_no_parquet_is_refused(tmp_path: pathlib.Path):
     [
         ({"table": "a.csv", "pattern": "x"}, "--table and --pattern exclude each other"),
         ({"test_share": 1.5}, r"--test_share must lie in 0\.\.1, found 1\.5"),
+        ({"time_column": "time"}, "--time_column=time is a column of a table: give --table, too"),
+        ({"url": "shop"}, "--url must be an address such as https://example.org/shop, found shop"),
+        ({"url": "https://a b"}, "--url must be an address"),
         ({"every": 0}, "--every must be 1 or more, found 0"),
     ],
 )

@@ -41,6 +41,24 @@ def test_a_file_is_told_where_an_interrupted_run_stopped(capsys):
     assert capsys.readouterr().err.startswith("pit: 5 of 9 pairs (55 %)")
 
 
+def test_units_agree_with_their_numbers(monkeypatch, capsys):
+    clock = itertools.count()
+    monkeypatch.setattr(module.time, "monotonic", lambda: 60.0 * next(clock))  # a line for each
+    with progress("scoring", total=2, done=0, unit="batch", units="batches") as update:
+        update()
+        update()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("scoring: 1 of 2 batches (50 %), 0.0 batches/s, ")
+    assert lines[0].endswith(", 2 minutes left")
+    monkeypatch.setattr(module.time, "monotonic", lambda: 30.0 * next(clock))
+    with progress("scoring", total=2, done=0, unit="batch", units="batches") as update:
+        update()
+    assert ", 1 minute left" in capsys.readouterr().err
+    with progress("scoring", total=1, done=0, unit="batch", units="batches") as update:
+        update()
+    assert "scoring: 1 of 1 batch (100 %)" in capsys.readouterr().err
+
+
 def test_a_terminal_gets_a_bar(monkeypatch):
     terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -67,6 +67,12 @@ def test_opens_a_split(data_dir: pathlib.Path):
         ("cuhk03", "Did you mean 'cuhk03/labeled'?"),
         ("pit_ried", "Did you mean 'pit_reid'?"),
         ("market1051", "Did you mean 'market1501'?"),
+        (
+            "pit_reids",
+            "Did you mean 'pit_reid'? If it is to be made of your own pictures: python -m experiments.prepare",
+        ),
+        ("own:pit_reid", "Only `prepare` takes own:; here it is called 'pit_reid'."),
+        ("own:shop", "python -m experiments.prepare --dataset=own:shop --manual_dir=FOLDER --data_dir={data_dir}"),
     ],
 )
 def test_a_missing_dataset_names_what_builds_it(data_dir: pathlib.Path, name: str, message: str):
@@ -74,6 +80,12 @@ def test_a_missing_dataset_names_what_builds_it(data_dir: pathlib.Path, name: st
         data_sources.open_source(name, "train", data_dir)
     assert f"No dataset {name!r} in {data_dir}. Built there: pit_reid." in str(error.value)
     assert message.format(data_dir=data_dir) in str(error.value)
+
+
+def test_a_relative_data_dir_is_told_in_full(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(datasets.DatasetError, match=rf"No dataset 'pit' in data \({tmp_path / 'data'}\)\. Nothing is"):
+        data_sources.open_source("pit", "train", "data")
 
 
 def test_an_empty_or_missing_data_dir(tmp_path: pathlib.Path):

@@ -47,7 +47,7 @@ def test_a_missing_file_stops_before_anything_else(here, name):
     assert "Fetch https://download.pytorch.org/models/resnet50-0676ba61.pth" in message
     assert "resnet50-19c8e357.pth, resnet50-11ad3fa6.pth will do" in message
     assert "Random weights: start.kind=random." in message
-    assert "No dataset 'pit' in data." in message or name != "san_pg"
+    assert f"No dataset 'pit' in data ({here / 'data'})." in message or name != "san_pg"
     assert list(here.iterdir()) == []
 
 

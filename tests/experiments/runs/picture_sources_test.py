@@ -29,6 +29,20 @@ def test_a_tracked_dataset_knows_tracks_and_with_a_rate_times(tmp_path, rate):
         assert np.isnan(read.time) if not rate else read.time == (int(number) - 1) / rate
 
 
+def test_a_dataset_of_a_table_knows_times_but_no_tracks(tmp_path):
+    names = [f"{number}.png" for number in range(4)]
+    drawn.draw(tmp_path / "flat", names)
+    rows = [f"{name},{number // 2},{number % 2},2026-11-28T10:0{number}" for number, name in enumerate(names)]
+    (tmp_path / "flat" / "list.csv").write_text("\n".join(["path,person_id,camera_id,time", *rows]))
+    settings = {"table": "list.csv", "time_column": "time", "test_share": 1.0}
+    drawn.build(tmp_path / "flat", tmp_path / "data", "timed", **settings)
+    source = picture_sources.open_pictures("timed:gallery", tmp_path / "data")
+    assert (source.knows_times, source.knows_tracks) == (True, False)
+    for index in range(len(source)):
+        read = source.read(index, (32, 16))
+        assert (read.time, read.track) == (1795860000 + 60 * int(read.name[0]), -1)
+
+
 def test_other_sources_know_neither(tmp_path):
     drawn.draw(tmp_path / "photos", ["a.png", "b.png"])
     source = picture_sources.open_pictures(str(tmp_path / "photos"), tmp_path)

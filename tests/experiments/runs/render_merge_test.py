@@ -125,8 +125,8 @@ def test_a_merge_that_is_refused_writes_nothing(two: list[pathlib.Path], tmp_pat
     next(iter(sorted((two[1] / "images").iterdir()))).write_bytes(b"")
     with pytest.raises(ShardError) as caught:
         render_merge.merge(tmp_path / "pit", two)
-    assert f"0/2 lacks 1 pairs, first 1: {two[0]}" in str(caught.value)
-    assert f"1/2 lacks 1 pairs, first 2: {two[1]}" in str(caught.value)
+    assert f"0/2 lacks 1 pair, first 1: {two[0]}" in str(caught.value)
+    assert f"1/2 lacks 1 pair, first 2: {two[1]}" in str(caught.value)
     assert not (tmp_path / "pit").exists()
 
 
@@ -166,10 +166,10 @@ def edit_record(folder: pathlib.Path, index: int, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("../../secret", "lacks 1 pairs"),
+        ("../../secret", "lacks 1 pair,"),
         ("manifest.json", "expected a file in images"),
         ("records/000000.json", "expected a file in images"),
-        ("images/../secret", "lacks 1 pairs"),
+        ("images/../secret", "lacks 1 pair,"),
         ("images/link", "but a link"),
     ],
 )

@@ -17,8 +17,14 @@ __all__ = ["one_device"]  # a fixture of the whole module
         ([4, 5, 4, 6], []),
         ([4, 5, 4], ["3 identities are fewer than batch.num_identities=4: a batch shows each of them 1 or 2 times"]),
         ([4, 5], ["2 identities are fewer than batch.num_identities=4: a batch shows each of them 2 times"]),
-        ([4, 3, 4, 6], ["1 of 4 identities have fewer than batch.images_per_identity=4 images: a batch repeats"]),
-        ([4, 1, 4, 6], ["1 of 4 identities have fewer", "1 identities have one image: the triplet losses learn"]),
+        ([4, 3, 4, 6], ["1 of 4 identities has fewer than batch.images_per_identity=4 images: a batch repeats"]),
+        (
+            [4, 1, 4, 6],
+            [
+                "1 of 4 identities has fewer",
+                "1 identity has one image: the triplet losses learn from it as another person only",
+            ],
+        ),
         ([1, 1, 1, 1], ["4 of 4 identities have fewer", "every identity has one image: the triplet losses have no"]),
     ],
 )

@@ -198,7 +198,7 @@ def test_all_that_is_wrong_with_a_folder_is_told_at_once(data_dir, own_images):
     with pytest.raises(datasets.DatasetError) as error:
         open_data(load(data_dir, target__kind="folder", target__path=own_images, batch_kinds="('reid',)"))
     lines = str(error.value).splitlines()
-    assert lines[0] == f"target.path={own_images}: 4 of 6 training images have no target there:"
+    assert lines[0] == f"target.path={own_images}: 4 of 6 training images without a target there:"
     assert [line.strip().removeprefix(str(own_images)).partition(":")[2] for line in lines[1:-1]] == [
         f" expected one picture ({pictures.KINDS}), found none",
         " not a readable picture (neither JPEG, PNG, WebP nor BMP by its content)",

@@ -120,6 +120,15 @@ def test_trains_on_val_too_and_says_so(data_dir, tmp_path, fake_steps, capsys):
     assert params["classifier"]["bias"].shape == (5,)
 
 
+def test_one_of_anything_is_singular(data_dir, tmp_path, fake_steps, capsys):
+    training.run(load(data_dir, batch__num_identities=5, num_steps=1), tmp_path)
+    out = capsys.readouterr().out
+    assert "an epoch has 1 step (5 identities / 5)" in out
+    assert "length 1 step = 1 epoch; " in out
+    assert "finished 1 step: " in out
+    assert ", 1 process\n" in out
+
+
 def test_a_run_keeps_the_mirror_map_of_its_pit(tmp_path, fake_steps):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
     built = datasets.build_dataset("pit", data_dir=tmp_path / "data", manual_dir=tmp_path / "rendered")
