@@ -19,7 +19,7 @@ from render.optics.light import Thinning, thin
 from render.people import poses
 from render.people.accessories import Accessory
 from render.people.appearance import Appearance
-from render.people.poses import Pose
+from render.people.poses import Girth, Pose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +63,20 @@ class Figure:
         self.rest: RestBody = body.rest(shape)
         self.dressed: Dressed = garments.dress(body, appearance, self.rest)
 
-    @property
-    def clearance(self) -> float:
-        """Distance in metres that a hanging wrist keeps from the mid-plane: the hips, and half a hand."""
-        widest = np.abs(self.dressed.vertices[_prepare(self.body).hips, 0]).max()
-        return float(widest) + 0.072  # half a hand with curled fingers
+    @functools.cached_property
+    def girth(self) -> Girth:
+        """How wide the person is in these clothes."""
+        prepared, vertices = _prepare(self.body), self.dressed.vertices
+        return Girth(
+            clearance=float(np.abs(vertices[prepared.hips, 0]).max()) + poses.HALF_HAND,
+            front=float(vertices[prepared.belly, 1].min()),
+            back=float(vertices[prepared.belly, 1].max()),
+        )
 
     def pose(self, pose: Pose) -> Posed:
         """Pose the body and what is worn on it by linear blend skinning, and set it down on the ground."""
         body, dressed, prepared = self.body, self.dressed, _prepare(self.body)
-        transforms = pose_transforms(body, self.rest, pose, self.clearance)
+        transforms = pose_transforms(body, self.rest, pose, self.girth)
         middle = (self.rest.joints["upperleg01.L"] + self.rest.joints["upperleg01.R"]) / 2
         blended = (prepared.weights @ transforms[:, :3].reshape(-1, 12)).reshape(-1, 3, 4)
         vertices = np.einsum("vrc,vc->vr", blended[:, :, :3], dressed.vertices) + blended[:, :, 3]
@@ -151,13 +155,14 @@ class _Prepared:
 
     Attributes:
         weights: Skinning weights, sparse float32 [V J].
-        hips, feet: Indices of their vertices, int64 [N].
+        hips, belly, feet: Indices of their vertices, int64 [N].
         legs: Every third vertex from the middle of the thighs to the ankles, int64 [N].
         thinnings: Vertices at which light is computed, by the name of the mesh.
     """
 
     weights: sparse.csr_array
     hips: np.ndarray
+    belly: np.ndarray
     feet: np.ndarray
     legs: np.ndarray
     thinnings: dict[str, Thinning]
@@ -171,6 +176,7 @@ def _prepare(body: Body) -> _Prepared:
     return _Prepared(
         weights=sparse.csr_array(np.asarray(body.model.skin_weights, np.float32)),
         hips=np.flatnonzero((s.group("trunk", "upper_leg") > 0.5) & (np.abs(s.position[:, 2]) < 0.14)),
+        belly=np.flatnonzero((s.group("trunk") > 0.5) & (s.position[:, 2] > 0.02) & (s.position[:, 2] < 0.40)),
         feet=np.flatnonzero(s.group("foot") > 0.5),
         legs=np.flatnonzero((s.group("upper_leg", "lower_leg") > 0.6) & (s.leg > 0.45) & (s.leg < 1.9))[::3],
         thinnings={
@@ -198,20 +204,18 @@ def _normals(part: Part, vertices: np.ndarray) -> np.ndarray:
     return total / np.maximum(np.sqrt(np.einsum("nc,nc->n", total, total)), np.float32(1e-12))[:, None]
 
 
-def pose_transforms(body: Body, rest: RestBody, pose: Pose, clearance: float) -> np.ndarray:
+def pose_transforms(body: Body, rest: RestBody, pose: Pose, girth: Girth) -> np.ndarray:
     """Return skinning transforms float32 [J 4 4] of a pose: rest position to posed position, for every joint.
 
     Args:
         body: From `load_body`.
         rest: The body shape.
         pose: The pose.
-        clearance: As in `poses.joint_rotations`.
+        girth: How wide the body is in its clothes.
     """
     joints = body.joint_index
     transforms = np.zeros((len(joints), 4, 4))
-    rotations = {
-        joints[name]: rotation for name, rotation in poses.joint_rotations(pose, rest.joints, clearance).items()
-    }
+    rotations = {joints[name]: rotation for name, rotation in poses.joint_rotations(pose, rest.joints, girth).items()}
     for joint, parent in enumerate(_parents(body)):  # parents come first
         if parent < 0:  # the root's rest position goes to (0, 0, 0)
             transforms[joint] = np.eye(4)

@@ -75,7 +75,9 @@ def shoulder_bag(accessory: Accessory, wearer: Wearer) -> Shape:
     shoulder = sign_of(accessory)
     side = -shoulder if across else shoulder  # of the hip that the bag lies against
     half = np.array([0.14, 0.04, 0.115] if across else [0.155, 0.042, 0.12]) * size
-    anchor = _hip(side, 134.0 if across else 102.0, 0.10 if across else 0.17)
+    # Where it hangs is its owner's habit: behind the hip, or beside it.
+    behind = 104.0 + 10.0 * (accessory.seed % 4)
+    anchor = _hip(side, behind if across else 102.0, 0.10 if across else 0.17)
     point, outward = anchor.points(wearer)[0], anchor.normals(wearer)[0] * [1.0, 1.0, 0.0]
     outward = unit(outward)
     frame = Frame(np.stack([side * np.cross(outward, UP), outward, UP], axis=1), point - [0.0, 0.0, half[2]])

@@ -44,8 +44,8 @@ def paint_legs(canvas: Canvas, span: slice) -> None:
     lit *= 1.0 - 0.35 * bump(z + 0.03, 0.06) * bump(x, 0.03)
     if not a.tucked:
         lit *= 1.0 - 0.30 * smoothstep(a.hem - z, 0.035, 0.0) * (z < a.hem)  # under the hem of the top
-    strength = 0.55 + 0.7 * bump(s.leg - 1.02, 0.18) + 0.9 * bump(s.leg - 1.92, 0.18) + 0.6 * bump(s.leg - 0.1, 0.2)
-    strength *= 0.035 if a.bottom == "leggings" else 0.11 + 0.03 * a.wear
+    strength = 0.65 + 1.2 * bump(s.leg - 1.02, 0.16) + 1.2 * bump(s.leg - 1.90, 0.18) + 1.2 * bump(s.leg - 0.08, 0.22)
+    strength *= 0.035 if a.bottom == "leggings" else 0.16 + 0.05 * a.wear
     lit += strength * folds
     canvas.shade_cloth(color, span, a.bottom_fabric, weave, folds, lit)
     mix(skin, color, share)

@@ -11,6 +11,7 @@ from render.paint import fabrics
 from render.paint.fabrics import Creases, Design, Weave
 from render.people.appearance import Appearance
 
+_SHEEN = 0.11  # how much ridges of folds shine, whatever the colour
 SOFT = 0.0025  # metres: half the width of the edge of a garment
 
 
@@ -105,5 +106,6 @@ class Canvas:
         """
         factor, gloss = fabrics.weave_shading(fabric, weave, folds, lambda noise: self.noise(noise, span))
         color *= (lit * factor)[:, None]
+        color += (_SHEEN * np.maximum(lit - 1.0, 0.0))[:, None]  # dark cloth shows its folds by this alone
         if gloss is not None:
             color += gloss[:, None] * (0.25 + 0.75 * np.sqrt(color.mean(axis=0)))

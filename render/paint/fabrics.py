@@ -109,15 +109,15 @@ def creases_of_top(atlas: Atlas) -> tuple[Creases, ...]:
     x, _, z = s.position.T
     arm = s.is_arm > 0.5
     right, up = np.abs(x) - 0.175, z - 0.475
-    pit = np.exp(-np.hypot(right, up) / 0.085) * smoothstep(np.hypot(right, up), 0.0, 0.03)
+    pit = np.exp(-np.hypot(right, up) / 0.11) * smoothstep(np.hypot(right, up), 0.0, 0.03)
     inside = 0.45 + 0.55 * smoothstep(-s.normal[:, 1], -0.3, 0.6)
     side = smoothstep(np.abs(trunk_around(s.position)), 0.09, 0.16)
     slant = 0.35 * np.abs(x) / 0.05
     return (
-        _creases(np.arctan2(up, right) * (6.5 / np.pi), pit * ~arm),
-        _creases(s.arm * 15.0 + s.around * 9.0, arm * bump(s.arm - 1.02, 0.17) * inside),
-        _creases(s.arm * 17.0 - s.around * 6.0, 0.8 * arm * bump(s.arm - 1.84, 0.12)),
-        _creases(z / 0.036 + slant, 0.75 * ~arm * bump(z - 0.125, 0.055) * side),
+        _creases(np.arctan2(up, right) * (5.0 / np.pi), pit * ~arm),
+        _creases(s.arm * 8.0 + s.around * 11.0, arm * bump(s.arm - 1.02, 0.22) * inside),
+        _creases(s.arm * 10.0 - s.around * 8.0, 0.8 * arm * bump(s.arm - 1.80, 0.18)),
+        _creases(z / 0.050 + slant, 0.75 * ~arm * bump(z - 0.125, 0.075) * side),
     )
 
 
@@ -127,13 +127,13 @@ def creases_of_bottom(atlas: Atlas) -> tuple[Creases, ...]:
     s = atlas.surface.take(atlas.span("foot", "hip"))
     x, _, z = s.position.T
     reach = np.hypot(x, z + 0.03)
-    crotch = np.exp(-reach / 0.10) * smoothstep(reach, 0.0, 0.03) * smoothstep(0.12 - z, 0.0, 0.05)
+    crotch = np.exp(-reach / 0.14) * smoothstep(reach, 0.0, 0.03) * smoothstep(0.12 - z, 0.0, 0.05)
     behind = 0.45 + 0.55 * smoothstep(s.normal[:, 1], -0.4, 0.5)
     leg = smoothstep(s.group("upper_leg", "lower_leg", "foot"), 0.3, 0.7)
     return (
-        _creases(np.arctan2(z + 0.03, np.abs(x)) * (8.0 / np.pi), crotch),
-        _creases(s.leg * 15.0 + s.around * 7.0, leg * bump(s.leg - 1.03, 0.13) * behind),
-        _creases(s.leg * 20.0 - s.around * 6.0, leg * bump(s.leg - 1.86, 0.10)),
+        _creases(np.arctan2(z + 0.03, np.abs(x)) * (6.0 / np.pi), crotch),
+        _creases(s.leg * 8.0 + s.around * 10.0, leg * bump(s.leg - 1.03, 0.18) * behind),
+        _creases(s.leg * 11.0 - s.around * 7.0, leg * bump(s.leg - 1.84, 0.14)),
     )
 
 

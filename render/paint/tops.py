@@ -85,7 +85,7 @@ def paint_top(canvas: Canvas, span: slice) -> None:
     top.dark[:] += 0.30 * armpit
 
     folds = canvas.folds(span, trunk * (0.75 - 0.45 * bump(height - 0.12, 0.07)), fabrics.creases_of_top(canvas.atlas))
-    stiffness = {"tank": 0.08, "tee": 0.13, "sweater": 0.09, "jacket": 0.15, "shirt": 0.15}.get(a.top, 0.12)
+    stiffness = {"tank": 0.1, "tee": 0.17, "sweater": 0.13, "jacket": 0.2, "shirt": 0.2}.get(a.top, 0.17)
     lit = 1.0 + (stiffness + 0.03 * a.wear) * _fold_strength(top) * folds
     lit *= 1.0 - np.clip(top.dark, 0.0, 0.8)
     canvas.shade_cloth(color, span, a.fabric, weave, folds, lit)
@@ -95,9 +95,9 @@ def paint_top(canvas: Canvas, span: slice) -> None:
 def _fold_strength(top: _Top) -> np.ndarray:
     """How deep folds are: deep inside the elbow, over the cuff, around the waist, and slanting from the armpit."""
     s, x, height = top.s, top.x, top.height
-    on_arm = 0.7 * bump(s.arm - 1.02, 0.22) + 0.6 * bump(s.arm - 1.9, 0.25) + 0.35 * bump(s.arm, 0.25)
-    on_trunk = 0.6 * bump(height - 0.10, 0.12) + 0.35 * bump(np.hypot(np.abs(x) - 0.13, height - 0.42), 0.07)
-    return 0.5 + np.where(top.arm, on_arm, on_trunk)
+    on_arm = 1.3 * bump(s.arm - 1.02, 0.20) + 0.9 * bump(s.arm - 1.9, 0.25) + 0.7 * bump(s.arm, 0.25)
+    on_trunk = 0.9 * bump(height - 0.10, 0.10) + 0.8 * bump(np.hypot(np.abs(x) - 0.13, height - 0.42), 0.08)
+    return 0.7 + np.where(top.arm, on_arm, on_trunk)
 
 
 def _paint_hems(top: _Top) -> None:
@@ -107,7 +107,8 @@ def _paint_hems(top: _Top) -> None:
         mix(top.color, trim, edge(0.016 + top.rim) * top.trunk)
         top.dark[:] += 0.25 * band(top.rim + 0.018, 0.0015) * top.trunk
     if a.top in ("tee", "polo", "dress"):
-        sleeve, hem = band(top.end - 0.055, 0.006, 0.006), band(top.height - a.hem - 0.016, 0.0018)
+        sleeve = band(top.end - 0.055, 0.006, 0.006)
+        hem = band(top.height - a.hem - 0.016, 0.0018) * (a.top != "dress")
         top.dark[:] += 0.16 * np.where(top.arm, sleeve, hem)
         if a.trim == "contrast":
             mix(top.color, trim, edge(0.075 - top.end, 0.012) * top.arm)
@@ -122,7 +123,8 @@ def _paint_trim(top: _Top, around: np.ndarray) -> None:
     a = top.a
     if a.trim == "bands":
         # Two stripes around hems and sleeves.
-        off = np.where(top.arm, 0.28 * top.end, top.height - a.hem)
+        # At the hem of a coat or dress its lower part goes on.
+        off = np.where(top.arm, 0.28 * top.end, 1.0 if a.top in ("coat", "dress") else top.height - a.hem)
         mix(top.color, a.trim_color, np.maximum(band(off - 0.060, 0.008), band(off - 0.090, 0.008)))
     elif a.trim == "piping":
         # A line down the sleeves and along the raglan seam.
@@ -187,7 +189,8 @@ def _lay_prints(color: np.ndarray, a: Appearance, s: Surface, height: np.ndarray
         if kind == "badge":
             half, middle, level = 0.030, (0.0 if back else 0.078), (0.50 if back else 0.435)
         else:
-            half = min(0.142, {"number": 0.12, "bars": 0.14, "word": 0.125}.get(kind, 0.105) * a.pattern_scale**0.5)
+            # No wider than the chest between the armpits.
+            half = min(0.118, {"number": 0.105, "bars": 0.118, "word": 0.115}.get(kind, 0.1) * a.pattern_scale**0.5)
             middle, level = 0.0, (0.40 if back else 0.355)
         layers = prints.print_layers(kind, a.print_seed, back)
         laid = Print(layers, -side * (x - middle) / half, (height - level) / half, a.print_colors)

@@ -233,7 +233,7 @@ def _sample(rng: np.random.Generator, kind: str, side: str, shares: AccessorySha
 
 
 def _sample_colors(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw main, second and trimming colour [3] as such things are sold: bags are often dark, umbrellas seldom."""
+    """Draw main, second and trimming colour [3] as such things are carried: most are dark."""
     black = np.full(3, rng.uniform(0.06, 0.17))
     vivid = hsv(rng.uniform(), rng.uniform(0.55, 0.95), rng.uniform(0.4, 0.9))
     muted = hsv(rng.uniform(), rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.75))
@@ -242,23 +242,23 @@ def _sample_colors(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.
     pale = np.full(3, rng.uniform(0.68, 0.9)) * [1.0, 0.985, 0.95]
     palette = [black, navy, leather, vivid, muted, pale]
     weights = {
-        "backpack": (0.36, 0.14, 0.04, 0.26, 0.16, 0.04),
-        "shoulder_bag": (0.3, 0.1, 0.24, 0.14, 0.14, 0.08),
-        "handbag": (0.28, 0.06, 0.3, 0.16, 0.12, 0.08),
-        "tote": (0.1, 0.1, 0.06, 0.24, 0.2, 0.3),
-        "shopping_bag": (0.04, 0.04, 0.12, 0.34, 0.1, 0.36),
+        "backpack": (0.5, 0.17, 0.04, 0.08, 0.17, 0.04),
+        "shoulder_bag": (0.4, 0.12, 0.26, 0.05, 0.1, 0.07),
+        "handbag": (0.38, 0.07, 0.32, 0.06, 0.09, 0.08),
+        "tote": (0.18, 0.12, 0.06, 0.1, 0.18, 0.36),
+        "shopping_bag": (0.08, 0.05, 0.14, 0.2, 0.13, 0.4),
         "briefcase": (0.55, 0.05, 0.35, 0.0, 0.05, 0.0),
-        "suitcase": (0.36, 0.14, 0.02, 0.3, 0.14, 0.04),
-        "umbrella": (0.24, 0.16, 0.0, 0.36, 0.14, 0.1),
-        "folded_umbrella": (0.4, 0.16, 0.0, 0.26, 0.14, 0.04),
+        "suitcase": (0.48, 0.18, 0.02, 0.1, 0.18, 0.04),
+        "umbrella": (0.44, 0.2, 0.0, 0.16, 0.12, 0.08),
+        "folded_umbrella": (0.55, 0.18, 0.0, 0.1, 0.13, 0.04),
         "phone": (0.7, 0.05, 0.0, 0.1, 0.05, 0.1),
-        "cap": (0.24, 0.18, 0.02, 0.28, 0.14, 0.14),
-        "beanie": (0.3, 0.14, 0.04, 0.24, 0.2, 0.08),
-        "hat": (0.24, 0.1, 0.2, 0.06, 0.16, 0.24),
+        "cap": (0.4, 0.2, 0.02, 0.1, 0.14, 0.14),
+        "beanie": (0.42, 0.16, 0.04, 0.1, 0.2, 0.08),
+        "hat": (0.3, 0.12, 0.2, 0.02, 0.14, 0.22),
         "headphones": (0.6, 0.02, 0.0, 0.12, 0.06, 0.2),
         "glasses": (0.7, 0.04, 0.16, 0.04, 0.06, 0.0),
         "sunglasses": (0.9, 0.02, 0.08, 0.0, 0.0, 0.0),
-        "scarf": (0.16, 0.12, 0.06, 0.34, 0.24, 0.08),
+        "scarf": (0.28, 0.14, 0.08, 0.14, 0.26, 0.1),
     }[kind]
     main = palette[int(rng.choice(len(palette), p=weights))]
     others = [color for color in (*palette, 0.55 * main) if float(np.abs(color - main).sum()) > 0.25]

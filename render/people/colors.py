@@ -91,20 +91,53 @@ def draw_eyes(rng: np.random.Generator, tone: float) -> np.ndarray:
     return hsv(hue, saturation, rng.uniform(0.38, 0.55))
 
 
-def draw_cloth(rng: np.random.Generator) -> np.ndarray:
-    """Draw a colour [3] of cloth."""
-    kind = draw_name(rng, {"white": 0.13, "black": 0.14, "grey": 0.1, "navy": 0.07, "vivid": 0.28, "muted": 0.28})
-    if kind == "white":
-        return np.full(3, rng.uniform(0.74, 0.9)) + rng.normal(0.0, 0.012, 3)
-    if kind == "black":
-        return np.full(3, rng.uniform(0.05, 0.16)) + rng.normal(0.0, 0.01, 3)
-    if kind == "grey":
-        return np.full(3, rng.uniform(0.25, 0.65)) + rng.normal(0.0, 0.012, 3)
-    if kind == "navy":
-        return hsv(rng.uniform(0.58, 0.66), rng.uniform(0.4, 0.75), rng.uniform(0.14, 0.32))
-    if kind == "vivid":
-        return hsv(rng.uniform(), rng.uniform(0.6, 0.95), rng.uniform(0.42, 0.85))
-    return hsv(rng.uniform(), rng.uniform(0.2, 0.55), rng.uniform(0.3, 0.8))
+# Families of cloth: ranges of hue (in turns), saturation and value.
+_FAMILIES = {
+    "black": ((0.0, 1.0), (0.0, 0.12), (0.045, 0.13)),
+    "grey": ((0.0, 1.0), (0.0, 0.05), (0.2, 0.62)),
+    "white": ((0.05, 0.15), (0.0, 0.05), (0.76, 0.92)),
+    "navy": ((0.58, 0.66), (0.35, 0.65), (0.12, 0.28)),
+    "blue": ((0.56, 0.63), (0.25, 0.6), (0.38, 0.78)),
+    "denim": ((0.575, 0.63), (0.24, 0.5), (0.2, 0.52)),
+    "brown": ((0.035, 0.085), (0.3, 0.58), (0.16, 0.42)),
+    "beige": ((0.08, 0.12), (0.14, 0.36), (0.5, 0.82)),
+    "olive": ((0.13, 0.22), (0.25, 0.48), (0.2, 0.42)),
+    "burgundy": ((0.95, 1.01), (0.45, 0.72), (0.2, 0.42)),
+    "pastel": ((0.0, 1.0), (0.1, 0.28), (0.66, 0.9)),
+    "muted": ((0.0, 1.0), (0.18, 0.45), (0.28, 0.62)),
+    "red": ((0.965, 1.015), (0.65, 0.88), (0.42, 0.72)),
+    "green": ((0.3, 0.45), (0.4, 0.7), (0.22, 0.5)),
+    "vivid": ((0.0, 1.0), (0.6, 0.9), (0.45, 0.82)),
+}
+CLOTH_COLORS = tuple(_FAMILIES)
+# Of whatever has no weights of its own: second colours, prints, trims.
+_ANY_CLOTH = {
+    "black": 0.2,
+    "grey": 0.15,
+    "white": 0.2,
+    "navy": 0.1,
+    "blue": 0.07,
+    "brown": 0.03,
+    "beige": 0.06,
+    "olive": 0.02,
+    "burgundy": 0.03,
+    "pastel": 0.03,
+    "muted": 0.03,
+    "red": 0.04,
+    "green": 0.01,
+    "vivid": 0.03,
+}
+
+
+def draw_cloth(rng: np.random.Generator, weights: dict[str, float] | None = None) -> np.ndarray:
+    """Draw a colour [3] of cloth; `weights` of `CLOTH_COLORS`, None for those of trims, prints and second colours."""
+    hue, saturation, value = _FAMILIES[draw_name(rng, weights or _ANY_CLOTH)]
+    return hsv(rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)) + rng.normal(0.0, 0.006, 3)
+
+
+def is_loud(color: Sequence[float] | np.ndarray) -> bool:
+    """Whether a colour [3] is strong enough to ask for something quiet beside it."""
+    return float(np.max(color) - np.min(color)) > 0.24
 
 
 def draw_contrasting(rng: np.random.Generator, color: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -122,20 +155,19 @@ def draw_palette(rng: np.random.Generator, name: str) -> list[np.ndarray] | None
     return [np.asarray(color) / 255.0 * level * (1.0 + rng.normal(0.0, 0.03, 3)) for color in colors]
 
 
-def draw_bottom(rng: np.random.Generator, bottom: str) -> np.ndarray:
-    """Draw a colour [3] of trousers, jeans, shorts, leggings or a skirt (`appearance.BOTTOMS`)."""
+def draw_bottom(rng: np.random.Generator, bottom: str, weights: dict[str, float], top: np.ndarray) -> np.ndarray:
+    """Draw a colour [3] of a bottom to wear with a top.
+
+    Args:
+        rng: Source of every choice.
+        bottom: One of `appearance.BOTTOMS`; jeans are denim, seldom black or grey.
+        weights: Weights of `CLOTH_COLORS` on other bottoms.
+        top: Colour [3] of the top; below a loud one the bottom is quiet.
+    """
     if bottom == "jeans":
-        if rng.uniform() < 0.2:
-            return np.full(3, rng.uniform(0.1, 0.3)) + rng.normal(0.0, 0.01, 3)
-        return hsv(rng.uniform(0.575, 0.635), rng.uniform(0.3, 0.65), rng.uniform(0.24, 0.58))
-    kind = draw_name(rng, {"dark": 0.42, "khaki": 0.2, "navy": 0.13, "any": 0.25})
-    if kind == "dark":
-        return np.full(3, rng.uniform(0.06, 0.3)) + rng.normal(0.0, 0.012, 3)
-    if kind == "khaki":
-        return hsv(rng.uniform(0.06, 0.13), rng.uniform(0.15, 0.45), rng.uniform(0.35, 0.72))
-    if kind == "navy":
-        return hsv(rng.uniform(0.58, 0.66), rng.uniform(0.35, 0.7), rng.uniform(0.15, 0.35))
-    return draw_cloth(rng)
+        return draw_cloth(rng, {"denim": 0.78, "black": 0.13, "grey": 0.09})
+    draws = [draw_cloth(rng, weights) for _ in range(4)]
+    return next((draw for draw in draws if not is_loud(draw)), draws[0]) if is_loud(top) else draws[0]
 
 
 def unlike_skin(color: np.ndarray, skin: np.ndarray) -> np.ndarray:

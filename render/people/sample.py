@@ -34,6 +34,17 @@ _BOTTOM_FABRICS = {
     "leggings": ("jersey", "leather"),
     "skirt": ("jersey", "linen", "knit", "denim", "leather", "satin"),
 }
+# Tops that go with few shorts: share of the shorts' weight.
+_WARMTH = {"coat": 0.0, "jacket": 0.15, "sweater": 0.5, "hoodie": 0.5}
+_QUIET_PATTERNS = (
+    "plain",
+    "stripes",
+    "block",
+    "panel",
+    "yoke",
+    "gradient",
+    "pinstripe",
+)  # others go with plain bottoms
 _PRINTED_TOPS = ("tee", "tank", "sweater", "hoodie")
 _UNDER_PRINTS = ("plain", "yoke", "gradient", "tie_dye", "panel", "block")  # patterns that a print is laid over
 
@@ -164,7 +175,7 @@ def _draft_top(rng: np.random.Generator, w: Wardrobe, person: _PersonDraft) -> _
     if top == "hoodie" or (outer and rng.uniform() < w.hooded):
         hood = "up" if rng.uniform() < w.hood_up else "down"
     pattern = draw_name(rng, _top_patterns(w, top))
-    main = colors.draw_cloth(rng)
+    main = colors.draw_cloth(rng, w.colors_jacket if outer else w.colors_top)
     second = draw_contrasting(rng, main)
     third = draw_contrasting(rng, (main + second) / 2)
     fabric = _choice_among(rng, w.fabrics, _TOP_FABRICS[top])
@@ -195,7 +206,11 @@ def _top_patterns(w: Wardrobe, top: str) -> dict[str, float]:
 
 def _draft_bottom(rng: np.random.Generator, w: Wardrobe, person: _PersonDraft, top: _TopDraft) -> _BottomDraft:
     is_dress = top.kind == "dress"
-    bottom = "skirt" if is_dress else draw_name(rng, w.bottoms_female if person.female else w.bottoms_male)
+    weights = dict(w.bottoms_female if person.female else w.bottoms_male)
+    if _WARMTH.get(top.kind, 1.0) < 1.0:
+        warm = {name: weight * (_WARMTH[top.kind] if name == "shorts" else 1.0) for name, weight in weights.items()}
+        weights = warm if sum(warm.values()) > 0 else weights
+    bottom = "skirt" if is_dress else draw_name(rng, weights)
     if top.kind == "coat" and bottom == "skirt":
         bottom = "trousers"
     skirt_length = 0.0
@@ -203,9 +218,14 @@ def _draft_bottom(rng: np.random.Generator, w: Wardrobe, person: _PersonDraft, t
         skirt_length = float(rng.uniform(*w.skirt_length))
     elif top.kind == "coat":
         skirt_length = float(rng.uniform(*w.coat_length))
-    color = top.main if is_dress else colors.draw_bottom(rng, bottom)
+    color = top.main if is_dress else colors.draw_bottom(rng, bottom, w.colors_bottom, top.main)
+    matching = top.kind in ("jacket", "hoodie", "sweater") and bottom == "trousers" and rng.uniform() < w.matching
     pattern = "plain"
-    if bottom in ("trousers", "leggings", "shorts"):
+    if matching:
+        color = top.main
+    elif top.pattern not in _QUIET_PATTERNS and not is_dress:
+        pass  # one pattern is enough
+    elif bottom in ("trousers", "leggings", "shorts"):
         pattern = draw_name(rng, w.patterns_trousers)
     elif bottom == "skirt" and not is_dress:
         pattern = draw_name(rng, w.patterns_skirt)
@@ -222,7 +242,7 @@ def _draft_bottom(rng: np.random.Generator, w: Wardrobe, person: _PersonDraft, t
 def _draft_shoes(rng: np.random.Generator, w: Wardrobe) -> _ShoesDraft:
     shoe = draw_name(rng, w.shoes)
     is_dark = shoe != "sneaker" or rng.uniform() < 0.3
-    upper = np.full(3, rng.uniform(0.05, 0.25)) if is_dark else colors.draw_cloth(rng)
+    upper = np.full(3, rng.uniform(0.05, 0.25)) if is_dark else colors.draw_cloth(rng, w.colors_shoes)
     if shoe != "sneaker" and rng.uniform() < 0.35:
         upper = colors.hsv(rng.uniform(0.04, 0.09), rng.uniform(0.35, 0.65), rng.uniform(0.2, 0.5))
     sole = np.full(3, rng.uniform(0.78, 0.9)) if shoe == "sneaker" and rng.uniform() < 0.7 else upper * 0.5
@@ -392,7 +412,8 @@ def _what_shows(a: Appearance) -> list[str]:
 
 
 def _change_shoes(rng: np.random.Generator, w: Wardrobe, a: Appearance) -> Appearance:
-    upper = draw_contrasting(rng, a.shoe_colors[0])
+    draws = [colors.draw_cloth(rng, w.colors_shoes) for _ in range(3)]
+    upper = max(draws, key=lambda draw: float(np.abs(draw - a.shoe_colors[0]).sum()))
     return dataclasses.replace(
         a,
         shoe_design=_other(rng, w.shoe_designs, a.shoe_design),

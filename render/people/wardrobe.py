@@ -17,6 +17,7 @@ from render.people.appearance import (
     TOPS,
     TRIMS,
 )
+from render.people.colors import CLOTH_COLORS
 from render.shares import Range, Shares
 
 
@@ -57,6 +58,11 @@ class Wardrobe(Shares):
         prints_front: Weights of `PRINTS` on the front of tees, tank tops, sweaters and hoodies with room for one.
         prints_back: Weights of `PRINTS` on their backs and on the backs of jackets.
         trims: Weights of `TRIMS`.
+        colors_top: Weights of `CLOTH_COLORS` on tops.
+        colors_jacket: Weights of `CLOTH_COLORS` on jackets and coats.
+        colors_bottom: Weights of `CLOTH_COLORS` on bottoms other than jeans.
+        colors_shoes: Weights of `CLOTH_COLORS` on shoes.
+        matching: Share of jackets, hoodies and sweaters worn with trousers of the same colour: suits and tracksuits.
         cloth_share: Share of tops, and of bottoms, made of a user's cloth image where there are any.
         cloth_scale: Range of the width on the garment of a cloth image's shorter side, metres.
         wear: Range of how worn clothes are.
@@ -87,6 +93,10 @@ class Wardrobe(Shares):
         "prints_front": PRINTS,
         "prints_back": PRINTS,
         "trims": TRIMS,
+        "colors_top": CLOTH_COLORS,
+        "colors_jacket": CLOTH_COLORS,
+        "colors_bottom": CLOTH_COLORS,
+        "colors_shoes": CLOTH_COLORS,
         "shoe_designs": SHOE_DESIGNS,
         "socks": SOCKS,
         "beards": BEARDS,
@@ -186,84 +196,84 @@ class Wardrobe(Shares):
     tights: float = 0.3
     patterns: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.53,
-            "stripes": 0.13,
-            "block": 0.07,
-            "panel": 0.03,
-            "yoke": 0.06,
-            "gradient": 0.02,
+            "plain": 0.66,
+            "stripes": 0.1,
+            "block": 0.05,
+            "panel": 0.025,
+            "yoke": 0.04,
+            "gradient": 0.01,
             "plaid": 0.02,
-            "tartan": 0.01,
-            "argyle": 0.02,
-            "chevron": 0.02,
-            "dots": 0.02,
-            "vertical": 0.02,
-            "camouflage": 0.03,
-            "tie_dye": 0.02,
-            "floral": 0.02,
-            "leaves": 0.01,
-            "leopard": 0.01,
+            "tartan": 0.005,
+            "argyle": 0.01,
+            "chevron": 0.01,
+            "dots": 0.01,
+            "vertical": 0.01,
+            "camouflage": 0.015,
+            "tie_dye": 0.01,
+            "floral": 0.015,
+            "leaves": 0.005,
+            "leopard": 0.005,
         }
     )
     patterns_shirt: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.36,
-            "plaid": 0.11,
-            "tartan": 0.07,
-            "gingham": 0.07,
-            "pinstripe": 0.07,
-            "vertical": 0.06,
-            "stripes": 0.05,
-            "dots": 0.06,
-            "floral": 0.07,
-            "leaves": 0.03,
-            "leopard": 0.02,
-            "chevron": 0.01,
-            "block": 0.02,
+            "plain": 0.5,
+            "plaid": 0.12,
+            "tartan": 0.05,
+            "gingham": 0.06,
+            "pinstripe": 0.06,
+            "vertical": 0.04,
+            "stripes": 0.04,
+            "dots": 0.04,
+            "floral": 0.05,
+            "leaves": 0.02,
+            "leopard": 0.01,
+            "chevron": 0.005,
+            "block": 0.005,
         }
     )
     patterns_jacket: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.6,
-            "block": 0.1,
-            "panel": 0.05,
-            "yoke": 0.09,
-            "camouflage": 0.04,
-            "plaid": 0.03,
-            "tartan": 0.02,
-            "houndstooth": 0.03,
-            "herringbone": 0.03,
-            "leopard": 0.01,
+            "plain": 0.74,
+            "block": 0.07,
+            "panel": 0.04,
+            "yoke": 0.05,
+            "camouflage": 0.02,
+            "plaid": 0.02,
+            "tartan": 0.01,
+            "houndstooth": 0.02,
+            "herringbone": 0.025,
+            "leopard": 0.005,
         }
     )
     patterns_trousers: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.66,
-            "side": 0.11,
-            "bands": 0.05,
-            "pinstripe": 0.03,
-            "plaid": 0.02,
-            "tartan": 0.01,
-            "houndstooth": 0.01,
-            "herringbone": 0.02,
-            "camouflage": 0.04,
-            "floral": 0.02,
-            "leopard": 0.01,
-            "gradient": 0.01,
-            "chevron": 0.01,
+            "plain": 0.84,
+            "side": 0.06,
+            "bands": 0.03,
+            "pinstripe": 0.015,
+            "plaid": 0.01,
+            "tartan": 0.003,
+            "houndstooth": 0.004,
+            "herringbone": 0.01,
+            "camouflage": 0.016,
+            "floral": 0.005,
+            "leopard": 0.002,
+            "gradient": 0.003,
+            "chevron": 0.002,
         }
     )
     patterns_skirt: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "plain": 0.55,
-            "tartan": 0.08,
-            "plaid": 0.05,
-            "dots": 0.08,
-            "floral": 0.09,
-            "leaves": 0.03,
-            "stripes": 0.04,
-            "vertical": 0.03,
-            "gingham": 0.03,
+            "plain": 0.68,
+            "tartan": 0.06,
+            "plaid": 0.04,
+            "dots": 0.05,
+            "floral": 0.06,
+            "leaves": 0.02,
+            "stripes": 0.03,
+            "vertical": 0.02,
+            "gingham": 0.02,
             "houndstooth": 0.02,
         }
     )
@@ -324,6 +334,71 @@ class Wardrobe(Shares):
             "piping": 0.1,
         }
     )
+    colors_top: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "black": 0.21,
+            "white": 0.16,
+            "grey": 0.16,
+            "navy": 0.11,
+            "blue": 0.07,
+            "beige": 0.05,
+            "brown": 0.03,
+            "olive": 0.03,
+            "burgundy": 0.03,
+            "denim": 0.02,
+            "pastel": 0.04,
+            "muted": 0.03,
+            "red": 0.025,
+            "green": 0.015,
+            "vivid": 0.02,
+        }
+    )
+    colors_jacket: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "black": 0.33,
+            "grey": 0.15,
+            "navy": 0.18,
+            "brown": 0.06,
+            "beige": 0.06,
+            "olive": 0.07,
+            "white": 0.025,
+            "blue": 0.03,
+            "burgundy": 0.025,
+            "muted": 0.02,
+            "red": 0.02,
+            "green": 0.015,
+            "vivid": 0.015,
+        }
+    )
+    colors_bottom: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "black": 0.36,
+            "grey": 0.2,
+            "navy": 0.14,
+            "beige": 0.12,
+            "brown": 0.05,
+            "olive": 0.04,
+            "white": 0.025,
+            "blue": 0.025,
+            "burgundy": 0.01,
+            "muted": 0.02,
+            "vivid": 0.01,
+        }
+    )
+    colors_shoes: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "black": 0.4,
+            "white": 0.24,
+            "grey": 0.13,
+            "brown": 0.09,
+            "navy": 0.05,
+            "beige": 0.05,
+            "red": 0.01,
+            "muted": 0.015,
+            "vivid": 0.015,
+        }
+    )
+    matching: float = 0.12
     cloth_share: float = 0.5
     cloth_scale: tuple[float, float] = (0.18, 0.5)
     wear: tuple[float, float] = (0.0, 1.0)

@@ -191,7 +191,7 @@ def test_a_posed_body_is_that_of_the_model(figure: Body) -> None:
     pose = poses.sample_pose(rng)
     posed = made.pose(pose)
     rotations = np.tile(np.eye(3, dtype=np.float32), (len(figure.joint_index), 1, 1))
-    for name, rotation in poses.joint_rotations(pose, made.rest.joints, made.clearance).items():
+    for name, rotation in poses.joint_rotations(pose, made.rest.joints, made.girth).items():
         axes = made.rest.joint_frames[figure.joint_index[name], :3, :3]
         rotations[figure.joint_index[name]] = axes.T @ rotation @ axes
     # The joints' order: root, then body and hand in turns, then the head.
@@ -228,3 +228,50 @@ def test_light_at_chosen_vertices_is_that_of_all(figure: Body) -> None:
         # A hundredth or two of the light on average: less than two levels of 255.
         assert np.abs(quick - exact).mean() < 0.025
         assert np.abs(quick - exact).mean() < 0.2 * exact.std()
+
+
+def test_placed_hands_go_where_they_belong(figure: Body) -> None:
+    """Hands in pockets are inside the clothes, folded arms lie before the chest, in any body and under any spine."""
+    hands = np.flatnonzero(figure.surface.group("hand") > 0.6)
+    left = hands[figure.surface.position[hands, 0] > 0]
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        appearance = sample_appearance(rng)
+        made = person.Figure(figure, appearance, body.sample_shape(rng, appearance))
+        standing = next(pose for pose in (poses.sample_pose(rng) for _ in range(200)) if pose.kind == "stand")
+        for place in poses.HANDS[1:]:
+            other = {"folded_under": "folded_over", "folded_over": "folded_under"}.get(place, place)
+            posed = made.pose(dataclasses.replace(standing, hands=(place, other)))
+            shift = posed.transforms[figure.joint_index["root"], :3, 3]
+            hand = posed.vertices[left].mean(axis=0) - shift
+            hip, girth = made.rest.joints["upperleg01.L"], made.girth
+            width = girth.clearance - poses.HALF_HAND
+            if place == "pocket":
+                assert 0.05 < hand[0] < width - 0.01  # inside the cloth, well below the belt
+                assert hip[2] - 0.12 < hand[2] < hip[2] + 0.04
+            elif place == "hip":
+                assert width - 0.1 < hand[0] < width + 0.03
+                assert hip[2] < hand[2]
+            elif place == "behind":
+                assert hand[1] > girth.back - 0.02
+            else:
+                assert hand[1] < girth.front + 0.06
+                assert abs(hand[0]) < 0.17
+                assert (hand[2] > hip[2] + 0.12) == place.startswith("folded")
+
+
+def test_feet_stand_on_the_ground(figure: Body) -> None:
+    """Standing persons stand on both feet; one who walks has a foot down, and both where the weight changes."""
+    rng = np.random.default_rng(5)
+    appearance = sample_appearance(rng)
+    made = person.Figure(figure, appearance, body.sample_shape(rng, appearance))
+    feet = np.flatnonzero(figure.surface.group("foot") > 0.5)
+    sides = [feet[sign * figure.surface.position[feet, 0] > 0] for sign in (1, -1)]
+    gaps: dict[str, list[float]] = {"stand": [], "walk": []}
+    for seed in range(60):
+        pose = poses.sample_pose(np.random.default_rng(seed))
+        if pose.kind in gaps:
+            posed = made.pose(pose)
+            gaps[pose.kind].append(max(posed.vertices[side, 2].min() for side in sides))
+    assert max(gaps["stand"]) < 0.015
+    assert np.percentile(gaps["walk"], 25) < 0.025

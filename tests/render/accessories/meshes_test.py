@@ -295,3 +295,15 @@ def test_things_worn_together_share_one_texture(figure: Body) -> None:
         )
         # Texel rows count downwards, v upwards.
         np.testing.assert_allclose(3.0 * (1.0 - mesh.visual.uv[:, 1]) - row, 1.0 - alone.visual.uv[:, 1], atol=1e-9)
+
+
+def test_crossbody_bags_hang_in_several_places(figure: Body) -> None:
+    wearer = Figure(figure, _looks(1, top="tee", bottom="jeans"), SHAPES[0])
+    pose = poses.frontal_pose()
+    places = []
+    for seed in range(4):
+        bag = dataclasses.replace(_thing("shoulder_bag", "across"), seed=seed)
+        mesh = wearer.meshes(pose, (bag,))[-1]
+        low = mesh.vertices[mesh.vertices[:, 2] < np.quantile(mesh.vertices[:, 2], 0.4)]
+        places.append(float(low[:, 1].mean()))
+    assert np.ptp(places) > 0.03

@@ -58,6 +58,7 @@ def plain() -> Appearance:
         makeup=0.0,
         freckles=0.0,
         tights=False,
+        sock="plain",
     )
 
 
@@ -81,7 +82,7 @@ def test_json_round_trip() -> None:
 
 
 def test_appearances_are_consistent_and_varied() -> None:
-    people = [sample_appearance(np.random.default_rng(seed)) for seed in range(400)]
+    people = [sample_appearance(np.random.default_rng(seed)) for seed in range(2000)]
     for person in people:
         assert person.has_skirt == (person.bottom == "skirt" or person.top in ("coat", "dress"))
         assert not (person.top == "dress" and person.bottom != "skirt")
@@ -156,7 +157,7 @@ def test_left_and_right_get_the_same_plain_cloth(figure: Body, plain: Appearance
     for x, y, z in ((0.1, -0.12, 0.3), (0.13, -0.11, -0.1), (0.35, -0.03, 0.38)):
         left = np.median(_texels_near(figure, texture, (x, y, z), 0.05), axis=0)
         right = np.median(_texels_near(figure, texture, (-x, y, z), 0.05), axis=0)
-        np.testing.assert_allclose(left, right, atol=0.06)
+        np.testing.assert_allclose(left, right, atol=0.15)  # folds differ, the cloth does not
 
 
 def test_texels_outside_islands_are_filled(figure: Body, plain: Appearance) -> None:
@@ -217,7 +218,7 @@ def test_patterns_keep_to_their_colours(figure: Body, plain: Appearance) -> None
         cloth = texture[rows // SUPERSAMPLING, columns // SUPERSAMPLING]
         if name != "camouflage":  # its fourth colour is a darker first one
             np.testing.assert_allclose(np.median(cloth.sum(axis=1)), 0.9, atol=0.15, err_msg=name)
-        assert np.quantile(cloth.max(axis=1), 0.98) < 0.82
+        assert np.quantile(cloth.max(axis=1), 0.98) < 0.93  # ridges of folds are lighter
     weave = fabrics.weave_of_top(figure.atlas)
     trunk = weave.arm < 0.5
     for period in (0.03, 0.05, 0.09, 0.26, 0.9):
@@ -352,3 +353,48 @@ def test_edges_are_antialiased() -> None:
     color = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], np.float32)
     brushes.mix(color, (0.5, 1.0, 0.0), np.array([0.5, 1.0]))
     np.testing.assert_allclose(color, [[0.25, 0.5, 0.0], [0.5, 1.0, 0.0]])
+
+
+def _contrast(figure: Body, person: Appearance, *, low: float, high: float) -> float:
+    """Spread of the luminance of trouser legs between two places along the leg, relative to its mean."""
+    texture = painter.paint_texture(figure, person).astype(np.float64).mean(axis=2)
+    samples = np.flatnonzero((figure.atlas.surface.leg > low) & (figure.atlas.surface.leg < high))
+    row, column = np.divmod(figure.atlas.covered[samples], figure.atlas.size)
+    legs = texture[row // SUPERSAMPLING, column // SUPERSAMPLING]
+    return float(legs.std() / legs.mean())
+
+
+def test_trousers_fold_at_the_knee_and_black_ones_show_it(figure: Body, plain: Appearance) -> None:
+    knees, shins, black = [], [], []
+    for seed in range(3):
+        person = dataclasses.replace(plain, seed=seed, bottom_color=(0.5, 0.5, 0.5))
+        knees.append(_contrast(figure, person, low=0.95, high=1.1))
+        shins.append(_contrast(figure, person, low=1.3, high=1.5))
+        dark = dataclasses.replace(person, bottom_color=(0.07, 0.07, 0.07))
+        black.append(_contrast(figure, dark, low=0.95, high=1.1))
+    assert np.mean(knees) > 1.4 * np.mean(shins)
+    assert np.mean(knees) > 0.12
+    assert np.mean(black) > 1.15 * np.mean(knees)
+
+
+def test_prints_end_before_the_armpits(figure: Body, plain: Appearance) -> None:
+    without = painter.paint_texture(figure, plain).astype(int)
+    s = figure.atlas.surface
+    for kind in ("number", "word", "bars", "picture"):
+        wide = dataclasses.replace(plain, print_front=kind, pattern_scale=1.6)
+        changed = np.abs(painter.paint_texture(figure, wide).astype(int) - without).max(axis=2) > 8
+        row, column = np.divmod(figure.atlas.covered, figure.atlas.size)
+        inside = changed[row // SUPERSAMPLING, column // SUPERSAMPLING] & (s.is_arm < 0.5) & (s.part == 0)
+        assert inside.any()
+        assert np.abs(s.position[inside, 0]).max() < 0.13
+
+
+def test_a_coat_has_no_bands_at_the_hips(figure: Body, plain: Appearance) -> None:
+    coat = dataclasses.replace(plain, top="coat", hem=-0.02, sleeve=1.96, skirt_length=0.5, trim_color=(0.9, 0.9, 0.9))
+    with_bands = painter.paint_texture(figure, dataclasses.replace(coat, trim="bands")).astype(int)
+    changed = np.abs(with_bands - painter.paint_texture(figure, coat)).max(axis=2) > 60
+    s = figure.atlas.surface
+    row, column = np.divmod(figure.atlas.covered, figure.atlas.size)
+    hips = (s.is_arm < 0.1) & (s.position[:, 2] > 0.0) & (s.position[:, 2] < 0.2) & (s.group("trunk") > 0.9)
+    assert changed.any()
+    assert not changed[row // SUPERSAMPLING, column // SUPERSAMPLING][hips].any()

@@ -11,7 +11,7 @@ from render.figure import body
 from render.figure.body import Body
 from render.people import accessories, poses
 from render.people.accessories import Accessory
-from render.people.poses import Pose
+from render.people.poses import Girth, Pose
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def test_json_round_trip(samples: list[Pose]) -> None:
 def test_mirrored_poses_place_mirrored_joints(figure: Body, samples: list[Pose]) -> None:
     for pose in samples[:8]:
         assert pose.mirrored().mirrored() == pose
-        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, 0.25))
-        image = _skeleton(figure, poses.joint_rotations(pose.mirrored(), figure.reference.joints, 0.25))
+        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, Girth(0.25)))
+        image = _skeleton(figure, poses.joint_rotations(pose.mirrored(), figure.reference.joints, Girth(0.25)))
         for name, position in placed.items():
             # Without side: the middle, where the skeleton itself is off by up to a millimetre.
             other = name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name.endswith((".L", ".R")) else name
@@ -81,7 +81,7 @@ def test_arms_carry_what_there_is(figure: Body) -> None:
 
         def placed(*things: Accessory, seed: int = seed) -> dict[str, np.ndarray]:
             pose = poses.sample_pose(np.random.default_rng(seed), things)
-            return _skeleton(figure, poses.joint_rotations(pose, joints, 0.25))
+            return _skeleton(figure, poses.joint_rotations(pose, joints, Girth(0.25)))
 
         bag = placed(_thing("handbag", side))
         shoulder, elbow, wrist = (bag[f"{name}.{suffix}"] for name in ("upperarm01", "lowerarm01", "wrist"))
@@ -144,7 +144,7 @@ def test_angles_have_the_promised_signs(figure: Body) -> None:
 def test_hanging_hands_stay_outside_the_hips(figure: Body) -> None:
     pose = dataclasses.replace(poses.frontal_pose(), arm_abduction=(2.0, 2.0))
     for clearance in (0.22, 0.28, 0.34):
-        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, clearance))
+        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, Girth(clearance)))
         assert placed["wrist.L"][0] > clearance - 0.03
         assert placed["wrist.R"][0] < -clearance + 0.03
 
@@ -155,7 +155,7 @@ def test_model_keeps_bone_lengths(figure: Body, samples: list[Pose]) -> None:
     joints = np.stack(list(rest.joints.values()))
     for pose in samples[:6]:
         # A joint's position is carried by the skinning of its parent: pose the joints as if they were vertices.
-        transforms = person.pose_transforms(figure, rest, pose, clearance=0.0)
+        transforms = person.pose_transforms(figure, rest, pose, Girth())
         parents = [max(parent, 0) for parent in figure.model.parents]
         posed = np.einsum("jrc,jc->jr", transforms[parents, :3, :3], joints) + transforms[parents, :3, 3]
         bones = np.linalg.norm(posed[1:] - posed[parents[1:]], axis=1)
@@ -163,3 +163,28 @@ def test_model_keeps_bone_lengths(figure: Body, samples: list[Pose]) -> None:
         slow = _skeleton(figure, poses.joint_rotations(pose, rest.joints))
         shift = slow["root"] - posed[0]
         np.testing.assert_allclose(posed + shift, np.stack(list(slow.values())), atol=1e-4)
+
+
+def test_hands_that_hold_something_are_free(samples: list[Pose]) -> None:
+    assert {hand for pose in samples for hand in pose.hands} == set(poses.HANDS)
+    for pose in samples:
+        two = [hand for hand in pose.hands if hand in ("folded_under", "folded_over", "behind", "clasped")]
+        assert len(two) in (0, 2)
+        assert set(two) in (set(), {"folded_under", "folded_over"}, {"behind"}, {"clasped"})
+    for seed in range(80):
+        side = seed % 2
+        for kind in ("handbag", "umbrella", "phone"):
+            pose = poses.sample_pose(np.random.default_rng(seed), (_thing(kind, accessories.SIDES[side]),))
+            assert pose.hands[side] == "free"
+            assert pose.hands[1 - side] in ("free", "pocket", "hip")
+
+
+def test_people_stand_and_walk_in_many_ways(samples: list[Pose]) -> None:
+    standing = [pose for pose in samples if pose.kind == "stand"]
+    assert any(max(pose.knee) > 12 for pose in standing)
+    assert any(max(pose.knee) < 6 for pose in standing)
+    assert any(min(pose.hip_abduction) > 0 for pose in standing)
+    strides = [abs(pose.hip[0] - pose.hip[1]) for pose in samples if pose.kind == "walk"]
+    assert max(strides) > 42 > 8 > min(strides)
+    assert max(pose.lean for pose in samples) > 9
+    assert min(pose.lean for pose in samples) < 0

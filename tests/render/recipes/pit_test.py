@@ -174,20 +174,23 @@ def test_look_alikes_differ_in_small_things():
 def test_look_alikes_differ_in_what_is_seen():
     recipe = pit_reid.PitReid()
     hidden = {"trim": ("trim_color",), "print_front": ("print_seed", "print_colors")}
-    for first in (616, 636, 692):  # groups in which two persons lost the same trim or print
+    boots = 0
+    for first in range(0, 600, 4):
+        group = [recipe.person(number) for number in range(first, first + 4)]
+        if any(human.look_alike != first for human in group):
+            continue
         looks = []
-        for member in range(first - first % 4, first - first % 4 + 4):
-            human = recipe.person(member)
-            assert human.look_alike == first - first % 4
+        for human in group:
             fields = human.appearance.to_json()
             for name, unseen in hidden.items():
                 if fields[name] == "none" and (name == "trim" or fields["print_back"] == "none"):
                     fields |= dict.fromkeys(unseen)
+            if human.appearance.shoe == "boot":  # socks do not show in them
+                fields |= {"sock": None, "sock_color": None}
+                boots += 1
             looks.append(fields)
         assert all(looks[k] != looks[j] for k in range(4) for j in range(k))
-    first, *_, last = (recipe.person(number).appearance for number in range(284, 288))
-    assert first.shoe == "boot"
-    assert dataclasses.replace(first, sock=last.sock, sock_color=last.sock_color) != last  # socks do not show in boots
+    assert boots > 20
 
 
 def test_an_identity_keeps_its_accessories_mostly():
