@@ -173,7 +173,7 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
             f"pit and pit_reid ({sizes.train_identities} training and {sizes.test_identities} test identities) rendered "
             f"{small.EASIER_WORDS}; SAN-PG trained for {sizes.san_pg_steps} steps of "
             f"{sizes.num_identities * sizes.images_of_each} of {sizes.pit_textures * sizes.pit_meshes} pairs; "
-            "Adam with a cosine from 1e-3, no random erasing."
+            "Adam with a cosine from 1e-3, gradients clipped to norm 1 unless a row says otherwise, no random erasing."
         )
     start = request.weights or "random weights (no ImageNet file was given)"
     text += f" SAN-PG and the baseline start from {start}, the other rows from a SAN-PG run of seed 0."

@@ -82,8 +82,10 @@ def render_configs(sizes: Sizes) -> tuple[Config, Config]:
 def shrink(config: Config, sizes: Sizes) -> None:
     """Make a config of `experiments.train` small; its number of steps follows from its method and kinds of batches.
 
-    Adam with one cosine from 1e-3, no weight decay; reID images are not erased: in so few batches erasing only slows
-    training down (measured on earlier renderings: rank-1 51 in 450 batches without it, 7 to 12 in 360 with it).
+    Adam with one cosine from 1e-3, no weight decay, gradients clipped to a global norm of 1: without a warm-up, Adam
+    would remember the first, far larger gradients for the whole of so short a run (measured in docs/ablation.md). reID
+    images are not erased: in so few batches erasing only slows training down (measured on earlier renderings: rank-1 51
+    in 450 batches without it, 7 to 12 in 360 with it).
     """
     config.update(
         {
@@ -99,6 +101,7 @@ def shrink(config: Config, sizes: Sizes) -> None:
                 "learning_rate": 1e-3,
                 "warmup_epochs": 0.0,
                 "weight_decay": 0.0,
+                "gradient_clip_norm": 1.0,
             },
         }
     )

@@ -315,7 +315,7 @@ TABLE_L_TR = Table(
     ),
 )
 
-CLIPPED = {"optimizer.gradient_clip_norm": 1.0}
+CLIPPED, NOT_CLIPPED = ({"optimizer.gradient_clip_norm": norm} for norm in (1.0, 0.0))
 _FORMS = {"": ("SAN-basic", NO_L_TR)} | {
     channels: (f"L_TR, {words}", {"loss.triplet_reid_channels": channels})
     for channels, words in (("mean", "mean over channels"), ("sum", "channels summed (equation 1)"))
@@ -327,7 +327,7 @@ def _burst(form: str, key: str, words: str, changes: Mapping[str, Any]) -> Row:
     return Row(
         "_".join(filter(None, ("bursts", form or "basic", key))),
         ", ".join(filter(None, (name, words))),
-        changes={**REID_ONLY, **loss, **changes},
+        changes={**REID_ONLY, **loss, **NOT_CLIPPED, **changes},
     )
 
 
