@@ -226,8 +226,8 @@ def load_encoder(
     """Load an encoder.
 
     Args:
-        source: The name of an encoder that comes with the package, "rendered-small" (`san_jax.pretrained`), unless there
-            is a file or folder of that name; a run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
+        source: The name of an encoder that comes with the package (`san_jax.pretrained.names()`), unless there is a file
+            or folder of that name; a run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
             or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
         image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128
             where the file does not say them.
