@@ -22,6 +22,7 @@ from experiments.runs import data_sources, ensure, errors, folder, initial_weigh
 from experiments.runs import san_pg as san_pg_run
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, texture_quality
+from render import manifest
 from san_jax import checkpoint, folder_lock, run_folder
 from san_jax.files import read_json, write_atomic
 
@@ -36,6 +37,7 @@ KNOWN_ERRORS = (
     AblationError,
     config_files.ConfigError,
     rendering.RenderError,
+    manifest.ManifestError,
     folder_lock.FolderError,
     *errors.KNOWN_ERRORS,
 )
