@@ -194,7 +194,7 @@ class _Evaluation:
             for split, camera_ids in zip((query, gallery), cameras, strict=True)
         )
         buffer = io.BytesIO()
-        found = query_scores(query, gallery, metric=self._options.metric)
+        found: dict[str, Any] = query_scores(query, gallery, metric=self._options.metric)
         np.savez_compressed(buffer, persons=query.person_ids, **found)
         write_atomic(path, buffer.getvalue())
 
