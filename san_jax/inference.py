@@ -257,10 +257,9 @@ def load_encoder(
     if path.is_dir():
         encoder = _encoder_of_run(path, checkpoint)
     elif not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist: expected the folder of a run, a file of weights, or the name of an encoder that "
-            f"comes with the package ({', '.join(pretrained.names())})."
-        )
+        shipped = ", ".join(pretrained.names())
+        named = f", or the name of an encoder that comes with the package ({shipped})" if shipped else ""
+        raise FileNotFoundError(f"{path} does not exist: expected the folder of a run, a file of weights{named}.")
     elif checkpoint != run_folder.NEWEST:
         raise ValueError(f"{path} is a file of weights, which has no checkpoint {checkpoint!r}: give a run's folder.")
     elif path.suffix == ".safetensors" and exported.is_exported(path):
