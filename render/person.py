@@ -16,10 +16,11 @@ from render.figure.body import Body, BodyShape, RestBody
 from render.figure.garments import Dressed
 from render.figure.sheets import Part
 from render.optics.light import Thinning, thin
-from render.people import poses
+from render.people import posing
 from render.people.accessories import Accessory
 from render.people.appearance import Appearance
-from render.people.poses import Girth, Pose
+from render.people.poses import Pose
+from render.people.posing import Girth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Figure:
         """How wide the person is in these clothes."""
         prepared, vertices = _prepare(self.body), self.dressed.vertices
         return Girth(
-            clearance=float(np.abs(vertices[prepared.hips, 0]).max()) + poses.HALF_HAND,
+            clearance=float(np.abs(vertices[prepared.hips, 0]).max()) + posing.HALF_HAND,
             front=float(vertices[prepared.belly, 1].min()),
             back=float(vertices[prepared.belly, 1].max()),
         )
@@ -215,7 +216,7 @@ def pose_transforms(body: Body, rest: RestBody, pose: Pose, girth: Girth) -> np.
     """
     joints = body.joint_index
     transforms = np.zeros((len(joints), 4, 4))
-    rotations = {joints[name]: rotation for name, rotation in poses.joint_rotations(pose, rest.joints, girth).items()}
+    rotations = {joints[name]: rotation for name, rotation in posing.joint_rotations(pose, rest.joints, girth).items()}
     for joint, parent in enumerate(_parents(body)):  # parents come first
         if parent < 0:  # the root's rest position goes to (0, 0, 0)
             transforms[joint] = np.eye(4)

@@ -61,8 +61,7 @@ def make_report(
         facts: Pairs (name, value) on hardware and versions.
         times_chance: How many times chance the rank-1 of both models must be.
     """
-    query = data_sources.open_source("pit_reid", "query", data_dir)
-    gallery = data_sources.open_source("pit_reid", "gallery", data_dir)
+    query, gallery = (data_sources.open_source("pit_reid", split, data_dir) for split in ("query", "gallery"))
     splits = {}
     for name in MODELS:
         loaded = models.load_run(runs / name, encoder_only=True)

@@ -68,7 +68,7 @@ def run(
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
         datasets.DatasetError: The dataset or a split is absent.
     """
-    return _Evaluation(workdir, data_dir, options or protocols.Options()).score(dataset, output, queries)
+    return _Evaluation(workdir, data_dir, options or protocols.Options(), queries).score(dataset, output)
 
 
 def run_datasets(
@@ -107,8 +107,15 @@ class _Evaluation:
     """A loaded run with the options that it is scored with."""
 
     def __init__(
-        self, workdir: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, options: protocols.Options
+        self,
+        workdir: str | os.PathLike[str],
+        data_dir: str | os.PathLike[str] | None,
+        options: protocols.Options,
+        queries: str | os.PathLike[str] | None = None,
     ) -> None:
+        if queries is not None and (options.rerank is not None or options.average_precision != "standard"):
+            raise ValueError("the scores of each query are those of plain rankings with the standard AP.")
+        self._queries = queries
         self._workdir, self._given = pathlib.Path(workdir), data_dir
         model, self._plan, self._step = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
         self._options = options.with_metric_of(self._plan)
@@ -119,16 +126,9 @@ class _Evaluation:
             lambda place: Embedder(model, self._plan, place, options.flip, self._san_pg, options.runtime)
         )
 
-    def score(
-        self,
-        dataset: str,
-        output: str | os.PathLike[str] | None,
-        queries: str | os.PathLike[str] | None = None,
-    ) -> dict[str, Any]:
+    def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
         """Score a dataset, write the JSON and print the result."""
         options = self._options
-        if queries is not None and (options.rerank is not None or options.average_precision != "standard"):
-            raise ValueError("the scores of each query are those of plain rankings with the standard AP.")
         data_dir = data_places.find(self._given, [self._workdir], dataset)
         metadata = data_sources.read_metadata(dataset, data_dir)
         query, gallery = (self._embedder(data_dir).embed(dataset, split) for split in ("query", "gallery"))
@@ -180,8 +180,8 @@ class _Evaluation:
             path = self._workdir / "report" / options.file_name(dataset)
         else:
             path = pathlib.Path(output)
-        if queries is not None:
-            self._write_queries(pathlib.Path(queries), query, gallery)
+        if self._queries is not None:
+            self._write_queries(pathlib.Path(self._queries), query, gallery)
         write_atomic(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
         print(describe(summary))
         print(f"written to {path}", flush=True)

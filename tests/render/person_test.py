@@ -11,7 +11,7 @@ from render.figure import body, coverage, garments, worn
 from render.figure.body import Body
 from render.geometry.surface import vertex_normals
 from render.optics import light
-from render.people import poses
+from render.people import poses, posing
 from render.people.appearance import Appearance
 from render.people.sample import sample_appearance
 
@@ -191,7 +191,7 @@ def test_a_posed_body_is_that_of_the_model(figure: Body) -> None:
     pose = poses.sample_pose(rng)
     posed = made.pose(pose)
     rotations = np.tile(np.eye(3, dtype=np.float32), (len(figure.joint_index), 1, 1))
-    for name, rotation in poses.joint_rotations(pose, made.rest.joints, made.girth).items():
+    for name, rotation in posing.joint_rotations(pose, made.rest.joints, made.girth).items():
         axes = made.rest.joint_frames[figure.joint_index[name], :3, :3]
         rotations[figure.joint_index[name]] = axes.T @ rotation @ axes
     # The joints' order: root, then body and hand in turns, then the head.
@@ -245,7 +245,7 @@ def test_placed_hands_go_where_they_belong(figure: Body) -> None:
             shift = posed.transforms[figure.joint_index["root"], :3, 3]
             hand = posed.vertices[left].mean(axis=0) - shift
             hip, girth = made.rest.joints["upperleg01.L"], made.girth
-            width = girth.clearance - poses.HALF_HAND
+            width = girth.clearance - posing.HALF_HAND
             if place == "pocket":
                 assert 0.05 < hand[0] < width - 0.01  # inside the cloth, well below the belt
                 assert hip[2] - 0.12 < hand[2] < hip[2] + 0.04

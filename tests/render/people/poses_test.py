@@ -9,9 +9,10 @@ import pytest
 from render import person
 from render.figure import body
 from render.figure.body import Body
-from render.people import accessories, poses
+from render.people import accessories, poses, posing
 from render.people.accessories import Accessory
-from render.people.poses import Girth, Pose
+from render.people.poses import Pose
+from render.people.posing import Girth
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +66,8 @@ def test_json_round_trip(samples: list[Pose]) -> None:
 def test_mirrored_poses_place_mirrored_joints(figure: Body, samples: list[Pose]) -> None:
     for pose in samples[:8]:
         assert pose.mirrored().mirrored() == pose
-        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, Girth(0.25)))
-        image = _skeleton(figure, poses.joint_rotations(pose.mirrored(), figure.reference.joints, Girth(0.25)))
+        placed = _skeleton(figure, posing.joint_rotations(pose, figure.reference.joints, Girth(0.25)))
+        image = _skeleton(figure, posing.joint_rotations(pose.mirrored(), figure.reference.joints, Girth(0.25)))
         for name, position in placed.items():
             # Without side: the middle, where the skeleton itself is off by up to a millimetre.
             other = name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name.endswith((".L", ".R")) else name
@@ -81,7 +82,7 @@ def test_arms_carry_what_there_is(figure: Body) -> None:
 
         def placed(*things: Accessory, seed: int = seed) -> dict[str, np.ndarray]:
             pose = poses.sample_pose(np.random.default_rng(seed), things)
-            return _skeleton(figure, poses.joint_rotations(pose, joints, Girth(0.25)))
+            return _skeleton(figure, posing.joint_rotations(pose, joints, Girth(0.25)))
 
         bag = placed(_thing("handbag", side))
         shoulder, elbow, wrist = (bag[f"{name}.{suffix}"] for name in ("upperarm01", "lowerarm01", "wrist"))
@@ -101,7 +102,7 @@ def test_arms_carry_what_there_is(figure: Body) -> None:
 
 def test_rotations_are_rotations_of_known_joints(figure: Body, samples: list[Pose]) -> None:
     for pose in samples[:20]:
-        rotations = poses.joint_rotations(pose, figure.reference.joints)
+        rotations = posing.joint_rotations(pose, figure.reference.joints)
         assert set(rotations) <= set(figure.joint_index)
         for rotation in rotations.values():
             np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
@@ -109,7 +110,7 @@ def test_rotations_are_rotations_of_known_joints(figure: Body, samples: list[Pos
 
 
 def test_frontal_pose_is_symmetric_with_arms_away(figure: Body) -> None:
-    placed = _skeleton(figure, poses.joint_rotations(poses.frontal_pose(), figure.reference.joints))
+    placed = _skeleton(figure, posing.joint_rotations(poses.frontal_pose(), figure.reference.joints))
     for name, position in placed.items():
         if name.endswith(".L"):
             np.testing.assert_allclose(placed[name[:-1] + "R"] * [-1, 1, 1], position, atol=5e-3)
@@ -124,10 +125,10 @@ def test_frontal_pose_is_symmetric_with_arms_away(figure: Body) -> None:
 
 def test_angles_have_the_promised_signs(figure: Body) -> None:
     still = dataclasses.replace(poses.frontal_pose(), toe_out=(0.0, 0.0), elbow=(0.0, 0.0), head_pitch=0.0)
-    rest = _skeleton(figure, poses.joint_rotations(still, figure.reference.joints))
+    rest = _skeleton(figure, posing.joint_rotations(still, figure.reference.joints))
 
     def placed(**changes: object) -> dict[str, np.ndarray]:
-        return _skeleton(figure, poses.joint_rotations(dataclasses.replace(still, **changes), figure.reference.joints))
+        return _skeleton(figure, posing.joint_rotations(dataclasses.replace(still, **changes), figure.reference.joints))
 
     assert placed(hip=(30.0, 0.0))["lowerleg01.L"][1] < rest["lowerleg01.L"][1] - 0.1  # forwards
     np.testing.assert_allclose(placed(hip=(30.0, 0.0))["foot.R"], rest["foot.R"], atol=1e-9)
@@ -144,7 +145,7 @@ def test_angles_have_the_promised_signs(figure: Body) -> None:
 def test_hanging_hands_stay_outside_the_hips(figure: Body) -> None:
     pose = dataclasses.replace(poses.frontal_pose(), arm_abduction=(2.0, 2.0))
     for clearance in (0.22, 0.28, 0.34):
-        placed = _skeleton(figure, poses.joint_rotations(pose, figure.reference.joints, Girth(clearance)))
+        placed = _skeleton(figure, posing.joint_rotations(pose, figure.reference.joints, Girth(clearance)))
         assert placed["wrist.L"][0] > clearance - 0.03
         assert placed["wrist.R"][0] < -clearance + 0.03
 
@@ -160,7 +161,7 @@ def test_model_keeps_bone_lengths(figure: Body, samples: list[Pose]) -> None:
         posed = np.einsum("jrc,jc->jr", transforms[parents, :3, :3], joints) + transforms[parents, :3, 3]
         bones = np.linalg.norm(posed[1:] - posed[parents[1:]], axis=1)
         np.testing.assert_allclose(bones, np.linalg.norm(joints[1:] - joints[parents[1:]], axis=1), atol=1e-4)
-        slow = _skeleton(figure, poses.joint_rotations(pose, rest.joints))
+        slow = _skeleton(figure, posing.joint_rotations(pose, rest.joints))
         shift = slow["root"] - posed[0]
         np.testing.assert_allclose(posed + shift, np.stack(list(slow.values())), atol=1e-4)
 
