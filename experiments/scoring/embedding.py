@@ -105,7 +105,6 @@ class Embedder:
                 batches,
                 desc=f"Embedding {words}",
                 unit="batch",
-                units="batches",
                 disable=None,
                 leave=False,
                 dynamic_ncols=True,

@@ -74,6 +74,8 @@ def test_a_manifest_states_a_licence(tmp_path: pathlib.Path):
     dataset_fixtures.write_rendered(tmp_path / "rendered", "pit")
     assert manifest.read_header(tmp_path / "rendered").license == "CC0-1.0"
     path = tmp_path / "rendered" / manifest.HEADER_FILE
-    path.write_text(path.read_text().replace('"version": 3', '"version": 2').replace('"license"', '"license_"'))
-    with pytest.raises(manifest.ManifestError, match=r"format version 2; .* version 3\. Render the recipe again into"):
+    path.write_text(
+        path.read_text().replace(f'"version": {manifest.VERSION}', '"version": 2').replace('"license"', '"license_"')
+    )
+    with pytest.raises(manifest.ManifestError, match=r"format version 2; .* version 4\. Render the recipe again into"):
         manifest.read_header(tmp_path / "rendered")

@@ -104,7 +104,9 @@ def test_lancedb_does_not_warn_of_a_new_gallery(workplace, tmp_path, level, expe
     environment = {key: value for key, value in os.environ.items() if key != living_gallery.LOG}
     command = [sys.executable, "-m", "experiments.gallery", f"--gallery={tmp_path / 'a'}", f"--add={workplace.gallery}"]
     given = environment if level is None else {**environment, living_gallery.LOG: level}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=given, cwd=pages.REPOSITORY)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=given, cwd=pages.REPOSITORY, timeout=300
+    )
     assert "15 embeddings added" in done.stdout
     assert expected in done.stderr
     assert level or "WARN" not in done.stderr

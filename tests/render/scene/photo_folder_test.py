@@ -66,7 +66,7 @@ def test_a_list_of_names_is_all_that_is_read(tmp_path: pathlib.Path):
         PhotoFolder(tmp_path, [str(tmp_path.parent / "x.jpg")])
     with pytest.raises(PhotoFolderError, match="not a usable name"):
         PhotoFolder(tmp_path, ["a\0.jpg"])
-    with pytest.raises(PhotoFolderError, match="not one of the 1 photographs"):
+    with pytest.raises(PhotoFolderError, match="not one of the 1 photograph in"):
         PhotoFolder(tmp_path, ["a.jpg"]).read("b.jpg")
 
 

@@ -408,7 +408,7 @@ def test_what_cannot_be_scored_says_why():
     assert "Cameras of query and gallery: 3. " in one_camera
     assert "give all query images one number and all gallery images another" in one_camera
     # One query has nothing in the gallery, the other only what is dropped.
-    assert "1 have such images from their own camera only" in error(np.array([1, 9]), [0, 0], [0, 1, 1])
+    assert "1 has such images from their own camera only" in error(np.array([1, 9]), [0, 0], [0, 1, 1])
 
 
 def test_many_cameras_are_not_all_listed():
@@ -434,9 +434,7 @@ def test_longest_embeddings():
     longest = np.sqrt(np.float32([[7e37], [7e37]])) * np.float32([[1], [-1]])
     np.testing.assert_allclose(ranking.pairwise_distances(longest, longest), np.abs(longest - longest.T), rtol=1e-6)
     for metric in ranking.METRICS:
-        with pytest.raises(
-            ValueError, match=r"2 of 2 query embeddings .* \(or four times their squared length exceeds"
-        ):
+        with pytest.raises(ValueError, match=r"2 of 2 query embeddings.* \(or four times their squared length exceeds"):
             ranking.pairwise_distances(longest * np.float32(1.7), longest, metric=metric)
     with pytest.raises(ValueError, match="NaN or infinity in 1 of 1 query embedding,"):
         ranking.pairwise_distances(np.array([[1e300]]), longest)

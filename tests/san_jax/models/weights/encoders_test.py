@@ -230,7 +230,7 @@ def test_only_what_follows_the_pooling_may_be_left_over(tmp_path, resnet, tensor
         "NL_2.0.g.weight": (1, 8, 1, 1),  # non-local blocks
     }.items():
         message = problems(write(tmp_path, tensors | {name: np.zeros(shape, np.float32)}), resnet)
-        assert f"1 tensors do not fit:\n  '{name}' {list(shape)} has no place" in message
+        assert f"1 tensor does not fit:\n  '{name}' {list(shape)} has no place" in message
 
 
 def wrapped(prefix: str, tensors: dict[str, np.ndarray], **more: np.ndarray) -> dict[str, np.ndarray]:
