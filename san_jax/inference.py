@@ -227,8 +227,8 @@ def load_encoder(
 
     Args:
         source: The name of an encoder that comes with the package (`san_jax.pretrained.names()`), unless there is a file
-            or folder of that name; a run's folder; the .safetensors file of `python -m experiments.export` with its model card beside it;
-            or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
+            or folder of that name; a run's folder; the .safetensors file of `python -m experiments.export` with its
+            model card beside it; or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
         image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128
             where the file does not say them.
         place: Which network is meant in a file that holds several, see `san_jax.models.weights.load_encoder_weights`.

@@ -17,8 +17,6 @@ from scipy import special
 
 from experiments.scoring import resampling
 
-Interval = tuple[float, float]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class QueryScores:
@@ -44,7 +42,7 @@ class Difference:
     """
 
     mean: float
-    interval: Interval
+    interval: resampling.Interval
     seeds: int
 
     @property

@@ -112,10 +112,10 @@ def _differences_section(
     """Return the differences between rows, scored on (column, dataset), as a section; none where no two rows are."""
     column, on = scored
     names = {row.key: row.name for row in table.rows}
+    runs = {key: read_queries(key, dataset, on) for key in names}
     rows, strong = [], set()
     for key, other in differences.row_pairs(list(names), table.compared):
-        runs = read_queries(key, dataset, on), read_queries(other, dataset, on)
-        found = {name: differences.compare(*runs, name) for name in ("rank1", "mAP")}
+        found = {name: differences.compare(runs[key], runs[other], name) for name in ("rank1", "mAP")}
         known = [difference for difference in found.values() if difference is not None]
         if not known:
             continue

@@ -418,15 +418,11 @@ def _scores(workdir: pathlib.Path, step: int) -> list[dict[str, Any]]:
 
 def _calibration(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
     """Return the thresholds that `experiments.calibrate` found for the exported weights; None without any."""
-    if not _is_calibrated(workdir, step):
-        return None
-    found = read_json(workdir / calibration.FILE)
-    return {key: found[key] for key in ("pictures", "equal_error", "points", "limits")}
-
-
-def _is_calibrated(workdir: pathlib.Path, step: int) -> bool:
     path = workdir / calibration.FILE
-    return path.is_file() and read_json(path)["made_by"]["step"] == step
+    found = read_json(path) if path.is_file() else None
+    if found is None or found["made_by"]["step"] != step:
+        return None
+    return {key: found[key] for key in ("pictures", "equal_error", "points", "limits")}
 
 
 def _microscope(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:

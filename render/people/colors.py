@@ -140,9 +140,11 @@ def is_loud(color: Sequence[float] | np.ndarray) -> bool:
     return float(np.max(color) - np.min(color)) > 0.24
 
 
-def draw_contrasting(rng: np.random.Generator, color: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Draw a cloth colour [3] that can be told from `color`: the most distant of three draws."""
-    draws = [draw_cloth(rng) for _ in range(3)]
+def draw_contrasting(
+    rng: np.random.Generator, color: Sequence[float] | np.ndarray, weights: dict[str, float] | None = None
+) -> np.ndarray:
+    """Draw a cloth colour [3] that can be told from `color`: the most distant of three of `draw_cloth`."""
+    draws = [draw_cloth(rng, weights) for _ in range(3)]
     return max(draws, key=lambda draw: float(np.abs(draw - color).sum()))
 
 

@@ -331,6 +331,3 @@ def _hold(rng: np.random.Generator, arms: _Arms, accessories: Sequence[Accessory
 
 def _pair(values: np.ndarray) -> Pair:
     return round(float(values[0]), 3), round(float(values[1]), 3)
-
-
-# Rotation matrices [3 3], computed by hand: SciPy's Rotation would take ten times as long for sixty joints.

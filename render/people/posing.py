@@ -11,6 +11,8 @@ import numpy as np
 from render.geometry.surface import smoothstep
 from render.people.poses import Pose
 
+# Rotation matrices [3 3], computed by hand: SciPy's Rotation would take ten times as long for sixty joints.
+
 
 def _x(degrees: float) -> np.ndarray:
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))

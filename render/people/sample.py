@@ -412,8 +412,7 @@ def _what_shows(a: Appearance) -> list[str]:
 
 
 def _change_shoes(rng: np.random.Generator, w: Wardrobe, a: Appearance) -> Appearance:
-    draws = [colors.draw_cloth(rng, w.colors_shoes) for _ in range(3)]
-    upper = max(draws, key=lambda draw: float(np.abs(draw - a.shoe_colors[0]).sum()))
+    upper = draw_contrasting(rng, a.shoe_colors[0], w.colors_shoes)
     return dataclasses.replace(
         a,
         shoe_design=_other(rng, w.shoe_designs, a.shoe_design),

@@ -68,9 +68,7 @@ class TexturesTimesMeshes:
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:
     """Encode a picture as JPEG of quality 95 without colour subsampling."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
+    return _encode(pixels, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
 
 
 def encode_crop(pixels: np.ndarray) -> bytes:
@@ -78,13 +76,15 @@ def encode_crop(pixels: np.ndarray) -> bytes:
 
     Its quality is 85, which shows blocks of 8x8 as much at 256x128 as those of Market-1501 do at 128x64, quality 75.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=CROP_QUALITY, subsampling="4:2:0")
-    return buffer.getvalue()
+    return _encode(pixels, "JPEG", quality=CROP_QUALITY, subsampling="4:2:0")
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encode a picture as PNG, lossless. Level 4 takes less than half the time of the usual 6, for 4 % more bytes."""
+    return _encode(pixels, "PNG", compress_level=4)
+
+
+def _encode(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
+    Image.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()

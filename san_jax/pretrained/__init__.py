@@ -5,11 +5,8 @@ They were trained on rendered persons alone; their README.md says on which, how 
 
 import pathlib
 
-from san_jax.calibration import FILE as CALIBRATION
-
 WEIGHTS = "encoder.safetensors"
 FOLDER = pathlib.Path(__file__).parent
-FILES = (WEIGHTS, "model_card.json", "README.md", CALIBRATION)  # of each
 
 
 def names() -> list[str]:
