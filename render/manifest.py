@@ -24,7 +24,7 @@ from san_jax.counts import count
 from san_jax.files import canonical_json, write_atomic
 
 # Increased with every change of the format. 2: `notes`, and the splits of partial queries. 3: `license`.
-VERSION = 4
+VERSION = 5
 HEADER_FILE = "manifest.json"
 RECORDS_FILE = "manifest.jsonl"
 MIRROR_FILE = "mirror_map.npy"  # see render/figure/mirror.py; read by `datasets.read_mirror_map`

@@ -53,8 +53,11 @@ def mirrored_camera(view: camera.Camera, width: int) -> camera.Camera:
     """Return the camera whose picture, `width` pixels wide, of the mirrored person (x -> -x) is that of `view` flipped."""
     flip = np.diag([-1.0, 1.0, 1.0])
     # The mirror image of a camera, with its right axis reversed, as a camera must be right-handed.
-    return camera.Camera(
-        flip @ view.rotation @ flip, flip @ view.position, view.focal, (width - view.center[0], view.center[1])
+    return dataclasses.replace(
+        view,
+        rotation=flip @ view.rotation @ flip,
+        position=flip @ view.position,
+        center=(width - view.center[0], view.center[1]),
     )
 
 

@@ -22,25 +22,32 @@ IMAGE_WIDTH = 128
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A pinhole camera with square pixels.
+    """A pinhole camera.
 
     Attributes:
         rotation: [3 3] world from camera; the columns are the camera's right, up and backward axes (OpenGL).
         position: [3] centre of projection, metres.
-        focal: Focal length in pixels.
+        focal: Focal length in rows of pixels.
         center: Principal point (x, y) in pixels; it may lie outside of the picture.
+        stretch: Focal length in columns over that in rows: by how much the picture shows everything too wide.
     """
 
     rotation: np.ndarray
     position: np.ndarray
     focal: float
     center: tuple[float, float]
+    stretch: float = 1.0
+
+    @property
+    def focal_columns(self) -> float:
+        """Focal length in columns of pixels."""
+        return self.stretch * self.focal
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Project points [N 3] to pixels [N 2] and depths [N] along the optical axis (positive: in front)."""
         local = (points - self.position) @ self.rotation
         depth = -local[:, 2]
-        pixels = local[:, :2] * [[self.focal, -self.focal]] / depth[:, None] + [self.center]
+        pixels = local[:, :2] * [[self.focal_columns, -self.focal]] / depth[:, None] + [self.center]
         return pixels, depth
 
     def rays(self, height: int, width: int) -> np.ndarray:
@@ -48,7 +55,7 @@ class Camera:
 
         They have length 1 along the optical axis: position + depth * ray is the point at that depth.
         """
-        x = (np.arange(width, dtype=np.float32) + 0.5 - self.center[0]) / self.focal
+        x = (np.arange(width, dtype=np.float32) + 0.5 - self.center[0]) / self.focal_columns
         y = -(np.arange(height, dtype=np.float32) + 0.5 - self.center[1]) / self.focal
         rotation = self.rotation.astype(np.float32)
         return y[:, None, None] * rotation[:, 1] + (x[None, :, None] * rotation[:, 0] - rotation[:, 2])
@@ -154,6 +161,7 @@ class FramingShares(Shares):
     Attributes:
         kinds: Weights of FRAMINGS.
         fill: Part of the crop that the person (what is left of it) takes, where nothing is cut.
+        stretch: By how much a box's picture is too wide: boxes are narrower than a crop, and made to fill it.
         off_centre: Distance by which the person is off the centre, as a part of the crop's height; it stays inside.
         feet, head, side: Part of the height, or of the width, that the box leaves out.
         partial: Part of the height that is left: the upper part of the body, or the lower.
@@ -162,6 +170,7 @@ class FramingShares(Shares):
     """
 
     TOPIC: ClassVar[str] = "framing"
+    LIMITS: ClassVar[dict[str, Range]] = {"stretch": (0.5, 2.0)}
     NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"kinds": FRAMINGS}
 
     kinds: dict[str, float] = dataclasses.field(
@@ -175,6 +184,7 @@ class FramingShares(Shares):
         }
     )
     fill: Range = (0.84, 0.95)
+    stretch: Range = (1.1, 1.55)
     off_centre: Range = (0.04, 0.1)
     feet: Range = (0.04, 0.16)
     head: Range = (0.02, 0.08)
@@ -193,22 +203,23 @@ class Framing:
         shift: Offset (x, y) of the person from the centre, as a part of the crop's height; not along a cut.
         kind: One of FRAMINGS.
         cut: Parts (left, top, right, bottom) of the person's width and height that are outside of the crop.
+        stretch: By how much the picture is too wide: the box's height over twice its width.
     """
 
     fill: float
     shift: tuple[float, float]
     kind: str = "whole"
     cut: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    stretch: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values: tuples become lists."""
-        return {"fill": self.fill, "shift": list(self.shift), "kind": self.kind, "cut": list(self.cut)}
+        return {**vars(self), "shift": list(self.shift), "cut": list(self.cut)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Framing":
         """Return the object that `to_json` wrote."""
-        shift, cut = fields["shift"], fields["cut"]
-        return cls(fields["fill"], (shift[0], shift[1]), fields["kind"], (cut[0], cut[1], cut[2], cut[3]))
+        return cls(**{**fields, "shift": tuple(fields["shift"]), "cut": tuple(fields["cut"])})
 
 
 def sample_framing(
@@ -242,7 +253,7 @@ def sample_framing(
     if kind == "cut_side" or (kind == "partial" and rng.uniform() < shares.partial_side):
         cut = float(rng.uniform(*shares.side))
         left, right = (cut, 0.0) if rng.uniform() < 0.5 else (0.0, cut)
-    return Framing(fill, shift, kind, (left, top, right, bottom))
+    return Framing(fill, shift, kind, (left, top, right, bottom), float(rng.uniform(*shares.stretch)))
 
 
 # A partial box may be narrower than the arms reach: its width holds this part of what is left of the person.
@@ -250,7 +261,9 @@ _LEAST_WIDTH = 0.8
 
 
 def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[Camera, float]:
-    """Cut the 256x128 picture around a person.
+    """Cut the 256x128 picture around a person, at the most as much too wide as the framing says.
+
+    A person who is too wide for that, in a stride or with the arms away, is in a box as wide as needed.
 
     Args:
         sensor: The whole view, as `CameraSite.camera` gives it.
@@ -274,10 +287,11 @@ def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[C
         kept = pixels[(pixels[:, 1] >= lowest[1]) & (pixels[:, 1] <= highest[1]), 0]
         lowest[0], highest[0] = max(lowest[0], kept.min()), min(highest[0], kept.max())
     size = highest - lowest
-    wide = size[0] * IMAGE_HEIGHT / IMAGE_WIDTH
-    height = max(size[1], _LEAST_WIDTH * wide if framing.kind == "partial" else wide) / framing.fill
-    half = 0.5 * height * np.array([IMAGE_WIDTH / IMAGE_HEIGHT, 1.0])
-    middle = 0.5 * (lowest + highest) - height * np.asarray(framing.shift)
+    wide = size[0] * IMAGE_HEIGHT / IMAGE_WIDTH * (_LEAST_WIDTH if framing.kind == "partial" else 1.0)
+    height = max(size[1], wide) / framing.fill
+    stretch = min(framing.stretch, framing.fill * height / wide)
+    half = 0.5 * height * np.array([IMAGE_WIDTH / IMAGE_HEIGHT / stretch, 1.0])
+    middle = 0.5 * (lowest + highest) - height * np.asarray(framing.shift) / [stretch, 1.0]
     # A cut is a border of the crop.
     if left:
         middle[0] = lowest[0] + half[0]
@@ -289,10 +303,11 @@ def crop_around(sensor: Camera, points: np.ndarray, framing: Framing) -> tuple[C
         middle[1] = highest[1] - half[1]
     scale = IMAGE_HEIGHT / height
     center = (
-        float(0.5 * IMAGE_WIDTH + scale * (sensor.center[0] - middle[0])),
+        float(0.5 * IMAGE_WIDTH + scale * stretch * (sensor.center[0] - middle[0])),
         float(0.5 * IMAGE_HEIGHT + scale * (sensor.center[1] - middle[1])),
     )
-    return dataclasses.replace(sensor, focal=float(sensor.focal * scale), center=center), float(height)
+    crop = dataclasses.replace(sensor, focal=float(sensor.focal * scale), center=center, stretch=float(stretch))
+    return crop, float(height)
 
 
 def frontal_camera() -> Camera:

@@ -108,9 +108,9 @@ class LightShares(Shares):
 
     kinds: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "sunny": 0.41,
-            "hazy": 0.2,
-            "overcast": 0.19,
+            "sunny": 0.33,
+            "hazy": 0.22,
+            "overcast": 0.25,
             "shade": 0.08,
             "lamp": 0.05,
             "night": 0.07,
@@ -140,8 +140,8 @@ def sample_light(
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of light {kind!r}; expected one of {', '.join(KINDS)}.")
     sun_level, sky_level, size, warmth, blueness = {
-        "sunny": (rng.uniform(0.95, 1.3), rng.uniform(0.38, 0.52), 0.02, 0.06, 0.07),
-        "hazy": (rng.uniform(0.55, 0.8), rng.uniform(0.55, 0.75), 0.06, 0.04, 0.03),
+        "sunny": (rng.uniform(0.95, 1.3), rng.uniform(0.5, 0.75), 0.02, 0.06, 0.07),
+        "hazy": (rng.uniform(0.55, 0.8), rng.uniform(0.65, 0.9), 0.06, 0.04, 0.03),
         "overcast": (rng.uniform(0.08, 0.2), rng.uniform(0.85, 1.1), 0.35, 0.0, 0.01),
         "shade": (rng.uniform(0.05, 0.12), rng.uniform(0.8, 1.05), 0.4, 0.0, 0.05),
         "lamp": (rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75), 0.06, 0.12, -0.05),
@@ -154,7 +154,7 @@ def sample_light(
     elif kind == "night":  # headlights: low, and white
         elevation, warmth = float(rng.uniform(8.0, 18.0)), 0.04
     elevation = math.radians(elevation)
-    ground_level = sky_level * 0.35 + sun_level * math.sin(elevation) * 0.28
+    ground_level = sky_level * 0.45 + sun_level * math.sin(elevation) * 0.35
     return Light(
         sun_azimuth=azimuth,
         sun_elevation=elevation,

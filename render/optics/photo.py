@@ -123,7 +123,7 @@ class PhotoRanges(Shares):
     warmth: Range = (-0.09, 0.09)
     green: Range = (-0.035, 0.035)
     contrast: Range = (0.85, 1.08)
-    saturation: Range = (0.45, 0.95)
+    saturation: Range = (0.6, 1.1)
     blur: Range = (0.2, 0.8)
     noise: Range = (0.001, 0.008)
     quality: Range = (55.0, 95.0)
@@ -183,7 +183,9 @@ LEAST_ROWS = 32
 MASK_BLUR = 1.0
 
 
-def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height: float) -> np.ndarray:
+def take_photo(
+    picture: np.ndarray, look: CameraLook, shot: Shot, native_height: float, stretch: float = 1.0
+) -> np.ndarray:
     """Turn drawn display values into the camera's picture.
 
     Args:
@@ -191,6 +193,7 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
         look, shot: The camera and the moment.
         native_height: Sensor rows that the picture covers. Where these are fewer than it has, it is taken with so many
             (32 or more) and enlarged again.
+        stretch: By how much the picture is wider than the sensor saw it.
 
     Returns:
         uint8 [height width 3]
@@ -199,7 +202,8 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
     if shot.motion > 0.0:
         picture = _smear(picture, shot.motion, shot.motion_angle)
     rows = round(min(float(height), max(native_height, LEAST_ROWS)))
-    picture = _resize(picture, rows, max(1, round(rows * width / height)))
+    columns = max(1, min(width, round(rows * width / (height * stretch))))
+    picture = _resize(picture, rows, columns)
     picture = _blur(picture, look.blur)
     if any(shot.falloff):
         x, y = (np.linspace(-1.0, 1.0, count, dtype=np.float32) for count in picture.shape[1::-1])
@@ -216,7 +220,7 @@ def take_photo(picture: np.ndarray, look: CameraLook, shot: Shot, native_height:
     picture = picture + _noise(rng, picture, look.noise * 0.8 * max(1.0, automatic) ** 1.5)
     picture = _develop(picture, look)
     pixels = _compress(np.rint(np.clip(picture, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8), look.quality, rng)
-    if rows == height:
+    if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 

@@ -438,7 +438,7 @@ class Rasterizer:
         scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         scene.add(pyrender.Mesh(primitives))
         intrinsics = pyrender.IntrinsicsCamera(
-            fx=camera.focal * scale,
+            fx=camera.focal_columns * scale,
             fy=camera.focal * scale,
             cx=camera.center[0] * scale,
             cy=camera.center[1] * scale,

@@ -69,7 +69,8 @@ def look_at(rasterizer: Rasterizer, meshes: Sequence[trimesh.Trimesh], camera: C
     vertices = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in meshes])
     local = ((vertices - camera.position) @ camera.rotation)[corners]  # right, up, backward
     rows, columns = np.divmod(index, rasterizer.width)
-    x, y = (columns + 0.5 - camera.center[0]) / camera.focal, (camera.center[1] - rows - 0.5) / camera.focal
+    x = (columns + 0.5 - camera.center[0]) / camera.focal_columns
+    y = (camera.center[1] - rows - 0.5) / camera.focal
     rays = np.stack([x, y, np.full(len(index), -1.0)], axis=1)
     # Cramer's rule: the ray meets the plane of a, b, c where the shares are as det(r b c) : det(a r c) : det(a b r).
     shares = np.stack(

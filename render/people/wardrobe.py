@@ -119,26 +119,26 @@ class Wardrobe(Shares):
     beard: float = 0.4
     tops_female: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "tee": 0.26,
+            "tee": 0.34,
             "polo": 0.05,
             "shirt": 0.14,
             "sweater": 0.12,
             "hoodie": 0.12,
-            "jacket": 0.16,
-            "coat": 0.07,
+            "jacket": 0.11,
+            "coat": 0.04,
             "tank": 0.06,
             "dress": 0.1,
         }
     )
     tops_male: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "tee": 0.26,
+            "tee": 0.34,
             "polo": 0.05,
             "shirt": 0.14,
             "sweater": 0.12,
             "hoodie": 0.12,
-            "jacket": 0.16,
-            "coat": 0.07,
+            "jacket": 0.11,
+            "coat": 0.04,
             "tank": 0.02,
         }
     )
@@ -336,21 +336,21 @@ class Wardrobe(Shares):
     )
     colors_top: dict[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "black": 0.21,
-            "white": 0.16,
-            "grey": 0.16,
-            "navy": 0.11,
+            "black": 0.17,
+            "white": 0.23,
+            "grey": 0.13,
+            "navy": 0.08,
             "blue": 0.07,
             "beige": 0.05,
-            "brown": 0.03,
-            "olive": 0.03,
-            "burgundy": 0.03,
+            "brown": 0.02,
+            "olive": 0.02,
+            "burgundy": 0.02,
             "denim": 0.02,
-            "pastel": 0.04,
+            "pastel": 0.07,
             "muted": 0.03,
-            "red": 0.025,
-            "green": 0.015,
-            "vivid": 0.02,
+            "red": 0.04,
+            "green": 0.02,
+            "vivid": 0.03,
         }
     )
     colors_jacket: dict[str, float] = dataclasses.field(

@@ -123,7 +123,7 @@ class Studio:
             with self._timed("occluders"):
                 picture = occluders.draw_occluders(picture, choices.occluders, view, alpha)
         with self._timed("photograph"):
-            pixels = photo.take_photo(picture, choices.place.look, choices.shot, native_height)
+            pixels = photo.take_photo(picture, choices.place.look, choices.shot, native_height, crop.stretch)
         return pixels, _Shown(meshes, choices.pose, own, lambda: self._hidden(choices, view, alpha))
 
     def _hidden(self, choices: Choices, view: View, alpha: np.ndarray) -> np.ndarray | None:

@@ -273,13 +273,15 @@ def _draw_lamps(lamps: Sequence[Lamp], picture: np.ndarray, depth: np.ndarray, c
     for lamp in lamps:
         ((column, row),), (distance,) = camera.project(np.array([[lamp.x, lamp.y, lamp.z]]))
         radius = 0.09 * camera.focal / max(distance, 1.0) + 2.0
-        left, top = int(column - 3 * radius), int(row - 3 * radius)
+        left, top = int(column - 3 * radius * camera.stretch), int(row - 3 * radius)
         rows = slice(max(top, 0), min(int(row + 3 * radius), picture.shape[0]))
-        columns = slice(max(left, 0), min(int(column + 3 * radius), picture.shape[1]))
+        columns = slice(max(left, 0), min(int(column + 3 * radius * camera.stretch), picture.shape[1]))
         if distance < 1.0 or rows.stop <= rows.start or columns.stop <= columns.start:
             continue
         y, x = np.ogrid[rows, columns]
-        square = ((x + 0.5 - column) ** 2 + (y + 0.5 - row) ** 2).astype(np.float32) / np.float32(radius**2)
+        square = (((x + 0.5 - column) / camera.stretch) ** 2 + (y + 0.5 - row) ** 2).astype(np.float32) / np.float32(
+            radius**2
+        )
         shine = np.exp(-(square**2)) + 0.25 * np.exp(-0.6 * square)
         shine = shine * (depth[rows, columns] > distance)
         picture[rows, columns] += shine[..., None] * np.array(lamp.color, np.float32)

@@ -82,11 +82,13 @@ class _Axis:
         foot: Pixel (x, y) where it stands [2].
         up: Pixels (x, y) from there to its top [2].
         depth: Metres along the optical axis of foot and top [2].
+        shape: Columns and rows of the view's picture to a pixel of one that is not stretched [2].
     """
 
     foot: np.ndarray
     up: np.ndarray
     depth: np.ndarray
+    shape: np.ndarray
 
     @classmethod
     def of(cls, thing: Thing, height: float, camera: Camera) -> "_Axis | None":
@@ -98,12 +100,18 @@ class _Axis:
         up = end - start
         if np.linalg.norm(up) < 1.0:  # too far to be seen, or seen from straight above
             return None
-        return cls(start, up, depth)
+        return cls(start, up, depth, np.array([camera.stretch, 1.0]))
+
+    @property
+    def plain_up(self) -> np.ndarray:
+        """`up` in pixels of a picture that is not stretched."""
+        return self.up / self.shape
 
     def depth_at(self, rows: slice, columns: slice) -> np.ndarray:
         """Return the depth float32 [rows columns] of the thing taken for an upright plane."""
         # The inverse of a plane's depth is linear in the picture.
-        slope = (1.0 / self.depth[1] - 1.0 / self.depth[0]) / float(self.up @ self.up) * self.up
+        up = self.plain_up
+        slope = (1.0 / self.depth[1] - 1.0 / self.depth[0]) / float(up @ up) * up / self.shape
         inverse = (
             1.0 / self.depth[0]
             + (np.arange(rows.start, rows.stop)[:, None] + 0.5 - self.foot[1]) * slope[1]
@@ -130,14 +138,15 @@ class _Warped:
 
 def _warp(picture: Picture, axis: _Axis, view: View, *, clip: bool) -> _Warped | None:
     """Lay a picture along the axis of its thing; None where nothing of it is in the view."""
-    scale = float(np.linalg.norm(axis.up)) / (picture.height * picture.rise)
+    up = axis.plain_up
+    scale = float(np.linalg.norm(up)) / (picture.height * picture.rise)
     level = min(max(0, math.floor(math.log2(1.0 / scale) + 0.5)), len(picture.levels) - 1)
     image = picture.levels[level]
     scale *= 2.0**level
     column, row = (value / 2.0**level for value in picture.foot)
     # Columns of the matrix: where a step to the right and a step up of the picture go.
-    rise = axis.up / np.linalg.norm(axis.up) * scale
-    matrix = np.array([[-rise[1], -rise[0]], [rise[0], -rise[1]]])
+    rise = up / np.linalg.norm(up) * scale
+    matrix = np.array([[-rise[1], -rise[0]], [rise[0], -rise[1]]]) * axis.shape[:, None]
     corners = np.array([[x - column, y - row] for x in (0, image.width) for y in (0, image.height)])
     corners = corners @ matrix.T + axis.foot
     low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
@@ -155,7 +164,7 @@ def _warp(picture: Picture, axis: _Axis, view: View, *, clip: bool) -> _Warped |
         rows=slice(int(low[1]), int(high[1])),
         columns=slice(int(low[0]), int(high[0])),
         pixels=np.asarray(warped, np.float32) * np.float32(1.0 / 255.0),
-        width=scale * image.width,
+        width=scale * image.width * float(axis.shape[0]),
     )
 
 

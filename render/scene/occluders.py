@@ -264,7 +264,7 @@ def _stand_before(occluder: Occluder, view: View, alpha: np.ndarray) -> _Stand |
         shift, cover = _slide(patch, alpha, occluder.side, occluder.cover * total)
         if cover > most:
             (depth,) = camera.project(np.array([[*place, 0.0]]))[1]
-            moved = place + camera.rotation[:2, 0] * (shift * float(depth) / camera.focal)
+            moved = place + camera.rotation[:2, 0] * (shift * float(depth) / camera.focal_columns)
             best, most = _Stand(patch, shift, dataclasses.replace(thing, x=float(moved[0]), y=float(moved[1]))), cover
         if cover >= 0.97 * occluder.cover * total:
             break

@@ -96,7 +96,7 @@ def _cells(camera: Camera, points: np.ndarray, shape: tuple[int, int]) -> tuple[
     ) * rotation[2]
     depth = np.maximum(-local[:, 2], np.float32(1e-3))
     scale = np.float32(0.5 * camera.focal) / depth
-    column = np.floor(local[:, 0] * scale + np.float32(0.5 * camera.center[0] + _MARGIN))
+    column = np.floor(local[:, 0] * (scale * np.float32(camera.stretch)) + np.float32(0.5 * camera.center[0] + _MARGIN))
     row = np.floor(np.float32(0.5 * camera.center[1] + _MARGIN) - local[:, 1] * scale)
     rows, columns = shape[0] + 2 * _MARGIN, shape[1] + 2 * _MARGIN
     inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows) & (local[:, 2] < -0.1)

@@ -209,14 +209,15 @@ def test_joints_are_projected_as_a_pinhole_does_and_may_be_outside():
     points = np.array([turn @ places[one["name"]] + [*choices["position"], -site["height"]] for one in found])
     depth = points @ forward
     np.testing.assert_allclose([one["depth"] for one in found], depth, atol=2e-4)
-    # In the sensor's own pixels, then rolled; a crop only scales and shifts.
+    # In the sensor's own pixels, then rolled; a crop only shifts, scales, and makes wider.
     plane = np.stack([points @ right, points @ np.cross(forward, right)], axis=1) / depth[:, None]
     cosine, sine = np.cos(site["roll"]), np.sin(site["roll"])
     plane = plane @ np.array([[cosine, sine], [-sine, cosine]])
     pixels = np.array([[one["x"], one["y"]] for one in found])
     spread = pixels - pixels.mean(axis=0), plane - plane.mean(axis=0)
-    scale = (spread[0] * spread[1]).sum() / (spread[1] ** 2).sum()
+    scale = (spread[0] * spread[1]).sum(axis=0) / (spread[1] ** 2).sum(axis=0)
     np.testing.assert_allclose(spread[0], scale * spread[1], atol=0.02)
+    assert 1.0 <= scale[0] / scale[1] <= choices["framing"]["stretch"] + 1e-6
     inside = [0.0 <= one["x"] < WIDTH and 0.0 <= one["y"] < HEIGHT for one in found]
     assert [one["inside"] for one in found] == inside
     assert not all(inside)

@@ -63,7 +63,7 @@ def test_a_bystander_is_drawn_behind_with_a_shadow():
 
     assert abs(gain(-0.1, 1.2) - 1.0) > 0.05
     # The sun stands on the left: the shadow lies on the right.
-    assert gain(0.4) < 0.9
+    assert gain(0.2) < 0.9
     assert gain(-0.5) == pytest.approx(1.0, abs=0.02)
 
 

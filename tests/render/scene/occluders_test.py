@@ -12,7 +12,8 @@ from render.scene.occluders import Occluder, OccluderShares
 from render.scene.things import Thing
 from render.scene.view import View
 
-HAZE = dataclasses.replace(light.sample_light(np.random.default_rng(0), kind="hazy"), sun_azimuth=0.5)
+# Not so bright that anything is clipped.
+HAZE = light.Light(0.5, 0.8, (0.6, 0.6, 0.6), (0.55, 0.55, 0.55), (0.25, 0.25, 0.25), 0.06)
 
 
 def _view(seed: int) -> tuple[View, np.ndarray]:
