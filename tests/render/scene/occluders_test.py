@@ -1,6 +1,5 @@
 """Occluders hide what they are planned to hide, stand on the ground, and are drawn alike from the same record."""
 
-import dataclasses
 import json
 
 import numpy as np
