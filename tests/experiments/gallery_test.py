@@ -105,9 +105,10 @@ def test_words_are_kept_and_what_has_one_word_has_one_number(find, workplace, tm
     for path in (first, plain, second):
         gallery.main([f"--gallery={people}", f"--add={path}"])
     living = living_gallery.open_gallery(people)
-    (block,) = living.blocks()
-    assert block.person_ids.tolist() == [0, 1, 3, 1, 4, 7]  # eve got a number that nobody has
-    assert block.camera_ids.tolist() == [0, 1, 2, 1, 5, -1]
+    blocks = list(living.blocks())
+    persons, cameras = (np.concatenate([getattr(one, key) for one in blocks]) for key in ("person_ids", "camera_ids"))
+    assert persons.tolist() == [0, 1, 3, 1, 4, 7]  # eve got a number that nobody has
+    assert cameras.tolist() == [0, 1, 2, 1, 5, -1]
     assert living.made_by["names"] == {
         "persons": {"0": "anna", "1": "bob", "4": "eve"},
         "cameras": {"0": "door", "1": "yard", "5": "gate"},
