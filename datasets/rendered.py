@@ -19,7 +19,7 @@ ADVICE = (
 )
 
 TEST_RECORDS_FILE = "test_records.jsonl.gz"  # beside the shards of `pit_reid`
-_BLOCK = 1 << 20  # bytes read at a time
+_BLOCK = 1 << 16  # bytes read at a time
 _LONGEST_LINE = 1 << 20  # bytes; a record has some 4,000
 
 
