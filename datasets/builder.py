@@ -23,6 +23,7 @@ from datasets.images import ConvertedImage, ImageSource, examine_images
 from san_jax.counts import count
 
 EXAMPLES_PER_SHARD = 1024
+MAX_SHARDS = 512  # of a split: readers keep all of them open, and a process may often open 1,024 files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Archive:
 
 
 class ArchiveBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """Writes the examples of an archive in order, in array_record shards of at most `EXAMPLES_PER_SHARD`.
+    """Writes the examples of an archive in order, in array_record shards of `EXAMPLES_PER_SHARD` or more.
+
+    A split that would have more than `MAX_SHARDS` of them has larger ones.
 
     TFDS's usual GeneratorBasedBuilder keeps a whole split in memory, and needs TensorFlow's file API beyond 1 GiB; this
     one holds one shard. It is not registered with TFDS, so reading a dataset always goes by the files on disk, in this
@@ -168,10 +171,10 @@ class _Shard:
 def _shards(split: str, examples: Sequence[Example]) -> list[_Shard]:
     if not examples:
         raise DatasetError(f"The split {split!r} is empty; TFDS cannot store an empty split.")
-    number = math.ceil(len(examples) / EXAMPLES_PER_SHARD)
+    size = max(EXAMPLES_PER_SHARD, math.ceil(len(examples) / MAX_SHARDS))
+    starts = range(0, len(examples), size)
     return [
-        _Shard(split, index, number, first, examples[first : first + EXAMPLES_PER_SHARD])
-        for index, first in enumerate(range(0, len(examples), EXAMPLES_PER_SHARD))
+        _Shard(split, index, len(starts), first, examples[first : first + size]) for index, first in enumerate(starts)
     ]
 
 

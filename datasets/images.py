@@ -6,12 +6,13 @@ because readers disagree about grey images, 16 bits, transparency and EXIF orien
 """
 
 import abc
+import collections
 import concurrent.futures
 import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from san_jax import pictures
 
 # A person crop beyond 4096x4096 is a decompression bomb: a few bytes that would fill the memory when decoded.
 MAX_IMAGE_PIXELS = 1 << 24
+_IN_ADVANCE = 256  # images that wait to be examined
 
 
 class ImageSource(abc.ABC):
@@ -84,7 +86,7 @@ class Examined:
     conversions: dict[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Expected:
     """What is expected of an image.
 
@@ -111,7 +113,7 @@ def examine_images(
     problems: dict[str | ImageSource, str] = {}
     conversions: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(_examine, images.keys(), images.values())
+        results = _in_order(pool, images)
         progress = tqdm.tqdm(results, total=len(images), desc="Checking images", unit="file", disable=None, leave=False)
         try:
             for image, (problem, conversion) in zip(images, progress, strict=True):
@@ -124,6 +126,19 @@ def examine_images(
             pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for the rest
             raise
     return Examined(len(images), problems, conversions)
+
+
+def _in_order(
+    pool: concurrent.futures.Executor, images: Mapping[str | ImageSource, _Expected]
+) -> Iterator[tuple[str, str]]:
+    """Examine the images in their order, a few in advance. `pool.map` would make a task of each at once."""
+    tasks: collections.deque[concurrent.futures.Future[tuple[str, str]]] = collections.deque()
+    for image, expected in images.items():
+        if len(tasks) == _IN_ADVANCE:
+            yield tasks.popleft().result()
+        tasks.append(pool.submit(_examine, image, expected))
+    while tasks:
+        yield tasks.popleft().result()
 
 
 def examined_file(image: str | ImageSource) -> str | ImageSource:

@@ -1,11 +1,13 @@
 """Reads a rendered folder through its manifest, for the builders of `pit` and `pit_reid`."""
 
+import contextlib
 import gzip
 import hashlib
+import io
 import os
 import pathlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from datasets import mirror_map
 from datasets.errors import DatasetError
@@ -17,34 +19,58 @@ ADVICE = (
 )
 
 TEST_RECORDS_FILE = "test_records.jsonl.gz"  # beside the shards of `pit_reid`
+_BLOCK = 1 << 16  # bytes read at a time
 _LONGEST_LINE = 1 << 20  # bytes; a record has some 4,000
 
 
 def read_rendered(
     manual_dir: str | os.PathLike[str], recipe: str
-) -> tuple[pathlib.Path, manifest.Header, list[manifest.Record], str]:
+) -> tuple[pathlib.Path, manifest.Header, Iterator[manifest.Record], str]:
     """Return the path, header, records and digest of a completely rendered folder.
 
-    The digest covers the two manifest files, whose recipe, seed, parameters and choices determine the images, and the
+    The records are read one after another, as they are asked for: a million of them would fill the memory. The digest covers the two manifest files, whose recipe, seed, parameters and choices determine the images, and the
     mirror map.
 
     Raises:
-        DatasetError: The folder is incomplete, malformed, or of another recipe.
+        DatasetError: The folder is incomplete, malformed, or of another recipe. What is wrong with a record is raised
+            when the record is asked for.
     """
     root = pathlib.Path(manual_dir).expanduser()
     advice = ADVICE.format(recipe=recipe)
-    try:
-        header, records = manifest.read_manifest(root)
-    except manifest.ManifestError as error:
-        raise DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
+    with _advising(root, advice):
+        header = manifest.read_header(root)
     if header.recipe != recipe:
         raise DatasetError(f"{root} was rendered by the recipe {header.recipe!r}, expected {recipe!r}.\n{advice}")
+    return root, header, _records(root, header, advice), _digest(root, header, advice)
+
+
+def _records(root: pathlib.Path, header: manifest.Header, advice: str) -> Iterator[manifest.Record]:
+    with _advising(root, advice):
+        yield from manifest.read_records(root, header)
+
+
+@contextlib.contextmanager
+def _advising(root: pathlib.Path, advice: str) -> Iterator[None]:
+    """Turn the error of a manifest into a DatasetError that says what to do."""
+    try:
+        yield
+    except manifest.ManifestError as error:
+        raise DatasetError(f"{root} is no complete rendered folder: {error}\n{advice}") from error
+
+
+def _digest(root: pathlib.Path, header: manifest.Header, advice: str) -> str:
     digest = hashlib.sha256()
     for name in (manifest.HEADER_FILE, manifest.RECORDS_FILE):
-        digest.update((root / name).read_bytes())
+        try:
+            with open(root / name, "rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        except FileNotFoundError:
+            next(_records(root, header, advice), None)  # says what to do
+            raise
     for content in mirror_map.read_mirror_file(root).values():
         digest.update(content)
-    return root, header, records, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def header_metadata(header: manifest.Header) -> dict[str, object]:
@@ -58,13 +84,25 @@ def header_metadata(header: manifest.Header) -> dict[str, object]:
     }
 
 
-def test_records_file(records: Iterable[manifest.Record]) -> dict[str, bytes]:
-    """Return the name and the bytes of the file that keeps the records of all splits but train.
+class KeptRecords:
+    """The file that keeps the records of all splits but train, compressed as they come.
 
     It is part of no digest: the manifest, which is, determines it.
     """
-    lines = (manifest.record_to_json(record) + "\n" for record in records if record.split != "train")
-    return {TEST_RECORDS_FILE: gzip.compress("".join(lines).encode(), mtime=0)}
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        self._file = gzip.GzipFile(fileobj=self._bytes, mode="wb", mtime=0)
+
+    def add(self, record: manifest.Record) -> None:
+        """Add a record, unless it is of train."""
+        if record.split != "train":
+            self._file.write(f"{manifest.record_to_json(record)}\n".encode())
+
+    def finish(self) -> dict[str, bytes]:
+        """Return the name and the bytes of the file; nothing can be added then."""
+        self._file.close()
+        return {TEST_RECORDS_FILE: self._bytes.getvalue()}
 
 
 def read_test_records(folder: str | os.PathLike[str]) -> list[manifest.Record] | None:

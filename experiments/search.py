@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "false_match_rate",
     )
     fields = (*fields, "textures", "runtime", "batch_size", "overwrite")
-    filters = galleries.Filters(arguments.cameras, arguments.after, arguments.before)
+    filters = galleries.Filters(arguments.cameras, (), arguments.after, arguments.before)
     request = search_run.Request(filters=filters, **{name: getattr(arguments, name) for name in fields})
     try:
         found = search_run.run(request)
@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         "--cameras",
         type=command_line.cameras,
         default=(),
-        metavar="N,N",
-        help="only pictures of these cameras (default: all)",
+        metavar="CAMERA,CAMERA",
+        help="only pictures of these cameras, by your words where the gallery has them, or by number (default: all)",
     )
     parser.add_argument(
         "--after",

@@ -17,7 +17,7 @@ import json
 import os
 import pathlib
 import typing
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from san_jax.counts import count
@@ -147,9 +147,8 @@ def write_header(folder: str | os.PathLike[str], header: Header) -> None:
 
 
 def write_records(folder: str | os.PathLike[str], records: Iterable[Record]) -> None:
-    """Write `manifest.jsonl` atomically, with the records in the order given."""
-    text = "".join(record_to_json(record) + "\n" for record in records)
-    write_atomic(pathlib.Path(folder) / RECORDS_FILE, text.encode())
+    """Write `manifest.jsonl` atomically, with the records in the order given, one after another."""
+    write_atomic(pathlib.Path(folder) / RECORDS_FILE, (f"{record_to_json(record)}\n".encode() for record in records))
 
 
 def read_header(folder: str | os.PathLike[str]) -> Header:
@@ -210,14 +209,23 @@ def read_manifest(folder: str | os.PathLike[str]) -> tuple[Header, list[Record]]
         ManifestError: A file is missing or malformed, or the number or order of the records is wrong.
     """
     header = read_header(folder)
+    return header, list(read_records(folder, header))
+
+
+def read_records(folder: str | os.PathLike[str], header: Header) -> Iterator[Record]:
+    """Read the records of a completely rendered folder one after another: a million need no more memory than one.
+
+    Args:
+        folder: The rendered folder.
+        header: Its header.
+
+    Raises:
+        ManifestError: As `read_manifest` has it, when the iteration comes to it.
+    """
     path = pathlib.Path(folder) / RECORDS_FILE
-    lines = _read(path).splitlines()
-    records = [record_from_json(line, path, number) for number, line in enumerate(lines, start=1)]
-    if len(records) != header.num_pairs:
-        raise ManifestError(
-            f"{path}: {count(len(records), 'record')}, the header says {header.num_pairs}; render again."
-        )
-    for position, record in enumerate(records):
+    position = -1
+    for position, line in enumerate(_lines(path)):
+        record = record_from_json(line, path, position + 1)
         if record.index != position:
             raise ManifestError(f"{path}, line {position + 1}: index {record.index}, expected {position}.")
         if record.truths != truth_files(record, header.truths):
@@ -225,12 +233,22 @@ def read_manifest(folder: str | os.PathLike[str]) -> tuple[Header, list[Record]]
                 f"{path}, line {position + 1}: the truths {record.truths} are not those of {HEADER_FILE}, "
                 f"{header.truths}; render again."
             )
-    return header, records
+        yield record
+    if position + 1 != header.num_pairs:
+        raise ManifestError(
+            f"{path}: {count(position + 1, 'record')}, the header says {header.num_pairs}; render again."
+        )
 
 
 def _read(path: pathlib.Path) -> str:
+    return "".join(_lines(path))
+
+
+def _lines(path: pathlib.Path) -> Iterator[str]:
+    """Read a text file line by line."""
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            yield from file
     except FileNotFoundError:
         raise ManifestError(
             f"{path} does not exist. It is written when a rendering is complete: "

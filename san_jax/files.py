@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -15,8 +16,12 @@ class DamagedFileError(ValueError):
     """A damaged file that a program wrote. The message names the file and says what to do."""
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes]) -> None:
     """Write a file so that it is complete or absent, whenever the process dies.
+
+    Args:
+        path: The file. Its folder is made if absent.
+        data: The content, or its parts in order, which are written as they come.
 
     Raises:
         OSError: It cannot be written, for example on a full disk; the error names the file.
@@ -27,7 +32,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                file.writelines([data] if isinstance(data, bytes) else data)
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:

@@ -5,7 +5,7 @@ A dataset of own pictures keeps them in `names.json`, embeddings of it in `Embed
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,33 @@ class IdWords:
     def joined(self, other: "IdWords") -> "IdWords":
         """Return these words and those of another part of the same dataset."""
         return IdWords({**self.persons, **other.persons}, {**self.cameras, **other.cameras})
+
+
+def numbers_there(words: Mapping[int, str], there: Mapping[int, str], taken: Collection[int]) -> dict[int, int]:
+    """Return the number of each word in another table: its own there, or one that is free.
+
+    Args:
+        words: The words by number.
+        there: The words of the other table.
+        taken: The numbers in use there, with or without words.
+
+    Returns:
+        Number here -> number there, for each of `words`; a word that is new keeps its number where that is free.
+    """
+    known = {word: number for number, word in there.items()}
+    numbers = {number: known[word] for number, word in words.items() if word in known}
+    taken = {*taken, *there}
+    free = max([*taken, *words], default=-1) + 1
+    for number in (number for number in words if number not in numbers):
+        numbers[number] = number
+        if number in taken:
+            numbers[number], free = free, free + 1
+    return numbers
+
+
+def replace_numbers(ids: Int64[np.ndarray, " count"], numbers: Mapping[int, int]) -> Int64[np.ndarray, " count"]:
+    """Return ids with those of `numbers` replaced by what these map to."""
+    return np.array([numbers.get(id, id) for id in ids.tolist()], np.int64)
 
 
 def renumber(

@@ -8,6 +8,7 @@ A search reads it in blocks as it reads a file (`LivingGallery.blocks`), so it f
 change is made whole or not at all, searches go on meanwhile, and filters are applied where the rows are stored.
 """
 
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -17,10 +18,12 @@ import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow
 
-from san_jax import embedding_files, files
+from san_jax import embedding_files, files, id_words
 from san_jax.embedding_files import BLOCK, IDENTITY, Embeddings
+from san_jax.id_words import IdWords
 
 CARD = "gallery.json"  # what made the embeddings
 UNFINISHED = ".unfinished"  # there while the first embeddings are written; what a killed process left is replaced
@@ -87,6 +90,9 @@ class LivingGallery:
     def add(self, blocks: Iterable[Embeddings], made_by: Mapping[str, Any]) -> int:
         """Add embeddings, all or none of them, and return how many.
 
+        The user's words for persons and cameras are kept. What has a word that the gallery knows gets the gallery's
+        number for it, and what has a new word a number that the gallery does not use yet.
+
         Args:
             blocks: The embeddings.
             made_by: What made them; the first ones decide what a gallery takes.
@@ -108,6 +114,7 @@ class LivingGallery:
             with_times=True,
             with_tracks=not there or "track" in self._open_table().schema.names,  # earlier galleries have no column
         )
+        words, numbers = self._join_words(_words_of(made_by), there)
         before, names, refusals = len(self), set[str](), list[GalleryError]()
 
         def batches() -> Iterator[pyarrow.RecordBatch]:
@@ -117,18 +124,21 @@ class LivingGallery:
                 except GalleryError as error:
                     refusals.append(error)
                     raise
-                yield from embedding_files.as_table(block, schema).to_batches()
+                yield from embedding_files.as_table(_renumbered(block, *numbers), schema).to_batches()
 
         reader = pyarrow.RecordBatchReader.from_batches(schema, batches())
         try:
             if there:
+                self._write_words(words)  # first: words of numbers that no row has do no harm
                 self._open_table().add(reader)
             else:
                 self.path.mkdir(parents=True, exist_ok=True)
                 (self.path / UNFINISHED).touch()
                 self._database.create_table(TABLE, reader, mode="overwrite")
-                files.write_json(self.path / CARD, kept)  # now the gallery is there
+                files.write_json(self.path / CARD, {**kept, **words.as_made_by()})  # now the gallery is there
         except Exception:  # LanceDB has an error of its own for whatever the batches raise
+            if there:
+                self._write_words(_words_of(there))
             if refusals:
                 raise refusals[0] from None
             raise
@@ -139,6 +149,8 @@ class LivingGallery:
 
     def remove(self, names: Sequence[str]) -> int:
         """Remove embeddings by their names, and return how many there were.
+
+        The words of persons and cameras of whom nothing is left go too.
 
         Raises:
             GalleryError: There are no names, or one is not there; nothing is removed.
@@ -154,6 +166,7 @@ class LivingGallery:
         table = self._open_table()
         table.delete(_one_of("name", [_text(name) for name in names]))
         table.optimize()  # what was removed leaves the disk, after LanceDB's time of grace
+        self._write_words(_words_of(self.made_by).of(*self._ids()))
         return before - len(self)
 
     def blocks(
@@ -182,6 +195,41 @@ class LivingGallery:
     def _open_table(self) -> Any:
         return self._database.open_table(TABLE)
 
+    def _ids(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of persons and of cameras that are in use, each once."""
+        query = self._open_table().search().select(["person_id", "camera_id"])
+        found: tuple[set[int], set[int]] = set(), set()
+        for batch in query.to_batches(BLOCK):
+            for column, ids in zip(("person_id", "camera_id"), found, strict=True):
+                ids.update(batch.column(column).unique().to_pylist())
+        persons, cameras = (np.array(sorted(ids - {None}), np.int64) for ids in found)
+        return persons, cameras
+
+    def _join_words(
+        self, new: IdWords, there: Mapping[str, Any]
+    ) -> tuple[IdWords, tuple[Mapping[int, int], Mapping[int, int]]]:
+        """Return the gallery's words with the new ones, and the gallery's numbers of new persons and cameras."""
+        if not there or not new.as_made_by():
+            return (_words_of(there) if there else new), ({}, {})
+        old = _words_of(there)
+        persons, cameras = (
+            id_words.numbers_there(words, known, taken.tolist())
+            for words, known, taken in zip(
+                (new.persons, new.cameras), (old.persons, old.cameras), self._ids(), strict=True
+            )
+        )
+        added = IdWords(
+            {persons[id]: word for id, word in new.persons.items()},
+            {cameras[id]: word for id, word in new.cameras.items()},
+        )
+        return old.joined(added), (persons, cameras)
+
+    def _write_words(self, words: IdWords) -> None:
+        card = self.made_by
+        if _words_of(card) != words:
+            card.pop(id_words.KEY, None)
+            files.write_json(self.path / CARD, {**card, **words.as_made_by()})
+
     def _check_names(self, names: Sequence[str], seen: set[str], *, is_new: bool) -> None:
         twice = []
         for name in names:
@@ -199,6 +247,24 @@ class LivingGallery:
             return set()
         query = self._open_table().search().where(_one_of("name", [_text(name) for name in names])).select(["name"])
         return {name for batch in query.to_batches(BLOCK) for name in batch.column("name").to_pylist()}
+
+
+def _words_of(made_by: Mapping[str, Any]) -> IdWords:
+    try:
+        return IdWords.parse(made_by.get(id_words.KEY))
+    except ValueError as error:
+        raise GalleryError(str(error)) from None
+
+
+def _renumbered(block: Embeddings, persons: Mapping[int, int], cameras: Mapping[int, int]) -> Embeddings:
+    """Return embeddings with the gallery's numbers of their persons and cameras."""
+    if not (persons or cameras):
+        return block
+    return dataclasses.replace(
+        block,
+        person_ids=id_words.replace_numbers(block.person_ids, persons),
+        camera_ids=id_words.replace_numbers(block.camera_ids, cameras),
+    )
 
 
 def _import_package() -> Any:

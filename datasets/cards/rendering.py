@@ -1,8 +1,9 @@
 """The card and the Croissant metadata of a rendered folder: pictures as files, and a manifest that describes them."""
 
+import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 
 from datasets.cards import croissant
 from datasets.cards.facts import Facts, Feature, License, about_text, counts_of, package_text, value_range
@@ -55,24 +56,57 @@ def write_cards(folder: str | os.PathLike[str]) -> None:
 
 
 def _describe(root: pathlib.Path) -> tuple[Facts, croissant.Node]:
-    header, records = manifest.read_manifest(root)
-    facts = _facts(header, records)
+    header = manifest.read_header(root)
+    found = _look_through(manifest.read_records(root, header))
+    facts = _facts(header, found)
     objects = [croissant.file_object(root, name, about) for name, about in _FILES.items() if (root / name).is_file()]
-    sets = {name: _file_sets(root, name) for name in _folders(root, header)}
+    sets = {name: _file_sets(name, found.suffixes[name]) for name in _folders(found)}
     pictures = [
-        _pictures(name, found[0]["@id"])
-        for name, found in sets.items()
-        if name != _IMAGES and not _is_deep(name) and len(found) == 1 and "image/" in found[0]["encodingFormat"]
+        _pictures(name, of_folder[0]["@id"])
+        for name, of_folder in sets.items()
+        if name != _IMAGES and not _is_deep(name) and len(of_folder) == 1 and "image/" in of_folder[0]["encodingFormat"]
     ]
-    distribution = [*objects, *(one for found in sets.values() for one in found)]
+    distribution = [*objects, *(one for of_folder in sets.values() for one in of_folder)]
     return facts, croissant.document(facts, distribution, [_pairs(facts), *pictures])
 
 
-def _folders(root: pathlib.Path, header: manifest.Header) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What a card says of the records, which are many and not kept.
+
+    Attributes:
+        splits: Numbers of each record, by split.
+        suffixes: Suffixes of the files in each folder, such as "images" or "truths/mask/images".
+    """
+
+    splits: dict[str, list[Example]]
+    suffixes: dict[str, set[str]]
+
+
+def _look_through(records: Iterable[manifest.Record]) -> _Found:
+    found = _Found({}, {})
+    for record in records:
+        found.splits.setdefault(record.split, []).append(_example(record))
+        for name in record.files:
+            path = pathlib.PurePosixPath(name)
+            depth = 3 if path.parts[0] == manifest.TRUTHS_FOLDER else 1  # truths/KIND/VIEW
+            found.suffixes.setdefault("/".join(path.parts[:depth]), set()).add(path.suffix)
+    return found
+
+
+def _folders(found: _Found) -> list[str]:
     """Return the folders of pictures and of what is known of them, relative to the root."""
-    views = [path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."]
-    truths = [f"{manifest.TRUTHS_FOLDER}/{kind}/{view}" for kind in header.truths for view in views]
-    return [*(view for view in views if view in _FOLDERS), *(name for name in truths if (root / name).is_dir())]
+    names = sorted(found.suffixes)
+    views = [name for name in names if name in _FOLDERS]
+    return [
+        *views,
+        *(
+            name
+            for kind in manifest.TRUTHS
+            for view in views
+            if (name := f"{manifest.TRUTHS_FOLDER}/{kind}/{view}") in found.suffixes
+        ),
+    ]
 
 
 def _is_deep(name: str) -> bool:
@@ -88,12 +122,9 @@ def _about_folder(name: str) -> str:
     return f"Of each picture in {view}: {_TRUTHS[kind]}."
 
 
-def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts:
+def _facts(header: manifest.Header, found: _Found) -> Facts:
     origin = rendered(header.recipe, header.seed, header.parameters)
-    splits: dict[str, list[Example]] = {}
-    for record in records:
-        splits.setdefault(record.split, []).append(_example(record))
-    examples = [example for found in splits.values() for example in found]
+    examples = [example for of_split in found.splits.values() for example in of_split]
     return Facts(
         name=header.recipe,
         title=f"{origin.title} (pictures as files)",
@@ -104,13 +135,13 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
         owner_words="",
         made=origin.made,
         commands=origin.commands,
-        counts=counts_of(splits),
+        counts=counts_of(found.splits),
         more_counts={},
         features=[
             *(
-                _path_feature(name, paths)
+                _path_feature(name, found.suffixes[f"{name}s"])
                 for name in ("image", "texture", "frontal")
-                if (paths := _paths(name, records))
+                if f"{name}s" in found.suffixes
             ),
             *(_truth_feature(kind) for kind in header.truths),
             *(
@@ -118,7 +149,7 @@ def _facts(header: manifest.Header, records: Sequence[manifest.Record]) -> Facts
                 for name, about in _INTEGERS.items()
                 if name in examples[0]
             ),
-            Feature("split", "text", "word in the manifest", ", ".join(splits), "The split."),
+            Feature("split", "text", "word in the manifest", ", ".join(found.splits), "The split."),
         ],
         protocol=origin.protocol,
         license=License(header.license),
@@ -147,15 +178,10 @@ def _example(record: manifest.Record) -> Example:
     return numbers
 
 
-def _paths(name: str, records: Sequence[manifest.Record]) -> list[str]:
-    return [path for record in records if (path := getattr(record, name)) is not None]
-
-
-def _path_feature(name: str, paths: Sequence[str]) -> Feature:
+def _path_feature(name: str, suffixes: Iterable[str]) -> Feature:
     folder = f"{name}s"
     height, width = _SIZES[folder]
-    suffixes = " or ".join(sorted({pathlib.PurePosixPath(path).suffix for path in paths}))
-    form = f"path of a file ({suffixes}), uint8, {height} x {width} x 3"
+    form = f"path of a file ({' or '.join(sorted(suffixes))}), uint8, {height} x {width} x 3"
     return Feature(name, "text", form, "0..255, RGB", _FOLDERS[folder])
 
 
@@ -164,15 +190,14 @@ def _truth_feature(kind: str) -> Feature:
     return Feature(f"truths.{kind}", "truth", form, "", f"{_TRUTHS[kind].capitalize()}.")
 
 
-def _file_sets(root: pathlib.Path, name: str) -> list[croissant.Node]:
+def _file_sets(name: str, suffixes: Collection[str]) -> list[croissant.Node]:
     """Return a set for each kind of file in a folder."""
-    suffixes = sorted({path.suffix for path in (root / name).rglob("*") if path.is_file()})
     identity = name.replace("/", "-")
     return [
         croissant.file_set(
             f"{identity}-files{suffix if len(suffixes) > 1 else ''}", f"{name}/*{suffix}", _about_folder(name)
         )
-        for suffix in suffixes
+        for suffix in sorted(suffixes)
     ]
 
 

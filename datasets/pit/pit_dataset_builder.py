@@ -49,7 +49,7 @@ class Builder(ArchiveBuilder, skip_registration=True):
                     "name": record.image,
                 }
             )
-        if not records:
+        if not (examples or problems):
             problems.append("no records")
         raise_problems(f"{root}: not a manifest of pit", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         return Archive(

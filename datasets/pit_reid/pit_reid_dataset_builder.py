@@ -5,6 +5,7 @@ of real people.
 """
 
 import os
+import sys
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -39,7 +40,9 @@ class Builder(ArchiveBuilder, skip_registration=True):
         root, header, records, digest = rendered.read_rendered(manual_dir, "pit_reid")
         splits: dict[str, list[Example]] = {split: [] for split in manifest.SPLITS}
         problems: list[str] = []
+        kept = rendered.KeptRecords()
         for record in records:
+            kept.add(record)
             if record.person_id < 0 or record.camera_id < 0:
                 problems.append(
                     f"{record.name}: expected a person id and a camera id of 0 or more, found {record.person_id} and "
@@ -52,7 +55,7 @@ class Builder(ArchiveBuilder, skip_registration=True):
                     "label": -1,
                     "camera_id": record.camera_id,
                     "name": record.image,
-                    "texture": str(root / record.texture),
+                    "texture": sys.intern(str(root / record.texture)),  # pictures of one person share it
                 }
             )
         splits = {
@@ -66,5 +69,5 @@ class Builder(ArchiveBuilder, skip_registration=True):
             problems.append(f"persons in train and in query or gallery: {shared[:MAX_REPORTED]}")
         raise_problems(f"{root}: not a manifest of pit_reid", problems, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         label_train(splits["train"])
-        extra_files = mirror_map.read_mirror_file(root) | rendered.test_records_file(records)
+        extra_files = mirror_map.read_mirror_file(root) | kept.finish()
         return Archive(root, splits, digest, rendered.header_metadata(header), extra_files=extra_files)

@@ -19,6 +19,7 @@ A program parses its arguments first and imports what it needs afterwards, so th
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -120,15 +121,14 @@ def comma_list_of_integers(lowest: int) -> Callable[[str], tuple[int, ...]]:
     return integers
 
 
-def cameras(text: str) -> tuple[int, ...]:
-    """Return the cameras of a comma list of their numbers; an argparse `type`."""
-    try:
-        return comma_list_of_integers(0)(text)
-    except ValueError:
+def cameras(text: str) -> tuple[str, ...]:
+    """Return the cameras of a comma list of their words or numbers; an argparse `type`."""
+    found = tuple(comma_list(text))
+    if not found or any(re.fullmatch(r"-\d+", word) for word in found):
         raise argparse.ArgumentTypeError(
-            f"expected the numbers of cameras, such as 0,2, found {text!r}: names.json beside the dataset's shards says "
-            "which number each camera of your own pictures has"
-        ) from None
+            f"expected the words of cameras or their numbers from 0, such as door,yard or 0,2, found {text!r}"
+        )
+    return found
 
 
 def moment(text: str) -> moments.Moment:

@@ -21,6 +21,7 @@ import difflib
 import json
 import pathlib
 import runpy
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -155,13 +156,20 @@ def resolve(name: str) -> pathlib.Path:
     raise ConfigError(f"there is no config {name!r} in {CONFIG_FOLDER}.{_nearest(name, config_names())}")
 
 
-def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> ConfigDict:
+def apply(
+    config: ConfigDict,
+    argument: str,
+    *,
+    smoke: Mapping[str, Any],
+    more: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
+) -> ConfigDict:
     """Apply a config's argument and lock the config.
 
     Args:
         config: A config with every key. Changed in place.
-        argument: Comma list of `smoke` and `key=value`. `smoke` is applied first, wherever it is in the list.
-        smoke: Dotted keys and values of the variant that runs in seconds on an empty machine.
+        argument: Comma list of variants and `key=value`. Variants are applied first, wherever they are in the list.
+        smoke: Dotted keys and values of the variant `smoke`, which runs in seconds on an empty machine.
+        more: Other variants by name, each with its dotted keys and values.
 
     Returns:
         The config, locked.
@@ -170,18 +178,20 @@ def apply(config: ConfigDict, argument: str, *, smoke: Mapping[str, Any]) -> Con
         ConfigError: An unknown word or key, or a value that is not of the key's type.
     """
     items = _split(argument)
-    if "smoke" in items:
-        for key, value in smoke.items():
+    variants = {"smoke": smoke, **more}
+    for name in (item for item in items if item in variants):
+        for key, value in variants[name].items():
             assign(config, key, value)
     for item in items:
-        if item == "smoke":
+        if item in variants:
             continue
         key, equals, text = item.partition("=")
         if not equals and item in keys(config):
             raise ConfigError(f"{item} lacks a value: write {item}=VALUE.")
         if not equals:
             raise ConfigError(
-                f"unknown variant {item!r}: expected `smoke` or key=value.{_nearest(item, ['smoke', *keys(config)])}"
+                f"unknown variant {item!r}: expected {', '.join(f'`{name}`' for name in variants)} or key=value."
+                f"{_nearest(item, [*variants, *keys(config)])}"
             )
         override(config, key, text)
     for key in keys(config):

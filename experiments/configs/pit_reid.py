@@ -4,7 +4,8 @@
 
 20,000 pictures: about 10 minutes on 2 cores, 0.6 GB, and 1.9 GB the dataset, which holds a texture with each picture.
 Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100,look_alike_share=0`,
-`pit_reid.py:accessories.backpack=0.5`. Each group of keys is documented by its dataclass in
+`pit_reid.py:accessories.backpack=0.5`, and `pit_reid.py:large`, 1,800,000 pictures of 8,000 identities before 24
+cameras and of 6,000 distractors: docs/generator.md says what it takes. Each group of keys is documented by its dataclass in
 `render`. `experiments.histogram_matcher` measures what colour alone achieves.
 """
 
@@ -35,8 +36,15 @@ def get_config(argument: str = "") -> ConfigDict:
             **build.topics(pit_reid.PitReid()),
         }
     )
+    large = {
+        "num_train_identities": 7000,
+        "num_test_identities": 1000,
+        "images_per_identity": 224,
+        "num_distractors": 6000,
+        "num_cameras": 24,
+    }
     smoke = {"num_train_identities": 2, "num_test_identities": 2, "images_per_identity": 4, "num_distractors": 2}
-    return config_files.apply(config, argument, smoke=smoke)
+    return config_files.apply(config, argument, smoke=smoke, more={"large": large})
 
 
 def documented_by(config: config_files.Config) -> type:

@@ -21,7 +21,7 @@ import numpy as np
 
 from experiments.command_line.progress import progress
 from experiments.runs import data_places, shards
-from experiments.runs.picture_sources import Pictures, Read, open_pictures
+from experiments.runs.picture_sources import Pictures, Read, none_readable, open_pictures
 from experiments.runs.shards import RECORD_FILE, Part, Shard
 from san_jax import (
     checkpoint,
@@ -382,13 +382,7 @@ def _finish(output: pathlib.Path, paths: Sequence[pathlib.Path], made_by: dict[s
     """Make the file of all parts, or the card that says that a folder of parts is complete."""
     summary = _summary(paths, made_by)
     if not summary["count"]:
-        first = "\n".join(f"{name}: {reason}" for name, reason in summary["left_out"][:MAX_NAMED])
-        none = (
-            "the only picture cannot"
-            if made_by["pictures"] == 1
-            else f"none of the {made_by['pictures']:,} pictures can"
-        )
-        raise EmbedError(f"{none} be read:\n{first}")
+        raise EmbedError(none_readable(summary["left_out"]))
     options: Any = {"size": made_by["embedding_size"], "dtype": made_by["dtype"]}
     if output.suffix == NPZ:
         embedding_files.write_npz(output, lambda: map(embedding_files.read_parquet, paths), summary, **options)

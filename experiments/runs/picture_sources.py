@@ -126,6 +126,19 @@ class _Files(Pictures):
             return Read(shown, None, str(error))
 
 
+def none_readable(left_out: Sequence[tuple[str, str]], whose: str = "the") -> str:
+    """Say that none of some pictures can be read, and why the first ones cannot.
+
+    Args:
+        left_out: [name, reason] of each picture.
+        whose: The article of the pictures: "the", or "its" for those of something that was named.
+    """
+    reasons = "\n".join(f"{name}: {reason}" for name, reason in left_out[: pictures.MAX_NAMED])
+    number = len(left_out)
+    which = f"{whose} only picture cannot" if number == 1 else f"none of {whose} {number:,} pictures can"
+    return f"{which} be read:\n{reasons}"
+
+
 def _shown(name: str) -> str:
     """A file name, which need not be UTF-8, as text."""
     return name.encode(errors="backslashreplace").decode()

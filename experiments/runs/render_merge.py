@@ -51,20 +51,31 @@ def merge(
     elif truths:
         rendering.check_header(found[0][0], dataclasses.replace(header, truths=manifest.in_order(truths)))
     mirror_map = _read_mirror_map(found)
-    records = _read_records(found, header.truths)
+    _check_records(found, header.truths)
     with folder_lock.hold(output):
         rendering.prepare_folder(output, header, lambda: mirror_map)
-        done = {record.index for _, record in records if read_record(output, record.index) == record}
-        with progress("merge", total=len(records), done=len(done), unit="pair") as update:
-            for folder, record in records:
-                if record.index in done:
-                    continue
-                for name in record.files:
-                    shards.place(folder, name, output)
-                line = manifest.record_to_json(record) + "\n"
-                files.write_atomic(record_path(output, record.index), line.encode())
-                update()
+        with progress("merge", total=header.num_pairs, done=0, unit="pair") as update:
+            for path, part in found:
+                for index in part.items:
+                    _place_pair(path, index, output)
+                    update()
         rendering.complete_folder(output, header, data_dir)
+
+
+def _place_pair(path: pathlib.Path, index: int, output: pathlib.Path) -> None:
+    """Put a pair of a shard into the merged folder, unless it is there already.
+
+    Raises:
+        ShardError: The pair was there when the shard was checked and is gone now.
+    """
+    record = read_record(path, index)
+    if record is None:
+        raise shards.ShardError(f"--merge: {path} was changed while it was merged: pair {index} is gone.")
+    if read_record(output, index) == record:
+        return
+    for name in record.files:
+        shards.place(path, name, output)
+    files.write_atomic(record_path(output, index), f"{manifest.record_to_json(record)}\n".encode())
 
 
 def _read_header(found: _Found) -> manifest.Header:
@@ -94,14 +105,15 @@ def _read_mirror_map(found: _Found) -> bytes:
     return contents.pop()
 
 
-def _read_records(found: _Found, truths: list[str]) -> list[tuple[pathlib.Path, manifest.Record]]:
-    """Return the record of every pair in order, with the folder that holds it.
+def _check_records(found: _Found, truths: list[str]) -> None:
+    """Check the record and the files of every pair.
+
+    Only the names of files are kept in memory: a million records would fill it.
 
     Raises:
         ShardError: A pair is missing, or files of two shards have one name. One message says all that is wrong.
     """
     problems: list[str] = []
-    records: list[tuple[pathlib.Path, manifest.Record]] = []
     owners: dict[str, pathlib.Path] = {}
     for path, part in found:
         missing = []
@@ -110,7 +122,6 @@ def _read_records(found: _Found, truths: list[str]) -> list[tuple[pathlib.Path, 
             if record is None or record.index != index:
                 missing.append(index)
                 continue
-            records.append((path, record))
             if record.truths != manifest.truth_files(record, truths):
                 problems.append(f"{path}: pair {index} has the truths {sorted(record.truths)}, expected {truths}")
                 continue
@@ -126,4 +137,3 @@ def _read_records(found: _Found, truths: list[str]) -> list[tuple[pathlib.Path, 
             problems.append(f"{part.shard} lacks {count(len(missing), 'pair')}, first {missing[0]}: {path}")
     if problems:
         raise shards.unfinished(problems)
-    return records

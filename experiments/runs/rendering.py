@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from absl import logging
@@ -109,13 +109,15 @@ def _draw(
 ) -> None:
     """Draw what is missing of some groups. On failure a new folder without pictures is emptied again."""
     wanted = [recipe.group(number) for number in groups]
-    done = {pair for group in wanted for pair in group if read_record(folder, pair) is not None}
-    todo = [missing for group in wanted if (missing := [pair for pair in group if pair not in done])]
+    gone = ([pair for pair in group if read_record(folder, pair) is None] for group in wanted)
+    todo = [pairs for pairs in gone if pairs]
     if not todo:
         return
+    total = sum(map(len, wanted))
+    done = total - sum(map(len, todo))
     try:
         processes = num_workers or os.cpu_count() or 1
-        render_pairs(recipe, folder, todo, processes, sum(map(len, wanted)), len(done), truths)
+        render_pairs(recipe, folder, todo, processes, total, done, truths)
     except BaseException:
         if is_new:
             _take_back(folder)
@@ -194,9 +196,20 @@ def prepare_folder(folder: pathlib.Path, header: manifest.Header, mirror_map: Ca
     manifest.write_header(folder, header)
     if content is not None:
         files.write_atomic(mirror_file, content)
-    for path in folder.rglob(".*.tmp"):
-        with suppress(FileNotFoundError):
-            path.unlink()
+    _remove_half_written(folder)
+
+
+def _remove_half_written(folder: pathlib.Path) -> None:
+    """Remove what a killed run left half written. Millions of files are passed by one at a time."""
+    folders = [os.fspath(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(entry.path)
 
 
 def check_header(folder: pathlib.Path, header: manifest.Header) -> None:
@@ -233,19 +246,32 @@ def complete_folder(
     Raises:
         RenderError: A pair is not there.
     """
-    records = [record for index in range(header.num_pairs) if (record := read_record(folder, index)) is not None]
-    if len(records) < header.num_pairs:
-        gone = header.num_pairs - len(records)
+    manifest.write_records(folder, _drawn_records(folder, header))
+    write_cards(folder)
+    logging.info("%s: complete, %d pairs. Licence: %s", folder, header.num_pairs, header.license)
+    if data_dir is not None:
+        path = datasets.build_dataset(header.recipe, data_dir=data_dir, manual_dir=folder)
+        logging.info("TFDS dataset: %s", path)
+
+
+def _drawn_records(folder: pathlib.Path, header: manifest.Header) -> Iterator[manifest.Record]:
+    """Read the record of every pair, one after another.
+
+    Raises:
+        RenderError: At the end, if a pair is not there.
+    """
+    gone = 0
+    for index in range(header.num_pairs):
+        record = read_record(folder, index)
+        if record is None:
+            gone += 1
+        else:
+            yield record
+    if gone:
         raise RenderError(
             f"{folder}: {gone:,} of {count(header.num_pairs, 'pair')} {'is' if gone == 1 else 'are'} gone. Give the "
             "same command again."
         )
-    manifest.write_records(folder, records)
-    write_cards(folder)
-    logging.info("%s: complete, %d pairs. Licence: %s", folder, len(records), header.license)
-    if data_dir is not None:
-        path = datasets.build_dataset(header.recipe, data_dir=data_dir, manual_dir=folder)
-        logging.info("TFDS dataset: %s", path)
 
 
 def show_preview(config: ConfigDict, output_dir: str | os.PathLike[str]) -> None:

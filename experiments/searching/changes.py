@@ -4,6 +4,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from experiments.searching import galleries
 from san_jax import embedding_files, folder_lock, living_gallery
 from san_jax.counts import count
 from san_jax.living_gallery import GalleryError, MissingPackageError
@@ -22,6 +23,7 @@ def add(folder: str | os.PathLike[str], embeddings: str | os.PathLike[str]) -> s
     living_gallery.check_package()
     made_by = embedding_files.read_made_by(embeddings)
     embedding_files.check_made_by(embeddings, made_by)
+    galleries.read_words(embeddings, made_by)  # refuses malformed ones
     with folder_lock.hold(folder):
         gallery = living_gallery.open_gallery(folder)
         added = gallery.add(embedding_files.read_blocks(embeddings), made_by)

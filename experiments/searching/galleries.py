@@ -12,6 +12,7 @@ from san_jax import embedding_files, id_words, inference, living_gallery
 from san_jax.embedding_files import BLOCK, Embeddings
 from san_jax.id_words import IdWords
 from san_jax.moments import Moment
+from san_jax.pictures import MAX_NAMED
 
 EARLIEST_DATE = 1e8  # seconds since 1970, in 1973: times before it are taken for those of a video
 
@@ -25,14 +26,36 @@ class Filters:
     """Which pictures of a gallery are looked at.
 
     Attributes:
-        cameras: Those of these cameras; empty for all.
+        asked: Those of these cameras, each the user's word for it or its number, as text; empty for all.
+        cameras: The numbers of these cameras, see `numbered`.
         after: Those taken at this time or later; None for all.
         before: Those taken at this time or earlier; None for all.
     """
 
+    asked: tuple[str, ...] = ()
     cameras: tuple[int, ...] = ()
     after: Moment | None = None
     before: Moment | None = None
+
+    def numbered(self, words: IdWords) -> "Filters":
+        """Return the filters with the numbers of the cameras that are asked for.
+
+        A word of the gallery's is taken for that, also one like "2"; any other number for itself.
+
+        Raises:
+            SearchError: A camera is neither.
+        """
+        numbers = {word: number for number, word in words.cameras.items()}
+        unknown = [one for one in self.asked if one not in numbers and not (one.isascii() and one.isdecimal())]
+        if unknown:
+            known = ", ".join(sorted(numbers)[:MAX_NAMED]) or "none: give their numbers"
+            raise SearchError(
+                f"--cameras={','.join(self.asked)}: the gallery has no camera {', '.join(unknown)}. Its words for cameras "
+                f"are {known}{', ...' if len(numbers) > MAX_NAMED else ''}."
+            )
+        return dataclasses.replace(
+            self, cameras=tuple(numbers[one] if one in numbers else int(one) for one in self.asked)
+        )
 
     @property
     def by_time(self) -> bool:
@@ -54,7 +77,7 @@ class Filters:
 
     def words(self) -> str:
         """Return the filters for people; "" where there are none."""
-        parts = [f"cameras {', '.join(map(str, self.cameras))}"] if self.cameras else []
+        parts = [f"cameras {', '.join(self.asked or map(str, self.cameras))}"] if self.cameras else []
         parts += [] if self.after is None else [f"from {self.after.words()} on"]
         parts += [] if self.before is None else [f"up to {self.before.words()}"]
         return "; ".join(parts)

@@ -66,9 +66,7 @@ def read(given: str, encoder: inference.Encoder, made_by: Mapping[str, Any], dat
             batches = embed.padded_batches(np.stack(images), size)
             rows += encoder.stream(batches, flip=bool(made_by["flip"]))
     if not reads:
-        reasons = "\n".join(f"{name}: {reason}" for name, reason in left_out[: pictures.MAX_NAMED])
-        none = "its only picture cannot" if len(left_out) == 1 else f"none of its {len(left_out):,} pictures can"
-        raise SearchError(f"--query={given}: {none} be read:\n{reasons}")
+        raise SearchError(f"--query={given}: {picture_sources.none_readable(left_out, 'its')}")
     persons, cameras = (
         np.array([getattr(read, key) for read in reads], np.int64) for key in ("person_id", "camera_id")
     )

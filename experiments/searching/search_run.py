@@ -173,6 +173,7 @@ def run(request: Request) -> Found:
     """
     output = pathlib.Path(request.output)
     gallery = galleries.open_gallery(request.gallery)
+    request = dataclasses.replace(request, filters=request.filters.numbered(gallery.words))
     with folder_lock.hold(output):
         if not request.overwrite and (there := [name for name in (JSON, CSV, PAGE) if (output / name).exists()]):
             raise SearchError(

@@ -4,6 +4,7 @@ An identity keeps body shape and texture, and changes pose, view and camera.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import ClassVar
@@ -136,6 +137,12 @@ class PitReid(OpenRecipe):
             (DISTRACTOR, self.num_distractors, 1),
         )
 
+    @functools.cached_property
+    def _widths(self) -> tuple[int, int, int]:
+        """Digits of a person, a camera and a picture in names, so that names sort as numbers do."""
+        most = max(pictures for _, _, pictures in self._sets)
+        return max(4, _digits(self.num_groups)), _digits(self.num_cameras), max(2, _digits(most))
+
     @property
     def num_groups(self) -> int:
         return sum(persons for _, persons, _ in self._sets)
@@ -178,6 +185,13 @@ class PitReid(OpenRecipe):
 
         Look-alikes have successive numbers; their groups are spread evenly over the identities.
         """
+        latest = self.__dict__.get("_latest")  # pictures of a person follow one another
+        if latest is None or latest[0] != number:
+            latest = number, self._draw_person(number)
+            self.__dict__["_latest"] = latest  # the class is frozen, and this no field
+        return latest[1]
+
+    def _draw_person(self, number: int) -> Person:
         kind, position = self._set(number)
         if kind != DISTRACTOR:
             group, member = divmod(position, self.look_alike_group)
@@ -231,12 +245,14 @@ class PitReid(OpenRecipe):
         human = self.person(number)
         rng = stream(self.seed, kind, position, 1, picture)
         human = dataclasses.replace(human, accessories=self.kept.sample(rng, human.accessories))
-        name = f"{number:04d}_c{camera_id}_{picture:02d}"
+        person_width, camera_width, picture_width = self._widths
+        person = f"{number:0{person_width}d}"
+        name = f"{person}_c{camera_id:0{camera_width}d}_{picture:0{picture_width}d}"
         return manifest.Record(
             index=index,
             name=name,
             image=f"images/{name}.jpg",
-            texture=f"textures/{number:04d}.png",
+            texture=f"textures/{person}.png",
             frontal=None,
             texture_id=number,
             split=split,
@@ -244,6 +260,11 @@ class PitReid(OpenRecipe):
             camera_id=camera_id,
             choices=self.sample_picture(rng, human, self.place(camera_id), split=split).to_json(),
         )
+
+
+def _digits(total: int) -> int:
+    """Return how many digits the last of `total` things has, counted from 0."""
+    return len(str(max(total - 1, 0)))
 
 
 def vary_shape(rng: np.random.Generator, shape: body.BodyShape) -> body.BodyShape:

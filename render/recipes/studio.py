@@ -66,7 +66,9 @@ class Studio:
         self._cloths, self._backdrops = cloths, backdrops
         self._texture = functools.lru_cache(maxsize=4)(self._paint)
         self._figure = functools.lru_cache(maxsize=1)(functools.partial(person.Figure, self.body))  # picture, frontal
-        self._scene = functools.lru_cache(maxsize=16)(make_scene)
+        self._scene = functools.lru_cache(maxsize=64)(
+            make_scene
+        )  # a few kB each; a person meets one camera after another
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:

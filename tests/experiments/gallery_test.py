@@ -74,6 +74,68 @@ def test_it_finds_what_a_file_finds(find, halves, tmp_path, capsys):
     assert "15 embeddings of" in capsys.readouterr().out
 
 
+def with_words(part, persons, cameras, path):
+    made_by = {**part.made_by, "names": {"persons": persons, "cameras": cameras}}
+    embedding_files.write_parquet(path, [part], made_by, size=128, dtype="float32")
+    return path
+
+
+@needs_lancedb
+def test_words_are_kept_and_what_has_one_word_has_one_number(find, workplace, tmp_path):  # noqa: F811
+    whole = san_jax.load_embeddings(workplace.gallery)
+
+    def part(rows, persons, cameras):
+        rows = np.array(rows)
+        ids = {"person_ids": np.array(persons), "camera_ids": np.array(cameras)}
+        return dataclasses.replace(whole.take(rows), **ids)
+
+    people = tmp_path / "people"
+    first = with_words(
+        part([0, 1], [0, 1], [0, 1]), {"0": "anna", "1": "bob"}, {"0": "door", "1": "yard"}, tmp_path / "a.parquet"
+    )
+    # Numbered otherwise: bob is 0 here, and 1 is another person; the third person has no word.
+    second = with_words(
+        part([2, 3, 4], [0, 1, 7], [0, 5, -1]),
+        {"0": "bob", "1": "eve"},
+        {"0": "yard", "5": "gate"},
+        tmp_path / "b.parquet",
+    )
+    plain = tmp_path / "c.parquet"
+    embedding_files.write_parquet(plain, [part([5], [3], [2])], whole.made_by, size=128, dtype="float32")
+    for path in (first, plain, second):
+        gallery.main([f"--gallery={people}", f"--add={path}"])
+    living = living_gallery.open_gallery(people)
+    blocks = list(living.blocks())
+    persons, cameras = (np.concatenate([getattr(one, key) for one in blocks]) for key in ("person_ids", "camera_ids"))
+    assert persons.tolist() == [0, 1, 3, 1, 4, 7]  # eve got a number that nobody has
+    assert cameras.tolist() == [0, 1, 2, 1, 5, -1]
+    assert living.made_by["names"] == {
+        "persons": {"0": "anna", "1": "bob", "4": "eve"},
+        "cameras": {"0": "door", "1": "yard", "5": "gate"},
+    }
+    found = find(people, "found", "--cameras=yard")
+    assert {camera for query in found for *_, camera, _, _ in query} == {1}
+    text = (tmp_path / "found" / "ranked.json").read_text()
+    assert '"person": "bob"' in text
+    # Nothing changes where an addition is refused, and who is removed leaves no word behind.
+    third = with_words(part([6, 6], [0, 1], [0, 0]), {"0": "ida", "1": "jo"}, {"0": "roof"}, tmp_path / "d.parquet")
+    with pytest.raises(SystemExit, match="names come twice"):
+        gallery.main([f"--gallery={people}", f"--add={third}"])
+    assert "ida" not in str(living.made_by["names"])
+    gallery.main([f"--gallery={people}", f"--remove={whole.names[3]}"])
+    assert living.made_by["names"] == {"persons": {"0": "anna", "1": "bob"}, "cameras": {"0": "door", "1": "yard"}}
+
+
+@needs_lancedb
+def test_words_that_are_malformed_are_refused(workplace, tmp_path):  # noqa: F811
+    path = with_words(san_jax.load_embeddings(workplace.gallery), ["anna"], {}, tmp_path / "bad.parquet")
+    with pytest.raises(
+        SystemExit, match=r"gallery: .*bad\.parquet: the words of its persons and cameras are malformed"
+    ):
+        gallery.main([f"--gallery={tmp_path / 'people'}", f"--add={path}"])
+    assert not (tmp_path / "people").exists()
+
+
 @needs_lancedb
 def test_what_is_removed_is_not_found(find, halves, tmp_path, capsys):
     whole, *_ = halves

@@ -372,8 +372,8 @@ def test_only_so_many_queries_are_shown(find, monkeypatch, tmp_path):
 def test_wrong_command_lines(find, capsys):
     for flag, message in (
         ("--after=noon", "expected seconds, or a date"),
-        ("--cameras=2,cam2", "found '2,cam2': names.json beside the dataset's shards says"),
-        ("--cameras=-1", "expected an integer of at least 0"),
+        ("--cameras=,", "expected the words of cameras or their numbers from 0, such as door,yard or 0,2, found ','"),
+        ("--cameras=-1", "found '-1'"),
         ("--top=0", "--top"),
     ):
         with pytest.raises(SystemExit) as raised:
@@ -426,6 +426,29 @@ def test_words_not_numbers_say_who_is_right_across_datasets(find, shop, workplac
             assert all(match["right"] == (match["person"] == one["person"]) for match in one["matches"])
             assert all(match["camera"] != one["camera"] for match in one["matches"])
         assert any(match["right"] for one in found["queries"] for match in one["matches"])
+
+
+def test_cameras_are_asked_for_by_the_words_of_the_gallery(find, shop, tmp_path):
+    flags = ("--data_dir", str(tmp_path / "data"), "--top=20")
+    yard = find("--cameras=yard", *flags, query="shop:query", gallery=shop, name="a")
+    assert {match["camera"] for query in yard["queries"] for match in query["matches"]} == {"yard"}
+    assert yard["filters"]["cameras"] == [1]
+    assert "Only cameras yard." in (tmp_path / "a" / "index.html").read_text()
+    assert find("--cameras=1", *flags, query="shop:query", gallery=shop, name="b")["queries"] == yard["queries"]
+    both = find("--cameras=yard, 0", *flags, query="shop:query", gallery=shop, name="c")
+    assert {match["camera"] for query in both["queries"] for match in query["matches"]} == {"door", "yard"}
+    with pytest.raises(
+        SystemExit, match=r"--cameras=yard,attic: the gallery has no camera attic\. .* are door, yard\."
+    ):
+        find("--cameras=yard,attic", *flags, query="shop:query", gallery=shop, name="d")
+    with pytest.raises(SystemExit, match=r"no camera cam2\. Its words for cameras are none: give their numbers"):
+        find("--cameras=2,cam2", name="e")
+
+
+def test_a_number_that_is_a_word_is_the_word():
+    words = IdWords(cameras={0: "1", 1: "2", 2: "door"})
+    assert galleries.Filters(asked=("2", "door", "0", "7")).numbered(words).cameras == (1, 2, 0, 7)
+    assert galleries.Filters().numbered(words) == galleries.Filters()
 
 
 def test_words_that_are_malformed(find, shop, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from experiments.runs import picture_sources
+from san_jax import pictures
 from tests.datasets.own import drawn
 
 
@@ -48,3 +49,14 @@ def test_other_sources_know_neither(tmp_path):
     source = picture_sources.open_pictures(str(tmp_path / "photos"), tmp_path)
     assert (source.knows_times, source.knows_tracks) == (False, False)
     assert np.isnan(source.read(0, (32, 16)).time)
+
+
+def test_pictures_none_of_which_can_be_read_are_told_with_reasons():
+    bad = [(f"{number}.png", "not a readable picture") for number in range(pictures.MAX_NAMED + 5)]
+    text = picture_sources.none_readable(bad)
+    assert text.startswith(f"none of the {len(bad)} pictures can be read:\n0.png: not a readable picture\n1.png")
+    assert text.count("\n") == pictures.MAX_NAMED
+    assert picture_sources.none_readable(bad[:2], "its").startswith("none of its 2 pictures can be read:\n")
+    assert picture_sources.none_readable(bad[:1], "its") == (
+        "its only picture cannot be read:\n0.png: not a readable picture"
+    )
