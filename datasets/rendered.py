@@ -28,8 +28,8 @@ def read_rendered(
 ) -> tuple[pathlib.Path, manifest.Header, Iterator[manifest.Record], str]:
     """Return the path, header, records and digest of a completely rendered folder.
 
-    The records are read one after another, as they are asked for: a million of them would fill the memory. The digest covers the two manifest files, whose recipe, seed, parameters and choices determine the images, and the
-    mirror map.
+    The records are read one after another, as they are asked for: a million of them would fill the memory. The digest
+    covers the two manifest files, whose recipe, seed, parameters and choices determine the images, and the mirror map.
 
     Raises:
         DatasetError: The folder is incomplete, malformed, or of another recipe. What is wrong with a record is raised

@@ -66,9 +66,8 @@ class Studio:
         self._cloths, self._backdrops = cloths, backdrops
         self._texture = functools.lru_cache(maxsize=4)(self._paint)
         self._figure = functools.lru_cache(maxsize=1)(functools.partial(person.Figure, self.body))  # picture, frontal
-        self._scene = functools.lru_cache(maxsize=64)(
-            make_scene
-        )  # a few kB each; a person meets one camera after another
+        # A few kB each; a person meets one camera after another.
+        self._scene = functools.lru_cache(maxsize=64)(make_scene)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
