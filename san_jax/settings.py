@@ -149,10 +149,13 @@ class AugmentSettings:
         erase_aspect: Smallest and largest height / width of the rectangle.
         erase_fill: RGB that the rectangle is filled with, in normalised units: 0 is the ImageNet mean. (The released
             code writes the numbers 0.485, 0.456, 0.406 into the normalised image.)
-        recolor_probability: Probability of recolouring the image and its texture alike: channels permuted, hue turned by
-            any angle, a gamma for each channel (`san_jax.data.recolor`). Textures then have hues that were never
-            rendered; neither the paper nor the released code does it.
+        recolor_probability: Probability of recolouring the image and its target (texture, frontal view, the image
+            itself) alike: channels permuted, hue turned by any angle, a factor of the saturation, a gamma for each
+            channel (`san_jax.data.recolor`), drawn for each image by itself. Textures then have hues that were never
+            rendered; neither the paper nor the released code does it. It is meant for PIT: of reID images, two of one
+            person get different colours.
         recolor_gamma: Largest gamma of a channel; the smallest is its reciprocal.
+        recolor_saturation: Largest factor of the saturation; the smallest is its reciprocal.
         mirror_textures: Mirror the texture of a flipped image, as the UV mirror map says. Neither the paper nor the
             released code does it, although the texture of a mirrored person is mirrored.
 
@@ -172,6 +175,7 @@ class AugmentSettings:
     erase_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
     recolor_probability: float = 0.0
     recolor_gamma: float = 1.5
+    recolor_saturation: float = 1.0
     mirror_textures: bool = False
 
     def __post_init__(self) -> None:
@@ -194,8 +198,9 @@ class AugmentSettings:
             raise ValueError(f"erase_area must be (low, high) with 0 < low <= high <= 1, found {self.erase_area}.")
         if not 0.0 < self.erase_aspect[0] <= self.erase_aspect[1]:
             raise ValueError(f"erase_aspect must be (low, high) with 0 < low <= high, found {self.erase_aspect}.")
-        if self.recolor_gamma < 1.0:
-            raise ValueError(f"recolor_gamma must be at least 1 (1: no change), found {self.recolor_gamma}.")
+        for name in ("recolor_gamma", "recolor_saturation"):
+            if not 1.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 1 (1: no change), found {getattr(self, name)}.")
         if len(self.erase_fill) != 3:
             raise ValueError(f"erase_fill must be three numbers, red, green and blue, found {self.erase_fill}.")
 

@@ -40,6 +40,8 @@ DecoderTargets: TypeAlias = Callable[[Augmented, Batch], Float[Array, "batch hei
 def texture_targets(mirror_map: Integer[np.ndarray, "size size 2"] | None = None) -> DecoderTargets:
     """Return the decoder targets of a run that reconstructs the batch's `texture`, recoloured as the image was.
 
+    The batch holds there whatever the decoder is to reconstruct, frontal views too.
+
     Args:
         mirror_map: UV mirror map of the textures (a dataset's `mirror_map.npy`), by which the texture of a flipped
             image is mirrored; None leaves it as it is. Pass it exactly where `AugmentSettings.mirror_textures` is set.
@@ -48,7 +50,7 @@ def texture_targets(mirror_map: Integer[np.ndarray, "size size 2"] | None = None
     def targets(augmented: Augmented, batch: Batch) -> Float[Array, "batch height width 3"]:
         textures = normalize_textures(jnp.asarray(batch["texture"]))
         if augmented.recoloring is not None:
-            textures = 2.0 * recolor(augmented.recoloring, 0.5 * (textures + 1.0)) - 1.0
+            textures = recolor(augmented.recoloring, textures, low=-1.0)
         if mirror_map is None:
             return textures
         return mirror_textures(textures, augmented.flipped, mirror_map)

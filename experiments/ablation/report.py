@@ -12,7 +12,7 @@ from experiments.ablation.request import Request
 from experiments.ablation.tables import Table
 from experiments.pages import template
 from experiments.runs.plan import RunPlan
-from experiments.scoring import protocols
+from experiments.scoring import protocols, texture_quality
 from san_jax import metric_logger
 from san_jax.counts import count
 
@@ -216,17 +216,17 @@ def without_training(protocol: str, dataset: str, summary: Mapping[str, Any]) ->
     return protocol.removesuffix(protocols.training_words(dataset, training)).rstrip()
 
 
-def quality_section(qualities: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Section:
+def quality_section(qualities: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Section:
     """The textures of the SAN-PG runs against the truth."""
     rows = []
     for name, measured in qualities.items():
         for data, quality in measured.items():
-            rows.append([name, data, f"{quality['l1']:.4f}", f"{quality['psnr']:.2f}", f"{quality['ssim']:.4f}"])
+            rows.append([name, data, *texture_quality.cells(quality)])
     paragraph = (
-        "Mean over textures of L1 (textures in [-1, 1], as L_Rec), PSNR (dB) and SSIM. held-out pit: a rendering of "
-        "other persons than those trained on; pit_reid, train: the pseudo textures that supervise the reID network."
+        f"{texture_quality.WORDS} Means over the textures. held-out pit: a rendering of other persons than those trained "
+        "on; pit_reid, train: the pseudo textures that supervise the reID network."
     )
-    return Section("Texture quality", [paragraph], ["SAN-PG", "data", "L1", "PSNR", "SSIM"], rows)
+    return Section("Texture quality", [paragraph], ["SAN-PG", "data", *texture_quality.COLUMNS], rows)
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:

@@ -263,7 +263,7 @@ class _Ablation:
         held_out = self._ensure_held_out()
         for san_pg in dict.fromkeys(row.san_pg for row in self._table.rows if row.san_pg):
             path = self._quality_path(san_pg)
-            if path.is_file():
+            if _holds_qualities(path):
                 continue
             try:
                 workdir = self._ensure_san_pg(san_pg)
@@ -274,7 +274,7 @@ class _Ablation:
             except ROW_ERRORS as error:
                 failures[f"textures of {san_pg.name}"] = str(error)
                 continue
-            content = {name: dataclasses.asdict(quality) for name, quality in measured.items()}
+            content = {name: texture_quality.to_json(quality) for name, quality in measured.items()}
             write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
 
     def _ensure_held_out(self) -> pathlib.Path:
@@ -296,7 +296,7 @@ class _Ablation:
             qualities = {
                 san_pg.name: read_json(path)
                 for san_pg in dict.fromkeys(row.san_pg for row in self._table.rows if row.san_pg)
-                if (path := self._quality_path(san_pg)).is_file()
+                if _holds_qualities(path := self._quality_path(san_pg))
             }
             sections.append(report.quality_section(qualities))
         path = self._request.output / f"table_{self._request.table}.md"
@@ -349,3 +349,9 @@ def _training_facts(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
         "jax": provenance.accelerator(),
         "config": json.loads(config_files.to_json(config)),
     }
+
+
+def _holds_qualities(path: pathlib.Path) -> bool:
+    """Whether a file holds all measures of today; one of a version with fewer is measured again."""
+    names = {field.name for field in dataclasses.fields(texture_quality.Quality)}
+    return path.is_file() and all(set(quality) == names for quality in read_json(path).values())

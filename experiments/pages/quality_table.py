@@ -1,8 +1,6 @@
 """The table of texture quality: how close the textures of SAN-PG runs come to the true ones, as JSON and Markdown."""
 
-import dataclasses
 import json
-import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +8,6 @@ from typing import Any, TypeAlias
 
 from experiments.runs import data_sources, folder, san_pg
 from experiments.scoring import texture_quality
-from experiments.scoring.texture_quality import Quality
 from san_jax import checkpoint, run_folder
 from san_jax.counts import count
 from san_jax.files import write_atomic
@@ -79,7 +76,7 @@ def _measure(workdirs: Sequence[str], columns: Columns, sample: int, which: str)
     Returns:
         JSON values. `measured`, by column: dataset, split, data_dir, images (measured), of (images in the split),
         source_digest. `rows`, a list: run (a folder, or "mean texture"), for a run also encoder, width, texture_size
-        and step, and `quality`, by column: l1, psnr (None if infinite), ssim.
+        and step, and `quality`, by column: the numbers of `texture_quality.to_json`.
     """
     measured = {name: _describe_data(*where, sample=sample) for name, where in columns.items()}
     rows: list[dict[str, Any]] = []
@@ -91,10 +88,12 @@ def _measure(workdirs: Sequence[str], columns: Columns, sample: int, which: str)
                 "run": str(workdir),
                 **{key: getattr(regressor.plan.model, key) for key in ("encoder", "width", "texture_size")},
                 "step": regressor.step,
-                "quality": {name: _json(quality) for name, quality in found.items()},
+                "quality": {name: texture_quality.to_json(quality) for name, quality in found.items()},
             }
         )
-    floor = {name: _json(texture_quality.of_mean(*where, sample=sample)) for name, where in columns.items()}
+    floor = {
+        name: texture_quality.to_json(texture_quality.of_mean(*where, sample=sample)) for name, where in columns.items()
+    }
     rows.append({"run": "mean texture", "quality": floor})
     return {"measured": measured, "rows": rows}
 
@@ -106,10 +105,6 @@ def _describe_data(dataset: str, split: str, data_dir: str | os.PathLike[str], *
         **{"dataset": dataset, "split": split, "data_dir": str(data_dir)},
         **{"images": images, "of": total, "source_digest": digest},
     }
-
-
-def _json(quality: Quality) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(quality).items()}
 
 
 def _check_held_out(workdir: str, held_out: str | os.PathLike[str]) -> None:
@@ -138,14 +133,14 @@ def _check_held_out(workdir: str, held_out: str | os.PathLike[str]) -> None:
 def markdown(table: Mapping[str, Any]) -> str:
     """Return the table in Markdown, with what was measured and how."""
     columns = list(table["measured"])
-    head = ["SAN-PG run", *(f"{column}: {name}" for column in columns for name in ("L1", "PSNR", "SSIM"))]
+    head = ["SAN-PG run", *(f"{column}: {name}" for column in columns for name in texture_quality.COLUMNS)]
     lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for row in table["rows"]:
         label = row["run"]
         if "encoder" in row:
             size = f"{row['texture_size']}x{row['texture_size']}"
             label += f" ({row['encoder']}, width {row['width']}, {size}, step {row['step']})"
-        cells = [text for column in columns for text in _cells(row["quality"][column])]
+        cells = [text for column in columns for text in texture_quality.cells(row["quality"][column])]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     measured = "; ".join(
         f"{column}: {what['images']:,} of {count(what['of'], 'image')} of {what['dataset']}, {what['split']}, in "
@@ -158,17 +153,11 @@ def markdown(table: Mapping[str, Any]) -> str:
             "",
             *lines,
             "",
-            "L1: mean absolute difference in [-1, 1], as L_Rec, less is better. PSNR in dB and SSIM (Wang et al. 2004), "
-            "more is better. Means over the images, all compared at 256x256, which smaller textures are resized to; the "
-            "images are drawn with a fixed seed, the same for each row. Mean texture: the mean of the true textures of these "
-            "images, the same for each image.",
+            f"{texture_quality.WORDS} Means over the images, all compared at 256x256, which smaller textures are resized "
+            "to; the images are drawn with a fixed seed, the same for each row. Mean texture: the mean of the true "
+            "textures of these images, the same for each image.",
             "",
             f"Measured on {measured}.",
             "",
         ]
     )
-
-
-def _cells(quality: Mapping[str, float | None]) -> list[str]:
-    psnr = quality["psnr"]
-    return [f"{quality['l1']:.4f}", "exact" if psnr is None else f"{psnr:.2f}", f"{quality['ssim']:.4f}"]

@@ -299,6 +299,11 @@ def _check_batches(settings: RunSettings, problems: Problems) -> None:
             "The triplet loss compares images of different identities, and is 0 where a batch holds only one: set "
             f"batch.num_identities to 2 or more, found {batch.num_identities}, or loss.triplet=0."
         )
+    if settings.pit_augment.recolor_probability and "pit" not in kinds:
+        problems.add(
+            f"pit_augment.recolor_probability={settings.pit_augment.recolor_probability:g} recolours PIT batches, and "
+            f"batch_kinds={kinds} has none: set it to 0, or augment.recolor_probability to recolour reID batches."
+        )
     fixed = settings.method == "san" and loss.triplet_reid_sampling == "fixed"
     if fixed and batch.images_per_identity != losses.IMAGES_PER_IDENTITY:
         problems.add(

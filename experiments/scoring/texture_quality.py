@@ -1,4 +1,4 @@
-"""How close regressed textures come to the true ones: L1, PSNR and SSIM (section 4.3 of the paper).
+"""How close regressed textures come to the true ones: L1, PSNR, SSIM, hue and chroma (section 4.3 of the paper).
 
 The paper says that a better SAN-PG gives better textures and better reID, without numbers for the textures. `pit` and
 `pit_reid` hold the truth; it is read here for measuring only.
@@ -6,12 +6,18 @@ The paper says that a better SAN-PG gives better textures and better reID, witho
 L1 is that of L_Rec: the mean absolute difference in [-1, 1]. PSNR and SSIM are those of scikit-image for 8-bit colours,
 SSIM with the settings of Wang et al. 2004 (Image quality assessment: from error visibility to structural similarity): a
 Gaussian window of sigma 1.5, covariances of the population, averaged over the three channels.
+
+None of these tells a grey texture from one of the right hues. Two more do, over the texels whose true colour is no grey:
+chroma above `COLORED`, the chroma being the length of JPEG's (Cb, Cr), 0 to 136. The hue error is the angle between the
+regressed and the true (Cb, Cr), the chroma ratio the regressed chroma over the true one. Read them together: hues of a
+nearly grey texture are noise. Skin is in every texture and its hue is easily learnt, so compare with the mean texture.
 """
 
 import concurrent.futures
 import dataclasses
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,12 +27,23 @@ from PIL import Image
 from skimage import metrics
 
 from datasets.examples import TEXTURE_SIZE
+from experiments.domain.statistics import planes
 from experiments.runs import data_sources, san_pg
 from san_jax import embed
 from san_jax.data.reading import Source
 from san_jax.pictures import resize_image
 
 SAMPLE = 1000  # images of a split that are measured
+COLORED = 15.0  # a texel of more chroma than that has a hue: about half of the texels of rendered persons
+NO_HUE = 90.0  # the error of a regressed texel without any hue, degrees: the mean of hues drawn at random
+
+COLUMNS = ("L1", "PSNR", "SSIM", "hue error", "chroma ratio")
+WORDS = (
+    "L1: mean absolute difference in [-1, 1], as L_Rec, less is better. PSNR in dB and SSIM (Wang et al. 2004), more is "
+    f"better. Hue error: mean angle between the regressed and the true (Cb, Cr), in degrees, over texels whose true "
+    f"chroma, the length of (Cb, Cr), is above {COLORED:g}; {NO_HUE:g} is chance. Chroma ratio: mean regressed chroma over "
+    "mean true chroma of these texels; 0 is grey, 1 is right."
+)
 
 Textures = UInt8[np.ndarray, "count height width 3"]
 
@@ -39,11 +56,18 @@ class Quality:
         l1: Mean absolute difference in units of [-1, 1], as L_Rec: 0 to 2, less is better.
         psnr: Peak signal-to-noise ratio in dB, more is better; infinite where a texture is exact.
         ssim: Structural similarity, -1 to 1, more is better.
+        hue_error: Mean angle between the regressed and the true (Cb, Cr), degrees, 0 to 180, over texels of a true
+            chroma above `COLORED`; less is better. A texel that is exactly grey has `NO_HUE`. Textures without such
+            texels are left out of the mean; NaN where all are.
+        chroma_ratio: Mean regressed chroma of these texels over their mean true chroma, 0 or more: 0 is grey, 1 is
+            right. NaN as the hue error.
     """
 
     l1: float
     psnr: float
     ssim: float
+    hue_error: float
+    chroma_ratio: float
 
 
 def measure(predicted: Textures, truth: Textures) -> Quality:
@@ -67,6 +91,19 @@ def measure(predicted: Textures, truth: Textures) -> Quality:
     if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
         raise ValueError(f"Expected uint8 textures, found {predicted.dtype} and {truth.dtype}.")
     return _mean(_measure_each(predicted, truth))
+
+
+def to_json(quality: Quality) -> dict[str, float | None]:
+    """Return the numbers by name, None for one that is infinite (an exact texture's PSNR) or NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(quality).items()}
+
+
+def cells(quality: Mapping[str, float | None]) -> list[str]:
+    """Return the numbers of `to_json` as the texts of `COLUMNS`."""
+    formats = {"l1": ".4f", "psnr": ".2f", "ssim": ".4f", "hue_error": ".1f", "chroma_ratio": ".3f"}
+    missing = {"psnr": "exact"}
+    found = ((name, quality[name], form) for name, form in formats.items())
+    return [missing.get(name, "-") if value is None else format(value, form) for name, value, form in found]
 
 
 def of_run(
@@ -187,8 +224,28 @@ def _measure_one(predicted: UInt8[np.ndarray, "height width 3"], truth: UInt8[np
         sigma=1.5,
         use_sample_covariance=False,
     )
-    return Quality(float(l1), float(psnr), float(ssim))
+    return Quality(float(l1), float(psnr), float(ssim), *_measure_hue(predicted, truth))
+
+
+def _measure_hue(
+    predicted: UInt8[np.ndarray, "height width 3"], truth: UInt8[np.ndarray, "height width 3"]
+) -> tuple[float, float]:
+    """Return a texture's hue error in degrees and its chroma ratio; NaN for both if no texel has a hue."""
+    _, true_cb, true_cr = planes(truth)
+    colored = np.hypot(true_cb, true_cr) > COLORED
+    if not colored.any():
+        return math.nan, math.nan
+    true_cb, true_cr = true_cb[colored], true_cr[colored]
+    _, cb, cr = (plane[colored] for plane in planes(predicted))
+    angles = np.abs(np.degrees(np.arctan2(true_cb * cr - true_cr * cb, true_cb * cb + true_cr * cr)))
+    grey = np.ptp(predicted[colored], axis=-1) == 0  # (Cb, Cr) is 0 but for roundings
+    ratio = np.hypot(cb, cr).mean(dtype=float) / np.hypot(true_cb, true_cr).mean(dtype=float)
+    return float(np.where(grey, NO_HUE, angles).mean(dtype=float)), float(ratio)
 
 
 def _mean(qualities: Iterable[Quality]) -> Quality:
-    return Quality(*(float(value) for value in np.mean([dataclasses.astuple(one) for one in qualities], axis=0)))
+    values = np.array([dataclasses.astuple(one) for one in qualities])
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):  # no texture with a hue: NaN
+        means = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    return Quality(*(float(mean) for mean in means))

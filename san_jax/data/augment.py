@@ -123,8 +123,10 @@ def _augment_image(
     recoloring = None
     if settings.recolor_probability:
         recolor_key = jax.random.fold_in(key, _RECOLOR_KEY)
-        recoloring = draw_recoloring(recolor_key, settings.recolor_probability, settings.recolor_gamma)
-        pixels = 255.0 * recolor(recoloring, pixels / 255.0)
+        recoloring = draw_recoloring(
+            recolor_key, settings.recolor_probability, settings.recolor_gamma, settings.recolor_saturation
+        )
+        pixels = recolor(recoloring, pixels, high=255.0)
 
     erased = _random_rectangle(rectangle_key, height, width, settings) & erase
     return Augmented(

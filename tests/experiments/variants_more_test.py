@@ -22,10 +22,10 @@ VARIANTS = {
         "baseline",
         "model.bnneck=true,model.pooling=gem,test_metric=cosine,ema_decay=0.9,optimizer.schedule=cosine",
     ),
-    "mirrored": Variant(
+    "mirrored_and_recolored": Variant(
         "san",
         "target.kind=true_texture,augment.mirror_textures=true,pit_augment.mirror_textures=true,"
-        "pit_augment.flip_probability=0.5,model.bnneck=true,ema_decay=0.9",
+        "pit_augment.flip_probability=0.5,pit_augment.recolor_probability=0.5,pit_augment.recolor_saturation=1.5,model.bnneck=true,ema_decay=0.9",
     ),
 }
 

@@ -473,7 +473,8 @@ def test_all_options_at_once_on_several_devices():
     settings = LossSettings(
         triplet_reid_sampling="fixed", triplet_reid_blocks=(1, 2, 3, 4), triplet_reid_channels="sum"
     )
-    augment = dataclasses.replace(NO_AUGMENT, flip_probability=0.5, mirror_textures=True)
+    recolored = dataclasses.replace(NO_AUGMENT, recolor_probability=0.5, recolor_saturation=1.5)
+    augment = dataclasses.replace(recolored, flip_probability=0.5, mirror_textures=True)
     mirror_map = np.random.default_rng(1).integers(0, 8, (8, 8, 2), np.uint16)
     options = {"settings": settings, "augment": augment, "targets": texture_targets(mirror_map), "ema_decay": 0.5}
 

@@ -15,7 +15,7 @@ from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import folder
 from experiments.runs.plan import resolve
-from experiments.scoring import protocols
+from experiments.scoring import protocols, texture_quality
 from tests.experiments.ablation.requests import TINY, request_of
 
 RUN_FACTS = ("commit", "processor", "jax", "training_seconds", "reid_batches", "pit_batches", "config")
@@ -307,6 +307,32 @@ def test_rows_of_other_datasets_are_left_out(programs, tmp_path, monkeypatch):
     monkeypatch.setitem(TABLES, "1", Table("t", rows))
     path, _ = runner.run(request_of(tmp_path))
     assert "true textures" not in path.read_text()
+
+
+def test_textures_are_measured_once_and_again_where_a_measure_is_missing(programs, tmp_path, monkeypatch):
+    measured = []
+
+    def of_run(regressor, dataset, *where):
+        measured.append(dataset)
+        return texture_quality.Quality(0.25, float("inf"), 0.5, 33.33, float("nan"))
+
+    monkeypatch.setattr(runner.san_pg_run, "load", lambda workdir: workdir)
+    monkeypatch.setattr(runner.texture_quality, "of_run", of_run)
+    rows = tuple(row for row in TABLES["1"].rows if row.key == "san")
+    monkeypatch.setitem(TABLES, "1", dataclasses.replace(TABLES["1"], rows=rows, textures=True))
+    path, failures = runner.run(request_of(tmp_path))
+    assert not failures
+    assert "| resnet50_texture | held-out pit | 0.2500 | exact | 0.5000 | 33.3 | - |" in path.read_text()
+    assert "| L1 | PSNR | SSIM | hue error | chroma ratio |" in path.read_text()
+    runner.run(request_of(tmp_path))
+    assert measured == ["pit", "pit_reid"]
+
+    kept = tmp_path / "results" / "textures" / "resnet50_texture.json"
+    today = kept.read_bytes()
+    kept.write_text(json.dumps({"held-out pit": {"l1": 0.3, "psnr": 15.0, "ssim": 0.5}}))
+    runner.run(request_of(tmp_path))
+    assert measured == ["pit", "pit_reid"] * 2
+    assert kept.read_bytes() == today
 
 
 def test_all_that_is_missing_is_named_before_anything_is_rendered(tmp_path, monkeypatch):

@@ -38,10 +38,12 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
 
     def of_run(regressor, dataset, split, data_dir, *, sample):
         asked.append((regressor.workdir, regressor.step, dataset, split, data_dir, sample))
-        return Quality(0.12344, 21.5, 0.625) if dataset == "pit" else Quality(0.5, float("inf"), -0.25)
+        if dataset == "pit":
+            return Quality(0.12344, 21.5, 0.625, 33.33, 0.4444)
+        return Quality(0.5, float("inf"), -0.25, float("nan"), float("nan"))
 
     monkeypatch.setattr(texture_quality, "of_run", of_run)
-    monkeypatch.setattr(texture_quality, "of_mean", lambda *where, sample: Quality(1.0, 10.0, 0.1))
+    monkeypatch.setattr(texture_quality, "of_mean", lambda *where, sample: Quality(1.0, 10.0, 0.1, 90.0, 0.25))
     monkeypatch.setattr(texture_quality, "count", lambda *where, sample: (sample, 1234))
     monkeypatch.setattr(
         data_sources,
@@ -68,14 +70,19 @@ def test_quality_table(run, monkeypatch, tmp_path, capsys):
     assert text in capsys.readouterr().out
     head, _, row, floor = text.splitlines()[2:6]
     assert head.startswith(
-        "| SAN-PG run | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | pit_reid, train: L1 "
+        "| SAN-PG run | held-out pit: L1 | held-out pit: PSNR | held-out pit: SSIM | held-out pit: hue error "
+        "| held-out pit: chroma ratio | pit_reid, train: L1 "
     )
     assert row.startswith(f"| {run} (resnet50, width ")
-    assert row.endswith(" | 0.1234 | 21.50 | 0.6250 | 0.5000 | exact | -0.2500 |")
-    assert floor == "| mean texture | 1.0000 | 10.00 | 0.1000 | 1.0000 | 10.00 | 0.1000 |"
+    assert row.endswith(" | 0.1234 | 21.50 | 0.6250 | 33.3 | 0.444 | 0.5000 | exact | -0.2500 | - | - |")
+    assert floor == "| mean texture" + 2 * " | 1.0000 | 10.00 | 0.1000 | 90.0 | 0.250" + " |"
     assert "held-out pit: 5 of 1,234 images of pit, train, in other" in text
     table = json.loads((tmp_path / "texture_quality.json").read_text())
-    assert table["rows"][0]["quality"]["pit_reid, train"] == {"l1": 0.5, "psnr": None, "ssim": -0.25}
+    assert "the length of (Cb, Cr), is above 15; 90 is chance" in text
+    assert table["rows"][0]["quality"] == {
+        "held-out pit": {"l1": 0.12344, "psnr": 21.5, "ssim": 0.625, "hue_error": 33.33, "chroma_ratio": 0.4444},
+        "pit_reid, train": {"l1": 0.5, "psnr": None, "ssim": -0.25, "hue_error": None, "chroma_ratio": None},
+    }
     assert (table["rows"][0]["encoder"], table["rows"][0]["step"]) == ("resnet50", 3)
     assert table["measured"]["pit_reid, train"]["source_digest"] == "pit_reid-data"
 

@@ -63,6 +63,15 @@ REFUSED = [
     ("san.py:target.kind=folder,target.path=views", r"target\.kind=folder has no targets for PIT images"),
     ("san.py:target.kind=input,augment.mirror_textures=true", r"augment\.mirror_textures is for textures"),
     ("san_pg.py:target.kind=frontal,pit_augment.mirror_textures=true", r"pit_augment\.mirror_textures is for textures"),
+    (
+        "san.py:batch_kinds=('reid',),pit_augment.recolor_probability=0.5",
+        r"pit_augment\.recolor_probability=0\.5 recolours PIT batches, and batch_kinds=\('reid',\) has none",
+    ),
+    (
+        "san_pg.py:pit_augment.recolor_probability=1.5",
+        r"pit_augment: recolor_probability must lie in 0\.\.1, found 1\.5",
+    ),
+    ("san_pg.py:pit_augment.recolor_saturation=0.5", r"pit_augment: recolor_saturation must be at least 1"),
     ("san.py:model.encoder=vgg16", r"model: encoder must be one of resnet50, .* found 'vgg16'"),
     ("san.py:model.pooling=max", r"model: pooling must be one of average, gem, found 'max'"),
     ("san.py:model.compute_dtype=float16", r"model: compute_dtype must be one of float32, bfloat16, found 'float16'"),

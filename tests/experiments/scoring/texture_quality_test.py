@@ -80,6 +80,82 @@ def test_measure_exact_and_constant():
     assert quality.psnr == pytest.approx(20 * math.log10(5))
 
 
+def from_chroma(degrees, chroma):
+    """A texture of 64 texels a side in one colour: luminance 128, chroma at an angle from Cb to Cr."""
+    cb, cr = chroma * math.cos(math.radians(degrees)), chroma * math.sin(math.radians(degrees))
+    color = [128 + 1.402 * cr, 128 - (0.299 * 1.402 * cr + 0.114 * 1.772 * cb) / 0.587, 128 + 1.772 * cb]
+    return np.tile(np.rint(color).astype(np.uint8), (1, 64, 64, 1))
+
+
+@pytest.mark.parametrize("start", [0, 100, 250])
+@pytest.mark.parametrize("turn", [0, 30, -30, 90, 180, 250])
+def test_a_hue_turned_by_an_angle_has_that_error(start, turn):
+    """Colours are rounded to 8 bits: by less than a degree at chroma 60."""
+    quality = texture_quality.measure(from_chroma(start + turn, 30), from_chroma(start, 60))
+    assert quality.hue_error == pytest.approx(min(turn % 360, -turn % 360), abs=2.0)
+    assert quality.chroma_ratio == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_third_of_a_turn_of_the_channels():
+    """Red regressed as green: the angle between their (Cb, Cr), and their lengths, by T.871."""
+    red, green = np.zeros((2, 1, 16, 16, 3), np.uint8)
+    red[..., 0], green[..., 1] = 200, 200
+    cb_cr = {"red": (-0.299 / 1.772, 0.701 / 1.402), "green": (-0.587 / 1.772, -0.587 / 1.402)}
+    angle = math.degrees(math.atan2(*cb_cr["red"][::-1]) - math.atan2(*cb_cr["green"][::-1])) % 360
+    quality = texture_quality.measure(green, red)
+    assert quality.hue_error == pytest.approx(min(angle, 360 - angle), rel=1e-5)
+    assert quality.chroma_ratio == pytest.approx(math.hypot(*cb_cr["green"]) / math.hypot(*cb_cr["red"]), rel=1e-5)
+
+
+def test_a_grey_texture_has_no_chroma_and_chance_as_its_hue_error():
+    truth = noise(3, (2, 16, 16, 3))
+    luminance = np.rint(truth @ [0.299, 0.587, 0.114]).astype(np.uint8)
+    quality = texture_quality.measure(np.repeat(luminance[..., None], 3, axis=-1), truth)
+    assert quality.hue_error == texture_quality.NO_HUE
+    assert quality.chroma_ratio == pytest.approx(0.0, abs=1e-5)
+
+
+def test_exact_hues_and_textures_without_any():
+    truth = np.concatenate([from_chroma(40, 60), np.full((1, 64, 64, 3), 90, np.uint8)])
+    exact = texture_quality.measure(truth, truth)
+    assert (exact.hue_error, exact.chroma_ratio) == (pytest.approx(0.0, abs=1e-3), 1.0)
+    turned = np.concatenate([from_chroma(220, 60), from_chroma(0, 60)])
+    assert texture_quality.measure(turned, truth).hue_error == pytest.approx(180.0, abs=2.0)  # the grey one is left out
+    grey = texture_quality.measure(turned[1:], truth[1:])
+    assert math.isnan(grey.hue_error)
+    assert math.isnan(grey.chroma_ratio)
+    assert grey.l1 > 0
+    found = texture_quality.to_json(grey)
+    assert (found["hue_error"], found["chroma_ratio"], found["l1"]) == (None, None, grey.l1)
+    assert texture_quality.cells(found)[3:] == ["-", "-"]
+    assert texture_quality.cells(texture_quality.to_json(texture_quality.measure(truth, truth)))[1] == "exact"
+
+
+def test_hue_by_a_loop_over_texels():
+    """Only texels of a true chroma above the threshold count, each texture by its own mean."""
+    truth, predicted = noise(4, (3, 16, 16, 3)) // 3 + 90, noise(5, (3, 16, 16, 3))
+    errors, ratios, counts = [], [], []
+    for texture, other in zip(truth.astype(float), predicted.astype(float), strict=True):
+        angles, lengths = [], []
+        for row, column in np.ndindex(16, 16):
+            vectors = []
+            for red, green, blue in (texture[row, column], other[row, column]):
+                y = 0.299 * red + 0.587 * green + 0.114 * blue
+                vectors.append(((blue - y) / 1.772, (red - y) / 1.402))
+            true, regressed = (math.hypot(*vector) for vector in vectors)
+            if true > 15.0:
+                cosine = (vectors[0][0] * vectors[1][0] + vectors[0][1] * vectors[1][1]) / (true * regressed)
+                angles.append(math.degrees(math.acos(max(-1.0, min(1.0, cosine)))))
+                lengths.append((regressed, true))
+        errors.append(np.mean(angles))
+        ratios.append(np.sum(lengths, axis=0)[0] / np.sum(lengths, axis=0)[1])
+        counts.append(len(angles))
+    quality = texture_quality.measure(predicted, truth)
+    assert quality.hue_error == pytest.approx(np.mean(errors), rel=1e-4)
+    assert quality.chroma_ratio == pytest.approx(np.mean(ratios), rel=1e-5)
+    assert 0 < min(counts) <= max(counts) < 256
+
+
 @pytest.mark.parametrize(
     ("predicted", "truth"),
     [

@@ -313,6 +313,9 @@ def test_one_in_two_of_everything_by_default():
         ({"erase_aspect": (0.0, 1.0)}, "erase_aspect must be"),
         ({"recolor_probability": 1.1}, "recolor_probability must lie in 0..1, found 1.1"),
         ({"recolor_gamma": 0.9}, "recolor_gamma must be at least 1"),
+        ({"recolor_gamma": float("nan")}, "recolor_gamma must be at least 1 .*, found nan"),
+        ({"recolor_saturation": 0.5}, "recolor_saturation must be at least 1 .*, found 0.5"),
+        ({"recolor_saturation": float("inf")}, "recolor_saturation must be at least 1 .*, found inf"),
         ({"erase_fill": (0.0, 0.0)}, r"erase_fill must be three numbers, red, green and blue, found \(0.0, 0.0\)"),
     ],
 )
