@@ -135,12 +135,7 @@ class _Evaluation:
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
         """Score a dataset, write the JSON and print the result."""
-        options = self._options
-        if output is None:
-            path = self._workdir / "report" / options.file_name(dataset)
-        else:
-            path = pathlib.Path(output)
-            _check_output(path, self._batch_norm)
+        options, path = self._options, self._path(dataset, output)
         data_dir = data_places.find(self._given, [self._workdir], dataset)
         metadata = data_sources.read_metadata(dataset, data_dir)
         query, gallery = (self._embedder(data_dir).embed(dataset, split) for split in ("query", "gallery"))
@@ -196,6 +191,13 @@ class _Evaluation:
         print(describe(summary))
         print(f"written to {path}", flush=True)
         return summary
+
+    def _path(self, dataset: str, output: str | os.PathLike[str] | None) -> pathlib.Path:
+        """Return the file to write; raise a ValueError where it is the user's and holds scores with other statistics."""
+        if output is None:
+            return self._workdir / "report" / self._options.file_name(dataset)
+        _check_output(pathlib.Path(output), self._batch_norm)
+        return pathlib.Path(output)
 
     def _write_queries(self, path: pathlib.Path, query: EmbeddedSplit, gallery: EmbeddedSplit) -> None:
         cameras = self._options.cameras_of(query.camera_ids, gallery.camera_ids)
