@@ -9,11 +9,13 @@ words with the scores. Gallery images of the query's identity and camera are dro
 images are of one camera or none is known, or --same_camera=keep is given. Partial REID is scored
 all against all and single-shot; pit_reid with its whole, its partial and its occluded queries.
 Scores on a dataset that the model was not trained on are marked cross-dataset, those on partial
-copies of a dataset PARTIAL.
+copies of a dataset PARTIAL, those with re-estimated BatchNorm statistics so. These are the
+statistics of a dataset's pictures, read without labels, as a rule of the training split of the
+dataset that is scored (unsupervised domain adaptation); of query or gallery the protocol says so.
 
 Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
-[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_rerank] is asked for; settings of the
-re-ranking that are not the defaults are part of the name. A dataset that cannot be scored does not
+[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_bn_<dataset>_<split>][_rerank] is asked
+for; settings of the last two that are not the defaults are part of the name. A dataset that cannot be scored does not
 stop the others; the exit status is then 1.
 """
 
@@ -23,7 +25,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import command_line
-from experiments.command_line import compilation_cache, paths
+from experiments.command_line import batch_norm_argument, compilation_cache, paths
 from san_jax import runtimes
 from san_jax.ranking_settings import AVERAGE_PRECISIONS, METRICS, SAME_CAMERA, KReciprocal
 
@@ -41,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     changed = [name for name, value in settings.items() if value != parser.get_default(name)]
     if changed and not arguments.rerank:
         parser.error(f"--{changed[0]} is a setting of --rerank, which is not given")
+    batch_norm_argument.check(parser, arguments)
     compilation_cache.enable()
 
+    from experiments.runs import batch_norm
     from experiments.scoring import evaluation, protocols  # not before: --help needs no JAX
 
     failures: dict[str, str] = {}
@@ -56,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             checkpoint=arguments.checkpoint,
             same_camera=arguments.same_camera,
             rerank=KReciprocal(**settings) if arguments.rerank else None,
+            batch_norm=batch_norm.parse(arguments.batch_norm, arguments.batch_norm_images, arguments.batch_norm_seed),
         )
         if len(names) == 1:
             evaluation.run(arguments.workdir, names[0], arguments.data_dir, output=arguments.output, options=options)
@@ -105,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runtime", choices=runtimes.RUNTIMES, default=runtimes.JAX, help="jax, or onnx for onnxruntime on the CPU"
     )
+    batch_norm_argument.add(parser)
     parser.add_argument("--rerank", action="store_true", help="apply k-reciprocal re-ranking")
     for field in dataclasses.fields(KReciprocal):
         parser.add_argument(

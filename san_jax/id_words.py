@@ -55,7 +55,7 @@ class IdWords:
         """Return the entry of `Embeddings.made_by`; no entry where there are no words."""
         return {KEY: self.as_json()} if self.persons or self.cameras else {}
 
-    def of(self, person_ids: Int64[np.ndarray, " count"], camera_ids: Int64[np.ndarray, " count"]) -> "IdWords":
+    def of(self, person_ids: Int64[np.ndarray, " persons"], camera_ids: Int64[np.ndarray, " cameras"]) -> "IdWords":
         """Return the words of these persons and cameras only."""
         persons, cameras = set(person_ids.tolist()), set(camera_ids.tolist())
         return IdWords(

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from san_jax import embed, files, onnx_file, pictures, pretrained, run_folder
+from san_jax import batch_norm, embed, files, onnx_file, pictures, pretrained, run_folder
 from san_jax.calibration import Calibration, CalibrationError, SamePerson
 from san_jax.calibration import read as read_calibration
 from san_jax.models import SAN, merge_model, parameter_digest, skeleton, split_model, weights, with_weights
@@ -148,6 +148,25 @@ class Encoder:
         if self.runtime == ONNX:
             return onnx_file.embed_batches(self._onnx, batches, flip=flip)
         return embed.stream_batches(self._placed, batches, flip=flip)
+
+    def reestimated(self, images: Images, *, seed: int = 0) -> "Encoder":
+        """Return this encoder with the BatchNorm statistics of given images, see `san_jax.batch_norm`.
+
+        Args:
+            images: Images as in `Encoder`, at least two; some hundreds or more of the place where it will be used.
+            seed: Seed of the order in which they are put into batches.
+
+        Raises:
+            ValueError: As in `Encoder`, there are fewer than two images, or this encoder embeds SAN-PG's textures.
+        """
+        if self.san_pg is not None:
+            raise ValueError("statistics cannot be re-estimated for an encoder of textures that a SAN-PG regresses.")
+        items = _as_list(images)
+        batches = (
+            np.stack([_resized(items[i], f"images[{i}]", self.image_size) for i in map(int, chosen)])
+            for chosen in batch_norm.draw(len(items), len(items), seed=seed, batch_size=self.batch_size)
+        )
+        return dataclasses.replace(self, model=batch_norm.reestimate(self.model, batches))
 
     @functools.cached_property
     def _placed(self) -> embed.PlacedModel:

@@ -23,7 +23,7 @@ from experiments.runs.settings import RunSettings
 UNUSED = {
     "san_pg": (
         *("dataset", "use_val", "batch_kinds", "test_metric", "input", "augment"),
-        *("eval_every_epochs", "eval_dataset", "held_out_identities"),
+        *("eval_every_epochs", "eval_dataset", "held_out_identities", "batch_norm_images"),
         *("start.classifier", "target.path", "batch.num_identities", "batch.images_per_identity"),
         *("model.feature_size", "model.pooling", "model.bnneck"),
         *("loss.identification", "loss.triplet", "loss.triplet_reid", "loss.label_smoothing", "loss.triplet_margin"),

@@ -139,6 +139,7 @@ class RunPlan:
         optimizer: The optimizer and its learning rate.
         length: How long the run is.
         ema_decay: Decay of the average of the weights; 0 for none.
+        batch_norm_images: Pictures that running statistics are re-estimated on after the last step; 0 for none.
         keep_checkpoints: Number of the newest checkpoints to keep.
         scored_on: Dataset whose query and gallery are scored during the training; "" for the held-out identities.
         test_metric: How embeddings are compared; None where the run learns no embedding for it.
@@ -164,6 +165,7 @@ class RunPlan:
     optimizer: OptimizerSettings
     length: Length
     ema_decay: float
+    batch_norm_images: int
     keep_checkpoints: int
     scored_on: str
     test_metric: str | None
@@ -336,6 +338,11 @@ def _check_lengths(settings: RunSettings, problems: Problems) -> None:
         problems.add(f"image_size must be a height and a width in pixels, found {settings.image_size}.")
     if not 0.0 <= settings.ema_decay < 1.0:
         problems.add(f"ema_decay must lie in 0..1, 1 excluded (0: no average), found {settings.ema_decay:g}.")
+    if settings.batch_norm_images < 0 or settings.batch_norm_images == 1:
+        problems.add(
+            "batch_norm_images must be a number of pictures, at least 2, or 0 to keep the running statistics, found "
+            f"{settings.batch_norm_images}."
+        )
     if settings.prepare not in ("", "smoke"):
         problems.add(f"prepare must be 'smoke' or empty, found {settings.prepare!r}.")
     if settings.method != "san_pg" and settings.test_metric not in ranking.METRICS:
@@ -439,6 +446,7 @@ def _plan(settings: RunSettings, target: targets.DecoderTarget | None) -> RunPla
             settings.log_every,
         ),
         ema_decay=settings.ema_decay,
+        batch_norm_images=settings.batch_norm_images,
         keep_checkpoints=settings.keep_checkpoints,
         scored_on=settings.eval_dataset or ("" if settings.held_out_identities else settings.dataset),
         test_metric=None if settings.method == "san_pg" else settings.test_metric,

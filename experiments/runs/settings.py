@@ -112,6 +112,8 @@ class RunSettings:
         log_every: Steps between lines of metrics.
         keep_checkpoints: Number of newest checkpoints to keep.
         ema_decay: Decay of a moving average of the weights, such as 0.999, which is then evaluated; 0 for no average.
+        batch_norm_images: Pictures of the reID training set on which the running statistics of batch normalisation are
+            re-estimated after the last step, without augmentation; 0 keeps those of the last batches.
         test_metric: Distance between embeddings in `evaluate` without --metric: "euclidean" or "cosine".
         augment: For reID images.
         pit_augment: For PIT images. They are not flipped, because the texture of a mirrored person is mirrored (to flip
@@ -140,6 +142,7 @@ class RunSettings:
     log_every: int = dataclasses.field(default=50, metadata=_MAY_CHANGE)
     keep_checkpoints: int = dataclasses.field(default=2, metadata=_MAY_CHANGE)
     ema_decay: float = 0.0
+    batch_norm_images: int = 0
     test_metric: str = dataclasses.field(default="euclidean", metadata=_MAY_CHANGE)
     start: Start = dataclasses.field(default_factory=Start)
     target: Target = dataclasses.field(default_factory=Target)

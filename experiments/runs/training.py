@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.command_line.config_files import Config
-from experiments.runs import best, data_sources, feeding, folder, initial_weights, models, training_data
+from experiments.runs import batch_norm, best, data_sources, feeding, folder, initial_weights, models, training_data
 from experiments.runs import steps as steps_of_plan
 from experiments.runs.errors import KNOWN_ERRORS, Problems, RunError, naming_the_config_part
 from experiments.runs.plan import RunPlan, Steps, resolve
@@ -374,6 +374,8 @@ class _Trainer:
         seconds = time.monotonic() - self._last_time  # without the time that scoring takes
         num_images = sum(self._plan.batch_size(kind) for done in self._pending for kind in done.kinds)
         metrics["learning_rate"] = float(np.asarray(self._inputs.schedule(done - 1)))
+        if done == self._inputs.steps.total and self._plan.batch_norm_images:
+            self._reestimate()
         scores = self._scores() if score else None
         if scores is not None:
             metrics |= scores.values
@@ -381,6 +383,15 @@ class _Trainer:
         self._logger.write(done, metrics, seconds=seconds, num_images=num_images)
         self._pending, self._last_time = [], time.monotonic()
         return scores
+
+    def _reestimate(self) -> None:
+        """Give the state the running statistics of training pictures, before it is scored and saved for the last time."""
+        source = self._inputs.data.reid_source
+        assert source is not None, "a plan without reID batches has no batch_norm_images"
+        self._state, words = batch_norm.after_training(
+            self._plan, source, self._start.graphdef, self._state, self._inputs.mesh
+        )
+        self._logger.print(words)
 
     def _scores(self) -> Scores:
         """Score the model as it is now, with the averaged weights where the run keeps them."""

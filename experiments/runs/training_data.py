@@ -46,6 +46,7 @@ class TrainingData:
             of a mirrored texture comes from, [H W 2].
         epoch: How long an epoch of it is.
         notes: Lines that say how batches repeat identities and images, where there are few.
+        reid_source: The examples of the reID batches, with the feature that the encoder reads; None without such batches.
     """
 
     streams: dict[str, BatchIterator]
@@ -56,6 +57,7 @@ class TrainingData:
     mirror_maps: dict[str, np.ndarray]
     epoch: Epoch
     notes: list[str]
+    reid_source: reading.Source | None
 
 
 def check_batches(plan: RunPlan, mesh: jax.sharding.Mesh, problems: Problems) -> None:
@@ -163,6 +165,7 @@ def _open(plan: RunPlan, regressor: san_pg.Regressor | None) -> TrainingData:
         mirror_maps=_mirror_maps(plan),
         epoch=epoch,
         notes=[] if reid is None or plan.reid is None else scarce_data.batch_words(reid.labels, plan.reid),
+        reid_source=None if reid is None else reid.source,
     )
 
 
@@ -251,6 +254,8 @@ def _make_record(plan: RunPlan, reid: _ReidData | None, num_pairs: int) -> dict[
         record = _record(plan.pit.dataset, plan.pit.dataset, ["train"], num_pairs, None, plan.data_dir)
     if plan.target is not None and plan.target.kind != "texture":
         record["target"] = plan.target.kind
+    if plan.batch_norm_images:
+        record["batch_norm_images"] = min(plan.batch_norm_images, record["images"])
     return record
 
 

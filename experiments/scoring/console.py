@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.runs import batch_norm
 from experiments.scoring import protocols
 from san_jax.counts import count
 
@@ -13,13 +14,19 @@ def describe(summary: Mapping[str, Any]) -> str:
     lines = [
         f"{summary['dataset']}{' (PARTIAL)' * summary['partial']}: {count(summary['num_query'], 'query', 'queries')} "
         f"({summary['num_valid_queries']:,} with a match), "
-        f"{count(summary['num_gallery'], 'gallery image')}; {summary['workdir']} at step {summary['step']}",
+        f"{count(summary['num_gallery'], 'gallery image')}; {summary['workdir']} at step {summary['step']}"
+        + "".join(f", {words}" for words in _adapted(summary)),
         *_wrap(summary["protocol"]),
         *_score_lines(summary),
     ]
     for result in _further_results(summary).values():
         lines += [*_wrap(result["protocol"]), *_score_lines(result)]
     return "\n".join(lines)
+
+
+def _adapted(summary: Mapping[str, Any]) -> list[str]:
+    """Words where the statistics of batch normalisation are not the run's."""
+    return list(filter(None, [batch_norm.brief(summary["batch_norm"])]))
 
 
 def _further_results(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -58,7 +65,7 @@ def table(summaries: Mapping[str, Mapping[str, Any]], failures: Mapping[str, str
     width = max((len(name) for name in [*failures, *(name for name, _, _ in rows), "%"]), default=0)
     lines = [f"{'%':<{width}}" + "".join(f"{name:>9}" for name in names)]
     for label, result, summary in rows:
-        note = summary["relation"] + (", PARTIAL" if summary["partial"] else "")
+        note = ", ".join([summary["relation"], *(["PARTIAL"] if summary["partial"] else []), *_adapted(summary)])
         lines.append(f"{label:<{width}}" + "".join(_percent(result[name]) for name in names) + f"  {note}")
     lines += [f"{name:<{width}}  not scored: {reason.splitlines()[0]}" for name, reason in failures.items()]
     return "\n".join(lines)

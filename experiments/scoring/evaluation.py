@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs import data_places, data_sources, folder, models, san_pg
+from experiments.runs import batch_norm, data_places, data_sources, folder, models, san_pg
 from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from experiments.scoring.per_query import query_scores
-from san_jax import checkpoint, embed, onnx_file, ranking
+from san_jax import checkpoint, embed, files, onnx_file, ranking
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 
@@ -41,7 +41,8 @@ def run(
         workdir: Folder of a run.
         dataset: A dataset with splits query and gallery under `data_dir`.
         data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
-        output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json.
+        output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json. One that holds scores
+            with other BatchNorm statistics is not replaced.
         options: How it is scored; None for the defaults.
         queries: `.npz` file that also receives the scores of each query of the split `query`: persons int [Q], and
             rank1, rank5, rank10, mAP (its AP) and mINP (its INP), float64 [Q], NaN for a query without a match. None
@@ -51,7 +52,8 @@ def run(
         What the JSON holds: dataset, protocol (words), rank1, rank5, rank10 (partial datasets: rank3 too; None beyond
         the gallery's size), mAP, mINP (fractions), chance (the same scores of random rankings), num_query, num_gallery,
         num_valid_queries, metric, average_precision, flip, runtime, same_camera ("drop", or "keep" where gallery images
-        of the query's identity and camera count as correct), rerank (settings or None), image_size, san_pg
+        of the query's identity and camera count as correct), rerank (settings or None), batch_norm (None, or
+        the pictures that statistics were re-estimated on, see `batch_norm.Reestimation.apply`), image_size, san_pg
         (None, or the workdir and parameters_sha256 of the run whose textures are the reID input), source_digest and
         release (None but for MSMT17) of the dataset, partial (whether the dataset or that of training is a partial
         copy), trained_on (see `folder.read_data`), started_from (the same of the runs that the weights started from,
@@ -63,7 +65,8 @@ def run(
 
     Raises:
         ValueError: Embeddings are not finite, query and gallery cannot be scored, or the SAN-PG run has changed since
-            the run was trained on its textures; or `queries` with options that score queries otherwise.
+            the run was trained on its textures; `queries` with options that score queries otherwise; statistics that
+            cannot be re-estimated; or an `output` that holds scores with others.
         FileNotFoundError: The folder is no run's.
         san_jax.checkpoint.CheckpointError: The run has no checkpoint yet.
         datasets.DatasetError: The dataset or a split is absent.
@@ -119,6 +122,10 @@ class _Evaluation:
         self._workdir, self._given = pathlib.Path(workdir), data_dir
         model, self._plan, self._step = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
         self._options = options.with_metric_of(self._plan)
+        self._batch_norm: dict[str, Any] | None = None
+        if options.batch_norm is not None:
+            batch_norm.refuse_textures(self._plan.textures_from)
+            model, self._batch_norm = options.batch_norm.apply(model, self._plan.image_size, data_dir, workdir)
         data = folder.read_data(workdir)
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
@@ -128,7 +135,7 @@ class _Evaluation:
 
     def score(self, dataset: str, output: str | os.PathLike[str] | None) -> dict[str, Any]:
         """Score a dataset, write the JSON and print the result."""
-        options = self._options
+        options, path = self._options, self._path(dataset, output)
         data_dir = data_places.find(self._given, [self._workdir], dataset)
         metadata = data_sources.read_metadata(dataset, data_dir)
         query, gallery = (self._embedder(data_dir).embed(dataset, split) for split in ("query", "gallery"))
@@ -143,6 +150,7 @@ class _Evaluation:
             image_size=self._plan.image_size,
             san_pg="" if self._san_pg is None else self._san_pg.workdir,
             kept_camera=protocols.kept_camera_words(options, query.camera_ids, gallery.camera_ids),
+            batch_norm=self._batch_norm,
         )
         summary = {
             "dataset": dataset,
@@ -156,6 +164,7 @@ class _Evaluation:
             "runtime": options.runtime,
             "same_camera": "keep" if scored.kept_camera else "drop",
             "rerank": None if options.rerank is None else dataclasses.asdict(options.rerank),
+            "batch_norm": self._batch_norm,
             "image_size": list(self._plan.image_size),
             "san_pg": None
             if self._san_pg is None
@@ -176,16 +185,19 @@ class _Evaluation:
             for split in protocols.query_splits(dataset, data_sources.list_splits(dataset, data_dir)):
                 found = self._embedder(data_dir).embed(dataset, split)
                 summary[split] = self._score_queries(dataset, split, found, gallery)
-        if output is None:
-            path = self._workdir / "report" / options.file_name(dataset)
-        else:
-            path = pathlib.Path(output)
         if self._queries is not None:
             self._write_queries(pathlib.Path(self._queries), query, gallery)
         write_atomic(path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
         print(describe(summary))
         print(f"written to {path}", flush=True)
         return summary
+
+    def _path(self, dataset: str, output: str | os.PathLike[str] | None) -> pathlib.Path:
+        """Return the file to write; raise a ValueError where it is the user's and holds scores with other statistics."""
+        if output is None:
+            return self._workdir / "report" / self._options.file_name(dataset)
+        _check_output(pathlib.Path(output), self._batch_norm)
+        return pathlib.Path(output)
 
     def _write_queries(self, path: pathlib.Path, query: EmbeddedSplit, gallery: EmbeddedSplit) -> None:
         cameras = self._options.cameras_of(query.camera_ids, gallery.camera_ids)
@@ -227,6 +239,18 @@ class _Evaluation:
             "num_splits": len(splits),
             "num_identities": num_identities,
         }
+
+
+def _check_output(path: pathlib.Path, batch_norm_noted: dict[str, Any] | None) -> None:
+    """Raise a ValueError where a file holds scores with other statistics of batch normalisation."""
+    try:
+        found = files.read_json(path)
+    except (OSError, files.DamagedFileError):  # absent, or no result
+        return
+    if "protocol" not in found or found.get("batch_norm") == batch_norm_noted:
+        return
+    holds = batch_norm.brief(found.get("batch_norm")) or "BatchNorm statistics as trained"
+    raise ValueError(f"{path} holds scores with {holds}, not with those asked for now: give another --output.")
 
 
 def rank(

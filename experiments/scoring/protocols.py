@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.runs import batch_norm
+from experiments.runs.batch_norm import Reestimation
 from experiments.runs.plan import RunPlan
 from san_jax import ranking, run_folder, runtimes
 from san_jax.counts import count
@@ -110,6 +112,7 @@ class Options:
         checkpoint: Which of the run's checkpoints is scored, see `san_jax.checkpoint.find`.
         same_camera: What becomes of gallery images of the query's identity and camera, one of
             `ranking_settings.SAME_CAMERA`.
+        batch_norm: Pictures whose statistics batch normalisation uses in place of the run's; None for the run's.
 
     Raises:
         ValueError: An unknown metric, average precision, runtime or same_camera.
@@ -122,6 +125,7 @@ class Options:
     runtime: str = runtimes.JAX
     checkpoint: str = run_folder.NEWEST
     same_camera: str = "auto"
+    batch_norm: Reestimation | None = None
 
     def __post_init__(self) -> None:
         # Now, not after the images of a large gallery have been embedded.
@@ -167,6 +171,7 @@ class Options:
             "best" if self.checkpoint == run_folder.BEST else f"step{self.checkpoint}": self.checkpoint
             != run_folder.NEWEST,
             "onnx": self.runtime == runtimes.ONNX,
+            "" if self.batch_norm is None else self.batch_norm.suffix: self.batch_norm is not None,
             "rerank": self.rerank is not None,
         }
         suffix = "".join(f"_{part}" for part, given in parts.items() if given)
@@ -213,6 +218,7 @@ class Scored:
         san_pg: Folder of the SAN-PG run whose textures are embedded in place of the images; "" for the images.
         kept_camera: Where gallery images of the query's identity and camera are kept as correct matches: why, in words;
             "" where they are dropped.
+        batch_norm: What `batch_norm.Reestimation.apply` noted; None where the statistics are the run's.
     """
 
     dataset: str
@@ -224,6 +230,7 @@ class Scored:
     image_size: Sequence[int]
     san_pg: str = ""
     kept_camera: str = ""
+    batch_norm: Mapping[str, Any] | None = None
 
 
 def find(dataset: str) -> Protocol:
@@ -258,6 +265,7 @@ def words(scored: Scored, options: Options) -> str:
     return " ".join(
         [
             *partial_warnings(scored.dataset, scored.metadata, scored.training),
+            *([] if scored.batch_norm is None else [batch_norm.words(scored.batch_norm, scored.dataset)]),
             # The builder of own pictures notes what query and gallery are.
             scored.metadata.get("protocol")
             or protocol.about.format(release=scored.metadata.get("release", "not recorded")),
@@ -323,6 +331,8 @@ def _data_words(data: Mapping[str, Any]) -> str:
         text += ", with the true textures as the decoder's target (an oracle)"
     elif "target" in data:
         text += f", with the decoder's target {data['target']}"
+    if data.get("batch_norm_images"):
+        text += f", with BatchNorm statistics re-estimated on {data['batch_norm_images']:,} of its images after the last step"
     if data["pit"] is not None:
         text += f", and on {count(data['pit']['images'], 'synthetic image')} of {data['pit']['dataset']}"
     return text

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from experiments import evaluate
+from experiments.runs import data_sources
 from experiments.scoring import evaluation, protocols
-from san_jax import ranking
+from experiments.scoring.embedding import Embedder
+from san_jax import batch_norm, ranking
 from san_jax.models import merge_model, split_model
 from tests.experiments.scoring.made_up import PARTIAL, PLAN, SCORES, trained
 
@@ -123,6 +125,43 @@ def test_main_passes_every_option(scored_run, pit_reid_dir):
     assert (summary["metric"], summary["average_precision"], summary["flip"]) == ("cosine", "trapezoidal", True)
 
 
+def test_statistics_of_other_pictures(scored_run, pit_reid_dir, scored_model, tmp_path, capsys):
+    """Embedded with them, and said wherever the scores stand; what was scored as trained is left alone."""
+    arguments = [f"--workdir={scored_run}", f"--data_dir={pit_reid_dir}", "--dataset=pit_reid"]
+    evaluate.main([*arguments, f"--output={tmp_path / 'scores.json'}"])
+    as_trained = (tmp_path / "scores.json").read_bytes()
+    assert json.loads(as_trained)["batch_norm"] is None
+    assert "BatchNorm" not in capsys.readouterr().out
+
+    adapt = ["--batch_norm=pit_reid:train", "--batch_norm_images=6", "--batch_norm_seed=1"]
+    evaluate.main([*arguments, *adapt])
+    (path,) = (scored_run / "report").iterdir()
+    assert path.name == "evaluate_pit_reid_bn_pit_reid_train_images=6_seed=1.json"
+    summary = json.loads(path.read_text())
+    noted = {"dataset": "pit_reid", "split": "train", "images": 6, "seed": 1, "batch_size": 64}
+    assert summary["batch_norm"] == noted
+    assert summary["protocol"].startswith("BATCHNORM RE-ESTIMATED: ")
+    printed = capsys.readouterr().out
+    assert f"{scored_run} at step 120, BatchNorm of pit_reid:train\n" in printed
+    assert summary["protocol"] in " ".join(printed.split())
+    assert evaluation.table({"pit_reid": summary}, {}).splitlines()[1].endswith(", BatchNorm of pit_reid:train")
+
+    source = data_sources.open_source("pit_reid", "train", pit_reid_dir)
+    batches = batch_norm.read_batches(source, "image", batch_norm.draw(len(source), 6, seed=1), PLAN.image_size)
+    model = batch_norm.reestimate(scored_model, batches)
+    query, gallery = (Embedder(model, PLAN, pit_reid_dir).embed("pit_reid", split) for split in ("query", "gallery"))
+    expected = evaluation.rank(query, gallery, (1, 5, 10), protocols.Options(metric="euclidean"))
+    assert {key: summary[key] for key in SCORES} == pytest.approx({key: expected[key] for key in SCORES}, abs=1e-6)
+    assert summary["mAP"] != pytest.approx(json.loads(as_trained)["mAP"], abs=1e-6)
+
+    with pytest.raises(SystemExit, match="holds scores with BatchNorm statistics as trained, not with those asked"):
+        evaluate.main([*arguments, *adapt, f"--output={tmp_path / 'scores.json'}"])
+    assert (tmp_path / "scores.json").read_bytes() == as_trained
+    with pytest.raises(SystemExit, match="holds scores with BatchNorm of pit_reid:train, not with those asked for"):
+        evaluate.main([*arguments, f"--output={path}"])
+    assert json.loads(path.read_text()) == summary
+
+
 def test_main_names_what_is_missing(scored_run, pit_reid_dir, scored_model, monkeypatch):
     arguments = [f"--workdir={scored_run}", f"--data_dir={pit_reid_dir}"]
     with pytest.raises(SystemExit, match=r"evaluate: .*'pit_ried'.*pit_reid"):
@@ -144,6 +183,10 @@ def test_main_refuses_before_anything_is_loaded(scored_run, pit_reid_dir, loads,
             evaluate.main([*arguments, "--rerank", option])
     for more, message in (
         (["--k2=3"], "--k2 is a setting of --rerank, which is not given"),
+        (["--batch_norm=train"], "--batch_norm: expected as_trained or DATASET:SPLIT, such as market1501:train, found"),
+        (["--batch_norm_images=9"], "--batch_norm_images is a setting of --batch_norm=DATASET:SPLIT, which is not"),
+        (["--batch_norm_seed=9"], "--batch_norm_seed is a setting of --batch_norm=DATASET:SPLIT, which is not given"),
+        (["--batch_norm=a:train", "--batch_norm_images=1"], "expected an integer of at least 2, found 1"),
         (["--dataset=a,b", "--output=x.json"], "--output names the file of one dataset, but --dataset names 2"),
         (["--average_precision=best"], "argument --average_precision: invalid choice: 'best'"),
     ):
