@@ -84,6 +84,9 @@ class LossSettings:
             devices where that is so, else "global". On one device all are the same.
         triplet_reid_warmup_epochs: Epochs at the start of the run in which the weight of L_TR rises from 0 to
             `triplet_reid`, in a straight line.
+        triplet_reid_normalize: Scale the vector of channels at every position of a decoder map to length 1 before
+            distances are taken, so that L_TR compares directions alone. A squared distance is then at most 4, with
+            "mean" 4 divided by the channels: "sum" suits the margin of 0.3.
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -102,6 +105,7 @@ class LossSettings:
     triplet_reid_sampling: str = "random"
     triplet_reid_scope: str = "auto"
     triplet_reid_warmup_epochs: float = 0.0
+    triplet_reid_normalize: bool = False
 
     def __post_init__(self) -> None:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):

@@ -220,6 +220,7 @@ def _triplet_reid(output: SANOutput, block: int, triplets: _Triplets, settings: 
     shared: Any = {
         "margin": settings.triplet_reid_margin,
         "channel_reduction": settings.triplet_reid_channels,
+        "normalize": settings.triplet_reid_normalize,
         "mesh": triplets.mesh,
     }
     feature_map = output.decoder_maps[block - 1]

@@ -52,6 +52,7 @@ def unsupported(plan: RunPlan) -> str:
         "input.kind=texture": plan.reid is not None and plan.reid.feature != "image",
         "reID batches": plan.reid is None,
         f"triplet_reid_sampling={loss.triplet_reid_sampling}": loss.triplet_reid_sampling != "random",
+        "triplet_reid_normalize": loss.triplet_reid_normalize,
         "alternating optimizers": optimizer.alternating,
         "gradient_clip_norm": optimizer.gradient_clip_norm > 0,
     }

@@ -27,6 +27,9 @@ from san_jax import losses, ranking
 from san_jax.counts import count
 from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
 
+# Options of L_TR that are off where they are false or empty.
+TRIPLET_REID_OPTIONS = ("triplet_reid_normalize",)
+
 
 @dataclasses.dataclass(frozen=True)
 class ReidBatches:
@@ -231,6 +234,7 @@ def resolve(config: Config) -> RunPlan:
     problems.check()
     _check_start(settings, problems)
     _check_batches(settings, problems)
+    _check_triplet_reid(settings.loss, problems)
     _check_lengths(settings, problems)
     target = problems.take("target", lambda: _find_target(settings))
     _check_input(settings, problems)
@@ -306,6 +310,17 @@ def _check_batches(settings: RunSettings, problems: Problems) -> None:
             f"{losses.IMAGES_PER_IDENTITY} images per identity: set batch.images_per_identity="
             f"{losses.IMAGES_PER_IDENTITY}, found {batch.images_per_identity}."
         )
+
+
+def _check_triplet_reid(loss: LossSettings, problems: Problems) -> None:
+    """Note options of L_TR that are set where L_TR is not trained on, and those that do not go together."""
+    unused = "loss.triplet_reid=0" if not loss.triplet_reid else "" if loss.triplet_reid_blocks else "no decoder block"
+    for name in TRIPLET_REID_OPTIONS:
+        if unused and getattr(loss, name):
+            problems.add(
+                f"loss.{name}={getattr(loss, name)} changes L_TR, which {unused} leaves out: set loss.triplet_reid and "
+                f"loss.triplet_reid_blocks, or leave out loss.{name}."
+            )
 
 
 def _check_lengths(settings: RunSettings, problems: Problems) -> None:

@@ -21,6 +21,7 @@ from san_jax.counts import count
 # identity's first image on. A negative is of the next identity.
 IMAGES_PER_IDENTITY = 4
 _FIXED_PLACES = {1: (0, 1, 4), 2: (1, 2, 5), 3: (2, 3, 6), 4: (3, 0, 4)}
+_SHORTEST = 1e-6  # length below which `unit_vectors` sees no direction
 
 
 def sample_triplets(
@@ -97,6 +98,7 @@ def triplet_reid_loss(
     margin: float = 0.3,
     channel_reduction: Literal["sum", "mean"] = "sum",
     anchor_reduction: Literal["sum", "mean"] = "mean",
+    normalize: bool = False,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     """Return L_TR of one decoder block: mean over anchors of max(0, D(a, p) - D(a, n) + margin).
@@ -114,6 +116,8 @@ def triplet_reid_loss(
         margin: The paper's m, 0.3.
         channel_reduction: "sum" or "mean".
         anchor_reduction: "mean" or "sum" over the anchors.
+        normalize: Take the distances between `unit_vectors` of the maps: D lies in 0..4 then, divided by the channels
+            with "mean".
         mesh: The devices that the batch is split over, where anchors, positives and negatives come in as many groups
             and each triplet lies on one device: no map is sent then. None where a triplet may lie anywhere.
 
@@ -131,7 +135,8 @@ def triplet_reid_loss(
     scale = 1.0 / (height * width * (channels if channel_reduction == "mean" else 1))
 
     def violations(maps: Any, anchor: Any, positive: Any, negative: Any) -> Any:
-        squared = scale * squared_distances(maps.reshape(maps.shape[0], -1))
+        compared = unit_vectors(maps) if normalize else maps
+        squared = scale * squared_distances(compared.reshape(maps.shape[0], -1))
         own = jnp.arange(maps.shape[0], dtype=jnp.int32) if anchor is None else anchor
         complete = (positive != own) & (negative != own)
         violation = squared[own, positive] - squared[own, negative] + margin
@@ -141,6 +146,20 @@ def triplet_reid_loss(
         violations = _on_each_device(violations, mesh)
     reduce = jnp.mean if anchor_reduction == "mean" else jnp.sum
     return reduce(violations(feature_map, anchor, positive, negative))
+
+
+def unit_vectors(
+    feature_map: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch height width channels"]:
+    """Divide the vector of channels at every position by its Euclidean length, in float32.
+
+    A vector shorter than 1e-6 has no direction worth comparing: it becomes 0, with gradient 0.
+    """
+    vectors = feature_map.astype(jnp.float32)
+    squared_length = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+    has_direction = squared_length > _SHORTEST**2
+    # Where there is no direction, rsqrt is taken of 1: its gradient would be NaN at 0, also where `where` drops it.
+    return vectors * jnp.where(has_direction, lax.rsqrt(jnp.where(has_direction, squared_length, 1.0)), 0.0)
 
 
 @jax.custom_vjp

@@ -35,6 +35,14 @@ REFUSED = [
         r"loss: triplet_reid_sampling must be 'random' or 'fixed', found 'hard'",
     ),
     ("san.py:loss.triplet_reid_blocks=(0,1)", r"loss: triplet_reid_blocks must be different numbers"),
+    (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_normalize=true",
+        r"loss\.triplet_reid_normalize=True changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
+    (
+        "san.py:loss.triplet_reid_blocks=(),loss.triplet_reid_normalize=true",
+        r"loss\.triplet_reid_normalize=True changes L_TR, which no decoder block leaves out",
+    ),
     ("san.py:num_steps=-1", r"num_steps must be a number of steps, or 0"),
     ("san.py:num_epochs=0", r"num_epochs must be positive, found 0"),
     ("san.py:checkpoint_every_epochs=0", r"checkpoint_every_epochs must be positive, found 0"),
