@@ -87,6 +87,7 @@ class LossSettings:
         triplet_reid_normalize: Scale the vector of channels at every position of a decoder map to length 1 before
             distances are taken, so that L_TR compares directions alone. A squared distance is then at most 4, with
             "mean" 4 divided by the channels: "sum" suits the margin of 0.3.
+        triplet_reid_stop_gradient: Let L_TR train the decoder alone: the other modules get no gradient from it.
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -106,6 +107,7 @@ class LossSettings:
     triplet_reid_scope: str = "auto"
     triplet_reid_warmup_epochs: float = 0.0
     triplet_reid_normalize: bool = False
+    triplet_reid_stop_gradient: bool = False
 
     def __post_init__(self) -> None:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):

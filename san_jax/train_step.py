@@ -259,23 +259,22 @@ _PIT = _BatchKind("pit", pit_losses, (), ("reconstruction",), ("head", "neck"))
 
 
 class _Objective(NamedTuple):
-    """What a batch is trained for: everything that `_loss` needs besides weights and data."""
+    """What a batch is trained for: everything that `_parts` needs besides weights and data."""
 
     kind: _BatchKind
     graphdef: Any
     settings: StepSettings
 
 
-def _loss(
+def _parts(
     params: Tree,
     objective: _Objective,
     batch_stats: Tree,
     batch: Any,
     key: PRNGKeyArray,
-    step: Int32[Array, ""],
     parts_wanted: tuple[str, ...] | None = None,
-) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-    """Return the weighted loss of a batch, with its unweighted parts and the new running statistics.
+) -> tuple[Metrics, Tree]:
+    """Return the unweighted parts of a batch's loss, and the new running statistics.
 
     `parts_wanted` names the parts of the loss to take, None takes all.
     """
@@ -290,9 +289,14 @@ def _loss(
     parts = kind.losses(output, batch, triplet_key, settings.loss, targets, triplet_mesh=settings.triplet_mesh)
     if parts_wanted is not None:
         parts = {name: parts[name] for name in parts_wanted}
-    weighted = (_weight(settings, name, step) * part for name, part in parts.items())
     frozen = {name: batch_stats[name] for name in kind.frozen_statistics if name in batch_stats}
-    return sum(weighted, start=jnp.zeros((), jnp.float32)), (parts, batch_statistics(model) | frozen)
+    return parts, batch_statistics(model) | frozen
+
+
+def _weighted_sum(settings: StepSettings, parts: Metrics, step: Int32[Array, ""]) -> Float[Array, ""]:
+    """Return the sum of the parts of a loss, each times its weight in a train step, counted from 0."""
+    weighted = (_weight(settings, name, step) * part for name, part in parts.items())
+    return sum(weighted, start=jnp.zeros((), jnp.float32))
 
 
 def _weight(settings: StepSettings, part: str, step: Int32[Array, ""]) -> float | Float[Array, ""]:
@@ -303,10 +307,30 @@ def _weight(settings: StepSettings, part: str, step: Int32[Array, ""]) -> float 
     return weight * jnp.minimum((step + 1).astype(jnp.float32) / rising, 1.0)
 
 
-def _differentiate(loss: Callable[[Any], Any], params: Tree) -> tuple[Any, Tree]:
-    """Return a loss with its auxiliary output, and its gradients."""
-    result, gradients = jax.value_and_grad(loss, has_aux=True)(params)
-    return result, jax.tree.map(_in_order_of_parameter, gradients)
+def _differentiate(
+    parts_of: Callable[[Tree], tuple[Metrics, Tree]], params: Tree, settings: StepSettings, step: Int32[Array, ""]
+) -> tuple[Float[Array, ""], tuple[Metrics, Tree], Tree]:
+    """Return the weighted loss, its parts with the new running statistics, and the gradients.
+
+    With `LossSettings.triplet_reid_stop_gradient` the gradients outside of the decoder are those of the loss without
+    L_TR. One forward pass serves both.
+    """
+
+    def losses_of(params: Tree) -> Any:
+        parts, batch_stats = parts_of(params)
+        rest = None
+        if settings.loss.triplet_reid_stop_gradient and "triplet_reid" in parts:
+            others = {name: part for name, part in parts.items() if name != "triplet_reid"}
+            rest = _weighted_sum(settings, others, step)
+        return (_weighted_sum(settings, parts, step), rest), (parts, batch_stats)
+
+    (loss, rest), pull_back, found = jax.vjp(losses_of, params, has_aux=True)
+    one = jnp.ones_like(loss)
+    (gradients,) = pull_back((one, None if rest is None else jnp.zeros_like(rest)))
+    if rest is not None:
+        (without,) = pull_back((jnp.zeros_like(loss), one))
+        gradients = {**without, "decoder": gradients["decoder"]}
+    return loss, found, jax.tree.map(_in_order_of_parameter, gradients)
 
 
 def _in_order_of_parameter(gradient: Array) -> Array:
@@ -324,8 +348,11 @@ def joint_update(
     objective: _Objective, optimizer: optax.GradientTransformation, state: TrainState, batch: Any, key: PRNGKeyArray
 ) -> tuple[TrainState, Metrics]:
     """Update all parameters once, by all losses."""
-    (loss, (parts, batch_stats)), gradients = _differentiate(
-        lambda params: _loss(params, objective, state.batch_stats, batch, key, state.step), state.params
+    loss, (parts, batch_stats), gradients = _differentiate(
+        lambda params: _parts(params, objective, state.batch_stats, batch, key),
+        state.params,
+        objective.settings,
+        state.step,
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
@@ -376,11 +403,11 @@ def _take_turn(
 ) -> tuple[TrainState, Metrics, Tree]:
     """Update the modules of one turn; its metrics and new running statistics come beside the state."""
 
-    def loss_of_modules(trained: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-        return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, state.step, turn.parts)
+    def parts_of_modules(trained: Tree) -> tuple[Metrics, Tree]:
+        return _parts({**state.params, **trained}, objective, state.batch_stats, batch, key, turn.parts)
 
     modules = turn.modules(state.params)
-    (loss, (parts, batch_stats)), gradients = _differentiate(loss_of_modules, modules)
+    loss, (parts, batch_stats), gradients = _differentiate(parts_of_modules, modules, objective.settings, state.step)
     updates, moments = turn.transformation.update(gradients, state.opt_state[turn.name], modules)
     trained: Any = optax.apply_updates(modules, updates)
     new_state = dataclasses.replace(

@@ -53,6 +53,7 @@ def unsupported(plan: RunPlan) -> str:
         "reID batches": plan.reid is None,
         f"triplet_reid_sampling={loss.triplet_reid_sampling}": loss.triplet_reid_sampling != "random",
         "triplet_reid_normalize": loss.triplet_reid_normalize,
+        "triplet_reid_stop_gradient": loss.triplet_reid_stop_gradient,
         "alternating optimizers": optimizer.alternating,
         "gradient_clip_norm": optimizer.gradient_clip_norm > 0,
     }

@@ -28,7 +28,7 @@ from san_jax.counts import count
 from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
 
 # Options of L_TR that are off where they are false or empty.
-TRIPLET_REID_OPTIONS = ("triplet_reid_normalize",)
+TRIPLET_REID_OPTIONS = ("triplet_reid_normalize", "triplet_reid_stop_gradient")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,18 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
-from san_jax import losses
+from san_jax import losses, optim, train_state
 from san_jax.losses.triplet_reid import squared_distances, unit_vectors
+from san_jax.models import SANOutput
 from san_jax.settings import LossSettings
+from san_jax.train_step import StepSettings, make_reid_step, texture_targets
 from tests.san_jax import losses_test, train_step_test
 from tests.san_jax.losses_test import int32, value_and_gradient
+from tests.san_jax.quick_compile import compile_quickly
 
 
 @pytest.mark.parametrize("channels", ["sum", "mean"])
@@ -101,3 +106,47 @@ def test_the_step_normalizes_each_block():
     expected = sum(float(losses.triplet_reid_loss(map_, *pairs, margin=1.0)) for map_ in maps)
     assert expected > 0
     np.testing.assert_allclose(parts["triplet_reid"], expected, rtol=1e-5)
+
+
+class DecodingModel(train_step_test.TinyModel):
+    """The tiny model with maps that its decoder makes."""
+
+    def __call__(self, images: jax.Array, *, train: bool = False) -> SANOutput:
+        output = super().__call__(images, train=train)
+        assert output.texture is not None
+        texture = output.texture
+        return output._replace(decoder_maps=(texture, jnp.tanh(texture), jnp.square(texture), texture))
+
+
+def gradients_of(settings: LossSettings, *, alternating: bool = False) -> dict:
+    """The gradients of a reID step: what plain descent of rate 1 subtracts from each parameter."""
+    descent = optax.sgd(1.0)
+    optimizer = optim.AlternatingOptimizer(descent, descent) if alternating else descent
+    graphdef, state = train_state.create(DecodingModel(rngs=nnx.Rngs(0)), optimizer)
+    step_settings = StepSettings(settings, train_step_test.NO_AUGMENT, texture_targets(), seed=0)
+    before = jax.device_get(state.params)
+    step = make_reid_step(graphdef, optimizer, step_settings)
+    batch = train_step_test.make_batch(0)
+    after, _ = compile_quickly(step, state, batch)(state, batch)
+    return jax.tree.map(np.subtract, before, jax.device_get(after.params))
+
+
+L_TR_ALONE = LossSettings(identification=0.0, triplet=0.0, reconstruction=0.0, triplet_reid_stop_gradient=True)
+
+
+@pytest.mark.parametrize("alternating", [False, True])
+def test_l_tr_that_is_stopped_trains_the_decoder_alone(alternating: bool):
+    stopped = gradients_of(L_TR_ALONE, alternating=alternating)
+    assert np.abs(stopped["decoder"]["kernel"]).max() > 1e-3
+    for name in ("encoder", "norm", "classifier"):
+        jax.tree.map(lambda gradient: np.testing.assert_array_equal(gradient, np.zeros_like(gradient)), stopped[name])
+
+
+def test_a_stopped_l_tr_changes_nothing_else():
+    """The decoder's gradients are those of the whole loss, all others those of the loss without L_TR."""
+    whole, without = gradients_of(LossSettings()), gradients_of(LossSettings(triplet_reid=0.0))
+    stopped = gradients_of(LossSettings(triplet_reid_stop_gradient=True))
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(close, stopped, {**without, "decoder": whole["decoder"]})
+    for name in ("encoder", "decoder"):
+        assert np.abs(whole[name]["kernel"] - without[name]["kernel"]).max() > 1e-3

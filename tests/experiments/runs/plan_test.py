@@ -40,6 +40,10 @@ REFUSED = [
         r"loss\.triplet_reid_normalize=True changes L_TR, which loss\.triplet_reid=0 leaves out",
     ),
     (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_stop_gradient=true",
+        r"loss\.triplet_reid_stop_gradient=True changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
+    (
         "san.py:loss.triplet_reid_blocks=(),loss.triplet_reid_normalize=true",
         r"loss\.triplet_reid_normalize=True changes L_TR, which no decoder block leaves out",
     ),
