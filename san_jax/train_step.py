@@ -149,10 +149,12 @@ def reid_losses(
         triplet_mesh: As in `StepSettings`.
 
     Returns:
-        float32 scalars: identification, triplet, and with a decoder reconstruction, triplet_reid.
+        float32 scalars: identification, triplet, and with a decoder reconstruction, triplet_reid, the last one summed
+        over blocks, each by its weight in `triplet_reid_block_weights`.
 
     Raises:
-        ValueError: The model has no classifier, or a decoder but no targets.
+        ValueError: The model has no classifier, or a decoder but no targets; or the batch lacks the `camera_id` that
+            `triplet_reid_cross_camera` needs.
     """
     if output.logits is None:
         raise ValueError("A reID step needs a model with a classifier: build SAN with num_classes > 0.")
@@ -162,11 +164,15 @@ def reid_losses(
         "triplet": losses.batch_hard_triplet_loss(output.embedding, labels, margin=settings.triplet_margin),
     }
     if output.texture is not None:
-        pairs = losses.sample_triplets(key, labels, groups=_num_groups(triplet_mesh))
+        cameras = _cameras(batch) if settings.triplet_reid_cross_camera else None
+        pairs = losses.sample_triplets(key, labels, cameras=cameras, groups=_num_groups(triplet_mesh))
         triplets = _Triplets(labels, pairs, triplet_mesh)
         parts["reconstruction"] = losses.reconstruction_loss(output.texture, _required(targets))
-        blocks = (_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks)
-        parts["triplet_reid"] = sum(blocks, start=jnp.zeros((), jnp.float32))
+        of_blocks = [_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks]
+        if settings.triplet_reid_block_weights:
+            weights = settings.triplet_reid_block_weights
+            of_blocks = [weight * loss for weight, loss in zip(weights, of_blocks, strict=True)]
+        parts["triplet_reid"] = sum(of_blocks, start=jnp.zeros((), jnp.float32))
     return parts
 
 
@@ -184,6 +190,15 @@ def pit_losses(
     if output.texture is None:
         raise ValueError("A PIT step needs a model with a decoder: build SAN with decoder=True.")
     return {"reconstruction": losses.reconstruction_loss(output.texture, _required(targets))}
+
+
+def _cameras(batch: ReidBatch) -> Int32[Array, " batch"]:
+    if "camera_id" not in batch:
+        raise ValueError(
+            "triplet_reid_cross_camera needs the camera of each image: give batches a camera_id, as "
+            "san_jax.data.pipeline.reid_batches does with cameras."
+        )
+    return jnp.asarray(batch["camera_id"])
 
 
 def _required(
@@ -225,7 +240,8 @@ def _triplet_reid(output: SANOutput, block: int, triplets: _Triplets, settings: 
     }
     feature_map = output.decoder_maps[block - 1]
     if settings.triplet_reid_sampling == "random":
-        return losses.triplet_reid_loss(feature_map, *triplets.pairs, **shared)
+        reduction = "mean_of_complete" if settings.triplet_reid_cross_camera else "mean"
+        return losses.triplet_reid_loss(feature_map, *triplets.pairs, anchor_reduction=reduction, **shared)
     groups = _num_groups(triplets.mesh)
     anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block, groups=groups)
     loss = losses.triplet_reid_loss(feature_map, positives, negatives, anchor=anchors, anchor_reduction="sum", **shared)

@@ -28,7 +28,12 @@ from san_jax.counts import count
 from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
 
 # Options of L_TR that are off where they are false or empty.
-TRIPLET_REID_OPTIONS = ("triplet_reid_normalize", "triplet_reid_stop_gradient")
+TRIPLET_REID_OPTIONS = (
+    "triplet_reid_normalize",
+    "triplet_reid_stop_gradient",
+    "triplet_reid_cross_camera",
+    "triplet_reid_block_weights",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +186,11 @@ class RunPlan:
         """Whether the run computes L_TR."""
         return self.target is not None and self.reid is not None and len(self.loss.triplet_reid_blocks) > 0
 
+    @property
+    def needs_cameras(self) -> bool:
+        """Whether reID batches say by which camera each image was taken."""
+        return self.has_triplet_reid and self.loss.triplet_reid_cross_camera
+
     def batch_size(self, kind: str) -> int:
         """Images in a batch of a kind, over all devices."""
         batches = self.reid if kind == "reid" else self.pit
@@ -321,6 +331,11 @@ def _check_triplet_reid(loss: LossSettings, problems: Problems) -> None:
                 f"loss.{name}={getattr(loss, name)} changes L_TR, which {unused} leaves out: set loss.triplet_reid and "
                 f"loss.triplet_reid_blocks, or leave out loss.{name}."
             )
+    if loss.triplet_reid_cross_camera and loss.triplet_reid_sampling != "random":
+        problems.add(
+            "loss.triplet_reid_cross_camera=True draws positives by their cameras, which loss.triplet_reid_sampling="
+            f"{loss.triplet_reid_sampling!r} does not: set it to 'random'."
+        )
 
 
 def _check_lengths(settings: RunSettings, problems: Problems) -> None:

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from san_jax import losses, optim, train_state
+from san_jax import losses, optim, sharding, train_state
 from san_jax.losses.triplet_reid import squared_distances, unit_vectors
 from san_jax.models import SANOutput
 from san_jax.settings import LossSettings
@@ -77,10 +77,22 @@ def test_normalized_loss_equals_a_slow_loop():
         np.testing.assert_allclose(loss, total / 5, rtol=1e-5)
 
 
-def test_normalized_gradient():
-    arrays = (losses_test.GOLDEN[name] for name in ("maps", "positive", "negative"))
-    loss = functools.partial(losses.triplet_reid_loss, normalize=True)
-    losses_test.assert_gradient_is_right(loss, *arrays, eps=1e-3, atol=1e-3, modes=("rev",))
+def test_normalized_gradient_is_that_of_the_chain_rule():
+    """Along a vector nothing changes; across it, as much less as it is long."""
+    maps, positive, negative = (losses_test.GOLDEN[name] for name in ("maps", "positive", "negative"))
+    length = np.linalg.norm(maps.astype(np.float64), axis=-1, keepdims=True)
+    unit, of_unit = maps / length, np.zeros(maps.shape)
+    scale = 1.0 / (maps.shape[1] * maps.shape[2])
+    for a, (p, n) in enumerate(zip(positive, negative, strict=True)):
+        if scale * ((unit[a] - unit[p]) ** 2 - (unit[a] - unit[n]) ** 2).sum() + 0.3 > 0:
+            of_unit[a] += 2 * scale * (unit[n] - unit[p]) / len(maps)
+            of_unit[p] -= 2 * scale * (unit[a] - unit[p]) / len(maps)
+            of_unit[n] += 2 * scale * (unit[a] - unit[n]) / len(maps)
+    expected = (of_unit - unit * np.sum(unit * of_unit, axis=-1, keepdims=True)) / length
+    arrays = map(jnp.asarray, (maps, positive, negative))
+    _, gradient = value_and_gradient(losses.triplet_reid_loss, *arrays, normalize=True)
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("length", [0.0, 1e-8])
@@ -150,3 +162,93 @@ def test_a_stopped_l_tr_changes_nothing_else():
     jax.tree.map(close, stopped, {**without, "decoder": whole["decoder"]})
     for name in ("encoder", "decoder"):
         assert np.abs(whole[name]["kernel"] - without[name]["kernel"]).max() > 1e-3
+
+
+LABELS = int32(5, 2, 5, 5, 2, 8, 2, 5)
+CAMERAS = int32(0, 0, 1, 0, 0, 1, 0, 3)  # identity 2 was seen by one camera, identity 8 once
+
+
+def test_positives_from_other_cameras_are_uniform_over_all_of_them():
+    draws = 3000
+    sample = jax.jit(jax.vmap(functools.partial(losses.sample_triplets, cameras=CAMERAS), in_axes=(0, None)))
+    keys = jax.random.split(jax.random.key(3), draws)
+    positives, negatives = sample(keys, LABELS)
+    for anchor in range(8):
+        candidates = [i for i in range(8) if LABELS[i] == LABELS[anchor] and CAMERAS[i] != CAMERAS[anchor]]
+        counts = np.bincount(positives[:, anchor], minlength=8)
+        if not candidates:
+            assert counts[anchor] == draws
+            continue
+        assert counts[candidates].sum() == draws
+        expected = draws / len(candidates)
+        assert np.abs(counts[candidates] - expected).max() < 5 * np.sqrt(expected)  # the key is fixed
+    plain = jax.jit(jax.vmap(losses.sample_triplets, in_axes=(0, None)))(keys, LABELS)
+    np.testing.assert_array_equal(negatives, plain[1])
+    assert not np.array_equal(positives, plain[0])
+
+
+def cross_camera_parts(cameras: np.ndarray) -> tuple[dict, np.ndarray, np.ndarray]:
+    """The losses of the tiny model's batch seen by these cameras, its labels and its first decoder map."""
+    batch = {**train_step_test.make_batch(0), "camera_id": cameras.astype(np.int32)}
+    settings = LossSettings(triplet_reid_cross_camera=True, triplet_reid_blocks=(1,), triplet_reid_margin=20.0)
+    parts, output = train_step_test.reid_parts(batch, settings)
+    return parts, batch["label"], np.asarray(output.decoder_maps[0], np.float64)
+
+
+def test_an_anchor_without_another_camera_drops_out_of_the_mean():
+    cameras = np.zeros(16, np.int64)
+    cameras[[1, 6]] = 1, 2  # two of the four identities were seen by two cameras
+    parts, labels, maps = cross_camera_parts(cameras)
+    pairs = losses.sample_triplets(jax.random.key(5), jnp.asarray(labels), cameras=jnp.asarray(cameras, jnp.int32))
+    violations = []
+    for anchor, (positive, negative) in enumerate(zip(*map(np.asarray, pairs), strict=True)):
+        if positive != anchor:
+            near, far = (np.mean((maps[anchor] - maps[other]) ** 2) for other in (positive, negative))
+            violations.append(max(near - far + 20.0, 0.0))
+    assert len(violations) == 8
+    np.testing.assert_allclose(parts["triplet_reid"], np.mean(violations), rtol=1e-5)
+
+
+def test_a_batch_of_one_camera_has_no_loss_and_no_gradient():
+    assert float(cross_camera_parts(np.full(16, 3))[0]["triplet_reid"]) == 0.0
+    maps = jnp.asarray(np.random.RandomState(0).normal(size=(8, 2, 2, 3)), jnp.float32)
+    pairs = losses.sample_triplets(jax.random.key(0), LABELS, cameras=jnp.zeros_like(CAMERAS))
+    loss, gradient = value_and_gradient(
+        losses.triplet_reid_loss, maps, *pairs, anchor_reduction="mean_of_complete", normalize=True
+    )
+    assert loss == 0.0
+    np.testing.assert_array_equal(gradient, np.zeros_like(maps))
+
+
+def test_across_cameras_needs_cameras():
+    with pytest.raises(ValueError, match="triplet_reid_cross_camera needs the camera of each image"):
+        train_step_test.reid_parts(train_step_test.make_batch(0), LossSettings(triplet_reid_cross_camera=True))
+
+
+def test_across_cameras_on_two_devices_equals_one():
+    mesh = sharding.make_mesh(jax.devices()[:2])
+    maps = np.random.default_rng(3).normal(size=(8, 3, 2, 5)).astype(np.float32)
+    labels, cameras = int32(0, 0, 1, 1, 2, 2, 3, 3), int32(0, 1, 0, 0, 2, 1, 1, 1)
+    pairs = losses.sample_triplets(jax.random.key(0), labels, cameras=cameras, groups=2)
+    loss = functools.partial(losses.triplet_reid_loss, anchor_reduction="mean_of_complete")
+    expected = loss(jnp.asarray(maps), *pairs)
+    found = jax.jit(functools.partial(loss, mesh=mesh))(jax.device_put(maps, sharding.batch_sharding(mesh)), *pairs)
+    assert expected > 0
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_each_block_has_its_weight_in_the_order_of_the_blocks():
+    batch = train_step_test.make_batch(0)
+    settings = LossSettings(triplet_reid_blocks=(4, 2), triplet_reid_margin=20.0, triplet_reid_block_weights=(0.5, 3.0))
+    parts, output = train_step_test.reid_parts(batch, settings)
+    pairs = losses.sample_triplets(jax.random.key(5), jnp.asarray(batch["label"]))
+    loss = functools.partial(losses.triplet_reid_loss, margin=20.0, channel_reduction="mean")
+    expected = 0.5 * loss(output.decoder_maps[3], *pairs) + 3.0 * loss(output.decoder_maps[1], *pairs)
+    assert expected > 0
+    np.testing.assert_allclose(parts["triplet_reid"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.0, -0.5), (0.0, 0.0, 0.0), (1.0, 1.0, float("inf"))])
+def test_impossible_weights_of_blocks_are_refused(weights: tuple[float, ...]):
+    with pytest.raises(ValueError, match=r"a weight of 0 or more for each of triplet_reid_blocks, not all 0, found"):
+        LossSettings(triplet_reid_block_weights=weights)
