@@ -84,6 +84,13 @@ class LossSettings:
             devices where that is so, else "global". On one device all are the same.
         triplet_reid_warmup_epochs: Epochs at the start of the run in which the weight of L_TR rises from 0 to
             `triplet_reid`, in a straight line.
+        triplet_reid_normalize: Scale the vector of channels at every position of a decoder map to length 1 before
+            distances are taken, so that L_TR compares directions alone. A squared distance is then at most 4, with
+            "mean" 4 divided by the channels: "sum" suits the margin of 0.3.
+        triplet_reid_stop_gradient: Let L_TR train the decoder alone: the other modules get no gradient from it.
+        triplet_reid_cross_camera: Draw positives from images by another camera only. An image without one is no anchor:
+            the mean is over those that are left, and 0 without any. Batches then need a `camera_id`.
+        triplet_reid_block_weights: Weight of each of `triplet_reid_blocks`, in their order; () for 1 each.
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -102,6 +109,10 @@ class LossSettings:
     triplet_reid_sampling: str = "random"
     triplet_reid_scope: str = "auto"
     triplet_reid_warmup_epochs: float = 0.0
+    triplet_reid_normalize: bool = False
+    triplet_reid_stop_gradient: bool = False
+    triplet_reid_cross_camera: bool = False
+    triplet_reid_block_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):
@@ -119,6 +130,12 @@ class LossSettings:
         blocks = self.triplet_reid_blocks
         if not set(blocks) <= {1, 2, 3, 4} or len(set(blocks)) < len(blocks):
             raise ValueError(f"triplet_reid_blocks must be different numbers among 1, 2, 3, 4, found {blocks}.")
+        weights = self.triplet_reid_block_weights
+        if weights and not (len(weights) == len(blocks) and all(0.0 <= w < math.inf for w in weights) and any(weights)):
+            raise ValueError(
+                "triplet_reid_block_weights must be a weight of 0 or more for each of triplet_reid_blocks, not all 0, "
+                f"found {weights} for blocks {blocks}."
+            )
         if self.triplet_reid_sampling not in ("random", "fixed"):
             raise ValueError(
                 f"triplet_reid_sampling must be 'random' or 'fixed', found {self.triplet_reid_sampling!r}."

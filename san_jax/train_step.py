@@ -151,10 +151,12 @@ def reid_losses(
         triplet_mesh: As in `StepSettings`.
 
     Returns:
-        float32 scalars: identification, triplet, and with a decoder reconstruction, triplet_reid.
+        float32 scalars: identification, triplet, and with a decoder reconstruction, triplet_reid, the last one summed
+        over blocks, each by its weight in `triplet_reid_block_weights`.
 
     Raises:
-        ValueError: The model has no classifier, or a decoder but no targets.
+        ValueError: The model has no classifier, or a decoder but no targets; or the batch lacks the `camera_id` that
+            `triplet_reid_cross_camera` needs.
     """
     if output.logits is None:
         raise ValueError("A reID step needs a model with a classifier: build SAN with num_classes > 0.")
@@ -164,11 +166,15 @@ def reid_losses(
         "triplet": losses.batch_hard_triplet_loss(output.embedding, labels, margin=settings.triplet_margin),
     }
     if output.texture is not None:
-        pairs = losses.sample_triplets(key, labels, groups=_num_groups(triplet_mesh))
+        cameras = _cameras(batch) if settings.triplet_reid_cross_camera else None
+        pairs = losses.sample_triplets(key, labels, cameras=cameras, groups=_num_groups(triplet_mesh))
         triplets = _Triplets(labels, pairs, triplet_mesh)
         parts["reconstruction"] = losses.reconstruction_loss(output.texture, _required(targets))
-        blocks = (_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks)
-        parts["triplet_reid"] = sum(blocks, start=jnp.zeros((), jnp.float32))
+        of_blocks = [_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks]
+        if settings.triplet_reid_block_weights:
+            weights = settings.triplet_reid_block_weights
+            of_blocks = [weight * loss for weight, loss in zip(weights, of_blocks, strict=True)]
+        parts["triplet_reid"] = sum(of_blocks, start=jnp.zeros((), jnp.float32))
     return parts
 
 
@@ -186,6 +192,15 @@ def pit_losses(
     if output.texture is None:
         raise ValueError("A PIT step needs a model with a decoder: build SAN with decoder=True.")
     return {"reconstruction": losses.reconstruction_loss(output.texture, _required(targets))}
+
+
+def _cameras(batch: ReidBatch) -> Int32[Array, " batch"]:
+    if "camera_id" not in batch:
+        raise ValueError(
+            "triplet_reid_cross_camera needs the camera of each image: give batches a camera_id, as "
+            "san_jax.data.pipeline.reid_batches does with cameras."
+        )
+    return jnp.asarray(batch["camera_id"])
 
 
 def _required(
@@ -222,11 +237,13 @@ def _triplet_reid(output: SANOutput, block: int, triplets: _Triplets, settings: 
     shared: Any = {
         "margin": settings.triplet_reid_margin,
         "channel_reduction": settings.triplet_reid_channels,
+        "normalize": settings.triplet_reid_normalize,
         "mesh": triplets.mesh,
     }
     feature_map = output.decoder_maps[block - 1]
     if settings.triplet_reid_sampling == "random":
-        return losses.triplet_reid_loss(feature_map, *triplets.pairs, **shared)
+        reduction = "mean_of_complete" if settings.triplet_reid_cross_camera else "mean"
+        return losses.triplet_reid_loss(feature_map, *triplets.pairs, anchor_reduction=reduction, **shared)
     groups = _num_groups(triplets.mesh)
     anchors, positives, negatives = losses.fixed_triplets(feature_map.shape[0], block, groups=groups)
     loss = losses.triplet_reid_loss(feature_map, positives, negatives, anchor=anchors, anchor_reduction="sum", **shared)
@@ -260,23 +277,22 @@ _PIT = _BatchKind("pit", pit_losses, (), ("reconstruction",), ("head", "neck"))
 
 
 class _Objective(NamedTuple):
-    """What a batch is trained for: everything that `_loss` needs besides weights and data."""
+    """What a batch is trained for: everything that `_parts` needs besides weights and data."""
 
     kind: _BatchKind
     graphdef: Any
     settings: StepSettings
 
 
-def _loss(
+def _parts(
     params: Tree,
     objective: _Objective,
     batch_stats: Tree,
     batch: Any,
     key: PRNGKeyArray,
-    step: Int32[Array, ""],
     parts_wanted: tuple[str, ...] | None = None,
-) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-    """Return the weighted loss of a batch, with its unweighted parts and the new running statistics.
+) -> tuple[Metrics, Tree]:
+    """Return the unweighted parts of a batch's loss, and the new running statistics.
 
     `parts_wanted` names the parts of the loss to take, None takes all.
     """
@@ -291,9 +307,14 @@ def _loss(
     parts = kind.losses(output, batch, triplet_key, settings.loss, targets, triplet_mesh=settings.triplet_mesh)
     if parts_wanted is not None:
         parts = {name: parts[name] for name in parts_wanted}
-    weighted = (_weight(settings, name, step) * part for name, part in parts.items())
     frozen = {name: batch_stats[name] for name in kind.frozen_statistics if name in batch_stats}
-    return sum(weighted, start=jnp.zeros((), jnp.float32)), (parts, batch_statistics(model) | frozen)
+    return parts, batch_statistics(model) | frozen
+
+
+def _weighted_sum(settings: StepSettings, parts: Metrics, step: Int32[Array, ""]) -> Float[Array, ""]:
+    """Return the sum of the parts of a loss, each times its weight in a train step, counted from 0."""
+    weighted = (_weight(settings, name, step) * part for name, part in parts.items())
+    return sum(weighted, start=jnp.zeros((), jnp.float32))
 
 
 def _weight(settings: StepSettings, part: str, step: Int32[Array, ""]) -> float | Float[Array, ""]:
@@ -304,10 +325,30 @@ def _weight(settings: StepSettings, part: str, step: Int32[Array, ""]) -> float 
     return weight * jnp.minimum((step + 1).astype(jnp.float32) / rising, 1.0)
 
 
-def _differentiate(loss: Callable[[Any], Any], params: Tree) -> tuple[Any, Tree]:
-    """Return a loss with its auxiliary output, and its gradients."""
-    result, gradients = jax.value_and_grad(loss, has_aux=True)(params)
-    return result, jax.tree.map(_in_order_of_parameter, gradients)
+def _differentiate(
+    parts_of: Callable[[Tree], tuple[Metrics, Tree]], params: Tree, settings: StepSettings, step: Int32[Array, ""]
+) -> tuple[Float[Array, ""], tuple[Metrics, Tree], Tree]:
+    """Return the weighted loss, its parts with the new running statistics, and the gradients.
+
+    With `LossSettings.triplet_reid_stop_gradient` the gradients outside of the decoder are those of the loss without
+    L_TR. One forward pass serves both.
+    """
+
+    def losses_of(params: Tree) -> Any:
+        parts, batch_stats = parts_of(params)
+        rest = None
+        if settings.loss.triplet_reid_stop_gradient and "triplet_reid" in parts:
+            others = {name: part for name, part in parts.items() if name != "triplet_reid"}
+            rest = _weighted_sum(settings, others, step)
+        return (_weighted_sum(settings, parts, step), rest), (parts, batch_stats)
+
+    (loss, rest), pull_back, found = jax.vjp(losses_of, params, has_aux=True)
+    one = jnp.ones_like(loss)
+    (gradients,) = pull_back((one, None if rest is None else jnp.zeros_like(rest)))
+    if rest is not None:
+        (without,) = pull_back((jnp.zeros_like(loss), one))
+        gradients = {**without, "decoder": gradients["decoder"]}
+    return loss, found, jax.tree.map(_in_order_of_parameter, gradients)
 
 
 def _in_order_of_parameter(gradient: Array) -> Array:
@@ -325,8 +366,11 @@ def joint_update(
     objective: _Objective, optimizer: optax.GradientTransformation, state: TrainState, batch: Any, key: PRNGKeyArray
 ) -> tuple[TrainState, Metrics]:
     """Update all parameters once, by all losses."""
-    (loss, (parts, batch_stats)), gradients = _differentiate(
-        lambda params: _loss(params, objective, state.batch_stats, batch, key, state.step), state.params
+    loss, (parts, batch_stats), gradients = _differentiate(
+        lambda params: _parts(params, objective, state.batch_stats, batch, key),
+        state.params,
+        objective.settings,
+        state.step,
     )
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
@@ -377,11 +421,11 @@ def _take_turn(
 ) -> tuple[TrainState, Metrics, Tree]:
     """Update the modules of one turn; its metrics and new running statistics come beside the state."""
 
-    def loss_of_modules(trained: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-        return _loss({**state.params, **trained}, objective, state.batch_stats, batch, key, state.step, turn.parts)
+    def parts_of_modules(trained: Tree) -> tuple[Metrics, Tree]:
+        return _parts({**state.params, **trained}, objective, state.batch_stats, batch, key, turn.parts)
 
     modules = turn.modules(state.params)
-    (loss, (parts, batch_stats)), gradients = _differentiate(loss_of_modules, modules)
+    loss, (parts, batch_stats), gradients = _differentiate(parts_of_modules, modules, objective.settings, state.step)
     updates, moments = turn.transformation.update(gradients, state.opt_state[turn.name], modules)
     trained: Any = optax.apply_updates(modules, updates)
     new_state = dataclasses.replace(

@@ -3,7 +3,7 @@
 Everything stays uint8 until it is on the device; augmentation and normalisation run there.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import jax
 import numpy as np
@@ -16,12 +16,14 @@ class ReidBatch(TypedDict):
     """A P x K batch of a reID benchmark: K consecutive rows share an identity.
 
     `texture` is what the decoder has to regress, whatever it shows (a UV texture, a frontal view, another image); it is
-    absent for a baseline, and where the target is the image itself. `image` is what the encoder sees.
+    absent for a baseline, and where the target is the image itself. `image` is what the encoder sees. `camera_id` is
+    there only where L_TR draws its positives across cameras.
     """
 
     image: UInt8[Array, "batch height width 3"]
     label: Int32[Array, " batch"]
     texture: UInt8[Array, "batch texture_height texture_width 3"]
+    camera_id: NotRequired[Int32[Array, " batch"]]
 
 
 class PitBatch(TypedDict):

@@ -302,16 +302,53 @@ def _l_tr(channels: str, margin: float, blocks: tuple[int, ...]) -> Row:
     return Row(key, name, changes={**REID_ONLY, **settings}, note="the default of the configs" if default else "")
 
 
+_L_TR_FORMS = (
+    _l_tr("sum", 0.3, (1, 2, 3)),
+    _l_tr("mean", 0.3, (1, 2, 3)),
+    _l_tr("sum", 3.0, (1, 2, 3)),
+    _l_tr("mean", 0.1, (1, 2, 3)),
+    _l_tr("mean", 0.3, (1,)),
+    _l_tr("mean", 0.3, (1, 2, 3, 4)),
+)
+# Each differs from the default form in one option; unit vectors from the sum, as their mean is far below the margin.
+_L_TR_OPTIONS = (
+    Row(
+        "l_tr_normalize",
+        "directions alone, channels summed",
+        changes={**REID_ONLY, "loss.triplet_reid_normalize": True, "loss.triplet_reid_channels": "sum"},
+        ours=True,
+    ),
+    Row(
+        "l_tr_stop_gradient",
+        "L_TR trains the decoder alone",
+        changes={**REID_ONLY, "loss.triplet_reid_stop_gradient": True},
+        ours=True,
+    ),
+    Row(
+        "l_tr_cross_camera",
+        "positives from other cameras",
+        changes={**REID_ONLY, "loss.triplet_reid_cross_camera": True},
+        ours=True,
+    ),
+    Row(
+        "l_tr_block_weights",
+        "blocks weighted 1, 1/2, 1/4",
+        changes={**REID_ONLY, "loss.triplet_reid_block_weights": (1.0, 0.5, 0.25)},
+        ours=True,
+    ),
+)
+
 TABLE_L_TR = Table(
     "L_TR by itself: SAN-basic with L_TR of several forms",
     (
         dataclasses.replace(SAN_BASIC, name="without L_TR (SAN-basic)", paper={}),
-        _l_tr("sum", 0.3, (1, 2, 3)),
-        _l_tr("mean", 0.3, (1, 2, 3)),
-        _l_tr("sum", 3.0, (1, 2, 3)),
-        _l_tr("mean", 0.1, (1, 2, 3)),
-        _l_tr("mean", 0.3, (1,)),
-        _l_tr("mean", 0.3, (1, 2, 3, 4)),
+        *_L_TR_FORMS,
+        *_L_TR_OPTIONS,
+    ),
+    compared=(
+        *((row.key, SAN_BASIC.key) for row in (*_L_TR_FORMS, *_L_TR_OPTIONS)),
+        *((row.key, SAN_L_TR.key) for row in _L_TR_OPTIONS if row.key != "l_tr_normalize"),
+        ("l_tr_normalize", "l_tr_sum_0.3_123"),
     ),
 )
 

@@ -52,6 +52,10 @@ def unsupported(plan: RunPlan) -> str:
         "input.kind=texture": plan.reid is not None and plan.reid.feature != "image",
         "reID batches": plan.reid is None,
         f"triplet_reid_sampling={loss.triplet_reid_sampling}": loss.triplet_reid_sampling != "random",
+        "triplet_reid_normalize": loss.triplet_reid_normalize,
+        "triplet_reid_stop_gradient": loss.triplet_reid_stop_gradient,
+        "triplet_reid_cross_camera": loss.triplet_reid_cross_camera,
+        "triplet_reid_block_weights": bool(loss.triplet_reid_block_weights),
         "alternating optimizers": optimizer.alternating,
         "gradient_clip_norm": optimizer.gradient_clip_norm > 0,
     }

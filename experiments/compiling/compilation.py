@@ -147,6 +147,8 @@ def _batch_shapes(plan: RunPlan, kind: str) -> dict[str, jax.ShapeDtypeStruct]:
         shapes["texture"] = jax.ShapeDtypeStruct((size, *target, 3), np.uint8)
     if kind == "reid":
         shapes["label"] = jax.ShapeDtypeStruct((size,), np.int32)
+        if plan.needs_cameras:
+            shapes["camera_id"] = jax.ShapeDtypeStruct((size,), np.int32)
     return shapes
 
 

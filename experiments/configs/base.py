@@ -29,6 +29,8 @@ UNUSED = {
         *("loss.identification", "loss.triplet", "loss.triplet_reid", "loss.label_smoothing", "loss.triplet_margin"),
         *("loss.triplet_reid_margin", "loss.triplet_reid_channels", "loss.triplet_reid_blocks"),
         *("loss.triplet_reid_sampling", "loss.triplet_reid_scope", "loss.triplet_reid_warmup_epochs"),
+        *("loss.triplet_reid_normalize", "loss.triplet_reid_stop_gradient", "loss.triplet_reid_cross_camera"),
+        "loss.triplet_reid_block_weights",
         *("optimizer.alternating", "optimizer.reconstruction_learning_rate", "optimizer.reconstruction_b1"),
     ),
     "san": ("input",),
@@ -37,7 +39,8 @@ UNUSED = {
         *("batch.pit_size", "model.texture_size", "model.skips"),
         *("loss.reconstruction", "loss.triplet_reid", "loss.triplet_reid_margin", "loss.triplet_reid_channels"),
         *("loss.triplet_reid_blocks", "loss.triplet_reid_sampling", "loss.triplet_reid_scope"),
-        "loss.triplet_reid_warmup_epochs",
+        *("loss.triplet_reid_warmup_epochs", "loss.triplet_reid_normalize", "loss.triplet_reid_stop_gradient"),
+        *("loss.triplet_reid_cross_camera", "loss.triplet_reid_block_weights"),
         *("optimizer.alternating", "optimizer.reconstruction_learning_rate", "optimizer.reconstruction_b1"),
     ),
 }

@@ -27,6 +27,14 @@ from san_jax import losses, ranking
 from san_jax.counts import count
 from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
 
+# Options of L_TR that are off where they are false or empty.
+TRIPLET_REID_OPTIONS = (
+    "triplet_reid_normalize",
+    "triplet_reid_stop_gradient",
+    "triplet_reid_cross_camera",
+    "triplet_reid_block_weights",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ReidBatches:
@@ -180,6 +188,11 @@ class RunPlan:
         """Whether the run computes L_TR."""
         return self.target is not None and self.reid is not None and len(self.loss.triplet_reid_blocks) > 0
 
+    @property
+    def needs_cameras(self) -> bool:
+        """Whether reID batches say by which camera each image was taken."""
+        return self.has_triplet_reid and self.loss.triplet_reid_cross_camera
+
     def batch_size(self, kind: str) -> int:
         """Images in a batch of a kind, over all devices."""
         batches = self.reid if kind == "reid" else self.pit
@@ -233,6 +246,7 @@ def resolve(config: Config) -> RunPlan:
     problems.check()
     _check_start(settings, problems)
     _check_batches(settings, problems)
+    _check_triplet_reid(settings.loss, problems)
     _check_lengths(settings, problems)
     target = problems.take("target", lambda: _find_target(settings))
     _check_input(settings, problems)
@@ -312,6 +326,22 @@ def _check_batches(settings: RunSettings, problems: Problems) -> None:
             "loss.triplet_reid_sampling='fixed' takes the released code's places in batches of "
             f"{losses.IMAGES_PER_IDENTITY} images per identity: set batch.images_per_identity="
             f"{losses.IMAGES_PER_IDENTITY}, found {batch.images_per_identity}."
+        )
+
+
+def _check_triplet_reid(loss: LossSettings, problems: Problems) -> None:
+    """Note options of L_TR that are set where L_TR is not trained on, and those that do not go together."""
+    unused = "loss.triplet_reid=0" if not loss.triplet_reid else "" if loss.triplet_reid_blocks else "no decoder block"
+    for name in TRIPLET_REID_OPTIONS:
+        if unused and getattr(loss, name):
+            problems.add(
+                f"loss.{name}={getattr(loss, name)} changes L_TR, which {unused} leaves out: set loss.triplet_reid and "
+                f"loss.triplet_reid_blocks, or leave out loss.{name}."
+            )
+    if loss.triplet_reid_cross_camera and loss.triplet_reid_sampling != "random":
+        problems.add(
+            "loss.triplet_reid_cross_camera=True draws positives by their cameras, which loss.triplet_reid_sampling="
+            f"{loss.triplet_reid_sampling!r} does not: set it to 'random'."
         )
 
 

@@ -17,6 +17,16 @@ def check_identities(name: str, num_classes: int) -> None:
         )
 
 
+def check_cameras(name: str, labels: Int[np.ndarray, " examples"], cameras: Int[np.ndarray, " examples"]) -> None:
+    """Raise a RunError where no identity was seen by two cameras, so that L_TR across cameras has no positive."""
+    seen = np.unique(np.stack([labels, cameras]), axis=1)
+    if len(np.unique(seen[0])) == seen.shape[1]:
+        raise RunError(
+            f"loss.triplet_reid_cross_camera=True needs identities that two cameras saw, and {name} has none: set it to "
+            "False."
+        )
+
+
 def batch_words(labels: Int[np.ndarray, " examples"], batches: ReidBatches) -> list[str]:
     """Return a line for each way in which the batches repeat identities or images.
 

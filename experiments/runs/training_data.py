@@ -192,6 +192,7 @@ def _open_streams(
             feed=feed,
             image=plan.reid.feature,
             target=target,
+            cameras=reid.cameras,
         )
     if plan.pit and pit is not None:
         assert target is not None, "PIT batches are for a decoder"
@@ -201,10 +202,19 @@ def _open_streams(
 
 @dataclasses.dataclass(frozen=True)
 class _ReidData:
-    """The opened reID data: examples, the label of each, the number of identities, and what data.json says of it."""
+    """The opened reID data.
+
+    Attributes:
+        source: The examples.
+        labels: Class of each.
+        cameras: Camera of each; None where batches have no use for it.
+        num_classes: Number of identities.
+        record: What data.json says of it.
+    """
 
     source: reading.Source
     labels: np.ndarray
+    cameras: np.ndarray | None
     num_classes: int
     record: dict[str, Any]
 
@@ -224,6 +234,9 @@ def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor 
     labels, num_classes = sampler.number_classes(reading.read_labels(source))
     if plan.loss.triplet:
         scarce_data.check_identities(name, num_classes)
+    cameras = reading.read_cameras(source) if plan.needs_cameras else None
+    if cameras is not None:
+        scarce_data.check_cameras(name, labels, cameras)
     record = _record(batches.dataset, name, splits, len(source), num_classes, plan.data_dir)
     if batches.held_out:
         record["held_out_identities"] = batches.held_out
@@ -232,7 +245,7 @@ def _open_reid(plan: RunPlan, batches: ReidBatches, regressor: san_pg.Regressor 
     if regressor is not None:
         record["san_pg_sha256"] = regressor.digest
         san_pg.check_made_by(regressor, name, plan.data_dir)
-    return _ReidData(source, labels, num_classes, record)
+    return _ReidData(source, labels, cameras, num_classes, record)
 
 
 def _mirror_maps(plan: RunPlan) -> dict[str, np.ndarray]:

@@ -35,8 +35,7 @@ def fill(reader: Reader, *, num_workers: int, report: Callable[[int], object]) -
     """
     count = len(reader.source)
     arrays = reader.empty(count)
-    if reader.labels is not None:
-        arrays["label"] = reader.labels
+    arrays |= reader.numbers
     chunks = BatchIterator(_ChunkReader(reader), num_steps=-(-count // _EXAMPLES_AT_A_TIME), num_workers=num_workers)
     try:
         for number, chunk in enumerate(chunks):
@@ -66,7 +65,8 @@ class _ChunkReader:
     def __call__(self, number: int) -> Arrays:
         first = number * _EXAMPLES_AT_A_TIME
         last = min(first + _EXAMPLES_AT_A_TIME, len(self.reader.source))
-        return {key: value for key, value in self.reader.read(np.arange(first, last)).items() if key != "label"}
+        batch = self.reader.read(np.arange(first, last))
+        return {key: value for key, value in batch.items() if key not in self.reader.numbers}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ ahead. Images stay uint8: augmentation and normalisation run on the device (`aug
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,14 +71,15 @@ class Reader:
 
     Attributes:
         source: The examples, images encoded.
-        labels: Label of each example, int32; None for batches without identities.
+        numbers: Key of a batch -> its number for each example, int32: `label` for batches with identities, `camera_id`
+            where it is asked for.
         draw: The examples of a step's global batch.
         feed: How the batches are made.
         features: What of an example becomes which array of a batch, and its size.
     """
 
     source: Source
-    labels: np.ndarray | None
+    numbers: Mapping[str, np.ndarray]
     draw: Callable[[int], np.ndarray]
     feed: Feed
     features: _Features
@@ -94,9 +95,7 @@ class Reader:
             example = read_example(self.source, int(index))
             for key, (feature, size) in self.features.items():
                 batch[key][row] = decode(example, feature, size, int(index))
-        if self.labels is not None:
-            batch["label"] = self.labels[indices]
-        return batch
+        return batch | {key: numbers[indices] for key, numbers in self.numbers.items()}
 
     def empty(self, rows: int) -> dict[str, UInt8[np.ndarray, "batch height width 3"]]:
         """Return arrays for the images of so many rows, not filled."""
@@ -104,7 +103,7 @@ class Reader:
 
     @property
     def decoded_bytes(self) -> int:
-        """Bytes of all examples as a batch holds them, labels aside."""
+        """Bytes of all examples as a batch holds them, numbers aside."""
         return len(self.source) * sum(3 * height * width for _, (height, width) in self.features.values())
 
 
@@ -117,6 +116,7 @@ def reid_batches(
     feed: Feed,
     image: str = "image",
     target: TargetFeature | None = None,
+    cameras: Int[np.ndarray, " examples"] | None = None,
 ) -> BatchIterator:
     """Return P x K batches of a reID benchmark's train split, as `ReidBatch`.
 
@@ -128,16 +128,18 @@ def reid_batches(
         feed: How the batches are made.
         image: Name of the feature that becomes the batch's `image`.
         target: What the decoder reconstructs; None without a decoder: batches then have no `texture`.
+        cameras: Camera of each example, see `reading.read_cameras`; None for batches without `camera_id`.
 
     Returns:
         An iterator over batches of P * K / process_count rows.
 
     Raises:
-        ValueError: `labels` and `source` differ in length, examples lack a feature, the batch does not divide among the
-            processes, or there are no identities (see `sampler.IdentitySampler.from_labels`).
+        ValueError: `labels` or `cameras` and `source` differ in length, examples lack a feature, the batch does not
+            divide among the processes, or there are no identities (see `sampler.IdentitySampler.from_labels`).
     """
-    if len(labels) != len(source):
-        raise ValueError(f"Expected a label for each of the {count(len(source), 'example')}, found {len(labels)}.")
+    for name, given in (("label", labels), ("camera", cameras)):
+        if given is not None and len(given) != len(source):
+            raise ValueError(f"Expected a {name} for each of the {count(len(source), 'example')}, found {len(given)}.")
     source = undecoded(source)
     features = _batch_features(image, feed, target)
     check_features(source, tuple(key for key, _ in features.values()))
@@ -145,7 +147,10 @@ def reid_batches(
         labels, seed=feed.seed, num_identities=num_identities, images_per_identity=images_per_identity
     )
     feed.rows_of(batches.batch(0))  # raises here, not in a worker, where the batch does not divide
-    reader = Reader(source, labels.astype(np.int32), batches.batch, feed, features)
+    numbers = {"label": labels.astype(np.int32)}
+    if cameras is not None:
+        numbers["camera_id"] = cameras.astype(np.int32)
+    reader = Reader(source, numbers, batches.batch, feed, features)
     return BatchIterator(reader, num_steps=feed.num_steps, num_workers=feed.num_workers)
 
 
@@ -169,7 +174,7 @@ def pit_batches(source: Source, *, batch_size: int, feed: Feed, target: TargetFe
     check_features(source, tuple(key for key, _ in features.values()))
     draw = functools.partial(_draw_pairs, len(source), feed.seed, batch_size)
     feed.rows_of(draw(0))  # raises here, not in a worker, where the batch does not divide
-    reader = Reader(source, None, draw, feed, features)
+    reader = Reader(source, {}, draw, feed, features)
     return BatchIterator(reader, num_steps=feed.num_steps, num_workers=feed.num_workers)
 
 

@@ -45,9 +45,18 @@ class Subset:
 
 def read_labels(source: Source) -> Int64[np.ndarray, " examples"]:
     """Return the `label` of each example, without decoding images."""
+    return _read_numbers(source, "label")
+
+
+def read_cameras(source: Source) -> Int64[np.ndarray, " examples"]:
+    """Return the `camera_id` of each example, without decoding images."""
+    return _read_numbers(source, "camera_id")
+
+
+def _read_numbers(source: Source, key: str) -> Int64[np.ndarray, " examples"]:
     source = undecoded(source)
-    check_features(source, ("label",))
-    return np.asarray([source[index]["label"] for index in range(len(source))], dtype=np.int64)
+    check_features(source, (key,))
+    return np.asarray([source[index][key] for index in range(len(source))], dtype=np.int64)
 
 
 def read_names(source: Source) -> list[str]:

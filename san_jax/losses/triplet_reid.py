@@ -21,10 +21,15 @@ from san_jax.counts import count
 # identity's first image on. A negative is of the next identity.
 IMAGES_PER_IDENTITY = 4
 _FIXED_PLACES = {1: (0, 1, 4), 2: (1, 2, 5), 3: (2, 3, 6), 4: (3, 0, 4)}
+_SHORTEST = 1e-6  # length below which `unit_vectors` sees no direction
 
 
 def sample_triplets(
-    key: PRNGKeyArray | UInt32[Array, "2"], labels: Int32[Array, " batch"], *, groups: int = 1
+    key: PRNGKeyArray | UInt32[Array, "2"],
+    labels: Int32[Array, " batch"],
+    *,
+    cameras: Int32[Array, " batch"] | None = None,
+    groups: int = 1,
 ) -> tuple[Int32[Array, " batch"], Int32[Array, " batch"]]:
     """Draw for every image another one of its identity (positive) and one of another identity (negative).
 
@@ -34,6 +39,7 @@ def sample_triplets(
     Args:
         key: A JAX random key, new in every step.
         labels: Identities, any integers.
+        cameras: Where given, a positive is by another camera than its anchor; any integers.
         groups: Number of equal runs of consecutive images that the batch is cut into; with 1 all images are candidates.
 
     Returns:
@@ -47,7 +53,11 @@ def sample_triplets(
     grouped = labels.reshape(groups, size)
     same = grouped[:, :, None] == grouped[:, None, :]
     itself = jnp.eye(size, dtype=bool)[None]
-    return _choose(positive_key, same & ~itself), _choose(negative_key, ~same)
+    positives = same & ~itself
+    if cameras is not None:
+        by = cameras.reshape(groups, size)
+        positives &= by[:, :, None] != by[:, None, :]
+    return _choose(positive_key, positives), _choose(negative_key, ~same)
 
 
 def fixed_triplets(
@@ -96,15 +106,17 @@ def triplet_reid_loss(
     anchor: Int32[np.ndarray, " anchors"] | None = None,
     margin: float = 0.3,
     channel_reduction: Literal["sum", "mean"] = "sum",
-    anchor_reduction: Literal["sum", "mean"] = "mean",
+    anchor_reduction: Literal["sum", "mean", "mean_of_complete"] = "mean",
+    normalize: bool = False,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     """Return L_TR of one decoder block: mean over anchors of max(0, D(a, p) - D(a, n) + margin).
 
     D is the squared difference of two feature maps, averaged over positions, and over channels summed (equation 1) or
     averaged ("mean", the released code's scale). The paper adds up this loss over the first three of the four blocks.
-    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless. The
-    released code takes the sum over the anchors that `fixed_triplets` gives.
+    An anchor whose positive or negative is itself contributes 0; the mean is over all anchors nevertheless, that of
+    "mean_of_complete" over the others, and 0 where there are none. The released code takes the sum over the anchors
+    that `fixed_triplets` gives.
 
     Args:
         feature_map: Output d_l of a decoder block, any floating dtype; computed in float32.
@@ -113,7 +125,9 @@ def triplet_reid_loss(
         anchor: Indices of the anchors; None where every image is one, in their order.
         margin: The paper's m, 0.3.
         channel_reduction: "sum" or "mean".
-        anchor_reduction: "mean" or "sum" over the anchors.
+        anchor_reduction: "mean" or "sum" over the anchors, or "mean_of_complete" over those with both partners.
+        normalize: Take the distances between `unit_vectors` of the maps: D lies in 0..4 then, divided by the channels
+            with "mean".
         mesh: The devices that the batch is split over, where anchors, positives and negatives come in as many groups
             and each triplet lies on one device: no map is sent then. None where a triplet may lie anywhere.
 
@@ -123,24 +137,52 @@ def triplet_reid_loss(
     Raises:
         ValueError: `channel_reduction` or `anchor_reduction` is neither.
     """
-    if channel_reduction not in ("sum", "mean"):
-        raise ValueError(f'channel_reduction must be "sum" (the paper) or "mean", found {channel_reduction!r}.')
-    if anchor_reduction not in ("sum", "mean"):
-        raise ValueError(f'anchor_reduction must be "mean" (the paper) or "sum", found {anchor_reduction!r}.')
+    _check_reductions(channel_reduction, anchor_reduction)
     _, height, width, channels = feature_map.shape
     scale = 1.0 / (height * width * (channels if channel_reduction == "mean" else 1))
 
     def violations(maps: Any, anchor: Any, positive: Any, negative: Any) -> Any:
-        squared = scale * squared_distances(maps.reshape(maps.shape[0], -1))
+        compared = unit_vectors(maps) if normalize else maps
+        squared = scale * squared_distances(compared.reshape(maps.shape[0], -1))
         own = jnp.arange(maps.shape[0], dtype=jnp.int32) if anchor is None else anchor
-        complete = (positive != own) & (negative != own)
         violation = squared[own, positive] - squared[own, negative] + margin
-        return jnp.where(complete, jax.nn.relu(violation), 0.0)
+        return jnp.where(_are_complete(own, positive, negative), jax.nn.relu(violation), 0.0)
 
     if mesh is not None and mesh.size > 1:
         violations = _on_each_device(violations, mesh)
-    reduce = jnp.mean if anchor_reduction == "mean" else jnp.sum
-    return reduce(violations(feature_map, anchor, positive, negative))
+    found = violations(feature_map, anchor, positive, negative)
+    if anchor_reduction == "mean_of_complete":
+        own = jnp.arange(found.shape[0], dtype=jnp.int32) if anchor is None else anchor
+        return jnp.sum(found) / jnp.maximum(jnp.sum(_are_complete(own, positive, negative)), 1)
+    return jnp.mean(found) if anchor_reduction == "mean" else jnp.sum(found)
+
+
+def _check_reductions(channels: str, anchors: str) -> None:
+    if channels not in ("sum", "mean"):
+        raise ValueError(f'channel_reduction must be "sum" (the paper) or "mean", found {channels!r}.')
+    if anchors not in ("sum", "mean", "mean_of_complete"):
+        raise ValueError(
+            f'anchor_reduction must be "mean" (the paper), "sum" or "mean_of_complete", found {anchors!r}.'
+        )
+
+
+def _are_complete(own: Any, positive: Any, negative: Any) -> Any:
+    """Whether each anchor has a positive and a negative, as `sample_triplets` tells."""
+    return (positive != own) & (negative != own)
+
+
+def unit_vectors(
+    feature_map: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch height width channels"]:
+    """Divide the vector of channels at every position by its Euclidean length, in float32.
+
+    A vector shorter than 1e-6 has no direction worth comparing: it becomes 0, with gradient 0.
+    """
+    vectors = feature_map.astype(jnp.float32)
+    squared_length = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+    has_direction = squared_length > _SHORTEST**2
+    # Where there is no direction, rsqrt is taken of 1: its gradient would be NaN at 0, also where `where` drops it.
+    return vectors * jnp.where(has_direction, lax.rsqrt(jnp.where(has_direction, squared_length, 1.0)), 0.0)
 
 
 @jax.custom_vjp

@@ -17,6 +17,12 @@ VARIANTS = {
         "loss.triplet_reid_channels=sum",
         24,
     ),
+    # Other forms of L_TR
+    "l_tr_options": Variant(
+        "san",
+        "batch_kinds=('reid',),loss.triplet_reid_normalize=true,loss.triplet_reid_stop_gradient=true,"
+        "loss.triplet_reid_block_weights=(1.0,0.5,0.25)",
+    ),
     # Later work
     "modern": Variant(
         "baseline",

@@ -35,6 +35,34 @@ REFUSED = [
         r"loss: triplet_reid_sampling must be 'random' or 'fixed', found 'hard'",
     ),
     ("san.py:loss.triplet_reid_blocks=(0,1)", r"loss: triplet_reid_blocks must be different numbers"),
+    (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_normalize=true",
+        r"loss\.triplet_reid_normalize=True changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
+    (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_stop_gradient=true",
+        r"loss\.triplet_reid_stop_gradient=True changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
+    (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_cross_camera=true",
+        r"loss\.triplet_reid_cross_camera=True changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
+    (
+        "san.py:loss.triplet_reid_cross_camera=true,loss.triplet_reid_sampling=fixed",
+        r"triplet_reid_cross_camera=True draws positives .* triplet_reid_sampling='fixed' does not",
+    ),
+    (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_block_weights=(1.0,0.5,0.25)",
+        r"loss\.triplet_reid_block_weights=\(1\.0, 0\.5, 0\.25\) changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
+    (
+        "san.py:loss.triplet_reid_block_weights=(1.0,0.5)",
+        r"loss: triplet_reid_block_weights must be a weight .* found \(1\.0, 0\.5\) for blocks \(1, 2, 3\)",
+    ),
+    (
+        "san.py:loss.triplet_reid_blocks=(),loss.triplet_reid_normalize=true",
+        r"loss\.triplet_reid_normalize=True changes L_TR, which no decoder block leaves out",
+    ),
     ("san.py:num_steps=-1", r"num_steps must be a number of steps, or 0"),
     ("san.py:num_epochs=0", r"num_epochs must be positive, found 0"),
     ("san.py:checkpoint_every_epochs=0", r"checkpoint_every_epochs must be positive, found 0"),

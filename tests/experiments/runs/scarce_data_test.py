@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.runs import scarce_data, training
+from experiments.runs.errors import RunError
 from experiments.runs.plan import ReidBatches
 from tests.experiments import train_data
 from tests.experiments.runs.training_test import load, one_device, patch_steps
@@ -50,3 +51,10 @@ def test_one_identity_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(training.RunError, match=r"one has 1 identity to train on.*train on more persons"):
         training.run(load(tmp_path, dataset="one"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_nobody_seen_by_two_cameras_is_refused_across_cameras():
+    labels = np.asarray([0, 0, 1, 1, 2])
+    scarce_data.check_cameras("own", labels, np.asarray([0, 0, 1, 2, 0]))
+    with pytest.raises(RunError, match=r"triplet_reid_cross_camera=True needs identities that two .* own has none"):
+        scarce_data.check_cameras("own", labels, np.asarray([0, 0, 1, 1, 2]))

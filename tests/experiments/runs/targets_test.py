@@ -17,7 +17,7 @@ from PIL import Image
 import datasets
 from experiments.command_line import config_files
 from experiments.runs import data_sources, folder, models, pseudo_textures, san_pg, targets, training, training_data
-from experiments.runs.errors import Problems
+from experiments.runs.errors import Problems, RunError
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation, protocols
 from experiments.scoring.embedding import Embedder
@@ -157,6 +157,19 @@ def test_the_image_itself_needs_no_second_copy(data_dir, tmp_path, seen):
         pseudo_textures.run_dataset(tmp_path, "pit_reid", data_dir)
     batches, _ = open_data(load(data_dir, target__kind="input"))
     assert batches["reid"].keys() == {"image", "label"}
+
+
+def test_cameras_reach_the_step_where_l_tr_asks_for_them(data_dir, tmp_path, seen, monkeypatch):
+    config = load(data_dir, target__kind="input", loss__triplet_reid_cross_camera=True)
+    with pytest.raises(RunError, match="needs identities that two cameras saw, and pit_reid has none"):
+        training.run(config, tmp_path)  # its training images are by one camera
+    monkeypatch.setattr(training_data.reading, "read_cameras", lambda source: 5 + np.arange(len(source)) % 2)
+    training.run(config, tmp_path)
+    assert seen["reid"].keys() == {"made_for", "image", "label", "camera_id"}
+    assert seen["pit"].keys() == {"made_for", "image"}
+    # The two images of each person have neighbouring numbers.
+    np.testing.assert_array_equal(np.sort(seen["reid"]["camera_id"].reshape(2, 2)), [[5, 6], [5, 6]])
+    assert seen["reid"]["camera_id"].dtype == np.int32
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from san_jax.data import iterator, pipeline, reading, sampler
+from san_jax.data import cache, iterator, pipeline, reading, sampler
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 HEIGHT, WIDTH, TEXTURE = 16, 8, 12
@@ -81,6 +81,24 @@ def test_reid_batches_hold_the_sampled_examples():
         np.testing.assert_array_equal(batch["texture"][:, 3, 2, 1], 100 + indices)
         np.testing.assert_array_equal(batch["label"], LABELS[indices])
     assert step == 8
+
+
+def test_batches_say_their_cameras_where_they_are_asked_to():
+    cameras = reading.read_cameras(SOURCE)
+    np.testing.assert_array_equal(cameras, np.arange(12) % 3)
+    made = pipeline.reid_batches(
+        SOURCE, LABELS, num_identities=4, images_per_identity=2, feed=_feed(9), target=TARGET, cameras=cameras
+    )
+    reader = made.read_batch
+    arrays = cache.fill(reader, num_workers=0, report=lambda count: None)
+    for plain, batch, cached in zip(_reid(), made, cache.batches(reader, arrays), strict=True):
+        camera = batch["image"][:, 0, 0, 0].astype(np.int32) % 3  # the pixels say which example it is
+        _equal(batch, {**plain, "camera_id": camera})
+        _equal(cached, batch)
+    with pytest.raises(ValueError, match="Expected a camera for each of the 12 examples, found 11"):
+        pipeline.reid_batches(
+            SOURCE, LABELS, num_identities=4, images_per_identity=2, feed=_feed(9), cameras=cameras[:11]
+        )
 
 
 def test_a_baseline_reads_no_textures():
