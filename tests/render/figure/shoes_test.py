@@ -40,7 +40,7 @@ def test_shoes_get_lower_towards_the_toes(figure: Body, shoe: str) -> None:
 @pytest.mark.parametrize("shoe", ["sneaker", "shoe", "boot"])
 def test_closed_shoes_cover_the_instep(figure: Body, shoe: str) -> None:
     s = figure.surface
-    x, y, z = s.position.T
+    _, y, z = s.position.T
     foot = (s.group("foot") > 0.9) & (y < -0.06) & (z < -0.74)
     assert foot.sum() > 100
     assert coverage.cover_shoe(_wearing(shoe=shoe), s, 0.005)[foot].min() > 0.9
