@@ -18,6 +18,7 @@ NECK_FRONT, NECK_BACK = 0.588, 0.632  # a crew neck's lower rim, at y = -0.085 a
 EYE_LEVEL = 0.80
 HEAD_CENTRE_Y = -0.05
 SOLE = -0.818
+BOOT_TOP = -0.60  # the rim of a boot's shaft
 UNDER_HEM = 0.04  # metres: how far the cloth of a loose top goes on below its hem over a skirt
 COLLARED = ("polo", "shirt", "jacket", "coat")
 
@@ -71,9 +72,36 @@ def cover_shoe(appearance: Appearance, surface: Surface, soft: float) -> np.ndar
     """Return where shoes lie; a trouser leg may still hang over them."""
     a, s = appearance, surface
     _, y, z = s.position.T
-    top = {"sneaker": -0.722, "shoe": -0.735, "boot": -0.60}[a.shoe]
-    slant = 0.0 if a.shoe == "boot" else 0.25 * (y + 0.01)
-    return (smoothstep(top + slant - z, -soft, soft) * _on_leg(s)).astype(np.float32)
+    if a.shoe == "boot":
+        top = BOOT_TOP
+    elif a.shoe == "shoe" and a.female and a.leg < 1.5:
+        top = -0.735 + 0.25 * (y + 0.01)  # open on the instep
+    else:  # the tongue rises in front, the collar is lowest at the heel
+        top = {"sneaker": -0.722, "shoe": -0.732}[a.shoe] - 0.22 * np.clip(y + 0.01, -0.09, 0.05)
+    return (smoothstep(top - z, -soft, soft) * _on_leg(s)).astype(np.float32)
+
+
+def tucked_into_boots(appearance: Appearance) -> bool:
+    """Whether the legs of trousers or leggings go into the shafts of boots: those that are short and narrow enough."""
+    a = appearance
+    if a.shoe != "boot" or a.has_skirt:
+        return False
+    return a.bottom == "leggings" or (a.bottom in ("trousers", "jeans") and a.leg <= 1.9 and a.leg_width < 1.0)
+
+
+def hang_over_shoes(appearance: Appearance) -> bool:
+    """Whether trouser legs hide what they reach of the shoes."""
+    return appearance.bottom in ("trousers", "jeans") and not tucked_into_boots(appearance)
+
+
+def in_shaft(appearance: Appearance, surface: Surface) -> np.ndarray:
+    """Return how far the shafts of boots press the legs of trousers together, float32 [N] in [0, 1].
+
+    It is 1 from the rim of the shaft downwards, and 0 from 6 cm above it, where the cloth has its own width.
+    """
+    if not tucked_into_boots(appearance):
+        return np.zeros(len(surface.leg), np.float32)
+    return smoothstep(BOOT_TOP + 0.07 - surface.position[:, 2], 0.0, 0.06).astype(np.float32)
 
 
 def cover_sock(appearance: Appearance, surface: Surface, soft: float) -> np.ndarray:
@@ -114,3 +142,9 @@ def skirt_span(appearance: Appearance) -> tuple[float, float]:
     if appearance.tucked or appearance.top == "dress":
         return SKIRT_TOP, bottom
     return min(SKIRT_TOP, appearance.hem + 0.04), bottom
+
+
+def skirt_flare(appearance: Appearance, height: np.ndarray) -> np.ndarray:
+    """Return by how much a skirt is wider at heights [N] of the reference body than at its top, metres of radius."""
+    a = appearance
+    return (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(skirt_span(a)[0] - height, 0.1, 0.9)

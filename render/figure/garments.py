@@ -14,6 +14,8 @@ from render.figure.coverage import (
     cover_bottom,
     cover_shoe,
     cover_top,
+    hang_over_shoes,
+    in_shaft,
     neck_rim,
     skirt_span,
 )
@@ -33,6 +35,7 @@ _TOP_THICKNESS = {
     "coat": 0.025,
     "dress": 0.005,
 }
+_TOE_HEIGHT = 0.70  # of a shoe's toes, as a share of its height over the ball of the foot
 _LEG_EASE = {"trousers": 0.008, "jeans": 0.006, "shorts": 0.010, "leggings": 0.001, "skirt": 0.0}
 
 
@@ -105,8 +108,8 @@ class _Outfit:
 
     @functools.cached_property
     def leg_cloth(self) -> np.ndarray:
-        """How far the bottom covers legs, in [0, 1]."""
-        return self.leg * self.bottom
+        """How far the bottom covers legs and stands off them, in [0, 1]; the shaft of a boot presses it flat."""
+        return self.leg * self.bottom * (1.0 - in_shaft(self.a, self.s))
 
 
 def dress(body: Body, appearance: Appearance, rest: RestBody) -> Dressed:
@@ -158,7 +161,7 @@ def _choose(body: Body, a: Appearance, rest: RestBody) -> _Outfit:
     longer = dataclasses.replace(a, hem=a.hem - UNDER_HEM) if _hangs_over_skirt(a) else a
     bottom = cover_bottom(a, s, 0.010)
     shoe = cover_shoe(a, s, 0.010)
-    if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
+    if hang_over_shoes(a):
         shoe = shoe * (1.0 - bottom)
     return _Outfit(
         a=a,
@@ -252,7 +255,7 @@ def _lower_cuffs(outfit: _Outfit, vertices: np.ndarray) -> None:
 
 def _waist(outfit: _Outfit) -> np.ndarray:
     """How far the bottom covers the trunk, [V] in [0, 1]."""
-    return (1.0 - outfit.leg_cloth) * outfit.bottom * outfit.on_trunk
+    return (1.0 - outfit.leg * outfit.bottom) * outfit.bottom * outfit.on_trunk
 
 
 def _stand_off(outfit: _Outfit, fall: np.ndarray) -> np.ndarray:
@@ -340,16 +343,18 @@ def _shoes(body: Body, shoe: np.ndarray, rest: RestBody, vertices: np.ndarray) -
         start = float((ball - ankle)[:2] @ forward) - 0.035
         at_ball = np.abs(u - start) < 0.025
         middle = (v[at_ball].max() + v[at_ball].min()) / 2
-        length = u.max() + 0.012 - start
+        length = u.max() + 0.010 - start
         width = (v[at_ball].max() - v[at_ball].min()) / 2 + 0.004
         height = points[at_ball, 2].max() - sole + 0.002
-        # A superellipsoid around the ball of the foot; every point in front of its centre is put on it.
+        # A superellipsoid around the ball of the foot that gets lower towards the toes; every point in front of its
+        # centre is put on it.
         a, b, c = (u - start) / length, (v - middle) / width, np.maximum(points[:, 2] - sole, 0.0) / height
         scale = (np.abs(a) ** 2.5 + np.abs(b) ** 2.5 + np.abs(c) ** 2.5) ** (-1 / 2.5)
         share = smoothstep(a, 0.0, 0.35)
         u = u + share * (start + a * length * scale - u)
         v = v + share * (middle + b * width * scale - v)
-        up = points[:, 2] + share * (sole + c * height * scale - points[:, 2])
+        top = np.interp(a * scale, [0.0, 0.5, 1.0], [1.0, _TOE_HEIGHT, 0.9 * _TOE_HEIGHT])
+        up = points[:, 2] + share * (sole + c * height * scale * top - points[:, 2])
         rest_height = body.surface.position[foot, 2]
         up = up + smoothstep(SOLE + 0.022 - rest_height, 0.0, 0.010) * (sole - up)
         vertices[foot, :2] = ankle[:2] + u[:, None] * forward + v[:, None] * sideways

@@ -42,7 +42,8 @@ def _medium() -> np.ndarray:
     points = shell(0.016, 0.017, np.concatenate([crown_heights(0.016, 10), low]), _FACE, tuck=0.7)
     points[-4:, :, :2] *= np.linspace(1.0, 0.95, 4)[:, None, None]
     points[-1, :, 2] += 0.02 * np.linspace(-1.0, 1.0, points.shape[1]) ** 2
-    _tips(points, 0.006)
+    _locks(points, 0.006)
+    _tips(points, 0.012)
     return points
 
 
@@ -55,6 +56,8 @@ def _bob() -> np.ndarray:
     swell = 1.0 + 0.07 * np.sin(np.linspace(0.0, np.pi, 10))
     swell[-3:] -= [0.0, 0.02, 0.07]
     _widen(points[-10:], swell)
+    _locks(points, 0.005)
+    _tips(points, 0.008)
     return points
 
 
@@ -87,8 +90,9 @@ def _falling(lying: Lying, *, in_front: bool) -> np.ndarray:
     points = shell(0.015, 0.016, np.concatenate([crown_heights(0.015, 10), heights]), _FACE, tuck=0.7)
     rows, columns = points.shape[:2]
     z = points[:, :, 2]
-    narrow = np.interp(z, [0.42, 0.68], [0.86, 1.0])
+    narrow = np.interp(z, [0.42, 0.68], [0.80, 1.0])
     points[:, :, 0] *= narrow
+    _locks(points[:_NECK_ROW], 0.005)
     below = np.arange(rows) > _NECK_ROW - 1
     behind = slice(PARTING, -PARTING) if in_front else slice(None)
     x = points[below][:, behind, 0]
@@ -202,6 +206,21 @@ def _tips(points: np.ndarray, ragged: float) -> None:
     """Make the tips uneven, alike on both sides (in place)."""
     across = np.abs(np.linspace(-1.0, 1.0, points.shape[1]))
     points[-1, :, 2] += ragged * np.cos(across * 37.0) * np.cos(across * 11.0)
+
+
+def _locks(points: np.ndarray, depth: float) -> None:
+    """Gather a shell into locks that stand off and fall in, more so downwards, alike on both sides (in place).
+
+    Args:
+        points: The shell [rows columns 3].
+        depth: How far the locks stand off at the lowest row, metres.
+    """
+    across = np.abs(np.linspace(-1.0, 1.0, points.shape[1]))
+    down = smoothstep(np.linspace(0.0, 1.0, len(points)), 0.15, 1.0)[:, None]
+    waves = np.cos(9.0 * across + 3.0 * down) + 0.7 * np.cos(15.0 * across + 1.0 - 5.0 * down)
+    offset = points[..., :2] - [0.0, HEAD_Y]
+    out = offset / np.maximum(np.linalg.norm(offset, axis=-1, keepdims=True), 1e-6)
+    points[..., :2] += (depth * down * waves)[..., None] * out
 
 
 def _lumps(points: np.ndarray, height: float, waves: float) -> None:

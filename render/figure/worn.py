@@ -6,7 +6,7 @@ import numpy as np
 
 from render.figure import drape
 from render.figure.body import AXIS_Y, Body, RestBody
-from render.figure.coverage import COLLARED, EYE_LEVEL, HEAD_CENTRE_Y, UNDER_HEM, cover_hair, skirt_span
+from render.figure.coverage import COLLARED, EYE_LEVEL, HEAD_CENTRE_Y, UNDER_HEM, cover_hair, skirt_flare, skirt_span
 from render.figure.fronts_and_hoods import PANEL_BOTTOM, PANEL_TOP
 from render.figure.hair import PARTING
 from render.figure.skirt import SKIRT_COLUMNS, SKIRT_OPENING, SKIRT_ROWS, skirt_angles
@@ -184,8 +184,7 @@ def place_skirt(
     angle, height = np.meshgrid(skirt_angles(), np.linspace(top, bottom, SKIRT_ROWS))
     fraction = (top - height) / (top - bottom)
     pleats = 0.006 * a.skirt_flare * np.cos(angle * 12.0) * smoothstep(fraction, 0.1, 0.9)
-    flare = (0.035 + 0.12 * a.skirt_flare) * a.skirt_length * smoothstep(top - height, 0.1, 0.9)
-    radius = drape.sample(cloth, angle, height) + ease + flare + pleats
+    radius = drape.sample(cloth, angle, height) + ease + skirt_flare(a, height) + pleats
     if not outside:  # under the top down to the end of its cloth
         under = smoothstep(height, a.hem - UNDER_HEM - 0.005, a.hem - 0.5 * UNDER_HEM)
         radius -= under * np.maximum(radius - drape.sample(bodice, angle, height) + 0.010, 0.0)

@@ -11,6 +11,8 @@ from render.paint.brushes import band, bump, mix
 from render.paint.canvas import SOFT, Canvas
 from render.people.appearance import Appearance
 
+_HIP_RADIUS = 0.178  # metres, mean: at which cloth hangs from the hips
+
 
 def paint_legs(canvas: Canvas, span: slice) -> None:
     """Paint the bottom, and the socks and shaded skin below it (in place)."""
@@ -90,6 +92,20 @@ def _paint_waist(color: np.ndarray, lit: np.ndarray, a: Appearance, s: Surface) 
         mix(color, (0.62, 0.58, 0.48), buckle * (1.0 - 0.8 * band(x, 0.010) * band(waistband, 0.007)))
 
 
+def _along_skirt(a: Appearance, height: np.ndarray) -> np.ndarray:
+    """Return where heights [n] lie on the cloth, metres: the cloth is stretched down as far as it is around the skirt.
+
+    The pattern closes around the skirt with as many repeats as around the trunk, so each repeat is wider where the skirt
+    is wider; stretched as far the other way dots stay round and checks square.
+    """
+    top, bottom = skirt_span(a)
+    levels = np.linspace(top, bottom, 33)
+    step = (top - bottom) / 32
+    shrunk = fabrics.TRUNK_GIRTH / (2 * np.pi * (_HIP_RADIUS + coverage.skirt_flare(a, levels)))
+    along = top - step * np.concatenate([[0.0], np.cumsum((shrunk[:-1] + shrunk[1:]) / 2)])
+    return np.interp(-height, -levels, along).astype(np.float32)
+
+
 def paint_skirt(canvas: Canvas, span: slice) -> None:
     """Paint the skirt mesh (in place); without a skirt its place has the colour of the bottom."""
     a = canvas.a
@@ -100,9 +116,10 @@ def paint_skirt(canvas: Canvas, span: slice) -> None:
     fraction = (SKIRT_TOP - s.position[:, 2]) / (SKIRT_TOP - SKIRT_BOTTOM)
     top, bottom = skirt_span(a)
     height = (top - fraction * (top - bottom)).astype(np.float32)
-    weave = fabrics.weave_around(s, height)
+    weave = fabrics.weave_around(s, _along_skirt(a, height))
     below_top = a.top in ("coat", "dress")  # the lower part of a coat or dress goes on with the cloth of the top
-    color[:] = canvas.cloth_of_top(span, weave) if below_top else canvas.cloth_of_bottom(span, weave)
+    cloth = canvas.cloth_of_top if below_top else canvas.cloth_of_bottom
+    color[:] = cloth(span, weave, coarse=True)
     if a.top == "coat" and not a.open_front:  # an open one lacks the front
         tops.paint_closing(color, a, s, height)
     swing = np.sin(s.around * 52.0 + 0.8 * canvas.noise("broad", span))

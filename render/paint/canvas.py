@@ -67,20 +67,31 @@ class Canvas:
             folds[run.index] += amount * run.depth * (1.6 * np.abs(np.sin(np.pi * wobble)) - 1.0)
         return folds
 
-    def cloth_of_top(self, span: slice, weave: Weave) -> np.ndarray:
-        """Return the colours float32 [n 3] of the top's cloth, flat: its pattern, or the user's image."""
+    def cloth_of_top(self, span: slice, weave: Weave, *, coarse: bool = False) -> np.ndarray:
+        """Return the colours float32 [n 3] of the top's cloth, flat: its pattern, or the user's image.
+
+        Args:
+            span: The samples.
+            weave: Where they lie on the cloth.
+            coarse: The texels are large: dots are drawn no smaller than these can show.
+        """
         a = self.a
-        design = Design(a.pattern, a.colors[0], a.colors[1], a.colors[2], a.pattern_scale, a.pattern_phase)
+        scale = self._scale(a.pattern, coarse=coarse)
+        design = Design(a.pattern, a.colors[0], a.colors[1], a.colors[2], scale, a.pattern_phase)
         return self._flat_cloth(span, weave, a.cloth[0], design)
 
-    def cloth_of_bottom(self, span: slice, weave: Weave) -> np.ndarray:
+    def cloth_of_bottom(self, span: slice, weave: Weave, *, coarse: bool = False) -> np.ndarray:
         """Return the colours float32 [n 3] of the bottom's cloth, as `cloth_of_top` does."""
         a = self.a
         red, green, blue = a.bottom_color
         third = (0.6 * red, 0.6 * green, 0.6 * blue)
         phase = (a.pattern_phase * 7.0) % 1.0
-        design = Design(a.bottom_pattern, a.bottom_color, a.bottom_accent, third, a.pattern_scale, phase)
+        scale = self._scale(a.bottom_pattern, coarse=coarse)
+        design = Design(a.bottom_pattern, a.bottom_color, a.bottom_accent, third, scale, phase)
         return self._flat_cloth(span, weave, a.cloth[1], design)
+
+    def _scale(self, pattern: str, *, coarse: bool) -> float:
+        return max(self.a.pattern_scale, 1.35) if coarse and pattern == "dots" else self.a.pattern_scale
 
     def _flat_cloth(self, span: slice, weave: Weave, image: str, design: Design) -> np.ndarray:
         color = np.empty((len(weave.along), 3), np.float32)

@@ -14,7 +14,7 @@ from render.paint.brushes import SAMPLE, band, bump, edge, mix, stripes
 from render.paint.prints import TILE_PERIODS, TILE_SIZE
 from render.people.colors import Color
 
-_TRUNK_GIRTH, _ARM_GIRTH, _LEG_GIRTH = 0.829, 0.2827, 0.4712  # metres: where `Surface.around` closes
+TRUNK_GIRTH, _ARM_GIRTH, _LEG_GIRTH = 0.829, 0.2827, 0.4712  # metres: where `Surface.around` closes
 _LEG_AXIS = 0.105  # metres around the trunk at which the front of a leg lies
 _SHIFT = 1 << 12  # makes indices positive before they are wrapped
 
@@ -57,7 +57,7 @@ def weave_of_top(atlas: Atlas) -> Weave:
     arm = s.is_arm > 0.5
     around = np.where(arm, s.around, trunk_around(s.position))
     along = np.where(arm, 0.50 - 0.27 * s.arm, s.position[:, 2])
-    return _weave(along, around, np.where(arm, _ARM_GIRTH, _TRUNK_GIRTH), s.position[:, 0], arm)
+    return _weave(along, around, np.where(arm, _ARM_GIRTH, TRUNK_GIRTH), s.position[:, 0], arm)
 
 
 @functools.lru_cache(maxsize=2)
@@ -79,7 +79,7 @@ def weave_around(surface: Surface, height: np.ndarray | None = None) -> Weave:
     """
     position = surface.position
     along = position[:, 2] if height is None else height
-    return _weave(along, trunk_around(position), _TRUNK_GIRTH, position[:, 0], np.zeros(len(position)))
+    return _weave(along, trunk_around(position), TRUNK_GIRTH, position[:, 0], np.zeros(len(position)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _lay_panel(color: np.ndarray, design: Design, weave: Weave) -> None:
     """Lay another colour on the sides, and with them on the sleeves."""
     phase = design.phase
     inner = 0.105 + 0.04 * phase - 0.06 * smoothstep(0.35 - weave.along, 0.0, 0.3) * (phase < 0.4)
-    outside = np.abs(np.abs(weave.around) - _TRUNK_GIRTH / 4) - (_TRUNK_GIRTH / 4 - inner)
+    outside = np.abs(np.abs(weave.around) - TRUNK_GIRTH / 4) - (TRUNK_GIRTH / 4 - inner)
     mix(color, design.second, np.maximum(edge(-outside), weave.arm))
     if phase > 0.5:
         mix(color, design.third, band(outside, 0.007) * (1.0 - weave.arm))

@@ -140,7 +140,11 @@ def _beards(x: np.ndarray, y: np.ndarray, z: np.ndarray, front: np.ndarray) -> d
     across = np.abs(x)
     jaw = edge(0.757 - 0.45 * np.minimum(0.050 - across, 0.0) - z - 0.30 * (0.055 - across), 0.016)
     jaw *= smoothstep(z - 0.670 - 0.55 * np.maximum(y + 0.135, 0.0), -0.006, 0.012)  # down to the edge of the jaw
-    jaw *= smoothstep(HEAD_CENTRE_Y + 0.022 - y, 0.0, 0.02)
+    jaw *= smoothstep(HEAD_CENTRE_Y + 0.022 - y, 0.0, 0.045)
+    # It thins out towards the ear, and goes on as sideburns up to the hair.
+    sideburn = smoothstep(y + 0.102, 0.0, 0.026) * smoothstep(-0.050 - y, 0.0, 0.014)
+    sideburn *= smoothstep(z, 0.735, 0.755) * smoothstep(0.835 - z, 0.0, 0.02) * (across < 0.078)
+    jaw = np.maximum(jaw, 0.8 * sideburn)
     lips = edge(0.024 - across, 0.006) * edge(0.0085 - np.abs(z - 0.7285), 0.005)
     moustache = front * edge(0.028 - across, 0.008) * edge(0.0062 - np.abs(z - 0.7418 + 0.15 * across), 0.005)
     drop = front * edge(0.006 - np.abs(across - 0.0265), 0.006) * edge(0.016 - np.abs(z - 0.728), 0.008)

@@ -29,11 +29,12 @@ def paint_hair(canvas: Canvas, span: slice) -> None:
         fine = canvas.noise("fine", span)
         tone = 1.0 + 0.16 * grain + 0.16 * fine + 0.10 * medium - 0.25 * smoothstep(-grain, 0.8, 1.8)
     else:
-        tone = 1.0 + 0.15 * strands + 0.06 * canvas.noise("broad", span)
+        tone = 1.0 + 0.20 * strands + 0.06 * canvas.noise("broad", span)
         # Light lies around the crown, broken up by the strands.
         tone += (0.22 + 0.10 * strands) * bump(z - 0.882 - 0.10 * np.abs(y + 0.05), 0.016)
     tone += 0.10 * smoothstep(z, EYE_LEVEL, 0.9) - 0.14 * smoothstep(0.75 - z, 0.0, 0.1)
     color = base * np.maximum(tone, 0.35)[:, None]
+    color += (0.022 * smoothstep(strands, 0.2, 1.6))[:, None]  # on black hair single strands show by their gloss alone
     if a.hair_highlight:
         light = np.minimum(base * 1.7 + np.array([0.10, 0.07, 0.04], np.float32), 0.85)
         mix(color, light, 0.7 * a.hair_highlight * smoothstep(strands, 0.3, 1.3))

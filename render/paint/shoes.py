@@ -33,7 +33,7 @@ def paint_shoes(canvas: Canvas, span: slice) -> None:
     s, leg = canvas.take(span)
     _, forward, z = np.ascontiguousarray(s.position.T)  # the toes point to -Y
     share = coverage.cover_shoe(a, s, SOFT)
-    if a.bottom in ("trousers", "jeans") and a.leg > 1.9:
+    if coverage.hang_over_shoes(a):
         share *= 1.0 - coverage.cover_bottom(a, s, SOFT)
     color = np.empty_like(leg)
     color[:] = a.shoe_colors[0]
@@ -66,7 +66,9 @@ def _paint_design(color: np.ndarray, a: Appearance, s: Surface, forward: np.ndar
         mix(color, accent, edge(forward + 0.012, 0.006) * (z < -0.735))
         mix(color, accent, band(forward + 0.125, 0.014, 0.006) * aside)
     elif design == "toe_cap":
-        mix(color, accent, edge(-0.140 - forward, 0.008))
+        cap = edge(-0.156 - forward, 0.006)
+        # Rubber on a sneaker; on leather a seam sets off the same leather.
+        mix(color, accent if a.shoe == "sneaker" else 0.72 * color, cap)
     elif design == "two_tone":
         other = z + 0.70 if a.shoe == "boot" else forward + 0.03 - 0.6 * (z + 0.77)  # the shaft, or the heel
         mix(color, accent, edge(other, 0.006))

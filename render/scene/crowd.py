@@ -30,9 +30,9 @@ class CrowdShares(Shares):
     TOPIC: ClassVar[str] = "crowd"
     LIMITS: ClassVar[dict[str, Range]] = {"most": (1, 12)}
 
-    share: float = 0.4
+    share: float = 0.45
     most: int = 4
-    beside: float = 0.4
+    beside: float = 0.55
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ def sample_crowd(
     for _ in range(1 + int((shares.most - 1) * rng.uniform() ** 2 + rng.uniform())):
         side = float(rng.choice([-1.0, 1.0]))
         if rng.uniform() < shares.beside:
-            behind, across = float(rng.uniform(0.05, 0.9)), side * float(rng.uniform(0.45, 0.95))
+            behind, across = float(rng.uniform(0.15, 0.9)), side * float(rng.uniform(0.38, 0.9))
         else:
             behind = float(rng.uniform(0.9, max(1.0, site.farthest + 1.0 - distance)))
             across = side * float(rng.uniform(0.1, 0.8)) * (1.0 + behind / distance)

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from render import person
-from render.figure import attachments, body, coverage, fronts_and_hoods, garments, skirt, worn
+from render.figure import attachments, body, coverage, fronts_and_hoods, garments, hair, sheets, skirt, worn
 from render.figure.body import Body, BodyShape
 from render.figure.coverage import EYE_LEVEL
 from render.geometry import surface
@@ -170,3 +170,16 @@ def test_span_legs_leaves_a_convex_skirt_alone() -> None:
     pushed = skirt.span_legs(cloth, np.array([[0.0, 0.28, 0.5]], np.float32))
     assert pushed[:, 1].max() > 0.28  # a calf behind
     np.testing.assert_allclose(pushed[:48], cloth[:48], atol=3e-3)  # not at the waist
+
+
+def test_locks_break_the_outline_of_falling_hair() -> None:
+    """On a cylinder they stand off and fall in by millimetres at the tips, not at the crown, alike on both sides."""
+    angle = np.linspace(2.0, -2.0, 33)
+    ring = np.stack([0.1 * np.sin(angle), sheets.HEAD_Y + 0.1 * np.cos(angle), np.zeros(33)], axis=-1)
+    points = np.stack([ring - [0.0, 0.0, 0.02 * row] for row in range(12)])
+    hair._locks(points, 0.005)
+    off = np.hypot(points[..., 0], points[..., 1] - sheets.HEAD_Y) - 0.1
+    assert np.abs(off[0]).max() < 1e-9
+    assert 0.004 < off[-1].max() < 0.009
+    assert -0.009 < off[-1].min() < -0.003
+    np.testing.assert_allclose(off, off[:, ::-1], atol=1e-12)

@@ -71,3 +71,12 @@ def test_bystanders_go_through_json():
     drawn = crowd.sample_crowd(np.random.default_rng(3), CrowdShares(share=1.0), SITE, (0.5, 6.0))
     assert drawn
     assert tuple(Bystander.from_json(json.loads(json.dumps(one.to_json()))) for one in drawn) == drawn
+
+
+def test_neighbours_overlap_the_edge_of_the_box():
+    """Of those who walk beside the person, a quarter stands closer than two shoulders' width: in the box of a person."""
+    rng = np.random.default_rng(2)
+    shares = CrowdShares(share=1.0, most=1, beside=1.0)
+    across = [abs(one.x) for _ in range(400) for one in crowd.sample_crowd(rng, shares, SITE, (0.0, 6.0))]
+    assert min(across) > 0.37
+    assert np.mean(np.array(across) < 0.53) > 0.2
