@@ -123,9 +123,9 @@ def test_the_python_of_the_readme_runs_as_it_stands(folder_with_a_run: pathlib.P
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    # The run's image_size, its embeddings' length and its metric; then another picture for each of the three.
+    # The encoder's image_size, its embeddings' length and its metric; then another picture for each of the three.
     sizes, neighbours = done.stdout.splitlines()
-    assert sizes == "(64, 32) 128 euclidean"
+    assert sizes == "(128, 64) 512 euclidean"
     nearest = [int(number) for number in re.findall(r"\d", neighbours)]
     assert len(nearest) == 3
     assert all(other in range(3) and other != index for index, other in enumerate(nearest))
