@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.flatten_util
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.command_line.batch_norm_argument import AS_TRAINED, DEFAULT_IMAGES
@@ -146,10 +147,10 @@ def after_training(
     positions = batch_norm.draw(len(source), plan.batch_norm_images, seed=plan.seed)
 
     def statistics(params: Tree, batch_stats: Tree) -> Tree:
-        local = jax.tree.map(lambda array: array.addressable_data(0), (params, batch_stats))
+        here = [jax.tree.map(lambda array: array.addressable_data(0), tree) for tree in (params, batch_stats)]
         batches = batch_norm.read_batches(source, feature, positions, plan.image_size)
-        flat, unravel = jax.flatten_util.ravel_pytree(batch_norm.statistics(graphdef, *local, batches))
-        agreed = unravel(sharding.from_first_process(np.asarray(flat)))
+        flat, unravel = jax.flatten_util.ravel_pytree(batch_norm.statistics(graphdef, here[0], here[1], batches))
+        agreed = unravel(jnp.asarray(sharding.from_first_process(np.asarray(flat))))
         return sharding.replicate(jax.tree.map(np.asarray, agreed), mesh)
 
     average = state.average
