@@ -33,7 +33,7 @@ exclude_patterns = [".*", "build", "data", "demo", "runs", "weights"]
 CONTENTS = {
     "README": {
         "Start": ["docs/quick_start", "docs/README"],
-        "Your own pictures": ["docs/own_data", "docs/search"],
+        "Your own pictures": ["docs/own_data", "docs/search", "docs/pretrained"],
         "The method": [
             "docs/benchmarks",
             "docs/training",
