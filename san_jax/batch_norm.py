@@ -38,7 +38,7 @@ from san_jax.models.functional import Tree
 from san_jax.models.layers import DECAY
 
 
-def reestimate(model: SAN, batches: Iterable[UInt8[np.ndarray, "batch height width 3"]]) -> SAN:
+def reestimate(model: SAN, batches: Iterable[UInt8[np.ndarray, "_ height width 3"]]) -> SAN:
     """Return a model with the same parameters and the statistics of given pictures.
 
     Args:
@@ -54,7 +54,7 @@ def reestimate(model: SAN, batches: Iterable[UInt8[np.ndarray, "batch height wid
 
 
 def statistics(
-    graphdef: Any, params: Tree, batch_stats: Tree, batches: Iterable[UInt8[np.ndarray, "batch height width 3"]]
+    graphdef: Any, params: Tree, batch_stats: Tree, batches: Iterable[UInt8[np.ndarray, "_ height width 3"]]
 ) -> Tree:
     """Return the statistics of given pictures, float32; what `reestimate` does for a model that was taken apart.
 
@@ -85,7 +85,7 @@ def statistics(
 
 def read_batches(
     source: reading.Source, feature: str, positions: Iterable[np.ndarray], size: tuple[int, int]
-) -> Iterable[UInt8[np.ndarray, "batch height width 3"]]:
+) -> Iterable[UInt8[np.ndarray, "_ height width 3"]]:
     """Yield pictures of a source in batches, resized as at test, without any augmentation.
 
     Args:
@@ -102,9 +102,7 @@ def read_batches(
         )
 
 
-def draw(
-    available: int, wanted: int, *, seed: int, batch_size: int = embed.BATCH_SIZE
-) -> list[Int[np.ndarray, " batch"]]:
+def draw(available: int, wanted: int, *, seed: int, batch_size: int = embed.BATCH_SIZE) -> list[Int[np.ndarray, " _"]]:
     """Draw pictures without replacement, in random order, in batches whose sizes differ by one at most.
 
     Args:
