@@ -153,7 +153,7 @@ def triplet_reid_loss(
     found = violations(feature_map, anchor, positive, negative)
     if anchor_reduction == "mean_of_complete":
         own = jnp.arange(found.shape[0], dtype=jnp.int32) if anchor is None else anchor
-        return jnp.sum(found) / jnp.maximum(jnp.sum(_are_complete(own, positive, negative)), 1)
+        return jnp.sum(found) / jnp.maximum(jnp.sum(_are_complete(own, positive, negative), dtype=found.dtype), 1.0)
     return jnp.mean(found) if anchor_reduction == "mean" else jnp.sum(found)
 
 
