@@ -14,9 +14,9 @@ statistics of a dataset's pictures, read without labels, as a rule of the traini
 dataset that is scored (unsupervised domain adaptation); of query or gallery the protocol says so.
 
 Each result is written to RUN/report/evaluate_<dataset><options>.json, where <options> is what of
-[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_bn_<dataset>_<split>][_rerank] is asked
-for; settings of the last two that are not the defaults are part of the name. A dataset that cannot be scored does not
-stop the others; the exit status is then 1.
+[_cosine][_trapezoidal][_keep][_flip][_best|_step<N>][_onnx][_bn_<dataset>_<split>][_rerank] is
+asked for; settings of the last two that are not the defaults are part of the name. A dataset that
+cannot be scored does not stop the others; the exit status is then 1.
 """
 
 import argparse

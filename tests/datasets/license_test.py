@@ -77,5 +77,5 @@ def test_a_manifest_states_a_licence(tmp_path: pathlib.Path):
     path.write_text(
         path.read_text().replace(f'"version": {manifest.VERSION}', '"version": 2').replace('"license"', '"license_"')
     )
-    with pytest.raises(manifest.ManifestError, match=r"format version 2; .* version 4\. Render the recipe again into"):
+    with pytest.raises(manifest.ManifestError, match=r"format version 2; .* version 5\. Render the recipe again into"):
         manifest.read_header(tmp_path / "rendered")

@@ -100,7 +100,7 @@ def test_folders_of_an_older_format_are_refused_with_what_to_do(tmp_path: pathli
     assert fields["version"] == manifest.VERSION
     del fields["notes"]
     path.write_text(json.dumps({**fields, "version": 1}))
-    with pytest.raises(datasets.DatasetError, match=r"format version 1; .* version 4\. Render the recipe again into"):
+    with pytest.raises(datasets.DatasetError, match=r"format version 1; .* version 5\. Render the recipe again into"):
         _build("pit", tmp_path / "rendered", tmp_path / "data")
 
 
