@@ -192,25 +192,35 @@ def test_triplet_reid_equals_pytorch(channels: str):
     np.testing.assert_allclose(gradient, GOLDEN[f"triplet_reid_{channels}_gradient"], **TIGHT)
 
 
+# Positives and negatives of five samples: sample 2 has no positive, sample 3 no negative.
+POSITIVE, NEGATIVE = [1, 0, 2, 4, 3], [2, 3, 4, 3, 1]
+
+
+def slow_triplet_reid(maps: np.ndarray, *, margin: float) -> float:
+    """Add up L_TR over the samples that have both, by a loop over positions; channels are summed."""
+    samples, height, width, _ = maps.shape
+    total = 0.0
+    for a in range(samples):
+        if a in (POSITIVE[a], NEGATIVE[a]):
+            continue
+        distance = {}
+        for other in (POSITIVE[a], NEGATIVE[a]):
+            distance[other] = 0.0
+            for row in range(height):
+                for column in range(width):
+                    difference = maps[a, row, column].astype(np.float64) - maps[other, row, column]
+                    distance[other] += float((difference**2).sum()) / (height * width)
+        total += max(0.0, distance[POSITIVE[a]] - distance[NEGATIVE[a]] + margin)
+    return total
+
+
 @pytest.mark.parametrize("channels", ["sum", "mean"])
 def test_triplet_reid_equals_a_slow_loop(channels: str):
-    stream = np.random.RandomState(2)
-    maps = 0.3 * stream.normal(size=(5, 2, 3, 4)).astype(np.float32)
-    positive, negative = [1, 0, 2, 4, 3], [2, 3, 4, 3, 1]  # sample 2 has no positive, sample 3 no negative
-    total = 0.0
-    for a in (0, 1, 4):
-        distance = {}
-        for other in (positive[a], negative[a]):
-            distance[other] = 0.0
-            for row in range(2):
-                for column in range(3):
-                    difference = maps[a, row, column].astype(np.float64) - maps[other, row, column]
-                    distance[other] += float((difference**2).sum()) / (2 * 3)
-            if channels == "mean":
-                distance[other] /= 4
-        total += max(0.0, distance[positive[a]] - distance[negative[a]] + 0.2)
+    maps = 0.3 * np.random.RandomState(2).normal(size=(5, 2, 3, 4)).astype(np.float32)
+    # The mean over four channels is the sum over maps of half the size.
+    total = slow_triplet_reid(maps / 2 if channels == "mean" else maps, margin=0.2)
     loss = losses.triplet_reid_loss(
-        jnp.asarray(maps), int32(*positive), int32(*negative), margin=0.2, channel_reduction=channels
+        jnp.asarray(maps), int32(*POSITIVE), int32(*NEGATIVE), margin=0.2, channel_reduction=channels
     )
     np.testing.assert_allclose(loss, total / 5, rtol=1e-5)
 

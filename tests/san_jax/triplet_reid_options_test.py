@@ -56,23 +56,17 @@ def test_normalized_distances_are_those_of_directions():
 
 
 def test_normalized_loss_equals_a_slow_loop():
-    stream = np.random.RandomState(2)
-    maps = stream.normal(size=(5, 2, 3, 4)).astype(np.float32)
-    positive, negative = [1, 0, 2, 4, 3], [2, 3, 4, 3, 1]  # sample 2 has no positive, sample 3 no negative
-    total = 0.0
-    for a in (0, 1, 4):
-        distance = {}
-        for other in (positive[a], negative[a]):
-            distance[other] = 0.0
-            for row in range(2):
-                for column in range(3):
-                    u, v = (maps[i, row, column].astype(np.float64) for i in (a, other))
-                    distance[other] += float(((u / np.sqrt(u @ u) - v / np.sqrt(v @ v)) ** 2).sum()) / 6
-        total += max(0.0, distance[positive[a]] - distance[negative[a]] + 0.8)
+    maps = np.random.RandomState(2).normal(size=(5, 2, 3, 4)).astype(np.float32)
+    lengths = np.sqrt((maps.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
+    total = losses_test.slow_triplet_reid(maps / lengths, margin=0.8)
     assert total > 0
     for factor in (1.0, 50.0):  # and the length of a map changes nothing
         loss = losses.triplet_reid_loss(
-            jnp.asarray(factor * maps), int32(*positive), int32(*negative), margin=0.8, normalize=True
+            jnp.asarray(factor * maps),
+            int32(*losses_test.POSITIVE),
+            int32(*losses_test.NEGATIVE),
+            margin=0.8,
+            normalize=True,
         )
         np.testing.assert_allclose(loss, total / 5, rtol=1e-5)
 
