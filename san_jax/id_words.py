@@ -111,7 +111,7 @@ def renumber(
     if not words or not there:
         return ids
     numbers = {word: number for number, word in there.items()}
-    return np.array([numbers.get(words[id], ABSENT) if id in words else id for id in ids.tolist()], np.int64)
+    return replace_numbers(ids, {id: numbers.get(word, ABSENT) for id, word in words.items()})
 
 
 def _text(word: Any) -> str:
