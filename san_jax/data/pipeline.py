@@ -116,7 +116,7 @@ def reid_batches(
     feed: Feed,
     image: str = "image",
     target: TargetFeature | None = None,
-    cameras: Int[np.ndarray, " examples"] | None = None,
+    cameras: Int[np.ndarray, " cameras"] | None = None,
 ) -> BatchIterator:
     """Return P x K batches of a reID benchmark's train split, as `ReidBatch`.
 

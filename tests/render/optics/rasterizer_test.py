@@ -142,8 +142,8 @@ def test_frontal_view_gives_the_textures_colors_back(rasterizer: Rasterizer):
     row, column = np.mgrid[0:256, 0:256] / 255.0
     texture = np.rint(np.stack([60 + 60 * column, 120 + 60 * row, 200 - 60 * column], axis=-1)).astype(np.uint8)
     view = camera.frontal_camera()
-    count = 0
-    for seed in range(4):
+    count, seen_rows = 0, []
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         clothes = sample.sample_appearance(rng)
         shape = body.sample_shape(rng, clothes)
@@ -152,9 +152,10 @@ def test_frontal_view_gives_the_textures_colors_back(rasterizer: Rasterizer):
         seen, rows, columns, uv = _clearly_seen(meshes, alpha, view)
         expected = np.stack([60 + 60 * uv[:, 0], 120 + 60 * (1 - uv[:, 1]), 200 - 60 * uv[:, 0]], axis=-1) / 255
         np.testing.assert_array_less(np.abs(rgb[rows, columns] - expected)[seen], FIDELITY)
-        assert np.ptp(rows[seen]) > 120  # from the head to the legs
         count += seen.sum()
-    assert count > 250
+        seen_rows.extend(rows[seen])
+    assert count > 400
+    assert np.ptp(seen_rows) > 120  # from the head to the legs; hair and a dress may leave little of one person
 
 
 def _clearly_seen(
