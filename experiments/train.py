@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = config_argument.parse(parser, argv, required_key="method")
     compilation_cache.enable()
 
-    from experiments.runs import smoke, training  # not before: --help needs no JAX
+    from experiments.runs import training  # not before: --help needs no JAX
     from experiments.scoring import while_training
     from san_jax import sharding
 
@@ -43,9 +43,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     try:
-        smoke.ensure_inputs(arguments.config)
+        if arguments.config.prepare:
+            from experiments.runs import smoke  # only here: it imports the renderer, a quarter of the start
+
+            smoke.ensure_inputs(arguments.config)
         training.run(arguments.config, arguments.workdir, evaluate=while_training.score)
-    except (*training.KNOWN_ERRORS, smoke.SmokeError) as error:
+    except training.KNOWN_ERRORS as error:
         sys.exit(str(error))
 
 

@@ -38,17 +38,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+@pytest.fixture(scope="session")
+def shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A temporary folder that all pytest-xdist workers see as the same; what is made in it needs a lock."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_steps(tmp_path_factory: pytest.TempPathFactory) -> None:
+def compiled_steps(tmp_path_factory: pytest.TempPathFactory, shared_by_workers: pathlib.Path) -> None:
     """What one test compiled no later one compiles again: a folder for this process, and one for those that tests start.
 
     The second is shared by the xdist workers. The first is not, for JAX writes its entries in place, and a half-written
     one is a warning to its reader, hence an error here.
     """
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(root / "compiled_steps")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(shared_by_workers / "compiled_steps")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(LEAST_SECONDS)
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled_here")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)

@@ -8,13 +8,14 @@ from datasets.textured.textured_dataset_builder import SUFFIXES
 from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import ensure, rendering, targets
+from experiments.runs.errors import RunError
 from experiments.runs.plan import RunPlan, resolve
 
 # Enough identities for a batch of a :smoke config and enough gallery images for rank-10.
 SIZES = {"pit": "smoke", "pit_reid": "smoke,num_train_identities=4,num_test_identities=4"}
 
 
-class SmokeError(ValueError):
+class SmokeError(RunError):
     """Data that cannot be made here. The message says what to do instead."""
 
 

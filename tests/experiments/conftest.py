@@ -13,8 +13,14 @@ from experiments.runs import models, san_pg
 from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
 from san_jax.models import SAN
-from tests.experiments import export_runs, tiny_data
+from tests.experiments import export_runs, tiny_data, train_place
 from tests.experiments.scoring.made_up import PLAN, Benchmarks
+
+
+@pytest.fixture(scope="session")
+def workplace(shared_by_workers):
+    """What processes of `experiments.train` start from."""
+    return train_place.Workplace(shared_by_workers / "training")
 
 
 @pytest.fixture(scope="session")

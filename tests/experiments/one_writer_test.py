@@ -16,7 +16,7 @@ from experiments.runs import demonstration, ensure, exporting, pseudo_textures, 
 from render import manifest
 from san_jax import checkpoint, folder_lock, metric_logger
 from tests import dataset_fixtures
-from tests.experiments import train_distributed_test, train_test
+from tests.experiments import train_distributed_test, train_place
 from tests.san_jax.folder_lock_test import holder
 
 TINY = "pit.py:num_textures=1,meshes_per_texture=2"
@@ -25,11 +25,6 @@ TINY = "pit.py:num_textures=1,meshes_per_texture=2"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    return train_test.Workplace(tmp_path_factory.mktemp("training"))
 
 
 def read_up_to(process: subprocess.Popen, start: str) -> None:
@@ -115,7 +110,7 @@ def test_a_second_build_of_a_dataset_is_refused_and_another_dataset_is_not(tmp_p
         f"--data_dir={tmp_path / 'data'}", "--allow_partial",
     ]  # fmt: skip
     with holder(tmp_path / "data", "market1501") as (process, _):
-        refused = subprocess.run(command, capture_output=True, text=True, cwd=train_test.REPOSITORY, timeout=600)
+        refused = subprocess.run(command, capture_output=True, text=True, cwd=train_place.REPOSITORY, timeout=600)
         assert refused.returncode == 1
         (line,) = [line for line in refused.stderr.splitlines() if "is being written" in line]
         assert line.startswith(f"market1501: {tmp_path / 'data'} (market1501) is being written by another process")

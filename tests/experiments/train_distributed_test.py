@@ -15,7 +15,7 @@ from experiments.scoring import while_training
 from san_jax import checkpoint, metric_logger, run_folder
 from san_jax.files import read_json
 from san_jax.train_state import flatten
-from tests.experiments import train_test
+from tests.experiments import train_place
 
 # reID and PIT steps in turn: normalisation, mining, and triplets of the whole batch need the rows of all processes.
 NUM_STEPS = 10
@@ -53,15 +53,10 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    return train_test.Workplace(tmp_path_factory.mktemp("distributed"))
-
-
 def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
     return subprocess.Popen(
         command,
-        cwd=train_test.REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=train_place.REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
@@ -160,7 +155,7 @@ def test_four_then_two_then_one_process_train_as_one(workplace, tmp_path):
     done = 0
     for count in (4, 2):
         processes = start_together(workplace, tmp_path / "run", *GLOBAL, count=count)
-        train_test.signal_at_step(processes[0], done + 1, 0.0, signal.SIGTERM)
+        train_place.signal_at_step(processes[0], done + 1, 0.0, signal.SIGTERM)
         outputs = finish(processes, expected=1)
         done = stopped_at(outputs[0])
         assert f"SIGTERM: stopped at step {done} of" in outputs[0]

@@ -3,108 +3,19 @@
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import random
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
 import pytest
 
-from experiments.command_line import config_files
 from experiments.runs import folder, models, training
-from san_jax import checkpoint, metric_logger, run_folder
+from san_jax import checkpoint, metric_logger, run_folder, sharding
 from san_jax.models import split_model
-from tests.experiments import train_data
-from tests.san_jax import quick_compile
-
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-# As small as the networks go. A checkpoint after every second step, so that many kills fall into one.
-SMALL = (
-    "smoke,prepare=,image_size=(32, 32),model.width=2,model.texture_size=16,batch.pit_size=8,num_steps=10,log_every=1"
-)
-CONFIGS = {
-    # Epochs of 3, 6 and 2 steps.
-    "san_pg": f"san_pg.py:{SMALL},checkpoint_every_epochs=0.67,optimizer.warmup_epochs=2",
-    "san": f"san.py:{SMALL},checkpoint_every_epochs=0.33,batch.num_identities=2,optimizer.warmup_epochs=1",
-    "baseline": "baseline.py:" + SMALL.replace("model.texture_size=16,batch.pit_size=8,", "checkpoint_every_epochs=1,"),
-}
-
-
-class Workplace:
-    """Data and a SAN-PG run that the processes of these tests share."""
-
-    def __init__(self, folder: pathlib.Path):
-        self.folder = folder
-        self.data_dir = train_data.build_all(folder)
-        self.environment = {
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": "1",
-            "XLA_FLAGS": quick_compile.xla_flags(),  # compiling is most of the time here
-        }
-
-    def command(self, name: str, workdir: pathlib.Path, *overrides: str) -> list[str]:
-        start = "" if name == "san_pg" else f",start.kind=run,start.path={self.folder / 'runs' / 'san_pg'}"
-        config = f"--config={CONFIGS[name]},data_dir={self.data_dir}{start}"
-        overrides = tuple(f"--config.{override}" for override in overrides)
-        return [sys.executable, "-u", "-m", "experiments.train", config, f"--workdir={workdir}", *overrides]
-
-    def start(self, name: str, workdir: pathlib.Path, *overrides: str) -> subprocess.Popen:
-        return subprocess.Popen(
-            self.command(name, workdir, *overrides),
-            cwd=REPOSITORY, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def train(self, name: str, workdir: pathlib.Path, *overrides: str) -> str:
-        return self.finish(self.start(name, workdir, *overrides), expected=0)
-
-    def finish(self, process: subprocess.Popen, *, expected: int) -> str:
-        """Waits for the end; gives what was printed (since the last line that was read)."""
-        with process:
-            output, _ = process.communicate(timeout=600)
-        assert process.returncode == expected, output
-        return output
-
-    def finished(self, name: str) -> pathlib.Path:
-        """The folder of an uninterrupted run; made when first asked for."""
-        workdir = self.folder / "runs" / name
-        if not workdir.exists():
-            if name != "san_pg":
-                self.finished("san_pg")
-            output = self.train(name, workdir)
-            (self.folder / f"{name}.txt").write_text(output)
-        return workdir
-
-    def config(self, name: str, *overrides: str):
-        """The config of `finished(name)`, for `training.run` in this process."""
-        arguments = self.command(name, pathlib.Path("unused"))
-        config = config_files.load(arguments[4].removeprefix("--config="))
-        for override in overrides:
-            config_files.override(config, *override.split("=", 1))
-        return config
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    return Workplace(tmp_path_factory.mktemp("training"))
-
-
-def signal_at_step(process: subprocess.Popen, step: int, seconds: float, number: int) -> None:
-    """Sends a signal some time after the line of a step was printed."""
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith(f"step {step}/"):
-            time.sleep(seconds)
-            process.send_signal(number)
-            return
-    raise AssertionError(f"no line of step {step}:\n" + "".join(lines))
+from tests.experiments.train_place import signal_at_step
 
 
 def assert_same_run(workdir: pathlib.Path, reference: pathlib.Path):
@@ -123,25 +34,23 @@ def assert_same_run(workdir: pathlib.Path, reference: pathlib.Path):
     assert [line["step"] for line in metrics(workdir)] == list(range(1, 11))
 
 
-@pytest.mark.parametrize("name", ["san_pg", "san"])
-def test_killed_at_any_moment_it_comes_to_the_same_end(workplace, tmp_path, name):
-    """kill -9 while a step runs, while a checkpoint is written, or between; then the same command again."""
-    reference = workplace.finished(name)
-    rng = random.Random(name)
-    # A checkpoint follows the line of an even step and takes some 0.3 s to be written.
-    kills = [(1, 0.0), (4, rng.uniform(0.0, 0.3)), (8, rng.uniform(0.0, 0.3))]
-    for step, seconds in kills if name == "san_pg" else kills[1:]:
-        process = workplace.start(name, tmp_path)
-        signal_at_step(process, step, seconds, signal.SIGKILL)
-        workplace.finish(process, expected=-signal.SIGKILL)
-    workplace.train(name, tmp_path)
-    assert_same_run(tmp_path, reference)
+def kill(workplace, name: str, workdir: pathlib.Path, step: int, seconds: float) -> None:
+    """Trains, from a checkpoint if there is one, and is killed some time after the line of a step.
+
+    A checkpoint follows the line of an even step and takes some 0.3 s to be written.
+    """
+    process = workplace.start(name, workdir)
+    signal_at_step(process, step, seconds, signal.SIGKILL)
+    workplace.finish(process, expected=-signal.SIGKILL)
 
 
-def test_terminated_run_saves_and_goes_on(workplace, tmp_path):
+def test_killed_and_terminated_it_comes_to_the_same_end(workplace, tmp_path):
+    """kill -9 while a step runs and about when a checkpoint is written, then SIGTERM; and the same command again."""
     reference = workplace.finished("san_pg")
+    kill(workplace, "san_pg", tmp_path, 1, 0.0)
+    kill(workplace, "san_pg", tmp_path, 4, random.Random("san_pg").uniform(0.0, 0.3))
     process = workplace.start("san_pg", tmp_path, "checkpoint_every_epochs=100")
-    signal_at_step(process, 3, 0.0, signal.SIGTERM)
+    signal_at_step(process, 7, 0.0, signal.SIGTERM)
     output = workplace.finish(process, expected=1)
     match = re.search(
         r"SIGTERM: stopped at step (\d+) of 10, saved in .*\. Run the same command again to go on\.", output
@@ -150,6 +59,14 @@ def test_terminated_run_saves_and_goes_on(workplace, tmp_path):
     assert checkpoint.latest_step(tmp_path / "checkpoints") == int(match[1])
     output = workplace.train("san_pg", tmp_path)
     assert f"goes on from step {match[1]} of" in output
+    assert_same_run(tmp_path, reference)
+
+
+def test_killed_with_two_kinds_of_batches_it_comes_to_the_same_end(workplace, tmp_path):
+    """reID and PIT steps in turn, each with a place in its data to go on from."""
+    reference = workplace.finished("san")
+    kill(workplace, "san", tmp_path, 4, random.Random("san").uniform(0.0, 0.3))
+    workplace.train("san", tmp_path)
     assert_same_run(tmp_path, reference)
 
 
@@ -199,7 +116,14 @@ def test_load_run(workplace):
 
 
 @pytest.fixture
-def fake_steps(monkeypatch):
+def one_device(monkeypatch):
+    """Compiling for eight takes longer."""
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    monkeypatch.setattr(training.sharding, "make_mesh", lambda: mesh)
+
+
+@pytest.fixture
+def fake_steps(monkeypatch, one_device):
     """The real loop around steps that compute nothing; the fifth of each kind gives NaN."""
 
     def make_step(graphdef, optimizer, settings):
@@ -283,7 +207,7 @@ def test_wrong_config_does_not_claim_the_workdir(workplace, tmp_path, fake_steps
         ("start.path=nowhere", r"start\.path=nowhere: there is no checkpoint in .*nowhere/checkpoints"),
     ],
 )
-def test_start_from_what_does_not_fit(workplace, tmp_path, override, message):
+def test_start_from_what_does_not_fit(workplace, tmp_path, one_device, override, message):
     workplace.finished("san_pg")
     config = workplace.config("san", "batch.num_identities=4", override)
     with pytest.raises(training.RunError, match=message):
