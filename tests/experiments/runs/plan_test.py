@@ -49,7 +49,7 @@ REFUSED = [
     ),
     (
         "san.py:loss.triplet_reid_cross_camera=true,loss.triplet_reid_sampling=fixed",
-        r"triplet_reid_cross_camera=True draws positives .* triplet_reid_sampling='fixed' does not",
+        r"triplet_reid_cross_camera=True draws positives .* loss\.triplet_reid_sampling='fixed' does not",
     ),
     (
         "san.py:loss.triplet_reid=0.0,loss.triplet_reid_block_weights=(1.0,0.5,0.25)",
