@@ -9,6 +9,7 @@ import math
 
 ENCODER_NAMES = ("resnet50", "resnet101", "densenet121")
 TRIPLET_SCOPES = ("auto", "local", "global")
+DECODER_MAPS = ("output", "before_norm", "after_norm", "after_relu")
 POOLINGS = ("average", "gem")
 COMPUTE_DTYPES = ("float32", "bfloat16")
 OPTIMIZERS = ("amsgrad", "adam")
@@ -91,6 +92,10 @@ class LossSettings:
         triplet_reid_cross_camera: Draw positives from images by another camera only. An image without one is no anchor:
             the mean is over those that are left, and 0 without any. Batches then need a `camera_id`.
         triplet_reid_block_weights: Weight of each of `triplet_reid_blocks`, in their order; () for 1 each.
+        triplet_reid_maps: What L_TR compares of a block. "output": the block's output d_l, which the paper names; it
+            comes straight from a convolution. "before_norm", "after_norm": the input and the output of the block's last
+            batch normalisation, before the shortcut. "after_relu": the sum of that and the shortcut after the ReLU.
+            These three have the size and the channels of the block's input.
 
     Raises:
         ValueError: A name that is not known, a number out of range, or a decoder block that does not exist or is named
@@ -113,6 +118,7 @@ class LossSettings:
     triplet_reid_stop_gradient: bool = False
     triplet_reid_cross_camera: bool = False
     triplet_reid_block_weights: tuple[float, ...] = ()
+    triplet_reid_maps: str = "output"
 
     def __post_init__(self) -> None:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):
@@ -141,6 +147,7 @@ class LossSettings:
                 f"triplet_reid_sampling must be 'random' or 'fixed', found {self.triplet_reid_sampling!r}."
             )
         _check_choice("triplet_reid_scope", self.triplet_reid_scope, TRIPLET_SCOPES)
+        _check_choice("triplet_reid_maps", self.triplet_reid_maps, DECODER_MAPS)
         if self.triplet_reid_channels not in ("sum", "mean"):  # now, not when the first step is traced
             raise ValueError(f"triplet_reid_channels must be 'sum' or 'mean', found {self.triplet_reid_channels!r}.")
 

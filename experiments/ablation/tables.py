@@ -336,6 +336,14 @@ _L_TR_OPTIONS = (
         changes={**REID_ONLY, "loss.triplet_reid_block_weights": (1.0, 0.5, 0.25)},
         ours=True,
     ),
+    *(
+        Row(f"l_tr_{place}", f"on maps {words}", changes={**REID_ONLY, "loss.triplet_reid_maps": place}, ours=True)
+        for place, words in (
+            ("before_norm", "before the block's last BatchNorm"),
+            ("after_norm", "after the block's last BatchNorm"),
+            ("after_relu", "after the block's shortcut and ReLU"),
+        )
+    ),
 )
 
 TABLE_L_TR = Table(

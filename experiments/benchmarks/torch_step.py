@@ -56,6 +56,7 @@ def unsupported(plan: RunPlan) -> str:
         "triplet_reid_stop_gradient": loss.triplet_reid_stop_gradient,
         "triplet_reid_cross_camera": loss.triplet_reid_cross_camera,
         "triplet_reid_block_weights": bool(loss.triplet_reid_block_weights),
+        f"triplet_reid_maps={loss.triplet_reid_maps}": loss.triplet_reid_maps != "output",
         "alternating optimizers": optimizer.alternating,
         "gradient_clip_norm": optimizer.gradient_clip_norm > 0,
     }

@@ -30,7 +30,7 @@ UNUSED = {
         *("loss.triplet_reid_margin", "loss.triplet_reid_channels", "loss.triplet_reid_blocks"),
         *("loss.triplet_reid_sampling", "loss.triplet_reid_scope", "loss.triplet_reid_warmup_epochs"),
         *("loss.triplet_reid_normalize", "loss.triplet_reid_stop_gradient", "loss.triplet_reid_cross_camera"),
-        "loss.triplet_reid_block_weights",
+        *("loss.triplet_reid_block_weights", "loss.triplet_reid_maps"),
         *("optimizer.alternating", "optimizer.reconstruction_learning_rate", "optimizer.reconstruction_b1"),
     ),
     "san": ("input",),
@@ -40,7 +40,7 @@ UNUSED = {
         *("loss.reconstruction", "loss.triplet_reid", "loss.triplet_reid_margin", "loss.triplet_reid_channels"),
         *("loss.triplet_reid_blocks", "loss.triplet_reid_sampling", "loss.triplet_reid_scope"),
         *("loss.triplet_reid_warmup_epochs", "loss.triplet_reid_normalize", "loss.triplet_reid_stop_gradient"),
-        *("loss.triplet_reid_cross_camera", "loss.triplet_reid_block_weights"),
+        *("loss.triplet_reid_cross_camera", "loss.triplet_reid_block_weights", "loss.triplet_reid_maps"),
         *("optimizer.alternating", "optimizer.reconstruction_learning_rate", "optimizer.reconstruction_b1"),
     ),
 }

@@ -27,12 +27,13 @@ from san_jax import losses, ranking
 from san_jax.counts import count
 from san_jax.settings import AugmentSettings, LossSettings, ModelSettings, OptimizerSettings
 
-# Options of L_TR that are off where they are false or empty.
+# Options of L_TR, off where they have their defaults.
 TRIPLET_REID_OPTIONS = (
     "triplet_reid_normalize",
     "triplet_reid_stop_gradient",
     "triplet_reid_cross_camera",
     "triplet_reid_block_weights",
+    "triplet_reid_maps",
 )
 
 
@@ -333,7 +334,7 @@ def _check_triplet_reid(loss: LossSettings, problems: Problems) -> None:
     """Note options of L_TR that are set where L_TR is not trained on, and those that do not go together."""
     unused = "loss.triplet_reid=0" if not loss.triplet_reid else "" if loss.triplet_reid_blocks else "no decoder block"
     for name in TRIPLET_REID_OPTIONS:
-        if unused and getattr(loss, name):
+        if unused and getattr(loss, name) != getattr(LossSettings(), name):
             problems.add(
                 f"loss.{name}={getattr(loss, name)} changes L_TR, which {unused} leaves out: set loss.triplet_reid and "
                 f"loss.triplet_reid_blocks, or leave out loss.{name}."

@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from san_jax.models.layers import BatchNorm, add_relu, conv, xavier_normal
+from san_jax.settings import DECODER_MAPS
 
 NUM_BLOCKS = 4
 MIN_FEATURES = 8  # a narrow model's last blocks keep at least this many channels
@@ -172,12 +173,16 @@ class UpsamplingBlock(nnx.Module):
         )
 
     def __call__(
-        self, x: Float[Array, "batch height width in_features"], *, train: bool
-    ) -> Float[Array, "batch doubled_height doubled_width out_features"]:
-        """Doubles the resolution."""
+        self, x: Float[Array, "batch height width in_features"], *, train: bool, maps: str = "output"
+    ) -> tuple[Float[Array, "batch doubled_height doubled_width out_features"], Float[Array, "batch _ _ _"]]:
+        """Doubles the resolution; returns the output, and the map that `maps` names (`settings.DECODER_MAPS`)."""
         y = self.bn1(self.conv1(x), train=train, relu=True)
-        y = self.bn2(self.conv2(y), train=train)
-        return upsampled_conv(self.up_conv, add_relu(y, x))
+        before_norm = self.conv2(y)
+        after_norm = self.bn2(before_norm, train=train)
+        after_relu = add_relu(after_norm, x)
+        output = upsampled_conv(self.up_conv, after_relu)
+        places = {"output": output, "before_norm": before_norm, "after_norm": after_norm, "after_relu": after_relu}
+        return output, places[maps]
 
 
 class TextureDecoder(nnx.Module):
@@ -238,6 +243,7 @@ class TextureDecoder(nnx.Module):
         skips: Sequence[Float[Array, "batch _ _ _"]] = (),
         *,
         train: bool = False,
+        maps: str = "output",
     ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
         """Decodes a feature map.
 
@@ -246,27 +252,31 @@ class TextureDecoder(nnx.Module):
             skips: The encoder's stages 1, 2 and 3 where the decoder was built for them: [B 4h 4w .], [B 2h 2w .] and
                 [B h w .].
             train: Batch normalisation by the batch's statistics, the running ones are updated.
+            maps: Which map of each block is returned, one of `settings.DECODER_MAPS`.
 
         Returns:
             The texture, float32 [B texture_height texture_width 3], about [-1, 1] but not clipped; and the outputs
-            d_1..d_4 of the four blocks in the compute dtype, d_l of size [B 2^l h, 2^l w, .].
+            d_1..d_4 of the four blocks in the compute dtype, d_l of size [B 2^l h, 2^l w, .]. With other `maps`, what
+            these name, of the size and the channels of the block's input.
 
         Raises:
-            ValueError: Other skips than the decoder was built for, or of sizes that do not fit: height and width of the
-                images are no multiples of 16.
+            ValueError: `maps` is no such name; other skips than the decoder was built for, or of sizes that do not fit:
+                height and width of the images are no multiples of 16.
         """
         if len(skips) != self.num_skips:
             raise ValueError(f"This decoder takes {self.num_skips} maps of the encoder, found {len(skips)}.")
+        if maps not in DECODER_MAPS:
+            raise ValueError(f"maps must be one of {', '.join(DECODER_MAPS)}, found {maps!r}.")
         x = self.reduce_bn(self.reduce_conv(feature_map), train=train, relu=True)
-        maps = []
+        found = []
         for index in range(NUM_BLOCKS):
             if index < self.num_skips:
                 number = self.num_skips - index
                 x = self._add_skip(x, number, skips[number - 1], train=train)
-            x = getattr(self, f"block{index + 1}")(x, train=train)
-            maps.append(x)
+            x, of_block = getattr(self, f"block{index + 1}")(x, train=train, maps=maps)
+            found.append(of_block)
         texture = reflected_conv(self.out_conv, x).astype(jnp.float32)
-        return resize_bilinear_corners(texture, *self.texture_size), tuple(maps)
+        return resize_bilinear_corners(texture, *self.texture_size), tuple(found)
 
     def _add_skip(
         self,

@@ -38,7 +38,8 @@ class SANOutput(NamedTuple):
         embedding: The reID feature f that the triplet loss takes, float32 [B D].
         logits: float32 [B num_classes]; None without classifier.
         texture: float32 [B texture_height texture_width 3], about [-1, 1]; None without decoder.
-        decoder_maps: d_1..d_4 in the compute dtype, [B 2^l H/16, 2^l W/16, .]; () without decoder.
+        decoder_maps: d_1..d_4 in the compute dtype, [B 2^l H/16, 2^l W/16, .], or the maps of the blocks that were asked
+            for (`TextureDecoder`); () without decoder.
         test_embedding: What images are compared by at inference, float32 [B D]: with `bnneck` the normalised f that the
             classifier takes, else f.
     """
@@ -131,13 +132,16 @@ class SAN(nnx.Module):
             BatchNorm(self.embedding_size, use_bias=False, compute_dtype=jnp.float32, rngs=rngs) if bnneck else None
         )
 
-    def __call__(self, images: Float[Array, "batch height width 3"], *, train: bool = False) -> SANOutput:
+    def __call__(
+        self, images: Float[Array, "batch height width 3"], *, train: bool = False, maps: str = "output"
+    ) -> SANOutput:
         """Run encoder, classifier and decoder, as far as they were built.
 
         Args:
             images: ImageNet-normalised (`san_jax.data.augment.normalize_images`); height and width at least 32, so that
                 the decoder has a border to mirror.
             train: Normalise by the batch's statistics, and update the running ones.
+            maps: Which map of each decoder block becomes `decoder_maps`, one of `settings.DECODER_MAPS`.
         """
         stages = self._encode(images, train=train)
         embedding, test_embedding = self.embed(stages.stage4, train=train)
@@ -145,7 +149,7 @@ class SAN(nnx.Module):
         texture, decoder_maps = None, ()
         if self.decoder is not None:
             skips = (stages.stage1, stages.stage2, stages.stage3) if self.skips else ()
-            texture, decoder_maps = self.decode(stages.stage4, skips, train=train)
+            texture, decoder_maps = self.decode(stages.stage4, skips, train=train, maps=maps)
         return SANOutput(stages.stage4, embedding, logits, texture, decoder_maps, test_embedding)
 
     def encode(
@@ -177,15 +181,16 @@ class SAN(nnx.Module):
         skips: Sequence[Float[Array, "batch _ _ _"]] = (),
         *,
         train: bool = False,
+        maps: str = "output",
     ) -> tuple[Float[Array, "batch texture_height texture_width 3"], tuple[Float[Array, "batch _ _ _"], ...]]:
-        """Run the decoder alone: texture and the outputs of its four blocks (see `TextureDecoder`).
+        """Run the decoder alone: texture and the maps of its four blocks (see `TextureDecoder`).
 
         Raises:
             ValueError: The model was built without decoder, or see `TextureDecoder`.
         """
         if self.decoder is None:
             raise ValueError("This SAN has no decoder: build it with decoder=True.")
-        return self.decoder(feature_map, skips, train=train)
+        return self.decoder(feature_map, skips, train=train, maps=maps)
 
     def _encode(self, images: Array, *, train: bool) -> StageOutputs:
         if not jnp.issubdtype(images.dtype, jnp.floating):

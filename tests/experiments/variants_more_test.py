@@ -21,7 +21,7 @@ VARIANTS = {
     "l_tr_options": Variant(
         "san",
         "batch_kinds=('reid',),loss.triplet_reid_normalize=true,loss.triplet_reid_stop_gradient=true,"
-        "loss.triplet_reid_block_weights=(1.0,0.5,0.25)",
+        "loss.triplet_reid_block_weights=(1.0,0.5,0.25),loss.triplet_reid_maps=after_relu",
     ),
     # Later work
     "modern": Variant(

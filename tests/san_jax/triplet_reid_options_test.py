@@ -117,7 +117,7 @@ def test_the_step_normalizes_each_block():
 class DecodingModel(train_step_test.TinyModel):
     """The tiny model with maps that its decoder makes."""
 
-    def __call__(self, images: jax.Array, *, train: bool = False) -> SANOutput:
+    def __call__(self, images: jax.Array, *, train: bool = False, maps: str = "output") -> SANOutput:
         output = super().__call__(images, train=train)
         assert output.texture is not None
         texture = output.texture

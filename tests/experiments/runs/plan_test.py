@@ -59,6 +59,11 @@ REFUSED = [
         "san.py:loss.triplet_reid_block_weights=(1.0,0.5)",
         r"loss: triplet_reid_block_weights must be a weight .* found \(1\.0, 0\.5\) for blocks \(1, 2, 3\)",
     ),
+    ("san.py:loss.triplet_reid_maps=relu", r"loss: triplet_reid_maps must be one of output, .* found 'relu'"),
+    (
+        "san.py:loss.triplet_reid=0.0,loss.triplet_reid_maps=after_norm",
+        r"loss\.triplet_reid_maps=after_norm changes L_TR, which loss\.triplet_reid=0 leaves out",
+    ),
     (
         "san.py:loss.triplet_reid_blocks=(),loss.triplet_reid_normalize=true",
         r"loss\.triplet_reid_normalize=True changes L_TR, which no decoder block leaves out",
