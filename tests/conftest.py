@@ -1,5 +1,6 @@
 """Strict JAX for every test: 8 CPU devices, no implicit dtype or rank promotion, shapes checked at run time."""
 
+import collections
 import os
 import pathlib
 
@@ -24,6 +25,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 # The files that take longest, in this order: a long one that began last would keep one worker busy while others idle.
 SLOWEST_FIRST = REPOSITORY / "tests" / "slowest_first.txt"
+LISTED_FROM, LISTED_FILES = 600.0, 60  # seconds of testing from which the slowest files are listed, and how many
 LEAST_SECONDS = 0.1  # of compiling, for an entry in the folders of `compiled_steps`
 
 
@@ -36,6 +38,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "shared" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the files that took longest, so that SLOWEST_FIRST can be kept true."""
+    seconds: collections.Counter[str] = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if sum(seconds.values()) < LISTED_FROM:
+        return
+    terminalreporter.section("slowest files, seconds")
+    for file, duration in seconds.most_common(LISTED_FILES):
+        terminalreporter.write_line(f"{duration:6.0f} {file}")
 
 
 @pytest.fixture(scope="session")
