@@ -1,4 +1,4 @@
-"""Things held in a hand: hand bags, suitcases, umbrellas and phones.
+"""Things held in a hand: hand bags, suitcases, papers, umbrellas and phones.
 
 What hangs from a hand hangs straight down, whichever way the forearm points.
 """
@@ -161,6 +161,18 @@ def folded_umbrella(accessory: Accessory, wearer: Wearer) -> Shape:
     heights = np.array([0.0, -0.02, -0.25, -0.55, -0.93, -1.0]) * length
     cloth = np.column_stack([np.full(6, hook[-1, 0]), np.zeros(6), hook[-1, 2] - 0.07 + heights])
     shape.tube(frame.world(rope(cloth, np.array([0.012, 0.024, 0.036, 0.031, 0.014, 0.004]), 8)), MAIN)
+    return shape
+
+
+def papers(accessory: Accessory, wearer: Wearer) -> Shape:
+    """Papers, a magazine or a folder, held at the upper one of its long sides; it is bent a little along the leg."""
+    half = np.array([0.148, 0.007, 0.105]) * accessory.size
+    half[2] = min(half[2], (_grip(accessory, wearer)[0][2] - 0.1) / 2)
+    frame = _hanging(accessory, wearer, half, -0.03)
+    sheets = box(half, 14, HARD, 10.0) - [0.0, 0.0, half[2] - 0.03]
+    sheets[..., 1] += 0.9 * sheets[..., 0] ** 2
+    shape = Shape()
+    shape.tube(frame.world(sheets), MAIN)
     return shape
 
 

@@ -30,6 +30,7 @@ _MAKERS: dict[str, Callable[[Accessory, Wearer], Shape]] = {
     "suitcase": held.suitcase,
     "umbrella": held.umbrella,
     "folded_umbrella": held.folded_umbrella,
+    "papers": held.papers,
     "phone": held.phone,
     "cap": head.cap,
     "beanie": head.beanie,

@@ -159,6 +159,17 @@ def _phone(c: _Canvas) -> None:
     c.put(c.inside & screen, np.array([0.55, 0.66, 0.75], np.float32))
 
 
+def _papers(c: _Canvas) -> None:
+    """Paint lines of print on both sides, on some a picture; a folder has a label alone."""
+    front = np.minimum(np.abs(c.s - 0.5), np.minimum(c.s, 1.0 - c.s))  # from the middle of either side
+    if c.pattern == "plain":
+        c.put(c.inside & (front < 0.06) & (np.abs(c.t - 0.3) < 0.06), np.full(3, 0.9, np.float32))
+        return
+    c.put(c.inside & (front < 0.19) & (np.sin(c.t * 130.0) > 0.3) & (c.t > 0.1) & (c.t < 0.92), 0.75 * c.main)
+    if c.pattern == "panel":
+        c.put(c.inside & (front < 0.13) & (np.abs(c.t - 0.35) < 0.16), c.second)
+
+
 def _glasses(c: _Canvas) -> None:
     """Paint dark lenses and the frame."""
     c.put(c.inside, np.array([0.06, 0.06, 0.07], np.float32))
@@ -211,6 +222,7 @@ _PAINTERS: dict[str, Callable[[_Canvas], None]] = {
     "suitcase": _bag,
     "umbrella": _umbrella,
     "folded_umbrella": _folded_umbrella,
+    "papers": _papers,
     "phone": _phone,
     "cap": _cap,
     "beanie": _beanie,

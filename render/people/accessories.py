@@ -18,7 +18,7 @@ from render.shares import Shares
 # At most one of the kinds that share a place is worn.
 PLACES: dict[str, tuple[str, ...]] = {
     "back": ("backpack", "shoulder_bag"),
-    "hand": ("handbag", "tote", "shopping_bag", "briefcase", "suitcase"),
+    "hand": ("handbag", "tote", "shopping_bag", "briefcase", "suitcase", "papers"),
     "umbrella": ("umbrella", "folded_umbrella"),
     "phone": ("phone",),
     "head": ("cap", "beanie", "hat", "headphones"),
@@ -129,6 +129,7 @@ class AccessoryShares(Shares):
     shopping_bag: float = 0.06
     briefcase: float = 0.02
     suitcase: float = 0.02
+    papers: float = 0.03
     umbrella: float = 0.04
     folded_umbrella: float = 0.02
     phone: float = 0.08
@@ -249,6 +250,7 @@ def _sample_colors(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.
         "shopping_bag": (0.08, 0.05, 0.14, 0.2, 0.13, 0.4),
         "briefcase": (0.55, 0.05, 0.35, 0.0, 0.05, 0.0),
         "suitcase": (0.48, 0.18, 0.02, 0.1, 0.18, 0.04),
+        "papers": (0.04, 0.06, 0.0, 0.08, 0.1, 0.72),
         "umbrella": (0.44, 0.2, 0.0, 0.16, 0.12, 0.08),
         "folded_umbrella": (0.55, 0.18, 0.0, 0.1, 0.13, 0.04),
         "phone": (0.7, 0.05, 0.0, 0.1, 0.05, 0.1),

@@ -296,7 +296,7 @@ def _hold(rng: np.random.Generator, arms: _Arms, accessories: Sequence[Accessory
     free, busy = {0, 1}, set()
     for accessory in accessories:
         arm = SIDES.index(accessory.side)
-        if accessory.kind in ("handbag", "tote", "shopping_bag", "briefcase", "folded_umbrella"):
+        if accessory.kind in ("handbag", "tote", "shopping_bag", "briefcase", "papers", "folded_umbrella"):
             swing = 0.3 * arms.shoulder[arm]
             arms.bend(rng, arm, arm_abduction=(8, 14), elbow=(4, 12), forearm_in=(0, 4), curl=(72, 80))
             arms.shoulder[arm] = swing

@@ -31,7 +31,7 @@ from render.scene.world import SceneShares
 from san_jax import files
 
 # To be raised whenever the same record would be drawn differently, so that no other version finishes a folder.
-DRAWING_VERSION = 4
+DRAWING_VERSION = 5
 
 NOTES = (
     "Bags, backpacks, hats, umbrellas and other accessories stand away from the body: they are drawn in the pictures of "

@@ -45,6 +45,7 @@ class Picture:
 
     Attributes:
         levels: RGBa (premultiplied), each half the size of the one before.
+        untinted: RGB (premultiplied), the part of `levels` that a tint leaves alone; () where it changes all.
         foot: (column, row) of the place it stands on.
         pixels: Rows a metre, across the line of sight.
         rise: Rows a metre of height.
@@ -52,6 +53,7 @@ class Picture:
     """
 
     levels: tuple[Image.Image, ...]
+    untinted: tuple[Image.Image, ...]
     foot: tuple[float, float]
     pixels: float
     rise: float
@@ -91,18 +93,26 @@ def height(kind: str, variant: int) -> float:
 @functools.cache  # all of them are about 110 MB; reading one takes as long as ten things take to be drawn
 def views(kind: str, variant: int) -> Views:
     """Return the pictures of a thing; `variant` is below KINDS[kind]."""
-    pixels, table = cache.load(_library(), [f"{kind}_{variant}_pixels", f"{kind}_{variant}_table"]).values()
+    names = [f"{kind}_{variant}_{what}" for what in ("pixels", "untinted", "table")]
+    pixels, untinted, table = cache.load(_library(), names).values()
     pictures = []
     scale, tall = float(table[0, 5]), float(table[0, 6])
     for number, (start, rows, columns, x, y, _, _) in enumerate(table):
         rows, columns = int(rows), int(columns)
-        content = pixels[int(start) : int(start) + rows * columns].tobytes()
-        levels = [Image.frombytes("RGBa", (columns, rows), content)]
-        while min(levels[-1].size) > 8 and len(levels) < 5:
-            levels.append(levels[-1].reduce(2))
+        part = slice(int(start), int(start) + rows * columns)
+        levels = _levels(Image.frombytes("RGBa", (columns, rows), pixels[part].tobytes()))
+        kept = _levels(Image.frombytes("RGB", (columns, rows), untinted[part].tobytes())) if len(untinted) else ()
         elevation = math.radians(ELEVATIONS[number % len(ELEVATIONS)])
-        pictures.append(Picture(tuple(levels), (float(x), float(y)), scale, scale * math.cos(elevation), tall))
+        pictures.append(Picture(levels, kept, (float(x), float(y)), scale, scale * math.cos(elevation), tall))
     return Views(tuple(pictures), tall)
+
+
+def _levels(image: Image.Image) -> tuple[Image.Image, ...]:
+    """Return a picture and smaller ones, each half the size of the one before."""
+    levels = [image]
+    while min(levels[-1].size) > 8 and len(levels) < 5:
+        levels.append(levels[-1].reduce(2))
+    return tuple(levels)
 
 
 @functools.cache
@@ -168,14 +178,16 @@ def _draw(
 ) -> None:
     """Add the pictures of a thing to the store.
 
-    `name`_pixels, uint8 [N 4], holds one picture after another, premultiplied; `name`_table, float64 [pictures 7],
-    holds for each of them start, rows, columns, foot x, foot y, rows a metre and height.
+    `name`_pixels, uint8 [N 4], holds one picture after another, premultiplied; `name`_untinted, uint8 [N 3], the part
+    of their colours that a tint leaves alone, empty where there is none; `name`_table, float64 [pictures 7], holds for
+    each of them start, rows, columns, foot x, foot y, rows a metre and height.
     """
     points = np.concatenate([mesh.vertices for mesh in meshes])
     height = float(points[:, 2].max())
     side = math.ceil(pixels * 2.3 * max(float(np.abs(points[:, :2]).max()) * 1.05, 0.55 * height) / 32) * 32
     rasterizer = Rasterizer(side, side, 2)
-    parts, table, start = [], [], 0
+    parts, kept, table, start = [], [], [], 0
+    untinted = meshes[0].metadata.get("untinted")
     for turn in range(turns):
         azimuth = 2.0 * math.pi * turn / turns
         for elevation in ELEVATIONS:
@@ -185,11 +197,19 @@ def _draw(
             top, left = int(rows[0]), int(columns[0])
             cut = np.dstack([color, alpha])[top : rows[-1] + 1, left : columns[-1] + 1]
             cut = np.pad(np.rint(255.0 * cut).astype(np.uint8), ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)))
+            if untinted is not None:
+                (own,) = meshes
+                dark = own.copy()
+                dark.metadata["texture"] = untinted
+                only = rasterizer.draw([dark], untinted, view, PLAIN)[0][top : rows[-1] + 1, left : columns[-1] + 1]
+                only = np.rint(255.0 * only).astype(np.uint8)
+                kept.append(np.pad(only, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))).reshape(-1, 3))
             ((x, y),) = view.project(np.zeros((1, 3)))[0]
             table.append((start, *cut.shape[:2], x - left + _BORDER, y - top + _BORDER, pixels, height))
             parts.append(cut.reshape(-1, 4))
             start += len(parts[-1])
     store[f"{name}_pixels"] = np.concatenate(parts)
+    store[f"{name}_untinted"] = np.concatenate(kept) if kept else np.zeros((0, 3), np.uint8)
     store[f"{name}_table"] = np.array(table, np.float64)
 
 

@@ -64,11 +64,12 @@ def place(thing: Thing, view: View, *, clip: bool = True) -> Patch | None:
         return None
     columns = warped.columns
     across = np.arange(columns.stop - columns.start) + 0.5 + (columns.start - axis.foot[0])
+    tint = np.asarray(thing.tint, np.float32)
     shine = _shine(thing.kind, view.light, away / max(distance, 1e-6), across / (0.42 * warped.width))
     return Patch(
         rows=warped.rows,
         columns=columns,
-        color=warped.pixels[..., :3] * (shine * np.asarray(thing.tint, np.float32)),
+        color=shine * (warped.pixels[..., :3] * tint + warped.untinted * (np.float32(1.0) - tint)),
         alpha=warped.pixels[..., 3],
         depth=axis.depth_at(warped.rows, columns),
     )
@@ -127,12 +128,14 @@ class _Warped:
     Attributes:
         rows, columns: Where it lies.
         pixels: Premultiplied RGBa float32 [rows columns 4].
+        untinted: The part of their colours that a tint leaves alone, float32 [rows columns 3]; [1 1 1] where it is 0.
         width: Width of the whole picture, pixels of the view.
     """
 
     rows: slice
     columns: slice
     pixels: np.ndarray
+    untinted: np.ndarray
     width: float
 
 
@@ -159,11 +162,16 @@ def _warp(picture: Picture, axis: _Axis, view: View, *, clip: bool) -> _Warped |
     offset = np.array([column, row]) + inverse @ (low - axis.foot)
     data = (inverse[0, 0], inverse[0, 1], offset[0], inverse[1, 0], inverse[1, 1], offset[1])
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    warped = image.transform(size, Image.Transform.AFFINE, data, resample=Image.Resampling.BILINEAR)
+
+    def lay(picture: Image.Image) -> np.ndarray:
+        warped = picture.transform(size, Image.Transform.AFFINE, data, resample=Image.Resampling.BILINEAR)
+        return np.asarray(warped, np.float32) * np.float32(1.0 / 255.0)
+
     return _Warped(
         rows=slice(int(low[1]), int(high[1])),
         columns=slice(int(low[0]), int(high[0])),
-        pixels=np.asarray(warped, np.float32) * np.float32(1.0 / 255.0),
+        pixels=lay(image),
+        untinted=lay(picture.untinted[level]) if picture.untinted else np.zeros((1, 1, 1), np.float32),
         width=scale * image.width * float(axis.shape[0]),
     )
 

@@ -1,7 +1,8 @@
 """Building simple meshes from parts of single colours: boxes, bars, rings, leaves."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import trimesh
@@ -16,8 +17,16 @@ class Model:
 
     def __init__(self) -> None:
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = []
-        self._colors: list[tuple[int, int, int]] = []
+        self._colors: list[tuple[int, int, int, bool]] = []  # the last says whether a tint changes it
         self._count = 0
+        self._tinted = True
+
+    @contextlib.contextmanager
+    def untinted(self) -> Iterator[None]:
+        """Keep the tint of a thing from the parts that are added in here: glass, tyres and lamps are no paint."""
+        self._tinted = False
+        yield
+        self._tinted = True
 
     def add(self, vertices: np.ndarray, faces: np.ndarray, color: Triple, *, smooth: bool) -> None:
         """Add a part of one colour; faces [F 3] run counter-clockwise seen from outside."""
@@ -33,9 +42,10 @@ class Model:
             faces = np.arange(len(vertices)).reshape(-1, 3)
         normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         red, green, blue = (int(value) for value in np.clip(np.rint(np.asarray(color) * 255.0), 0, 255))
-        if (red, green, blue) not in self._colors:
-            self._colors.append((red, green, blue))
-        self._parts.append((vertices, normals, faces + self._count, self._colors.index((red, green, blue))))
+        key = (red, green, blue, self._tinted)
+        if key not in self._colors:
+            self._colors.append(key)
+        self._parts.append((vertices, normals, faces + self._count, self._colors.index(key)))
         self._count += len(vertices)
 
     def box(self, low: Triple, high: Triple, color: Triple, cell: float = 0.25) -> None:
@@ -126,17 +136,31 @@ class Model:
         self._parts[-1] = (points, outwards / np.linalg.norm(outwards, axis=1, keepdims=True), numbers, which)
 
     def mesh(self) -> trimesh.Trimesh:
-        """Return all parts as one mesh."""
+        """Return all parts as one mesh.
+
+        Its metadata have the texture, and where a tint leaves some parts alone "untinted", the same texture with all
+        others black.
+        """
         width = 4 * len(self._colors)
-        texture = np.repeat(np.repeat(np.array(self._colors, np.uint8)[None], 4, axis=1), 4, axis=0)
+        colors = np.array([color[:3] for color in self._colors], np.uint8)
+        tinted = np.array([color[3] for color in self._colors])
+        texture = _palette(colors)
         uv = [np.tile([(4 * which + 2) / width, 0.5], (len(points), 1)) for points, _, _, which in self._parts]
-        return make_mesh(
+        mesh = make_mesh(
             np.concatenate([part[0] for part in self._parts]),
             np.concatenate([part[1] for part in self._parts]),
             np.concatenate([part[2] for part in self._parts]),
             np.concatenate(uv),
             texture,
         )
+        if not tinted.all():
+            mesh.metadata["untinted"] = _palette(colors * ~tinted[:, None])
+        return mesh
+
+
+def _palette(colors: np.ndarray) -> np.ndarray:
+    """Return a texture [4 4N 3] with a square of each color [N 3]."""
+    return np.repeat(np.repeat(colors[None], 4, axis=1), 4, axis=0)
 
 
 def make_mesh(

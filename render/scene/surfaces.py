@@ -5,6 +5,7 @@ colour up at the right level keeps far ground and walls free of aliasing. Colour
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -343,6 +344,36 @@ def _poster(rng: np.random.Generator, area: np.ndarray) -> None:
         line[:, letters[: line.shape[1]]] = ink
 
 
+def _lettering(rng: np.random.Generator, area: np.ndarray) -> None:
+    """Paint a name over a shop (in place): letters of upright and level strokes, lit at night."""
+    height, width = area.shape[:2]
+    board = area[0, 0, :3].copy()
+    ink = np.clip(board + (0.55 if board.mean() < 0.5 else -0.45) + rng.uniform(-0.12, 0.12, 3), 0.03, 0.97)
+    tall, stroke = rng.uniform(0.45, 0.7) * height, max(1, round(0.1 * height))
+    top, bottom = round(0.5 * (height - tall)), round(0.5 * (height + tall))
+    x = rng.uniform(0.06, 0.3) * width
+    end = width - x
+    while x < end:
+        wide = round(rng.uniform(0.35, 0.8) * tall)
+        if rng.uniform() < 0.87:  # else a space
+            left, right = round(x), min(round(x) + wide, round(end))
+            for column in (left, right - stroke)[: 1 + int(rng.uniform() < 0.7)]:
+                area[top:bottom, max(column, 0) : column + stroke] = (*ink, 0.8)
+            for row in rng.choice((top, (top + bottom) // 2, bottom - stroke), int(rng.integers(1, 4)), replace=False):
+                area[row : row + stroke, left:right] = (*ink, 0.8)
+        x += wide + 1.6 * stroke
+
+
+def _light_up(rng: np.random.Generator, area: np.ndarray) -> None:
+    """Paint a shop window that is lit from inside by day too (in place): bright below its lamps, darker at the floor."""
+    height, width = area.shape[:2]
+    lamps = np.abs(np.sin(np.linspace(0.0, rng.integers(2, 6) * math.pi, width)))[None, :, None]
+    down = np.linspace(1.0, 0.62, height)[:, None, None]
+    warm = np.array([1.0, 0.95, 0.84]) if rng.uniform() < 0.6 else np.array([0.95, 0.98, 1.0])
+    area[..., :3] = rng.uniform(0.6, 0.85) * warm * down * (0.86 + 0.14 * lamps)
+    area[..., 3] = 0.9
+
+
 def _facade(rng: np.random.Generator) -> np.ndarray:
     pixels = np.dstack([_masonry(rng), np.zeros((_SIZE, _SIZE))])  # colour, and how brightly it is lit at night
     bays = int(rng.integers(2, 5))
@@ -377,8 +408,12 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
             _glaze(rng, _fill(pixels, left + 0.08, right - 0.08, 0.95, 2.42, frame))
         elif use == "shop":
             _fill(pixels, left - 0.1, right + 0.1, 0.15, 3.0, accent)
+            _lettering(rng, _fill(pixels, left - 0.1, right + 0.1, 2.5, 2.95, accent))
             area = _fill(pixels, left, right, 0.4, 2.4, accent)
-            _glaze(rng, area)
+            if rng.uniform() < 0.5:
+                _glaze(rng, area)
+            else:
+                _light_up(rng, area)
             for shelf in (0.45, 0.95, 1.45):  # goods behind the glass, on shelves
                 x = left + 0.05
                 while x < right - 0.15:

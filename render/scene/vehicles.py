@@ -1,5 +1,6 @@
 """Models of vehicles: cars and bicycles. Metres, Z up, on z = 0; they lie along X."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -55,9 +56,11 @@ def car(rng: np.random.Generator, style: str) -> trimesh.Trimesh:
     width = 0.86 + 0.02 * float(rng.uniform(-1, 1))  # half of it
     _add_lower_body(model, shape, width)
     _add_glasshouse(model, shape, width)
-    _add_wheels(model, shape, width)
     _add_sides(model, shape, width)
-    _add_bumpers_and_plates(model, shape, width)
+    with model.untinted():
+        _add_wheels(model, shape, width)
+        _add_lamps(model, shape, width)
+        _add_bumpers_and_plates(model, shape, width)
     return model.mesh()
 
 
@@ -104,7 +107,8 @@ def _add_glasshouse(model: Model, shape: _CarStyle, width: float) -> None:
             for strip in range(strips):
                 shine = 1.0 + (0.06 * math.sin(0.35 * strip + 1.1 * segment) if over else 0.0)
                 part = _strip(quad, strip / strips, (strip + 1) / strips)
-                model.add(part, np.array([[0, 2, 1], [0, 3, 2]]), tone * shine, smooth=False)
+                with model.untinted() if is_window else contextlib.nullcontext():
+                    model.add(part, np.array([[0, 2, 1], [0, 3, 2]]), tone * shine, smooth=False)
     front, rear = shape.front_top * shape.half, shape.rear_top * shape.half
     for side in (-1.0, 1.0):  # seams of the roof
         y = side * 0.8 * roof_half
@@ -157,12 +161,9 @@ def _add_wheels(model: Model, shape: _CarStyle, width: float) -> None:
 
 
 def _add_sides(model: Model, shape: _CarStyle, width: float) -> None:
-    """Add lights, door gaps, handles and mirrors."""
+    """Add door gaps, handles and mirrors."""
     half, belt = shape.half, shape.belt
     for side in (-1.0, 1.0):
-        inner, outer = sorted((side * 0.42 * width, side * 0.84 * width))
-        model.box((-half - 0.01, inner, 0.56), (-half + 0.12, outer, 0.68), (0.9, 0.9, 0.86))
-        model.box((half - 0.1, inner, 0.62), (half + 0.01, outer, 0.8), (0.5, 0.07, 0.06))
         for gap in (-0.3, 0.07, 0.4):
             low = (gap * half - 0.008, side * width - 0.012, 0.34)
             model.box(low, (gap * half + 0.008, side * width + 0.004, belt - 0.08), _PAINT * 0.45)
@@ -172,6 +173,13 @@ def _add_sides(model: Model, shape: _CarStyle, width: float) -> None:
         near, far = sorted((side * width, side * (width + 0.16)))
         x = shape.front * half
         model.box((x + 0.22, near, belt), (x + 0.32, far, belt + 0.13), _PAINT * 0.5)
+
+
+def _add_lamps(model: Model, shape: _CarStyle, width: float) -> None:
+    for side in (-1.0, 1.0):
+        inner, outer = sorted((side * 0.42 * width, side * 0.84 * width))
+        model.box((-shape.half - 0.01, inner, 0.56), (-shape.half + 0.12, outer, 0.68), (0.9, 0.9, 0.86))
+        model.box((shape.half - 0.1, inner, 0.62), (shape.half + 0.01, outer, 0.8), (0.5, 0.07, 0.06))
 
 
 def _add_bumpers_and_plates(model: Model, shape: _CarStyle, width: float) -> None:

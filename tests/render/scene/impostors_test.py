@@ -64,6 +64,27 @@ def test_a_turned_car_shows_another_side():
     assert shown[0] > 1.3 * shown[1]  # across, and from its end
 
 
+def test_a_tint_changes_a_cars_paint_and_neither_its_glass_nor_its_lamps_and_wheels():
+    """What is left of a car without any paint; a bush has nothing but its colour."""
+    view = _view()
+    plain, black, half = (
+        impostors.place(dataclasses.replace(_thing("car", yaw=0.3), tint=(tint,) * 3), view) for tint in (1.0, 0.0, 0.5)
+    )
+    assert plain is not None and black is not None and half is not None
+    np.testing.assert_array_equal(black.alpha, plain.alpha)
+    np.testing.assert_allclose(half.color, 0.5 * (plain.color + black.color), atol=1e-5)
+    assert (black.color <= plain.color + 2.0 / 255.0).all()
+    inside = plain.alpha == 1.0
+    kept = black.color[inside].max(axis=1) > 0.02
+    assert 0.1 < kept.mean() < 0.6
+    # Of these places all is left.
+    same = np.abs(black.color - plain.color)[inside].max(axis=1) < 2.0 / 255.0
+    assert (same & kept).mean() > 0.8 * kept.mean()
+    bush = impostors.place(dataclasses.replace(_thing("bush"), tint=(0.0, 0.0, 0.0)), view)
+    assert bush is not None
+    assert bush.color.max() == 0.0
+
+
 def test_the_side_that_faces_the_sun_is_brighter():
     patch = impostors.place(_thing("pole", 2), _view())
     assert patch is not None

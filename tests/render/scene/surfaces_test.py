@@ -23,3 +23,18 @@ def test_surface_rows_go_down_from_the_top():
     surface = surfaces.Surface(pixels, metres=8.0)
     found = surface.sample(np.full(2, 3.5), np.array([7.5, 0.5]), np.full(2, 0.5, np.float32))
     np.testing.assert_allclose(found[:, 0], [1.0, 0.0], atol=1e-6)
+
+
+def test_the_name_over_a_shop_stands_out_and_is_lit_at_night():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        area = np.zeros((29, 130, 4))
+        area[..., :3] = rng.uniform(0.05, 1.0, 3)
+        board = area[0, 0, :3].copy()
+        surfaces._lettering(rng, area)
+        lit = area[..., 3] > 0.0
+        assert 0.02 < lit.mean() < 0.5
+        np.testing.assert_array_equal(area[~lit][:, :3], np.broadcast_to(board, (int((~lit).sum()), 3)))
+        assert np.abs(area[lit][:, :3] - board).mean(axis=1).min() > 0.15
+        rows = np.flatnonzero(lit.any(axis=1))
+        assert rows.min() > 2 and rows.max() < 27  # within the board
