@@ -70,7 +70,9 @@ def test_a_tint_changes_a_cars_paint_and_neither_its_glass_nor_its_lamps_and_whe
     plain, black, half = (
         impostors.place(dataclasses.replace(_thing("car", yaw=0.3), tint=(tint,) * 3), view) for tint in (1.0, 0.0, 0.5)
     )
-    assert plain is not None and black is not None and half is not None
+    assert plain is not None
+    assert black is not None
+    assert half is not None
     np.testing.assert_array_equal(black.alpha, plain.alpha)
     np.testing.assert_allclose(half.color, 0.5 * (plain.color + black.color), atol=1e-5)
     assert (black.color <= plain.color + 2.0 / 255.0).all()

@@ -37,4 +37,5 @@ def test_the_name_over_a_shop_stands_out_and_is_lit_at_night():
         np.testing.assert_array_equal(area[~lit][:, :3], np.broadcast_to(board, (int((~lit).sum()), 3)))
         assert np.abs(area[lit][:, :3] - board).mean(axis=1).min() > 0.15
         rows = np.flatnonzero(lit.any(axis=1))
-        assert rows.min() > 2 and rows.max() < 27  # within the board
+        assert rows.min() > 2  # within the board
+        assert rows.max() < 27
