@@ -167,13 +167,15 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
     text = f"Each run had {given}; rows with synthetic data had PIT batches between them."
     if request.scale == "small":
         sizes = request.sizes
+        warmup = f" after {sizes.reid_warmup_epochs:g} epochs of warm-up on reID" if sizes.reid_warmup_epochs else ""
         text += (
             f" SMALL SCALE: images {sizes.image_size[0]}x{sizes.image_size[1]}, networks of base width {sizes.width} "
             f"(64 is the real one) and few blocks, textures {sizes.texture_size}x{sizes.texture_size}, "
             f"pit and pit_reid ({sizes.train_identities} training and {sizes.test_identities} test identities) rendered "
             f"{small.EASIER_WORDS}; SAN-PG trained for {sizes.san_pg_steps} steps of "
             f"{sizes.num_identities * sizes.images_of_each} of {sizes.pit_textures * sizes.pit_meshes} pairs; "
-            "Adam with a cosine from 1e-3, gradients clipped to norm 1 unless a row says otherwise, no random erasing."
+            f"Adam with a cosine from 1e-3{warmup}, gradients clipped to norm 1 unless a row says otherwise, no random "
+            "erasing."
         )
     start = request.weights or "random weights (no ImageNet file was given)"
     text += f" SAN-PG and the baseline start from {start}, the other rows from a SAN-PG run of seed 0."

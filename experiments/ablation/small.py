@@ -36,6 +36,7 @@ class Sizes:
     distractors: int = 40
     san_pg_steps: int = 400
     reid_batches: int = 600
+    reid_warmup_epochs: float = 0.0
     image_size: tuple[int, int] = (128, 64)
     width: int = 16
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
@@ -48,7 +49,7 @@ class Sizes:
         """Return the sizes with some of them read from text.
 
         Raises:
-            ValueError: A size that is not known, or a value that is no whole number (height, width: two of them).
+            ValueError: A size that is not known, or a value that is no number (of the image size: two of them).
         """
         config = ConfigDict(dataclasses.asdict(self))
         for name, text in values.items():
@@ -83,9 +84,10 @@ def shrink(config: Config, sizes: Sizes) -> None:
     """Make a config of `experiments.train` small; its number of steps follows from its method and kinds of batches.
 
     Adam with one cosine from 1e-3, no weight decay, gradients clipped to a global norm of 1: without a warm-up, Adam
-    would remember the first, far larger gradients for the whole of so short a run (measured in docs/ablation.md). reID
-    images are not erased: in so few batches erasing only slows training down (measured on earlier renderings: rank-1 51
-    in 450 batches without it, 7 to 12 in 360 with it).
+    would remember the first, far larger gradients for the whole of so short a run (measured in docs/ablation.md). Where
+    there are more identities than in the demo, a warm-up of the reID training (`Sizes.reid_warmup_epochs`) keeps the
+    triplet loss from drawing all embeddings into one point. reID images are not erased: in so few batches erasing only
+    slows training down (measured on earlier renderings: rank-1 51 in 450 batches without it, 7 to 12 in 360 with it).
     """
     config.update(
         {
@@ -114,6 +116,7 @@ def shrink(config: Config, sizes: Sizes) -> None:
         return
     config.batch.update({"num_identities": sizes.num_identities, "images_per_identity": sizes.images_of_each})
     config.augment.erase_probability = 0.0
+    config.optimizer.warmup_epochs = sizes.reid_warmup_epochs
     config.num_steps = steps_of(config, sizes.reid_batches)
 
 
