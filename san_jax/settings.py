@@ -72,7 +72,7 @@ class LossSettings:
         triplet_margin: Margin of L_Triplet.
         triplet_reid_margin: Margin of L_TR.
         triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code;
-            the mean did better here (docs/ablation.md).
+            with clipped gradients they did not differ (docs/ablation.md).
         triplet_reid_blocks: The decoder blocks, counted from 1, whose L_TR are added up: the first three of the four in
             the paper, all four in the released code.
         triplet_reid_sampling: "random" draws a positive and a negative for every image and takes the mean over the
