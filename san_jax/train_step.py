@@ -315,8 +315,11 @@ def _parts(
 
 
 def _weighted_sum(settings: StepSettings, parts: Metrics, step: Int32[Array, ""]) -> Float[Array, ""]:
-    """Return the sum of the parts of a loss, each times its weight in a train step, counted from 0."""
-    weighted = (_weight(settings, name, step) * part for name, part in parts.items())
+    """Return the sum of the parts of a loss, each times its weight in a train step, counted from 0.
+
+    A part without weight is left out, for XLA would work out its gradient and multiply it by 0.
+    """
+    weighted = (_weight(settings, name, step) * part for name, part in parts.items() if getattr(settings.loss, name))
     return sum(weighted, start=jnp.zeros((), jnp.float32))
 
 
