@@ -15,7 +15,8 @@ Another benchmark needs no other number: `san.py:dataset=dukemtmc_reid`. With `t
 
 The paper's ablation: SAN w/ syn. data is `loss.triplet_reid=0.0`; SAN w/ L_TR is `batch_kinds=('reid',)`; SAN-basic is
 both. `python -m experiments.ablate` trains and compares them all. `loss.triplet_reid_channels=sum` has L_TR as equation
-1 writes it; the default, its mean over channels (the released code's scale), did better (docs/ablation.md).
+1 writes it; the default is its mean over channels (the released code's scale); with clipped gradients the two did not
+differ (docs/ablation.md).
 
 The paper's Table 2 has other targets of the decoder: `target.kind=input` and `target.kind=frontal` (of
 `<dataset>_frontal`, which `experiments.pseudo_texture` makes from a SAN-PG run with `target.kind=frontal`), each from a

@@ -158,7 +158,7 @@ def test_a_loss_without_weight_has_no_part_in_the_gradient():
 
 
 def test_paper_weights_are_the_defaults():
-    """And all else is the paper's, but for the mean over channels, which did better."""
+    """And all else is the paper's, but for the mean over channels, which is the released code's."""
     settings = LossSettings()
     weights = (settings.identification, settings.triplet, settings.reconstruction, settings.triplet_reid)
     assert weights == (0.5, 1.5, 1.0, 1.0)
