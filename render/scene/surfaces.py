@@ -374,6 +374,27 @@ def _light_up(rng: np.random.Generator, area: np.ndarray) -> None:
     area[..., 3] = 0.9
 
 
+def _shop(rng: np.random.Generator, pixels: np.ndarray, left: float, right: float, accent: np.ndarray) -> None:
+    """Paint a shop front between two places of a facade (metres; in place): name, window, goods on shelves."""
+    _fill(pixels, left - 0.1, right + 0.1, 0.15, 3.0, accent)
+    _lettering(rng, _fill(pixels, left - 0.1, right + 0.1, 2.5, 2.95, accent))
+    area = _fill(pixels, left, right, 0.4, 2.4, accent)
+    if rng.uniform() < 0.5:
+        _glaze(rng, area)
+    else:
+        _light_up(rng, area)
+    for shelf in (0.45, 0.95, 1.45):  # goods behind the glass, on shelves
+        x = left + 0.05
+        while x < right - 0.15:
+            wide, tall = rng.uniform(0.06, 0.2), rng.uniform(0.1, 0.36)
+            color = rng.uniform(0.12, 0.42) + rng.uniform(-0.07, 0.07, 3)
+            if rng.uniform() < 0.6:
+                goods = _fill(pixels, x, x + wide, shelf, shelf + tall, color)
+                goods[..., 3:] = 0.25
+            x += wide + rng.uniform(0.01, 0.12)
+        _fill(pixels, left, right, shelf - 0.03, shelf, np.full(3, 0.2))
+
+
 def _facade(rng: np.random.Generator) -> np.ndarray:
     pixels = np.dstack([_masonry(rng), np.zeros((_SIZE, _SIZE))])  # colour, and how brightly it is lit at night
     bays = int(rng.integers(2, 5))
@@ -407,23 +428,7 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
             _fill(pixels, left, right, 0.85, 2.5, frame)
             _glaze(rng, _fill(pixels, left + 0.08, right - 0.08, 0.95, 2.42, frame))
         elif use == "shop":
-            _fill(pixels, left - 0.1, right + 0.1, 0.15, 3.0, accent)
-            _lettering(rng, _fill(pixels, left - 0.1, right + 0.1, 2.5, 2.95, accent))
-            area = _fill(pixels, left, right, 0.4, 2.4, accent)
-            if rng.uniform() < 0.5:
-                _glaze(rng, area)
-            else:
-                _light_up(rng, area)
-            for shelf in (0.45, 0.95, 1.45):  # goods behind the glass, on shelves
-                x = left + 0.05
-                while x < right - 0.15:
-                    wide, tall = rng.uniform(0.06, 0.2), rng.uniform(0.1, 0.36)
-                    color = rng.uniform(0.12, 0.42) + rng.uniform(-0.07, 0.07, 3)
-                    if rng.uniform() < 0.6:
-                        goods = _fill(pixels, x, x + wide, shelf, shelf + tall, color)
-                        goods[..., 3:] = 0.25
-                    x += wide + rng.uniform(0.01, 0.12)
-                _fill(pixels, left, right, shelf - 0.03, shelf, np.full(3, 0.2))
+            _shop(rng, pixels, left, right, accent)
         elif use == "door":
             middle = 0.5 * (left + right)
             _fill(pixels, middle - 0.6, middle + 0.6, 0.0, 2.35, frame)

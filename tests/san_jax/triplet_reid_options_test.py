@@ -246,3 +246,20 @@ def test_each_block_has_its_weight_in_the_order_of_the_blocks():
 def test_impossible_weights_of_blocks_are_refused(weights: tuple[float, ...]):
     with pytest.raises(ValueError, match=r"a weight of 0 or more for each of triplet_reid_blocks, not all 0, found"):
         LossSettings(triplet_reid_block_weights=weights)
+
+
+def test_a_loss_without_weight_has_no_part_in_the_gradient():
+    """It is worked out for the log, and no gradient of it, which would be 0 times what it is."""
+
+    class EndlessMaps(train_step_test.TinyModel):
+        def __call__(self, images, *, train=False, maps="output"):
+            output = super().__call__(images, train=train, maps=maps)
+            return output._replace(decoder_maps=tuple(jnp.exp(1e4 + one) for one in output.decoder_maps))
+
+    graphdef, state = train_state.create(EndlessMaps(rngs=nnx.Rngs(0)), optax.sgd(1e-3))
+    settings = StepSettings(LossSettings(triplet_reid=0.0), train_step_test.NO_AUGMENT, texture_targets(), 0)
+    state, metrics = make_reid_step(graphdef, optax.sgd(1e-3), settings)(state, train_step_test.make_batch(0))
+    assert not np.isfinite(metrics["triplet_reid"])
+    assert np.isfinite(metrics["loss"])
+    assert np.isfinite(metrics["gradient_norm"])
+    jax.tree.map(lambda leaf: np.testing.assert_array_equal(np.isfinite(leaf), True), jax.device_get(state.params))
