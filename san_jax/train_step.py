@@ -300,10 +300,7 @@ def _parts(
     augment_key, triplet_key = jax.random.split(key)
     model = merge_model(graphdef, params, batch_stats)
     augmented = augment_images(augment_key, batch["image"], settings=settings.augment)
-    # A PIT batch has no L_TR.
-    has_triplets = "triplet_reid" in kind.reconstruction_parts
-    options = {"maps": settings.loss.triplet_reid_maps} if has_triplets else {}
-    output = model(augmented.image, train=True, **options)
+    output = model(augmented.image, train=True, maps=settings.loss.triplet_reid_maps)
     targets = None
     if output.texture is not None and settings.targets is not None:
         targets = settings.targets(augmented, batch)

@@ -167,9 +167,9 @@ def folded_umbrella(accessory: Accessory, wearer: Wearer) -> Shape:
 def papers(accessory: Accessory, wearer: Wearer) -> Shape:
     """Papers, a magazine or a folder, held at the upper one of its long sides; it is bent a little along the leg."""
     half = np.array([0.148, 0.007, 0.105]) * accessory.size
-    half[2] = min(half[2], (_grip(accessory, wearer)[0][2] - 0.1) / 2)
-    frame = _hanging(accessory, wearer, half, -0.03)
-    sheets = box(half, 14, HARD, 10.0) - [0.0, 0.0, half[2] - 0.03]
+    drop = -0.03  # the fingers reach over the edge
+    frame = _hanging(accessory, wearer, half, drop)
+    sheets = box(half, 14, HARD, 10.0) - [0.0, 0.0, drop + half[2]]
     sheets[..., 1] += 0.9 * sheets[..., 0] ** 2
     shape = Shape()
     shape.tube(frame.world(sheets), MAIN)

@@ -187,7 +187,7 @@ def _draw(
     side = math.ceil(pixels * 2.3 * max(float(np.abs(points[:, :2]).max()) * 1.05, 0.55 * height) / 32) * 32
     rasterizer = Rasterizer(side, side, 2)
     parts, kept, table, start = [], [], [], 0
-    untinted = meshes[0].metadata.get("untinted")
+    untinted = _untinted_part(meshes[0])
     for turn in range(turns):
         azimuth = 2.0 * math.pi * turn / turns
         for elevation in ELEVATIONS:
@@ -195,15 +195,10 @@ def _draw(
             color, alpha = rasterizer.draw(meshes, texture, view, PLAIN)
             rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
             top, left = int(rows[0]), int(columns[0])
-            cut = np.dstack([color, alpha])[top : rows[-1] + 1, left : columns[-1] + 1]
-            cut = np.pad(np.rint(255.0 * cut).astype(np.uint8), ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)))
+            box = slice(top, rows[-1] + 1), slice(left, columns[-1] + 1)
+            cut = _cut(np.dstack([color, alpha]), box)
             if untinted is not None:
-                (own,) = meshes
-                dark = own.copy()
-                dark.metadata["texture"] = untinted
-                only = rasterizer.draw([dark], untinted, view, PLAIN)[0][top : rows[-1] + 1, left : columns[-1] + 1]
-                only = np.rint(255.0 * only).astype(np.uint8)
-                kept.append(np.pad(only, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))).reshape(-1, 3))
+                kept.append(_cut(rasterizer.draw([untinted], texture, view, PLAIN)[0], box).reshape(-1, 3))
             ((x, y),) = view.project(np.zeros((1, 3)))[0]
             table.append((start, *cut.shape[:2], x - left + _BORDER, y - top + _BORDER, pixels, height))
             parts.append(cut.reshape(-1, 4))
@@ -211,6 +206,21 @@ def _draw(
     store[f"{name}_pixels"] = np.concatenate(parts)
     store[f"{name}_untinted"] = np.concatenate(kept) if kept else np.zeros((0, 3), np.uint8)
     store[f"{name}_table"] = np.array(table, np.float64)
+
+
+def _untinted_part(mesh: trimesh.Trimesh) -> trimesh.Trimesh | None:
+    """Return the mesh with all that a tint changes in black; None where a tint changes all of it."""
+    if "untinted" not in mesh.metadata:
+        return None
+    part = mesh.copy()
+    part.metadata["texture"] = mesh.metadata["untinted"]
+    return part
+
+
+def _cut(picture: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    """Return the part in a box of rows and columns, uint8, with the border around it."""
+    part = np.rint(255.0 * picture[box]).astype(np.uint8)
+    return np.pad(part, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)))
 
 
 def _look_at(azimuth: float, elevation: float, middle: float, pixels: float, side: int) -> Camera:
