@@ -287,7 +287,8 @@ class Normalisations(nnx.Module):
             BatchNorm(3, compute_dtype=jnp.float32, rngs=nnx.Rngs(0)) for _ in range(3)
         )
 
-    def __call__(self, images: jax.Array, *, train: bool) -> SANOutput:
+    def __call__(self, images: jax.Array, *, train: bool, maps: str = "output") -> SANOutput:
+        del maps  # it has no decoder
         x = self.encoder(images, train=train)
         f = self.head(jnp.mean(x, axis=(1, 2)), train=train)
         return SANOutput(x, f, None, x, (), self.neck(f, train=train))
