@@ -8,6 +8,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["SAN_JAX_COMPILATION_CACHE"] = "off"  # no test writes to the user's cache folder
 
+from tests import quick_compile
+
+quick_compile.in_all_processes()
+
 from jaxtyping import install_import_hook
 
 # Before the first import of the package: every annotated function is checked by beartype.

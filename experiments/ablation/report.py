@@ -80,7 +80,7 @@ def _scores_section(
     header = ["", *(f"{column}, ours: {words}" for column in columns), "runs", *(f"{paper}, paper" for paper in papers)]
     rows = []
     for row in table.rows:
-        if row.only and dataset not in row.only:
+        if not row.belongs_to(dataset):
             continue
         runs = results.get(row.key, ())
         ours = [mean_and_deviation(table.scores, [run["scores"][column] for run in runs]) for column in columns]
@@ -96,9 +96,7 @@ def _scores_section(
             if dataset == "pit_reid"
             else "The columns marked paper are the authors' numbers, no measurement of this code."
         )
-    paragraphs += [
-        f"{row.name}: {row.note}." for row in table.rows if row.note and (not row.only or dataset in row.only)
-    ]
+    paragraphs += [f"{row.name}: {row.note}." for row in table.rows if row.note and row.belongs_to(dataset)]
     title = f"Trained on {dataset}"
     return Section(title, paragraphs, header, rows, frozenset(i for i, row in enumerate(rows) if row[0] == "SAN"))
 
@@ -177,6 +175,8 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
             f"Adam with a cosine from 1e-3{warmup}, gradients clipped to norm 1 unless a row says otherwise, no random "
             "erasing."
         )
+    if request.changes:
+        text += f" In every run, by --set: {', '.join(f'{key}={value}' for key, value in request.changes)}."
     start = request.weights or "random weights (no ImageNet file was given)"
     text += f" SAN-PG and the baseline start from {start}, the other rows from a SAN-PG run of seed 0."
     return text

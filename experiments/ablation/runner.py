@@ -73,7 +73,7 @@ class _Ablation:
         failures: dict[str, str] = {}
         results: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for dataset in self._request.datasets:
-            rows = [row for row in self._table.rows if not row.only or dataset in row.only]
+            rows = [row for row in self._table.rows if row.belongs_to(dataset)]
             # Seed by seed: an interrupted table has every row once before any twice.
             for seed in range(self._request.seeds):
                 for row in rows:
@@ -100,6 +100,7 @@ class _Ablation:
         """Render the datasets that are rendered; check that the benchmarks and the initial weights are there."""
         renders = {"pit", "pit_reid"}
         needed = {on for dataset in self._request.datasets for _, on, _ in self._request.columns(dataset)}
+        needed |= {row.trained_on for row in self._rows_to_make() if row.trained_on}
         benchmarks = sorted({*self._request.datasets, *needed} - renders)
         checks = [functools.partial(data_sources.read_metadata, name, self._request.data_dir) for name in benchmarks]
         checks += [
@@ -128,11 +129,20 @@ class _Ablation:
             if recipe not in built:
                 ensure.ensure_rendered(config_files.load(f"{recipe}.py"), self._data_dir)
 
+    def _rows_to_make(self) -> list[Row]:
+        """The rows that were asked for and that some dataset's table has."""
+        return [
+            row
+            for row in self._table.rows
+            if (not self._request.rows or row.key in self._request.rows)
+            and any(row.belongs_to(dataset) for dataset in self._request.datasets)
+        ]
+
     def _encoders(self) -> list[str]:
         """Return the encoders that start from the file of weights in the rows to be made."""
         if not self._request.weights:
             return []
-        rows = [row for row in self._table.rows if not self._request.rows or row.key in self._request.rows]
+        rows = self._rows_to_make()
         san_pgs = [san_pg for row in rows for san_pg in (row.san_pg, row.start_san_pg) if san_pg]
         encoders = [san_pg.encoder for san_pg in san_pgs]
         return sorted({*encoders, *("resnet50" for row in rows if row.start == "file")})
@@ -159,9 +169,10 @@ class _Ablation:
         return config
 
     def _row_config(self, row: Row, dataset: str, seed: int) -> Config:
-        data_dir = self._view(row.san_pg, dataset) if row.san_pg else self._data_dir
+        training_set = row.training_set(dataset)
+        data_dir = self._view(row.san_pg, training_set) if row.san_pg else self._data_dir
         config = self._config(row.config, encoder="resnet50", seed=seed, data_dir=data_dir)
-        config.dataset = dataset
+        config.dataset = training_set
         for key, value in row.changes.items():
             config_files.assign(config, key, value)
         san_pg = row.san_pg or tables.TEXTURES
@@ -218,7 +229,8 @@ class _Ablation:
 
     def _ensure_row(self, row: Row, dataset: str, seed: int) -> dict[str, Any]:
         """Train and score one row with one seed, unless that was done; return what its JSON holds."""
-        workdir, path = self._row_dir(row.key, dataset, seed), self._result_path(row, dataset, seed)
+        workdir = self._row_dir(row.key, row.training_set(dataset), seed)
+        path = self._result_path(row, dataset, seed)
         config = self._row_config(row, dataset, seed)
         noted = read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
         if "config" in noted:
@@ -249,7 +261,8 @@ class _Ablation:
             san_pg_dir = self._ensure_san_pg(row.san_pg)
             reads = config.target if "target" in config else config.input
             if reads.kind in SUFFIXES:
-                ensure.ensure_textured(san_pg_dir, dataset, self._view(row.san_pg, dataset))
+                training_set = row.training_set(dataset)
+                ensure.ensure_textured(san_pg_dir, training_set, self._view(row.san_pg, training_set))
             if row.start_san_pg is not None:
                 self._ensure_san_pg(row.start_san_pg)
         if row.start == "row":

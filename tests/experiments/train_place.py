@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from experiments.command_line import config_files
 from tests.experiments import train_data
-from tests.san_jax import quick_compile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # As small as the networks go. A checkpoint after every second step, so that many kills fall into one.
@@ -41,7 +40,6 @@ class Workplace:
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": "1",
-            "XLA_FLAGS": quick_compile.xla_flags(),  # compiling is most of the time here
         }
 
     @contextlib.contextmanager

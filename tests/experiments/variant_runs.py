@@ -22,7 +22,6 @@ from experiments.runs.plan import resolve
 from experiments.scoring import evaluation
 from san_jax import metric_logger, optim, sharding, train_step
 from tests.experiments import train_data
-from tests.san_jax.quick_compile import compile_quickly
 
 WIDTH = 2
 REAL = 32 * WIDTH  # of the ResNets, in channels of the last stage
@@ -91,7 +90,7 @@ class Steps:
             shapes = tuple((name, array.shape) for name, array in batch.items())
             if (key, shapes) not in self._executables:
                 with jax.transfer_guard("allow"):  # constants of the program
-                    self._executables[key, shapes] = compile_quickly(made, state, batch)
+                    self._executables[key, shapes] = made.lower(state, batch).compile()
             self.state, metrics = self._executables[key, shapes](state, batch)
             return self.state, metrics
 

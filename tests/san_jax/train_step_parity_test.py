@@ -20,7 +20,6 @@ from san_jax.models import SAN, split_model
 from san_jax.settings import AugmentSettings, LossSettings
 from tests.golden import step_run
 from tests.golden.weights import draw, load
-from tests.san_jax.quick_compile import compile_quickly
 
 WIDTH, STAGE_SIZES = 4, (1, 2, 1, 1)  # of make_networks.py, which needs PyTorch
 NO_AUGMENT = AugmentSettings(translate_probability=0.0, flip_probability=0.0, erase_probability=0.0)
@@ -99,16 +98,15 @@ def ran(request: pytest.FixtureRequest) -> Ran:
     params, batch_stats = drawn(params), drawn(batch_stats)
     state = train_state.TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
     metrics, parameters = [], [host(state.params)]
-    compiled = {}
+    steps = {}
     for number, kind in enumerate(run.turns):
         batch = step_run.batch(run, number)
-        if kind not in compiled:
+        if kind not in steps:
             make_step = train_step.make_pit_step if kind == "pit" else train_step.make_reid_step
             targets = train_step.texture_targets()
             settings = train_step.StepSettings(make_settings(run), NO_AUGMENT, targets, step_run.SEED)
-            step = make_step(graphdef, optimizer, settings)
-            compiled[kind] = compile_quickly(step, state, batch)
-        state, values = compiled[kind](state, batch)
+            steps[kind] = make_step(graphdef, optimizer, settings)
+        state, values = steps[kind](state, batch)
         metrics.append(host(values))
         parameters.append(host(state.params))
     return Ran(request.param, run, metrics, parameters, host(state.batch_stats))

@@ -23,7 +23,6 @@ from san_jax.train_step import (
     reid_losses,
     texture_targets,
 )
-from tests.san_jax.quick_compile import compile_quickly
 
 NUM_CLASSES, BATCH = 4, 16
 MAKE_STEP = {"reid": make_reid_step, "pit": make_pit_step}
@@ -264,7 +263,7 @@ def test_number_of_devices_changes_nothing_for_the_network_of_the_paper():
     """A narrow SAN, augmentation on: encoder, decoder and all losses."""
     optimizer = smooth_optimizer()
     graphdef, _ = train_state.create(nnx.eval_shape(small_san), optax.identity())
-    initial = jax.device_get(compile_quickly(jax.jit(lambda: train_state.create(small_san(), optimizer)[1]))())
+    initial = jax.device_get(jax.jit(lambda: train_state.create(small_san(), optimizer)[1])())
     settings = StepSettings(LossSettings(triplet_reid_channels="sum"), AugmentSettings(), texture_targets(), seed=0)
     step = make_reid_step(graphdef, optimizer, settings)
 
@@ -275,10 +274,9 @@ def test_number_of_devices_changes_nothing_for_the_network_of_the_paper():
             sharding.shard_batch(make_batch(seed, image_size=(32, 32), texture_size=(16, 16)), mesh)
             for seed in range(2)
         ]
-        compiled = compile_quickly(step, state, batches[0])
         history = []
         for batch in batches:
-            state, metrics = compiled(state, batch)
+            state, metrics = step(state, batch)
             history.append(jax.device_get(metrics))
         return history, jax.device_get(state)
 

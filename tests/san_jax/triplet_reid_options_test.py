@@ -16,7 +16,6 @@ from san_jax.settings import LossSettings
 from san_jax.train_step import StepSettings, make_reid_step, texture_targets
 from tests.san_jax import losses_test, train_step_test
 from tests.san_jax.losses_test import int32, value_and_gradient
-from tests.san_jax.quick_compile import compile_quickly
 
 
 @pytest.mark.parametrize("channels", ["sum", "mean"])
@@ -133,7 +132,7 @@ def gradients_of(settings: LossSettings, *, alternating: bool = False) -> dict:
     before = jax.device_get(state.params)
     step = make_reid_step(graphdef, optimizer, step_settings)
     batch = train_step_test.make_batch(0)
-    after, _ = compile_quickly(step, state, batch)(state, batch)
+    after, _ = step(state, batch)
     return jax.tree.map(np.subtract, before, jax.device_get(after.params))
 
 

@@ -55,15 +55,17 @@ def programs(monkeypatch, tmp_path):
 
 def rows_of(request: Request) -> list[Row]:
     """The rows of a request's table on its first dataset."""
-    return [row for row in TABLES[request.table].rows if not row.only or request.datasets[0] in row.only]
+    return [row for row in TABLES[request.table].rows if row.belongs_to(request.datasets[0])]
 
 
 def row_configs(request: Request) -> dict[str, Config]:
     """The configs that the runs of a table are made with, by the rows' keys; `programs` stands in for the programs."""
     _, failures = runner.run(request)
     assert [name for name in failures if not name.startswith("textures of ")] == []
-    runs = request.output / "runs" / request.datasets[0]
-    return {row.key: folder.read_config(runs / f"{row.key}-seed0") for row in rows_of(request)}
+    runs, dataset = request.output / "runs", request.datasets[0]
+    return {
+        row.key: folder.read_config(runs / row.training_set(dataset) / f"{row.key}-seed0") for row in rows_of(request)
+    }
 
 
 def test_rows_of_table_1_differ_as_the_paper_says(programs, tmp_path):
@@ -265,11 +267,33 @@ def test_the_small_scale_takes_benchmarks_from_data_dir(programs, tmp_path, monk
     monkeypatch.setattr(runner.ensure, "ensure_rendered", lambda config, data_dir: rendered.append(config.recipe))
     monkeypatch.setattr(runner.data_sources, "read_metadata", lambda name, data_dir: {})
     (tmp_path / "mine" / "market1501").mkdir(parents=True)
-    request = request_of(tmp_path / "out", datasets=("market1501",), data_dir=tmp_path / "mine")
+    request = request_of(tmp_path / "out", datasets=("market1501",), data_dir=tmp_path / "mine", rows=("san",))
     runner.run(request)
     assert rendered == ["pit"]
     for link in ("data/market1501", "targets/resnet50_texture/market1501"):
         assert (tmp_path / "out" / link).resolve() == (tmp_path / "mine" / "market1501").resolve()
+
+
+def test_direct_transfer_is_trained_on_rendered_persons_and_scored_on_the_benchmark(programs, tmp_path, monkeypatch):
+    rendered = []
+    monkeypatch.setattr(runner.ensure, "ensure_rendered", lambda config, data_dir: rendered.append(config.recipe))
+    monkeypatch.setattr(runner.data_sources, "read_metadata", lambda name, data_dir: {})
+    (tmp_path / "mine" / "market1501").mkdir(parents=True)
+    rows = ("transfer_baseline", "transfer")
+    request = request_of(tmp_path / "out", datasets=("market1501",), data_dir=tmp_path / "mine", rows=rows)
+    path, failures = runner.run(request)
+    assert not failures
+    assert rendered == ["pit", "pit_reid"]
+    configs = [folder.read_config(tmp_path / "out" / "runs" / "pit_reid" / f"{key}-seed0") for key in rows]
+    assert {config.dataset for config in configs} == {"pit_reid"}
+    assert {config.num_steps for config in configs} == {TINY.reid_batches}
+    assert configs[1].target.kind == "true_texture"
+    noted = json.loads((tmp_path / "out/results/market1501/transfer-seed0.json").read_text())
+    assert (noted["dataset"], set(noted["scores"])) == ("market1501", {"market1501"})
+    text = path.read_text()
+    assert "SAN-basic, trained on pit_reid alone less Baseline, trained on pit_reid alone** | **+10.0" in text
+    # On pit_reid itself they would be the rows that are there.
+    assert not any(row.trained_on for row in rows_of(request_of(tmp_path)))
 
 
 def test_runs_are_scored_on_other_datasets_too(programs, tmp_path, monkeypatch):
@@ -294,7 +318,10 @@ def test_sizes_are_read_from_text():
 
 def test_changes_reach_every_config_that_has_the_key(programs, tmp_path):
     changes = (("model.compute_dtype", "bfloat16"), ("loss.triplet_reid_margin", "0.5"))
-    configs = row_configs(request_of(tmp_path, changes=changes))
+    request = request_of(tmp_path, changes=changes)
+    configs = row_configs(request)
+    text = (tmp_path / "table_1.md").read_text()
+    assert "In every run, by --set: model.compute_dtype=bfloat16, loss.triplet_reid_margin=0.5." in text
     assert {config.model.compute_dtype for config in configs.values()} == {"bfloat16"}
     assert configs["san"].loss.triplet_reid_margin == 0.5
 

@@ -16,7 +16,6 @@ from experiments.runs import training_data
 from experiments.runs.errors import Problems
 from san_jax import sharding, train_state
 from tests.experiments import train_data
-from tests.san_jax.quick_compile import compile_quickly
 
 SMALLEST = (
     "san.py:smoke,model.width=4,image_size=(32, 16),model.texture_size=16,batch.num_identities=4,batch.pit_size=8"
@@ -34,7 +33,6 @@ def measured(data_dir: str) -> dict:
     config = config_files.load(f"{SMALLEST},ema_decay=0.9,augment.mirror_textures=True,target.kind=true_texture")
     mesh = sharding.make_mesh(jax.devices()[:1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "compile_step", compile_quickly)
         patch.setattr(step.sharding, "make_mesh", lambda: mesh)
         # 40 % may be used: 12 images take 18 KB, with textures and the pairs of PIT it is 51 KB.
         patch.setattr(step.feeding, "_device_bytes", lambda mesh: 80_000.0)

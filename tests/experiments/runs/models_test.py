@@ -12,8 +12,6 @@ from experiments.runs.plan import resolve
 from san_jax import checkpoint, run_folder, train_state
 from san_jax.models import SAN, DenseNet, split_model
 
-QUICK = {"xla_backend_optimization_level": 0}  # what runs once need not be optimized by LLVM
-
 
 def build(argument: str) -> SAN:
     """A model's shapes."""
@@ -56,7 +54,7 @@ def test_inference_loads_all_that_the_embedding_needs(tmp_path):
         "san.py:smoke,model.width=2,model.feature_size=6,model.pooling=gem,model.bnneck=true,model.skips=true"
     )
     plan = resolve(config)
-    draw = jax.jit(lambda: train_state.create(models.build(plan, 3), optax.sgd(0.1))[1], compiler_options=QUICK)
+    draw = jax.jit(lambda: train_state.create(models.build(plan, 3), optax.sgd(0.1))[1])
     state = draw()
     checkpoints = checkpoint.Checkpoints(tmp_path / run_folder.CHECKPOINT_FOLDER, keep=1)
     checkpoints.save(1, state, {})
@@ -69,7 +67,7 @@ def test_inference_loads_all_that_the_embedding_needs(tmp_path):
     assert set(split_model(alone)[1]) == {"encoder", "pooling", "head", "neck"}
     assert set(split_model(whole)[1]) == {"encoder", "pooling", "head", "neck", "decoder", "classifier"}
     images = jnp.asarray(np.random.RandomState(0).normal(size=(2, 64, 32, 3)), jnp.float32)
-    encode = jax.jit(lambda: [network.encode(images)[1] for network in (whole, alone)], compiler_options=QUICK)
+    encode = jax.jit(lambda: [network.encode(images)[1] for network in (whole, alone)])
     embeddings = encode()
     assert embeddings[0].shape == (2, 6)
     np.testing.assert_array_equal(*embeddings)

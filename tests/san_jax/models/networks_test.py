@@ -16,7 +16,6 @@ from san_jax.models.decoder import resize_bilinear_corners, upsample_bilinear
 from tests.golden.weights import draw, inputs, load
 
 WIDTH, STAGE_SIZES, TEXTURE_SIZE = 4, (1, 2, 1, 1), 20
-QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times only need not be optimized by LLVM
 
 
 GOLDEN = load("networks.npz")
@@ -38,7 +37,7 @@ def tiny_san(num_classes: int = 0, **changes: Any) -> SAN:
 def fresh() -> tuple[Any, dict, dict]:
     """A tiny SAN of 50 identities with its initial weights, taken apart, the arrays on the host."""
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: tiny_san(50)))
-    draw_weights = jax.jit(lambda: split_model(tiny_san(50))[1:], compiler_options=QUICK)
+    draw_weights = jax.jit(lambda: split_model(tiny_san(50))[1:])
     return graphdef, *jax.tree.map(np.asarray, draw_weights())
 
 
@@ -75,10 +74,10 @@ def passed(request: pytest.FixtureRequest, drawn: tuple[Any, dict, dict]) -> tup
 
     shift = jnp.zeros((3, 3, 2, 32 * WIDTH))
     if mode == "eval":
-        _, (found, after) = jax.jit(scalar, compiler_options=QUICK)(params, shift)
+        _, (found, after) = jax.jit(scalar)(params, shift)
     else:
         (_, (found, after)), (gradients, found_gradient) = jax.jit(
-            jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True), compiler_options=QUICK
+            jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True)
         )(params, shift)
         found["feature_map_gradient"] = found_gradient
 
@@ -187,7 +186,7 @@ def test_bfloat16_computes_low_and_keeps_float32(drawn: tuple[Any, dict, dict]):
         output = model(images)
         return output, model.encode(images, train=True)[1], batch_statistics(model)
 
-    output, train_embedding, statistics = jax.jit(forward, compiler_options=QUICK)()
+    output, train_embedding, statistics = jax.jit(forward)()
     assert output.feature_map.dtype == jnp.bfloat16
     assert all(d.dtype == jnp.bfloat16 for d in output.decoder_maps)
     assert output.embedding.dtype == output.texture.dtype == jnp.float32
@@ -245,7 +244,7 @@ def test_functional_train_step(fresh: tuple[Any, dict, dict]):
         changes, state = optimizer.update(grads, state, params)
         return optax.apply_updates(params, changes), batch_stats, state, loss
 
-    jitted = jax.jit(step, donate_argnums=(0, 1, 2), compiler_options=QUICK)
+    jitted = jax.jit(step, donate_argnums=(0, 1, 2))
     state = optimizer.init(params)
     history = []
     for i in range(12):

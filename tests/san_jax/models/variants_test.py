@@ -29,7 +29,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "densenet121_skips": {"encoder": "densenet121", "skips": True},
     **HEADS,
 }
-QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times only need not be optimized by LLVM
 
 
 GOLDEN = load("variants.npz")
@@ -97,11 +96,9 @@ def test_densenet_and_unet_equal_pytorch(mode: str):
         return value, (found, batch_statistics(model))
 
     if mode == "eval":
-        (_, (found, after)), gradients = jax.jit(scalar, compiler_options=QUICK)(params), {}
+        (_, (found, after)), gradients = jax.jit(scalar)(params), {}
     else:
-        (_, (found, after)), gradients = jax.jit(jax.value_and_grad(scalar, has_aux=True), compiler_options=QUICK)(
-            params
-        )
+        (_, (found, after)), gradients = jax.jit(jax.value_and_grad(scalar, has_aux=True))(params)
     # float32 through some 20 layers, relative to the largest number of an array; batch statistics over as few as 18
     # numbers, and the gradients through them, lose about one digit more each.
     compare("unet", mode, found, gradients, batch_stats, after, {"eval": 1e-5, "train": 4e-5}[mode])
@@ -132,7 +129,7 @@ def test_ways_from_feature_map_to_logits_equal_pytorch(case: str, mode: str):
         return value, (found, after)
 
     (_, (found, after)), (gradients, found_gradient) = jax.jit(
-        jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True), compiler_options=QUICK
+        jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True)
     )(params, feature_map)
     found["feature_map_gradient"] = found_gradient
     # float32 through four layers; BatchNorm over six numbers.
@@ -214,7 +211,7 @@ def test_each_option_adds_its_own_names_and_no_others():
 def test_options_leave_the_other_initial_weights_alone():
     """So runs with and without them start alike."""
     changes = [{}, {"pooling": "gem", "feature_size": 6}]
-    draw_weights = jax.jit(lambda: [split_model(tiny_san(**options))[1] for options in changes], compiler_options=QUICK)
+    draw_weights = jax.jit(lambda: [split_model(tiny_san(**options))[1] for options in changes])
     plain, other = (flatten(tree) for tree in draw_weights())
     for name, array in plain.items():
         if name != "classifier.kernel":
@@ -235,7 +232,7 @@ def test_embeddings_differ_only_with_bnneck():
         model = merge_model(graphdef, *state)
         return model(images), model.encode(images)[1], model.classifier(model(images).test_embedding)
 
-    output, encoded, logits = jax.jit(forward, compiler_options=QUICK)()
+    output, encoded, logits = jax.jit(forward)()
     np.testing.assert_array_equal(encoded, output.test_embedding)
     np.testing.assert_allclose(logits, output.logits, rtol=1e-6)
     neck, head = state[0]["neck"]["norm"], state[1]["neck"]["norm"]

@@ -33,7 +33,6 @@ from tests.san_jax.models.weights import torch_saves
 
 FOLDER = pathlib.Path(__file__).parents[3] / "golden" / "weight_files"
 RELEASED = FOLDER / "checkpoint_ep300.pth.tar"
-QUICK = {"xla_backend_optimization_level": 0}  # what runs once need not be optimized by LLVM
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def leaves(model: nnx.Module) -> dict[str, Any]:
 
 def run(model: nnx.Module, weights: tuple[dict, dict]) -> Any:
     graphdef = split_model(model)[0]
-    forward = jax.jit(lambda weights, x: merge_model(graphdef, *weights)(x), compiler_options=QUICK)
+    forward = jax.jit(lambda weights, x: merge_model(graphdef, *weights)(x))
     return forward(weights, inputs("weight_files", (2, 48, 32, 3)))
 
 
