@@ -179,6 +179,8 @@ TABLE_1 = Table(
         ("san_syn", "san_basic"),
         ("san", "san_l_tr"),
         ("san", "san_syn"),
+        ("san_l_tr", "baseline_from_pg"),
+        ("san_syn", "baseline_from_pg"),
         ("san", "baseline_from_pg"),
         ("san_true_textures", "san"),
         ("transfer", "transfer_baseline"),
