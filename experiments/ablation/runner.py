@@ -229,9 +229,8 @@ class _Ablation:
 
     def _ensure_row(self, row: Row, dataset: str, seed: int) -> dict[str, Any]:
         """Train and score one row with one seed, unless that was done; return what its JSON holds."""
-        workdir = self._row_dir(row.key, row.training_set(dataset), seed)
-        path = self._result_path(row, dataset, seed)
         config = self._row_config(row, dataset, seed)
+        workdir, path = self._row_dir(row.key, config.dataset, seed), self._result_path(row, dataset, seed)
         noted = read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
         if "config" in noted:
             _check_same_config(path, noted["config"], config, workdir)
@@ -261,8 +260,7 @@ class _Ablation:
             san_pg_dir = self._ensure_san_pg(row.san_pg)
             reads = config.target if "target" in config else config.input
             if reads.kind in SUFFIXES:
-                training_set = row.training_set(dataset)
-                ensure.ensure_textured(san_pg_dir, training_set, self._view(row.san_pg, training_set))
+                ensure.ensure_textured(san_pg_dir, config.dataset, config.data_dir)
             if row.start_san_pg is not None:
                 self._ensure_san_pg(row.start_san_pg)
         if row.start == "row":
