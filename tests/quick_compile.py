@@ -22,4 +22,5 @@ def in_all_processes() -> None:
 def _is_known(flag: str) -> bool:
     environment = {**os.environ, "XLA_FLAGS": flag}
     command = [sys.executable, "-c", "import jax; jax.devices()"]
-    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=300)
+    return done.returncode == 0
