@@ -22,8 +22,9 @@ benchmarks from --data_dir, and trains narrow networks on small images: Table 1 
 on two cores. --size changes one of its sizes (experiments/ablation/small.py lists them).
 
 Every step is the real program, and is skipped if its result is there: after an interruption the
-same command continues, row by row. A row that fails does not stop the others and is named at the
-end. All rows of a table are trained on the same number of identity-labelled batches. There is one
+same command continues, row by row. The same command may run several times at once, such as once for
+each GPU with CUDA_VISIBLE_DEVICES: each leaves out the rows that another one is making. A row that
+fails does not stop the others and is named at the end. All rows of a table are trained on the same number of identity-labelled batches. There is one
 SAN-PG run of each kind, of the first seed; textures and starting weights of all seeds come from it.
 
 OUTPUT/table_<name>.md and .html hold the mean and the sample standard deviation over the seeds

@@ -42,7 +42,16 @@ class FolderError(ValueError):
 
 
 class FolderInUseError(FolderError):
-    """A folder that another process is writing. The message names that process and its host on one line."""
+    """A folder that another process is writing. The message names that process and its host on one line.
+
+    Attributes:
+        holder: The other process, its host, and since when it holds the folder.
+        part: The part that it holds; "" for the whole folder.
+    """
+
+    def __init__(self, message: str, *, holder: str = "", part: str = ""):
+        super().__init__(message)
+        self.holder, self.part = holder, part
 
 
 class _Changed(Exception):
@@ -98,6 +107,33 @@ def hold(folder: str | os.PathLike[str], part: str = "") -> Iterator[None]:
         for path in made:
             with contextlib.suppress(OSError):  # something is in it
                 path.rmdir()
+
+
+@contextlib.contextmanager
+def hold_in_turn(folder: str | os.PathLike[str], part: str) -> Iterator[None]:
+    """Hold a part of a folder as `hold` does, but wait while another process holds the same part.
+
+    Who is waited for is printed once to stderr.
+
+    Raises:
+        FolderInUseError: Another process holds the whole folder.
+        FolderError: As in `hold`.
+    """
+    said = False
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(hold(folder, part))
+            except FolderInUseError as error:
+                if error.part != part:
+                    raise
+                if not said:
+                    print(f"Waiting for {error.holder}, which writes {part} in {folder}.", file=sys.stderr, flush=True)
+                    said = True
+            else:
+                yield
+                return
+        time.sleep(PATIENCE)
 
 
 def is_lock(path: str | os.PathLike[str]) -> bool:
@@ -346,11 +382,12 @@ def _read(descriptor: int) -> dict[str, Any] | None:
 
 
 def _in_use(path: pathlib.Path, record: dict[str, Any] | None) -> FolderInUseError:
-    part = path.name.removeprefix(_NAME).removeprefix(".")
-    return FolderInUseError(
-        f"{path.parent}{f' ({part})' if part else ''} is being written by another process: {_describe(record, path)}. "
+    part, holder = path.name.removeprefix(_NAME).removeprefix("."), _describe(record, path)
+    message = (
+        f"{path.parent}{f' ({part})' if part else ''} is being written by another process: {holder}. "
         "Wait until it ends, stop it, or choose another folder."
     )
+    return FolderInUseError(message, holder=holder, part=part)
 
 
 def _describe(record: dict[str, Any] | None, path: pathlib.Path) -> str:

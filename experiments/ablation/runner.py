@@ -1,5 +1,6 @@
 """Trains and scores the rows of a table of the paper, all with one budget."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -46,18 +47,33 @@ KNOWN_ERRORS = (
 def run(request: Request) -> tuple[pathlib.Path, dict[str, str]]:
     """Make every run of the table that is missing, and the table.
 
+    Several processes may do this in one folder at a time. They wait for each other where they need the same data or
+    SAN-PG run, and leave out the rows that another one is making; the one that ends last writes the whole table.
+
     Returns:
         The Markdown file, and the reason for each row that could not be made.
 
     Raises:
         AblationError: Datasets or weights are missing.
         san_jax.checkpoint.CheckpointError: No checkpoint can be kept in a folder of this name.
-        san_jax.folder_lock.FolderError: Another process makes tables in the folder, or it cannot be written.
+        san_jax.folder_lock.FolderError: Another process holds the whole folder, or it cannot be written.
         SystemExit: A signal stopped the training; the message says how to go on.
     """
     checkpoint.check_path(request.output)
-    with folder_lock.hold(request.output):
-        return _Ablation(request).run()
+    return _Ablation(request).run()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A row to make with one seed."""
+
+    row: Row
+    dataset: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.name}, {self.dataset}, seed {self.seed}"
 
 
 class _Ablation:
@@ -66,35 +82,60 @@ class _Ablation:
     def __init__(self, request: Request):
         self._request = request
         self._table = TABLES[request.table]
+        self._failures: dict[str, str] = {}
         self._data_dir = request.output / "data" if request.scale == "small" else request.data_dir
 
     def run(self) -> tuple[pathlib.Path, dict[str, str]]:
-        self._ensure_data()
-        failures: dict[str, str] = {}
-        results: dict[str, dict[str, list[dict[str, Any]]]] = {}
-        for dataset in self._request.datasets:
-            rows = [row for row in self._table.rows if row.belongs_to(dataset)]
-            # Seed by seed: an interrupted table has every row once before any twice.
-            for seed in range(self._request.seeds):
-                for row in rows:
-                    if self._request.rows and row.key not in self._request.rows:
-                        if (path := self._result_path(row, dataset, seed)).is_file():
-                            noted = read_json(path)
-                            results.setdefault(dataset, {}).setdefault(row.key, []).append(noted)
-                        continue
-                    name = f"{row.name}, {dataset}, seed {seed}"
-                    print(f"\n=== {name}", flush=True)
-                    try:
-                        result = self._ensure_row(row, dataset, seed)
-                    except ROW_ERRORS as error:
-                        failures[name] = str(error)
-                        print(f"{name}: not made. {error}", file=sys.stderr, flush=True)
-                        continue
-                    results.setdefault(dataset, {}).setdefault(row.key, []).append(result)
-                    self._write(results, failures)
+        with self._in_turn("data"):
+            self._ensure_data()
+        jobs, before = self._jobs(), -1
+        while jobs and len(jobs) != before:  # again, as long as another process ends one of them, or is gone
+            before = len(jobs)
+            jobs = [job for job in jobs if not self._do(job)]
         if self._table.textures:
-            self._ensure_quality(failures)
-        return self._write(results, failures), failures
+            with self._in_turn("textures"):
+                self._ensure_quality()
+        path = self._write()
+        if jobs:
+            are = "rows are" if len(jobs) > 1 else "row is"
+            print(f"{len(jobs)} {are} being made by other processes. The last of them writes the whole table.", flush=True)
+        return path, self._failures
+
+    def _jobs(self) -> list[_Job]:
+        """The rows to make, seed by seed: an interrupted table has every row once before any twice."""
+        jobs = []
+        for dataset in self._request.datasets:
+            for seed in range(self._request.seeds):
+                rows = [row for row in self._table.rows if row.belongs_to(dataset) and self._is_asked_for(row)]
+                jobs += [_Job(row, dataset, seed) for row in rows]
+        return jobs
+
+    def _is_asked_for(self, row: Row) -> bool:
+        return not self._request.rows or row.key in self._request.rows
+
+    def _do(self, job: _Job) -> bool:
+        """Make a row, or note why it cannot be made; False where another process is making it."""
+        print(f"\n=== {job.name}", flush=True)
+        part = self._part(job.row, job.dataset, job.seed)
+        try:
+            with folder_lock.hold(self._request.output, part):
+                self._ensure_row(job.row, job.dataset, job.seed)
+        except ROW_ERRORS as error:
+            if isinstance(error, folder_lock.FolderInUseError) and error.part == part:
+                print(f"{job.name}: left to {error.holder}", flush=True)
+                return False
+            self._failures[job.name] = str(error)
+            print(f"{job.name}: not made. {error}", file=sys.stderr, flush=True)
+            return True
+        self._write()
+        return True
+
+    def _in_turn(self, part: str) -> contextlib.AbstractContextManager[None]:
+        return folder_lock.hold_in_turn(self._request.output, part)
+
+    def _part(self, row: Row, dataset: str, seed: int) -> str:
+        """What the process that makes a row holds of the output."""
+        return f"{_file_name(row.training_set(dataset))}-{row.key}-seed{seed}"
 
     def _ensure_data(self) -> None:
         """Render the datasets that are rendered; check that the benchmarks and the initial weights are there."""
@@ -134,8 +175,7 @@ class _Ablation:
         return [
             row
             for row in self._table.rows
-            if (not self._request.rows or row.key in self._request.rows)
-            and any(row.belongs_to(dataset) for dataset in self._request.datasets)
+            if self._is_asked_for(row) and any(row.belongs_to(dataset) for dataset in self._request.datasets)
         ]
 
     def _encoders(self) -> list[str]:
@@ -201,14 +241,14 @@ class _Ablation:
         return self._request.output / "runs" / "san_pg" / san_pg.name
 
     def _row_dir(self, key: str, dataset: str, seed: int) -> pathlib.Path:
-        return self._request.output / "runs" / dataset.replace("/", "_") / f"{key}-seed{seed}"
+        return self._request.output / "runs" / _file_name(dataset) / f"{key}-seed{seed}"
 
     def _result_path(self, row: Row, dataset: str, seed: int) -> pathlib.Path:
-        return self._request.output / "results" / dataset.replace("/", "_") / f"{row.key}-seed{seed}.json"
+        return self._request.output / "results" / _file_name(dataset) / f"{row.key}-seed{seed}.json"
 
     def _queries_path(self, key: str, dataset: str, seed: int, on: str) -> pathlib.Path:
-        folder_of_queries = self._request.output / "results" / dataset.replace("/", "_") / "queries"
-        return folder_of_queries / f"{key}-seed{seed}-{on.replace('/', '_')}.npz"
+        folder_of_queries = self._request.output / "results" / _file_name(dataset) / "queries"
+        return folder_of_queries / f"{key}-seed{seed}-{_file_name(on)}.npz"
 
     def _view(self, san_pg: SanPg, dataset: str) -> pathlib.Path:
         """Make a data_dir with links to pit and the benchmark, for the targets that this SAN-PG run makes.
@@ -224,20 +264,20 @@ class _Ablation:
 
     def _ensure_san_pg(self, san_pg: SanPg) -> pathlib.Path:
         workdir = self._san_pg_dir(san_pg)
-        ensure.ensure_run(self._san_pg_config(san_pg), workdir)
+        with self._in_turn(f"san_pg-{san_pg.name}"):
+            ensure.ensure_run(self._san_pg_config(san_pg), workdir)
         return workdir
 
-    def _ensure_row(self, row: Row, dataset: str, seed: int) -> dict[str, Any]:
-        """Train and score one row with one seed, unless that was done; return what its JSON holds."""
+    def _ensure_row(self, row: Row, dataset: str, seed: int) -> None:
+        """Train and score one row with one seed, unless that was done, and note it in its JSON."""
         config = self._row_config(row, dataset, seed)
         workdir, path = self._row_dir(row.key, config.dataset, seed), self._result_path(row, dataset, seed)
         noted = read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
-        if "config" in noted:
-            _check_same_config(path, noted["config"], config, workdir)
+        _check_same_config(path, noted, config, workdir)
         columns = [column for column in self._request.columns(dataset) if column[0] not in noted["scores"]]
         if not columns:
             print(f"{path}: complete")
-            return noted
+            return
         self._ensure_starts(row, dataset, seed, config)
         ensure.ensure_run(config, workdir)
         for column, on, part in columns:
@@ -252,7 +292,6 @@ class _Ablation:
         # Facts that were noted when the run was trained win over those of a later table that scores it again.
         noted = {"row": row.key, "dataset": dataset, "seed": seed, **_training_facts(config, workdir), **noted}
         write_atomic(path, (json.dumps(noted, indent=1) + "\n").encode())
-        return noted
 
     def _ensure_starts(self, row: Row, dataset: str, seed: int, config: Config) -> None:
         """Make the runs that a row starts from, and the textures that its run reads."""
@@ -260,16 +299,18 @@ class _Ablation:
             san_pg_dir = self._ensure_san_pg(row.san_pg)
             reads = config.target if "target" in config else config.input
             if reads.kind in SUFFIXES:
-                ensure.ensure_textured(san_pg_dir, config.dataset, config.data_dir)
+                with self._in_turn(f"targets-{row.san_pg.name}-{_file_name(config.dataset)}"):
+                    ensure.ensure_textured(san_pg_dir, config.dataset, config.data_dir)
             if row.start_san_pg is not None:
                 self._ensure_san_pg(row.start_san_pg)
         if row.start == "row":
             start = next(other for other in self._table.rows if other.key == row.start_row)
-            ensure.ensure_run(self._row_config(start, dataset, seed), self._row_dir(start.key, dataset, seed))
+            with self._in_turn(self._part(start, dataset, seed)):
+                ensure.ensure_run(self._row_config(start, dataset, seed), self._row_dir(start.key, dataset, seed))
 
     # Textures
 
-    def _ensure_quality(self, failures: dict[str, str]) -> None:
+    def _ensure_quality(self) -> None:
         """Measure the textures of the table's SAN-PG runs on pit_reid and on a `pit` that none was trained on."""
         held_out = self._ensure_held_out()
         for san_pg in dict.fromkeys(row.san_pg for row in self._table.rows if row.san_pg):
@@ -283,7 +324,7 @@ class _Ablation:
                 if "pit_reid" in self._request.datasets:
                     measured["pit_reid, train"] = texture_quality.of_run(regressor, "pit_reid", "train", self._data_dir)
             except ROW_ERRORS as error:
-                failures[f"textures of {san_pg.name}"] = str(error)
+                self._failures[f"textures of {san_pg.name}"] = str(error)
                 continue
             content = {name: texture_quality.to_json(quality) for name, quality in measured.items()}
             write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -301,8 +342,38 @@ class _Ablation:
 
     # The table
 
-    def _write(self, results: Mapping[str, Mapping[str, Sequence[Any]]], failures: Mapping[str, str]) -> pathlib.Path:
-        sections = report.table_sections(self._table, self._request, results, failures, self._read_queries)
+    def _write(self) -> pathlib.Path:
+        with self._in_turn(f"table_{self._request.table}"):  # read no sooner: what the others completed belongs to it
+            results = {dataset: self._complete_rows(dataset) for dataset in self._request.datasets}
+            return self._write_table(results)
+
+    def _complete_rows(self, dataset: str) -> dict[str, list[dict[str, Any]]]:
+        """Return by row what the JSON of each seed holds, of the rows that are complete."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self._table.rows:
+            if row.belongs_to(dataset):
+                results = [self._complete(_Job(row, dataset, seed)) for seed in range(self._request.seeds)]
+                found[row.key] = [result for result in results if result is not None]
+        return found
+
+    def _complete(self, job: _Job) -> dict[str, Any] | None:
+        """Return what the JSON of a row holds; None where it is not there, has other columns, or is another config's."""
+        path = self._result_path(job.row, job.dataset, job.seed)
+        if job.name in self._failures or not path.is_file():
+            return None
+        noted = read_json(path)
+        if not {column for column, _, _ in self._request.columns(job.dataset)} <= set(noted["scores"]):
+            return None
+        if self._is_asked_for(job.row):
+            try:
+                config = self._row_config(job.row, job.dataset, job.seed)
+                _check_same_config(path, noted, config, self._row_dir(job.row.key, config.dataset, job.seed))
+            except ROW_ERRORS:
+                return None  # when its turn comes it fails, and the table says why
+        return noted
+
+    def _write_table(self, results: Mapping[str, Mapping[str, Sequence[Any]]]) -> pathlib.Path:
+        sections = report.table_sections(self._table, self._request, results, self._failures, self._read_queries)
         if self._table.textures:
             qualities = {
                 san_pg.name: read_json(path)
@@ -326,6 +397,10 @@ class _Ablation:
         return found
 
 
+def _file_name(dataset: str) -> str:
+    return dataset.replace("/", "_")
+
+
 def _link(link: pathlib.Path, folder: pathlib.Path) -> None:
     """Make a link to a folder, unless it is there."""
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -335,10 +410,12 @@ def _link(link: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _check_same_config(path: pathlib.Path, noted: Mapping[str, Any], config: Config, workdir: pathlib.Path) -> None:
-    """Raise an AblationError unless the result in `path`, with the config `noted`, is of a run with this config."""
+    """Raise an AblationError unless the result `noted` in `path`, if any, is of a run with this config."""
+    if "config" not in noted:
+        return
     # Where the run's folder was removed, its config is what the result noted.
     is_there = (workdir / run_folder.CONFIG_FILE).is_file()
-    old = folder.read_config(workdir) if is_there else config_files.from_json(json.dumps(noted))
+    old = folder.read_config(workdir) if is_there else config_files.from_json(json.dumps(noted["config"]))
     if changed := folder.changed_keys(old, config):
         raise AblationError(
             f"{path} is of a run with other values of {', '.join(changed)}: give those, or another --output."

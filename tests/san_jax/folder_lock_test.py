@@ -7,9 +7,11 @@ import fcntl
 import json
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -196,6 +198,24 @@ def test_parts_go_together_and_never_with_the_whole(tmp_path):
     with holder(tmp_path) as (process, _):
         assert_in_use(tmp_path, "shard-1-of-2", by=process.pid)
     assert [path.name for path in tmp_path.iterdir() if not folder_lock.is_lock(path)] == []
+
+
+def test_a_part_is_held_in_turn_and_the_holder_is_named_once(tmp_path, capfd):
+    with holder(tmp_path, "table") as (process, _):
+        threading.Timer(1.0, process.kill).start()  # after several looks
+        with folder_lock.hold_in_turn(tmp_path, "table"):
+            assert process.wait(timeout=60) != 0
+        assert capfd.readouterr().err.count(f"process {process.pid} on ") == 1
+    assert list(tmp_path.iterdir()) == []
+    with holder(tmp_path) as (process, _):  # the whole folder
+        with pytest.raises(folder_lock.FolderInUseError) as error, folder_lock.hold_in_turn(tmp_path, "table"):
+            pass
+        again = pickle.loads(pickle.dumps(error.value))  # as from another process
+        assert (str(again), again.holder, again.part) == (str(error.value), error.value.holder, "")
+        assert f"process {process.pid} on " in again.holder
+    with pytest.raises(ZeroDivisionError), folder_lock.hold_in_turn(tmp_path, "table"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_start_at_once_and_one_wins(tmp_path):

@@ -1,5 +1,6 @@
 """The ablation runner without its programs: every row's config, resuming, failures, and the table's words and numbers."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -16,7 +17,9 @@ from experiments.command_line.config_files import Config
 from experiments.runs import folder
 from experiments.runs.plan import resolve
 from experiments.scoring import protocols, texture_quality
+from san_jax import folder_lock
 from tests.experiments.ablation.requests import TINY, request_of
+from tests.san_jax.folder_lock_test import holder
 
 RUN_FACTS = ("commit", "processor", "jax", "training_seconds", "reid_batches", "pit_batches", "config")
 
@@ -190,6 +193,81 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     programs.clear()
     runner.run(request)
     assert programs == []
+
+
+def test_rows_of_other_processes_are_left_to_them(programs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    request = request_of(tmp_path, rows=("baseline", "baseline_from_pg", "san_basic", "san"))
+    run = runner.ensure.ensure_run
+    with holder(tmp_path, "pit_reid-san-seed0"), contextlib.ExitStack() as baseline:
+        baseline.enter_context(holder(tmp_path, "pit_reid-baseline-seed0"))
+
+        def ensure_run(config, workdir):
+            if "san_basic" in str(workdir):
+                baseline.close()  # the process is gone before it has trained the baseline
+            run(config, workdir)
+
+        monkeypatch.setattr(runner.ensure, "ensure_run", ensure_run)
+        path, failures = runner.run(request)
+    assert not failures
+    trained = [pathlib.Path(name).name for what, name in programs if what == "run" and "pit_reid" in name]
+    assert trained == ["baseline_from_pg-seed0", "san_basic-seed0", "baseline-seed0"]
+    assert "| Baseline (ResNet-50) | 50.0 / 50.0 | 1 |" in path.read_text()
+    assert "| **SAN** | **-** | **0** |" in path.read_text()
+    printed = capsys.readouterr().out
+    assert "SAN, pit_reid, seed 0: left to " in printed
+    assert "1 row is being made by other processes." in printed
+
+
+def test_what_another_process_completed_is_shown_if_it_is_of_the_same_config(programs, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
+    request = request_of(tmp_path, rows=("baseline", "san"))
+    runner.run(dataclasses.replace(request, rows=("san",)))
+    with holder(tmp_path, "pit_reid-san-seed0"):  # it has just written its result
+        path, _ = runner.run(request)
+        assert "| **SAN** | **50.0 / 50.0** | **1** |" in path.read_text()
+        path, failures = runner.run(dataclasses.replace(request, changes=(("loss.reconstruction", "2.0"),)))
+        assert not failures
+        assert "| **SAN** | **-** | **0** |" in path.read_text()
+
+
+def test_data_and_san_pg_are_made_by_one_process_at_a_time(programs, tmp_path, monkeypatch):
+    held = []
+    monkeypatch.setattr(runner.folder_lock, "hold_in_turn", lambda folder, part: _noting(held, part))
+    seen = {}
+    for name in ("ensure_rendered", "ensure_run", "ensure_textured"):
+        whole = getattr(runner.ensure, name)
+
+        def noted(*arguments, whole=whole, name=name):
+            place = str(arguments[1]) if name == "ensure_run" else ""
+            seen.setdefault(name + ("_of_san_pg" if "/runs/san_pg/" in place else ""), set()).add(tuple(held))
+            return whole(*arguments)
+
+        monkeypatch.setattr(runner.ensure, name, noted)
+    runner.run(request_of(tmp_path, rows=("san",)))
+    assert seen == {
+        "ensure_rendered": {("data",)},
+        "ensure_run_of_san_pg": {("san_pg-resnet50_texture",)},
+        "ensure_textured": {("targets-resnet50_texture-pit_reid",)},
+        "ensure_run": {()},
+    }
+    assert held == []
+
+
+@contextlib.contextmanager
+def _noting(held, part):
+    held.append(part)
+    yield
+    held.remove(part)
+
+
+def test_rows_that_another_table_made_without_the_columns_of_this_one_are_left_out(programs, tmp_path):
+    runner.run(request_of(tmp_path, rows=("baseline", "san")))
+    path, failures = runner.run(request_of(tmp_path, "4", rows=("san",)))
+    assert not failures
+    text = path.read_text()
+    assert "| Baseline (ResNet-50) | - | - | 0 |" in text
+    assert "| **SAN** | **50.0 / 50.0 / 50.0** | **50.0 / 50.0 / 50.0** | **1** |" in text
 
 
 def test_results_are_shown_where_their_runs_were_removed(programs, tmp_path):
