@@ -10,6 +10,7 @@ import math
 ENCODER_NAMES = ("resnet50", "resnet101", "densenet121")
 TRIPLET_SCOPES = ("auto", "local", "global")
 DECODER_MAPS = ("output", "before_norm", "after_norm", "after_relu")
+COLOUR_SPACES = ("rgb", "opponent")
 POOLINGS = ("average", "gem")
 COMPUTE_DTYPES = ("float32", "bfloat16")
 OPTIMIZERS = ("amsgrad", "adam")
@@ -67,6 +68,9 @@ class LossSettings:
         identification: Weight of L_ID (the paper's lambda_1).
         triplet: Weight of L_Triplet (lambda_2).
         reconstruction: Weight of L_Rec (lambda_3), on reID and on PIT batches.
+        reconstruction_space: Colours whose differences L_Rec takes: "rgb", or "opponent", luminance and two chroma axes
+            (`losses.reconstruction_loss`).
+        reconstruction_chroma: With "opponent": weight of the chroma axes beside luminance's 1.
         triplet_reid: Weight of L_TR (lambda_4).
         label_smoothing: Label smoothing of L_ID, in [0, 1); 0.1 in the released code.
         triplet_margin: Margin of L_Triplet.
@@ -105,6 +109,8 @@ class LossSettings:
     identification: float = 0.5
     triplet: float = 1.5
     reconstruction: float = 1.0
+    reconstruction_space: str = "rgb"
+    reconstruction_chroma: float = 1.0
     triplet_reid: float = 1.0
     label_smoothing: float = 0.0
     triplet_margin: float = 0.3
@@ -124,6 +130,11 @@ class LossSettings:
         for name in ("identification", "triplet", "reconstruction", "triplet_reid"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is the weight of a loss, 0 or more, found {getattr(self, name)}.")
+        _check_choice("reconstruction_space", self.reconstruction_space, COLOUR_SPACES)
+        if not 0.0 <= self.reconstruction_chroma < math.inf:
+            raise ValueError(f"reconstruction_chroma must be 0 or more, found {self.reconstruction_chroma}.")
+        if self.reconstruction_chroma != 1.0 and self.reconstruction_space != "opponent":
+            raise ValueError("reconstruction_chroma needs reconstruction_space='opponent'.")
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must lie in 0..1, 1 excluded, found {self.label_smoothing}.")
         for name in ("triplet_margin", "triplet_reid_margin"):

@@ -169,7 +169,7 @@ def reid_losses(
         cameras = _cameras(batch) if settings.triplet_reid_cross_camera else None
         pairs = losses.sample_triplets(key, labels, cameras=cameras, groups=_num_groups(triplet_mesh))
         triplets = _Triplets(labels, pairs, triplet_mesh)
-        parts["reconstruction"] = losses.reconstruction_loss(output.texture, _required(targets))
+        parts["reconstruction"] = _reconstruction(output.texture, targets, settings)
         of_blocks = [_triplet_reid(output, block, triplets, settings) for block in settings.triplet_reid_blocks]
         if settings.triplet_reid_block_weights:
             weights = settings.triplet_reid_block_weights
@@ -188,10 +188,10 @@ def pit_losses(
     triplet_mesh: Mesh | None = None,
 ) -> Metrics:
     """Return the unweighted loss of a PIT batch, {"reconstruction": L_Rec}; arguments as in `reid_losses`."""
-    del batch, key, settings
+    del batch, key
     if output.texture is None:
         raise ValueError("A PIT step needs a model with a decoder: build SAN with decoder=True.")
-    return {"reconstruction": losses.reconstruction_loss(output.texture, _required(targets))}
+    return {"reconstruction": _reconstruction(output.texture, targets, settings)}
 
 
 def _cameras(batch: ReidBatch) -> Int32[Array, " batch"]:
@@ -203,14 +203,18 @@ def _cameras(batch: ReidBatch) -> Int32[Array, " batch"]:
     return jnp.asarray(batch["camera_id"])
 
 
-def _required(
+def _reconstruction(
+    texture: Float[Array, "batch texture_height texture_width 3"],
     targets: Float[Array, "batch texture_height texture_width 3"] | None,
-) -> Float[Array, "batch texture_height texture_width 3"]:
+    settings: LossSettings,
+) -> Float[Array, ""]:
     if targets is None:
         raise ValueError(
             "A model with a decoder needs targets for it: set StepSettings.targets, such as to texture_targets()."
         )
-    return targets
+    return losses.reconstruction_loss(
+        texture, targets, space=settings.reconstruction_space, chroma=settings.reconstruction_chroma
+    )
 
 
 class _Triplets(NamedTuple):

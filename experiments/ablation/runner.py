@@ -98,7 +98,9 @@ class _Ablation:
         path = self._write()
         if jobs:
             are = "rows are" if len(jobs) > 1 else "row is"
-            print(f"{len(jobs)} {are} being made by other processes. The last of them writes the whole table.", flush=True)
+            print(
+                f"{len(jobs)} {are} being made by other processes. The last of them writes the whole table.", flush=True
+            )
         return path, self._failures
 
     def _jobs(self) -> list[_Job]:

@@ -37,7 +37,8 @@ UNUSED = {
     "baseline": (
         *("pit_dataset", "batch_kinds", "target", "pit_augment", "augment.mirror_textures"),
         *("batch.pit_size", "model.texture_size", "model.skips"),
-        *("loss.reconstruction", "loss.triplet_reid", "loss.triplet_reid_margin", "loss.triplet_reid_channels"),
+        *("loss.reconstruction", "loss.reconstruction_space", "loss.reconstruction_chroma"),
+        *("loss.triplet_reid", "loss.triplet_reid_margin", "loss.triplet_reid_channels"),
         *("loss.triplet_reid_blocks", "loss.triplet_reid_sampling", "loss.triplet_reid_scope"),
         *("loss.triplet_reid_warmup_epochs", "loss.triplet_reid_normalize", "loss.triplet_reid_stop_gradient"),
         *("loss.triplet_reid_cross_camera", "loss.triplet_reid_block_weights", "loss.triplet_reid_maps"),

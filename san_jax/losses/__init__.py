@@ -1,7 +1,7 @@
 """The four losses of the paper (section 3.2); their weighted sum is taken by the train step."""
 
 from san_jax.losses.identification import identification_loss
-from san_jax.losses.reconstruction import reconstruction_loss
+from san_jax.losses.reconstruction import opponent_colours, reconstruction_loss
 from san_jax.losses.triplet import batch_hard_triplet_loss
 from san_jax.losses.triplet_reid import IMAGES_PER_IDENTITY, fixed_triplets, sample_triplets, triplet_reid_loss
 
@@ -10,6 +10,7 @@ __all__ = [
     "batch_hard_triplet_loss",
     "fixed_triplets",
     "identification_loss",
+    "opponent_colours",
     "reconstruction_loss",
     "sample_triplets",
     "triplet_reid_loss",

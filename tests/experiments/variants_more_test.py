@@ -17,11 +17,12 @@ VARIANTS = {
         "loss.triplet_reid_channels=sum",
         24,
     ),
-    # Other forms of L_TR
+    # Other forms of L_TR and L_Rec
     "l_tr_options": Variant(
         "san",
         "batch_kinds=('reid',),loss.triplet_reid_normalize=true,loss.triplet_reid_stop_gradient=true,"
-        "loss.triplet_reid_block_weights=(1.0,0.5,0.25),loss.triplet_reid_maps=after_relu",
+        "loss.triplet_reid_block_weights=(1.0,0.5,0.25),loss.triplet_reid_maps=after_relu,"
+        "loss.reconstruction_space=opponent,loss.reconstruction_chroma=3.0",
     ),
     # Later work
     "modern": Variant(

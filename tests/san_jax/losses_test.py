@@ -168,6 +168,31 @@ def test_reconstruction_equals_pytorch():
     np.testing.assert_allclose(gradient, GOLDEN["reconstruction_gradient"], **TIGHT)
 
 
+def test_reconstruction_in_opponent_colours_weighs_chroma():
+    textures, targets = GOLDEN["textures"], GOLDEN["targets"]
+    expected = 0.0
+    for difference in (textures - targets).reshape(-1, 3).astype(np.float64):  # slow
+        red, green, blue = difference
+        expected += abs(red + green + blue) / math.sqrt(3.0)
+        expected += 2.5 * (abs(red - green) / math.sqrt(2.0) + abs(red + green - 2.0 * blue) / math.sqrt(6.0))
+    of = functools.partial(losses.reconstruction_loss, space="opponent", chroma=2.5)
+    loss, _ = value_and_gradient(of, jnp.asarray(textures), jnp.asarray(targets))
+    np.testing.assert_allclose(loss, expected / textures.size, **TIGHT)
+    assert_gradient_is_right(of, textures, targets, eps=1e-3, atol=1e-3)
+    # Grey errors are luminance alone, so the weight of chroma changes nothing; without it a wrong hue is free.
+    grey = jnp.full((1, 4, 4, 3), 0.5)
+    np.testing.assert_allclose(of(grey, jnp.zeros_like(grey)), 0.5 / math.sqrt(3.0), **TIGHT)
+    hue = jnp.broadcast_to(jnp.asarray([0.3, -0.2, -0.1]), (1, 2, 2, 3))
+    assert losses.reconstruction_loss(hue, jnp.zeros_like(hue), space="opponent", chroma=0.0) < 1e-7
+    with pytest.raises(ValueError, match="must be 'rgb' or 'opponent', found 'lab'"):
+        losses.reconstruction_loss(grey, grey, space="lab")
+
+
+def test_opponent_colours_are_a_rotation():
+    axes = np.asarray(losses.opponent_colours(jnp.eye(3, dtype=jnp.float32)))
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-6)
+
+
 def test_reconstruction_of_the_target_itself_is_zero_with_zero_gradient():
     targets = jnp.asarray(GOLDEN["targets"])
     loss, gradient = value_and_gradient(losses.reconstruction_loss, targets, targets)

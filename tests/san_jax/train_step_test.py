@@ -337,6 +337,9 @@ def test_fixed_triplets_are_added_up():
         ({"label_smoothing": 1.0}, "label_smoothing must lie in 0..1, 1 excluded, found 1.0"),
         ({"triplet_reid_warmup_epochs": -1.0}, "triplet_reid_warmup_epochs must be 0 or more epochs, found -1.0"),
         ({"triplet_margin": -0.3}, "triplet_margin must be 0 or more, found -0.3"),
+        ({"reconstruction_space": "lab"}, "reconstruction_space must be one of rgb, opponent, found 'lab'"),
+        ({"reconstruction_chroma": 2.0}, "reconstruction_chroma needs reconstruction_space='opponent'"),
+        ({"reconstruction_space": "opponent", "reconstruction_chroma": -1.0}, "must be 0 or more, found -1.0"),
     ],
 )
 def test_impossible_losses_are_refused(settings, message):
