@@ -10,7 +10,8 @@ too few pairs support gets no threshold. All of it is also learnt on half of the
 on the others.
 
 RUN/calibration.json is what experiments.search and `encoder.same_person` of san_jax.load_encoder
-answer by; RUN/report/calibration.html shows it. Take persons that the run was not trained on.
+answer by; RUN/report/calibration.html shows it. Take persons that the run was not trained on. RUN
+may also be the folder of an export.
 """
 
 import sys
@@ -23,7 +24,7 @@ from san_jax.ranking_settings import SAME_CAMERA
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.calibrate", __doc__)
-    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
+    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run or of an export")
     parser.add_argument(
         "--dataset", default="", metavar="NAME:SPLIT", help="pictures of known persons (default: those of --embeddings)"
     )
@@ -53,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from experiments.searching import calibration_run  # not before: --help needs no JAX
 
     try:
-        found = calibration_run.run(calibration_run.Request(**vars(arguments)))
+        found, place = calibration_run.run(calibration_run.Request(**vars(arguments)))
     except calibration_run.KNOWN_ERRORS as error:
         sys.exit(f"calibrate: {error}")
-    print(calibration_run.describe(found, arguments.workdir))
+    print(calibration_run.describe(found, place))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ from san_jax import runtimes
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.embed", __doc__)
     parser.add_argument(
-        "--workdir", type=paths.given, help="folder of a run, or a file of weights (default: none, it must be given)"
+        "--workdir",
+        type=paths.given,
+        help="folder of a run or of an export, a file of weights, or rendered-small (default: none, it must be given)",
     )
     command_line.add_checkpoint(parser)
     parser.add_argument(

@@ -76,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.evaluate", __doc__)
-    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
+    parser.add_argument(
+        "--workdir", type=paths.given, required=True, help="folder of a run or of an export, or rendered-small"
+    )
     command_line.add_checkpoint(parser)
     parser.add_argument(
         "--dataset",

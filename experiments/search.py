@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser("experiments.search", __doc__)
     parser.add_argument("--gallery", type=paths.given, required=True, help="embeddings, or a living gallery")
-    parser.add_argument("--workdir", type=paths.given, required=True, help="folder of the run that made the gallery")
+    parser.add_argument(
+        "--workdir", type=paths.given, required=True, help="what made the gallery: a run, an export, or rendered-small"
+    )
     command_line.add_checkpoint(parser)
     parser.add_argument(
         "--query",

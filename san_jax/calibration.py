@@ -142,12 +142,12 @@ class Calibration:
             what: What they are, for the message.
         """
         if differing := embedding_files.differences(self.made_by, made_by):
-            step = made_by.get("step")
-            which = "" if step is None else f" --checkpoint={step}"
+            here, step = made_by.get("step"), self.made_by["step"]
+            which = "" if here is None else f" --checkpoint={here}"
+            at, take = ("", "") if step is None else (f" at step {step}", f"take checkpoint {step}, or ")
             raise CalibrationError(
-                f"The calibration of {self.made_by['workdir']} at step {self.made_by['step']} does not hold for {what} "
-                f"({differing}): take checkpoint {self.made_by['step']}, or calibrate again, "
-                f"{COMMAND.format(self.made_by['workdir'])}{which}"
+                f"The calibration of {self.made_by['workdir']}{at} does not hold for {what} ({differing}): {take}calibrate "
+                f"again, {COMMAND.format(self.made_by['workdir'])}{which}"
             )
 
 

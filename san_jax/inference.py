@@ -246,8 +246,8 @@ def load_encoder(
 
     Args:
         source: The name of an encoder that comes with the package (`san_jax.pretrained.names()`), unless there is a file
-            or folder of that name; a run's folder; the .safetensors file of `python -m experiments.export` with its
-            model card beside it; or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
+            or folder of that name; a run's folder; what `python -m experiments.export` wrote, the folder or the
+            .safetensors file in it; or a file with torchvision's ResNet-50, ResNet-101 or DenseNet-121, or the authors' released checkpoint.
         image_size: Height and width to resize images to; None for those that the network was trained on, 256 x 128
             where the file does not say them.
         place: Which network is meant in a file that holds several, see `san_jax.models.weights.load_encoder_weights`.
@@ -264,9 +264,7 @@ def load_encoder(
         san_jax.onnx_file.MissingPackagesError: `runtime` is "onnx" and its packages are not installed.
         san_jax.checkpoint.CheckpointError: The run has no such checkpoint, or it cannot be read.
     """
-    path = pathlib.Path(source)
-    if not path.exists() and str(source) in pretrained.names():
-        path = pretrained.find(str(source))
+    path = find_source(source)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
     if runtime not in RUNTIMES:
@@ -293,6 +291,16 @@ def load_encoder(
         batch_size=batch_size,
         runtime=runtime,
     )
+
+
+def find_source(source: str | os.PathLike[str]) -> pathlib.Path:
+    """Return the folder of a run, or the file of weights, that `load_encoder` takes a source for."""
+    path = pathlib.Path(source)
+    if not path.exists() and str(source) in pretrained.names():
+        return pretrained.find(str(source))
+    if (path / pretrained.WEIGHTS).is_file() and not (path / run_folder.CONFIG_FILE).exists():
+        return path / pretrained.WEIGHTS
+    return path
 
 
 def load_regressor(

@@ -127,7 +127,7 @@ def _run(
             content, record = _make_file(kind, encoder, opset)
             contents[_file_name(kind)], files[_file_name(kind)] = content, record
     card = _card(workdir, encoder, files)
-    contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
+    contents[CARD] = _card_json(card)
     contents[README] = model_card.to_markdown(card).encode()
     if card["calibration"] is not None:
         contents[calibration.FILE] = (pathlib.Path(workdir) / calibration.FILE).read_bytes()
@@ -416,13 +416,25 @@ def _scores(workdir: pathlib.Path, step: int) -> list[dict[str, Any]]:
     return list(scores.values())
 
 
-def _calibration(workdir: pathlib.Path, step: int) -> dict[str, Any] | None:
+def _calibration(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:
     """Return the thresholds that `experiments.calibrate` found for the exported weights; None without any."""
     path = workdir / calibration.FILE
     found = read_json(path) if path.is_file() else None
     if found is None or found["made_by"]["step"] != step:
         return None
     return {key: found[key] for key in ("pictures", "equal_error", "points", "limits")}
+
+
+def write_calibration_into_card(output: pathlib.Path) -> None:
+    """Bring the model card of an export up to date, in both its files, where the export was calibrated itself."""
+    card = read_json(output / CARD)
+    card["calibration"] = _calibration(output, None)
+    write_atomic(output / CARD, _card_json(card))
+    write_atomic(output / README, model_card.to_markdown(card).encode())
+
+
+def _card_json(card: Mapping[str, Any]) -> bytes:
+    return (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _microscope(workdir: pathlib.Path, step: int | None) -> dict[str, Any] | None:

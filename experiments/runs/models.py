@@ -1,11 +1,14 @@
 """Models by plan, and trained models by the folder of their run."""
 
+import json
 import os
-from typing import NamedTuple
+import pathlib
+from typing import Any, NamedTuple
 
+from experiments.command_line import config_files
 from experiments.runs import folder
-from experiments.runs.plan import RunPlan
-from san_jax import checkpoint, models, run_folder
+from experiments.runs.plan import RunPlan, resolve
+from san_jax import checkpoint, files, inference, models, run_folder
 from san_jax.models import SAN
 
 
@@ -59,3 +62,48 @@ def load_run(
         plan.model, params, batch_stats, decoder_size=plan.decoder_size, encoder_only=encoder_only
     )
     return LoadedRun(model, plan, step)
+
+
+class LoadedEncoder(NamedTuple):
+    """The encoder of a run or of an export.
+
+    Attributes:
+        model: Its network, on the first local device.
+        plan: What the config of its run means.
+        step: The step of its checkpoint.
+        data: What it was trained on, see `folder.read_data`; None where that was not noted.
+        folder: The folder of the run or of the export.
+    """
+
+    model: SAN
+    plan: RunPlan
+    step: int
+    data: dict[str, Any] | None
+    folder: pathlib.Path
+
+
+def load_encoder(source: str | os.PathLike[str], *, which: str = run_folder.NEWEST) -> LoadedEncoder:
+    """Load an encoder with what its run noted.
+
+    Args:
+        source: Folder of a run, or an export: its folder, its file of weights, or the name of one that comes with the
+            package.
+        which: The checkpoint of a run, see `san_jax.checkpoint.find`.
+
+    Raises:
+        ValueError: The file is no export's.
+        FileNotFoundError, san_jax.run_folder.RunFolderError, san_jax.checkpoint.CheckpointError: As in `load_run`.
+    """
+    path = inference.find_source(source)
+    if not path.is_file():
+        model, plan, step = load_run(path, encoder_only=True, which=which)
+        return LoadedEncoder(model, plan, step, folder.read_data(path), path)
+    encoder = inference.load_encoder(path, checkpoint=which)
+    if encoder.calibrated_in is None:
+        raise ValueError(
+            f"{source} names a file of weights that does not say how they were trained: expected the folder of a run, or "
+            "what `python -m experiments.export` wrote."
+        )
+    card = files.read_json(path.with_name(inference.CARD))
+    plan = resolve(config_files.from_json(json.dumps(card["config"])))
+    return LoadedEncoder(encoder.model, plan, card["run"]["step"], card["trained_on"], path.parent)

@@ -18,7 +18,7 @@ from experiments.scoring import protocols
 from experiments.scoring.console import describe, table
 from experiments.scoring.embedding import EmbeddedSplit, Embedder
 from experiments.scoring.per_query import query_scores
-from san_jax import checkpoint, embed, files, onnx_file, ranking
+from san_jax import checkpoint, embed, files, onnx_file, pretrained, ranking
 from san_jax.data.reading import read_names
 from san_jax.files import write_atomic
 
@@ -38,11 +38,11 @@ def run(
     """Evaluate a run on one dataset and write the result.
 
     Args:
-        workdir: Folder of a run.
+        workdir: Folder of a run, or an export, see `models.load_encoder`.
         dataset: A dataset with splits query and gallery under `data_dir`.
         data_dir: Where TFDS keeps datasets; None to look, see `data_places.find`.
-        output: JSON file to write; None for `workdir`/report/evaluate_<dataset><options>.json. One that holds scores
-            with other BatchNorm statistics is not replaced.
+        output: JSON file to write; None for report/evaluate_<dataset><options>.json in the folder. One that holds
+            scores with other BatchNorm statistics is not replaced.
         options: How it is scored; None for the defaults.
         queries: `.npz` file that also receives the scores of each query of the split `query`: persons int [Q], and
             rank1, rank5, rank10, mAP (its AP) and mINP (its INP), float64 [Q], NaN for a query without a match. None
@@ -120,13 +120,12 @@ class _Evaluation:
             raise ValueError("the scores of each query are those of plain rankings with the standard AP.")
         self._queries = queries
         self._workdir, self._given = pathlib.Path(workdir), data_dir
-        model, self._plan, self._step = models.load_run(workdir, encoder_only=True, which=options.checkpoint)
+        model, self._plan, self._step, data, self._folder = models.load_encoder(workdir, which=options.checkpoint)
         self._options = options.with_metric_of(self._plan)
         self._batch_norm: dict[str, Any] | None = None
         if options.batch_norm is not None:
             batch_norm.refuse_textures(self._plan.textures_from)
             model, self._batch_norm = options.batch_norm.apply(model, self._plan.image_size, data_dir, workdir)
-        data = folder.read_data(workdir)
         self._san_pg = san_pg.load_of_run(self._plan, workdir)
         self._training = protocols.Training(data, {} if data is None else data.pop(folder.STARTED_FROM))
         self._embedder = functools.cache(
@@ -193,9 +192,15 @@ class _Evaluation:
         return summary
 
     def _path(self, dataset: str, output: str | os.PathLike[str] | None) -> pathlib.Path:
-        """Return the file to write; raise a ValueError where it is the user's and holds scores with other statistics."""
+        """Return the file to write.
+
+        Raises:
+            ValueError: It is the user's and holds scores with other statistics, or would be among the package's files.
+        """
+        if output is None and self._folder.parent == pretrained.FOLDER:
+            raise ValueError(f"{self._workdir} came with the package, whose files stay as they are: give --output.")
         if output is None:
-            return self._workdir / "report" / self._options.file_name(dataset)
+            return self._folder / "report" / self._options.file_name(dataset)
         _check_output(pathlib.Path(output), self._batch_norm)
         return pathlib.Path(output)
 

@@ -1,7 +1,6 @@
 """Finds the distances that tell one person from two: what `python -m experiments.calibrate` does."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +8,19 @@ from typing import Any
 import numpy as np
 
 from experiments.pages import calibration_page
-from experiments.runs import embedding_run, folder
+from experiments.runs import embedding_run, exporting, folder
 from experiments.searching.galleries import SearchError, check_maker
-from san_jax import calibration, checkpoint, embed, embedding_files, files, inference, run_folder, verification
+from san_jax import (
+    calibration,
+    checkpoint,
+    embed,
+    embedding_files,
+    files,
+    inference,
+    pretrained,
+    run_folder,
+    verification,
+)
 from san_jax.calibration import FALSE_MATCH_RATES, Calibration, CalibrationError
 from san_jax.counts import count
 from san_jax.embedding_files import IDENTITY, UNKNOWN, Embeddings
@@ -30,7 +39,7 @@ class Request:
     """What a run is calibrated on.
 
     Attributes:
-        workdir: The run's folder.
+        workdir: The folder of a run or of an export.
         dataset: DATASET:SPLIT; "" where embeddings are given.
         embeddings: A file or folder of embeddings of the run; "" to make them.
         checkpoint: Which of the run's checkpoints, see `san_jax.load_encoder`.
@@ -52,42 +61,72 @@ class Request:
     seed: int = 0
 
 
-def run(request: Request) -> Calibration:
-    """Calibrate a run, and write `calibration.json` and its page into the run's folder.
+def run(request: Request) -> tuple[Calibration, pathlib.Path]:
+    """Calibrate a run or an export, and write `calibration.json` and its page into its folder.
+
+    The model card of an export then has the new thresholds.
+
+    Returns:
+        What was found, and the folder.
 
     Raises:
-        SearchError: The embeddings are not the run's, persons are not known, or there is no pair of one person or of
-            two.
+        SearchError: The weights have no folder that could keep the calibration, the embeddings are not theirs, persons
+            are not known, or there is no pair of one person or of two.
     """
     encoder = inference.load_encoder(request.workdir, batch_size=request.batch_size, checkpoint=request.checkpoint)
-    if encoder.step is None:
-        raise SearchError(
-            f"{request.workdir} names a file of weights: expected the folder of a run, which keeps what is found."
-        )
+    place = find_place(request.workdir, encoder)
     if request.same_camera not in SAME_CAMERA:
         raise SearchError(f"same_camera must be one of {', '.join(SAME_CAMERA)}, found {request.same_camera!r}.")
-    path = request.embeddings or _embed(request)
+    path = request.embeddings or _embed(request, place)
     embeddings = embedding_files.load_embeddings(path)
     embedding_files.check_made_by(path, embeddings.made_by)
     check_maker(path, embeddings.made_by, encoder, request.workdir)
     found = calibrate(embeddings, encoder.metric, same_camera=request.same_camera, seed=request.seed)
-    words = _limits(found, folder.read_data(request.workdir), embeddings.made_by["images"])
+    is_run = encoder.step is not None
+    data = folder.read_data(place) if is_run else files.read_json(place / inference.CARD)["trained_on"]
+    words = _limits(found, data, embeddings.made_by["images"])
     found = dataclasses.replace(found, limits=tuple(words))
-    if replaced := _replaced(request.workdir, found):
+    if replaced := _replaced(place, found):
         print(f"{request.workdir}: {replaced}", flush=True)
-    calibration.write(request.workdir, found)
-    files.write_atomic(pathlib.Path(request.workdir) / PAGE, calibration_page.to_html(found).encode())
-    return found
+    calibration.write(place, found)
+    files.write_atomic(place / PAGE, calibration_page.to_html(found).encode())
+    if not is_run:
+        exporting.write_calibration_into_card(place)
+    return found, place
 
 
-def _replaced(workdir: str, found: Calibration) -> str:
-    """Name the run's earlier calibration and this one, where they are of other checkpoints, pictures or options.
+def find_place(workdir: str, encoder: inference.Encoder) -> pathlib.Path:
+    """Return the folder that keeps the calibration of an encoder.
+
+    Args:
+        workdir: Where the encoder comes from, for the message.
+        encoder: The encoder.
+
+    Raises:
+        SearchError: It has none, or the one that came with the package.
+    """
+    place = encoder.calibrated_in
+    if place is None:
+        raise SearchError(
+            f"{workdir} names a file of weights: expected the folder of a run, or of an encoder that `python -m "
+            "experiments.export` wrote, which keeps what is found."
+        )
+    if place.parent == pretrained.FOLDER:
+        raise SearchError(
+            f"{workdir} came with the package, whose files stay as they are: calibrate a copy. Copy the folder {place} to "
+            f"one of yours, and give that as --workdir."
+        )
+    return place
+
+
+def _replaced(place: pathlib.Path, found: Calibration) -> str:
+    """Name the earlier calibration and this one, where they are of other checkpoints, pictures or options.
 
     Returns:
         "" where they are not, where there is no earlier one, or where its file cannot be read.
     """
     try:
-        earlier, now = _named(calibration.read(workdir)), _named(found)
+        earlier, now = _named(calibration.read(place)), _named(found)
     except (CalibrationError, files.DamagedFileError):
         return ""
     return "" if earlier == now else f"this replaces the calibration of {earlier} by that of {now}"
@@ -99,16 +138,17 @@ def _named(found: Calibration) -> str:
     options = [found.made_by["metric"], " x ".join(map(str, found.made_by["image_size"]))]
     options += ["flip"] if found.made_by["flip"] else []
     size = count(found.pictures["pictures"], "picture")
-    return (
-        f"step {found.made_by['step']} on {found.pictures['images']} ({', '.join([size, f'pairs {across}', *options])})"
-    )
+    return f"{_step_words(found)} on {found.pictures['images']} ({', '.join([size, f'pairs {across}', *options])})"
 
 
-def _embed(request: Request) -> str:
-    """Embed a split into the run's folder, or take what was embedded there before."""
-    output = os.path.join(
-        request.workdir, "embeddings", f"{request.dataset.replace('/', '_').replace(':', '_')}.parquet"
-    )
+def _step_words(found: Calibration) -> str:
+    step = found.made_by["step"]
+    return "the export" if step is None else f"step {step}"
+
+
+def _embed(request: Request, place: pathlib.Path) -> str:
+    """Embed a split into the folder, or take what was embedded there before."""
+    output = str(place / "embeddings" / f"{request.dataset.replace('/', '_').replace(':', '_')}.parquet")
     fields = ("workdir", "checkpoint", "data_dir", "flip", "batch_size")
     wanted = embedding_run.Request(images=request.dataset, **{name: getattr(request, name) for name in fields})
     embedding_run.run(wanted, output, overwrite=True)
@@ -265,12 +305,12 @@ def _limits(found: Calibration, data: Mapping[str, Any] | None, images: str) -> 
     return lines
 
 
-def describe(found: Calibration, workdir: str) -> str:
-    """Return what was found, for people."""
+def describe(found: Calibration, place: pathlib.Path) -> str:
+    """Return what was found and where it was written, for people."""
     pictures = found.pictures
     across = "across cameras" if pictures["across_cameras"] else "within cameras, too"
     lines = [
-        f"step {found.made_by['step']} on {pictures['images']}: {count(pictures['pictures'], 'picture')} of "
+        f"{_step_words(found)} on {pictures['images']}: {count(pictures['pictures'], 'picture')} of "
         f"{count(pictures['persons'], 'person')}, pairs {across}: {pictures['genuine']:,} of one person, "
         f"{pictures['impostor']:,} of two",
         f"equal error rate {100 * found.equal_error['rate']:.2f} % at distance {found.equal_error['threshold']:.4g}; "
@@ -278,6 +318,4 @@ def describe(found: Calibration, workdir: str) -> str:
         *(calibration_page.point_words(point) for point in found.points),
         *found.limits,
     ]
-    return "\n".join(
-        [*lines, f"written to {os.path.join(workdir, calibration.FILE)}; look at {os.path.join(workdir, PAGE)}"]
-    )
+    return "\n".join([*lines, f"written to {place / calibration.FILE}; look at {place / PAGE}"])

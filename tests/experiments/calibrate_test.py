@@ -14,7 +14,7 @@ from experiments.pages import calibration_page
 from experiments.runs import exporting
 from experiments.searching import calibration_run
 from experiments.searching.galleries import SearchError
-from san_jax import calibration, embedding_files, files, inference, verification
+from san_jax import calibration, embedding_files, files, inference, pretrained, verification
 from san_jax.calibration import CalibrationError
 from san_jax.embedding_files import Embeddings
 from tests import pages
@@ -172,8 +172,51 @@ def test_an_export_takes_the_calibration_along(run, tmp_path):
     )
     with pytest.raises(CalibrationError, match=r"does not hold for .*exported"):
         _ = san_jax.load_encoder(output / "encoder.safetensors").calibration
-    with pytest.raises(SystemExit, match=r"calibrate: .* names a file of weights"):
-        calibrate.main([f"--workdir={output / 'encoder.safetensors'}", "--dataset=pit_reid:query+gallery"])
+
+
+def test_an_export_is_calibrated_in_its_own_folder(run, workplace, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr(calibration_run, "FALSE_MATCH_RATES", (0.25,))
+    run("--dataset=pit_reid:query+gallery")
+    exported = tmp_path / "exported"
+    exporting.run(tmp_path / "run", exported, formats=["safetensors"])
+    before = san_jax.load_encoder(exported).calibration
+    given = ["--dataset=pit_reid:gallery", f"--data_dir={workplace.data_dir}", "--batch_size=8", "--same_camera=keep"]
+    calibrate.main([f"--workdir={exported}", *given])
+    printed = capsys.readouterr().out
+    assert "the export on pit_reid:gallery: " in printed
+    assert "this replaces the calibration of step " in printed
+    assert f"written to {exported / 'calibration.json'}; look at {exported / 'report' / 'calibration.html'}" in printed
+    encoder = san_jax.load_encoder(exported / "encoder.safetensors")
+    assert encoder.calibration.pictures["images"] == "pit_reid:gallery"
+    assert encoder.calibration.pictures["genuine"] != before.pictures["genuine"]
+    card = files.read_json(exported / "model_card.json")
+    assert card["calibration"]["pictures"] == encoder.calibration.pictures
+    assert "Measured on pit_reid:gallery" in (exported / "README.md").read_text()
+    assert card["scores"] is not None
+    assert card["run"]["step"] == before.made_by["step"]
+    # Of other weights it is refused, and the message names no step, for an export has none.
+    content = files.read_json(exported / "calibration.json")
+    files.write_json(
+        exported / "calibration.json", {**content, "made_by": {**content["made_by"], "weights_sha256": "f" * 64}}
+    )
+    with pytest.raises(
+        CalibrationError, match=r"does not hold for \S+exported \(.*\): calibrate again, python -m"
+    ) as error:
+        _ = san_jax.load_encoder(exported).calibration
+    assert "None" not in str(error.value)
+
+
+def test_weights_without_a_folder_of_their_own_are_not_calibrated(tmp_path):
+    with pytest.raises(
+        SystemExit, match=r"calibrate: rendered-small came with the package, .* calibrate a copy"
+    ) as end:
+        calibrate.main(["--workdir=rendered-small", "--dataset=pit_reid:query+gallery"])
+    assert str(pretrained.find("rendered-small").parent) in str(end.value)
+    encoder = dataclasses.replace(san_jax.load_encoder("rendered-small"), calibrated_in=None)
+    with pytest.raises(
+        SearchError, match=r"weights.pth names a file of weights: expected the folder of a run, or of an"
+    ):
+        calibration_run.find_place("weights.pth", encoder)
 
 
 def test_an_export_into_the_runs_own_folder_is_refused(run, tmp_path):

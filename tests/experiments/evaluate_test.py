@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
+import types
 
 import jax
 import numpy as np
 import pytest
 
 from experiments import evaluate
-from experiments.runs import data_sources
+from experiments.runs import data_sources, exporting, models
 from experiments.scoring import evaluation, protocols
 from experiments.scoring.embedding import Embedder
 from san_jax import batch_norm, ranking
@@ -205,3 +207,43 @@ def test_main_refuses_before_anything_is_loaded(scored_run, pit_reid_dir, loads,
 def test_a_folder_that_is_no_run(tmp_path, pit_reid_dir):
     with pytest.raises(SystemExit, match=r"config\.json does not exist: expected the folder of a run"):
         evaluate.main([f"--workdir={tmp_path}", f"--data_dir={pit_reid_dir}", "--dataset=pit_reid"])
+
+
+def test_an_export_is_scored_as_its_run(exportable_run, pit_reid_dir, tmp_path, capsys):
+    run, exported = tmp_path / "run", tmp_path / "exported"
+    shutil.copytree(exportable_run, run)
+    trained(run)
+    exporting.run(run, exported, formats=["safetensors"])
+    given = [f"--data_dir={pit_reid_dir}", "--dataset=pit_reid"]
+    evaluate.main([f"--workdir={run}", f"--output={tmp_path / 'run.json'}", *given])
+    for source in (exported, exported / "encoder.safetensors"):
+        evaluate.main([f"--workdir={source}", *given])
+    of_run, of_export = (
+        json.loads(path.read_text()) for path in (tmp_path / "run.json", exported / "report" / "evaluate_pit_reid.json")
+    )
+    assert of_export.pop("workdir") == str(exported / "encoder.safetensors")
+    del of_run["workdir"]
+    for name in ("mAP", "mINP"):
+        assert of_export.pop(name) == pytest.approx(of_run.pop(name), abs=1e-6)
+    assert of_export == of_run  # step and training included
+    with pytest.raises(SystemExit, match=r"evaluate: .* has no checkpoint '7'"):
+        evaluate.main([f"--workdir={exported}", "--checkpoint=7", *given])
+
+
+def test_an_encoder_that_comes_along_is_scored_into_a_file_of_the_users(pit_reid_dir, tmp_path):
+    given = ["--workdir=rendered-small", f"--data_dir={pit_reid_dir}", "--dataset=pit_reid"]
+    with pytest.raises(SystemExit, match=r"evaluate: rendered-small came with the package, .*: give --output"):
+        evaluate.main(given)
+    evaluate.main([*given, f"--output={tmp_path / 'scores.json'}"])
+    summary = json.loads((tmp_path / "scores.json").read_text())
+    assert summary["trained_on"]["dataset"] == "pit_reid"
+    assert summary["step"] > 0
+
+
+def test_weights_that_do_not_say_how_they_were_trained_are_not_scored(tmp_path, pit_reid_dir, monkeypatch):
+    monkeypatch.setattr(
+        models.inference, "load_encoder", lambda path, checkpoint: types.SimpleNamespace(calibrated_in=None)
+    )
+    (tmp_path / "resnet50.pth").touch()
+    with pytest.raises(SystemExit, match=r"evaluate: .*resnet50.pth names a file of weights that does not say how"):
+        evaluate.main([f"--workdir={tmp_path / 'resnet50.pth'}", f"--data_dir={pit_reid_dir}", "--dataset=pit_reid"])
