@@ -23,9 +23,10 @@ on two cores. --size changes one of its sizes (experiments/ablation/small.py lis
 
 Every step is the real program, and is skipped if its result is there: after an interruption the
 same command continues, row by row. The same command may run several times at once, such as once for
-each GPU with CUDA_VISIBLE_DEVICES: each leaves out the rows that another one is making. A row that
-fails does not stop the others and is named at the end. All rows of a table are trained on the same number of identity-labelled batches. There is one
-SAN-PG run of each kind, of the first seed; textures and starting weights of all seeds come from it.
+each GPU with CUDA_VISIBLE_DEVICES: none makes a row that another one is making. A row that fails
+does not stop the others and is named at the end. All rows of a table are trained on the same number
+of identity-labelled batches. There is one SAN-PG run of each kind, of the first seed; textures and
+starting weights of all seeds come from it.
 
 OUTPUT/table_<name>.md and .html hold the mean and the sample standard deviation over the seeds
 beside the paper's numbers, and the dataset, protocol, budget, hardware and commit of each run.
@@ -135,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="config key of every run, such as model.compute_dtype=bfloat16 (num_steps holds for SAN-PG only); may be "
-        "repeated (default: none)",
+        help="config key of every run, such as model.compute_dtype=bfloat16 (with --scale=small, num_steps is SAN-PG's "
+        "alone); may be repeated (default: none)",
     )
     return parser
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from experiments.ablation import differences, small
@@ -59,7 +59,8 @@ def table_sections(
     for dataset in request.datasets:
         for column, on, part in request.columns(dataset):
             if not part:
-                sections += _differences_section(table, dataset, (column, on), read_queries)
+                seeds = {key: {run["seed"] for run in runs} for key, runs in results.get(dataset, {}).items()}
+                sections += _differences_section(table, dataset, (column, on), seeds, read_queries)
     for dataset in request.datasets:
         runs = [run for row in table.rows for run in results.get(dataset, {}).get(row.key, ())]
         if runs:
@@ -105,21 +106,33 @@ def _differences_section(
     table: Table,
     dataset: str,
     scored: tuple[str, str],
+    seeds: Mapping[str, Collection[int]],
     read_queries: Callable[[str, str, str], Mapping[int, QueryScores]],
 ) -> list[Section]:
-    """Return the differences between rows, scored on (column, dataset), as a section; none where no two rows are."""
+    """Return the differences between rows, scored on (column, dataset), as a section; none where no two rows are.
+
+    `seeds` are those with which each row is complete, by the rows' keys.
+    """
     column, on = scored
     names = {row.key: row.name for row in table.rows}
-    runs = {key: read_queries(key, dataset, on) for key in names}
+    runs = {
+        key: {seed: of_run for seed, of_run in read_queries(key, dataset, on).items() if seed in seeds.get(key, ())}
+        for key in names
+    }
     rows, strong = [], set()
     for key, other in differences.row_pairs(list(names), table.compared):
-        found = {name: differences.compare(runs[key], runs[other], name) for name in ("rank1", "mAP")}
+        pair = f"{names[key]} less {names[other]}"
+        try:
+            found = {name: differences.compare(runs[key], runs[other], name) for name in ("rank1", "mAP")}
+        except ValueError as error:
+            rows.append([pair, f"not compared: {error}", "", ""])
+            continue
         known = [difference for difference in found.values() if difference is not None]
         if not known:
             continue
         if found["mAP"] is not None and found["mAP"].beyond_noise:
             strong.add(len(rows))
-        cells = [f"{names[key]} less {names[other]}"]
+        cells = [pair]
         for difference in known:
             low, high = difference.interval
             cells.append(f"{100 * difference.mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
@@ -176,7 +189,12 @@ def budget_words(request: Request, runs: Sequence[Mapping[str, Any]]) -> str:
             "erasing."
         )
     if request.changes:
-        text += f" In every run, by --set: {', '.join(f'{key}={value}' for key, value in request.changes)}."
+        of_san_pg = request.scale == "small"  # where the rows have as many batches as the sizes say
+        changes = [
+            f"{key}={value}{' (SAN-PG alone)' if key == 'num_steps' and of_san_pg else ''}"
+            for key, value in request.changes
+        ]
+        text += f" In every run, by --set: {', '.join(changes)}."
     start = request.weights or "random weights (no ImageNet file was given)"
     text += f" SAN-PG and the baseline start from {start}, the other rows from a SAN-PG run of seed 0."
     return text

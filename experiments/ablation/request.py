@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from experiments.ablation import small
-from experiments.ablation.tables import TABLES
+from experiments.ablation.tables import TABLES, Row
 from experiments.command_line import config_files
 from experiments.runs.settings import Start
 
@@ -76,8 +76,17 @@ class Request:
             having = [config for config in configs if key in config_files.keys(config)]
             if not having:
                 raise AblationError(f"--set {key}: no config of table {self.table} has this key.")
+            if rows := [row.key for row in TABLES[self.table].rows if key in row.changes and self.is_asked_for(row)]:
+                raise AblationError(
+                    f"--set {key}: this key is what sets the rows {', '.join(rows)} apart. Leave it out, or name other "
+                    "rows by --rows."
+                )
             for config in having:
                 config_files.override(config, key, text)  # raises where the value does not fit
+
+    def is_asked_for(self, row: Row) -> bool:
+        """Whether a row of the table is to be made."""
+        return not self.rows or row.key in self.rows
 
     def columns(self, dataset: str) -> tuple[tuple[str, str, str], ...]:
         """(column, dataset to score on, part of the summary) of the runs on a training dataset."""

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,8 @@ def run(request: Request) -> tuple[pathlib.Path, dict[str, str]]:
     """Make every run of the table that is missing, and the table.
 
     Several processes may do this in one folder at a time. They wait for each other where they need the same data or
-    SAN-PG run, and leave out the rows that another one is making; the one that ends last writes the whole table.
+    SAN-PG run, and a row that one of them is making is the last that the others turn to. So each ends with the whole
+    table.
 
     Returns:
         The Markdown file, and the reason for each row that could not be made.
@@ -63,7 +65,7 @@ def run(request: Request) -> tuple[pathlib.Path, dict[str, str]]:
     return _Ablation(request).run()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Job:
     """A row to make with one seed."""
 
@@ -83,48 +85,45 @@ class _Ablation:
         self._request = request
         self._table = TABLES[request.table]
         self._failures: dict[str, str] = {}
+        self._not_shown: dict[str, str] = {}  # complete, but of something else
+        self._left_to_others: set[_Job] = set()
         self._data_dir = request.output / "data" if request.scale == "small" else request.data_dir
 
     def run(self) -> tuple[pathlib.Path, dict[str, str]]:
         with self._in_turn("data"):
             self._ensure_data()
-        jobs, before = self._jobs(), -1
-        while jobs and len(jobs) != before:  # again, as long as another process ends one of them, or is gone
-            before = len(jobs)
-            jobs = [job for job in jobs if not self._do(job)]
+        jobs = self._jobs()
+        while jobs:
+            left = [job for job in jobs if not self._do(job)]
+            if len(left) == len(jobs):  # nothing is to be done but to wait
+                self._do(left.pop(0), wait=True)
+            jobs = left
         if self._table.textures:
             with self._in_turn("textures"):
                 self._ensure_quality()
-        path = self._write()
-        if jobs:
-            are = "rows are" if len(jobs) > 1 else "row is"
-            print(
-                f"{len(jobs)} {are} being made by other processes. The last of them writes the whole table.", flush=True
-            )
-        return path, self._failures
+        return self._write(), self._failures
 
     def _jobs(self) -> list[_Job]:
         """The rows to make, seed by seed: an interrupted table has every row once before any twice."""
         jobs = []
         for dataset in self._request.datasets:
             for seed in range(self._request.seeds):
-                rows = [row for row in self._table.rows if row.belongs_to(dataset) and self._is_asked_for(row)]
+                rows = [row for row in self._table.rows if row.belongs_to(dataset) and self._request.is_asked_for(row)]
                 jobs += [_Job(row, dataset, seed) for row in rows]
         return jobs
 
-    def _is_asked_for(self, row: Row) -> bool:
-        return not self._request.rows or row.key in self._request.rows
-
-    def _do(self, job: _Job) -> bool:
-        """Make a row, or note why it cannot be made; False where another process is making it."""
-        print(f"\n=== {job.name}", flush=True)
+    def _do(self, job: _Job, *, wait: bool = False) -> bool:
+        """Make a row, or note why it cannot be made; False where another process is making it, unless this one waits."""
         part = self._part(job.row, job.dataset, job.seed)
         try:
-            with folder_lock.hold(self._request.output, part):
-                self._ensure_row(job.row, job.dataset, job.seed)
+            with self._in_turn(part) if wait else folder_lock.hold(self._request.output, part):
+                print(f"\n=== {job.name}", flush=True)
+                self._ensure_row(job)
         except ROW_ERRORS as error:
             if isinstance(error, folder_lock.FolderInUseError) and error.part == part:
-                print(f"{job.name}: left to {error.holder}", flush=True)
+                if job not in self._left_to_others:
+                    print(f"\n=== {job.name}: left to {error.holder}", flush=True)
+                    self._left_to_others.add(job)
                 return False
             self._failures[job.name] = str(error)
             print(f"{job.name}: not made. {error}", file=sys.stderr, flush=True)
@@ -177,7 +176,7 @@ class _Ablation:
         return [
             row
             for row in self._table.rows
-            if self._is_asked_for(row) and any(row.belongs_to(dataset) for dataset in self._request.datasets)
+            if self._request.is_asked_for(row) and any(row.belongs_to(dataset) for dataset in self._request.datasets)
         ]
 
     def _encoders(self) -> list[str]:
@@ -270,12 +269,13 @@ class _Ablation:
             ensure.ensure_run(self._san_pg_config(san_pg), workdir)
         return workdir
 
-    def _ensure_row(self, row: Row, dataset: str, seed: int) -> None:
+    def _ensure_row(self, job: _Job) -> None:
         """Train and score one row with one seed, unless that was done, and note it in its JSON."""
+        row, dataset, seed = job.row, job.dataset, job.seed
         config = self._row_config(row, dataset, seed)
         workdir, path = self._row_dir(row.key, config.dataset, seed), self._result_path(row, dataset, seed)
         noted = read_json(path) if path.is_file() else {"scores": {}, "summaries": {}}
-        _check_same_config(path, noted, config, workdir)
+        self._check_noted(job, noted, config)
         columns = [column for column in self._request.columns(dataset) if column[0] not in noted["scores"]]
         if not columns:
             print(f"{path}: complete")
@@ -346,6 +346,7 @@ class _Ablation:
 
     def _write(self) -> pathlib.Path:
         with self._in_turn(f"table_{self._request.table}"):  # read no sooner: what the others completed belongs to it
+            self._not_shown.clear()
             results = {dataset: self._complete_rows(dataset) for dataset in self._request.datasets}
             return self._write_table(results)
 
@@ -359,23 +360,51 @@ class _Ablation:
         return found
 
     def _complete(self, job: _Job) -> dict[str, Any] | None:
-        """Return what the JSON of a row holds; None where it is not there, has other columns, or is another config's."""
+        """Return what the JSON of a row holds; None where it is not there, or is not as the table wants it."""
         path = self._result_path(job.row, job.dataset, job.seed)
         if job.name in self._failures or not path.is_file():
             return None
         noted = read_json(path)
         if not {column for column, _, _ in self._request.columns(job.dataset)} <= set(noted["scores"]):
             return None
-        if self._is_asked_for(job.row):
-            try:
-                config = self._row_config(job.row, job.dataset, job.seed)
-                _check_same_config(path, noted, config, self._row_dir(job.row.key, config.dataset, job.seed))
-            except ROW_ERRORS:
-                return None  # when its turn comes it fails, and the table says why
+        try:
+            self._check_noted(job, noted, self._row_config(job.row, job.dataset, job.seed))
+        except ROW_ERRORS as error:
+            self._not_shown[job.name] = str(error)
+            return None
         return noted
 
+    def _check_noted(self, job: _Job, noted: Mapping[str, Any], config: Config) -> None:
+        """Raise an AblationError unless a result is of what is asked for: config, SAN-PG and scored pictures."""
+        path = self._result_path(job.row, job.dataset, job.seed)
+        _check_same_config(path, noted, config, self._row_dir(job.row.key, config.dataset, job.seed))
+        for san_pg in filter(None, (job.row.san_pg, job.row.start_san_pg)):
+            workdir = self._san_pg_dir(san_pg)
+            if not (workdir / run_folder.CONFIG_FILE).is_file():
+                continue
+            if changed := folder.changed_keys(folder.read_config(workdir), self._san_pg_config(san_pg)):
+                raise AblationError(
+                    f"{path} comes from a SAN-PG run, {workdir}, with other values of {', '.join(changed)}: give those, "
+                    "or another --output."
+                )
+        for on, summary in noted["summaries"].items():
+            if self._is_other_copy(on, summary.get("source_digest")):
+                raise AblationError(
+                    f"{path} was scored on another copy of {on} than the one in {self._data_dir}: put that back, or give "
+                    "another --output."
+                )
+
+    def _is_other_copy(self, dataset: str, digest: str | None) -> bool:
+        """Whether a dataset is known to have another digest."""
+        try:
+            there = data_sources.read_metadata(dataset, self._data_dir).get("source_digest")
+        except datasets.DatasetError:
+            return False
+        return None not in (there, digest) and there != digest
+
     def _write_table(self, results: Mapping[str, Mapping[str, Sequence[Any]]]) -> pathlib.Path:
-        sections = report.table_sections(self._table, self._request, results, self._failures, self._read_queries)
+        left_out = {**self._not_shown, **self._failures}
+        sections = report.table_sections(self._table, self._request, results, left_out, self._read_queries)
         if self._table.textures:
             qualities = {
                 san_pg.name: read_json(path)
@@ -406,9 +435,10 @@ def _file_name(dataset: str) -> str:
 def _link(link: pathlib.Path, folder: pathlib.Path) -> None:
     """Make a link to a folder, unless it is there."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.exists():
-        link.unlink(missing_ok=True)  # a dangling link
-        link.symlink_to(folder.resolve(), target_is_directory=True)
+    if not link.exists():  # or is a dangling link
+        made = link.with_name(f".{link.name}.{os.getpid()}")
+        made.symlink_to(folder.resolve(), target_is_directory=True)
+        made.replace(link)  # at once: another process may be making the same
 
 
 def _check_same_config(path: pathlib.Path, noted: Mapping[str, Any], config: Config, workdir: pathlib.Path) -> None:

@@ -1,12 +1,9 @@
 """The ablation runner without its programs: every row's config, resuming, failures, and the table's words and numbers."""
 
-import contextlib
 import dataclasses
 import json
-import pathlib
 import shutil
 
-import numpy as np
 import pytest
 
 from experiments.ablation import runner, tables
@@ -16,44 +13,10 @@ from experiments.command_line import config_files
 from experiments.command_line.config_files import Config
 from experiments.runs import folder
 from experiments.runs.plan import resolve
-from experiments.scoring import protocols, texture_quality
-from san_jax import folder_lock
+from experiments.scoring import texture_quality
 from tests.experiments.ablation.requests import TINY, request_of
-from tests.san_jax.folder_lock_test import holder
 
 RUN_FACTS = ("commit", "processor", "jax", "training_seconds", "reid_batches", "pit_batches", "config")
-
-
-@pytest.fixture
-def programs(monkeypatch, tmp_path):
-    """The programs noted instead of run: (what, folder); a run leaves its config, scores are made from its name."""
-    calls: list[tuple[str, str]] = []
-
-    def run(config, workdir):
-        calls.append(("run", str(pathlib.Path(workdir).relative_to(tmp_path))))
-        folder.write_records(pathlib.Path(workdir), config, {folder.NUM_STEPS: config.num_steps}, {})
-
-    def score(workdir, dataset, data_dir, *, queries):
-        calls.append(("score", str(pathlib.Path(workdir).relative_to(tmp_path))))
-        config = folder.read_config(workdir)
-        value = 0.5 + 0.1 * config.seed
-        scores = dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), value)
-        # Persons differ, runs only by their seed, and rows of SAN by a tenth.
-        each = np.linspace(0.0, 0.2, 60) + value + 0.1 * ("target" in config)
-        queries.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(queries, persons=np.arange(60) // 2, rank1=each, mAP=each)
-        trained = {"dataset": dataset, "splits": ["train"], "images": 9, "identities": 3, "partial": False, "pit": None}
-        started = {config.start.path: None} if config.start.kind == "run" else {}
-        words = protocols.training_words(dataset, protocols.Training(trained, started))
-        scores |= {"chance": {"rank1": 0.01, "mAP": 0.02}, "protocol": f"As always. {words}"}
-        parts = {"query_partial": scores, "query_occluded": scores}
-        return {**scores, **parts, "trained_on": trained, "started_from": started}
-
-    monkeypatch.setattr(runner.ensure, "ensure_rendered", lambda config, data_dir: None)
-    monkeypatch.setattr(runner.ensure, "ensure_run", run)
-    monkeypatch.setattr(runner.ensure, "ensure_textured", lambda *a: calls.append(("textures", a[1])))
-    monkeypatch.setattr(runner.evaluation, "run", score)
-    return calls
 
 
 def rows_of(request: Request) -> list[Row]:
@@ -195,81 +158,6 @@ def test_an_interrupted_table_goes_on_row_by_row(programs, tmp_path, monkeypatch
     assert programs == []
 
 
-def test_rows_of_other_processes_are_left_to_them(programs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
-    request = request_of(tmp_path, rows=("baseline", "baseline_from_pg", "san_basic", "san"))
-    run = runner.ensure.ensure_run
-    with holder(tmp_path, "pit_reid-san-seed0"), contextlib.ExitStack() as baseline:
-        baseline.enter_context(holder(tmp_path, "pit_reid-baseline-seed0"))
-
-        def ensure_run(config, workdir):
-            if "san_basic" in str(workdir):
-                baseline.close()  # the process is gone before it has trained the baseline
-            run(config, workdir)
-
-        monkeypatch.setattr(runner.ensure, "ensure_run", ensure_run)
-        path, failures = runner.run(request)
-    assert not failures
-    trained = [pathlib.Path(name).name for what, name in programs if what == "run" and "pit_reid" in name]
-    assert trained == ["baseline_from_pg-seed0", "san_basic-seed0", "baseline-seed0"]
-    assert "| Baseline (ResNet-50) | 50.0 / 50.0 | 1 |" in path.read_text()
-    assert "| **SAN** | **-** | **0** |" in path.read_text()
-    printed = capsys.readouterr().out
-    assert "SAN, pit_reid, seed 0: left to " in printed
-    assert "1 row is being made by other processes." in printed
-
-
-def test_what_another_process_completed_is_shown_if_it_is_of_the_same_config(programs, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_lock, "PATIENCE", 0.1)
-    request = request_of(tmp_path, rows=("baseline", "san"))
-    runner.run(dataclasses.replace(request, rows=("san",)))
-    with holder(tmp_path, "pit_reid-san-seed0"):  # it has just written its result
-        path, _ = runner.run(request)
-        assert "| **SAN** | **50.0 / 50.0** | **1** |" in path.read_text()
-        path, failures = runner.run(dataclasses.replace(request, changes=(("loss.reconstruction", "2.0"),)))
-        assert not failures
-        assert "| **SAN** | **-** | **0** |" in path.read_text()
-
-
-def test_data_and_san_pg_are_made_by_one_process_at_a_time(programs, tmp_path, monkeypatch):
-    held = []
-    monkeypatch.setattr(runner.folder_lock, "hold_in_turn", lambda folder, part: _noting(held, part))
-    seen = {}
-    for name in ("ensure_rendered", "ensure_run", "ensure_textured"):
-        whole = getattr(runner.ensure, name)
-
-        def noted(*arguments, whole=whole, name=name):
-            place = str(arguments[1]) if name == "ensure_run" else ""
-            seen.setdefault(name + ("_of_san_pg" if "/runs/san_pg/" in place else ""), set()).add(tuple(held))
-            return whole(*arguments)
-
-        monkeypatch.setattr(runner.ensure, name, noted)
-    runner.run(request_of(tmp_path, rows=("san",)))
-    assert seen == {
-        "ensure_rendered": {("data",)},
-        "ensure_run_of_san_pg": {("san_pg-resnet50_texture",)},
-        "ensure_textured": {("targets-resnet50_texture-pit_reid",)},
-        "ensure_run": {()},
-    }
-    assert held == []
-
-
-@contextlib.contextmanager
-def _noting(held, part):
-    held.append(part)
-    yield
-    held.remove(part)
-
-
-def test_rows_that_another_table_made_without_the_columns_of_this_one_are_left_out(programs, tmp_path):
-    runner.run(request_of(tmp_path, rows=("baseline", "san")))
-    path, failures = runner.run(request_of(tmp_path, "4", rows=("san",)))
-    assert not failures
-    text = path.read_text()
-    assert "| Baseline (ResNet-50) | - | - | 0 |" in text
-    assert "| **SAN** | **50.0 / 50.0 / 50.0** | **50.0 / 50.0 / 50.0** | **1** |" in text
-
-
 def test_results_are_shown_where_their_runs_were_removed(programs, tmp_path):
     request = request_of(tmp_path, rows=("baseline",))
     runner.run(request)
@@ -395,11 +283,11 @@ def test_sizes_are_read_from_text():
 
 
 def test_changes_reach_every_config_that_has_the_key(programs, tmp_path):
-    changes = (("model.compute_dtype", "bfloat16"), ("loss.triplet_reid_margin", "0.5"))
+    changes = (("model.compute_dtype", "bfloat16"), ("loss.triplet_reid_margin", "0.5"), ("num_steps", "4"))
     request = request_of(tmp_path, changes=changes)
     configs = row_configs(request)
     text = (tmp_path / "table_1.md").read_text()
-    assert "In every run, by --set: model.compute_dtype=bfloat16, loss.triplet_reid_margin=0.5." in text
+    assert "by --set: model.compute_dtype=bfloat16, loss.triplet_reid_margin=0.5, num_steps=4 (SAN-PG alone)." in text
     assert {config.model.compute_dtype for config in configs.values()} == {"bfloat16"}
     assert configs["san"].loss.triplet_reid_margin == 0.5
 
