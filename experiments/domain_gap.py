@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--real", required=True, help="dataset of real pictures, NAME or NAME:SPLIT (default: train)")
     parser.add_argument("--rendered", required=True, help="dataset to compare with it, NAME or NAME:SPLIT")
     parser.add_argument("--data_dir", type=paths.given, default="data", help="where TFDS keeps datasets")
-    parser.add_argument("--pictures", type=int, default=2000, help="number of pictures of each, drawn at random")
+    parser.add_argument(
+        "--pictures", type=command_line.at_least(20), default=2000, help="number of pictures of each, drawn at random"
+    )
     parser.add_argument("--size", default="128x64", help="HEIGHTxWIDTH of the comparison, pixels")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of pictures")
     parser.add_argument("--output", type=paths.given, help="folder for the numbers and the page (default: none)")

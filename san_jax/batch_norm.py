@@ -109,7 +109,7 @@ def draw(available: int, wanted: int, *, seed: int, batch_size: int = embed.BATC
         available: Number of pictures that there are.
         wanted: Number to draw; all of them where there are fewer.
         seed: Seed of the choice and of the order.
-        batch_size: The largest size of a batch.
+        batch_size: The largest size of a batch; three where two would leave one picture over.
 
     Raises:
         ValueError: There are fewer than two.
@@ -117,7 +117,8 @@ def draw(available: int, wanted: int, *, seed: int, batch_size: int = embed.BATC
     chosen = np.random.default_rng(seed).permutation(available)[:wanted]
     if len(chosen) < 2:
         raise ValueError(f"Statistics need at least two pictures, found {len(chosen)}.")
-    return np.array_split(chosen, -(-len(chosen) // max(2, batch_size)))
+    batches = -(-len(chosen) // max(2, batch_size))
+    return np.array_split(chosen, min(batches, len(chosen) // 2))
 
 
 @functools.partial(jax.jit, static_argnums=0)

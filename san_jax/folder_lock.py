@@ -266,6 +266,11 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool) -> None:
         _Changed: The file has changed meanwhile.
     """
     record = _read(descriptor)
+    if record is None and supported:
+        # Made this moment: its maker waits for this lock or, where hosts do not share locks, writes its record next.
+        _wait_for(lambda: os.fstat(descriptor).st_size > 0, PATIENCE / 2)
+        record = _read(descriptor)
+    is_empty = supported and os.fstat(descriptor).st_size == 0
     same_kernel = record is not None and record.get("boot") == _boot()
     if same_kernel and supported:  # the kernel knows all locks of its processes, so the holder is dead
         _write(descriptor, path)
@@ -274,7 +279,7 @@ def _take_over(descriptor: int, path: pathlib.Path, supported: bool) -> None:
         start = record.get("start")
         if start is not None and _start_of(record.get("pid")) == start:
             raise _in_use(path, record)
-    else:
+    elif not is_empty:
         _watch(path, record)
     claim = path.with_name(path.name + _CLAIM)
     try:

@@ -164,7 +164,7 @@ class Encoder:
         items = _as_list(images)
         batches = (
             np.stack([_resized(items[i], f"images[{i}]", self.image_size) for i in map(int, chosen)])
-            for chosen in batch_norm.draw(len(items), len(items), seed=seed, batch_size=self.batch_size)
+            for chosen in batch_norm.draw(len(items), len(items), seed=seed)
         )
         return dataclasses.replace(self, model=batch_norm.reestimate(self.model, batches))
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from experiments.domain import statistics
 
 FOLDS = 5
+LEAST_SCALE = 1e-3  # of the deviation of both sets: below it a set's own deviation is rounding
 PENALTY = 1.0  # L2 penalty of the linear rule, on standardised statistics
 
 
@@ -167,8 +168,9 @@ def _with_one(features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n f+1"]:
 
 def _distance(a: np.ndarray, b: np.ndarray, scale: float) -> float:
     distance = float(scipy.stats.wasserstein_distance(a, b))
-    # All real pictures may have one number, such as the blockiness of pictures without any block: the other set's then.
-    scale = scale or float(np.concatenate([a, b]).std())
+    both = float(np.concatenate([a, b]).std())
+    # All real pictures may have one number but for rounding, such as the chroma of grey ones: the other set's scale then.
+    scale = scale if scale > LEAST_SCALE * both else both
     return distance / scale if scale else 0.0
 
 

@@ -392,7 +392,7 @@ def _card(workdir: str | os.PathLike[str], encoder: _Encoder, files: Mapping[str
             "averaged": plan.ema_decay > 0.0,
         },
         "config": json.loads(config_files.to_json(folder.read_config(workdir))),
-        "trained_on": folder.read_data(workdir),
+        "trained_on": folder.read_data(workdir, step=step),
         "scores": _scores(pathlib.Path(workdir), step),
         "calibration": _calibration(pathlib.Path(workdir), step),
         "microscope": _microscope(pathlib.Path(workdir), step),

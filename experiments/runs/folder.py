@@ -63,8 +63,12 @@ def read_plan(workdir: str | os.PathLike[str]) -> plan.RunPlan:
     return plan.resolve(read_config(workdir))
 
 
-def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
+def read_data(workdir: str | os.PathLike[str], *, step: int | None = None) -> dict[str, Any] | None:
     """Return what a run was trained on, as it noted when it began; None where there is no data.json.
+
+    Args:
+        workdir: The run's folder.
+        step: Step of the checkpoint that is meant; None for the last one.
 
     Returns:
         `dataset` (a benchmark's name, without `_textured`; the PIT dataset for SAN-PG), `splits` (a list), `images`,
@@ -72,14 +76,19 @@ def read_data(workdir: str | os.PathLike[str]) -> dict[str, Any] | None:
         (digest of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT batches
         between those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there is
         none), `held_out_identities` (only where some are held out), `batch_norm_images` (only where the running statistics
-        were re-estimated after the last step: on how many pictures), `targets_digest` (only with target.kind=folder:
+        were re-estimated after the last step: on how many pictures; not for the checkpoint of another step), `targets_digest` (only with target.kind=folder:
         digest of its images), `san_pg_sha256` (only with input.kind=texture: digest of SAN-PG's weights), `num_steps` (length of the run), `weights_file` (only with
         start.kind=file or imagenet: `file`, `sha256` and, where the file holds more than the encoder, its `place`) and
         `started_from` (all of this, but `started_from` itself, for the runs that the weights come from, newest first,
         by their folders).
     """
     path = pathlib.Path(workdir) / run_folder.DATA_FILE
-    return files.read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    data = files.read_json(path)
+    if step not in (None, data.get(NUM_STEPS)):
+        data.pop("batch_norm_images", None)
+    return data
 
 
 def changed_keys(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

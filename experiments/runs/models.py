@@ -97,7 +97,7 @@ def load_encoder(source: str | os.PathLike[str], *, which: str = run_folder.NEWE
     path = inference.find_source(source)
     if not path.is_file():
         model, plan, step = load_run(path, encoder_only=True, which=which)
-        return LoadedEncoder(model, plan, step, folder.read_data(path), path)
+        return LoadedEncoder(model, plan, step, folder.read_data(path, step=step), path)
     encoder = inference.load_encoder(path, checkpoint=which)
     if encoder.calibrated_in is None:
         raise ValueError(

@@ -93,15 +93,13 @@ def _people(found: Mapping[str, Any]) -> str:
     beyond = [facet["title"].lower() for facet in looked_at if _beyond(facet)]
     if beyond:
         return f"It fails some people more than others, beyond noise, by {_list(beyond)} (of {names})."
-    reach = max(
-        max(map(abs, value["mAP"]["widened_interval"]))
-        for facet in looked_at
-        for value in facet["values"]
-        if value["mAP"]["widened_interval"] is not None
-    )
+    intervals = [value["mAP"]["widened_interval"] for facet in looked_at for value in facet["values"]]
+    reaches = [max(map(abs, interval)) for interval in intervals if interval is not None]
+    if not reaches:
+        return f"By {names} nothing can be said: all persons score alike, so no difference has an interval."
     return (
         f"By {names} no difference is beyond noise. That is no proof of equal treatment: the widened intervals reach as far "
-        f"as {100 * reach:.0f} points of mAP."
+        f"as {100 * max(reaches):.0f} points of mAP."
     )
 
 

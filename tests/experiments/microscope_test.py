@@ -166,6 +166,16 @@ def test_what_is_said_of_people(found, beyond):
         assert people.endswith("reach as far as 90 points of mAP.")
 
 
+def test_nothing_is_said_of_people_who_all_score_alike(found):
+    found = {**copy.deepcopy(found), "dataset": "pit_reid", "step": 7}
+    for facet in found["facets"]:
+        for value in facet["values"]:
+            for name in microscope.SCORES:
+                value[name] |= {"difference": 0.0, "widened_interval": None, "beyond_noise": False}
+    people = microscope_words.findings(found)[-1]
+    assert people.endswith("nothing can be said: all persons score alike, so no difference has an interval.")
+
+
 def hide(person, camera):
     """Choices of a picture that is occluded by camera 3."""
     hidden = [{"cover": 0.3}] if camera == 3 else []

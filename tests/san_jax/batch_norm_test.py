@@ -156,6 +156,8 @@ def test_refusals(model, images):
         batch_norm.reestimate(broken, [images])
     with pytest.raises(ValueError, match="at least two pictures, found 1"):
         batch_norm.draw(1, 100, seed=0)
+    assert sorted(map(len, batch_norm.draw(5, 5, seed=0, batch_size=2))) == [2, 3]  # no picture is left alone
+    assert [len(batch) for batch in batch_norm.draw(3, 3, seed=0, batch_size=1)] == [3]
 
 
 @pytest.mark.parametrize(

@@ -320,6 +320,30 @@ def test_of_two_that_follow_a_dead_process_one_wins(tmp_path, monkeypatch):
         assert record_of(tmp_path / "run") == other
 
 
+def test_a_file_that_its_maker_has_not_locked_yet_is_taken_at_once(tmp_path, monkeypatch, capfd):
+    """Both begin together: the maker finds the lock taken, and nobody is looked for on other hosts."""
+    (tmp_path / ".lock").touch()
+    monkeypatch.setattr(folder_lock, "BEAT", 600.0)
+    with folder_lock.hold(tmp_path):
+        assert record_of(tmp_path)["pid"] == os.getpid()
+    assert capfd.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_maker_on_another_host_that_writes_its_record_late_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, "PATIENCE", 2.0)
+    (tmp_path / ".lock").touch()
+
+    def live():
+        path = foreign_record(tmp_path)
+        for _ in range(50):
+            time.sleep(0.1)
+            os.utime(path)
+
+    threading.Timer(0.2, live).start()
+    assert_in_use(tmp_path, by=5)
+
+
 @pytest.mark.parametrize("content", ["", "[" * 9000, "[]", '{"pid": "\\u001b[2J"}'])
 def test_a_record_that_is_none_is_no_reason_to_fail(tmp_path, content, capfd):
     (tmp_path / ".lock").write_text(content)

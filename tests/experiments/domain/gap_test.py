@@ -54,6 +54,14 @@ def test_a_constant_statistic_of_real_pictures_has_a_distance():
     assert json.dumps(gap.compare(real, rendered, size=(128, 64)).to_json(), allow_nan=False)
 
 
+def test_rounding_is_no_spread_of_real_pictures():
+    """Grey pictures have a chroma of 0 but for the rounding of float32."""
+    real, rendered = samples(0, 40), samples(1, 40)
+    real[:, 1] = 1e-8 * real[:, 1]
+    found = {one.name: one for one in gap.compare(real, rendered, size=(128, 64)).differences}
+    assert 0.0 < found[NAMES[1]].distance < 5.0
+
+
 def test_too_few_pictures_are_refused():
     with pytest.raises(ValueError, match="expected 20 pictures or more of each, found 19 and 30"):
         gap.compare(samples(0, 19), samples(1, 30), size=(128, 64))

@@ -157,6 +157,8 @@ def test_what_it_was_trained_on_says_so(plain, adapted):
     assert "batch_norm_images" not in folder.read_data(plain)
     data = folder.read_data(adapted[0])
     assert data["batch_norm_images"] == 5
+    assert folder.read_data(adapted[0], step=data["num_steps"]) == data
+    assert "batch_norm_images" not in folder.read_data(adapted[0], step=data["num_steps"] - 1)  # as it was trained
     words = protocols.training_words("toy", protocols.Training(data))
     assert "with BatchNorm statistics re-estimated on 5 of its images after the last step" in words
     assert "BatchNorm" not in protocols.training_words("toy", protocols.Training(folder.read_data(plain)))
