@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.make_parser("experiments.microscope", __doc__)
     parser.add_argument("--workdir", type=paths.given, required=True, help="folder of a run")
     command_line.add_checkpoint(parser)
-    parser.add_argument("--dataset", default="pit_reid", help="a rendered benchmark (default: pit_reid)")
+    parser.add_argument("--dataset", default="pit_reid", help="a rendered benchmark")
     command_line.add_data_dir(parser)
     parser.add_argument(
         "--rendered",

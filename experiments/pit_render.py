@@ -5,10 +5,11 @@
     python -m experiments.pit_render --config=pit_reid.py --output_dir=DIR --data_dir=DATA --merge
     python -m experiments.pit_render --config=pit.py:num_textures=20 --preview
 
-    pit.py         929 textures x 10 meshes, as in the paper
-    pit_reid.py    identities seen by several cameras
-    pit.py:paper   the paper's own recipe from licensed files, see render/recipes/paper.py
-    pit.py:smoke   a few pairs
+    pit.py             929 textures x 10 meshes, as in the paper
+    pit_reid.py        identities seen by several cameras
+    pit_reid.py:large  8,000 identities before 24 cameras, 1.8 million pictures
+    pit.py:paper       the paper's own recipe from licensed files, see render/recipes/paper.py
+    pit.py:smoke       a few pairs
 
 render/manifest.py describes the output folder. A pair depends on its index, the recipe, the seed
 and the parameters only, whatever the number of workers. The same command, started again after an
@@ -16,15 +17,15 @@ interruption, draws what is missing and ends with the same bytes: a pair is done
 records/ is there.
 
 --truths=mask,depth (or mask,parts,uv,depth,joints, or all) writes what is known of every picture
-besides its texture; docs/generator.md says what is in the files.
+besides its texture; docs/renderer.md says what is in the files.
 
 --shard=i/n draws the i-th of n parts (from 0) into a folder of its own beside the output folder,
 such as DIR.shard-00000-of-00004, so that machines need not share a file system. --merge puts the
 folders of all shards together: for every n the files that one machine would have drawn. The dataset
 of --data_dir is built from the merged folder.
 
-Software OpenGL draws about 28 pictures per second and core: pit, with two pictures a pair, takes
-about 6 minutes on 2 cores.
+Software OpenGL draws some 17 pictures a second and core: pit, with two pictures a pair, takes about
+9 minutes on 2 cores.
 """
 
 import argparse

@@ -272,7 +272,7 @@ def _changes_problem(changes: str) -> str | None:
 
 
 def _plan_problem(config: config_files.Config) -> str | None:
-    """Why no run can be made of a training config; None where one can, and for the generator's configs."""
+    """Why no run can be made of a training config; None where one can, and for the renderer's configs."""
     if "method" not in config:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A rendered reID benchmark with known textures, from the same generator as PIT.
+"""A rendered reID benchmark with known textures, from the same renderer as PIT.
 
 It is not in the paper. With it, pseudo textures can be compared with the true ones, and the method tried without images
 of real people.

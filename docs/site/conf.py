@@ -39,7 +39,7 @@ CONTENTS = {
             "docs/training",
             "docs/scoring",
             "docs/microscope",
-            "docs/generator",
+            "docs/renderer",
             "docs/scaling",
             "docs/performance",
             "docs/variants",

@@ -43,7 +43,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.required or action.default is None or action.default is argparse.SUPPRESS:
             return action.help
-        if action.nargs == 0 or action.default in ("", []):  # switches; the help says what happens without a value
+        if action.nargs == 0 or action.default in ("", [], ()):  # switches; the help says what happens without a value
             return action.help
         return f"{action.help} (default: %(default)s)"
 

@@ -5,7 +5,7 @@
 20,000 pictures: about 10 minutes on 2 cores, 0.6 GB, and 1.9 GB the dataset, which holds a texture with each picture.
 Variants: `pit_reid.py:smoke`, `pit_reid.py:num_train_identities=100,look_alike_share=0`,
 `pit_reid.py:accessories.backpack=0.5`, and `pit_reid.py:large`, 1,800,000 pictures of 8,000 identities before 24
-cameras and of 6,000 distractors: docs/generator.md says what it takes. Each group of keys is documented by its
+cameras and of 6,000 distractors: docs/renderer.md says what it takes. Each group of keys is documented by its
 dataclass in `render`. `experiments.histogram_matcher` measures what colour alone achieves.
 """
 

@@ -1,6 +1,6 @@
 """Contact sheets: what a recipe draws, without building a dataset (`python -m experiments.pit_render --preview`).
 
-The open generator has sheets of persons above their textures; one texture over its meshes; one identity over all
+The open renderer has sheets of persons above their textures; one texture over its meshes; one identity over all
 cameras; hair styles, garments, accessories, occluders, crops and lights, each kind by itself; the query splits;
 look-alikes. The paper's recipe has the first two. The recipe's own studio draws the pictures from its own records. For
 a sheet that shows one kind of a thing, this entry of a record is drawn anew from the recipe's shares with this kind
@@ -35,7 +35,7 @@ def draw_sheets(recipe: build.Recipe | paper.PaperPit, folder: pathlib.Path) -> 
     """Draw every sheet of a recipe into a folder as JPEG files, and return their paths in order.
 
     Args:
-        recipe: The recipe, whose first pairs are shown. For the open generator, some sheets show the other one of `pit`
+        recipe: The recipe, whose first pairs are shown. For the open renderer, some sheets show the other one of `pit`
             and `pit_reid`, with the same shares.
         folder: The folder. It is made if missing; files of the same name are replaced.
     """

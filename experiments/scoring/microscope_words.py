@@ -12,7 +12,7 @@ LIMITS = (
     "and is no measure for real people: measure on people like yours before you rely on it.",
     "A value's queries differ from the others in more than this value, and nothing is held equal: a difference says "
     "where the model fails, not why.",
-    "The intervals are over test persons drawn anew. This is one training; the spread between trainings, the generator "
+    "The intervals are over test persons drawn anew. This is one training; the spread between trainings, the renderer "
     "and its cameras is not in them.",
 )
 

@@ -2,7 +2,7 @@
 
 All are told at the centres of the pixels of the finished picture. The camera of a crop draws it at its final size, and
 lens and sensor move nothing, so no truth is ever resampled. What is told is what is seen: where something stands before
-the person, there is no person. Other persons never count; `docs/generator.md` describes every file.
+the person, there is no person. Other persons never count; `docs/renderer.md` describes every file.
 """
 
 import dataclasses

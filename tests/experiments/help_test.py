@@ -56,7 +56,7 @@ def test_help_fits_into_100_columns(program):
     assert [line for line in text.splitlines() if len(line) > 100] == []
 
 
-# The generator's keys and defaults come from its dataclasses, beside code that imports trimesh.
+# The renderer's keys and defaults come from its dataclasses, beside code that imports trimesh.
 @pytest.mark.parametrize(
     ("program", "config", "allowed"),
     [

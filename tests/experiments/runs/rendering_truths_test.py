@@ -171,7 +171,7 @@ def test_the_program_takes_some_truths_or_all(
 def test_the_python_of_the_page_runs_as_it_stands(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    page = pages.Page(pages.REPOSITORY / "docs/generator.md")
+    page = pages.Page(pages.REPOSITORY / "docs/renderer.md")
     (code,) = [code for language, code in page.blocks if language == "python"]
     folder = tmp_path / "data/rendered/everything"
     rendering.run(config_files.load(CONFIG), output_dir=folder, truths=manifest.TRUTHS, data_dir=tmp_path / "tfds")
