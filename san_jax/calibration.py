@@ -144,10 +144,11 @@ class Calibration:
         if differing := embedding_files.differences(self.made_by, made_by):
             here, step = made_by.get("step"), self.made_by["step"]
             which = "" if here is None else f" --checkpoint={here}"
-            at, take = ("", "") if step is None else (f" at step {step}", f"take checkpoint {step}, or ")
+            take = "" if step is None else f"take checkpoint {step}, or "
+            maker = embedding_files.maker_words(self.made_by["workdir"], step)
             raise CalibrationError(
-                f"The calibration of {self.made_by['workdir']}{at} does not hold for {what} ({differing}): {take}calibrate "
-                f"again, {COMMAND.format(self.made_by['workdir'])}{which}"
+                f"The calibration of {maker} does not hold for {what} ({differing}): {take}calibrate again, "
+                f"{COMMAND.format(self.made_by['workdir'])}{which}"
             )
 
 

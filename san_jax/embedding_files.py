@@ -124,6 +124,11 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     return "; ".join(f"{key}: {words(there[key])} there, {words(here[key])} here" for key in different)
 
 
+def maker_words(workdir: Any, step: int | None) -> str:
+    """Say what made embeddings: "runs/san at step 7", or for an encoder that is no run "rendered-small"."""
+    return f"{workdir}" if step is None else f"{workdir} at step {step}"
+
+
 def check_made_by(path: str | os.PathLike[str], made_by: Mapping[str, Any]) -> None:
     """Raise an EmbeddingFileError unless the metadata of a file tell its encoder from others."""
     if lacking := [key for key in (*IDENTITY, "workdir", "step") if key not in made_by]:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from san_jax import batch_norm, embed, files, onnx_file, pictures, pretrained, run_folder
+from san_jax import batch_norm, embed, embedding_files, files, onnx_file, pictures, pretrained, run_folder
 from san_jax.calibration import Calibration, CalibrationError, SamePerson
 from san_jax.calibration import read as read_calibration
 from san_jax.models import SAN, merge_model, parameter_digest, skeleton, split_model, weights, with_weights
@@ -193,8 +193,8 @@ class Encoder:
         if self.calibrated_in is None:
             raise CalibrationError("Only runs are calibrated: load the encoder from a run's folder, or from an export.")
         found = read_calibration(self.calibrated_in)
-        at = "" if self.step is None else f" at step {self.step}"
-        found.check({**self.identity, "step": self.step}, f"{self.calibrated_in}{at}")
+        what = embedding_files.maker_words(self.calibrated_in, self.step)
+        found.check({**self.identity, "step": self.step}, what)
         return found
 
     def same_person(self, first: Images, second: Images, *, false_match_rate: float | None = None) -> SamePerson:

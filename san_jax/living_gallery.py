@@ -104,9 +104,10 @@ class LivingGallery:
         kept: dict[str, Any] = {key: made_by.get(key) for key in _KEPT}
         there = self.made_by
         if differing := embedding_files.differences(there, kept):
+            first, second = (embedding_files.maker_words(made["workdir"], made["step"]) for made in (there, kept))
             raise GalleryError(
-                f"{self.path} holds embeddings of {there['workdir']} at step {there['step']}, not of {kept['workdir']} at "
-                f"step {kept['step']} ({differing}): embed the pictures by that run, or begin another gallery."
+                f"{self.path} holds embeddings of {first}, not of {second} ({differing}): embed the pictures by that run, "
+                "or begin another gallery."
             )
         schema = embedding_files.make_schema(
             kept["embedding_size"],

@@ -113,8 +113,8 @@ def find_place(workdir: str, encoder: inference.Encoder) -> pathlib.Path:
         )
     if place.parent == pretrained.FOLDER:
         raise SearchError(
-            f"{workdir} came with the package, whose files stay as they are: calibrate a copy. Copy the folder {place} to "
-            f"one of yours, and give that as --workdir."
+            f"{workdir} came with the package, whose files stay as they are: copy its folder, {place}, and give the copy as "
+            "--workdir."
         )
     return place
 

@@ -54,11 +54,8 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 def describe(folder: str | os.PathLike[str]) -> str:
     """Return in words what a gallery holds; errors as `add`."""
     gallery = _open(folder)
-    made_by = gallery.made_by
-    return (
-        f"{folder}: {count(len(gallery), 'embedding')} of {made_by['workdir']} at step {made_by['step']}, "
-        f"{made_by['metric']}"
-    )
+    maker = embedding_files.maker_words(gallery.made_by["workdir"], gallery.made_by["step"])
+    return f"{folder}: {count(len(gallery), 'embedding')} of {maker}, {gallery.made_by['metric']}"
 
 
 def _open(folder: str | os.PathLike[str]) -> living_gallery.LivingGallery:

@@ -193,8 +193,8 @@ def check_maker(
         which = "" if step is None else f" and --checkpoint={step}"
         here = "" if encoder.step is None else f" --checkpoint={encoder.step}"
         raise SearchError(
-            f"{path} was made by {made_by.get('workdir')} at step {step}, not by {workdir} at step {encoder.step} "
-            f"({differing}). Give the run that made it as --workdir{which}, or embed the pictures again: python -m "
+            f"{path} was made by {embedding_files.maker_words(made_by.get('workdir'), step)}, not by "
+            f"{embedding_files.maker_words(workdir, encoder.step)} ({differing}). Give the run that made it as --workdir{which}, or embed the pictures again: python -m "
             f"experiments.embed --workdir={workdir}{here} --images={made_by.get('images', 'DIR')} --output={path} "
             "--overwrite"
         )

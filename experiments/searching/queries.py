@@ -78,9 +78,12 @@ def _read_embeddings(path: pathlib.Path, made_by: Mapping[str, Any], data_dir: s
     embeddings = embedding_files.load_embeddings(path)
     embedding_files.check_made_by(path, embeddings.made_by)
     if differing := embedding_files.differences(embeddings.made_by, made_by):
+        of_query, of_gallery = (
+            embedding_files.maker_words(made["workdir"], made["step"]) for made in (embeddings.made_by, made_by)
+        )
         raise SearchError(
-            f"--query={path} was made by {embeddings.made_by['workdir']} at step {embeddings.made_by['step']}, the gallery "
-            f"by {made_by['workdir']} at step {made_by['step']} ({differing}): embed both by one run, in one way."
+            f"--query={path} was made by {of_query}, the gallery by {of_gallery} ({differing}): embed both by one run, in "
+            "one way."
         )
     return Queries(
         embeddings, open_source(embeddings.made_by, data_dir), [], galleries.read_words(path, embeddings.made_by)

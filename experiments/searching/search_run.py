@@ -390,7 +390,7 @@ def _page(
     shown = [_shown(ranked, row, wanted, source, regressor) for row, ranked in enumerate(found.ranked[:MAX_SHOWN])]
     notes = [
         f"{count(found.searched, 'picture')} of {request.gallery} {'was' if found.searched == 1 else 'were'} searched, "
-        f"embedded by {request.workdir} at step {gallery.made_by['step']}. "
+        f"embedded by {embedding_files.maker_words(request.workdir, gallery.made_by['step'])}. "
         f"{search_page.distance_words(gallery.made_by['metric'])}",
         *([f"Only {request.filters.words()}."] if request.filters.words() else []),
         *(["Pictures of the query's own camera are left out."] if request.other_cameras else []),

@@ -208,7 +208,7 @@ def test_an_export_is_calibrated_in_its_own_folder(run, workplace, tmp_path, mon
 
 def test_weights_without_a_folder_of_their_own_are_not_calibrated(tmp_path):
     with pytest.raises(
-        SystemExit, match=r"calibrate: rendered-small came with the package, .* calibrate a copy"
+        SystemExit, match=r"calibrate: rendered-small came with the package, .* copy its folder, "
     ) as end:
         calibrate.main(["--workdir=rendered-small", "--dataset=pit_reid:query+gallery"])
     assert str(pretrained.find("rendered-small").parent) in str(end.value)

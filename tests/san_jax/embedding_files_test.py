@@ -216,3 +216,8 @@ def test_encoders_are_told_apart():
     assert (
         found == "weights_sha256: aaaaaaaaaaaa... there, bbbbbbbbbbbb... here; image_size: [64, 32] there, [1, 1] here"
     )
+
+
+def test_an_encoder_that_is_no_run_has_no_step():
+    assert embedding_files.maker_words("runs/san", 7) == "runs/san at step 7"
+    assert embedding_files.maker_words("rendered-small", None) == "rendered-small"
