@@ -26,8 +26,9 @@ def add(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
         metavar="NAME[:CHANGES]",
         default=default,
         required=default is None,
-        help="name of a config in experiments/configs, or path of a config file; CHANGES is a comma list of "
-        "KEY=VALUE and variants that the config's file names, such as `smoke`. --config.KEY=VALUE sets one key. With --help, the keys of the config are listed",
+        help="name of a config in experiments/configs, or path of a config file; CHANGES is a comma list of KEY=VALUE "
+        "and of variants that the config's file names, such as `smoke`. --config.KEY=VALUE sets one key. With --help, the "
+        "keys of the config are listed",
     )
 
 

@@ -75,9 +75,10 @@ def read_data(workdir: str | os.PathLike[str], *, step: int | None = None) -> di
         `identities` (None for SAN-PG), `partial` (whether the benchmark was built from a partial copy), `source_digest`
         (digest of what was read: of the textured copy for SAN), `pit` (`dataset` and `images` of the PIT batches
         between those of the benchmark, or None), `target` (absent where the decoder reconstructs textures or there is
-        none), `held_out_identities` (only where some are held out), `batch_norm_images` (only where the running statistics
-        were re-estimated after the last step: on how many pictures; not for the checkpoint of another step), `targets_digest` (only with target.kind=folder:
-        digest of its images), `san_pg_sha256` (only with input.kind=texture: digest of SAN-PG's weights), `num_steps` (length of the run), `weights_file` (only with
+        none), `held_out_identities` (only where some are held out), `batch_norm_images` (only where the running
+        statistics were re-estimated after the last step: on how many pictures; not for the checkpoint of another step),
+        `targets_digest` (only with target.kind=folder: digest of its images), `san_pg_sha256` (only with
+        input.kind=texture: digest of SAN-PG's weights), `num_steps` (length of the run), `weights_file` (only with
         start.kind=file or imagenet: `file`, `sha256` and, where the file holds more than the encoder, its `place`) and
         `started_from` (all of this, but `started_from` itself, for the runs that the weights come from, newest first,
         by their folders).

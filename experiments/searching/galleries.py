@@ -192,9 +192,9 @@ def check_maker(
         step = made_by.get("step")
         which = "" if step is None else f" and --checkpoint={step}"
         here = "" if encoder.step is None else f" --checkpoint={encoder.step}"
+        maker = embedding_files.maker_words(made_by.get("workdir"), step)
         raise SearchError(
-            f"{path} was made by {embedding_files.maker_words(made_by.get('workdir'), step)}, not by "
-            f"{embedding_files.maker_words(workdir, encoder.step)} ({differing}). Give the run that made it as --workdir{which}, or embed the pictures again: python -m "
-            f"experiments.embed --workdir={workdir}{here} --images={made_by.get('images', 'DIR')} --output={path} "
-            "--overwrite"
+            f"{path} was made by {maker}, not by {embedding_files.maker_words(workdir, encoder.step)} ({differing}). Give "
+            f"the run that made it as --workdir{which}, or embed the pictures again: python -m experiments.embed "
+            f"--workdir={workdir}{here} --images={made_by.get('images', 'DIR')} --output={path} --overwrite"
         )
