@@ -1,4 +1,4 @@
-"""Scores a matcher of colour histograms on a benchmark: how far average colour alone gets.
+"""Scores a matcher of colour histograms on a benchmark: how far colour alone gets.
 
     python -m experiments.histogram_matcher --dataset=pit_reid --output=histograms.json
 

@@ -283,9 +283,10 @@ def _check_reliability(fitted: Reliability, counts: PairCounts) -> list[dict[str
 def _limits(found: Calibration, data: Mapping[str, Any] | None, images: str) -> list[str]:
     """What the calibration cannot say."""
     pictures = found.pictures
+    cameras = f" and {count(pictures['cameras'], 'camera')}" if pictures["cameras"] else ""  # 0: none is known
     lines = [
-        f"These rates hold for persons and cameras like the {count(pictures['persons'], 'person')} and "
-        f"{count(pictures['cameras'], 'camera')} of {images}. They say nothing about identities unlike those: another "
+        f"These rates hold for persons and cameras like the {count(pictures['persons'], 'person')}{cameras} of {images}. "
+        f"They say nothing about identities unlike those: another "
         "place, season, kind of clothing or camera can change them many times over. Pairs share persons, so the "
         "rates are less certain than their counts suggest."
     ]

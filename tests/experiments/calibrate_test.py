@@ -339,6 +339,14 @@ def test_what_it_cannot_say():
     found = calibration_run.calibrate(make_embeddings(), "euclidean")
     (only,) = calibration_run._limits(found, {"dataset": "other", "splits": ["train"]}, "made_up:train")
     assert "They say nothing about identities unlike those" in only
+    assert (
+        "like the 60 persons and 3 cameras of made_up:query+gallery"
+        in calibration_run._limits(found, None, MADE_BY["images"])[0]
+    )
+    unknown = make_embeddings()
+    unknown.camera_ids[:] = embedding_files.UNKNOWN
+    words = calibration_run._limits(calibration_run.calibrate(unknown, "euclidean"), None, "made_up:train")
+    assert "persons and cameras like the 60 persons of made_up:train" in words[0]
     trained = {"dataset": "made_up", "splits": ["train"]}
     assert "TRAINED ON made_up:train" in calibration_run._limits(found, trained, "made_up:train")[-1]
     assert len(calibration_run._limits(found, trained, "made_up:query+gallery")) == 1
