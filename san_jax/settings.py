@@ -75,8 +75,8 @@ class LossSettings:
         label_smoothing: Label smoothing of L_ID, in [0, 1); 0.1 in the released code.
         triplet_margin: Margin of L_Triplet.
         triplet_reid_margin: Margin of L_TR.
-        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code;
-            with clipped gradients they did not differ (docs/ablation.md).
+        triplet_reid_channels: "sum" over channels, as in the paper's equation 1, or "mean", as in the released code,
+            which was better on Market-1501 at small scale (docs/ablation.md).
         triplet_reid_blocks: The decoder blocks, counted from 1, whose L_TR are added up: the first three of the four in
             the paper, all four in the released code.
         triplet_reid_sampling: "random" draws a positive and a negative for every image and takes the mean over the

@@ -388,6 +388,7 @@ TABLE_L_TR = Table(
     compared=(
         *((row.key, SAN_BASIC.key) for row in (*_L_TR_FORMS, *_L_TR_OPTIONS)),
         *((row.key, SAN_L_TR.key) for row in _L_TR_OPTIONS if row.key != "l_tr_normalize"),
+        ("l_tr_sum_0.3_123", SAN_L_TR.key),
         ("l_tr_normalize", "l_tr_sum_0.3_123"),
     ),
 )
