@@ -131,13 +131,11 @@ class LossSettings:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is the weight of a loss, 0 or more, found {getattr(self, name)}.")
         _check_choice("reconstruction_space", self.reconstruction_space, COLOUR_SPACES)
-        if not 0.0 <= self.reconstruction_chroma < math.inf:
-            raise ValueError(f"reconstruction_chroma must be 0 or more, found {self.reconstruction_chroma}.")
         if self.reconstruction_chroma != 1.0 and self.reconstruction_space != "opponent":
             raise ValueError("reconstruction_chroma needs reconstruction_space='opponent'.")
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must lie in 0..1, 1 excluded, found {self.label_smoothing}.")
-        for name in ("triplet_margin", "triplet_reid_margin"):
+        for name in ("reconstruction_chroma", "triplet_margin", "triplet_reid_margin"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}.")
         if not 0.0 <= self.triplet_reid_warmup_epochs < math.inf:

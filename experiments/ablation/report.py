@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import statistics
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.ablation import differences, small
@@ -43,7 +43,7 @@ def table_sections(
     request: Request,
     results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
     failures: Mapping[str, str],
-    read_queries: Callable[[str, str, str], Mapping[int, QueryScores]],
+    read_queries: Callable[[str, str, int, str], QueryScores | None],
 ) -> list[Section]:
     """What the table's page holds: our scores beside the paper's, how they came about, every run, and what failed.
 
@@ -52,15 +52,14 @@ def table_sections(
         request: What was asked for.
         results: Dataset -> row's key -> what each seed's JSON holds.
         failures: Run -> reason.
-        read_queries: Returns the scores of each query, by seed, of a row's key, the dataset that it was trained on and
-            the one that it was scored on.
+        read_queries: Returns the scores of each query, None where they are absent, of a row's key, the dataset of its
+            table, its seed and the dataset that it was scored on.
     """
     sections = [_scores_section(table, request, dataset, results.get(dataset, {})) for dataset in request.datasets]
     for dataset in request.datasets:
         for column, on, part in request.columns(dataset):
             if not part:
-                seeds = {key: {run["seed"] for run in runs} for key, runs in results.get(dataset, {}).items()}
-                sections += _differences_section(table, dataset, (column, on), seeds, read_queries)
+                sections += _differences_section(table, dataset, (column, on), results.get(dataset, {}), read_queries)
     for dataset in request.datasets:
         runs = [run for row in table.rows for run in results.get(dataset, {}).get(row.key, ())]
         if runs:
@@ -106,19 +105,17 @@ def _differences_section(
     table: Table,
     dataset: str,
     scored: tuple[str, str],
-    seeds: Mapping[str, Collection[int]],
-    read_queries: Callable[[str, str, str], Mapping[int, QueryScores]],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    read_queries: Callable[[str, str, int, str], QueryScores | None],
 ) -> list[Section]:
-    """Return the differences between rows, scored on (column, dataset), as a section; none where no two rows are.
-
-    `seeds` are those with which each row is complete, by the rows' keys.
-    """
+    """Return the differences between rows, scored on (column, dataset), as a section; none where no two rows are."""
     column, on = scored
     names = {row.key: row.name for row in table.rows}
-    runs = {
-        key: {seed: of_run for seed, of_run in read_queries(key, dataset, on).items() if seed in seeds.get(key, ())}
-        for key in names
-    }
+    runs: dict[str, dict[int, QueryScores]] = {key: {} for key in names}
+    for key in names:
+        for seed in (run["seed"] for run in results.get(key, ())):
+            if (scores := read_queries(key, dataset, seed, on)) is not None:
+                runs[key][seed] = scores
     rows, strong = [], set()
     for key, other in differences.row_pairs(list(names), table.compared):
         pair = f"{names[key]} less {names[other]}"

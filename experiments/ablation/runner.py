@@ -65,7 +65,7 @@ def run(request: Request) -> tuple[pathlib.Path, dict[str, str]]:
     return _Ablation(request).run()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class _Job:
     """A row to make with one seed."""
 
@@ -86,7 +86,7 @@ class _Ablation:
         self._table = TABLES[request.table]
         self._failures: dict[str, str] = {}
         self._not_shown: dict[str, str] = {}  # complete, but of something else
-        self._left_to_others: set[_Job] = set()
+        self._left_to_others: set[str] = set()
         self._data_dir = request.output / "data" if request.scale == "small" else request.data_dir
 
     def run(self) -> tuple[pathlib.Path, dict[str, str]]:
@@ -121,9 +121,9 @@ class _Ablation:
                 self._ensure_row(job)
         except ROW_ERRORS as error:
             if isinstance(error, folder_lock.FolderInUseError) and error.part == part:
-                if job not in self._left_to_others:
+                if job.name not in self._left_to_others:
                     print(f"\n=== {job.name}: left to {error.holder}", flush=True)
-                    self._left_to_others.add(job)
+                    self._left_to_others.add(job.name)
                 return False
             self._failures[job.name] = str(error)
             print(f"{job.name}: not made. {error}", file=sys.stderr, flush=True)
@@ -417,15 +417,14 @@ class _Ablation:
         write_atomic(path.with_suffix(".html"), report.to_html(self._table.title, sections).encode())
         return path
 
-    def _read_queries(self, key: str, dataset: str, on: str) -> dict[int, QueryScores]:
-        """Return the scores of each query of a row's runs, by seed."""
-        found = {}
-        for seed in range(self._request.seeds):
-            if (path := self._queries_path(key, dataset, seed, on)).is_file():
-                with np.load(path, allow_pickle=False) as arrays:
-                    scores = {name: arrays[name] for name in arrays.files if name != "persons"}
-                    found[seed] = QueryScores(arrays["persons"], scores)
-        return found
+    def _read_queries(self, key: str, dataset: str, seed: int, on: str) -> QueryScores | None:
+        """Return the scores of each query of a row's run; None where they are absent."""
+        path = self._queries_path(key, dataset, seed, on)
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            scores = {name: arrays[name] for name in arrays.files if name != "persons"}
+            return QueryScores(arrays["persons"], scores)
 
 
 def _file_name(dataset: str) -> str:

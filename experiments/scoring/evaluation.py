@@ -197,7 +197,7 @@ class _Evaluation:
         Raises:
             ValueError: It is the user's and holds scores with other statistics, or would be among the package's files.
         """
-        if output is None and self._folder.parent == pretrained.FOLDER:
+        if output is None and pretrained.is_shipped(self._folder):
             raise ValueError(f"{self._workdir} came with the package, whose files stay as they are: give --output.")
         if output is None:
             return self._folder / "report" / self._options.file_name(dataset)

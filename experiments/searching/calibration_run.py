@@ -111,7 +111,7 @@ def find_place(workdir: str, encoder: inference.Encoder) -> pathlib.Path:
             f"{workdir} names a file of weights: expected the folder of a run, or of an encoder that `python -m "
             "experiments.export` wrote, which keeps what is found."
         )
-    if place.parent == pretrained.FOLDER:
+    if pretrained.is_shipped(place):
         raise SearchError(
             f"{workdir} came with the package, whose files stay as they are: copy its folder, {place}, and give the copy as "
             "--workdir."

@@ -14,6 +14,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}"))
 
 
+def is_shipped(folder: pathlib.Path) -> bool:
+    """Whether a folder is that of an encoder that comes with the package, whose files stay as they are."""
+    return folder.parent == FOLDER
+
+
 def find(name: str) -> pathlib.Path:
     """Return the file of weights of an encoder by its name.
 

@@ -287,7 +287,8 @@ def test_changes_reach_every_config_that_has_the_key(programs, tmp_path):
     request = request_of(tmp_path, changes=changes)
     configs = row_configs(request)
     text = (tmp_path / "table_1.md").read_text()
-    assert "by --set: model.compute_dtype=bfloat16, loss.triplet_reid_margin=0.5, num_steps=4 (SAN-PG alone)." in text
+    given = "model.compute_dtype=bfloat16, loss.triplet_reid_margin=0.5, num_steps=4 (SAN-PG alone)"
+    assert f"In every run, by --set: {given}." in text
     assert {config.model.compute_dtype for config in configs.values()} == {"bfloat16"}
     assert configs["san"].loss.triplet_reid_margin == 0.5
 
